@@ -1,0 +1,233 @@
+// Package weights keeps named tensors on disk.
+//
+// The format is safetensors, the one that transformers, timm and most of today's model hubs use:
+//
+//	8 bytes   n, the header's length, little endian
+//	n bytes   header: one JSON object, {"NAME": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, …},
+//	          optionally with "__metadata__": {"key": "value", …}; padded with spaces
+//	the rest  the tensors' bytes, little endian, row-major; offsets count from here
+//
+// The reader takes nothing on trust: a file that the format's own rules do not allow is refused with an error that
+// names the file, the tensor and the fault, and no memory is set aside for a length that the file's size contradicts.
+// The writer makes the same bytes from the same tensors whatever their order, aligns every tensor to its element size,
+// and puts the file under its final name only once it is whole and on disk (see Pending).
+package weights
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// DType names a tensor's element type in the spelling of safetensors.
+type DType string
+
+// The element types that files may hold. Float32s converts the floating ones; the others are only carried.
+const (
+	F64  DType = "F64"
+	F32  DType = "F32"
+	F16  DType = "F16"
+	BF16 DType = "BF16"
+	I64  DType = "I64"
+	I32  DType = "I32"
+	I16  DType = "I16"
+	I8   DType = "I8"
+	U64  DType = "U64"
+	U32  DType = "U32"
+	U16  DType = "U16"
+	U8   DType = "U8"
+	Bool DType = "BOOL"
+)
+
+// Size returns the bytes of one element, 0 for a type that this package does not know.
+func (d DType) Size() int {
+	switch d {
+	case F64, I64, U64:
+		return 8
+	case F32, I32, U32:
+		return 4
+	case F16, BF16, I16, U16:
+		return 2
+	case I8, U8, Bool:
+		return 1
+	}
+	return 0
+}
+
+// Tensor is a named array as it lies in a file.
+type Tensor struct {
+	Name  string
+	DType DType
+	Shape []int  // empty for a scalar; a dimension may be 0
+	Data  []byte // little endian, row-major; product(Shape) elements
+}
+
+// Len returns the number of elements, or an error if the shape has a negative dimension or too many elements to count.
+func (t Tensor) Len() (int, error) {
+	n, err := product(t.Shape)
+	if err != nil {
+		return 0, fmt.Errorf("tensor %s: %w", quoted(t.Name), err)
+	}
+	return n, nil
+}
+
+// check says whether type, shape and bytes agree.
+func (t Tensor) check() error {
+	size := t.DType.Size()
+	if size == 0 {
+		return fmt.Errorf("tensor %s: unknown dtype %s", quoted(t.Name), quoted(string(t.DType)))
+	}
+	n, err := t.Len()
+	if err != nil {
+		return err
+	}
+	if n > math.MaxInt/size || n*size != len(t.Data) {
+		return fmt.Errorf("tensor %s: %d bytes of data, but shape %v of %s needs %d×%d", quoted(t.Name), len(t.Data), t.Shape, t.DType, n, size)
+	}
+	return nil
+}
+
+// Float32s returns the elements converted to float32: exactly from F16, BF16 and F32, rounded to nearest even from F64.
+// The result is a copy. Any other type, or data that disagree with the shape, is an error.
+func (t Tensor) Float32s() ([]float32, error) {
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	x := make([]float32, len(t.Data)/t.DType.Size())
+	if err := t.CopyFloat32s(x); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// CopyFloat32s is Float32s into dst, which must have exactly the tensor's number of elements.
+func (t Tensor) CopyFloat32s(dst []float32) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	if n := len(t.Data) / t.DType.Size(); n != len(dst) {
+		return fmt.Errorf("tensor %s: %d elements (shape %v), wanted %d", quoted(t.Name), n, t.Shape, len(dst))
+	}
+	b := t.Data
+	switch t.DType {
+	case F32:
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+	case F16:
+		for i := range dst {
+			dst[i] = Float16(binary.LittleEndian.Uint16(b[2*i:])).Float32()
+		}
+	case BF16:
+		for i := range dst {
+			dst[i] = BFloat16(binary.LittleEndian.Uint16(b[2*i:])).Float32()
+		}
+	case F64:
+		for i := range dst {
+			dst[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:])))
+		}
+	default:
+		return fmt.Errorf("tensor %s: has dtype %s, wanted one of F32, F16, BF16, F64", quoted(t.Name), t.DType)
+	}
+	return nil
+}
+
+// Int32s returns the elements of an I32 tensor, or of an I64 one whose values all fit.
+func (t Tensor) Int32s() ([]int32, error) {
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	x := make([]int32, len(t.Data)/t.DType.Size())
+	switch t.DType {
+	case I32:
+		for i := range x {
+			x[i] = int32(binary.LittleEndian.Uint32(t.Data[4*i:]))
+		}
+	case I64:
+		for i := range x {
+			v := int64(binary.LittleEndian.Uint64(t.Data[8*i:]))
+			if int64(int32(v)) != v {
+				return nil, fmt.Errorf("tensor %s: element %d is %d, which does not fit 32 bits", quoted(t.Name), i, v)
+			}
+			x[i] = int32(v)
+		}
+	default:
+		return nil, fmt.Errorf("tensor %s: has dtype %s, wanted I32 or I64", quoted(t.Name), t.DType)
+	}
+	return x, nil
+}
+
+// Float32Tensor makes an F32 tensor. data is copied; its length must be the shape's product, which the writer checks.
+func Float32Tensor(name string, shape []int, data []float32) Tensor {
+	b := make([]byte, 4*len(data))
+	for i, v := range data {
+		binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(v))
+	}
+	return Tensor{name, F32, append([]int(nil), shape...), b}
+}
+
+// Float16Tensor makes an F16 tensor from values rounded to nearest even; what is beyond ±65504 becomes infinite.
+func Float16Tensor(name string, shape []int, data []float32) Tensor {
+	b := make([]byte, 2*len(data))
+	for i, v := range data {
+		binary.LittleEndian.PutUint16(b[2*i:], uint16(ToFloat16(v)))
+	}
+	return Tensor{name, F16, append([]int(nil), shape...), b}
+}
+
+// Int32Tensor makes an I32 tensor.
+func Int32Tensor(name string, shape []int, data []int32) Tensor {
+	b := make([]byte, 4*len(data))
+	for i, v := range data {
+		binary.LittleEndian.PutUint32(b[4*i:], uint32(v))
+	}
+	return Tensor{name, I32, append([]int(nil), shape...), b}
+}
+
+// Uint8Tensor makes a U8 tensor.
+func Uint8Tensor(name string, shape []int, data []uint8) Tensor {
+	return Tensor{name, U8, append([]int(nil), shape...), append([]byte(nil), data...)}
+}
+
+// File is the content of one file of tensors.
+type File struct {
+	Metadata map[string]string // nil if the file has none
+	Tensors  []Tensor          // in the order of their bytes
+	index    map[string]int
+}
+
+// Get finds a tensor by its exact name.
+func (f *File) Get(name string) (Tensor, bool) {
+	if f.index != nil {
+		i, ok := f.index[name]
+		if !ok {
+			return Tensor{}, false
+		}
+		return f.Tensors[i], true
+	}
+	// A File that was put together by hand has no index.
+	for _, t := range f.Tensors {
+		if t.Name == name {
+			return t, true
+		}
+	}
+	return Tensor{}, false
+}
+
+// product multiplies a shape's dimensions; the empty shape has one element.
+func product(shape []int) (int, error) {
+	n := 1
+	for _, d := range shape {
+		if d < 0 {
+			return 0, fmt.Errorf("negative dimension in shape %v", shape)
+		}
+		if d != 0 && n > math.MaxInt/d {
+			return 0, fmt.Errorf("shape %v has too many elements", shape)
+		}
+		n *= d
+	}
+	return n, nil
+}
+
+// quoted makes a name from an untrusted file fit to print: escaped, and cut if it is very long.
+func quoted(s string) string { return fmt.Sprintf("%.120q", s) }

@@ -1,0 +1,119 @@
+package weights
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"unicode/utf8"
+)
+
+// WriteSafetensors writes tensors to path: the whole file or, on an error, nothing (see Pending). Tensors are put in
+// order of falling element size, then name, so that each is aligned and equal content gives equal files.
+func WriteSafetensors(path string, metadata map[string]string, tensors []Tensor) error {
+	p, err := CreatePending(path)
+	if err != nil {
+		return err
+	}
+	defer p.Discard()
+	if err := EncodeSafetensors(p, metadata, tensors); err != nil {
+		return fmt.Errorf("weights: writing %s: %w", path, err)
+	}
+	return p.Commit()
+}
+
+// EncodeSafetensors writes the file's bytes to w. Nothing is written if a tensor's shape, type or name is at fault.
+func EncodeSafetensors(w io.Writer, metadata map[string]string, tensors []Tensor) error {
+	sorted := slices.Clone(tensors)
+	slices.SortStableFunc(sorted, func(a, b Tensor) int {
+		return cmp.Or(cmp.Compare(b.DType.Size(), a.DType.Size()), cmp.Compare(a.Name, b.Name))
+	})
+	head, err := encodeHeader(metadata, sorted)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(head); err != nil {
+		return err
+	}
+	for _, t := range sorted {
+		if _, err := w.Write(t.Data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encodeHeader makes the length and the header, padded so that the data start at a multiple of 8 bytes.
+func encodeHeader(metadata map[string]string, tensors []Tensor) ([]byte, error) {
+	var b bytes.Buffer
+	b.Write(make([]byte, 8))
+	b.WriteByte('{')
+	if len(metadata) > 0 {
+		for k, v := range metadata {
+			if !utf8.ValidString(k) || !utf8.ValidString(v) {
+				return nil, fmt.Errorf("metadata %s: not valid UTF-8", quoted(k))
+			}
+		}
+		fmt.Fprintf(&b, "%q:", metadataKey)
+		if err := appendJSON(&b, metadata); err != nil { // sorts the keys
+			return nil, err
+		}
+	}
+	begin := 0
+	seen := make(map[string]bool, len(tensors))
+	for _, t := range tensors {
+		if !utf8.ValidString(t.Name) {
+			return nil, fmt.Errorf("tensor %s: name is not valid UTF-8", quoted(t.Name))
+		}
+		if t.Name == metadataKey || seen[t.Name] {
+			return nil, fmt.Errorf("tensor %s: name is taken", quoted(t.Name))
+		}
+		seen[t.Name] = true
+		if err := t.check(); err != nil {
+			return nil, err
+		}
+		if len(t.Shape) > maxRank {
+			return nil, fmt.Errorf("tensor %s: %d dimensions, at most %d are possible", quoted(t.Name), len(t.Shape), maxRank)
+		}
+		if b.Len() > 9 {
+			b.WriteByte(',')
+		}
+		if err := appendJSON(&b, t.Name); err != nil {
+			return nil, err
+		}
+		shape := t.Shape
+		if shape == nil {
+			shape = []int{} // not null
+		}
+		b.WriteString(`:{"dtype":"` + string(t.DType) + `","shape":`)
+		if err := appendJSON(&b, shape); err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&b, `,"data_offsets":[%d,%d]}`, begin, begin+len(t.Data))
+		begin += len(t.Data)
+	}
+	b.WriteByte('}')
+	for b.Len()%8 != 0 {
+		b.WriteByte(' ')
+	}
+	if b.Len()-8 > maxHeader {
+		return nil, fmt.Errorf("header of %d bytes is beyond the format's limit of %d", b.Len()-8, maxHeader)
+	}
+	head := b.Bytes()
+	binary.LittleEndian.PutUint64(head, uint64(len(head)-8))
+	return head, nil
+}
+
+// appendJSON writes v without the escapes for HTML and without the line's end that json.Encoder adds.
+func appendJSON(b *bytes.Buffer, v any) error {
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	b.Truncate(b.Len() - 1)
+	return nil
+}
