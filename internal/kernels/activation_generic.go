@@ -1,0 +1,155 @@
+package kernels
+
+import "math"
+
+// Constants of exp: exp(x) = 2^n·exp(r), n = round(x·log2 e), r = x − n·ln 2 in two parts so that the product is exact, and
+// exp(r) = 1 + r + r²·(expPoly[0] + expPoly[1]·r + …), fitted to minimise the relative error on |r| ≤ ln 2/2 (3e-9 before rounding).
+const (
+	log2E = 1.44269504088896341
+	ln2Hi = 0.693145751953125 // 16 bits
+	ln2Lo = 1.42860682030941723212e-6
+	// Below expMin the result would be subnormal and is 0 instead; above expMax it is +Inf.
+	expMin = -87.3365447
+	expMax = 88.7228391
+)
+
+var expPoly = [...]float32{0.49999994, 0.16666521, 0.04166839, 0.008368717, 0.0013814599}
+
+// Constants of erf: for |x| ≤ erfEnd, erf(x) = x·P(w), w = x²·erfScale − 1 in [−1, 1], with P fitted to minimise the largest
+// absolute error of erf (2.6e-7 before rounding). Beyond erfEnd it is ±1, off by 7.5e-7 at most.
+const (
+	erfEnd   = 3.5
+	erfScale = 2 / (erfEnd * erfEnd)
+)
+
+var erfPoly = [...]float32{0.403873, -0.20070104, 0.14675018, -0.11461275, 0.088402174, -0.064770654, 0.04501544, -0.030031752,
+	0.017049624, -0.007227924, 0.0044742813, -0.003987361, 0.0014809371}
+
+const (
+	sqrtHalf   = 0.70710678118654752440
+	invSqrt2Pi = 0.39894228040143267794
+)
+
+func exp32(x float32) float32 {
+	switch {
+	case x < expMin:
+		return 0
+	case x > expMax:
+		return float32(math.Inf(1))
+	case x != x:
+		return x
+	}
+	t := x * log2E
+	// Adding and taking away 1.5·2²³ rounds to the nearest integer.
+	const shift = 3 << 22
+	n := float32(t+shift) - shift
+	r := x - n*ln2Hi - n*ln2Lo
+	q := expPoly[4]
+	q = q*r + expPoly[3]
+	q = q*r + expPoly[2]
+	q = q*r + expPoly[1]
+	q = q*r + expPoly[0]
+	// 2^n in two factors, for n = 128 has no float of its own.
+	half := int32(n) >> 1
+	rest := int32(n) - half
+	return (q*r*r + r + 1) * math.Float32frombits(uint32(half+127)<<23) * math.Float32frombits(uint32(rest+127)<<23)
+}
+
+func erf32(x float32) float32 {
+	switch {
+	case x >= erfEnd:
+		return 1
+	case x <= -erfEnd:
+		return -1
+	}
+	w := x*x*erfScale - 1
+	p := erfPoly[12]
+	p = p*w + erfPoly[11]
+	p = p*w + erfPoly[10]
+	p = p*w + erfPoly[9]
+	p = p*w + erfPoly[8]
+	p = p*w + erfPoly[7]
+	p = p*w + erfPoly[6]
+	p = p*w + erfPoly[5]
+	p = p*w + erfPoly[4]
+	p = p*w + erfPoly[3]
+	p = p*w + erfPoly[2]
+	p = p*w + erfPoly[1]
+	p = p*w + erfPoly[0]
+	return x * p
+}
+
+func erfRowGeneric(y, x []float32) {
+	for i, v := range x {
+		y[i] = erf32(v)
+	}
+}
+
+// geluBlockGeneric writes y = gelu(x), both [rows, cols] of row stride ld.
+func geluBlockGeneric(y, x []float32, ld, rows, cols int) {
+	for i := range rows {
+		dst := y[i*ld : i*ld+cols]
+		for j, v := range x[i*ld : i*ld+cols] {
+			h := 0.5 * v
+			dst[j] = h + h*erf32(v*sqrtHalf)
+		}
+	}
+}
+
+func geluBackwardGeneric(dx, y, x, dy []float32) {
+	for i, v := range x {
+		cdf := 0.5 + 0.5*erf32(v*sqrtHalf)
+		d := cdf
+		// Beyond ±14 the density is 0, and infinity times it would be NaN.
+		if v > -14 && v < 14 {
+			d += v * invSqrt2Pi * exp32(-0.5*v*v)
+		}
+		g := dy[i] * d
+		if y != nil {
+			y[i] = v * cdf
+		}
+		dx[i] = g
+	}
+}
+
+// softmaxRowsGeneric replaces each row of x [rows, cols] by softmax(scale·row). With inverse [rows] not nil the division is left to the
+// caller: rows become exp(scale·(row − largest)), and inverse the reciprocals of their sums.
+func softmaxRowsGeneric(x, inverse []float32, ld, rows, cols int, scale float32) {
+	for i := range rows {
+		row := x[i*ld : i*ld+cols]
+		largest := float32(math.Inf(-1))
+		for j, v := range row {
+			v *= scale
+			row[j] = v
+			if v > largest {
+				largest = v
+			}
+		}
+		var s [4]float32
+		for j, v := range row {
+			e := exp32(v - largest)
+			row[j] = e
+			s[j&3] += e
+		}
+		f := 1 / (s[0] + s[1] + (s[2] + s[3]))
+		if inverse != nil {
+			inverse[i] = f
+			continue
+		}
+		for j := range row {
+			row[j] *= f
+		}
+	}
+}
+
+// softmaxBackwardGeneric turns ds, the gradient of the probabilities p, into that of the scores: ds = p∘(ds − dot[row])·scale, all
+// [rows, cols] of row stride ld.
+func softmaxBackwardGeneric(ds, p, dot []float32, ld, rows, cols int, scale float32) {
+	for i := range rows {
+		d := dot[i]
+		row := ds[i*ld : i*ld+cols]
+		for j, v := range p[i*ld : i*ld+cols] {
+			row[j] = v * (row[j] - d) * scale
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package kernels
+
+import "math"
+
+// scoreFloats bounds the block of scores that attention works on at a time (32 KiB), so that it stays in the first cache.
+const scoreFloats = 8 << 10
+
+// scoreBlock returns the shape of the block of scores for n keys: query rows, a multiple of 12 unless n is small or huge, and row stride.
+func scoreBlock(n int) (rows, ld int) {
+	ld = (n + 15) &^ 15
+	rows = max(1, scoreFloats/max(ld, 1))
+	if rows >= n {
+		return n, ld
+	}
+	if rows > 12 {
+		rows -= rows % 12
+	}
+	return rows, ld
+}
+
+// AttentionScratch returns the number of floats of scratch that Attention needs for up to n tokens.
+func AttentionScratch(n, headDim int) int {
+	_, ld := scoreBlock(n)
+	return PackedLen(headDim, n) + PackedLen(n, headDim) + max(ld, scoreFloats) + n
+}
+
+// Attention computes softmax(q·kᵀ/√headDim)·v of each head of one image. qkv [n, 3E], E = heads·headDim, has rows of stride ldq: q, k, v, the heads
+// contiguous inside each. The first queries rows attend to all n; out [queries, E] has row stride ldo.
+func Attention(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
+	embed := heads * headDim
+	queries = min(queries, n)
+	if queries <= 0 || embed <= 0 {
+		return
+	}
+	checkMatrix("Attention: out", len(out), ldo, queries, embed)
+	checkMatrix("Attention: qkv", len(qkv), ldq, n, 3*embed)
+	checkLen("Attention: scratch", len(scratch), AttentionScratch(n, headDim))
+	rows, ld := scoreBlock(n)
+	var keys, values Packed
+	keys.Data, scratch = carve(scratch, PackedLen(headDim, n))
+	values.Data, scratch = carve(scratch, PackedLen(n, headDim))
+	scores, scratch := carve(scratch, rows*ld)
+	inverse, _ := carve(scratch, rows)
+	scale := float32(1 / math.Sqrt(float64(headDim)))
+	for h := range heads {
+		q, k, v := qkv[h*headDim:], qkv[embed+h*headDim:], qkv[2*embed+h*headDim:]
+		PackTransposed(&keys, k, ldq, headDim, n)
+		Pack(&values, v, ldq, n, headDim)
+		for i := 0; i < queries; i += rows {
+			m := min(rows, queries-i)
+			GemmPacked(scores, ld, q[i*ldq:], ldq, m, &keys, Epilogue{})
+			softmaxRows(scores, inverse, ld, m, n, scale)
+			o := out[i*ldo+h*headDim:]
+			GemmPacked(o, ldo, scores, ld, m, &values, Epilogue{})
+			for r := range m {
+				scaleVector(o[r*ldo:r*ldo+headDim], inverse[r])
+			}
+		}
+	}
+}
+
+// AttentionBackwardScratch returns the number of floats of scratch that AttentionBackward needs for up to n tokens.
+func AttentionBackwardScratch(n, headDim int) int {
+	_, ld := scoreBlock(n)
+	return 2*PackedLen(headDim, n) + PackedLen(n, headDim) + 2*max(ld, scoreFloats) + n
+}
+
+// AttentionBackward writes dqkv [n, 3E] (stride ldq), the gradient of Attention's qkv with all n rows attending, given dout [n, E] (stride ldo), that of
+// its output out [n, E] (stride ldo). Probabilities P are computed again. For each head, with S = q·kᵀ·scale and D = rowsum(dout∘out),
+//
+//	dv = Pᵀ·dout,  dS = P∘(dout·vᵀ − D)·scale,  dq = dS·k,  dk = dSᵀ·q
+func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, out []float32, n, heads, headDim int, scratch []float32) {
+	embed := heads * headDim
+	if n <= 0 || embed <= 0 {
+		return
+	}
+	checkMatrix("AttentionBackward: dqkv", len(dqkv), ldq, n, 3*embed)
+	checkMatrix("AttentionBackward: qkv", len(qkv), ldq, n, 3*embed)
+	checkMatrix("AttentionBackward: dout", len(dout), ldo, n, embed)
+	checkMatrix("AttentionBackward: out", len(out), ldo, n, embed)
+	checkLen("AttentionBackward: scratch", len(scratch), AttentionBackwardScratch(n, headDim))
+	rows, ld := scoreBlock(n)
+	var keysT, valuesT, keys Packed
+	keysT.Data, scratch = carve(scratch, PackedLen(headDim, n))
+	valuesT.Data, scratch = carve(scratch, PackedLen(headDim, n))
+	keys.Data, scratch = carve(scratch, PackedLen(n, headDim))
+	p, scratch := carve(scratch, rows*ld)
+	ds, scratch := carve(scratch, rows*ld)
+	dots, _ := carve(scratch, rows)
+	scale := float32(1 / math.Sqrt(float64(headDim)))
+	for h := range heads {
+		at := h * headDim
+		q, k, v := qkv[at:], qkv[embed+at:], qkv[2*embed+at:]
+		dq, dk, dv := dqkv[at:], dqkv[embed+at:], dqkv[2*embed+at:]
+		PackTransposed(&keysT, k, ldq, headDim, n)
+		PackTransposed(&valuesT, v, ldq, headDim, n)
+		Pack(&keys, k, ldq, n, headDim)
+		for i := 0; i < n; i += rows {
+			m := min(rows, n-i)
+			qi, di, oi := q[i*ldq:], dout[i*ldo+at:], out[i*ldo+at:]
+			GemmPacked(p, ld, qi, ldq, m, &keysT, Epilogue{})
+			softmaxRows(p, nil, ld, m, n, scale)
+			GemmPacked(ds, ld, di, ldo, m, &valuesT, Epilogue{})
+			for r := range m {
+				dots[r] = dot(di[r*ldo:r*ldo+headDim], oi[r*ldo:r*ldo+headDim])
+			}
+			GemmTN(dv, ldq, p, ld, di, ldo, n, headDim, m, i > 0)
+			softmaxBackward(ds, p, dots, ld, m, n, scale)
+			GemmPacked(dq[i*ldq:], ldq, ds, ld, m, &keys, Epilogue{})
+			GemmTN(dk, ldq, ds, ld, qi, ldq, n, headDim, m, i > 0)
+		}
+	}
+}
+
+// carve cuts the first n floats off scratch. What it cuts cannot grow into the rest.
+func carve(scratch []float32, n int) (part, rest []float32) {
+	return scratch[:n:n], scratch[n:]
+}
