@@ -1,0 +1,161 @@
+// Package vit describes vision transformers: their sizes, their parameters, and their directory on disk.
+//
+// An image of C channels and H×W pixels is cut into K = (H/P)·(W/P) patches, row by row. With a class token in front there
+// are N = K+1 tokens of E numbers. In the names of timm, whose layout Params keeps (a linear map is [out, in], y = W·x + b):
+//
+//	cls_token [E], pos_embed [N, E]
+//	patch_embed.proj       weight [E, C·P·P], bias [E]      a patch's pixels in the order channel, row, column
+//	blocks.0 … blocks.L−1:
+//	  norm1, norm2         weight [E], bias [E]
+//	  attn.qkv             weight [3E, E], bias [3E]        rows: queries, keys, values; heads contiguous inside each
+//	  attn.proj            weight [E, E], bias [E]
+//	  mlp.fc1              weight [F, E], bias [F]          F = hidden width, 4E in all published variants
+//	  mlp.fc2              weight [E, F], bias [E]
+//	norm                   weight [E], bias [E]
+//	head                   weight [classes, E], bias [classes]
+//
+// A block is X = X + proj(attention(norm1(X))); X = X + fc2(gelu(fc1(norm2(X)))) with the exact (erf) GELU. Sources:
+// Dosovitskiy et al. 2021 (ViT), Touvron et al. 2021 (DeiT). This package runs nothing: infer and train do.
+//
+// On disk a model is a directory as Hugging Face's transformers lays it out (config.json, model.safetensors,
+// preprocessor_config.json); transformers itself can load it, as a dense ViT. See Load and Save.
+package vit
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/adavit/adavit/halting"
+)
+
+// Config is the shape of a model and the constants of its arithmetic.
+type Config struct {
+	Embed         int     // E, numbers of a token
+	Heads         int     // attention heads, of E/Heads numbers each
+	Layers        int     // L, blocks
+	Hidden        int     // F, width inside an MLP
+	Height, Width int     // of an image, in pixels
+	Patch         int     // P, side of a patch in pixels
+	Channels      int     // C
+	Classes       int     // outputs of the head
+	Eps           float64 // added to the variance in every layer norm
+
+	Labels  []string // names of the classes; nil if they have none
+	Halting halting.Config
+}
+
+// Bounds of what Validate lets through. They are above every published model and keep hostile files from asking for
+// absurd memory or overflowing a product.
+const (
+	maxEmbed  = 1 << 14
+	maxHidden = 1 << 16
+	maxLayers = 512
+	maxSide   = 1 << 13
+	maxPatch  = 1 << 10
+	maxChans  = 1 << 10
+	maxClass  = 1 << 20
+	maxTokens = 1 << 16
+	maxParams = 1<<31 - 1 // 8 GiB of float32
+	maxEps    = 0.1
+)
+
+// Validate reports everything that makes c impossible or absurd, in one error.
+func (c Config) Validate() error {
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	for _, v := range [...]struct {
+		name       string
+		value, max int
+	}{
+		{"embedding width", c.Embed, maxEmbed}, {"number of heads", c.Heads, maxEmbed}, {"number of layers", c.Layers, maxLayers},
+		{"hidden width", c.Hidden, maxHidden}, {"image height", c.Height, maxSide}, {"image width", c.Width, maxSide},
+		{"patch size", c.Patch, maxPatch}, {"number of channels", c.Channels, maxChans}, {"number of classes", c.Classes, maxClass},
+	} {
+		if v.value < 1 || v.value > v.max {
+			fault("%s is %d, want 1 to %d", v.name, v.value, v.max)
+		}
+	}
+	if math.IsNaN(c.Eps) || c.Eps <= 0 || c.Eps > maxEps {
+		fault("layer norm's eps is %v, want more than 0 and at most %v", c.Eps, maxEps)
+	}
+	if c.Labels != nil && len(c.Labels) != c.Classes {
+		fault("%d labels for %d classes", len(c.Labels), c.Classes)
+	}
+	if err := c.Halting.Validate(); err != nil {
+		fault("%v", err)
+	}
+	if len(faults) == 0 { // what follows divides and multiplies
+		if c.Embed%c.Heads != 0 {
+			fault("embedding width %d is not a multiple of %d heads", c.Embed, c.Heads)
+		}
+		if c.Height%c.Patch != 0 || c.Width%c.Patch != 0 {
+			fault("image of %d×%d pixels is not a whole number of patches of %d×%d", c.Height, c.Width, c.Patch, c.Patch)
+		} else if c.Tokens() > maxTokens {
+			fault("%d tokens, at most %d are possible", c.Tokens(), maxTokens)
+		} else if n := c.paramCount(); n > maxParams {
+			fault("%d parameters, at most %d are possible", n, maxParams)
+		}
+	}
+	if len(faults) > 0 {
+		return errors.New(strings.Join(faults, "; "))
+	}
+	return nil
+}
+
+// GridH is the number of rows of patches.
+func (c Config) GridH() int { return c.Height / c.Patch }
+
+// GridW is the number of patches in a row.
+func (c Config) GridW() int { return c.Width / c.Patch }
+
+// Patches is K, the number of patches of an image.
+func (c Config) Patches() int { return c.GridH() * c.GridW() }
+
+// Tokens is N = K+1: the class token, then the patches.
+func (c Config) Tokens() int { return c.Patches() + 1 }
+
+// HeadDim is the width of one attention head.
+func (c Config) HeadDim() int { return c.Embed / c.Heads }
+
+// PatchLen is C·P·P, the numbers in one patch.
+func (c Config) PatchLen() int { return c.Channels * c.Patch * c.Patch }
+
+// Label returns the name of class i, or LABEL_i (as transformers has it) if the classes have no names.
+func (c Config) Label(i int) string {
+	if i >= 0 && i < len(c.Labels) {
+		return c.Labels[i]
+	}
+	return fmt.Sprintf("LABEL_%d", i)
+}
+
+// ParamCount is the number of parameters, all of which are in Params.Data.
+func (c Config) ParamCount() int { return int(c.paramCount()) }
+
+func (c Config) paramCount() int64 {
+	e, f := int64(c.Embed), int64(c.Hidden)
+	embed := e + int64(c.Tokens())*e + int64(c.PatchLen())*e + e
+	block := 2*e + (3*e*e + 3*e) + (e*e + e) + 2*e + (f*e + f) + (e*f + e)
+	return embed + int64(c.Layers)*block + 2*e + int64(c.Classes)*(e+1)
+}
+
+// MACs is the nominal number of multiply-accumulates of one image: patch embedding of all patches; for every block the
+// linear layers on the n tokens that run in it, 4·E²·n + 2·E·F·n, and attention, 2·n²·E; and the head. active[l] is n in
+// block l+1 (with the class token); blocks beyond the end of active did not run. A nil slice means the dense model.
+// Norms, GELU, softmax and additions are not counted, as is usual.
+func (c Config) MACs(active []int) int64 {
+	e, f := int64(c.Embed), int64(c.Hidden)
+	macs := int64(c.Patches())*int64(c.PatchLen())*e + e*int64(c.Classes)
+	for l := range c.Layers {
+		n := int64(c.Tokens())
+		if active != nil {
+			if l >= len(active) {
+				break
+			}
+			n = int64(active[l])
+		}
+		macs += n*(4*e*e+2*e*f) + 2*n*n*e
+	}
+	return macs
+}

@@ -1,0 +1,106 @@
+package vit
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/adavit/adavit/weights"
+)
+
+// fill makes parameters from the pieces in f. All of them must be there with their shapes, of a floating type and
+// finite; a tensor of f under prefix that is none of them is an error. Parameters that no piece covers are zero. Nothing of the model's size is allocated before names and shapes have been checked.
+func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, error) {
+	wanted := make(map[string]bool, len(pieces))
+	found := make([]weights.Tensor, len(pieces))
+	var missing []string
+	for i, p := range pieces {
+		wanted[p.name] = true
+		t, ok := f.Get(p.name)
+		if !ok {
+			missing = append(missing, p.name)
+		} else if !slices.Equal(t.Shape, p.shape) {
+			return nil, fmt.Errorf("tensor %q has shape %v, but the configuration wants %v", p.name, t.Shape, p.shape)
+		}
+		found[i] = t
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("%s missing: %s", plural(len(missing), "tensor is", "tensors are"), some(missing))
+	}
+	var extra []string
+	for _, t := range f.Tensors {
+		if strings.HasPrefix(t.Name, prefix) && !wanted[t.Name] {
+			extra = append(extra, t.Name)
+		}
+	}
+	if len(extra) > 0 {
+		return nil, fmt.Errorf("%s no part of this model: %s", plural(len(extra), "tensor is", "tensors are"), some(extra))
+	}
+	params := NewParams(c)
+	for i, p := range pieces {
+		dst := params.Data[p.offset : p.offset+p.length]
+		if err := found[i].CopyFloat32s(dst); err != nil {
+			return nil, err
+		}
+		if err := finite(p.name, dst); err != nil {
+			return nil, err
+		}
+	}
+	return params, nil
+}
+
+// finite refuses NaN and infinity.
+func finite(name string, x []float32) error {
+	for i, v := range x {
+		// All bits of the exponent are set in NaN and infinity alone.
+		if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
+			return fmt.Errorf("tensor %q: element %d is %v", name, i, v)
+		}
+	}
+	return nil
+}
+
+// some lists names, but not hundreds of them.
+func some(names []string) string {
+	const most = 4
+	text := ""
+	for i, n := range names {
+		if i == most {
+			return fmt.Sprintf("%s and %d more", text, len(names)-most)
+		}
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprintf("%.120q", n)
+	}
+	return text
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// FromTimm makes parameters from tensors under timm's names, which may all have a prefix ("weights.", "module." or
+// "model."); then tensors without the prefix are left alone. The number of heads, eps and halting are not in such a file
+// and come from c, with whose sizes the shapes must agree.
+func FromTimm(c Config, f *weights.File) (*Params, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("vit: configuration: %w", err)
+	}
+	prefix := ""
+	for _, p := range [...]string{"", "weights.", "module.", "model."} {
+		if _, ok := f.Get(p + "cls_token"); ok {
+			prefix = p
+			break
+		}
+	}
+	p, err := fill(c, f, prefix, timmPieces(c, prefix))
+	if err != nil {
+		return nil, fmt.Errorf("vit: %w", err)
+	}
+	return p, nil
+}
