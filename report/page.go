@@ -1,0 +1,366 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"image"
+	"image/jpeg"
+	"math"
+	"strings"
+	"time"
+)
+
+// Page is a report on models that were run: what a reader finds from top to
+// bottom. Parts that are empty are left out.
+type Page struct {
+	Title, Subtitle string
+	Machine         string // what it ran on
+	Date            time.Time
+	Facts           []Fact // the few figures that matter, set large
+	Rows            []Row
+
+	Histogram []int     // [layers]: Histogram[d-1] tokens ran in d blocks
+	Active    []float64 // [layers]: Active[l-1] is the mean share of tokens, 0..1, that ran in block l
+	Charts    []Chart   // further charts
+
+	Samples []Sample
+	Notes   []string // how to read it, how it was measured
+}
+
+// Fact is one figure with what it says, such as "1.7×", "images a second".
+type Fact struct{ Value, Label string }
+
+// Setting is one line of a list of settings.
+type Setting struct{ Name, Value string }
+
+// TrainingPage is a report on a training run.
+type TrainingPage struct {
+	Title, Subtitle string
+	Machine         string
+	Date            time.Time
+	Facts           []Fact
+	Charts          []Chart
+	Settings        []Setting // the recipe
+	Notes           []string
+}
+
+// Compare puts what b changes against base into facts: speed, MACs, accuracy and
+// depth, as far as they are known.
+func Compare(base, b Row) []Fact {
+	var out []Fact
+	if base.ImagesPerSecond > 0 && b.ImagesPerSecond > 0 {
+		out = append(out, Fact{number(b.ImagesPerSecond/base.ImagesPerSecond, 2) + "×", "the images a second"})
+	}
+	if base.MACs > 0 && b.MACs > 0 {
+		out = append(out, Fact{number(100*b.MACs/base.MACs, 0) + " %", "of the multiply-adds"})
+	}
+	if d := b.Top1 - base.Top1; finite(d) {
+		text := fmt.Sprintf("%+.2f", d)
+		text = strings.Replace(text, "-", "−", 1)
+		if math.Abs(d) < 0.005 {
+			text = "±0.00"
+		}
+		out = append(out, Fact{text, "points of top-1"})
+	}
+	if finite(b.MeanDepth) && b.MeanDepth > 0 {
+		out = append(out, Fact{number(b.MeanDepth, 1), "blocks a token, on average"})
+	}
+	return out
+}
+
+// WriteHTML writes p as one HTML file that refers to nothing outside itself and
+// needs no script. The file appears whole or not at all.
+func WriteHTML(path string, p Page) error {
+	b, err := HTML(p)
+	if err != nil {
+		return err
+	}
+	return writeFile(path, b)
+}
+
+// HTML returns the page that WriteHTML writes.
+func HTML(p Page) ([]byte, error) {
+	v := view{Title: p.Title, Subtitle: p.Subtitle, Byline: byline(p.Machine, p.Date), Facts: p.Facts, Notes: p.Notes}
+	if len(p.Rows) > 0 {
+		v.Table = tableOf(p.Rows)
+	}
+	if len(p.Active) > 0 {
+		c, err := Chart{
+			Title: "Tokens alive in each block", XLabel: "block", YLabel: "share of tokens", Percent: true, FromZero: true, Area: true,
+			Series: []Series{{Name: "alive", Y: p.Active}, {Name: "dense", Y: ones(len(p.Active)), Dashed: true}},
+		}.layout()
+		if err != nil {
+			return nil, err
+		}
+		v.Charts = append(v.Charts, c)
+	}
+	if len(p.Histogram) > 0 {
+		if len(p.Histogram) > maxLayers {
+			return nil, fmt.Errorf("report: histogram of %d blocks, want at most %d", len(p.Histogram), maxLayers)
+		}
+		v.Charts = append(v.Charts, bars("Tokens by depth", p.Histogram))
+	}
+	if err := v.addCharts(p.Charts); err != nil {
+		return nil, err
+	}
+	for i, s := range p.Samples {
+		card, err := cardOf(i, s)
+		if err != nil {
+			return nil, fmt.Errorf("report: sample %d: %w", i, err)
+		}
+		v.Cards = append(v.Cards, card)
+		if s.Layers > v.deepest {
+			v.deepest = s.Layers
+			v.Legend = legendOf(s.Layers)
+		}
+	}
+	return v.render()
+}
+
+// WriteTraining writes p as one HTML file, as WriteHTML does.
+func WriteTraining(path string, p TrainingPage) error {
+	b, err := TrainingHTML(p)
+	if err != nil {
+		return err
+	}
+	return writeFile(path, b)
+}
+
+// TrainingHTML returns the page that WriteTraining writes.
+func TrainingHTML(p TrainingPage) ([]byte, error) {
+	v := view{Title: p.Title, Subtitle: p.Subtitle, Byline: byline(p.Machine, p.Date), Facts: p.Facts, Settings: p.Settings, Notes: p.Notes}
+	if err := v.addCharts(p.Charts); err != nil {
+		return nil, err
+	}
+	return v.render()
+}
+
+//go:embed page.html
+var pageSource string
+
+//go:embed page.css
+var styleSheet string
+
+// view is a page in the form that page.html prints.
+type view struct {
+	Title, Subtitle, Byline string
+	Style                   template.CSS
+	Facts                   []Fact
+	Table                   *tableView
+	Charts                  []chartView
+	Legend                  []swatch
+	Cards                   []card
+	Settings                []Setting
+	Notes                   []string
+	deepest                 int
+}
+
+func (v *view) addCharts(charts []Chart) error {
+	for _, c := range charts {
+		cv, err := c.layout()
+		if err != nil {
+			return err
+		}
+		v.Charts = append(v.Charts, cv)
+	}
+	return nil
+}
+
+func (v view) render() ([]byte, error) {
+	t, err := template.New("page").Parse(pageSource)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	v.Style = template.CSS(styleSheet)
+	var b bytes.Buffer
+	if err := t.Execute(&b, v); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+func byline(machine string, date time.Time) string {
+	parts := make([]string, 0, 2)
+	if machine != "" {
+		parts = append(parts, machine)
+	}
+	if !date.IsZero() {
+		parts = append(parts, date.Format("2 January 2006, 15:04"))
+	}
+	return strings.Join(parts, " · ")
+}
+
+func ones(n int) []float64 {
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = 1
+	}
+	return out
+}
+
+type tableView struct {
+	Head []cell
+	Rows [][]cell
+}
+
+type cell struct {
+	Head, Text string
+	Left       bool
+}
+
+func tableOf(rows []Row) *tableView {
+	v := &tableView{}
+	cols := columns(rows)
+	for _, c := range cols {
+		v.Head = append(v.Head, cell{c.Head, c.Head, c.Left})
+	}
+	for _, r := range rows {
+		var line []cell
+		for _, c := range cols {
+			line = append(line, cell{c.Head, c.value(r), c.Left})
+		}
+		v.Rows = append(v.Rows, line)
+	}
+	return v
+}
+
+// swatch is one colour of the legend.
+type swatch struct{ Fill, Ink, Text string }
+
+func legendOf(layers int) []swatch {
+	out := make([]swatch, 0, min(layers, maxSlots))
+	for _, d := range pickFrames(layers, maxSlots) {
+		c := DepthColor(d, layers)
+		s := swatch{fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B), "#000000", ""}
+		if luma(c) < 130 {
+			s.Ink = "#ffffff"
+		}
+		if layers <= maxBarLabels || d == 1 || d == layers {
+			s.Text = fmt.Sprint(d)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// card is one sample on the page.
+type card struct {
+	ID, Box    string // of the image inside the page; its viewBox
+	W, H       int    // pixels of the image
+	Image      template.URL
+	Map        template.URL
+	Head       string
+	Lines      []cardLine
+	Frames     []frameView
+	Alt, Seen  string
+	Mark, Tone string
+}
+
+type cardLine struct{ Text, Class string }
+
+// frameView is the image as one block saw it: the page's own copy of the image with
+// one path over the patches that are gone.
+type frameView struct {
+	Block       int
+	Gone        string
+	Share       string
+	About, Done string
+}
+
+func cardOf(index int, s Sample) (card, error) {
+	if err := s.Validate(); err != nil {
+		return card{}, err
+	}
+	c := card{
+		ID: fmt.Sprintf("image%d", index), Box: fmt.Sprintf("0 0 %d %d", s.Width, s.Height), W: s.Width, H: s.Height,
+		Alt: "the image", Seen: "map of token depths",
+	}
+	for i, l := range describe(s) {
+		if i == 0 && l.tone == 0 {
+			c.Head = l.text
+			continue
+		}
+		c.Lines = append(c.Lines, cardLine{l.text, [...]string{"", "faint", "good", "bad"}[l.tone]})
+	}
+	if c.Head != "" {
+		c.Alt, c.Seen = c.Head, c.Head+": "+c.Seen
+	}
+	// Enlarged before it is stored: it costs next to nothing, and the pixels stay
+	// sharp in viewers that would smooth them.
+	img, err := inline(resize(s, max(112, s.Width, s.Height)))
+	if err != nil {
+		return c, err
+	}
+	c.Image = img
+	depth, err := DepthMap(s, 224)
+	if err != nil {
+		return c, err
+	}
+	if c.Map, err = inline(depth); err != nil {
+		return c, err
+	}
+	for _, l := range pickFrames(s.Layers, 24) {
+		f := frameView{Block: l, Gone: gonePath(s, l)}
+		alive := s.Alive(l)
+		f.About = fmt.Sprintf("block %d: %d of %d patches", l, alive, len(s.Depth))
+		if n := len(s.Depth); n > 0 {
+			f.Share = fmt.Sprintf("%.0f%%", 100*float64(alive)/float64(n))
+		}
+		if s.ClassDepth > 0 && l > s.ClassDepth {
+			f.Done = "done"
+			f.About += ", not run: the class token had halted"
+		}
+		c.Frames = append(c.Frames, f)
+	}
+	return c, nil
+}
+
+// gonePath returns path data, in pixels of the image, over the patches that do not
+// run in block layer; neighbours in a line become one rectangle.
+func gonePath(s Sample, layer int) string {
+	var b strings.Builder
+	bounds := image.Rect(0, 0, s.Width, s.Height)
+	var open image.Rectangle
+	flush := func() {
+		if !open.Empty() {
+			fmt.Fprintf(&b, "M%d %dh%dv%dh-%dz", open.Min.X, open.Min.Y, open.Dx(), open.Dy(), open.Dx())
+		}
+		open = image.Rectangle{}
+	}
+	eachPatch(s, bounds, func(k int, r image.Rectangle) {
+		switch {
+		case s.Depth[k] >= layer:
+			flush()
+		case !open.Empty() && open.Max.X == r.Min.X && open.Min.Y == r.Min.Y:
+			open.Max.X = r.Max.X
+		default:
+			flush()
+			open = r
+		}
+	})
+	flush()
+	return b.String()
+}
+
+// inline returns img as a data URL: PNG, or JPEG where the picture is a large
+// photograph and PNG would be several times its size.
+func inline(img *image.RGBA) (template.URL, error) {
+	b, err := encodePNG(img)
+	if err != nil {
+		return "", fmt.Errorf("report: %w", err)
+	}
+	kind := "png"
+	if len(b) > 24<<10 {
+		var j bytes.Buffer
+		if err := jpeg.Encode(&j, img, &jpeg.Options{Quality: 90}); err != nil {
+			return "", fmt.Errorf("report: %w", err)
+		}
+		if 2*j.Len() < len(b) {
+			b, kind = j.Bytes(), "jpeg"
+		}
+	}
+	return template.URL("data:image/" + kind + ";base64," + base64.StdEncoding.EncodeToString(b)), nil
+}
