@@ -1,0 +1,137 @@
+package vit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/weights"
+)
+
+// The files of a model directory.
+const (
+	ConfigFile       = "config.json"
+	WeightsFile      = "model.safetensors"
+	PreprocessorFile = "preprocessor_config.json"
+)
+
+// maxJSON bounds the two JSON files; twenty thousand labels take about a megabyte.
+const maxJSON = 16 << 20
+
+// Model is everything a directory holds: parameters with their configuration, and how to turn a picture into input.
+type Model struct {
+	Params       *Params
+	Preprocessor data.Preprocessor
+}
+
+// Load reads a model directory. Whatever is missing, superfluous, of a wrong shape or not finite is an error that names
+// the file and the tensor or key; so is a model_type or hidden_act that this program does not compute.
+func Load(dir string) (*Model, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("vit: model directory: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("vit: %s is not a model directory (one with %s, %s and %s)", dir, ConfigFile, WeightsFile, PreprocessorFile)
+	}
+	return load(source{os.DirFS(dir), ".", func(name string) string { return filepath.Join(dir, name) }})
+}
+
+// LoadFS is Load from a file system, such as one embedded in the program. dir is a slash-separated path in it.
+func LoadFS(fsys fs.FS, dir string) (*Model, error) {
+	return load(source{fsys, dir, func(name string) string { return path.Join(dir, name) }})
+}
+
+func load(s source) (*Model, error) {
+	text, err := s.read(ConfigFile, maxJSON)
+	if err != nil {
+		return nil, err
+	}
+	c, qkvBias, err := parseConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("vit: %s: %w", s.shown(ConfigFile), err)
+	}
+	text, err = s.read(PreprocessorFile, maxJSON)
+	if err != nil {
+		return nil, err
+	}
+	pre, err := data.ParsePreprocessor(s.shown(PreprocessorFile), text)
+	if err != nil {
+		return nil, fmt.Errorf("vit: %w", err)
+	}
+	params, err := s.params(c, qkvBias)
+	if err != nil {
+		return nil, err
+	}
+	return &Model{Params: params, Preprocessor: pre}, nil
+}
+
+// source is the directory that a model is read from.
+type source struct {
+	fsys  fs.FS
+	dir   string
+	shown func(name string) string // a file's name in errors
+}
+
+// open opens a regular file and returns its size, which is at most limit.
+func (s source) open(name string, limit int64) (fs.File, int64, error) {
+	full := path.Join(s.dir, name)
+	// Asking first keeps us from waiting for ever on a named pipe.
+	info, err := fs.Stat(s.fsys, full)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	if err == nil && info.Size() > limit {
+		err = fmt.Errorf("%d bytes, expected at most %d", info.Size(), limit)
+	}
+	var f fs.File
+	if err == nil {
+		f, err = s.fsys.Open(full)
+	}
+	if err != nil {
+		var wrapped *fs.PathError
+		if errors.As(err, &wrapped) { // its path lacks the directory
+			err = wrapped.Err
+		}
+		return nil, 0, fmt.Errorf("vit: %s: %w", s.shown(name), err)
+	}
+	return f, info.Size(), nil
+}
+
+// read returns a whole small file.
+func (s source) read(name string, limit int64) ([]byte, error) {
+	f, _, err := s.open(name, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit))
+	if err != nil {
+		return nil, fmt.Errorf("vit: %s: %w", s.shown(name), err)
+	}
+	return b, nil
+}
+
+// params reads model.safetensors. A file much larger than c's parameters is refused before it is read.
+func (s source) params(c Config, qkvBias bool) (*Params, error) {
+	const widest, header = 8, 16 << 20
+	f, size, err := s.open(WeightsFile, widest*int64(c.ParamCount())+header)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	file, err := weights.ReadSafetensorsFrom(s.shown(WeightsFile), f, size)
+	if err != nil {
+		return nil, fmt.Errorf("vit: %w", err)
+	}
+	p, err := fill(c, file, "", hfPieces(c, qkvBias))
+	if err != nil {
+		return nil, fmt.Errorf("vit: %s: %w", s.shown(WeightsFile), err)
+	}
+	return p, nil
+}

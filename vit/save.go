@@ -1,0 +1,150 @@
+package vit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/adavit/adavit/weights"
+)
+
+// Save writes a model directory with weights of type F32 or F16 (rounded to nearest even; a weight beyond a half's range
+// is an error, as NaN and infinity are).
+//
+// A directory that does not exist appears whole or not at all, with its parents. In one that exists other files are left
+// alone; all three files are on disk under temporary names before the first takes its own, and a config.json that is to
+// change is removed before the weights change and comes back last, so that a crash leaves the old model, the new one, or
+// one that Load refuses, never new weights under an old configuration.
+func Save(dir string, m *Model, dtype weights.DType) error {
+	files, err := render(m, dtype)
+	if err != nil {
+		return fmt.Errorf("vit: saving %s: %w", dir, err)
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
+		err = errors.New("exists and is not a directory")
+	case err == nil:
+		err = files.replace(dir)
+	case errors.Is(err, fs.ErrNotExist):
+		err = files.create(filepath.Clean(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("vit: saving %s: %w", dir, err)
+	}
+	return nil
+}
+
+// rendered is a model as files.
+type rendered struct {
+	config, preprocessor []byte
+	tensors              []weights.Tensor
+}
+
+// render checks a model and makes its files' content.
+func render(m *Model, dtype weights.DType) (*rendered, error) {
+	if m == nil || m.Params == nil {
+		return nil, errors.New("no parameters")
+	}
+	c := m.Params.Config
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if got, want := len(m.Params.Data), c.ParamCount(); got != want {
+		return nil, fmt.Errorf("%d parameters, but the configuration wants %d", got, want)
+	}
+	r := &rendered{}
+	var err error
+	if r.config, err = marshalConfig(c); err != nil {
+		return nil, fmt.Errorf("%s: %w", ConfigFile, err)
+	}
+	if r.preprocessor, err = m.Preprocessor.Marshal(); err != nil {
+		return nil, fmt.Errorf("%s: %w", PreprocessorFile, err)
+	}
+	for _, p := range hfPieces(c, true) {
+		x := m.Params.Data[p.offset : p.offset+p.length]
+		if err := finite(p.name, x); err != nil {
+			return nil, err
+		}
+		switch dtype {
+		case weights.F32:
+			r.tensors = append(r.tensors, weights.Float32Tensor(p.name, p.shape, x))
+		case weights.F16:
+			for i, v := range x {
+				if v >= 65520 || v <= -65520 {
+					return nil, fmt.Errorf("tensor %q: element %d is %v, beyond the range of F16", p.name, i, v)
+				}
+			}
+			r.tensors = append(r.tensors, weights.Float16Tensor(p.name, p.shape, x))
+		default:
+			return nil, fmt.Errorf("weights can be saved as F32 or F16, not as %q", dtype)
+		}
+	}
+	return r, nil
+}
+
+// create makes a new directory: filled beside its place, then renamed.
+func (r *rendered) create(dir string) error {
+	parent := filepath.Dir(dir)
+	if err := os.MkdirAll(parent, 0o777); err != nil {
+		return err
+	}
+	temp := filepath.Join(parent, weights.TempName())
+	if err := os.Mkdir(temp, 0o777); err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp) // finds nothing once it is renamed
+	if err := r.replace(temp); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, dir); err != nil {
+		return err
+	}
+	return weights.SyncDir(parent)
+}
+
+// replace writes the three files into a directory that exists.
+func (r *rendered) replace(dir string) error {
+	// In the order of their renaming.
+	parts := [...]struct {
+		name  string
+		write func(w io.Writer) error
+		file  *weights.Pending
+	}{
+		{name: PreprocessorFile, write: func(w io.Writer) error { _, err := w.Write(r.preprocessor); return err }},
+		{name: WeightsFile, write: func(w io.Writer) error {
+			return weights.EncodeSafetensors(w, map[string]string{"format": "pt"}, r.tensors) // transformers asks for "format"
+		}},
+		{name: ConfigFile, write: func(w io.Writer) error { _, err := w.Write(r.config); return err }},
+	}
+	for i := range parts {
+		p := &parts[i]
+		var err error
+		if p.file, err = weights.CreatePending(filepath.Join(dir, p.name)); err != nil {
+			return err
+		}
+		defer p.file.Discard()
+		if err := p.write(p.file); err != nil {
+			return err
+		}
+		if err := p.file.Close(); err != nil {
+			return err
+		}
+	}
+	config := filepath.Join(dir, ConfigFile)
+	if old, err := os.ReadFile(config); err == nil && !bytes.Equal(old, r.config) {
+		if err := os.Remove(config); err != nil {
+			return err
+		}
+	}
+	for i := range parts {
+		if err := parts[i].file.Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
