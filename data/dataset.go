@@ -1,0 +1,270 @@
+// Package data brings labelled pictures to a vision transformer: data sets on
+// disk, decoding of untrusted image files, the resize-crop-normalise step that
+// a model's preprocessor_config.json describes, augmentation, and the random
+// streams that make a training run repeatable.
+//
+// Pictures travel as bytes in [C, H, W] order (channel, row, column) until the
+// last moment; Preprocessor.Normalize or Augment.Apply turn them into the
+// float32 [C, H, W] that the model reads:
+//
+//	x = (byte · rescale_factor − mean[c]) / std[c]
+//
+// A Dataset whose pictures already have the model's size is used as it is. Fit
+// puts any other one behind the same interface by decoding, resizing and
+// cropping on demand, so that nothing downstream has to know the difference.
+package data
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Split names a part of a data set.
+type Split string
+
+// The two parts that Open knows.
+const (
+	Train Split = "train"
+	Test  Split = "test"
+)
+
+// Dataset is a fixed list of labelled pictures. All methods may be called from
+// several goroutines at once.
+type Dataset interface {
+	// Len is the number of pictures, at least 1.
+	Len() int
+	// Label is the class of picture i, 0 ≤ Label < len(Classes()).
+	Label(i int) int
+	// Classes names the classes, in the order of the labels.
+	Classes() []string
+	// Size is the shape that all pictures share; 0, 0, 0 if their files differ
+	// in size, in which case Pixels fails and Fit gives a usable Dataset.
+	Size() (channels, height, width int)
+	// Pixels writes picture i as [channels, height, width] bytes to dst, whose
+	// length must be exactly that.
+	Pixels(dst []byte, i int) error
+}
+
+// imager is a Dataset that can hand out a picture before any resizing.
+type imager interface {
+	Image(i int) (image.Image, error)
+}
+
+// Block is a Dataset held in memory: one block of bytes, [n, C, H, W].
+type Block struct {
+	name                    string
+	channels, height, width int
+	pixels                  []byte
+	labels                  []byte
+	classes                 []string
+}
+
+// NewBlock makes a Dataset of pixels [n, channels, height, width] and labels
+// [n], both kept, not copied. name stands for it in errors. The error says
+// which of the sizes disagree, or which label is beyond the classes.
+func NewBlock(name string, pixels, labels []byte, channels, height, width int, classes []string) (*Block, error) {
+	if channels < 1 || height < 1 || width < 1 {
+		return nil, fmt.Errorf("%s: pictures of shape [%d %d %d]", name, channels, height, width)
+	}
+	size := channels * height * width
+	if len(pixels)%size != 0 || len(pixels)/size != len(labels) {
+		return nil, fmt.Errorf("%s: %d bytes of pixels are not %d pictures of shape [%d %d %d], one for each label",
+			name, len(pixels), len(labels), channels, height, width)
+	}
+	if len(labels) == 0 {
+		return nil, fmt.Errorf("%s: no pictures", name)
+	}
+	for i, l := range labels {
+		if int(l) >= len(classes) {
+			return nil, fmt.Errorf("%s: label %d of picture %d is beyond the %d classes", name, l, i, len(classes))
+		}
+	}
+	return &Block{name, channels, height, width, pixels, labels, classes}, nil
+}
+
+// Len is the number of pictures.
+func (b *Block) Len() int { return len(b.labels) }
+
+// Label is the class of picture i.
+func (b *Block) Label(i int) int { return int(b.labels[i]) }
+
+// Classes names the classes.
+func (b *Block) Classes() []string { return b.classes }
+
+// Size is the shape of every picture.
+func (b *Block) Size() (channels, height, width int) { return b.channels, b.height, b.width }
+
+// Pixels copies picture i to dst.
+func (b *Block) Pixels(dst []byte, i int) error {
+	size := b.channels * b.height * b.width
+	if i < 0 || i >= len(b.labels) {
+		return fmt.Errorf("%s: picture %d of %d", b.name, i, len(b.labels))
+	}
+	if len(dst) != size {
+		return fmt.Errorf("%s: room for %d bytes, a picture of shape [%d %d %d] takes %d",
+			b.name, len(dst), b.channels, b.height, b.width, size)
+	}
+	copy(dst, b.pixels[i*size:])
+	return nil
+}
+
+// subset shows some of the pictures of another Dataset.
+type subset struct {
+	Dataset
+	index []int
+}
+
+// Subset is the Dataset of d's pictures index[0], index[1], …; index is kept.
+func Subset(d Dataset, index []int) (Dataset, error) {
+	if len(index) == 0 {
+		return nil, errors.New("a part of a data set without any picture")
+	}
+	for _, i := range index {
+		if i < 0 || i >= d.Len() {
+			return nil, fmt.Errorf("picture %d of a data set of %d", i, d.Len())
+		}
+	}
+	s := subset{d, index}
+	if im, ok := d.(imager); ok {
+		return imageSubset{s, im}, nil
+	}
+	return s, nil
+}
+
+func (s subset) Len() int                       { return len(s.index) }
+func (s subset) Label(i int) int                { return s.Dataset.Label(s.index[i]) }
+func (s subset) Pixels(dst []byte, i int) error { return s.Dataset.Pixels(dst, s.index[i]) }
+
+// imageSubset keeps the ability to hand out whole pictures.
+type imageSubset struct {
+	subset
+	from imager
+}
+
+func (s imageSubset) Image(i int) (image.Image, error) { return s.from.Image(s.index[i]) }
+
+// Open opens a data set:
+//
+//	fashion-mnist        the bundled test images; the training images from the Debian package
+//	                     dataset-fashion-mnist, the user's cache, or downloaded once into it
+//	fashion-mnist:DIR    the same with the training images in DIR
+//	DIR                  a folder of IDX files as MNIST names them (train-images-idx3-ubyte,
+//	                     t10k-labels-idx1-ubyte, …, with or without .gz), or a folder with one
+//	                     sub-folder of image files for each class
+//
+// A folder of classes may hold the parts in sub-folders of their own (train; and test, val
+// or validation); without them all of it serves as either part.
+func Open(spec string, split Split) (Dataset, error) {
+	if split != Train && split != Test {
+		return nil, fmt.Errorf("data set %q: no part named %q, want %q or %q", spec, split, Train, Test)
+	}
+	if spec == fashionName {
+		return openFashion("", split)
+	}
+	if dir, ok := strings.CutPrefix(spec, fashionName+":"); ok {
+		if dir == "" {
+			return nil, fmt.Errorf("data set %q: no folder after the colon", spec)
+		}
+		return openFashion(dir, split)
+	}
+	info, err := os.Stat(spec)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("data set %q: neither the name %s nor a folder that exists", spec, fashionName)
+	} else if err != nil {
+		return nil, fmt.Errorf("data set %q: %w", spec, err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("data set %q: a file; want a folder of IDX files or of class sub-folders", spec)
+	}
+	if hasIDX(spec) {
+		return openIDXFolder(spec, split, nil)
+	}
+	return openFolder(spec, split)
+}
+
+// idxNames are MNIST's file names for the two parts: pictures, then labels.
+var idxNames = map[Split][2]string{
+	Train: {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
+	Test:  {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"},
+}
+
+// hasIDX reports whether dir looks like a folder of IDX files of either part.
+func hasIDX(dir string) bool {
+	for _, names := range idxNames {
+		for _, name := range names {
+			if _, err := findIDX(dir, name); err == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// findIDX is the path of the file in dir, with .gz or without. The spelling
+// t10k-images.idx3-ubyte, of some archives, will do as well.
+func findIDX(dir, name string) (string, error) {
+	for _, n := range []string{name, strings.Replace(name, "-idx", ".idx", 1)} {
+		for _, ending := range []string{"", ".gz"} {
+			path := filepath.Join(dir, n+ending)
+			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+				return path, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("%s (or %s.gz): %w", filepath.Join(dir, name), name, fs.ErrNotExist)
+}
+
+// openIDXFolder reads one part of a folder of IDX files. Without classes the
+// names are the labels' numbers, 0 to the largest one.
+func openIDXFolder(dir string, split Split, classes []string) (*Block, error) {
+	imagePath, err := findIDX(dir, idxNames[split][0])
+	if err != nil {
+		return nil, err
+	}
+	labelPath, err := findIDX(dir, idxNames[split][1])
+	if err != nil {
+		return nil, err
+	}
+	images, err := ReadIDXFile(imagePath)
+	if err != nil {
+		return nil, err
+	}
+	labels, err := ReadIDXFile(labelPath)
+	if err != nil {
+		return nil, err
+	}
+	return blockFromIDX(imagePath, images, labelPath, labels, classes)
+}
+
+// blockFromIDX joins pictures [n, H, W] and labels [n].
+func blockFromIDX(imageName string, images IDX, labelName string, labels IDX, classes []string) (*Block, error) {
+	if len(images.Dims) != 3 {
+		return nil, fmt.Errorf("%s: shape %v, want [pictures height width]", imageName, images.Dims)
+	}
+	if len(labels.Dims) != 1 {
+		return nil, fmt.Errorf("%s: shape %v, want [labels]", labelName, labels.Dims)
+	}
+	if images.Dims[0] != labels.Dims[0] {
+		return nil, fmt.Errorf("%s holds %d pictures, %s %d labels", imageName, images.Dims[0], labelName, labels.Dims[0])
+	}
+	if classes == nil {
+		top := 0
+		for _, l := range labels.Data {
+			top = max(top, int(l))
+		}
+		for i := range top + 1 {
+			classes = append(classes, strconv.Itoa(i))
+		}
+	}
+	b, err := NewBlock(imageName, images.Data, labels.Data, 1, images.Dims[1], images.Dims[2], classes)
+	if err != nil {
+		return nil, fmt.Errorf("%w (labels from %s)", err, labelName)
+	}
+	return b, nil
+}
