@@ -1,0 +1,53 @@
+package train
+
+import (
+	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/vit"
+)
+
+// embedForward makes the tokens: x[0][class] = class + position[0]; x[0][k] = patch k·Wᵀ + b + position[k].
+func (n *Network) embedForward(s *shard) {
+	c, p := n.config, n.params
+	tokens, patches, e := c.Tokens(), c.Patches(), c.Embed
+	a := &s.blocks[0]
+	a.offset[0] = 0
+	for i := range s.images {
+		x := s.x[0][i*tokens*e : (i+1)*tokens*e]
+		copy(x, p.ClassToken)
+		kernels.GemmPacked(x[e:], e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), patches, &n.patch.forward, kernels.Epilogue{Bias: p.PatchBias})
+		kernels.Add(x, p.Position)
+		a.offset[i+1] = int32((i + 1) * tokens)
+		for k := range tokens {
+			a.token[i*tokens+k] = int32(k)
+		}
+	}
+}
+
+// embedBackward adds the gradients of the embedding's parameters, given dx [images·N, E].
+func (n *Network) embedBackward(s *shard, g *vit.Params, dx []float32) {
+	c := n.config
+	tokens, patches, e := c.Tokens(), c.Patches(), c.Embed
+	for i := range s.images {
+		d := dx[i*tokens*e : (i+1)*tokens*e]
+		kernels.Add(g.Position, d)
+		kernels.Add(g.ClassToken, d[:e])
+		kernels.ColumnSums(g.PatchBias, d[e:], e, patches, e)
+		kernels.GemmTN(g.PatchWeight, c.PatchLen(), d[e:], e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), e, c.PatchLen(), patches, true)
+	}
+}
+
+// cutPatches lays image [C,H,W] out as one row [C,p,p] a patch, the order of a convolution's weight.
+func cutPatches(dst, image []float32, c vit.Config) {
+	p := c.Patch
+	for gy := range c.Height / p {
+		for gx := range c.Width / p {
+			for ch := range c.Channels {
+				for y := range p {
+					row := image[(ch*c.Height+gy*p+y)*c.Width+gx*p:]
+					copy(dst[:p], row[:p])
+					dst = dst[p:]
+				}
+			}
+		}
+	}
+}

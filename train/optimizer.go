@@ -1,0 +1,63 @@
+package train
+
+import (
+	"math"
+
+	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/vit"
+)
+
+// optimizer is AdamW (Loshchilov and Hutter 2019) with the moments of all parameters in one block each, and the moving average of the weights.
+type optimizer struct {
+	step    int       // steps taken
+	m, v    []float32 // first and second moments, laid out as vit.Params.Data
+	average *vit.Params
+}
+
+func newOptimizer(p *vit.Params) *optimizer {
+	return &optimizer{m: make([]float32, len(p.Data)), v: make([]float32, len(p.Data)), average: p.Clone()}
+}
+
+// update takes one step down grad and returns the gradient's norm before clipping. A norm that is not finite changes nothing.
+func (o *optimizer) update(n *Network, p, grad *vit.Params, r Recipe, lr float64) float64 {
+	tensors := grad.Tensors()
+	sums := make([]float64, len(tensors))
+	n.parallel(len(tensors), func(i int, _ *scratch) { sums[i] = kernels.SumSquares(tensors[i].Data) })
+	total := 0.0
+	for _, s := range sums {
+		total += s
+	}
+	norm := math.Sqrt(total)
+	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return norm
+	}
+	scale := 1.0
+	if r.ClipNorm > 0 && norm > r.ClipNorm {
+		scale = r.ClipNorm / norm
+	}
+	o.step++
+	s := kernels.AdamWStep{LR: float32(lr), Beta1: float32(r.Beta1), Beta2: float32(r.Beta2), Eps: 1e-8, GradScale: float32(scale),
+		Correction1: float32(1 - math.Pow(r.Beta1, float64(o.step))), Correction2: float32(1 - math.Pow(r.Beta2, float64(o.step)))}
+	// Early averages follow closely, since the first weights are not worth remembering.
+	follow := float32(1 - min(r.EMA, float64(1+o.step)/float64(10+o.step)))
+	n.parallel(len(tensors), func(i int, _ *scratch) {
+		t, s := tensors[i], s
+		if t.Decay {
+			s.Decay = float32(r.WeightDecay)
+		}
+		lo, hi := t.Offset, t.Offset+len(t.Data)
+		kernels.AdamW(p.Data[lo:hi], o.m[lo:hi], o.v[lo:hi], t.Data, s)
+		if r.EMA > 0 {
+			kernels.Lerp(o.average.Data[lo:hi], p.Data[lo:hi], follow)
+		}
+	})
+	return norm
+}
+
+// kept returns the weights that a run is judged by and stores: the average, where there is one.
+func (o *optimizer) kept(p *vit.Params, r Recipe) *vit.Params {
+	if r.EMA > 0 {
+		return o.average
+	}
+	return p
+}

@@ -1,0 +1,187 @@
+package train
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/vit"
+)
+
+// forwardShard takes a shard from pictures to logits and their cross-entropy.
+func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
+	c := n.config
+	e, tokens := c.Embed, c.Tokens()
+	for i := range s.images {
+		if err := b.Load(s.first+i, w.image); err != nil {
+			return fmt.Errorf("train: image %d of the batch: %w", s.first+i, err)
+		}
+		cutPatches(s.patches[i*c.Patches()*c.PatchLen():], w.image, c)
+		s.state[i].Reset(tokens)
+	}
+	clear(s.score)
+	clear(s.field)
+	clear(s.scoreSum)
+	n.embedForward(s)
+	for l := range c.Layers {
+		drop := s.drawDrops(l, c.Layers, b.Seed, loss.DropPath, w)
+		n.blockForward(s, l, w, drop)
+		n.haltForward(s, l)
+	}
+	kernels.LayerNormTrain(s.normed, s.mean, s.rstd, s.field, n.params.NormWeight, n.params.NormBias, s.images, e, float32(c.Eps))
+	kernels.GemmPacked(s.logits, c.Classes, s.normed, e, s.images, &n.head.forward, kernels.Epilogue{Bias: n.params.HeadBias})
+	s.crossEntropy, s.correct = crossEntropy(s.dlogits, s.logits, b.Labels[s.first:s.first+s.images], c.Classes, loss.LabelSmoothing, b.Size)
+	return nil
+}
+
+// haltForward steps the halting scheme on s.x[l+1], adds to the class token's mean field, and moves the rows of the tokens that go on
+// together as the next block's input.
+func (n *Network) haltForward(s *shard, l int) {
+	c := n.config
+	e, tokens := c.Embed, c.Tokens()
+	a, x := &s.blocks[l], s.x[l+1]
+	kept := 0
+	for i := range s.images {
+		lo, hi := int(a.offset[i]), int(a.offset[i+1])
+		n.scheme.Step(&s.state[i], halting.Rows{Layer: l + 1, Layers: c.Layers, X: x[lo*e : hi*e], Stride: e,
+			Token: a.token[lo:hi], Score: a.score[lo:hi], Weight: a.weight[lo:hi]})
+		score := s.score[(i*c.Layers+l)*tokens:]
+		first := kept
+		for r := lo; r < hi; r++ {
+			k := a.token[r]
+			score[k] = a.score[r]
+			s.scoreSum[l] += float64(a.score[r])
+			row := x[r*e : (r+1)*e]
+			if k == 0 {
+				copy(s.class[l][i*e:], row)
+				kernels.Axpy(s.field[i*e:(i+1)*e], a.weight[r], row)
+			}
+			if s.state[i].Depth[k] == 0 {
+				copy(x[kept*e:(kept+1)*e], row)
+				s.blocks[l+1].token[kept] = k
+				kept++
+			}
+		}
+		if l+1 < c.Layers {
+			s.blocks[l+1].offset[i], s.blocks[l+1].offset[i+1] = int32(first), int32(kept)
+		}
+	}
+}
+
+// backwardShard adds the shard's share of the gradient to g.
+func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, loss Loss, up upstream) {
+	c, p := n.config, n.params
+	e := c.Embed
+
+	// logits = head(norm(o))
+	linearBackward(g.HeadWeight, g.HeadBias, s.dlogits, c.Classes, s.normed, e, s.images)
+	kernels.GemmPacked(w.dnorm, e, s.dlogits, c.Classes, s.images, &n.head.backward, kernels.Epilogue{})
+	clear(w.dfield)
+	kernels.LayerNormBackward(w.dfield, g.NormWeight, g.NormBias, w.dnorm, s.field, p.NormWeight, s.mean, s.rstd, s.images, e)
+	n.gateBackward(s, w, up)
+
+	above := &activation{offset: make([]int32, s.images+1)} // after the last block there are no rows
+	for l := c.Layers - 1; l >= 0; l-- {
+		n.haltBackward(s, l, above, w)
+		n.blockBackward(s, l, g, w, loss.DropPath > 0 && l > 0)
+		above = &s.blocks[l]
+	}
+	n.embedBackward(s, g, w.dx)
+}
+
+// gateBackward replaces s.score, image by image, with the loss's gradient on each token's gate in each block. The class token's weights get
+// theirs through o = Σ p[l]·t[cls,l].
+func (n *Network) gateBackward(s *shard, w *scratch, up upstream) {
+	c := n.config
+	if !c.Halting.Adaptive() {
+		return
+	}
+	e, size := c.Embed, c.Layers*c.Tokens()
+	for i := range s.images {
+		clear(w.dweight)
+		for l := range s.state[i].Depth[0] {
+			w.dweight[l] = kernels.Dot(w.dfield[i*e:(i+1)*e], s.class[l][i*e:(i+1)*e])
+		}
+		score := s.score[i*size : (i+1)*size]
+		n.token.Backward(w.dgate, score, s.state[i].Depth, halting.Upstream{Weight: w.dweight, Remainder: up.remainder, Score: up.score})
+		copy(score, w.dgate)
+	}
+}
+
+// haltBackward makes w.dx the gradient of block l's output: what comes back from the block above for the tokens that went on, zero for those
+// that halted, plus the class token's share of the mean field and the gates.
+func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
+	c := n.config
+	e, tokens := c.Embed, c.Tokens()
+	a := &s.blocks[l]
+	w.dx, w.dxBelow = w.dxBelow, w.dx
+	for i := range s.images {
+		up, upEnd := int(above.offset[i]), int(above.offset[i+1])
+		dgate := s.score[(i*c.Layers+l)*tokens:]
+		for r := int(a.offset[i]); r < int(a.offset[i+1]); r++ {
+			k, dx := a.token[r], w.dx[r*e:(r+1)*e]
+			if up < upEnd && above.token[up] == k {
+				copy(dx, w.dxBelow[up*e:(up+1)*e])
+				up++
+			} else {
+				clear(dx)
+			}
+			if k == 0 {
+				kernels.Axpy(dx, a.weight[r], w.dfield[i*e:(i+1)*e])
+			}
+			dx[0] += dgate[k]
+		}
+	}
+}
+
+// drawDrops decides which images skip the branches of block l, and reports whether any factor differs from 1. The draw depends on the
+// seed, the block and the image's place in the batch alone.
+func (s *shard) drawDrops(l, layers int, seed uint64, rate float64, w *scratch) bool {
+	if rate <= 0 || l == 0 {
+		return false
+	}
+	keep := 1 - rate*float64(l)/float64(layers-1)
+	a := &s.blocks[l]
+	for i := range s.images {
+		w.source.Seed(seed, uint64(l)<<32|uint64(s.first+i))
+		for _, f := range []*float32{&a.drop1[i], &a.drop2[i]} {
+			*f = 0
+			if w.random.Float64() < keep {
+				*f = float32(1 / keep)
+			}
+		}
+	}
+	return true
+}
+
+// crossEntropy returns the summed cross-entropy of logits [n, classes] with targets (1−s)·onehot + s/classes and the number of correct
+// images, and writes the gradient of its mean over the whole batch.
+func crossEntropy(grad, logits []float32, labels []int32, classes int, smoothing float64, batch int) (sum float64, correct int) {
+	for i, y := range labels {
+		z, d := logits[i*classes:(i+1)*classes], grad[i*classes:(i+1)*classes]
+		best, total := 0, 0.0
+		for j, v := range z {
+			if v > z[best] {
+				best = j
+			}
+		}
+		if best == int(y) {
+			correct++
+		}
+		for _, v := range z {
+			total += math.Exp(float64(v - z[best]))
+		}
+		logTotal := math.Log(total) + float64(z[best])
+		for j, v := range z {
+			target := smoothing / float64(classes)
+			if j == int(y) {
+				target += 1 - smoothing
+			}
+			logP := float64(v) - logTotal
+			sum -= target * logP
+			d[j] = float32((math.Exp(logP) - target) / float64(batch))
+		}
+	}
+	return sum, correct
+}

@@ -1,0 +1,181 @@
+package train
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/vit"
+)
+
+// Recipe is all that decides a training run besides its data: with the same recipe, data and starting model, a run has the same bits
+// whatever the number of threads.
+type Recipe struct {
+	Description string          `json:"description,omitempty"`
+	Variant     string          `json:"variant,omitempty"`  // architecture, when the run starts from nothing
+	Init        string          `json:"init,omitempty"`     // model that the run starts from, unless --init names another
+	InitStd     float64         `json:"init_std,omitempty"` // deviation of new weights; 0 = 1/√fan_in
+	Halting     *halting.Config `json:"halting,omitempty"`  // how tokens halt in the trained model; absent = as in the starting model
+
+	Epochs int    `json:"epochs"`
+	Batch  int    `json:"batch"`
+	Seed   uint64 `json:"seed"`
+	Limit  int    `json:"limit,omitempty"` // training images to use; 0 = all
+
+	LR             float64 `json:"lr"`
+	MinLR          float64 `json:"min_lr"`
+	WarmupLR       float64 `json:"warmup_lr"`
+	WarmupEpochs   float64 `json:"warmup_epochs"`
+	WeightDecay    float64 `json:"weight_decay"` // not on biases, norms, class and position tokens
+	Beta1          float64 `json:"beta1"`
+	Beta2          float64 `json:"beta2"`
+	ClipNorm       float64 `json:"clip_norm"` // largest norm of the whole gradient; 0 = no limit
+	EMA            float64 `json:"ema"`       // decay of the averaged weights, which are what is kept; 0 = no averaging
+	LabelSmoothing float64 `json:"label_smoothing"`
+	DropPath       float64 `json:"drop_path"`
+
+	AlphaPonder  float64 `json:"alpha_ponder,omitempty"`
+	AlphaPrior   float64 `json:"alpha_prior,omitempty"`
+	TargetLayer  float64 `json:"target_layer,omitempty"`
+	ReversePrior bool    `json:"reverse_prior,omitempty"`
+
+	Augment data.Augment `json:"augment"`
+
+	CheckpointSteps int    `json:"checkpoint_steps"` // steps between checkpoints; 0 = one an epoch
+	Checkpoints     int    `json:"checkpoints"`      // how many are kept
+	Store           string `json:"store"`            // type of the stored weights: F32 or F16
+}
+
+// DefaultRecipe holds what a recipe file may leave out.
+func DefaultRecipe() Recipe {
+	return Recipe{Epochs: 10, Batch: 64, LR: 1e-3, MinLR: 1e-5, WarmupLR: 1e-6, WarmupEpochs: 1, WeightDecay: 0.05, Beta1: 0.9, Beta2: 0.999,
+		ClipNorm: 1, Checkpoints: 2, Store: "F32"}
+}
+
+// ParseRecipe reads a recipe file and applies overrides of the form key=value; a dot reaches into an object (augment.shift=2).
+// Values are JSON, or else strings. Unknown keys are errors that name the known ones.
+func ParseRecipe(name string, file []byte, overrides []string) (Recipe, error) {
+	tree := map[string]any{}
+	d := json.NewDecoder(bytes.NewReader(file))
+	d.UseNumber()
+	if err := d.Decode(&tree); err != nil {
+		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return Recipe{}, fmt.Errorf("recipe %s: data after the object", name)
+	}
+	for _, o := range overrides {
+		if err := override(tree, o); err != nil {
+			return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
+		}
+	}
+	merged, err := json.Marshal(tree)
+	if err != nil {
+		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
+	}
+	r := DefaultRecipe()
+	d = json.NewDecoder(bytes.NewReader(merged))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil {
+		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
+	}
+	if err := r.Validate(); err != nil {
+		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
+	}
+	return r, nil
+}
+
+func override(tree map[string]any, assignment string) error {
+	key, text, ok := strings.Cut(assignment, "=")
+	if !ok || key == "" {
+		return fmt.Errorf("override %q is not KEY=VALUE", assignment)
+	}
+	path := strings.Split(key, ".")
+	for _, part := range path[:len(path)-1] {
+		child, ok := tree[part].(map[string]any)
+		if !ok {
+			if tree[part] != nil {
+				return fmt.Errorf("override %q: %q is not an object", assignment, part)
+			}
+			child = map[string]any{}
+			tree[part] = child
+		}
+		tree = child
+	}
+	var value any
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if d.Decode(&value) != nil || d.More() {
+		value = text
+	}
+	tree[path[len(path)-1]] = value
+	return nil
+}
+
+// Validate reports the first value that makes no sense.
+func (r Recipe) Validate() error {
+	for _, v := range []struct {
+		name            string
+		value, min, max float64
+	}{
+		{"epochs", float64(r.Epochs), 1, 1e5}, {"batch", float64(r.Batch), 1, 1 << 16}, {"limit", float64(r.Limit), 0, 1 << 40},
+		{"lr", r.LR, 0, 10}, {"min_lr", r.MinLR, 0, 10}, {"warmup_lr", r.WarmupLR, 0, 10}, {"warmup_epochs", r.WarmupEpochs, 0, 1e5},
+		{"weight_decay", r.WeightDecay, 0, 10}, {"beta1", r.Beta1, 0, 0.99999}, {"beta2", r.Beta2, 0, 0.9999999}, {"clip_norm", r.ClipNorm, 0, 1e9},
+		{"ema", r.EMA, 0, 0.9999999}, {"label_smoothing", r.LabelSmoothing, 0, 0.99}, {"drop_path", r.DropPath, 0, 0.99}, {"init_std", r.InitStd, 0, 10},
+		{"alpha_ponder", r.AlphaPonder, 0, 1e6}, {"alpha_prior", r.AlphaPrior, 0, 1e6}, {"target_layer", r.TargetLayer, -10, 1e4},
+		{"checkpoint_steps", float64(r.CheckpointSteps), 0, 1 << 40}, {"checkpoints", float64(r.Checkpoints), 1, 1e6},
+	} {
+		if math.IsNaN(v.value) || v.value < v.min || v.value > v.max {
+			return fmt.Errorf("%s is %v, want %v to %v", v.name, v.value, v.min, v.max)
+		}
+	}
+	if r.Store != "F32" && r.Store != "F16" {
+		return fmt.Errorf("store is %q, want F32 or F16", r.Store)
+	}
+	if r.Halting != nil {
+		return r.Halting.Validate()
+	}
+	return nil
+}
+
+// Start returns the parameters that a run begins with: init's, or new ones of the recipe's variant.
+func (r Recipe) Start(init *vit.Params) (*vit.Params, error) {
+	var p *vit.Params
+	if init != nil {
+		p = init.Clone()
+	} else {
+		if r.Variant == "" {
+			return nil, errors.New("the recipe names no variant to start from, and no model was given to start with (--init)")
+		}
+		c, err := vit.Variant(r.Variant)
+		if err != nil {
+			return nil, err
+		}
+		p = vit.Initialize(c, r.Seed, r.InitStd)
+	}
+	if r.Halting != nil {
+		p.Config.Halting = *r.Halting
+	}
+	return p, p.Config.Validate()
+}
+
+func (r Recipe) loss() Loss {
+	return Loss{LabelSmoothing: r.LabelSmoothing, AlphaPonder: r.AlphaPonder, AlphaPrior: r.AlphaPrior, TargetLayer: r.TargetLayer,
+		ReversePrior: r.ReversePrior, DropPath: r.DropPath}
+}
+
+// LearningRate is the rate of a step (from 0): linear warm-up from WarmupLR, then a cosine from LR down to MinLR.
+func (r Recipe) LearningRate(step, stepsPerEpoch int) float64 {
+	total, warm := float64(r.Epochs*stepsPerEpoch), r.WarmupEpochs*float64(stepsPerEpoch)
+	if t := float64(step); t < warm {
+		return r.WarmupLR + (r.LR-r.WarmupLR)*t/warm
+	}
+	progress := (float64(step) - warm) / max(1, total-warm)
+	return r.MinLR + (r.LR-r.MinLR)*(1+math.Cos(math.Pi*min(1, progress)))/2
+}
