@@ -1,6 +1,7 @@
 package halting
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
@@ -9,14 +10,16 @@ import (
 // the speed of removal can be measured on random input. The class token always stays.
 type Profile struct{ active []float64 }
 
-// NewProfile checks the shares: active[l] is the share of patch tokens that run in block l+1. The first must be 1, and they must not grow.
+// NewProfile checks the shares: active[l] is the share of patch tokens that run in block l+1, and the last share holds for the blocks
+// beyond the list. Shares must not grow. A first share below 1 means that the other tokens never start; Start says how many do.
 func NewProfile(active []float64) (Profile, error) {
+	if len(active) == 0 {
+		return Profile{}, errors.New("halting: no active shares given")
+	}
 	for l, a := range active {
 		switch {
 		case math.IsNaN(a) || a < 0 || a > 1:
 			return Profile{}, fmt.Errorf("halting: active share %v of block %d is not between 0 and 1", a, l+1)
-		case l == 0 && a != 1:
-			return Profile{}, fmt.Errorf("halting: active share of block 1 is %v, must be 1: every token runs in the first block", a)
 		case l > 0 && a > active[l-1]:
 			return Profile{}, fmt.Errorf("halting: active share grows from %v to %v in block %d; a token that is gone cannot come back", active[l-1], a, l+1)
 		}
@@ -24,12 +27,19 @@ func NewProfile(active []float64) (Profile, error) {
 	return Profile{active}, nil
 }
 
+// Start returns how many of an image's patch tokens run in the first block: those at places 1..Start.
+func (p Profile) Start(patches int) int { return p.keep(1, patches) }
+
+// keep returns the number of patch tokens that run in the given block (1-based).
+func (p Profile) keep(layer, patches int) int {
+	return int(math.Round(p.active[min(layer, len(p.active))-1] * float64(patches)))
+}
+
 // Step halts the patch tokens whose place is beyond the share of the next block.
 func (p Profile) Step(s *State, r Rows) {
-	patches := len(s.Depth) - 1
 	keep := 0 // places 0..keep run in the next block
 	if r.Layer < r.Layers {
-		keep = int(math.Round(p.active[r.Layer] * float64(patches)))
+		keep = p.keep(r.Layer+1, len(s.Depth)-1)
 	}
 	for i, k := range r.Token {
 		r.Score[i], r.Weight[i] = 0, 0

@@ -1,0 +1,45 @@
+package infer
+
+// embed fills w.x with the tokens of the images first..first+g−1 of the batch as block 1 takes them, and puts every image into a slot:
+//
+//	class row      class token + position[0]
+//	row of patch k W·pixels + b + position[k], k = 1..start−1
+//
+// The class rows go through the patch GEMM too, as zeros, so that one GEMM serves all images of the pass; they are written afterwards.
+func (w *worker) embed(first, g int) {
+	c, p, start := &w.engine.config, w.engine.weights, w.engine.start
+	e, pixels, size := c.Embed, c.PatchLen(), c.Channels*c.Height*c.Width
+	w.slots = w.slots[:0]
+	for i := range g {
+		w.states[i].Reset(c.Tokens())
+		at := i * start
+		w.slots = append(w.slots, slot{i, at, start})
+		for k := range start {
+			w.token[at+k] = int32(k)
+		}
+		copy(w.x[at*e:], p.position[:start*e])
+		rows := w.hidden[at*pixels : (at+start)*pixels]
+		clear(rows[:pixels])
+		patches(rows[pixels:], w.engine.job.images[(first+i)*size:(first+i+1)*size], c.Channels, c.Height, c.Width, c.Patch)
+	}
+	p.patch.add(w.x, e, w.hidden, pixels, g*start)
+	for i := range g {
+		copy(w.x[i*start*e:], p.classToken)
+	}
+}
+
+// patches writes the first len(dst)/(C·P·P) patches of an image [C, H, W] as rows of C·P·P numbers in the order c, y, x, which is that of a
+// convolution's weight. Patches go row by row over the picture.
+func patches(dst, image []float32, channels, height, width, patch int) {
+	columns := width / patch
+	for k := 0; len(dst) > 0; k++ {
+		corner := k/columns*patch*width + k%columns*patch
+		for c := range channels {
+			for y := range patch {
+				from := c*height*width + corner + y*width
+				copy(dst[:patch], image[from:from+patch])
+				dst = dst[patch:]
+			}
+		}
+	}
+}

@@ -1,0 +1,216 @@
+package infer
+
+import (
+	"math"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/vit"
+)
+
+// TestNothingAllocated is invariant 4: once memory has grown to a batch, runs allocate nothing, ragged or not, on one thread or more.
+func TestNothingAllocated(t *testing.T) {
+	p := makeModel(smallConfig(5), 3, gatesMixed)
+	images := drawImages(p.Config, 7, 4)
+	for _, o := range []Options{{}, {Group: 3}, {Threads: 3}, {Threads: 2, Group: 2}, {Full: true}, {Full: true, Threads: 2}} {
+		e := newEngine(t, p, o)
+		out := &Output{}
+		if o.Full {
+			out.Trace = &Trace{}
+		}
+		once := func() {
+			if err := e.Run(images, out); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 20 {
+			once() // every worker has then had a pass of each size
+		}
+		if n := testing.AllocsPerRun(20, once); n != 0 {
+			t.Errorf("%+v: %v allocations in a run", o, n)
+		}
+		e.Close()
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	p := makeModel(smallConfig(2), 1, gatesMixed)
+	bad := *p
+	bad.Config.Heads = 5
+	for name, c := range map[string]struct {
+		p    *vit.Params
+		o    Options
+		want string
+	}{
+		"no model":  {nil, Options{}, "no model"},
+		"config":    {&bad, Options{}, "heads"},
+		"threads":   {p, Options{Threads: -1}, "threads is -1"},
+		"many":      {p, Options{Threads: 1 << 20}, "threads is 1048576"},
+		"group":     {p, Options{Group: -2}, "group is -2"},
+		"precision": {p, Options{Precision: "f8"}, `precision "f8"`},
+	} {
+		e, err := New(c.p, c.o)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v does not say %q", name, err, c.want)
+		}
+		if e != nil {
+			t.Errorf("%s: an engine besides the error", name)
+		}
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	p := makeModel(smallConfig(2), 1, gatesMixed)
+	e := newEngine(t, p, Options{Threads: 2})
+	images := drawImages(p.Config, 2, 1)
+	for name, c := range map[string]struct {
+		images []float32
+		out    *Output
+		want   string
+	}{
+		"nothing":   {nil, &Output{}, "no images"},
+		"too short": {images[:len(images)-1], &Output{}, "[2, 6, 6] = 72 numbers"},
+		"no output": {images, nil, "no output"},
+		"trace":     {images, &Output{Trace: &Trace{}}, "Options.Full"},
+	} {
+		if err := e.Run(c.images, c.out); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v does not say %q", name, err, c.want)
+		}
+	}
+	if err := e.Run(images, &Output{}); err != nil {
+		t.Errorf("a good run after bad ones: %v", err)
+	}
+	e.Close()
+	e.Close()
+	if err := e.Run(images, &Output{}); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("run after Close: %v", err)
+	}
+}
+
+// TestNotFinite: pixels that are no numbers must not crash the engine, nor touch the image beside them.
+func TestNotFinite(t *testing.T) {
+	onEveryPath(t, func(t *testing.T) {
+		p := makeModel(smallConfig(3), 5, gatesMixed)
+		images := drawImages(p.Config, 2, 6)
+		clean := run(t, p, Options{Group: 2}, images)
+		for _, v := range []float64{math.NaN(), math.Inf(1), 3e38} {
+			size := len(images) / 2
+			for i := range size {
+				images[i] = float32(v)
+			}
+			for _, full := range []bool{false, true} {
+				out := run(t, p, Options{Group: 2, Full: full}, images)
+				sameBits(t, "the other image's logits", out.Logits[p.Config.Classes:], clean.Logits[p.Config.Classes:])
+				if math.IsNaN(v) && !math.IsNaN(float64(out.Logits[0])) {
+					t.Errorf("an image of NaN has logit %v", out.Logits[0])
+				}
+			}
+		}
+	})
+}
+
+// TestRunsTakeTurns: callers may share an engine, each with its own output, and reuse that with batches of other sizes.
+func TestRunsTakeTurns(t *testing.T) {
+	p := makeModel(smallConfig(3), 5, gatesMixed)
+	images := drawImages(p.Config, 6, 6)
+	size := len(images) / 6
+	want := run(t, p, Options{}, images)
+	e := newEngine(t, p, Options{Threads: 3})
+	defer e.Close()
+	var group sync.WaitGroup
+	for i := range 4 {
+		group.Go(func() {
+			var out Output
+			for _, b := range []int{6, 1 + i, 3} {
+				if err := e.Run(images[:b*size], &out); err != nil {
+					t.Error(err)
+					return
+				}
+				if len(out.Logits) != b*p.Config.Classes || len(out.Depth) != b*p.Config.Tokens() || len(out.Active) != b*p.Config.Layers {
+					t.Errorf("%d images: lengths %d, %d, %d", b, len(out.Logits), len(out.Depth), len(out.Active))
+				}
+				for j, v := range out.Logits {
+					if v != want.Logits[j] {
+						t.Errorf("%d images: logit %d is %v, want %v", b, j, v, want.Logits[j])
+						return
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestProfile: a benchmark's profile runs exactly the shares that it asks for, the first block included.
+func TestProfile(t *testing.T) {
+	c := smallConfig(4) // 16 patches
+	p := makeModel(c, 5, gatesMixed)
+	profile, err := halting.NewProfile([]float64{0.75, 0.5, 0.25, 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, full := range []bool{false, true} {
+		out := run(t, p, Options{Scheme: profile, Full: full}, drawImages(c, 2, 1))
+		for i, want := range []int32{13, 9, 5, 1, 13, 9, 5, 1} {
+			if out.Active[i] != want {
+				t.Errorf("full %v: active %v, want 13, 9, 5, 1 for each image", full, out.Active)
+				break
+			}
+		}
+		// The class token, then four patches to each depth; the last four never start.
+		for k, want := range []int32{4, 3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0} {
+			if out.Depth[k] != want {
+				t.Errorf("full %v: token %d ran in %d blocks, want %d", full, k, out.Depth[k], want)
+			}
+		}
+	}
+}
+
+// TestMACs: with every token through every block the engine's own count is the model's nominal one; the class-only block L costs less.
+func TestMACs(t *testing.T) {
+	c, err := vit.Variant("deit-small")
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := &Engine{config: c, options: Options{Full: true}, start: c.Tokens()}
+	if got, want := full.MACs(nil), c.MACs(nil); got != want {
+		t.Errorf("dense and full: %d, the model says %d", got, want)
+	}
+	quick := &Engine{config: c, start: c.Tokens()}
+	e, n := int64(c.Embed), int64(c.Tokens())
+	saved := (n - 1) * (2*e*e + 2*e*int64(c.Hidden) + 2*n*e)
+	if got := full.MACs(nil) - quick.MACs(nil); got != saved {
+		t.Errorf("class-only block saves %d, want %d", got, saved)
+	}
+}
+
+// TestPlan: passes cover the batch without gaps, stay within the group, and feed every thread where there are images enough.
+func TestPlan(t *testing.T) {
+	for b := 1; b <= 40; b++ {
+		for limit := 1; limit <= 9; limit++ {
+			for threads := 1; threads <= 5; threads++ {
+				for _, p := range []plan{newPlan(b, 0, limit, threads), newPlan(b, limit, 99, threads)} {
+					at := 0
+					for i := range p.passes {
+						first, end := p.bounds(i)
+						if first != at || end <= first || end-first > limit {
+							t.Fatalf("%+v: pass %d is %d..%d after %d", p, i, first, end, at)
+						}
+						if end-first > p.largest() {
+							t.Fatalf("%+v: pass %d has more than %d images", p, i, p.largest())
+						}
+						at = end
+					}
+					if at != b {
+						t.Fatalf("%+v covers %d images of %d", p, at, b)
+					}
+					if p.group == 0 && p.passes < min(threads, b) {
+						t.Fatalf("%+v leaves some of %d threads idle", p, threads)
+					}
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package infer
+
+import (
+	"math"
+
+	"github.com/adavit/adavit/vit"
+)
+
+// masked is the slow, plain forward that the engine is held against: every token goes through every block, a halted one is zeroed and barred as
+// a key. It works in float64 and shares no code with the engine.
+type masked struct {
+	logits []float64 // [classes]
+	depth  []int     // [N]
+	ran    []int     // [N] blocks that a token runs in when the image stops with its class token
+	score  []float64 // [L·N]
+	rho    []float64 // [N]
+	margin float64   // smallest |c − (1−ε)| met: below the rounding of float32 a depth is a matter of luck
+}
+
+func maskedForward(p *vit.Params, image []float32) masked {
+	c := &p.Config
+	n, e, layers := c.Tokens(), c.Embed, c.Layers
+	x := embedPlain(p, image)
+	m := masked{depth: make([]int, n), ran: make([]int, n), score: make([]float64, layers*n), rho: make([]float64, n), margin: math.Inf(1)}
+	alive, sum, field := make([]bool, n), make([]float64, n), make([]float64, e)
+	for k := range alive {
+		alive[k] = true
+	}
+	for l := range layers {
+		blockPlain(p, &p.Blocks[l], x, alive)
+		for k := range n {
+			if !alive[k] {
+				continue
+			}
+			last, weight := l == layers-1, 0.0
+			h := 0.0
+			if c.Halting.Adaptive() {
+				h = 1 / (1 + math.Exp(-(c.Halting.GateScale*x[k][0] - c.Halting.GateCenter)))
+				m.score[l*n+k] = h
+				m.margin = min(m.margin, math.Abs(sum[k]+h-(1-c.Halting.Epsilon)))
+			}
+			weight = h
+			if last || c.Halting.Adaptive() && sum[k]+h >= 1-c.Halting.Epsilon {
+				weight = 1 - sum[k]
+				m.depth[k], m.rho[k] = l+1, float64(l+1)+weight
+				alive[k] = false
+			}
+			sum[k] += h
+			if k == 0 {
+				for j := range field {
+					field[j] += weight * x[0][j]
+				}
+			}
+		}
+		for k := range n {
+			if !alive[k] {
+				clear(x[k])
+			}
+		}
+	}
+	for k := range n {
+		m.ran[k] = min(m.depth[k], m.depth[0])
+	}
+	m.logits = linearPlain(normPlain(field, p.NormWeight, p.NormBias, c.Eps), p.HeadWeight, p.HeadBias)
+	return m
+}
+
+// embedPlain returns the tokens before block 1.
+func embedPlain(p *vit.Params, image []float32) [][]float64 {
+	c := &p.Config
+	x := make([][]float64, c.Tokens())
+	for k := range x {
+		if k == 0 {
+			x[k] = make([]float64, c.Embed)
+			for j := range x[k] {
+				x[k][j] = float64(p.ClassToken[j])
+			}
+		} else {
+			top, left := (k-1)/c.GridW()*c.Patch, (k-1)%c.GridW()*c.Patch
+			var pixels []float64
+			for ch := range c.Channels {
+				for i := range c.Patch {
+					for j := range c.Patch {
+						pixels = append(pixels, float64(image[(ch*c.Height+top+i)*c.Width+left+j]))
+					}
+				}
+			}
+			x[k] = linearPlain(pixels, p.PatchWeight, p.PatchBias)
+		}
+		for j := range x[k] {
+			x[k][j] += float64(p.Position[k*c.Embed+j])
+		}
+	}
+	return x
+}
+
+// blockPlain runs one block over all tokens; a token that is not alive is no key, and its own row is left alone.
+func blockPlain(p *vit.Params, b *vit.Block, x [][]float64, alive []bool) {
+	c := &p.Config
+	e, d := c.Embed, c.Embed/c.Heads
+	qkv := make([][]float64, len(x))
+	for k := range x {
+		qkv[k] = linearPlain(normPlain(x[k], b.Norm1Weight, b.Norm1Bias, c.Eps), b.QKVWeight, b.QKVBias)
+	}
+	for i := range x {
+		if !alive[i] {
+			continue
+		}
+		out := make([]float64, e)
+		for h := range c.Heads {
+			logit, total, largest := make([]float64, len(x)), 0.0, math.Inf(-1)
+			for j := range x {
+				logit[j] = math.Inf(-1)
+				if alive[j] {
+					logit[j] = dotPlain(qkv[i][h*d:(h+1)*d], qkv[j][e+h*d:e+(h+1)*d]) / math.Sqrt(float64(d))
+				}
+				largest = max(largest, logit[j])
+			}
+			for j := range logit {
+				logit[j] = math.Exp(logit[j] - largest)
+				total += logit[j]
+			}
+			for j := range x {
+				for k := range d {
+					out[h*d+k] += logit[j] / total * qkv[j][2*e+h*d+k]
+				}
+			}
+		}
+		for j, v := range linearPlain(out, b.ProjWeight, b.ProjBias) {
+			x[i][j] += v
+		}
+		hidden := linearPlain(normPlain(x[i], b.Norm2Weight, b.Norm2Bias, c.Eps), b.FC1Weight, b.FC1Bias)
+		for j, v := range hidden {
+			hidden[j] = v * 0.5 * (1 + math.Erf(v/math.Sqrt2))
+		}
+		for j, v := range linearPlain(hidden, b.FC2Weight, b.FC2Bias) {
+			x[i][j] += v
+		}
+	}
+}
+
+func dotPlain(a, b []float64) float64 {
+	s := 0.0
+	for i := range a {
+		s += a[i] * b[i]
+	}
+	return s
+}
+
+// linearPlain returns weight·x + bias for a weight [len(bias), len(x)].
+func linearPlain(x []float64, weight, bias []float32) []float64 {
+	y := make([]float64, len(bias))
+	for i := range y {
+		y[i] = float64(bias[i])
+		for j, v := range x {
+			y[i] += v * float64(weight[i*len(x)+j])
+		}
+	}
+	return y
+}
+
+func normPlain(x []float64, gamma, beta []float32, eps float64) []float64 {
+	mean, variance := 0.0, 0.0
+	for _, v := range x {
+		mean += v / float64(len(x))
+	}
+	for _, v := range x {
+		variance += (v - mean) * (v - mean) / float64(len(x))
+	}
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = (v-mean)/math.Sqrt(variance+eps)*float64(gamma[i]) + float64(beta[i])
+	}
+	return y
+}

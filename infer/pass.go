@@ -1,0 +1,143 @@
+package infer
+
+import (
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/kernels"
+)
+
+// worker runs one pass at a time and owns all memory that a pass needs. Sizes are for G images of at most N tokens each, T = G·N rows.
+type worker struct {
+	engine *Engine
+	wake   chan struct{}
+
+	capacity int             // G that the slices below are made for
+	x        []float32       // [T, E] the tokens
+	y        []float32       // [T, E] normalised tokens, then attention's output
+	qkv      []float32       // [T, 3E]
+	hidden   []float32       // [T, C·P·P] patches before block 1, then [chunk, hiddenStride] for the MLP
+	scratch  []float32       // attention's own
+	token    []int32         // [T] original place of each row
+	scores   []float32       // [N] of one image
+	weights  []float32       // [N]
+	slots    []slot          // the images that still run
+	states   []halting.State // [G]
+	field    []float32       // [G, E] o, the class tokens' mean fields
+	class    []float32       // [G, E] class rows of block L
+	classY   []float32       // [G, E]
+}
+
+// slot is an image that still runs: image is its place in the pass, its tokens are the rows first..first+rows−1.
+type slot struct{ image, first, rows int }
+
+// chunkRows is the number of rows that go through fc1 and fc2 together, so that what lies between them stays in the cache.
+const chunkRows = 192
+
+// hiddenStride returns the row stride for the MLP's hidden layer: rows that are a multiple of 4 KiB apart would all fall into the same
+// few cache sets.
+func hiddenStride(hidden int) int {
+	if hidden%1024 == 0 {
+		return hidden + 16
+	}
+	return hidden
+}
+
+// grow makes the worker's memory large enough for g images.
+func (w *worker) grow(g int) {
+	if g <= w.capacity {
+		return
+	}
+	c := &w.engine.config
+	n, e := c.Tokens(), c.Embed
+	t := g * w.engine.start
+	w.capacity = g
+	w.x = make([]float32, t*e)
+	w.y = make([]float32, t*e)
+	w.qkv = make([]float32, t*3*e)
+	w.hidden = make([]float32, max(t*c.PatchLen(), min(t, chunkRows)*hiddenStride(c.Hidden), g*hiddenStride(c.Hidden)))
+	w.scratch = make([]float32, kernels.AttentionScratch(w.engine.start, c.HeadDim()))
+	w.token = make([]int32, t)
+	w.scores = make([]float32, n)
+	w.weights = make([]float32, n)
+	w.slots = make([]slot, 0, g)
+	w.states = make([]halting.State, g)
+	w.field = make([]float32, g*e)
+	w.class = make([]float32, g*e)
+	w.classY = make([]float32, g*e)
+}
+
+// pass classifies the images first..end−1 of the job.
+func (w *worker) pass(first, end int) {
+	c := &w.engine.config
+	g := end - first
+	w.embed(first, g)
+	clear(w.field[:g*c.Embed])
+	for l := 1; l <= c.Layers && len(w.slots) > 0; l++ {
+		b := &w.engine.weights.blocks[l-1]
+		if l == c.Layers && !w.engine.options.Full {
+			w.lastBlock(b)
+			w.finish(first)
+			break
+		}
+		w.block(b)
+		w.step(first, l)
+	}
+	w.engine.weights.norm.to(w.field, w.field, g)
+	logits := w.engine.job.out.Logits[first*c.Classes:]
+	w.engine.weights.head.to(logits, c.Classes, w.field, c.Embed, g)
+	if t := w.engine.job.out.Trace; t != nil {
+		w.trace(t, first, g)
+	}
+}
+
+// rows returns the number of rows that exist.
+func (w *worker) rows() int {
+	last := w.slots[len(w.slots)-1]
+	return last.first + last.rows
+}
+
+// block runs one block over all rows.
+func (w *worker) block(b *block) {
+	c := &w.engine.config
+	e, t := c.Embed, w.rows()
+	b.norm1.to(w.y, w.x, t)
+	b.qkv.to(w.qkv, 3*e, w.y, e, t)
+	for _, s := range w.slots {
+		kernels.Attention(w.y[s.first*e:], e, w.qkv[s.first*3*e:], 3*e, s.rows, s.rows, c.Heads, c.HeadDim(), w.scratch)
+	}
+	b.proj.add(w.x, e, w.y, e, t)
+	b.norm2.to(w.y, w.x, t)
+	w.mlp(b, w.x, w.y, t)
+}
+
+// mlp adds fc2(gelu(fc1(y))) to x, both [rows, E].
+func (w *worker) mlp(b *block, x, y []float32, rows int) {
+	c := &w.engine.config
+	e, stride := c.Embed, hiddenStride(c.Hidden)
+	for i := 0; i < rows; i += chunkRows {
+		n := min(chunkRows, rows-i)
+		b.fc1.gelu(w.hidden, stride, y[i*e:], e, n)
+		b.fc2.add(x[i*e:], e, w.hidden, stride, n)
+	}
+}
+
+// lastBlock runs block L for the class rows alone, gathered in w.class [len(slots), E]; all rows give keys and values.
+func (w *worker) lastBlock(b *block) {
+	c := &w.engine.config
+	e, t, n := c.Embed, w.rows(), len(w.slots)
+	b.norm1.to(w.y, w.x, t)
+	b.keyValue.to(w.qkv[e:], 3*e, w.y, e, t)
+	for i, s := range w.slots {
+		copy(w.classY[i*e:(i+1)*e], w.y[s.first*e:])
+	}
+	b.query.to(w.class, e, w.classY, e, n)
+	for i, s := range w.slots {
+		copy(w.qkv[s.first*3*e:][:e], w.class[i*e:])
+		kernels.Attention(w.classY[i*e:], e, w.qkv[s.first*3*e:], 3*e, s.rows, 1, c.Heads, c.HeadDim(), w.scratch)
+	}
+	for i, s := range w.slots {
+		copy(w.class[i*e:(i+1)*e], w.x[s.first*e:])
+	}
+	b.proj.add(w.class, e, w.classY, e, n)
+	b.norm2.to(w.classY, w.class, n)
+	w.mlp(b, w.class, w.classY, n)
+}
