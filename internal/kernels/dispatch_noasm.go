@@ -1,3 +1,5 @@
+//go:build !amd64 || purego
+
 package kernels
 
 // Without assembly every routine is its portable self.
