@@ -8,6 +8,7 @@ import (
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestNothingAllocated is invariant 4: once memory has grown to a batch, runs allocate nothing, ragged or not, on one thread or more.
@@ -141,6 +142,47 @@ func TestRunsTakeTurns(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// TestOutputReused: what a run leaves in an output does not show in the next one.
+func TestOutputReused(t *testing.T) {
+	p := makeModel(smallConfig(4), 9, gatesMixed)
+	p.Config.Halting.GateCenter = 0 // so that tokens halt early and leave much untouched
+	images := drawImages(p.Config, 3, 6)
+	few, err := halting.NewProfile([]float64{0.5, 0.25})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []Options{{}, {Full: true}, {Scheme: few}, {Full: true, Scheme: few}} {
+		want := run(t, p, o, images)
+		e := newEngine(t, p, o)
+		got := &Output{}
+		if o.Full {
+			got.Trace = &Trace{}
+		}
+		for range 2 {
+			if err := e.Run(images, got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("%+v: -fresh +reused\n%s", o, diff)
+			}
+			for _, s := range [][]int32{got.Depth, got.Active} {
+				for i := range s {
+					s[i] = 99
+				}
+			}
+			if tr := got.Trace; tr != nil {
+				for i := range tr.Depth {
+					tr.Depth[i], tr.Rho[i] = 99, 99
+				}
+				for i := range tr.Score {
+					tr.Score[i], tr.Active[i] = 99, 99
+				}
+			}
+		}
+		e.Close()
+	}
 }
 
 // TestProfile: a benchmark's profile runs exactly the shares that it asks for, the first block included.
