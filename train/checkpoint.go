@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
@@ -140,6 +141,7 @@ func checkpoints(dir string) ([]string, error) {
 }
 
 func checksum(tensors []weights.Tensor) string {
+	tensors = slices.SortedFunc(slices.Values(tensors), func(a, b weights.Tensor) int { return strings.Compare(a.Name, b.Name) })
 	h := sha256.New()
 	for _, t := range tensors {
 		h.Write([]byte(t.Name))

@@ -139,9 +139,11 @@ func (r Recipe) Validate() error {
 		return fmt.Errorf("store is %q, want F32 or F16", r.Store)
 	}
 	if r.Halting != nil {
-		return r.Halting.Validate()
+		if err := r.Halting.Validate(); err != nil {
+			return err
+		}
 	}
-	return nil
+	return r.Augment.Validate()
 }
 
 // Start returns the parameters that a run begins with: init's, or new ones of the recipe's variant.

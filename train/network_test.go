@@ -1,0 +1,255 @@
+package train
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/vit"
+)
+
+// tiny is a model small enough for finite differences, whose tokens halt at different depths.
+func tiny(seed uint64) *vit.Params {
+	c := vit.Config{Embed: 12, Heads: 2, Layers: 4, Hidden: 20, Height: 8, Width: 12, Patch: 4, Channels: 2, Classes: 3, Eps: 1e-6,
+		Halting: halting.Config{Policy: halting.PolicyToken, GateScale: 3, GateCenter: 0.8, Epsilon: 0.01}}
+	p := vit.Initialize(c, seed, 0.3)
+	r := rand.New(rand.NewPCG(seed, 1))
+	for i := range p.Data {
+		p.Data[i] += float32(r.NormFloat64()) * 0.1
+	}
+	return p
+}
+
+func randomBatch(c vit.Config, size int, seed uint64) Batch {
+	r := rand.New(rand.NewPCG(seed, 2))
+	pixels := make([]float32, size*c.Channels*c.Height*c.Width)
+	for i := range pixels {
+		pixels[i] = float32(r.NormFloat64())
+	}
+	labels := make([]int32, size)
+	for i := range labels {
+		labels[i] = int32(r.IntN(c.Classes))
+	}
+	one := len(pixels) / size
+	return Batch{Size: size, Labels: labels, Seed: seed, Load: func(i int, dst []float32) error {
+		copy(dst, pixels[i*one:(i+1)*one])
+		return nil
+	}}
+}
+
+var someLoss = Loss{LabelSmoothing: 0.1, AlphaPonder: 0.05, AlphaPrior: 0.3, TargetLayer: 2, DropPath: 0.3}
+
+func depths(n *Network, images int) (all []int32) {
+	for i := range images {
+		all = append(all, n.Image(i).Depth...)
+	}
+	return all
+}
+
+// TestGradientsByFiniteDifferences checks every kind of parameter, with drop path on. Depths are constants of the loss, so a difference that
+// changes one is left out; enough must remain.
+func TestGradientsByFiniteDifferences(t *testing.T) {
+	for _, policy := range []string{halting.PolicyToken, halting.PolicyNone} {
+		for _, reverse := range []bool{false, true} {
+			p := tiny(3)
+			p.Config.Halting.Policy = policy
+			loss := someLoss
+			loss.ReversePrior = reverse
+			net, err := NewNetwork(p, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, grad := randomBatch(p.Config, 5, 4), vit.NewParams(p.Config)
+			if _, err := net.Step(b, loss, grad); err != nil {
+				t.Fatal(err)
+			}
+			at := depths(net, b.Size)
+			if policy == halting.PolicyToken && (slices.Min(at) == slices.Max(at)) {
+				t.Fatalf("all tokens halt at depth %d: the test would show little", at[0])
+			}
+			// float32 leaves an absolute error of about 1e-7/step in a difference, so whole tensors are compared along random directions,
+			// where the slope is large: the worst single element is PyTorch's to judge (TestReference).
+			r := rand.New(rand.NewPCG(5, 6))
+			for _, tensor := range p.Tensors() {
+				g, slope := grad.Data[tensor.Offset:tensor.Offset+len(tensor.Data)], 0.0
+				keep, direction := slices.Clone(tensor.Data), make([]float64, len(g))
+				for i, v := range g {
+					direction[i] = math.Copysign(0.5+r.Float64(), float64(v))
+					slope += float64(v) * direction[i]
+				}
+				if slope == 0 {
+					if policy == halting.PolicyNone {
+						t.Errorf("%s has no gradient", tensor.Name)
+					}
+					continue
+				}
+				checked := false
+				for step := 1e-2 / slope; !checked && step*slope > 1e-4; step /= 2 {
+					step := min(step, 0.02)
+					shift := func(by float64) float64 {
+						for i := range keep {
+							tensor.Data[i] = keep[i] + float32(by*direction[i])
+						}
+						st, err := net.Forward(b, loss)
+						if err != nil {
+							t.Fatal(err)
+						}
+						return st.Loss
+					}
+					high := shift(step)
+					same := slices.Equal(depths(net, b.Size), at)
+					low := shift(-step)
+					same = same && slices.Equal(depths(net, b.Size), at)
+					copy(tensor.Data, keep)
+					if !same {
+						continue
+					}
+					got := (high - low) / (2 * step)
+					if math.Abs(got-slope) < 0.02*slope {
+						checked = true
+					} else if step*slope < 2e-3 {
+						t.Errorf("policy %s, %s: slope %v, the loss's is %v (step %v)", policy, tensor.Name, slope, got, step)
+						checked = true
+					}
+				}
+				if !checked {
+					t.Errorf("policy %s, %s: no step keeps the depths", policy, tensor.Name)
+				}
+			}
+		}
+	}
+}
+
+func TestBitsDoNotDependOnThreads(t *testing.T) {
+	p := tiny(7)
+	b := randomBatch(p.Config, 37, 8)
+	var first *vit.Params
+	var firstLoss float64
+	for _, threads := range []int{1, 2, 3, 8} {
+		net, err := NewNetwork(p, threads)
+		if err != nil {
+			t.Fatal(err)
+		}
+		net.shardSize = 3
+		grad := vit.NewParams(p.Config)
+		st, err := net.Step(b, someLoss, grad)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first, firstLoss = grad, st.Loss
+			continue
+		}
+		if st.Loss != firstLoss || !slices.Equal(grad.Data, first.Data) {
+			t.Errorf("%d threads give other bits than one", threads)
+		}
+	}
+}
+
+// TestMemoryIsReused: a smaller batch, then the first again, on the same network leaves nothing behind.
+func TestMemoryIsReused(t *testing.T) {
+	p := tiny(9)
+	net, err := NewNetwork(p, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net.shardSize = 4
+	big, small := randomBatch(p.Config, 21, 10), randomBatch(p.Config, 5, 11)
+	one, two, scrap := vit.NewParams(p.Config), vit.NewParams(p.Config), vit.NewParams(p.Config)
+	for _, step := range []struct {
+		b Batch
+		g *vit.Params
+	}{{big, one}, {small, scrap}, {big, two}} {
+		if _, err := net.Step(step.b, someLoss, step.g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(one.Data, two.Data) {
+		t.Error("the same batch gave another gradient after a smaller one")
+	}
+}
+
+func TestAllTokensHaltInTheFirstBlock(t *testing.T) {
+	p := tiny(12)
+	p.Config.Halting.GateCenter = -50 // every score is 1
+	net, err := NewNetwork(p, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, grad := randomBatch(p.Config, 4, 13), vit.NewParams(p.Config)
+	st, err := net.Step(b, someLoss, grad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(st.MeanDepth-1) > 1e-9 {
+		t.Errorf("mean depth %v, want 1", st.MeanDepth)
+	}
+	if math.IsNaN(st.Loss) || firstBad(grad) != "none" {
+		t.Errorf("loss %v, bad gradient in %s", st.Loss, firstBad(grad))
+	}
+	for _, v := range grad.Blocks[1].QKVWeight {
+		if v != 0 {
+			t.Fatal("a block that never ran has a gradient")
+		}
+	}
+}
+
+func TestStepRefuses(t *testing.T) {
+	p := tiny(14)
+	net, err := NewNetwork(p, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grad := vit.NewParams(p.Config)
+	b := randomBatch(p.Config, 2, 15)
+	broken := errors.New("broken picture")
+	for name, change := range map[string]func(Batch) Batch{
+		"no images":           func(b Batch) Batch { b.Size, b.Labels = 0, nil; return b },
+		"labels do not match": func(b Batch) Batch { b.Labels = b.Labels[:1]; return b },
+		"label out of range":  func(b Batch) Batch { b.Labels = []int32{0, 3}; return b },
+		"negative label":      func(b Batch) Batch { b.Labels = []int32{-1, 0}; return b },
+		"unreadable image":    func(b Batch) Batch { b.Load = func(int, []float32) error { return broken }; return b },
+	} {
+		if _, err := net.Step(change(b), Loss{}, grad); err == nil {
+			t.Errorf("%s: no error", name)
+		} else if name == "unreadable image" && !errors.Is(err, broken) {
+			t.Errorf("%s: %v hides its cause", name, err)
+		}
+	}
+}
+
+func TestLearningRate(t *testing.T) {
+	r := DefaultRecipe()
+	r.Epochs, r.WarmupEpochs, r.LR, r.WarmupLR, r.MinLR = 10, 2, 1, 0.1, 0.01
+	for step, want := range map[int]float64{0: 0.1, 10: 0.55, 20: 1, 60: 0.505, 100: 0.01} {
+		if got := r.LearningRate(step, 10); math.Abs(got-want) > 1e-12 {
+			t.Errorf("step %d: rate %v, want %v", step, got, want)
+		}
+	}
+}
+
+func TestParseRecipe(t *testing.T) {
+	r, err := ParseRecipe("test", []byte(`{"variant":"fashion","epochs":3,"augment":{"shift":1}}`), []string{"epochs=7", "augment.shift=2", "store=F16", "halting.policy=token"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Epochs != 7 || r.Augment.Shift != 2 || r.Store != "F16" || r.Halting == nil || r.Halting.GateScale != 10 || r.Batch != DefaultRecipe().Batch {
+		t.Errorf("got %+v", r)
+	}
+	for _, bad := range [][2]string{{`{"epoch":3}`, ""}, {`{`, ""}, {`{} {}`, ""}, {`[]`, ""}, {`{}`, "epochs"}, {`{}`, "epochs=0"}, {`{}`, "epochs=1e99"}, {`{}`, "lr=-1"},
+		{`{}`, "lr=nan"}, {`{}`, "batch=many"}, {`{}`, "store=int3"}, {`{}`, "halting.policy=psychic"}, {`{"epochs":3}`, "epochs.x=1"}, {`{}`, "=1"}} {
+		var set []string
+		if bad[1] != "" {
+			set = []string{bad[1]}
+		}
+		if _, err := ParseRecipe("bad", []byte(bad[0]), set); err == nil {
+			t.Errorf("%s with %q was accepted", bad[0], bad[1])
+		} else if !bytes.Contains([]byte(err.Error()), []byte("bad")) {
+			t.Errorf("error %v does not name the recipe", err)
+		}
+	}
+}

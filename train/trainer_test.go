@@ -1,0 +1,185 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/vit"
+)
+
+// stripes is a data set that can be learnt: pictures of horizontal or vertical stripes under noise.
+func stripes(t *testing.T, images int) data.Dataset {
+	t.Helper()
+	r := rand.New(rand.NewPCG(1, 2))
+	pixels, labels := make([]byte, images*16*16), make([]byte, images)
+	for i := range labels {
+		labels[i] = byte(r.IntN(2))
+		for y := range 16 {
+			for x := range 16 {
+				at := x
+				if labels[i] == 1 {
+					at = y
+				}
+				pixels[(i*16+y)*16+x] = byte(60 + 100*(at/2%2) + r.IntN(60))
+			}
+		}
+	}
+	d, err := data.NewBlock("stripes", pixels, labels, 1, 16, 16, []string{"vertical", "horizontal"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func stripesRun(t *testing.T, dir string) Options {
+	r := DefaultRecipe()
+	r.Epochs, r.Batch, r.LR, r.EMA, r.Seed, r.WarmupEpochs = 3, 16, 3e-3, 0.9, 5, 0.5
+	r.DropPath, r.LabelSmoothing, r.AlphaPonder, r.AlphaPrior, r.TargetLayer = 0.1, 0.1, 0.01, 0.1, 2
+	r.Augment = data.Augment{Shift: 1}
+	c := vit.Config{Embed: 16, Heads: 2, Layers: 3, Hidden: 32, Height: 16, Width: 16, Patch: 4, Channels: 1, Classes: 2, Eps: 1e-6,
+		Halting: halting.Config{Policy: halting.PolicyToken, GateScale: 4, GateCenter: 1, Epsilon: 0.01}}
+	return Options{Recipe: r, Init: vit.Initialize(c, 3, 0), Preprocessor: data.DefaultPreprocessor(16, 16, 1), Data: stripes(t, 200), Dir: dir, Threads: 2}
+}
+
+func storedWeights(t *testing.T, dir string) []float32 {
+	t.Helper()
+	m, err := vit.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Params.Data
+}
+
+func TestRunLearns(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	o := stripesRun(t, dir)
+	evaluated := 0
+	o.Evaluate = func(context.Context, *vit.Params) (map[string]float64, error) {
+		evaluated++
+		return map[string]float64{"top1": 50}, nil
+	}
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := ReadLog(dir)
+	if err != nil || len(entries) != 3 {
+		t.Fatalf("log has %d entries (%v), want 3", len(entries), err)
+	}
+	if last := entries[2]; last.TrainTop1 < 95 || last.Loss >= entries[0].Loss || last.TestEMA["top1"] != 50 {
+		t.Errorf("the last epoch ended at %+v", last)
+	}
+	if evaluated != 6 {
+		t.Errorf("evaluated %d times, want raw and averaged weights after each of 3 epochs", evaluated)
+	}
+	m, err := vit.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(m.Params.Config.Labels, []string{"vertical", "horizontal"}) {
+		t.Errorf("labels %v", m.Params.Config.Labels)
+	}
+	if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "already holds a run") {
+		t.Errorf("a second run over the first: %v", err)
+	}
+}
+
+// TestResume interrupts a run twice, once mid-epoch, damages the newest checkpoint, and wants the bits of an undisturbed run.
+func TestResume(t *testing.T) {
+	whole, broken := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "broken")
+	if err := Run(t.Context(), stripesRun(t, whole)); err != nil {
+		t.Fatal(err)
+	}
+	o := stripesRun(t, broken)
+	o.Resume = true // there is nothing to resume at first
+	for _, stop := range []int{7, 20} {
+		ctx, cancel := context.WithCancel(t.Context())
+		o.Progress = func(p Progress) {
+			if p.Step == stop {
+				cancel()
+			}
+		}
+		if err := Run(ctx, o); !errors.Is(err, ErrInterrupted) {
+			t.Fatalf("interrupted at step %d: %v", stop, err)
+		}
+		cancel()
+		if _, err := os.Stat(filepath.Join(broken, "config.json")); err == nil {
+			t.Fatal("an unfinished run left a model")
+		}
+		o.Threads++
+	}
+	found, err := checkpoints(broken)
+	if err != nil || len(found) != 2 {
+		t.Fatalf("checkpoints %v, %v: want two", found, err)
+	}
+	torn, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	torn[len(torn)-5] ^= 1
+	if err := os.WriteFile(found[0], torn, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	other := o
+	other.Recipe.Seed++
+	if err := Run(t.Context(), other); !errors.Is(err, errOtherRun) {
+		t.Errorf("resumed with another seed: %v", err)
+	}
+	o.Progress = nil
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(storedWeights(t, broken), storedWeights(t, whole)) {
+		t.Error("the resumed run ended with other weights")
+	}
+	one, _ := ReadLog(whole)
+	two, _ := ReadLog(broken)
+	if len(one) != len(two) {
+		t.Fatalf("logs have %d and %d lines", len(one), len(two))
+	}
+	// A resumed epoch's means cover its remaining steps only; epochs that ran whole must agree but for the clock.
+	last := len(one) - 1
+	one[last].Seconds, one[last].ImagesPerSecond, two[last].Seconds, two[last].ImagesPerSecond = 0, 0, 0, 0
+	if !reflect.DeepEqual(one[last], two[last]) {
+		t.Errorf("the last epoch's log is\n%+v\nwant\n%+v", two[last], one[last])
+	}
+}
+
+func TestRunStopsAtNaN(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	o := stripesRun(t, dir)
+	o.Init.Blocks[1].FC1Weight[3] = float32(1e38)
+	o.Recipe.LR = 10
+	err := Run(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), "step") {
+		t.Fatalf("a run that overflows ended with %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "config.json")); err == nil {
+		t.Error("it left a model")
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	for name, change := range map[string]func(*Options){
+		"other image size": func(o *Options) { o.Init.Config.Height = 32; o.Init = vit.Initialize(o.Init.Config, 1, 0) },
+		"other classes":    func(o *Options) { o.Init.Config.Classes = 5; o.Init = vit.Initialize(o.Init.Config, 1, 0) },
+		"no variant":       func(o *Options) { o.Init = nil },
+		"unknown variant":  func(o *Options) { o.Init, o.Recipe.Variant = nil, "resnet" },
+		"unwritable":       func(o *Options) { o.Dir = "/dev/null/model" },
+		"absurd prior":     func(o *Options) { o.Recipe.TargetLayer = 300 },
+	} {
+		o := stripesRun(t, filepath.Join(t.TempDir(), "model"))
+		change(&o)
+		if err := Run(t.Context(), o); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
