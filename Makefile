@@ -1,0 +1,12 @@
+.PHONY: build test demo bench generate ci
+build:            ; CGO_ENABLED=0 go build -o bin/adavit ./cmd/adavit
+test:             ; go test ./...
+demo:             ; go run ./cmd/adavit demo
+bench:            ; go run ./cmd/adavit bench --variant deit-small --threads 1,2
+generate:         ; cd internal/kernels && go generate ./...
+ci:               ; .ci/run
+# The two bundled models, from nothing; some two hours on two cores.
+.PHONY: models
+models:
+	go run ./cmd/adavit train --recipe fashion-dense --data fashion-mnist --out out/fashion-dense
+	go run ./cmd/adavit train --recipe fashion-adaptive --init out/fashion-dense --data fashion-mnist --out out/fashion-adaptive
