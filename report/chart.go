@@ -31,39 +31,46 @@ type Series struct {
 // Charts are drawn in a space of this size, which is about a phone's width, so
 // that letters keep their size there; wider screens put charts side by side.
 const (
-	chartW, chartH         = 360.0, 216.0
-	plotL, plotR           = 46.0, 350.0
-	plotT, plotB           = 12.0, 176.0
-	seriesColors           = 6   // colours in the style sheet
-	maxPoints              = 400 // a line of more is thinned
-	maxBarLabels, maxSlots = 16, 64
+	chartW, chartH = 360.0, 216.0
+	plotL, plotR   = 46.0, 350.0
+	plotT, plotB   = 12.0, 176.0
+	seriesColors   = 6   // colours in the style sheet
+	maxPoints      = 400 // a line of more is thinned
 )
 
 // chartView is a chart in drawing coordinates, ready for the template.
 type chartView struct {
 	Title, XLabel, YLabel string
 	About                 string // for readers who do not see it
+	Height                string // of the drawing; its width is chartW
+	Axes                  bool
 	XTicks, YTicks        []tick
 	Lines                 []lineView
 	Bars                  []barView
 	Key                   []keyView
 }
 
-type tick struct {
-	At   string // coordinate
-	Text string
-}
+// tick is a mark on an axis: its coordinate and its label.
+type tick struct{ At, Text string }
 
 type lineView struct {
 	Class string
 	D     string // path data
-	Area  string // path data of the area under the line; "" without
+	Area  string // path data of a surface under or around the line; "" without
 	Dots  []dotView
 }
 
 type dotView struct{ X, Y, Text string }
 
-type barView struct{ X, Y, W, H, Mid, TextY, Fill, Text, About string }
+// barView is a filled rectangle with what is written on or beside it.
+type barView struct {
+	X, Y, W, H, Fill, About string
+	Texts                   []textView
+}
+
+// textView is a word: Class is its alignment (start, middle, end), Fill its colour
+// ("" for the usual one).
+type textView struct{ X, Y, Class, Fill, Text string }
 
 type keyView struct{ Class, Name string }
 
@@ -73,7 +80,7 @@ func xy(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f',
 // layout places c in drawing coordinates. Without a single finite point the
 // result has axes only. Series whose X and Y differ in length are an error.
 func (c Chart) layout() (chartView, error) {
-	v := chartView{Title: c.Title, XLabel: c.XLabel, YLabel: c.YLabel}
+	v := chartView{Title: c.Title, XLabel: c.XLabel, YLabel: c.YLabel, Height: xy(chartH), Axes: true}
 	usable := func(x, y float64) bool { return finite(x) && finite(y) && (!c.LogY || y > 0) }
 	x0, x1, y0, y1 := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
 	series := make([]Series, len(c.Series))
@@ -129,142 +136,127 @@ func (c Chart) layout() (chartView, error) {
 		if s.Dashed {
 			lv.Class += " dashed"
 		}
-		px, py := thin(s.X, s.Y, usable)
-		lv.D, lv.Area = trace(px, py, xs, ys)
-		if !c.Area || i > 0 {
-			lv.Area = ""
+		p := thin(s.X, s.Y, usable)
+		lv.D = p.path(xs, ys)
+		if p.Lo != nil {
+			lv.Area = p.area(p.Lo, p.Hi, xs, ys)
+		} else if c.Area && i == 0 {
+			lv.Area = p.area(nil, p.Y, xs, ys)
 		}
-		for j := range px {
-			alone := (j == 0 || math.IsNaN(py[j-1])) && (j+1 == len(px) || math.IsNaN(py[j+1]))
-			if finite(py[j]) && (c.Markers || alone) {
-				label := fmt.Sprintf("%s: %s, %s", s.Name, trimNumber(px[j]), trimNumber(py[j]))
-				lv.Dots = append(lv.Dots, dotView{xy(xs.at(px[j])), xy(ys.at(py[j])), label})
+		dot := func(j int) {
+			text := fmt.Sprintf("%s: %s, %s", s.Name, trimNumber(p.X[j]), trimNumber(p.Y[j]))
+			lv.Dots = append(lv.Dots, dotView{xy(xs.at(p.X[j])), xy(ys.at(p.Y[j])), text})
+		}
+		for _, r := range p.parts() {
+			// A point on its own would have no line to show it.
+			if c.Markers || r[1]-r[0] == 1 {
+				for j := r[0]; j < r[1]; j++ {
+					dot(j)
+				}
 			}
 		}
 		v.Lines = append(v.Lines, lv)
 		if len(series) > 1 && s.Name != "" {
 			v.Key = append(v.Key, keyView{lv.Class, s.Name})
 		}
-		if n := len(py); n > 0 && v.About != "no data" {
-			v.About += fmt.Sprintf("%s ends at %s. ", s.Name, trimNumber(s.Y[len(s.Y)-1]))
+		if r := p.parts(); len(r) > 0 {
+			v.About += fmt.Sprintf("%s ends at %s. ", s.Name, trimNumber(p.Y[r[len(r)-1][1]-1]))
 		}
 	}
 	return v, nil
 }
 
-// trace returns the path of a line, and that of the area between it and the axis.
-func trace(x, y []float64, xs, ys scale) (path, area string) {
-	var d, a strings.Builder
-	start := -1
-	for j := range x {
-		if math.IsNaN(y[j]) {
-			continue
-		}
-		op := "L"
-		if j == 0 || math.IsNaN(y[j-1]) {
-			op, start = "M", j
-			fmt.Fprintf(&a, "M%s %s", xy(xs.at(x[j])), xy(plotB))
-		}
-		fmt.Fprintf(&d, "%s%s %s", op, xy(xs.at(x[j])), xy(ys.at(y[j])))
-		fmt.Fprintf(&a, "L%s %s", xy(xs.at(x[j])), xy(ys.at(y[j])))
-		if j+1 == len(x) || math.IsNaN(y[j+1]) {
-			fmt.Fprintf(&a, "L%s %sL%s %sZ", xy(xs.at(x[j])), xy(plotB), xy(xs.at(x[start])), xy(plotB))
-		}
-	}
-	return d.String(), a.String()
-}
+// points is a line ready to draw. A NaN in Y interrupts it. Lo and Hi are nil, or
+// hold the range of the values that each point is the mean of.
+type points struct{ X, Y, Lo, Hi []float64 }
 
-// thin returns at most about maxPoints points with the same outline: of every run
-// of neighbours it keeps the lowest and the highest, in their order. Unusable
-// points come out as a NaN in y (several in a row as one).
-func thin(x, y []float64, usable func(x, y float64) bool) (px, py []float64) {
-	run := max(1, (2*len(x)+maxPoints-1)/maxPoints)
-	add := func(j int) {
-		px, py = append(px, x[j]), append(py, y[j])
+// thin drops what cannot be drawn and, from a line of more than maxPoints points,
+// makes one of maxPoints/2 that shows every run of neighbours by its mean and its
+// range. A gap comes out as one NaN.
+func thin(x, y []float64, usable func(x, y float64) bool) points {
+	run := 1
+	if len(x) > maxPoints {
+		run = (2*len(x) + maxPoints - 1) / maxPoints
 	}
-	gap := func() {
-		if n := len(py); n > 0 && !math.IsNaN(py[n-1]) {
-			px, py = append(px, px[n-1]), append(py, math.NaN())
+	var p points
+	add := func(x, y, lo, hi float64) {
+		p.X, p.Y = append(p.X, x), append(p.Y, y)
+		if run > 1 {
+			p.Lo, p.Hi = append(p.Lo, lo), append(p.Hi, hi)
 		}
-	}
-	if len(x) <= maxPoints {
-		run = 1
 	}
 	for from := 0; from < len(x); from += run {
-		to := min(from+run, len(x))
-		lo, hi, holes := -1, -1, false
-		for j := from; j < to; j++ {
-			if !usable(x[j], y[j]) {
-				holes = true
-				continue
-			}
-			if lo < 0 || y[j] < y[lo] {
-				lo = j
-			}
-			if hi < 0 || y[j] > y[hi] {
-				hi = j
+		n, sx, sy := 0.0, 0.0, 0.0
+		lo, hi := math.Inf(1), math.Inf(-1)
+		for j := from; j < min(from+run, len(x)); j++ {
+			if usable(x[j], y[j]) {
+				n++
+				// A running mean, since a sum of huge values could overflow.
+				sx, sy = sx+(x[j]-sx)/n, sy+(y[j]-sy)/n
+				lo, hi = min(lo, y[j]), max(hi, y[j])
 			}
 		}
-		switch {
-		case lo < 0:
-			gap()
-			continue
-		case lo == hi:
-			add(lo)
-		default:
-			add(min(lo, hi))
-			add(max(lo, hi))
-		}
-		if holes {
-			gap()
+		if n > 0 {
+			add(sx, sy, lo, hi)
+		} else if k := len(p.Y); k > 0 && !math.IsNaN(p.Y[k-1]) {
+			add(p.X[k-1], math.NaN(), math.NaN(), math.NaN())
 		}
 	}
-	return px, py
+	return p
 }
 
-// bars places the shares of tokens by depth (counts[d-1] tokens ran in d blocks) as
-// a bar chart in the depths' own colours.
-func bars(title string, counts []int) chartView {
-	v := chartView{Title: title, XLabel: "blocks a token ran in", YLabel: "share of tokens"}
-	total, most := 0, 0
-	for _, n := range counts {
-		total += max(n, 0)
-		most = max(most, n)
-	}
-	if total == 0 || len(counts) == 0 {
-		v.About = "no data"
-		v.YTicks = []tick{{xy(plotB), "0%"}, {xy(plotT), "100%"}}
-		return v
-	}
-	ys := newScale(0, float64(most)/float64(total)*1.06, plotB, plotT, false)
-	for _, t := range ys.ticks(5) {
-		v.YTicks = append(v.YTicks, tick{xy(ys.at(t.v)), trimNumber(100*t.v) + "%"})
-	}
-	slot := (plotR - plotL) / float64(len(counts))
-	every := (len(counts) + maxBarLabels - 1) / maxBarLabels
-	sum := 0
-	for i, n := range counts {
-		n = max(n, 0)
-		sum += n * (i + 1)
-		share := float64(n) / float64(total)
-		x, y := plotL+slot*float64(i), ys.at(share)
-		c := DepthColor(i+1, len(counts))
-		b := barView{
-			X: xy(x + slot*0.08), Y: xy(y), W: xy(slot * 0.84), H: xy(plotB - y), Mid: xy(x + slot/2), TextY: xy(y - 3),
-			Fill:  fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B),
-			About: fmt.Sprintf("%d of %d tokens (%s%%) ran in %d blocks", n, total, number(100*share, 1), i+1),
+// parts splits a line at its gaps into runs [from, to) of finite points.
+func (p points) parts() (out [][2]int) {
+	for from := 0; from < len(p.Y); {
+		if math.IsNaN(p.Y[from]) {
+			from++
+			continue
 		}
-		if len(counts) <= maxBarLabels && n > 0 {
-			b.Text = number(100*share, 0)
-			if share < 0.005 {
-				b.Text = "<1"
+		to := from
+		for to < len(p.Y) && !math.IsNaN(p.Y[to]) {
+			to++
+		}
+		out = append(out, [2]int{from, to})
+		from = to
+	}
+	return out
+}
+
+// path returns the path data of the line.
+func (p points) path(xs, ys scale) string {
+	var d strings.Builder
+	for _, r := range p.parts() {
+		for j := r[0]; j < r[1]; j++ {
+			op := "L"
+			if j == r[0] {
+				op = "M"
 			}
-		}
-		v.Bars = append(v.Bars, b)
-		if i%every == 0 {
-			v.XTicks = append(v.XTicks, tick{xy(x + slot/2), fmt.Sprint(i + 1)})
+			fmt.Fprintf(&d, "%s%s %s", op, xy(xs.at(p.X[j])), xy(ys.at(p.Y[j])))
 		}
 	}
-	v.About = fmt.Sprintf("mean %s of %d blocks", number(float64(sum)/float64(total), 2), len(counts))
-	return v
+	return d.String()
+}
+
+// area returns the path data of the surface between the heights lo and hi at each
+// point; a nil lo is the axis.
+func (p points) area(lo, hi []float64, xs, ys scale) string {
+	var d strings.Builder
+	for _, r := range p.parts() {
+		for j := r[0]; j < r[1]; j++ {
+			op := "L"
+			if j == r[0] {
+				op = "M"
+			}
+			fmt.Fprintf(&d, "%s%s %s", op, xy(xs.at(p.X[j])), xy(ys.at(hi[j])))
+		}
+		for j := r[1] - 1; j >= r[0]; j-- {
+			y := plotB
+			if lo != nil {
+				y = ys.at(lo[j])
+			}
+			fmt.Fprintf(&d, "L%s %s", xy(xs.at(p.X[j])), xy(y))
+		}
+		d.WriteString("Z")
+	}
+	return d.String()
 }

@@ -14,8 +14,9 @@ var viridis = [...]color.RGBA{
 	{0x5e, 0xc9, 0x62, 255}, {0xad, 0xdc, 0x30, 255}, {0xfd, 0xe7, 0x25, 255},
 }
 
-// goneRGB is the grey of a token that no longer runs.
-var goneRGB = color.RGBA{0xa3, 0xa8, 0xb0, 255}
+// goneRGB covers a token that no longer runs: grey with a tint of blue, so that it
+// differs from the greys of an image without colour.
+var goneRGB = color.RGBA{0xa9, 0xb9, 0xd4, 255}
 
 // ScaleColor returns the colour of t in [0, 1] on the scale from dark violet (0)
 // to yellow (1). Values outside are clamped; NaN gives grey.

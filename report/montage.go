@@ -172,7 +172,12 @@ func Panel(s Sample, size int, dark bool) (*image.RGBA, error) {
 	inner := 2*bw + gap
 	const perLine = 6
 	frames := pickFrames(s.Layers, 4*perLine)
-	fw, fh := fit(s.Width, s.Height, max(1, (inner-(perLine-1)*gap/2)/perLine*max(s.Width, s.Height)/s.Width))
+	between := gap / 2
+	if max(s.Width, s.Height) <= size/2 {
+		between = 2 // enlarged by whole factors, frames need every pixel
+	}
+	room := (inner - (perLine-1)*between) / perLine // the most that a frame may be wide
+	fw, fh := fit(s.Width, s.Height, max(1, room*max(s.Width, s.Height)/s.Width))
 	step := (inner - fw) / (perLine - 1)
 	lines := (len(frames) + perLine - 1) / perLine
 	caption := describe(s)
@@ -254,11 +259,7 @@ func drawLegend(img *image.RGBA, p *pen, t theme, x, y, right, layers int) {
 		x0 := x + (d-1)*side
 		fill(img, image.Rect(x0, y, x0+side, y+p.height), c)
 		if (d-1)%every == 0 {
-			ink := color.RGBA{0, 0, 0, 255}
-			if luma(c) < 130 {
-				ink = color.RGBA{255, 255, 255, 255}
-			}
-			p.center(img, p.regular, ink, x0, x0+side*min(every, layers-d+1), y, fmt.Sprint(d))
+			p.center(img, p.regular, inkOn(c), x0, x0+side*min(every, layers-d+1), y, fmt.Sprint(d))
 		}
 	}
 }
@@ -295,6 +296,8 @@ func describe(s Sample) []line {
 			l.tone = 3
 			if s.Title != "" {
 				l.text += ", not " + s.Label
+			} else {
+				l.text = "wrong: " + l.text
 			}
 		}
 		out = append(out, l)

@@ -24,6 +24,7 @@ type Page struct {
 
 	Histogram []int     // [layers]: Histogram[d-1] tokens ran in d blocks
 	Active    []float64 // [layers]: Active[l-1] is the mean share of tokens, 0..1, that ran in block l
+	Tally     *Tally    // fills in Histogram and Active where they are nil, and shows more; may be nil
 	Charts    []Chart   // further charts
 
 	Samples []Sample
@@ -87,9 +88,17 @@ func HTML(p Page) ([]byte, error) {
 	if len(p.Rows) > 0 {
 		v.Table = tableOf(p.Rows)
 	}
+	if t := p.Tally; t != nil && t.images > 0 {
+		if p.Histogram == nil {
+			p.Histogram = t.Histogram()
+		}
+		if p.Active == nil {
+			p.Active = t.Active()
+		}
+	}
 	if len(p.Active) > 0 {
 		c, err := Chart{
-			Title: "Tokens alive in each block", XLabel: "block", YLabel: "share of tokens", Percent: true, FromZero: true, Area: true,
+			Title: "Alive in each block", XLabel: "block", YLabel: "share of tokens", Percent: true, FromZero: true, Area: true,
 			Series: []Series{{Name: "alive", Y: p.Active}, {Name: "dense", Y: ones(len(p.Active)), Dashed: true}},
 		}.layout()
 		if err != nil {
@@ -101,7 +110,10 @@ func HTML(p Page) ([]byte, error) {
 		if len(p.Histogram) > maxLayers {
 			return nil, fmt.Errorf("report: histogram of %d blocks, want at most %d", len(p.Histogram), maxLayers)
 		}
-		v.Charts = append(v.Charts, bars("Tokens by depth", p.Histogram))
+		v.Charts = append(v.Charts, depthBars(p.Histogram))
+	}
+	if p.Tally != nil {
+		v.Charts = append(v.Charts, p.Tally.charts()...)
 	}
 	if err := v.addCharts(p.Charts); err != nil {
 		return nil, err
@@ -201,10 +213,15 @@ func ones(n int) []float64 {
 	return out
 }
 
+// tableView is the table; of a few rows also turned on its side, for narrow screens.
 type tableView struct {
-	Head []cell
-	Rows [][]cell
+	Head   []cell
+	Rows   [][]cell
+	Turned [][]string // a line for each column: its heading, then each row's value
 }
+
+// maxTurned is how many models fit side by side on a phone.
+const maxTurned = 3
 
 type cell struct {
 	Head, Text string
@@ -224,6 +241,16 @@ func tableOf(rows []Row) *tableView {
 		}
 		v.Rows = append(v.Rows, line)
 	}
+	if len(rows) > maxTurned {
+		return v
+	}
+	for j, c := range cols {
+		line := []string{c.Head}
+		for _, r := range v.Rows {
+			line = append(line, r[j].Text)
+		}
+		v.Turned = append(v.Turned, line)
+	}
 	return v
 }
 
@@ -234,10 +261,7 @@ func legendOf(layers int) []swatch {
 	out := make([]swatch, 0, min(layers, maxSlots))
 	for _, d := range pickFrames(layers, maxSlots) {
 		c := DepthColor(d, layers)
-		s := swatch{fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B), "#000000", ""}
-		if luma(c) < 130 {
-			s.Ink = "#ffffff"
-		}
+		s := swatch{hex(c), hex(inkOn(c)), ""}
 		if layers <= maxBarLabels || d == 1 || d == layers {
 			s.Text = fmt.Sprint(d)
 		}

@@ -11,7 +11,7 @@ import (
 // and the grey over a token that is gone. The rest lets the object shine through.
 const (
 	depthShare = 190
-	goneShare  = 218
+	goneShare  = 225
 )
 
 // Image returns the sample's image alone, its longer side about size pixels. An
@@ -109,7 +109,7 @@ func eachPatch(s Sample, bounds image.Rectangle, f func(k int, r image.Rectangle
 // seam darkens the left and upper edge of a patch a little, where patches are
 // large enough for a line between them.
 func seam(img *image.RGBA, r image.Rectangle) {
-	if r.Dx() < 8 || r.Dy() < 8 {
+	if r.Dx() < 12 || r.Dy() < 12 {
 		return
 	}
 	dark := func(x, y int) { img.SetRGBA(x, y, blend(img.RGBAAt(x, y), color.RGBA{0, 0, 0, 255}, 48)) }

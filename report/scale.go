@@ -12,7 +12,8 @@ type scale struct {
 	log              bool
 }
 
-// newScale returns a scale whose ends are round numbers that enclose lo..hi.
+// newScale returns a scale whose ends enclose lo..hi with a little room: they lie
+// on a half step of the axis.
 func newScale(lo, hi, from, to float64, log bool) scale {
 	s := scale{lo, hi, from, to, log}
 	if log {
@@ -39,6 +40,7 @@ func newScale(lo, hi, from, to float64, log bool) scale {
 		s.lo, s.hi = lo-pad, hi+pad
 	}
 	if step := niceStep(s.hi-s.lo, 5); step > 0 && finite(step) {
+		step /= 2
 		s.lo, s.hi = math.Floor(s.lo/step+1e-9)*step, math.Ceil(s.hi/step-1e-9)*step
 	}
 	return s
@@ -97,12 +99,13 @@ func (s scale) ticks(n int) []scaleTick {
 	return out
 }
 
-// niceStep returns 1, 2 or 5 times a power of ten so that width is about n steps.
+// niceStep returns 1, 2 or 5 times a power of ten so that width is n steps or a
+// few more.
 func niceStep(width float64, n int) float64 {
 	raw := width / float64(n)
 	unit := math.Pow(10, math.Floor(math.Log10(raw)))
 	for _, m := range []float64{1, 2, 5} {
-		if raw <= m*unit*1.0001 {
+		if raw <= m*unit*1.25 {
 			return m * unit
 		}
 	}
