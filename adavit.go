@@ -1,0 +1,90 @@
+// Package adavit classifies images with vision transformers whose tokens stop being computed once they have said what they know. It is the
+// library's front door: open a model, classify images, measure a model on a data set, train one. What it is built of can be used on its
+// own: vit (models and their files), infer (the engine), train, data, halting.
+//
+//	model, err := adavit.Open("fashion-adaptive") // or a directory
+//	classifier, err := adavit.New(model, adavit.Options{})
+//	defer classifier.Close()
+//	results, err := classifier.Classify(ctx, img)
+//	fmt.Println(results[0].Top[0].Label, results[0].Tokens, "token-blocks")
+//
+// How much was computed is given in two units. A token-block is one token going through one block: a dense model of N tokens (the class
+// token included) and L blocks spends N·L of them on an image. MACs are multiply-accumulates as vit.Config.MACs counts them, from the
+// tokens that really ran. Both leave out blocks that an image skipped because its class token had halted.
+package adavit
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/adavit/adavit/models"
+	"github.com/adavit/adavit/vit"
+)
+
+// Open loads a model: a bundled one by its name (BundledModels lists them), or a directory with config.json, model.safetensors and
+// preprocessor_config.json. A bundled name goes before a directory of the same name; write ./name for the directory.
+func Open(nameOrDir string) (*vit.Model, error) {
+	if nameOrDir == "" {
+		return nil, fmt.Errorf("no model named; %s", bundled())
+	}
+	if slices.Contains(models.Names(), nameOrDir) {
+		return vit.LoadFS(models.FS, nameOrDir)
+	}
+	m, err := vit.Load(nameOrDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, missing := os.Stat(nameOrDir); missing != nil {
+			return nil, fmt.Errorf("model %q: neither a bundled model nor a directory that exists; %s", nameOrDir, bundled())
+		}
+	}
+	return m, err
+}
+
+// BundledModels lists the names of the models that are part of this program.
+func BundledModels() []string { return models.Names() }
+
+func bundled() string {
+	names := models.Names()
+	if len(names) == 0 {
+		return "this build has no bundled models"
+	}
+	return "bundled models: " + strings.Join(names, ", ")
+}
+
+// Precisions of arithmetic. PrecisionAuto picks the fastest that this version has.
+const (
+	PrecisionAuto = "auto"
+	PrecisionF32  = "f32"
+)
+
+// ErrUsage is wrapped by errors about options that no model and no data could make valid.
+var ErrUsage = errors.New("wrong usage")
+
+// precision resolves a name of a precision; "" means auto.
+func precision(name string) (string, error) {
+	switch name {
+	case "", PrecisionAuto, PrecisionF32:
+		return PrecisionF32, nil
+	case "bf16", "int8":
+		return "", fmt.Errorf("precision %s is not available in this version (available: %s, %s)", name, PrecisionAuto, PrecisionF32)
+	}
+	return "", fmt.Errorf("%w: precision %q is not known (known: f32, bf16, int8, auto)", ErrUsage, name)
+}
+
+// maxThreads is far above any machine; more is a slip of the finger.
+const maxThreads = 1024
+
+// threads resolves a number of threads; 0 means the CPUs that the process may use (affinity and cgroup quota counted).
+func threads(n int) (int, error) {
+	if n < 0 || n > maxThreads {
+		return 0, fmt.Errorf("%w: %d threads, want 1 to %d (or 0 for all CPUs that the process may use)", ErrUsage, n, maxThreads)
+	}
+	if n == 0 {
+		n = min(runtime.GOMAXPROCS(0), maxThreads)
+	}
+	return n, nil
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/train"
+)
+
+func (a *app) train() *cobra.Command {
+	var recipe, set, out, init string
+	var resume bool
+	var overrides []string
+	cmd := &cobra.Command{
+		Use:   "train --recipe NAME|FILE --data SET --out DIR",
+		Short: "Train a model",
+		Long: "Train runs a recipe and leaves a model directory, with the run's log and checkpoints beside the model. Interrupted, it saves a checkpoint\n" +
+			"first; the same command with --resume goes on from there. The result does not depend on the number of threads.",
+		Example: "  adavit train --recipe fashion-dense --data fashion-mnist --out my-model\n" +
+			"  adavit train --recipe fashion-adaptive --data fashion-mnist --init my-model --out my-adaptive --set epochs=5 --set seed=2",
+		Args: arguments("", 0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := required(cmd, "recipe", "data", "out"); err != nil {
+				return err
+			}
+			r, err := adavit.LoadRecipe(recipe, overrides)
+			if err != nil {
+				return err
+			}
+			w := a.watch()
+			defer w.bar.end()
+			summary, err := adavit.Train(cmd.Context(), adavit.TrainOptions{Recipe: r, Data: set, Dir: out, Init: init, Resume: resume, Threads: a.threads,
+				Precision: a.precision, Log: a.log, Progress: w.step})
+			if err != nil {
+				return err
+			}
+			w.bar.end()
+			if a.json {
+				return a.printJSON(summary)
+			}
+			return a.print(fmt.Appendf(nil, "model in %s after %d epochs (%d steps): top-1 %.2f %% of %.0f test images, mean depth %.2f\n",
+				summary.Dir, summary.Epochs, summary.Steps, summary.Test["top1"], summary.Test["images"], summary.Test["mean_depth"]))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&recipe, "recipe", "", "bundled recipe's `name`, or a file")
+	f.StringVar(&set, "data", "", "data `set`: fashion-mnist, fashion-mnist:DIR, or a folder")
+	f.StringVar(&out, "out", "", "`folder` that becomes the model's directory")
+	f.StringVar(&init, "init", "", "`model` to start from, a directory or a bundled name (default: the recipe's)")
+	f.BoolVar(&resume, "resume", false, "go on from the newest checkpoint in --out, or start if there is none")
+	f.StringArrayVar(&overrides, "set", nil, "override a recipe's value, as `KEY=VALUE`; may be repeated")
+	return cmd
+}
+
+// watch reports a training run: by a bar on a terminal, else by a line of log now and then.
+type watch struct {
+	app  *app
+	bar  *progress
+	last time.Time
+}
+
+func (a *app) watch() *watch { return &watch{app: a, bar: a.progress("steps"), last: time.Now()} }
+
+func (w *watch) step(p train.Progress) {
+	const pause = 30 * time.Second
+	w.bar.describe(fmt.Sprintf("epoch %d/%d, loss %.3f, %.0f images/s", p.Epoch, p.Epochs, p.Stats.Loss, p.Rate))
+	w.bar.update(p.Step, p.Steps)
+	if w.bar.err == nil && (time.Since(w.last) >= pause || p.Step == p.Steps) {
+		w.last = time.Now()
+		w.app.log.Info("training", "epoch", fmt.Sprintf("%d/%d", p.Epoch, p.Epochs), "step", fmt.Sprintf("%d/%d", p.Step, p.Steps), "loss", p.Stats.Loss,
+			"mean_depth", p.Stats.MeanDepth, "images_per_second", p.Rate)
+	}
+}

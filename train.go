@@ -1,0 +1,152 @@
+package adavit
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/recipes"
+	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/vit"
+)
+
+// TrainOptions are what Train is given besides its recipe.
+type TrainOptions struct {
+	Recipe    train.Recipe
+	Data      string // a data set as data.Open names it; its test part measures the model after every epoch
+	Dir       string // becomes the model's directory, with log.jsonl and checkpoints/ beside the model
+	Init      string // model to start from, as Open names it; "" for the recipe's own
+	Resume    bool   // go on from Dir's newest whole checkpoint, or start if there is none
+	Threads   int    // 0 for the CPUs that the process may use
+	Precision string // "" or auto or f32: training has no other
+	Log       *slog.Logger
+	Progress  func(train.Progress) // after each step; may be nil
+}
+
+// TrainSummary is what a finished run came to.
+type TrainSummary struct {
+	Dir    string             `json:"model"`
+	Epochs int                `json:"epochs"`
+	Steps  int                `json:"steps"`
+	Test   map[string]float64 `json:"test"` // of the weights that were kept: images, top1, top5, mean_depth, macs_per_image
+}
+
+// LoadRecipe reads a recipe by its bundled name or from a file, and applies overrides of the form KEY=VALUE.
+func LoadRecipe(nameOrFile string, overrides []string) (train.Recipe, error) {
+	if slices.Contains(recipes.Names(), nameOrFile) {
+		text, err := recipes.Read(nameOrFile)
+		if err != nil {
+			return train.Recipe{}, err
+		}
+		return train.ParseRecipe(nameOrFile, text, overrides)
+	}
+	text, err := readSmall(nameOrFile)
+	if err != nil {
+		if os.IsNotExist(err) {
+			_, err = recipes.Read(nameOrFile) // its error lists the names
+			err = fmt.Errorf("%w, nor is there such a file", err)
+		}
+		return train.Recipe{}, fmt.Errorf("recipe: %w", err)
+	}
+	return train.ParseRecipe(nameOrFile, text, overrides)
+}
+
+// maxRecipe bounds a recipe's file, which has a page of text.
+const maxRecipe = 1 << 20
+
+// readSmall reads a regular file of at most maxRecipe bytes.
+func readSmall(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxRecipe {
+		return nil, fmt.Errorf("%s is not a file of at most %d bytes", path, maxRecipe)
+	}
+	return os.ReadFile(path)
+}
+
+// Train runs a recipe and leaves a model directory in o.Dir. When ctx ends it saves a checkpoint and returns train.ErrInterrupted.
+//
+// After each epoch the weights, and their moving average, are measured on the test part of the data; with the recipe's "limit" on as many
+// test images.
+func Train(ctx context.Context, o TrainOptions) (TrainSummary, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	run, err := o.prepare()
+	if err != nil {
+		return TrainSummary{}, err
+	}
+	if err := train.Run(ctx, run); err != nil {
+		return TrainSummary{}, err
+	}
+	log, err := train.ReadLog(o.Dir)
+	if err != nil {
+		return TrainSummary{}, err
+	}
+	s := TrainSummary{Dir: o.Dir}
+	if len(log) > 0 {
+		last := log[len(log)-1]
+		s.Epochs, s.Steps, s.Test = last.Epoch, last.Step, last.Test
+		if last.TestEMA != nil {
+			s.Test = last.TestEMA
+		}
+	}
+	return s, nil
+}
+
+// prepare finds model and data and puts the run together.
+func (o TrainOptions) prepare() (train.Options, error) {
+	r := o.Recipe
+	run := train.Options{Recipe: r, Dir: o.Dir, Resume: o.Resume, Progress: o.Progress, Log: o.Log}
+	var err error
+	if _, err = precision(o.Precision); err != nil {
+		return run, err
+	}
+	if run.Threads, err = threads(o.Threads); err != nil {
+		return run, err
+	}
+	init := o.Init
+	if init == "" {
+		init = r.Init
+	}
+	var c vit.Config
+	if init != "" {
+		m, err := Open(init)
+		if err != nil {
+			return run, err
+		}
+		run.Init, run.Preprocessor, c = m.Params, m.Preprocessor, m.Params.Config
+	} else {
+		if c, err = vit.Variant(r.Variant); err != nil {
+			return run, fmt.Errorf("recipe: %w", err)
+		}
+		run.Preprocessor = data.DefaultPreprocessor(c.Height, c.Width, c.Channels)
+	}
+	if run.Data, err = data.Open(o.Data, data.Train); err != nil {
+		return run, err
+	}
+	if run.Data, err = data.Fit(run.Data, run.Preprocessor, c.Channels, c.Height, c.Width); err != nil {
+		return run, err
+	}
+	run.Labels = run.Data.Classes()
+	test, err := data.Open(o.Data, data.Test)
+	if err != nil {
+		return run, err
+	}
+	run.Evaluate = func(ctx context.Context, p *vit.Params) (map[string]float64, error) {
+		m := &vit.Model{Params: p, Preprocessor: run.Preprocessor}
+		ev, err := Evaluate(ctx, m, test, EvaluateOptions{Limit: r.Limit, Threads: run.Threads})
+		if err != nil {
+			return nil, err
+		}
+		o.Log.Info("tested", "top1", ev.Top1, "mean_depth", ev.MeanDepth, "macs_per_image", ev.MACs, "images", ev.Images)
+		return map[string]float64{"images": float64(ev.Images), "top1": ev.Top1, "top5": ev.Top5, "mean_depth": ev.MeanDepth,
+			"macs_per_image": ev.MACs, "images_per_second": ev.ImagesPerSecond}, nil
+	}
+	return run, nil
+}
