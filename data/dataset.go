@@ -212,8 +212,10 @@ func findIDX(dir, name string) (string, error) {
 	for _, n := range []string{name, strings.Replace(name, "-idx", ".idx", 1)} {
 		for _, ending := range []string{"", ".gz"} {
 			path := filepath.Join(dir, n+ending)
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			if _, err := os.Stat(path); err == nil {
 				return path, nil
+			} else if !errors.Is(err, fs.ErrNotExist) {
+				return "", err // names the path itself
 			}
 		}
 	}

@@ -31,13 +31,14 @@ var downloadTimeout = 5 * time.Minute
 // download is a file to be had from the network.
 type download struct {
 	name   string
-	limit  int64  // bytes of the file as it is sent
+	limit  int64  // bytes of the file as it is sent, at most
+	size   int64  // bytes of the content after gunzip, without its header
 	sha256 string // of the content after gunzip, which does not depend on who compressed it
 }
 
 var fashionFiles = [2]download{
-	{"train-images-idx3-ubyte.gz", 64 << 20, "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"},
-	{"train-labels-idx1-ubyte.gz", 1 << 20, "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"},
+	{"train-images-idx3-ubyte.gz", 64 << 20, 60000 * 28 * 28, "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"},
+	{"train-labels-idx1-ubyte.gz", 1 << 20, 60000, "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"},
 }
 
 // fetch reads the file from dir, and downloads it first if it is missing or
@@ -80,9 +81,9 @@ func (f download) fetch(dir string) (IDX, error) {
 
 // check unpacks b and compares the content's SHA-256.
 func (f download) check(name string, b []byte) (IDX, error) {
-	x, err := ReadIDX(name, bytes.NewReader(b))
+	x, err := readIDX(bytes.NewReader(b), f.size)
 	if err != nil {
-		return IDX{}, err
+		return IDX{}, fmt.Errorf("%s: %w", name, err)
 	}
 	h := sha256.New()
 	header := []byte{0, 0, 8, byte(len(x.Dims))}

@@ -44,7 +44,8 @@ func DecodeImageFile(path string) (image.Image, error) {
 // Files are not trusted: more than 256 MiB, or a header that says more than 100
 // million pixels or a side of more than 2²⁰, is refused before anything is
 // decoded, and a decoder that panics gives an error. EXIF orientation is
-// ignored, as Pillow and transformers ignore it.
+// ignored, as Pillow and transformers ignore it. A GIF's transparent pixels are
+// black: the decoder does not tell the colour under them.
 func DecodeImage(name string, r io.Reader) (image.Image, error) {
 	img, err := decodeImage(r, defaultLimits)
 	if err != nil {
@@ -83,8 +84,14 @@ func decodeImage(r io.Reader, most limits) (img image.Image, err error) {
 		return nil, fmt.Errorf("%s image of %d×%d pixels: the limit is %d million, and %d a side",
 			format, w, h, most.pixels/1_000_000, most.side)
 	}
+	if least := leastBytes(format, cfg); least > int64(len(b)) {
+		return nil, fmt.Errorf("%s image of %d×%d pixels in %d bytes: the file is cut short", format, w, h, len(b))
+	}
 	if img, _, err = image.Decode(bytes.NewReader(b)); err != nil {
 		return nil, fmt.Errorf("%s: %w", format, unexpected(err))
+	}
+	if format == "webp" {
+		img = fromVideo(img)
 	}
 	screen := image.Rect(0, 0, cfg.Width, cfg.Height)
 	if bounds := img.Bounds(); bounds != screen {
@@ -98,4 +105,28 @@ func decodeImage(r io.Reader, most limits) (img image.Image, err error) {
 		img = whole
 	}
 	return img, nil
+}
+
+// leastBytes bounds from below the size of a PNG or BMP file of that header. Their
+// decoders set the whole picture aside before they look at the data, up to 800
+// MB for a file of a hundred bytes; the others' pictures are small or grow as
+// they are read. 0 if nothing is known.
+func leastBytes(format string, cfg image.Config) int64 {
+	bits := int64(1) // a pixel's, at least
+	switch cfg.ColorModel {
+	case color.Gray16Model:
+		bits = 16
+	case color.RGBAModel, color.NRGBAModel: // NRGBA may be 8-bit grey with alpha
+		bits = 16
+	case color.RGBA64Model, color.NRGBA64Model:
+		bits = 32
+	}
+	raw := int64(cfg.Width) * int64(cfg.Height) * bits / 8
+	switch format {
+	case "png":
+		return raw / 1032 // deflate's best ratio
+	case "bmp":
+		return raw
+	}
+	return 0
 }

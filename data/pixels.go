@@ -102,9 +102,9 @@ func colourRow(img image.Image) func(y int, dst []byte) {
 			}
 		}
 	case *image.YCbCr:
-		return func(y int, dst []byte) { ycbcrRow(m, y, dst) }
+		return newYCbCr(m, false).row
 	case *image.NYCbCrA: // the colour does not depend on its alpha
-		return func(y int, dst []byte) { ycbcrRow(&m.YCbCr, y, dst) }
+		return newYCbCr(&m.YCbCr, false).row
 	case *image.Paletted:
 		var table [256][3]byte
 		for i, c := range m.Palette[:min(len(m.Palette), 256)] {
@@ -121,16 +121,6 @@ func colourRow(img image.Image) func(y int, dst []byte) {
 		for x := range width {
 			put(dst[3*x:], img.At(b.Min.X+x, b.Min.Y+y))
 		}
-	}
-}
-
-// ycbcrRow converts one row of a JPEG or WebP picture.
-func ycbcrRow(m *image.YCbCr, y int, dst []byte) {
-	b := m.Rect
-	line := m.Y[m.YOffset(b.Min.X, b.Min.Y+y):]
-	for x := range b.Dx() {
-		c := m.COffset(b.Min.X+x, b.Min.Y+y)
-		dst[3*x], dst[3*x+1], dst[3*x+2] = color.YCbCrToRGB(line[x], m.Cb[c], m.Cr[c])
 	}
 }
 
