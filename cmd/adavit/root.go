@@ -88,7 +88,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.precision, "precision", adavit.PrecisionAuto, "`kind` of arithmetic: f32, bf16, int8 or auto")
 	f.BoolVar(&a.json, "json", false, "print one JSON object")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return atLeastOne(cmd, "threads") }
-	root.AddCommand(a.eval(), a.train())
+	root.AddCommand(a.classify(), a.eval(), a.train(), a.predict(), a.preprocess(), a.inspect())
 	return root
 }
 

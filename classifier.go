@@ -1,0 +1,181 @@
+package adavit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/vit"
+)
+
+// Options say how a Classifier runs. The zero value uses all CPUs and the fastest arithmetic.
+type Options struct {
+	Threads   int    // 0 for the CPUs that the process may use
+	Precision string // "" for PrecisionAuto
+}
+
+// Classifier turns pictures into labels. Several goroutines may use one; their calls take turns.
+type Classifier struct {
+	model   *vit.Model
+	threads int
+	engine  *infer.Engine
+
+	mu     sync.Mutex // over what follows
+	pixels []float32
+	out    infer.Output
+}
+
+// Prediction is one class with its probability.
+type Prediction struct {
+	Class       int     `json:"class"`
+	Label       string  `json:"label"`
+	Probability float64 `json:"probability"` // softmax of the logits, 0..1
+}
+
+// Result is what became of one image.
+type Result struct {
+	Top        []Prediction `json:"top"`         // the five most probable classes, or all if there are fewer
+	Tokens     int          `json:"tokens"`      // token-blocks spent: the blocks that each token ran in, summed over all tokens
+	TokenShare float64      `json:"token_share"` // Tokens against N·L, what the dense model spends; 0..1
+	MeanDepth  float64      `json:"mean_depth"`  // blocks that a token ran in, mean over the image's tokens
+	Blocks     int          `json:"blocks"`      // blocks the image went through before its class token halted
+	MACs       int64        `json:"macs"`        // of the tokens that ran
+	Depth      []int        `json:"-"`           // [N] blocks each token ran in; the class token first, then the patches row by row
+}
+
+// New prepares a model for classification. The classifier copies the weights; Close releases its threads.
+func New(m *vit.Model, o Options) (*Classifier, error) {
+	n, err := threads(o.Threads)
+	if err != nil {
+		return nil, err
+	}
+	if o.Precision, err = precision(o.Precision); err != nil {
+		return nil, err
+	}
+	c := m.Params.Config
+	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
+		return nil, err
+	}
+	engine, err := infer.New(m.Params, infer.Options{Threads: n, Precision: o.Precision})
+	if err != nil {
+		return nil, err
+	}
+	return &Classifier{model: m, threads: n, engine: engine}, nil
+}
+
+// Close releases the classifier's threads. It must not be used afterwards.
+func (c *Classifier) Close() { c.engine.Close() }
+
+// batchFloats bounds the memory of pixels that are classified together: 16 Mi numbers, 64 MiB.
+const batchFloats = 16 << 20
+
+// Classify returns one result for each image, in order. Images of any size and colour are resized, cropped and normalised as the model's
+// preprocessor_config.json says; a one-channel model sees them in grey. A result does not depend on the images beside it. Classify stops
+// between batches when ctx ends.
+func (c *Classifier) Classify(ctx context.Context, images ...image.Image) ([]Result, error) {
+	if len(images) == 0 {
+		return nil, errors.New("no images given")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	config := c.engine.Config()
+	size := imageSize(config)
+	batch := max(batchFloats/size, c.threads)
+	results := make([]Result, 0, len(images))
+	for part := range slices.Chunk(images, batch) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if len(c.pixels) < len(part)*size {
+			c.pixels = make([]float32, len(part)*size)
+		}
+		pixels := c.pixels[:len(part)*size]
+		errs := make([]error, len(part))
+		spread(c.threads, len(part), func(i int) {
+			errs[i] = c.model.Preprocessor.Apply(pixels[i*size:(i+1)*size], part[i], config.Channels, config.Height, config.Width)
+		})
+		for i, err := range errs {
+			if err != nil {
+				return nil, fmt.Errorf("image %d: %w", len(results)+i, err)
+			}
+		}
+		if err := c.engine.Run(pixels, &c.out); err != nil {
+			return nil, err
+		}
+		for i := range part {
+			r, err := newResult(config, &c.out, i)
+			if err != nil {
+				return nil, fmt.Errorf("image %d: %w", len(results), err)
+			}
+			results = append(results, r)
+		}
+	}
+	return results, nil
+}
+
+// newResult reads image i of an engine's output.
+func newResult(c vit.Config, out *infer.Output, i int) (Result, error) {
+	top, err := topOf(c, out.Logits[i*c.Classes:(i+1)*c.Classes], 5)
+	if err != nil {
+		return Result{}, err
+	}
+	r := Result{Top: top, Depth: make([]int, c.Tokens())}
+	for k, d := range out.Depth[i*c.Tokens() : (i+1)*c.Tokens()] {
+		r.Depth[k] = int(d)
+		r.Tokens += int(d)
+	}
+	active := make([]int, c.Layers)
+	for l := range active {
+		active[l] = int(out.Active[i*c.Layers+l])
+	}
+	r.MACs = c.MACs(active)
+	r.Blocks = r.Depth[0]
+	r.MeanDepth = float64(r.Tokens) / float64(c.Tokens())
+	r.TokenShare = r.MeanDepth / float64(c.Layers)
+	return r, nil
+}
+
+// topOf returns the n most probable classes; equal ones in the order of their numbers.
+func topOf(c vit.Config, logits []float32, n int) ([]Prediction, error) {
+	if j := notFinite(logits); j >= 0 {
+		return nil, fmt.Errorf("logit %d is %v: the weights are beyond what float32 can compute", j, logits[j])
+	}
+	best := float64(slices.Max(logits))
+	sum := 0.0
+	all := make([]Prediction, len(logits))
+	for j, v := range logits {
+		p := math.Exp(float64(v) - best)
+		sum += p
+		all[j] = Prediction{Class: j, Probability: p}
+	}
+	slices.SortStableFunc(all, func(a, b Prediction) int { return cmp.Compare(b.Probability, a.Probability) })
+	top := slices.Clone(all[:min(n, len(all))])
+	for i := range top {
+		top[i].Probability /= sum
+		top[i].Label = c.Label(top[i].Class)
+	}
+	return top, nil
+}
+
+// spread calls task(0..n−1) from several goroutines.
+func spread(threads, n int, task func(i int)) {
+	var next atomic.Int64
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			task(i)
+		}
+	}
+	var wg sync.WaitGroup
+	for range min(threads, n) - 1 {
+		wg.Go(work)
+	}
+	work()
+	wg.Wait()
+}
