@@ -188,16 +188,17 @@ func (l *labels) UnmarshalJSON(b []byte) error {
 
 func (l labels) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
 	b.WriteByte('{')
 	for i, s := range l {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		text, err := json.Marshal(s)
-		if err != nil {
+		fmt.Fprintf(&b, `"%d":`, i)
+		if err := e.Encode(s); err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(&b, `"%d":%s`, i, text)
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil

@@ -16,9 +16,9 @@ import (
 // is an error, as NaN and infinity are).
 //
 // A directory that does not exist appears whole or not at all, with its parents. In one that exists other files are left
-// alone; all three files are on disk under temporary names before the first takes its own, and a config.json that is to
-// change is removed before the weights change and comes back last, so that a crash leaves the old model, the new one, or
-// one that Load refuses, never new weights under an old configuration.
+// alone; all three files are on disk under temporary names before the first takes its own. If more than the weights
+// change, the old config.json is removed first and the new one comes last, so that a crash leaves the old model, the new
+// one, or one that Load refuses, never a mixture.
 func Save(dir string, m *Model, dtype weights.DType) error {
 	files, err := render(m, dtype)
 	if err != nil {
@@ -108,7 +108,10 @@ func (r *rendered) create(dir string) error {
 }
 
 // replace writes the three files into a directory that exists.
-func (r *rendered) replace(dir string) error {
+func (r *rendered) replace(dir string) error { return r.replaceStep(dir, func() {}) }
+
+// replaceStep is replace, calling step between any two changes of what stands under the final names.
+func (r *rendered) replaceStep(dir string, step func()) error {
 	// In the order of their renaming.
 	parts := [...]struct {
 		name  string
@@ -135,16 +138,25 @@ func (r *rendered) replace(dir string) error {
 			return err
 		}
 	}
-	config := filepath.Join(dir, ConfigFile)
-	if old, err := os.ReadFile(config); err == nil && !bytes.Equal(old, r.config) {
-		if err := os.Remove(config); err != nil {
+	step()
+	// Weights alone change in one step. Otherwise there is a time when they and the JSON files do not belong together.
+	if !same(filepath.Join(dir, ConfigFile), r.config) || !same(filepath.Join(dir, PreprocessorFile), r.preprocessor) {
+		if err := os.Remove(filepath.Join(dir, ConfigFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		step()
 	}
 	for i := range parts {
 		if err := parts[i].file.Commit(); err != nil {
 			return err
 		}
+		step()
 	}
 	return nil
+}
+
+// same says whether a file has this content.
+func same(path string, content []byte) bool {
+	b, err := os.ReadFile(path)
+	return err == nil && bytes.Equal(b, content)
 }
