@@ -15,11 +15,12 @@ const (
 
 var expPoly = [...]float32{0.49999994, 0.16666521, 0.04166839, 0.008368717, 0.0013814599}
 
-// Constants of erf: for |x| ≤ erfEnd, erf(x) = x·P(w), w = x²·erfScale − 1 in [−1, 1], with P fitted to minimise the largest
-// absolute error of erf (2.6e-7 before rounding). Beyond erfEnd it is ±1, off by 7.5e-7 at most.
+// Constants of erf: for |x| ≤ 3.5, erf(x) = x·P(w), w = x²·erfScale − 1 in [−1, 1], with P fitted to minimise the largest
+// absolute error of erf (2.6e-7 before rounding). Where x is 3.52 P has just taken it past 1: x is clamped there, and the result to ±1, off by
+// 7.5e-7 at most.
 const (
-	erfEnd   = 3.5
-	erfScale = 2 / (erfEnd * erfEnd)
+	erfEnd   = 3.52
+	erfScale = 2 / (3.5 * 3.5)
 )
 
 var erfPoly = [...]float32{0.403873, -0.20070104, 0.14675018, -0.11461275, 0.088402174, -0.064770654, 0.04501544, -0.030031752,
@@ -76,7 +77,7 @@ func erf32(x float32) float32 {
 	p = p*w + erfPoly[2]
 	p = p*w + erfPoly[1]
 	p = p*w + erfPoly[0]
-	return x * p
+	return max(-1, min(x*p, 1))
 }
 
 func erfRowGeneric(y, x []float32) {
@@ -99,12 +100,9 @@ func geluBlockGeneric(y, x []float32, ld, rows, cols int) {
 func geluBackwardGeneric(dx, y, x, dy []float32) {
 	for i, v := range x {
 		cdf := 0.5 + 0.5*erf32(v*sqrtHalf)
-		d := cdf
-		// Beyond ±14 the density is 0, and infinity times it would be NaN.
-		if v > -14 && v < 14 {
-			d += v * invSqrt2Pi * exp32(-0.5*v*v)
-		}
-		g := dy[i] * d
+		// The density is 0 from 15 on; the clamp keeps 0·∞ away.
+		z := max(-15, min(v, 15))
+		g := dy[i] * (cdf + z*invSqrt2Pi*exp32(-0.5*z*z))
 		if y != nil {
 			y[i] = v * cdf
 		}

@@ -52,9 +52,7 @@ func Attention(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, he
 			softmaxRows(scores, inverse, ld, m, n, scale)
 			o := out[i*ldo+h*headDim:]
 			GemmPacked(o, ldo, scores, ld, m, &values, Epilogue{})
-			for r := range m {
-				scaleVector(o[r*ldo:r*ldo+headDim], inverse[r])
-			}
+			scaleRows(o, ldo, m, headDim, inverse)
 		}
 	}
 }
@@ -101,9 +99,7 @@ func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, ou
 			GemmPacked(p, ld, qi, ldq, m, &keysT, Epilogue{})
 			softmaxRows(p, nil, ld, m, n, scale)
 			GemmPacked(ds, ld, di, ldo, m, &valuesT, Epilogue{})
-			for r := range m {
-				dots[r] = dot(di[r*ldo:r*ldo+headDim], oi[r*ldo:r*ldo+headDim])
-			}
+			dotRows(dots, di, oi, ldo, m, headDim)
 			GemmTN(dv, ldq, p, ld, di, ldo, n, headDim, m, i > 0)
 			softmaxBackward(ds, p, dots, ld, m, n, scale)
 			GemmPacked(dq[i*ldq:], ldq, ds, ld, m, &keys, Epilogue{})

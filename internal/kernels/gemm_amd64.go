@@ -4,8 +4,6 @@ package kernels
 
 import "unsafe"
 
-//go:generate go run -C _asm . -out ../gemm_amd64.s gemm
-
 // gemmArgs is what the assembly takes: fields of 8 bytes each, in the order that _asm/gemm.go names. Strides are in bytes.
 type gemmArgs struct {
 	a          *float32

@@ -11,7 +11,7 @@ func Axpy(dst []float32, alpha float32, src []float32) {
 
 // Scale computes x = alpha·x.
 func Scale(x []float32, alpha float32) {
-	scaleVector(x, alpha)
+	scaleRows(x, len(x), 1, len(x), []float32{alpha})
 }
 
 // Lerp computes dst += t·(src − dst): a step of an exponential moving average.
@@ -23,7 +23,9 @@ func Lerp(dst, src []float32, t float32) {
 // Dot returns Σ a·b over len(a) floats, summed in an order that len(a) alone decides.
 func Dot(a, b []float32) float32 {
 	checkLen("Dot: b", len(b), len(a))
-	return dot(a, b[:len(a)])
+	var d [1]float32
+	dotRows(d[:], a, b[:len(a)], len(a), 1, len(a))
+	return d[0]
 }
 
 // SumSquares returns Σ x², the squares added up in float64.
@@ -55,5 +57,18 @@ func AdamW(p, m, v, g []float32, s AdamWStep) {
 	checkLen("AdamW: m", len(m), n)
 	checkLen("AdamW: v", len(v), n)
 	checkLen("AdamW: g", len(g), n)
-	adamW(p, m[:n], v[:n], g[:n], &s)
+	adamW(p, m[:n], v[:n], g[:n], &adamWConstants{
+		keep:  1 - s.LR*s.Decay,
+		beta1: s.Beta1, rest1: 1 - s.Beta1,
+		beta2: s.Beta2, rest2: 1 - s.Beta2,
+		gradScale: s.GradScale,
+		step:      s.LR / s.Correction1,
+		perC2:     1 / s.Correction2,
+		eps:       s.Eps,
+	})
+}
+
+// adamWConstants are what the loop needs of an AdamWStep, in the order that the assembly reads them.
+type adamWConstants struct {
+	keep, beta1, rest1, beta2, rest2, gradScale, step, perC2, eps float32
 }

@@ -8,15 +8,27 @@ func axpyGeneric(dst, src []float32, alpha float32) {
 	}
 }
 
-func scaleVectorGeneric(x []float32, alpha float32) {
-	for i := range x {
-		x[i] *= alpha
+// scaleRowsGeneric multiplies row i of x [rows, cols] by factors[i].
+func scaleRowsGeneric(x []float32, ld, rows, cols int, factors []float32) {
+	for i := range rows {
+		f := factors[i]
+		row := x[i*ld : i*ld+cols]
+		for j := range row {
+			row[j] *= f
+		}
 	}
 }
 
 func lerpGeneric(dst, src []float32, t float32) {
 	for i, v := range src {
 		dst[i] += t * (v - dst[i])
+	}
+}
+
+// dotRowsGeneric writes to dst[i] the dot product of rows i of a and b, both [rows, cols] of row stride ld.
+func dotRowsGeneric(dst, a, b []float32, ld, rows, cols int) {
+	for i := range rows {
+		dst[i] = dotGeneric(a[i*ld:i*ld+cols], b[i*ld:i*ld+cols])
 	}
 }
 
@@ -74,15 +86,12 @@ func columnSumsGeneric(dst, x []float32, ld, rows, cols int) {
 	}
 }
 
-func adamWGeneric(p, m, v, g []float32, s *AdamWStep) {
-	keep := 1 - s.LR*s.Decay
-	step := s.LR / s.Correction1
-	invC2 := 1 / s.Correction2
+func adamWGeneric(p, m, v, g []float32, c *adamWConstants) {
 	for i, w := range p {
-		d := g[i] * s.GradScale
-		m1 := s.Beta1*m[i] + (1-s.Beta1)*d
-		v1 := s.Beta2*v[i] + (1-s.Beta2)*d*d
+		d := g[i] * c.gradScale
+		m1 := c.beta1*m[i] + c.rest1*d
+		v1 := c.beta2*v[i] + c.rest2*d*d
 		m[i], v[i] = m1, v1
-		p[i] = w*keep - step*m1/(float32(math.Sqrt(float64(v1*invC2)))+s.Eps)
+		p[i] = w*c.keep - c.step*m1/(float32(math.Sqrt(float64(v1*c.perC2)))+c.eps)
 	}
 }

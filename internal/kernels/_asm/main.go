@@ -14,7 +14,7 @@ import (
 )
 
 var subjects = map[string]func(){
-	"gemm": gemm,
+	"gemm": gemm, "pack": pack, "activation": activation, "norm": norm, "vector": vector,
 }
 
 func main() {

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"math"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+func activation() {
+	const block = "func(y, x *float32, ld, count, cols int)"
+	each("erfBlock", block, func(s isa) {
+		erf := s.erfConstants()
+		s.block(func(p span, x VecVirtual) VecVirtual { return p.erf(x, erf) })
+	})
+	each("geluBlock", block, func(s isa) {
+		erf, half, sqrtHalf := s.erfConstants(), s.fill(0.5), s.fill(math.Sqrt(0.5))
+		s.block(func(p span, x VecVirtual) VecVirtual {
+			h := p.vec()
+			VMULPS(x, half, h)
+			VMULPS(x, sqrtHalf, x)
+			e := p.erf(x, erf)
+			VFMADD213PS(h, h, e) // h·e + h
+			return e
+		})
+	})
+	each("geluBackward", "func(dx, y, x, dy *float32, n int)", geluBackward)
+	each("softmaxRows", "func(x, inverse *float32, ld, count, cols int, scale float32)", softmaxRows)
+	each("softmaxBackward", "func(ds, p, dot *float32, ld, count, cols int, scale float32)", softmaxBackward)
+}
+
+// block emits y = f(x) for count rows of cols floats, ld apart.
+func (s isa) block(f func(p span, x VecVirtual) VecVirtual) {
+	y, x, ld, count := pointer("y"), pointer("x"), number("ld"), number("count")
+	SHLQ(Imm(2), ld)
+	p := s.newSpan(number("cols"))
+	rows(count, func() {
+		p.each(func(p span) { p.store(f(p, p.load(x)), y) })
+	}, [2]Register{y, ld}, [2]Register{x, ld})
+}
+
+// geluBackward: dx = dy·(Φ(x) + x·φ(x)), and y = x·Φ(x) unless y is nil.
+func geluBackward(s isa) {
+	dx, y, x, dy := pointer("dx"), pointer("y"), pointer("x"), pointer("dy")
+	p := s.newSpan(number("n"))
+	erf, exp := s.erfConstants(), s.expConstants()
+	p.each(func(p span) {
+		v, z, t := p.load(x), p.vec(), p.vec()
+		// The density is 0 from 15 on; the clamp keeps 0·∞ away.
+		low, high := p.fill(-15), p.fill(15)
+		VMAXPS(v, low, z)
+		VMINPS(z, high, z)
+		VMULPS(z, z, t)
+		p.multiply(t, -0.5)
+		p.exp(t, exp)
+		VMULPS(z, t, t)
+		VMOVAPS(v, z)
+		p.multiply(z, math.Sqrt(0.5))
+		cdf := p.erf(z, erf)
+		half := p.fill(0.5)
+		VFMADD213PS(half, half, cdf)
+		p.multiply(t, invSqrt2Pi)
+		VADDPS(cdf, t, t)
+		g := p.load(dy)
+		VMULPS(g, t, t)
+		skip := label("skip")
+		TESTQ(y, y)
+		JEQ(LabelRef(skip))
+		VMULPS(v, cdf, cdf)
+		p.store(cdf, y)
+		Label(skip)
+		p.store(t, dx)
+	})
+}
+
+// softmaxRows: x = exp(scale·x − largest), then either divided by its sum, or with the sum's reciprocal in inverse.
+func softmaxRows(s isa) {
+	x, inverse, ld, count := pointer("x"), pointer("inverse"), number("ld"), number("count")
+	SHLQ(Imm(2), ld)
+	p := s.newSpan(number("cols"))
+	scale := s.broadcast("scale")
+	lowest := s.fill(math.Inf(-1))
+	exp := s.expConstants()
+	rows(count, func() {
+		largest := s.vec()
+		VMOVAPS(lowest, largest)
+		p.each(func(p span) {
+			v := p.load(x)
+			VMULPS(v, scale, v)
+			switch {
+			case p.mask == nil:
+				VMAXPS(v, largest, largest)
+			case p.width == 16:
+				VMAXPS(v, largest, p.mask, largest)
+			default:
+				VBLENDVPS(p.mask, v, lowest, v)
+				VMAXPS(v, largest, largest)
+			}
+		})
+		s.fold(largest, max)
+		total := s.cleared()
+		p.each(func(p span) {
+			v := p.load(x)
+			VFMSUB213PS(largest, scale, v)
+			p.exp(v, exp)
+			p.store(v, x)
+			p.only(v)
+			VADDPS(v, total, total)
+		})
+		s.fold(total, sum)
+		one := XMM()
+		VMOVSS(constant(1), one)
+		VDIVSS(total.AsX(), one, one)
+		normalise, done := label("normalise"), label("done")
+		TESTQ(inverse, inverse)
+		JEQ(LabelRef(normalise))
+		VMOVSS(one, Mem{Base: inverse})
+		ADDQ(Imm(4), inverse)
+		JMP(LabelRef(done))
+		Label(normalise)
+		VBROADCASTSS(one, total)
+		p.each(func(p span) {
+			v := p.load(x)
+			VMULPS(v, total, v)
+			p.store(v, x)
+		})
+		Label(done)
+	}, [2]Register{x, ld})
+}
+
+// softmaxBackward: ds = p·(ds − dot[row])·scale.
+func softmaxBackward(s isa) {
+	ds, pr, dot, ld, count := pointer("ds"), pointer("p"), pointer("dot"), number("ld"), number("count")
+	SHLQ(Imm(2), ld)
+	p := s.newSpan(number("cols"))
+	scale := s.broadcast("scale")
+	rows(count, func() {
+		d := s.vec()
+		VBROADCASTSS(Mem{Base: dot}, d)
+		ADDQ(Imm(4), dot)
+		p.each(func(p span) {
+			g, q := p.load(ds), p.load(pr)
+			VSUBPS(d, g, g)
+			VMULPS(q, g, g)
+			VMULPS(scale, g, g)
+			p.store(g, ds)
+		})
+	}, [2]Register{ds, ld}, [2]Register{pr, ld})
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+func norm() {
+	each("layerNorm", "func(y, mean, rstd, x, gamma, beta *float32, count, dim int, perDim, eps float32)", layerNorm)
+	each("layerNormBackward", "func(dx, dgamma, dbeta, dy, x, gamma, mean, rstd *float32, count, dim int, perDim float32)", layerNormBackward)
+}
+
+// layerNorm reads a row three times, from the first cache: its sum, the sum of its squared deviations, the result.
+func layerNorm(s isa) {
+	y, mean, rstd, x, gamma, beta := pointer("y"), pointer("mean"), pointer("rstd"), pointer("x"), pointer("gamma"), pointer("beta")
+	count, dim := number("count"), number("dim")
+	p := s.newSpan(dim)
+	perDim, eps := s.broadcast("perDim"), s.broadcast("eps")
+	rows(count, func() {
+		mu, t := s.cleared(), s.cleared()
+		p.eachUnrolled(2, func(p span, u int) {
+			a := []VecVirtual{mu, t}[u]
+			VADDPS(p.load(x), a, a)
+		})
+		VADDPS(t, mu, mu)
+		s.fold(mu, sum)
+		VMULPS(perDim, mu, mu)
+		r := s.cleared()
+		s.zero(t)
+		p.eachUnrolled(2, func(p span, u int) {
+			a := []VecVirtual{r, t}[u]
+			v := p.load(x)
+			VSUBPS(mu, v, v)
+			p.only(v)
+			VFMADD231PS(v, v, a)
+		})
+		VADDPS(t, r, r)
+		s.fold(r, sum)
+		// Only one lane's root and division, for they are slow.
+		x1, one := r.AsX(), XMM()
+		VFMADD213SS(eps.AsX(), perDim.AsX(), x1)
+		VSQRTSS(x1, x1, x1)
+		VMOVSS(constant(1), one)
+		VDIVSS(x1, one, one)
+		skip := label("skip")
+		TESTQ(mean, mean)
+		JEQ(LabelRef(skip))
+		VMOVSS(mu.AsX(), Mem{Base: mean})
+		VMOVSS(one, Mem{Base: rstd})
+		ADDQ(Imm(4), mean)
+		ADDQ(Imm(4), rstd)
+		Label(skip)
+		VBROADCASTSS(one, r)
+		p.each(func(p span) {
+			v := p.load(x)
+			VSUBPS(mu, v, v)
+			VMULPS(r, v, v)
+			b := p.load(beta)
+			VFMADD132PS(p.load(gamma), b, v)
+			p.store(v, y)
+		})
+	}, [2]Register{y, dim}, [2]Register{x, dim})
+}
+
+// layerNormBackward reads a row twice: dgamma, dbeta and the two sums, then dx.
+func layerNormBackward(s isa) {
+	dx, dgamma, dbeta, dy, x, gamma := pointer("dx"), pointer("dgamma"), pointer("dbeta"), pointer("dy"), pointer("x"), pointer("gamma")
+	mean, rstd, count, dim := pointer("mean"), pointer("rstd"), number("count"), number("dim")
+	p := s.newSpan(dim)
+	rows(count, func() {
+		mu, r, a, b := s.vec(), s.vec(), s.cleared(), s.cleared()
+		VBROADCASTSS(Mem{Base: mean}, mu)
+		VBROADCASTSS(Mem{Base: rstd}, r)
+		ADDQ(Imm(4), mean)
+		ADDQ(Imm(4), rstd)
+		p.each(func(p span) {
+			g, n := p.load(dy), p.load(x)
+			VSUBPS(mu, n, n)
+			VMULPS(r, n, n)
+			t := p.load(dbeta)
+			VADDPS(g, t, t)
+			p.store(t, dbeta)
+			t = p.load(dgamma)
+			VFMADD231PS(g, n, t)
+			p.store(t, dgamma)
+			VMULPS(p.load(gamma), g, g) // 0 in lanes that do not exist
+			VADDPS(g, a, a)
+			p.only(n)
+			VFMADD231PS(g, n, b)
+		})
+		s.fold(a, sum)
+		s.fold(b, sum)
+		perDim := s.broadcast("perDim")
+		VMULPS(perDim, a, a)
+		VMULPS(perDim, b, b)
+		p.each(func(p span) {
+			g, n := p.load(dy), p.load(x)
+			VSUBPS(mu, n, n)
+			VMULPS(r, n, n)
+			VFMSUB132PS(p.load(gamma), a, g)
+			VFNMADD231PS(b, n, g)
+			t := p.load(dx)
+			VFMADD231PS(r, g, t)
+			p.store(t, dx)
+		})
+	}, [2]Register{dx, dim}, [2]Register{dy, dim}, [2]Register{x, dim})
+}

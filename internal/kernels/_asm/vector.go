@@ -1,0 +1,218 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+func vector() {
+	each("axpy", "func(dst, src *float32, n int, alpha float32)", func(s isa) {
+		dst, src := pointer("dst"), pointer("src")
+		p, alpha := s.newSpan(number("n")), s.broadcast("alpha")
+		p.eachUnrolled(4, func(p span, _ int) {
+			v := p.load(dst)
+			VFMADD231PS(p.load(src), alpha, v)
+			p.store(v, dst)
+		})
+	})
+	each("lerp", "func(dst, src *float32, n int, t float32)", func(s isa) {
+		dst, src := pointer("dst"), pointer("src")
+		p, t := s.newSpan(number("n")), s.broadcast("t")
+		p.eachUnrolled(4, func(p span, _ int) {
+			v, d := p.load(dst), p.load(src)
+			VSUBPS(v, d, d)
+			VFMADD231PS(d, t, v)
+			p.store(v, dst)
+		})
+	})
+	each("scaleRows", "func(x *float32, ld, count, cols int, factors *float32)", func(s isa) {
+		x, ld, count, factors := pointer("x"), number("ld"), number("count"), pointer("factors")
+		SHLQ(Imm(2), ld)
+		p := s.newSpan(number("cols"))
+		rows(count, func() {
+			f := s.vec()
+			VBROADCASTSS(Mem{Base: factors}, f)
+			ADDQ(Imm(4), factors)
+			p.each(func(p span) {
+				v := p.load(x)
+				VMULPS(f, v, v)
+				p.store(v, x)
+			})
+		}, [2]Register{x, ld})
+	})
+	each("dotRows", "func(dst, a, b *float32, ld, count, cols int)", func(s isa) {
+		dst, a, b, ld, count := pointer("dst"), pointer("a"), pointer("b"), number("ld"), number("count")
+		SHLQ(Imm(2), ld)
+		p := s.newSpan(number("cols"))
+		rows(count, func() {
+			t := []VecVirtual{s.cleared(), s.cleared(), s.cleared(), s.cleared()}
+			p.eachUnrolled(4, func(p span, u int) { VFMADD231PS(p.load(a), p.load(b), t[u]) })
+			s.foldAll(t)
+			VMOVSS(t[0].AsX(), Mem{Base: dst})
+			ADDQ(Imm(4), dst)
+		}, [2]Register{a, ld}, [2]Register{b, ld})
+	})
+	each("sumSquares", "func(x *float32, n int) float64", sumSquares)
+	each("columnSums", "func(dst, x *float32, ld, count, cols int)", columnSums)
+	each("adamW", "func(p, m, v, grad *float32, n int, c *float32)", adamW)
+	each("multiplyAdds", "func(n int)", multiplyAdds)
+}
+
+// foldAll leaves the sum of all four vectors' lanes in all lanes of the first.
+func (s isa) foldAll(t []VecVirtual) {
+	VADDPS(t[1], t[0], t[0])
+	VADDPS(t[3], t[2], t[2])
+	VADDPS(t[2], t[0], t[0])
+	s.fold(t[0], sum)
+}
+
+// sumSquares adds squares in float64, in two vectors of half as many lanes.
+func sumSquares(s isa) {
+	x := pointer("x")
+	p := s.newSpan(number("n"))
+	t := []VecVirtual{s.cleared(), s.cleared(), s.cleared(), s.cleared()}
+	p.eachUnrolled(2, func(p span, u int) {
+		v, low, high := p.load(x), p.vec(), p.vec()
+		if p.width == 16 {
+			half := YMM()
+			VEXTRACTF64X4(Imm(1), v, half)
+			VCVTPS2PD(v.AsY(), low)
+			VCVTPS2PD(half, high)
+		} else {
+			half := XMM()
+			VEXTRACTF128(Imm(1), v, half)
+			VCVTPS2PD(v.AsX(), low)
+			VCVTPS2PD(half, high)
+		}
+		VFMADD231PD(low, low, t[2*u])
+		VFMADD231PD(high, high, t[2*u+1])
+	})
+	VADDPD(t[1], t[0], t[0])
+	VADDPD(t[3], t[2], t[2])
+	VADDPD(t[2], t[0], t[0])
+	if s.width == 16 {
+		half := YMM()
+		VEXTRACTF64X4(Imm(1), t[0], half)
+		VADDPD(half, t[0].AsY(), t[0].AsY())
+	}
+	half, low := XMM(), t[0].AsX()
+	VEXTRACTF128(Imm(1), t[0].AsY(), half)
+	VADDPD(half, low, low)
+	VPERMILPD(Imm(1), low, half)
+	VADDSD(half, low, low)
+	Store(low, ReturnIndex(0))
+}
+
+// columnSums runs down the rows with four vectors of sums, then with one.
+func columnSums(s isa) {
+	dst, x, ld, count := pointer("dst"), pointer("x"), number("ld"), number("count")
+	SHLQ(Imm(2), ld)
+	p := s.newSpan(number("cols"))
+	// add emits the sums of the vectors at the current place and the following ones.
+	add := func(p span, vectors int) {
+		var t []VecVirtual
+		for range vectors {
+			t = append(t, s.cleared())
+		}
+		row, left := GP64(), GP64()
+		MOVQ(x, row)
+		MOVQ(count, left)
+		rows(left, func() {
+			for u := range vectors {
+				p.disp = u * p.bytes()
+				VADDPS(p.load(row), t[u], t[u])
+			}
+		}, [2]Register{row, ld})
+		for u := range vectors {
+			p.disp = u * p.bytes()
+			VADDPS(p.load(dst), t[u], t[u])
+			p.store(t[u], dst)
+		}
+	}
+	const many = 4
+	last, head, rest := GP64(), label("many"), label("rest")
+	wide := p
+	wide.mask = nil
+	MOVQ(p.full, last)
+	SUBQ(I32(many*s.bytes()), last)
+	JLT(LabelRef(rest))
+	XORQ(p.offset, p.offset)
+	Label(head)
+	add(wide, many)
+	ADDQ(I32(many*s.bytes()), p.offset)
+	CMPQ(p.offset, last)
+	JLE(LabelRef(head))
+	// The rest is a span of its own.
+	ADDQ(p.offset, x)
+	ADDQ(p.offset, dst)
+	SUBQ(p.offset, p.full)
+	SUBQ(p.offset, p.size)
+	Label(rest)
+	p.each(func(p span) { add(p, 1) })
+}
+
+// adamW reads its constants from a struct of float32: keep, beta1, 1 − beta1, beta2, 1 − beta2, gradScale, step, 1/correction2, eps.
+func adamW(s isa) {
+	pp, m, v, g := pointer("p"), pointer("m"), pointer("v"), pointer("grad")
+	p := s.newSpan(number("n"))
+	c := pointer("c")
+	at := func(i int) VecVirtual {
+		r := s.vec()
+		VBROADCASTSS(Mem{Base: c, Disp: 4 * i}, r)
+		return r
+	}
+	// In AVX2 there are not enough registers to keep them.
+	kept := make([]VecVirtual, 9)
+	if s.width == 16 {
+		for i := range kept {
+			kept[i] = at(i)
+		}
+	}
+	get := func(i int) VecVirtual {
+		if kept[i] != nil {
+			return kept[i]
+		}
+		return at(i)
+	}
+	p.each(func(p span) {
+		d := p.load(g)
+		VMULPS(get(5), d, d)
+		m1 := p.load(m)
+		VMULPS(get(1), m1, m1)
+		VFMADD231PS(get(2), d, m1)
+		p.store(m1, m)
+		VMULPS(d, d, d)
+		v1 := p.load(v)
+		VMULPS(get(3), v1, v1)
+		VFMADD231PS(get(4), d, v1)
+		p.store(v1, v)
+		VMULPS(get(7), v1, v1)
+		VSQRTPS(v1, v1)
+		VADDPS(get(8), v1, v1)
+		VMULPS(get(6), m1, m1)
+		VDIVPS(v1, m1, m1)
+		w := p.load(pp)
+		VFMSUB132PS(get(0), m1, w)
+		p.store(w, pp)
+	})
+}
+
+// multiplyAdds runs n rounds of multiply-adds on as many independent vectors as hide their latency: 24 (AVX-512) or 12 (AVX2).
+func multiplyAdds(s isa) {
+	n := number("n")
+	count := 12
+	if s.width == 16 {
+		count = 24
+	}
+	x, y := s.fill(0.999), s.fill(1e-3)
+	var t []VecVirtual
+	for range count {
+		t = append(t, s.cleared())
+	}
+	rows(n, func() {
+		for _, v := range t {
+			VFMADD213PS(y, x, v)
+		}
+	})
+}
