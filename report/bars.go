@@ -42,7 +42,7 @@ func depthBars(counts []int) chartView {
 	v.About = fmt.Sprintf("mean %s of %d blocks", number(float64(sum)/float64(total), 2), len(counts))
 	ys := newScale(0, 1.06*float64(most)/float64(total), plotB, plotT, false)
 	for _, t := range ys.ticks(5) {
-		v.YTicks = append(v.YTicks, tick{xy(ys.at(t.v)), trimNumber(100*t.v) + "%"})
+		v.YTicks = append(v.YTicks, tick{xy(ys.at(t.v)), t.label(true)})
 	}
 	slot := (plotR - plotL) / float64(len(counts))
 	every := (len(counts) + maxBarLabels - 1) / maxBarLabels

@@ -81,7 +81,9 @@ func xy(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f',
 // result has axes only. Series whose X and Y differ in length are an error.
 func (c Chart) layout() (chartView, error) {
 	v := chartView{Title: c.Title, XLabel: c.XLabel, YLabel: c.YLabel, Height: xy(chartH), Axes: true}
-	usable := func(x, y float64) bool { return finite(x) && finite(y) && (!c.LogY || y > 0) }
+	usable := func(x, y float64) bool {
+		return finite(x) && finite(y) && (!c.LogY || y > 1e-300 && y < 1e300)
+	}
 	x0, x1, y0, y1 := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
 	series := make([]Series, len(c.Series))
 	for i, s := range c.Series {
@@ -122,14 +124,10 @@ func (c Chart) layout() (chartView, error) {
 		xs.lo, xs.hi = x0-0.04*(x1-x0), x1+0.04*(x1-x0)
 	}
 	for _, t := range ys.ticks(5) {
-		text := t.text
-		if c.Percent {
-			text = trimNumber(100*t.v) + "%"
-		}
-		v.YTicks = append(v.YTicks, tick{xy(ys.at(t.v)), text})
+		v.YTicks = append(v.YTicks, tick{xy(ys.at(t.v)), t.label(c.Percent)})
 	}
 	for _, t := range xs.ticks(6) {
-		v.XTicks = append(v.XTicks, tick{xy(xs.at(t.v)), t.text})
+		v.XTicks = append(v.XTicks, tick{xy(xs.at(t.v)), t.label(false)})
 	}
 	for i, s := range series {
 		lv := lineView{Class: fmt.Sprintf("c%d", i%seriesColors)}

@@ -16,7 +16,10 @@ type MontageOptions struct {
 }
 
 // maxPixels bounds a drawn picture, so that a long list fails with an error.
-const maxPixels = 1 << 27
+const maxPixels = 1 << 26
+
+// maxCell is the largest picture in a figure, pixels a side.
+const maxCell = 1024
 
 // Montage draws samples as a figure: one line each with what was predicted, the
 // image, its depth map, and the tokens that ran in each block; above them a title
@@ -39,6 +42,7 @@ func Montage(samples []Sample, o MontageOptions) (*image.RGBA, error) {
 	if cell <= 0 {
 		cell = 84
 	}
+	cell = min(cell, maxCell)
 	frames := pickFrames(layers, o.MaxFrames)
 	text := max(11, float64(cell)*0.235)
 	p, err := newPen(text)
@@ -157,6 +161,7 @@ func Panel(s Sample, size int, dark bool) (*image.RGBA, error) {
 	if size <= 0 {
 		size = 252
 	}
+	size = min(size, maxCell)
 	big := resize(s, size)
 	depth, err := DepthMap(s, size)
 	if err != nil {
@@ -227,6 +232,7 @@ func Legend(layers, size int, dark bool) (*image.RGBA, error) {
 	if layers < 1 || layers > maxLayers {
 		return nil, fmt.Errorf("report: legend of %d blocks, want 1..%d", layers, maxLayers)
 	}
+	size = min(size, 1<<13)
 	p, err := newPen(max(11, float64(size)/28))
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Page is a report on models that were run: what a reader finds from top to
@@ -191,7 +192,14 @@ func (v view) render() ([]byte, error) {
 	if err := t.Execute(&b, v); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	return b.Bytes(), nil
+	// Names may hold anything, such as those of files: what no page may hold becomes
+	// a replacement character.
+	return bytes.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, b.Bytes()), nil
 }
 
 func byline(machine string, date time.Time) string {

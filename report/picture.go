@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"image"
 	"image/color"
 
@@ -72,6 +73,9 @@ func AliveStrip(s Sample, size, columns int) (*image.RGBA, error) {
 	w, h := plain.Rect.Dx(), plain.Rect.Dy()
 	gap := max(1, w/20)
 	lines := (s.Layers + columns - 1) / columns
+	if columns*(w+gap)*lines*(h+gap) > maxPixels {
+		return nil, fmt.Errorf("report: a strip of %d frames of %d×%d pixels is too large", s.Layers, w, h)
+	}
 	out := image.NewRGBA(image.Rect(0, 0, columns*(w+gap)-gap, lines*(h+gap)-gap))
 	for l := range s.Layers {
 		r := image.Rect(0, 0, w, h).Add(image.Pt(l%columns*(w+gap), l/columns*(h+gap)))

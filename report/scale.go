@@ -41,7 +41,7 @@ func newScale(lo, hi, from, to float64, log bool) scale {
 	}
 	if step := niceStep(s.hi-s.lo, 5); step > 0 && finite(step) {
 		step /= 2
-		s.lo, s.hi = math.Floor(s.lo/step+1e-9)*step, math.Ceil(s.hi/step-1e-9)*step
+		s.lo, s.hi = min(s.lo, math.Floor(s.lo/step+1e-9)*step), max(s.hi, math.Ceil(s.hi/step-1e-9)*step)
 	}
 	return s
 }
@@ -57,9 +57,21 @@ func (s scale) at(v float64) float64 {
 	return s.from + min(max(t, 0), 1)*(s.to-s.from)
 }
 
-type scaleTick struct {
-	v    float64
-	text string
+// scaleTick is a round value on a scale whose values are step apart (0: not evenly).
+type scaleTick struct{ v, step float64 }
+
+// label prints the value with as many digits as tell it from its neighbours; a
+// share may be printed in percent.
+func (t scaleTick) label(percent bool) string {
+	if percent {
+		return scaleTick{100 * t.v, 100 * t.step}.label(false) + "%"
+	}
+	a := math.Abs(t.v)
+	coarse := t.step >= a/1000 && (a >= 1e4 || t.step < 1e-3)
+	if t.step < 1e-9 || t.step > 1e9 || coarse {
+		return trimNumber(t.v)
+	}
+	return strconv.FormatFloat(t.v, 'f', max(0, int(math.Ceil(-math.Log10(t.step)-1e-9))), 64)
 }
 
 // ticks returns about n round values inside the scale.
@@ -75,7 +87,7 @@ func (s scale) ticks(n int) []scaleTick {
 		for e := decade; e <= math.Log10(s.hi)+1e-9; e += max(skip, 1) {
 			for _, m := range steps {
 				if v := m * math.Pow(10, e); v >= s.lo*(1-1e-9) && v <= s.hi*(1+1e-9) {
-					out = append(out, scaleTick{v, trimNumber(v)})
+					out = append(out, scaleTick{v, 0})
 				}
 			}
 		}
@@ -94,7 +106,7 @@ func (s scale) ticks(n int) []scaleTick {
 		if math.Abs(v) < step*1e-9 {
 			v = 0
 		}
-		out = append(out, scaleTick{v, trimNumber(v)})
+		out = append(out, scaleTick{v, step})
 	}
 	return out
 }

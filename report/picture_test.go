@@ -1,0 +1,393 @@
+package report
+
+import (
+	"errors"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// gradient returns a sample of w×h pixels whose tokens have depths 1, 2, … layers
+// again and again.
+func gradient(w, h, channels, gridW, gridH, layers int) Sample {
+	s := Sample{
+		Width: w, Height: h, Channels: channels, GridW: gridW, GridH: gridH, Layers: layers, ClassDepth: layers,
+		Pixels: make([]byte, w*h*channels), Depth: make([]int, gridW*gridH),
+		Label: "coat", Predicted: "coat", Probability: 0.75,
+	}
+	for i := range s.Pixels {
+		s.Pixels[i] = byte(i * 37)
+	}
+	for k := range s.Depth {
+		s.Depth[k] = 1 + k%layers
+	}
+	return s
+}
+
+func distance(a, b color.RGBA) int {
+	d := func(x, y uint8) int { return max(int(x), int(y)) - min(int(x), int(y)) }
+	return max(d(a.R, b.R), d(a.G, b.G), d(a.B, b.B))
+}
+
+func TestScaleIsOrderedByLightness(t *testing.T) {
+	last := -1.0
+	for i := range 101 {
+		l := toOklab(ScaleColor(float64(i) / 100)).L
+		if l <= last {
+			t.Fatalf("lightness %.4f at %d %% is not above %.4f", l, i, last)
+		}
+		last = l
+	}
+	for _, c := range viridis {
+		if got := toOklab(c).rgb(); distance(got, c) > 1 {
+			t.Errorf("%v comes back from Oklab as %v", c, got)
+		}
+	}
+	if ScaleColor(-5) != ScaleColor(0) || ScaleColor(7) != ScaleColor(1) || ScaleColor(math.NaN()) != goneRGB {
+		t.Error("values off the scale are not clamped, or NaN is not grey")
+	}
+}
+
+func TestDepthColorsDiffer(t *testing.T) {
+	for _, layers := range []int{1, 2, 6, 12, 24} {
+		seen := map[color.RGBA]int{}
+		for d := range layers + 1 {
+			c := DepthColor(d, layers)
+			if other, ok := seen[c]; ok {
+				t.Errorf("%d blocks: depths %d and %d have the same colour", layers, other, d)
+			}
+			seen[c] = d
+		}
+	}
+}
+
+func TestAliveFrame(t *testing.T) {
+	for _, channels := range []int{1, 3} {
+		s := gradient(28, 28, channels, 7, 7, 12)
+		plain, err := Image(s, 84)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for layer := 1; layer <= 12; layer++ {
+			img, err := AliveFrame(s, layer, 84)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for y := range 84 {
+				for x := range 84 {
+					got, alive := img.RGBAAt(x, y), s.Depth[y/12*7+x/12] >= layer
+					switch {
+					case alive && got != plain.RGBAAt(x, y):
+						t.Fatalf("block %d: pixel %d,%d of a token that runs is %v, in the image %v", layer, x, y, got, plain.RGBAAt(x, y))
+					case !alive && distance(got, goneRGB) > 30:
+						t.Fatalf("block %d: pixel %d,%d of a token that is gone is %v", layer, x, y, got)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestDepthMapColors(t *testing.T) {
+	s := gradient(28, 28, 1, 7, 7, 12)
+	for i := range s.Pixels { // both extremes of the ground
+		s.Pixels[i] = byte(255 * (i % 2))
+	}
+	img, err := DepthMap(s, 224)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, d := range s.Depth {
+		// The middle of the patch, away from the lines between patches.
+		got := img.RGBAAt(k%7*32+16, k/7*32+16)
+		nearest, best := 0, math.MaxInt
+		for e := 1; e <= 12; e++ {
+			a, b := toOklab(got), toOklab(DepthColor(e, 12))
+			// Chroma only: lightness is the image's as well.
+			if q := int(1e6 * (math.Pow(a.A-b.A, 2) + math.Pow(a.B-b.B, 2))); q < best {
+				nearest, best = e, q
+			}
+		}
+		if distance(got, DepthColor(d, 12)) > 64 || nearest < d-2 || nearest > d+2 {
+			t.Errorf("token %d of depth %d looks like depth %d: %v", k, d, nearest, got)
+		}
+	}
+}
+
+func TestNearestNeighbour(t *testing.T) {
+	s := gradient(5, 3, 3, 1, 1, 2)
+	img, err := Image(s, 23)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img.Rect.Dx() != 20 || img.Rect.Dy() != 12 {
+		t.Fatalf("5×3 at size 23 gave %v, want 20×12", img.Rect)
+	}
+	for y := range 12 {
+		for x := range 20 {
+			i := 3 * (y/4*5 + x/4)
+			if want := (color.RGBA{s.Pixels[i], s.Pixels[i+1], s.Pixels[i+2], 255}); img.RGBAAt(x, y) != want {
+				t.Fatalf("pixel %d,%d is %v, want %v", x, y, img.RGBAAt(x, y), want)
+			}
+		}
+	}
+}
+
+func TestShrinking(t *testing.T) {
+	s := gradient(224, 160, 3, 14, 10, 12)
+	for i := range s.Pixels {
+		s.Pixels[i] = 200
+	}
+	img, err := Image(s, 56)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img.Rect.Dx() != 56 || img.Rect.Dy() != 40 {
+		t.Fatalf("got %v, want 56×40", img.Rect)
+	}
+	if c := img.RGBAAt(20, 20); distance(c, color.RGBA{200, 200, 200, 255}) > 1 {
+		t.Errorf("an even grey of 200 became %v", c)
+	}
+}
+
+func TestStripSize(t *testing.T) {
+	s := gradient(28, 28, 1, 7, 7, 12)
+	for _, c := range []struct{ columns, w, h int }{{0, 12*56 + 11*2, 56}, {6, 6*56 + 5*2, 2*56 + 2}, {5, 5*56 + 4*2, 3*56 + 4}, {99, 12*56 + 11*2, 56}} {
+		img, err := AliveStrip(s, 56, c.columns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if img.Rect.Dx() != c.w || img.Rect.Dy() != c.h {
+			t.Errorf("%d columns: %v, want %d×%d", c.columns, img.Rect, c.w, c.h)
+		}
+	}
+}
+
+// TestPicturesOfOddSamples draws everything for samples at the edges.
+func TestPicturesOfOddSamples(t *testing.T) {
+	never := gradient(8, 8, 1, 2, 2, 3)
+	never.Depth = []int{0, 0, 0, 0}
+	long := gradient(28, 28, 1, 7, 7, 12)
+	long.Title = strings.Repeat("a very long title ", 50)
+	long.Predicted = "line\nbreak\x1b[31m"
+	unknown := gradient(28, 28, 1, 7, 7, 12)
+	unknown.Label, unknown.Predicted, unknown.Probability = "", "", math.NaN()
+	for name, s := range map[string]Sample{
+		"one token":        gradient(4, 4, 1, 1, 1, 1),
+		"one pixel":        gradient(1, 1, 3, 1, 1, 2),
+		"no patch token":   gradient(6, 6, 3, 0, 0, 4),
+		"none ran":         never,
+		"long title":       long,
+		"nothing known":    unknown,
+		"uneven grid":      gradient(30, 17, 3, 7, 5, 12),
+		"wide":             gradient(400, 3, 3, 20, 1, 5),
+		"tall":             gradient(3, 400, 3, 1, 20, 5),
+		"deeper than 24":   gradient(28, 28, 1, 7, 7, 40),
+		"photograph sized": gradient(224, 224, 3, 14, 14, 12),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for what, draw := range map[string]func() (*image.RGBA, error){
+				"image":   func() (*image.RGBA, error) { return Image(s, 0) },
+				"map":     func() (*image.RGBA, error) { return DepthMap(s, 64) },
+				"strip":   func() (*image.RGBA, error) { return AliveStrip(s, 30, 4) },
+				"panel":   func() (*image.RGBA, error) { return Panel(s, 100, true) },
+				"montage": func() (*image.RGBA, error) { return Montage([]Sample{s, s}, MontageOptions{Title: "t", Size: 40}) },
+			} {
+				img, err := draw()
+				if err != nil {
+					t.Errorf("%s: %v", what, err)
+				} else if img.Rect.Empty() {
+					t.Errorf("%s: empty", what)
+				}
+			}
+		})
+	}
+}
+
+func TestBadSamples(t *testing.T) {
+	good := func() Sample { return gradient(28, 28, 1, 7, 7, 12) }
+	for name, spoil := range map[string]func(*Sample){
+		"no size":          func(s *Sample) { s.Width = 0 },
+		"negative":         func(s *Sample) { s.Height = -28 },
+		"huge":             func(s *Sample) { s.Width = 1 << 40 },
+		"two channels":     func(s *Sample) { s.Channels = 2 },
+		"few pixels":       func(s *Sample) { s.Pixels = s.Pixels[1:] },
+		"no pixels":        func(s *Sample) { s.Pixels = nil },
+		"no blocks":        func(s *Sample) { s.Layers = 0 },
+		"too many blocks":  func(s *Sample) { s.Layers = 1 << 30 },
+		"grid and depth":   func(s *Sample) { s.GridW = 8 },
+		"negative grid":    func(s *Sample) { s.GridW, s.GridH = -7, -7 },
+		"finer than image": func(s *Sample) { s.GridW, s.GridH = 49, 1 },
+		"too deep":         func(s *Sample) { s.Depth[3] = 13 },
+		"negative depth":   func(s *Sample) { s.Depth[3] = -1 },
+		"class too deep":   func(s *Sample) { s.ClassDepth = 13 },
+	} {
+		s := good()
+		spoil(&s)
+		for what, f := range map[string]func() error{
+			"image":   func() error { _, err := Image(s, 56); return err },
+			"map":     func() error { _, err := DepthMap(s, 56); return err },
+			"frame":   func() error { _, err := AliveFrame(s, 1, 56); return err },
+			"strip":   func() error { _, err := AliveStrip(s, 56, 0); return err },
+			"panel":   func() error { _, err := Panel(s, 0, false); return err },
+			"montage": func() error { _, err := Montage([]Sample{good(), s}, MontageOptions{}); return err },
+			"page":    func() error { _, err := HTML(Page{Samples: []Sample{s}}); return err },
+		} {
+			if err := f(); !errors.Is(err, ErrSample) {
+				t.Errorf("%s, %s: error %v, want ErrSample", name, what, err)
+			}
+		}
+	}
+	other := gradient(28, 28, 1, 7, 7, 6)
+	if _, err := Montage([]Sample{good(), other}, MontageOptions{}); !errors.Is(err, ErrSample) {
+		t.Errorf("models of different depth in one montage: error %v", err)
+	}
+	if _, err := Montage(nil, MontageOptions{}); err == nil {
+		t.Error("a montage of nothing: no error")
+	}
+	if _, err := Montage(make([]Sample, 1), MontageOptions{}); err == nil {
+		t.Error("a montage of an empty sample: no error")
+	}
+}
+
+// TestMontageLegend finds every depth's own colour in the figure, which the
+// blended maps do not hold.
+func TestMontageLegend(t *testing.T) {
+	for _, layers := range []int{1, 2, 12, 24} {
+		s := gradient(28, 28, 1, 7, 7, layers)
+		for name, draw := range map[string]func() (*image.RGBA, error){
+			"montage": func() (*image.RGBA, error) { return Montage([]Sample{s}, MontageOptions{}) },
+			"panel":   func() (*image.RGBA, error) { return Panel(s, 0, false) },
+			"legend":  func() (*image.RGBA, error) { return Legend(layers, 600, false) },
+		} {
+			img, err := draw()
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen := map[color.RGBA]int{}
+			for y := range img.Rect.Dy() {
+				for x := range img.Rect.Dx() {
+					seen[img.RGBAAt(x, y)]++
+				}
+			}
+			for d := 1; d <= layers; d++ {
+				if seen[DepthColor(d, layers)] < 20 {
+					t.Errorf("%s of %d blocks: depth %d is not in the legend", name, layers, d)
+				}
+			}
+		}
+	}
+	if _, err := Legend(0, 100, false); err == nil {
+		t.Error("a legend of no blocks: no error")
+	}
+}
+
+func TestPickFrames(t *testing.T) {
+	for layers := 1; layers < 60; layers++ {
+		for _, most := range []int{0, 1, 2, 6, 12, 24} {
+			got := pickFrames(layers, most)
+			limit := most
+			if limit == 0 {
+				limit = 12
+			}
+			if len(got) != min(layers, limit) || got[0] != 1 || limit > 1 && got[len(got)-1] != layers {
+				t.Fatalf("%d blocks, at most %d: %v", layers, most, got)
+			}
+			for i := 1; i < len(got); i++ {
+				if got[i] <= got[i-1] {
+					t.Fatalf("%d blocks, at most %d: %v is not rising", layers, most, got)
+				}
+			}
+		}
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	s := gradient(28, 28, 1, 7, 7, 12)
+	s.Depth = make([]int, 49)
+	for k := range s.Depth {
+		s.Depth[k] = 3
+	}
+	s.ClassDepth = 8
+	if got, want := s.MeanDepth(), (49*3+8)/50.0; got != want {
+		t.Errorf("mean depth %v, want %v", got, want)
+	}
+	if s.Alive(3) != 49 || s.Alive(4) != 0 {
+		t.Errorf("alive in block 3: %d, in 4: %d", s.Alive(3), s.Alive(4))
+	}
+	text := func() string {
+		var all []string
+		for _, l := range describe(s) {
+			all = append(all, l.text)
+		}
+		return strings.Join(all, "|")
+	}
+	if got, want := text(), "coat|coat 75 %|3.1 of 12 blocks"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	s.Predicted = "shirt"
+	if got, want := text(), "coat|wrong: shirt 75 %|3.1 of 12 blocks"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	s.Title = "a.png"
+	if got, want := text(), "a.png|shirt 75 %, not coat|3.1 of 12 blocks"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	s.Label, s.Probability = "", math.NaN()
+	if got, want := text(), "a.png|shirt|3.1 of 12 blocks"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestInterleave(t *testing.T) {
+	got := Interleave([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 3, 2, 2)
+	if want := "\x01\x05\x09\x02\x06\x0a\x03\x07\x0b\x04\x08\x0c"; string(got) != want {
+		t.Errorf("got % x, want % x", got, want)
+	}
+}
+
+func TestWritePNG(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.png")
+	img, err := DepthMap(gradient(28, 28, 3, 7, 7, 12), 112)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := WritePNG(path, img); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	back, err := png.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for y := range 112 {
+		for x := range 112 {
+			if color.RGBAModel.Convert(back.At(x, y)) != img.At(x, y) {
+				t.Fatalf("pixel %d,%d is %v, was %v", x, y, back.At(x, y), img.At(x, y))
+			}
+		}
+	}
+	missing := filepath.Join(dir, "no", "such", "folder.png")
+	if err := WritePNG(missing, img); err == nil || !strings.Contains(err.Error(), missing) {
+		t.Errorf("into a folder that is not there: error %v", err)
+	}
+	var none *image.RGBA
+	for _, bad := range []image.Image{nil, none, image.NewRGBA(image.Rectangle{})} {
+		if err := WritePNG(filepath.Join(dir, "b.png"), bad); err == nil {
+			t.Error("an empty picture was written")
+		}
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 1 {
+		t.Errorf("the folder holds %v, want a.png alone", left)
+	}
+}
