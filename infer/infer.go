@@ -98,14 +98,27 @@ func New(p *vit.Params, o Options) (*Engine, error) {
 	}
 	e.limit = groupLimit(e.start, e.scheme)
 	e.weights = pack(p, !o.Full)
-	for i := range o.Threads {
+	e.launch()
+	return e, nil
+}
+
+// Fork returns another engine with the same model and options, which shares the packed weights with e and has threads and memory of its own:
+// the two can run at the same time. Each is closed by itself.
+func (e *Engine) Fork() *Engine {
+	f := &Engine{config: e.config, options: e.options, weights: e.weights, scheme: e.scheme, start: e.start, limit: e.limit}
+	f.launch()
+	return f
+}
+
+// launch makes the workers and starts those that have a goroutine of their own.
+func (e *Engine) launch() {
+	for i := range e.options.Threads {
 		w := &worker{engine: e, wake: make(chan struct{}, 1)}
 		e.workers = append(e.workers, w)
 		if i > 0 {
 			go w.serve()
 		}
 	}
-	return e, nil
 }
 
 // Config returns the model's configuration.

@@ -87,8 +87,13 @@ func (a *app) root() *cobra.Command {
 	f.IntVar(&a.threads, "threads", 0, "`number` of threads (default: the CPUs that the process may use)")
 	f.StringVar(&a.precision, "precision", adavit.PrecisionAuto, "`kind` of arithmetic: f32, bf16, int8 or auto")
 	f.BoolVar(&a.json, "json", false, "print one JSON object")
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return atLeastOne(cmd, "threads") }
-	root.AddCommand(a.classify(), a.eval(), a.train(), a.predict(), a.preprocess(), a.inspect())
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Name() == "bench" { // has a list of its own
+			return nil
+		}
+		return atLeastOne(cmd, "threads")
+	}
+	root.AddCommand(a.classify(), a.eval(), a.train(), a.predict(), a.preprocess(), a.inspect(), a.bench())
 	return root
 }
 

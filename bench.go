@@ -1,0 +1,243 @@
+package adavit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/vit"
+)
+
+// BenchOptions say what Bench measures.
+type BenchOptions struct {
+	Variant   string    // architecture, run with random weights
+	Model     string    // or a model, as Open names it
+	Threads   int       // 0 for the CPUs that the process may use
+	Batch     int       // images in a batch; 0 means 1
+	Precision string    // "" for PrecisionAuto
+	Active    []float64 // share of patch tokens that run in each block, the last one for all further blocks; nil: the model's own halting
+	Seconds   float64   // how long to measure; 0 means 3
+}
+
+// BenchResult is what Bench measured.
+type BenchResult struct {
+	Model           string    `json:"model"`   // the variant's name where weights are random
+	Variant         string    `json:"variant"` // "" for a model
+	Images          int       `json:"images"` // that were run
+	Batch           int       `json:"batch"`
+	MeanDepth       float64   `json:"mean_depth"`
+	MACs            float64   `json:"macs_per_image"`       // as vit.Config.MACs counts them, from the tokens that ran
+	DenseMACs       float64   `json:"dense_macs_per_image"` // the same had no token halted
+	ImagesPerSecond float64   `json:"images_per_second"`
+	P50             float64   `json:"p50_ms"` // of the time that a batch takes
+	P99             float64   `json:"p99_ms"`
+	GFLOPS          float64   `json:"gflops"`      // 2 × the multiply-adds that the engine performed (see infer.Engine.MACs), a second, in 10⁹
+	PeakGFLOPS      float64   `json:"peak_gflops"` // the FMA rate of as many cores as threads, measured in the same run
+	Threads         int       `json:"threads"`
+	Precision       string    `json:"precision"`
+	Active          []float64 `json:"active,omitempty"`
+}
+
+// Limits of a benchmark; more is a slip of the finger.
+const (
+	maxBatch   = 1 << 16
+	maxSeconds = 3600
+)
+
+// prepare fills in defaults and returns the parameters to run.
+func (o *BenchOptions) prepare() (*vit.Params, error) {
+	var err error
+	if o.Threads, err = threads(o.Threads); err != nil {
+		return nil, err
+	}
+	if o.Precision, err = precision(o.Precision); err != nil {
+		return nil, err
+	}
+	if o.Batch == 0 {
+		o.Batch = 1
+	}
+	if o.Batch < 0 || o.Batch > maxBatch {
+		return nil, fmt.Errorf("%w: a batch of %d images, want 1 to %d", ErrUsage, o.Batch, maxBatch)
+	}
+	if o.Seconds == 0 {
+		o.Seconds = 3
+	}
+	if math.IsNaN(o.Seconds) || o.Seconds < 0 || o.Seconds > maxSeconds {
+		return nil, fmt.Errorf("%w: %v seconds, want more than 0 and at most %d", ErrUsage, o.Seconds, maxSeconds)
+	}
+	if o.Variant != "" && o.Model != "" {
+		return nil, fmt.Errorf("%w: a variant and a model at once", ErrUsage)
+	}
+	if o.Model != "" {
+		m, err := Open(o.Model)
+		if err != nil {
+			return nil, err
+		}
+		return m.Params, nil
+	}
+	c, err := vit.Variant(o.Variant)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	o.Model = o.Variant
+	return vit.Initialize(c, 1, 0), nil
+}
+
+// Bench measures the throughput of a model on random images.
+//
+// An engine spreads a batch's images over its threads and cannot split an image. So with fewer images in a batch than threads, each thread
+// works on batches of its own, at the same time as the others: throughput is that of all, a batch's time that of one.
+func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
+	p, err := o.prepare()
+	if err != nil {
+		return BenchResult{}, err
+	}
+	c := p.Config
+	if memory := float64(o.Batch) * float64(imageSize(c)); memory > 1<<30 {
+		return BenchResult{}, fmt.Errorf("%w: a batch of %d images of %d numbers is too large", ErrUsage, o.Batch, imageSize(c))
+	}
+	e := infer.Options{Threads: o.Threads, Precision: o.Precision}
+	callers := 1
+	if o.Batch < o.Threads {
+		e.Threads, callers = 1, o.Threads
+	}
+	if o.Active != nil {
+		if len(o.Active) > c.Layers {
+			return BenchResult{}, fmt.Errorf("%w: %d shares of active tokens for %d blocks", ErrUsage, len(o.Active), c.Layers)
+		}
+		profile, err := halting.NewProfile(o.Active)
+		if err != nil {
+			return BenchResult{}, fmt.Errorf("%w: %w", ErrUsage, err)
+		}
+		e.Scheme = profile
+	}
+	engine, err := infer.New(p, e)
+	if err != nil {
+		return BenchResult{}, err
+	}
+	runs := []*benchRun{newBenchRun(engine, o.Batch, 0)}
+	for i := 1; i < callers; i++ {
+		runs = append(runs, newBenchRun(engine.Fork(), o.Batch, uint64(i)))
+	}
+	defer func() {
+		for _, r := range runs {
+			r.engine.Close()
+		}
+	}()
+	peak := peakGFLOPS(o.Threads)
+	if err := measure(ctx, runs, time.Duration(o.Seconds*float64(time.Second))); err != nil {
+		return BenchResult{}, err
+	}
+	peak = max(peak, peakGFLOPS(o.Threads))
+	return o.result(c, runs, peak), nil
+}
+
+// benchRun is one caller of one engine.
+type benchRun struct {
+	engine *infer.Engine
+	images []float32 // [batch, C, H, W]
+	out    infer.Output
+	times  []time.Duration // of each batch
+	took   time.Duration   // from the common start to the end of the last batch
+}
+
+func newBenchRun(e *infer.Engine, batch int, seed uint64) *benchRun {
+	r := &benchRun{engine: e, images: make([]float32, batch*imageSize(e.Config())), times: make([]time.Duration, 0, 1<<16)}
+	rng := data.Rand(seed, 0, 0)
+	for i := range r.images {
+		r.images[i] = float32(rng.NormFloat64())
+	}
+	return r
+}
+
+// measure warms all callers up and lets them run for d.
+func measure(ctx context.Context, runs []*benchRun, d time.Duration) error {
+	errs := make([]error, len(runs))
+	together := func(task func(r *benchRun) error) error {
+		var wg sync.WaitGroup
+		for i, r := range runs {
+			wg.Go(func() { errs[i] = task(r) })
+		}
+		wg.Wait()
+		return errors.Join(errs...)
+	}
+	if err := together(func(r *benchRun) error { return r.engine.Run(r.images, &r.out) }); err != nil {
+		return err
+	}
+	begin := time.Now()
+	return together(func(r *benchRun) error {
+		const least = 3 // batches, so that the median is one
+		for len(r.times) < least || r.took < d {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			start := time.Now()
+			if err := r.engine.Run(r.images, &r.out); err != nil {
+				return err
+			}
+			r.times = append(r.times, time.Since(start))
+			r.took = time.Since(begin)
+		}
+		return nil
+	})
+}
+
+// result sums up all callers. Their rates are added: each is taken over the caller's own time, since they do not end at the same moment.
+func (o *BenchOptions) result(c vit.Config, runs []*benchRun, peak float64) BenchResult {
+	var times []time.Duration
+	var depth, nominal, images, imageRate, macRate float64
+	active := make([]int, c.Layers)
+	for _, r := range runs {
+		batches := float64(len(r.times)) // all of the same images, so of the same work
+		times = append(times, r.times...)
+		images += batches * float64(o.Batch)
+		imageRate += batches * float64(o.Batch) / r.took.Seconds()
+		for _, d := range r.out.Depth {
+			depth += batches * float64(d)
+		}
+		for i := range o.Batch {
+			ran := r.out.Active[i*c.Layers : (i+1)*c.Layers]
+			for l, n := range ran {
+				active[l] = int(n)
+			}
+			nominal += batches * float64(c.MACs(active))
+			macRate += batches * float64(r.engine.MACs(ran)) / r.took.Seconds()
+		}
+	}
+	slices.Sort(times)
+	return BenchResult{
+		Model: o.Model, Variant: o.Variant, Images: int(images), Batch: o.Batch, MeanDepth: depth / (images * float64(c.Tokens())),
+		MACs: math.Round(nominal / images), DenseMACs: float64(c.MACs(nil)), ImagesPerSecond: imageRate,
+		P50: percentile(times, 50), P99: percentile(times, 99),
+		GFLOPS: 2 * macRate / 1e9, PeakGFLOPS: peak, Threads: o.Threads, Precision: o.Precision, Active: o.Active,
+	}
+}
+
+// percentile returns the smallest time, in milliseconds, that at least p percent of the sorted times do not exceed.
+func percentile(sorted []time.Duration, p int) float64 {
+	i := (len(sorted)*p+99)/100 - 1
+	return sorted[max(i, 0)].Seconds() * 1000
+}
+
+// peakGFLOPS measures the FMA rate of so many cores at once, since cores that run together may be slower than one alone.
+func peakGFLOPS(threads int) float64 {
+	rates := make([]float64, threads)
+	var wg sync.WaitGroup
+	for i := range rates {
+		wg.Go(func() { rates[i] = kernels.PeakFLOPS(100 * time.Millisecond) })
+	}
+	wg.Wait()
+	sum := 0.0
+	for _, r := range rates {
+		sum += r
+	}
+	return sum / 1e9
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/adavit/adavit"
+)
+
+func (a *app) bench() *cobra.Command {
+	var variants, models []string
+	var threads, batches []int
+	var active []float64
+	var seconds float64
+	cmd := &cobra.Command{
+		Use:   "bench [--variant V | --model DIR|NAME]",
+		Short: "Measure throughput on random input",
+		Long: "Bench runs an architecture with random weights, or a model, on random input. It reports images a second, how long a batch takes (median and\n" +
+			"99th percentile), and the rate of arithmetic that was really performed beside the FMA rate of the same cores measured in the same run.\n\n" +
+			"--active fixes the share of patch tokens that run in each block, whatever they hold: what is left out shows what token removal gains.\n" +
+			"With fewer images in a batch than threads, each thread works on batches of its own. Lists of variants, models, threads or batches are\n" +
+			"measured one after the other.",
+		Example: "  adavit bench --variant deit-small --threads 1,2\n" +
+			"  adavit bench --variant deit-tiny --batch 8 --active 1,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.3,0.2,0.2,0.1 --json",
+		Args: arguments("", 0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(variants) == 0 && len(models) == 0 {
+				variants = []string{"deit-small"}
+			}
+			for _, n := range append(append([]int{}, threads...), batches...) {
+				if n < 1 {
+					return usage("--threads and --batch want numbers of 1 or more, not %d", n)
+				}
+			}
+			if seconds <= 0 {
+				return usage("--seconds is %v, want more than 0", seconds)
+			}
+			if len(threads) == 0 {
+				threads = []int{0}
+			}
+			var results []adavit.BenchResult
+			for _, o := range subjects(variants, models) {
+				for _, o.Threads = range threads {
+					for _, o.Batch = range batches {
+						o.Precision, o.Active, o.Seconds = a.precision, active, seconds
+						r, err := adavit.Bench(cmd.Context(), o)
+						if err != nil {
+							return err
+						}
+						results = append(results, r)
+					}
+				}
+			}
+			switch {
+			case a.json && len(results) == 1:
+				return a.printJSON(results[0])
+			case a.json:
+				return a.printJSON(map[string]any{"results": results})
+			}
+			return a.print(benchText(results))
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&variants, "variant", nil, "`architecture` with random weights (default deit-small)")
+	f.StringSliceVar(&models, "model", nil, "model `directory` or bundled name")
+	f.IntSliceVar(&threads, "threads", nil, "`number` of threads (default: the CPUs that the process may use)")
+	f.IntSliceVar(&batches, "batch", []int{1}, "`images` in a batch")
+	f.Float64SliceVar(&active, "active", nil, "`share` of patch tokens that run in each block, falling")
+	f.Float64Var(&seconds, "seconds", 3, "`time` to measure, after a warm-up")
+	return cmd
+}
+
+// subjects lists what is to be measured.
+func subjects(variants, models []string) []adavit.BenchOptions {
+	var list []adavit.BenchOptions
+	for _, v := range variants {
+		list = append(list, adavit.BenchOptions{Variant: v})
+	}
+	for _, m := range models {
+		list = append(list, adavit.BenchOptions{Model: m})
+	}
+	return list
+}
+
+func benchText(results []adavit.BenchResult) []byte {
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight) // writing to a buffer cannot fail
+	fmt.Fprintf(w, "what\tprecision\tthreads\tbatch\timages/s\tp50 ms\tp99 ms\tMMACs/image\tof dense\tGFLOP/s\tpeak\tof peak\t\n")
+	for _, r := range results {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%.4g\t%.4g\t%.4g\t%.4g\t%.0f %%\t%.0f\t%.0f\t%.0f %%\t\n", r.Model, r.Precision, r.Threads, r.Batch,
+			r.ImagesPerSecond, r.P50, r.P99, r.MACs/1e6, 100*r.MACs/r.DenseMACs, r.GFLOPS, r.PeakGFLOPS, 100*r.GFLOPS/r.PeakGFLOPS)
+	}
+	w.Flush()
+	return b.Bytes()
+}
