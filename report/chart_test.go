@@ -138,7 +138,11 @@ func TestScaleEncloses(t *testing.T) {
 			hi = lo * (1 + rng.ExpFloat64()*1e4)
 		}
 		s := newScale(lo, hi, 100, 0, log)
-		if s.lo > lo*(1+1e-12) && lo > 0 || s.lo > lo*(1-1e-12) && lo < 0 || s.hi < hi*(1-1e-12) && hi > 0 || s.hi < hi*(1+1e-12) && hi < 0 || !(s.lo < s.hi) {
+		slack := 0.0
+		if log {
+			slack = 1e-9 * hi
+		}
+		if s.lo > lo+slack*lo/hi || s.hi < hi-slack || !(s.lo < s.hi) {
 			t.Fatalf("%g..%g (log %v): axis %g..%g", lo, hi, log, s.lo, s.hi)
 		}
 		ticks := s.ticks(5)

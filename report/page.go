@@ -280,15 +280,15 @@ func legendOf(layers int) []swatch {
 
 // card is one sample on the page.
 type card struct {
-	ID, Box    string // of the image inside the page; its viewBox
-	W, H       int    // pixels of the image
-	Image      template.URL
-	Map        template.URL
-	Head       string
-	Lines      []cardLine
-	Frames     []frameView
-	Alt, Seen  string
-	Mark, Tone string
+	ID, Box   string // of the image inside the page; its viewBox
+	W, H      int    // pixels of the image
+	Image     template.URL
+	Map       template.URL
+	Head      string
+	Lines     []cardLine
+	Frames    []frameView
+	Alt, Seen string
+	Small     bool // few pixels, which stay sharp when enlarged
 }
 
 type cardLine struct{ Text, Class string }
@@ -308,7 +308,7 @@ func cardOf(index int, s Sample) (card, error) {
 	}
 	c := card{
 		ID: fmt.Sprintf("image%d", index), Box: fmt.Sprintf("0 0 %d %d", s.Width, s.Height), W: s.Width, H: s.Height,
-		Alt: "the image", Seen: "map of token depths",
+		Alt: "the image", Seen: "map of token depths", Small: max(s.Width, s.Height) < 112,
 	}
 	for i, l := range describe(s) {
 		if i == 0 && l.tone == 0 {
