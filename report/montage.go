@@ -23,8 +23,8 @@ const maxCell = 1024
 
 // Montage draws samples as a figure: one line each with what was predicted, the
 // image, its depth map, and the tokens that ran in each block; above them a title
-// and the colour legend. All samples must come from models of equal depth. Images
-// larger than 2·Size (photographs) are best given a Size of 112 or more.
+// and the colour legend. All samples must come from models of equal depth.
+// Photographs want a Size of 112 or more.
 func Montage(samples []Sample, o MontageOptions) (*image.RGBA, error) {
 	if len(samples) == 0 {
 		return nil, errors.New("report: montage of no samples")

@@ -128,7 +128,7 @@ func picture(t *testing.T, url string) image.Image {
 	return img
 }
 
-func count1(elements []element, name, class string) int {
+func countOf(elements []element, name, class string) int {
 	n := 0
 	for _, e := range elements {
 		if e.name == name && (class == "" || e.attr["class"] == class) {
@@ -169,11 +169,11 @@ func TestPage(t *testing.T) {
 	}
 	elements, text := check(t, page)
 	for name, want := range map[string]int{"article": 3, "image": 3, "img": 3, "use": 36, "table": 2, "li": 1} {
-		if got := count1(elements, name, ""); got != want {
+		if got := countOf(elements, name, ""); got != want {
 			t.Errorf("%d <%s>, want %d", got, name, want)
 		}
 	}
-	if got := count1(elements, "figure", "chart"); got != 5 {
+	if got := countOf(elements, "figure", "chart"); got != 5 {
 		t.Errorf("%d charts, want 5", got)
 	}
 	for _, want := range []string{
