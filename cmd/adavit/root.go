@@ -93,7 +93,7 @@ func (a *app) root() *cobra.Command {
 		}
 		return atLeastOne(cmd, "threads")
 	}
-	root.AddCommand(a.classify(), a.eval(), a.train(), a.predict(), a.preprocess(), a.inspect(), a.bench())
+	root.AddCommand(a.demo(), a.classify(), a.eval(), a.train(), a.predict(), a.preprocess(), a.inspect(), a.bench())
 	return root
 }
 

@@ -1,0 +1,251 @@
+package adavit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/report"
+	"github.com/adavit/adavit/vit"
+	"github.com/adavit/adavit/weights"
+)
+
+// DemoOptions say how Demo runs. The zero value will do.
+type DemoOptions struct {
+	Dir       string // folder for the report and the pictures; "" for adavit-report
+	Limit     int    // only the first so many test images; 0 for all 10 000
+	Threads   int    // 0 for the CPUs that the process may use
+	Precision string // "" for PrecisionAuto
+	Progress  func(done, total int)
+}
+
+// DemoResult is what Demo measured and wrote.
+type DemoResult struct {
+	Models   []Evaluation `json:"models"`  // the dense one, then the adaptive one
+	Speedup  float64      `json:"speedup"` // the adaptive model's images a second against the dense one's
+	Report   string       `json:"report"`  // an HTML file
+	Pictures []string     `json:"pictures"`
+	Rows     []report.Row `json:"-"` // Models as a table
+}
+
+// Names of the two models that Demo compares.
+const (
+	demoDense    = "fashion-dense"
+	demoAdaptive = "fashion-adaptive"
+)
+
+// Demo runs the bundled dense and adaptive models over the bundled test images and writes a report with pictures of what became of the
+// tokens. The models take turns, slice by slice, so that whatever else the machine does slows both alike.
+func Demo(ctx context.Context, o DemoOptions) (DemoResult, error) {
+	var found [2]*vit.Model
+	for i, name := range [...]string{demoDense, demoAdaptive} {
+		if !slices.Contains(BundledModels(), name) {
+			return DemoResult{}, fmt.Errorf("the demo needs the bundled model %s, but %s", name, bundled())
+		}
+		m, err := Open(name)
+		if err != nil {
+			return DemoResult{}, err
+		}
+		found[i] = m
+	}
+	d, err := data.FashionMNISTTest()
+	if err != nil {
+		return DemoResult{}, err
+	}
+	return compare(ctx, demoDense, found[0], demoAdaptive, found[1], d, o)
+}
+
+// compare is Demo for any two models and data.
+func compare(ctx context.Context, denseName string, dense *vit.Model, adaptiveName string, adaptive *vit.Model, d data.Dataset, o DemoOptions) (DemoResult, error) {
+	if o.Dir == "" {
+		o.Dir = "adavit-report"
+	}
+	if err := writable(o.Dir); err != nil { // better now than after the work
+		return DemoResult{}, err
+	}
+	eo := EvaluateOptions{Name: denseName, Limit: o.Limit, Threads: o.Threads, Precision: o.Precision}
+	base, err := newEvaluator(dense, d, eo)
+	if err != nil {
+		return DemoResult{}, fmt.Errorf("%s: %w", denseName, err)
+	}
+	defer base.close()
+	eo.Name = adaptiveName
+	other, err := newEvaluator(adaptive, d, eo)
+	if err != nil {
+		return DemoResult{}, fmt.Errorf("%s: %w", adaptiveName, err)
+	}
+	defer other.close()
+	collected, err := newCollector(other)
+	if err != nil {
+		return DemoResult{}, err
+	}
+	size := min(base.size, other.size)
+	for turn := 0; base.done < base.total; turn++ {
+		if err := ctx.Err(); err != nil {
+			return DemoResult{}, fmt.Errorf("stopped after %d of %d images: %w", base.done, base.total, err)
+		}
+		pair := [...]*evaluator{base, other}
+		if turn%2 == 1 { // neither always goes first
+			pair[0], pair[1] = other, base
+		}
+		for _, e := range pair {
+			if err := e.slice(size); err != nil {
+				return DemoResult{}, fmt.Errorf("%s: %w", e.options.Name, err)
+			}
+		}
+		if o.Progress != nil {
+			o.Progress(base.done, base.total)
+		}
+	}
+	if collected.err != nil {
+		return DemoResult{}, collected.err
+	}
+	r := DemoResult{Models: []Evaluation{base.result(), other.result()}}
+	r.Speedup = r.Models[1].ImagesPerSecond / r.Models[0].ImagesPerSecond
+	for i, e := range r.Models {
+		r.Rows = append(r.Rows, report.Row{Model: e.Model, Top1: e.Top1, Top5: e.Top5, MeanDepth: e.MeanDepth, MACs: e.MACs, DenseMACs: e.DenseMACs,
+			ImagesPerSecond: e.ImagesPerSecond, Speedup: e.ImagesPerSecond / r.Models[0].ImagesPerSecond, Images: e.Images, Threads: e.Threads, Precision: e.Precision})
+		r.Rows[i].Top5 = 0 // of ten classes it says little
+	}
+	return r, r.write(o.Dir, collected)
+}
+
+// write makes the report and its pictures in dir.
+func (r *DemoResult) write(dir string, c *collector) error {
+	samples := c.samples()
+	page := report.Page{
+		Title: "Adaptive tokens at work", Subtitle: fmt.Sprintf("%s beside %s on %d test images", r.Models[1].Model, r.Models[0].Model, r.Models[1].Images),
+		Machine: machine(r.Models[0].Threads), Date: time.Now(), Facts: report.Compare(r.Rows[0], r.Rows[1]), Rows: r.Rows, Tally: c.tally, Samples: samples,
+		Notes: []string{
+			"Depth is the number of blocks that a token really ran in. When the class token halts, the whole image is finished, and all its tokens with it.",
+			"MACs are multiply-accumulates of the tokens that ran. Images a second are counted from the data set's bytes to the logits; the two models took turns, slice by slice, in one run with the same threads.",
+			fmt.Sprintf("The pictures are the first %d of each class in the data set's order, not chosen for what they show.", perClass),
+		},
+	}
+	r.Report = filepath.Join(dir, "report.html")
+	if err := report.WriteHTML(r.Report, page); err != nil {
+		return err
+	}
+	first := make([]report.Sample, 0, len(samples))
+	for i, s := range samples {
+		if i > 0 && samples[i-1].Label == s.Label {
+			continue
+		}
+		first = append(first, s)
+		img, err := report.Panel(s, 0, false)
+		if err != nil {
+			return err
+		}
+		if err := r.picture(dir, "panel-"+fileName(s.Label)+".png", func(path string) error { return report.WritePNG(path, img) }); err != nil {
+			return err
+		}
+	}
+	montage, err := report.Montage(first, report.MontageOptions{Title: "What each token was worth", Subtitle: "blocks that each patch of the picture ran in"})
+	if err != nil {
+		return err
+	}
+	return r.picture(dir, "tokens.png", func(path string) error { return report.WritePNG(path, montage) })
+}
+
+func (r *DemoResult) picture(dir, name string, write func(path string) error) error {
+	path := filepath.Join(dir, name)
+	if err := write(path); err != nil {
+		return err
+	}
+	r.Pictures = append(r.Pictures, path)
+	return nil
+}
+
+// fileName makes a label fit for a file's name.
+func fileName(label string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(label))
+}
+
+// writable makes the folder dir and tries whether a file can be put there.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("folder for the results: %w", err)
+	}
+	p, err := weights.CreatePending(filepath.Join(dir, "report.html"))
+	if err != nil {
+		return fmt.Errorf("folder for the results: %w", err)
+	}
+	p.Discard()
+	return nil
+}
+
+// perClass is the number of pictures of each class in a report.
+const perClass = 2
+
+// collector gathers from an evaluator what the report shows of its model.
+type collector struct {
+	tally   *report.Tally
+	picked  [][]report.Sample // of each class of the model
+	depth   []int             // [K]
+	err     error
+	channel []byte
+}
+
+// newCollector looks on while e runs.
+func newCollector(e *evaluator) (*collector, error) {
+	c := e.config
+	labels := make([]string, c.Classes)
+	for i := range labels {
+		labels[i] = c.Label(i)
+	}
+	tally, err := report.NewTally(c.Layers, c.GridW(), c.GridH(), labels)
+	if err != nil {
+		return nil, err
+	}
+	col := &collector{tally: tally, picked: make([][]report.Sample, c.Classes), depth: make([]int, c.Patches()), channel: make([]byte, imageSize(c))}
+	e.seen = func(first int, e *evaluator) {
+		for i := range e.done - first {
+			if col.err = errors.Join(col.err, col.add(e, first, i)); col.err != nil {
+				return
+			}
+		}
+	}
+	return col, nil
+}
+
+// add takes image i of the slice that began with image first.
+func (col *collector) add(e *evaluator, first, i int) error {
+	c, label := e.config, e.labels[i]
+	depth := e.out.Depth[i*c.Tokens() : (i+1)*c.Tokens()]
+	for k := range col.depth {
+		col.depth[k] = int(depth[k+1])
+	}
+	if err := col.tally.Add(label, col.depth, int(depth[0])); err != nil {
+		return err
+	}
+	if len(col.picked[label]) == perClass || c.Channels != 1 && c.Channels != 3 {
+		return nil
+	}
+	if err := e.data.Pixels(col.channel, first+i); err != nil {
+		return err
+	}
+	top, err := topOf(c, e.out.Logits[i*c.Classes:(i+1)*c.Classes], 1)
+	if err != nil {
+		return err
+	}
+	col.picked[label] = append(col.picked[label], report.Sample{
+		Pixels: report.Interleave(col.channel, c.Channels, c.Height, c.Width), Width: c.Width, Height: c.Height, Channels: c.Channels,
+		Depth: slices.Clone(col.depth), GridW: c.GridW(), GridH: c.GridH(), ClassDepth: int(depth[0]), Layers: c.Layers,
+		Label: c.Label(label), Predicted: top[0].Label, Probability: top[0].Probability,
+	})
+	return nil
+}
+
+// samples lists what was picked, class by class.
+func (col *collector) samples() []report.Sample { return slices.Concat(col.picked...) }
