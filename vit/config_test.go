@@ -18,8 +18,8 @@ func mustVariant(t interface{ Fatal(...any) }, name string) Config {
 	return c
 }
 
-// TestPublishedSizes holds the variants against the published counts: parameters as timm reports them, GMACs of method's
-// table (which some tools count with a few operations more, hence 1 %).
+// TestPublishedSizes holds the variants against the published counts: parameters as timm reports them, GMACs as the
+// papers give them (some tools count a few operations more, hence 1 %).
 func TestPublishedSizes(t *testing.T) {
 	for _, v := range []struct {
 		name   string
