@@ -31,12 +31,15 @@ func (r *ycbcr) row(y int, dst []byte) {
 	m := r.img
 	r.chroma(r.cb, m.Cb, y)
 	r.chroma(r.cr, m.Cr, y)
-	convert := fullRange
-	if r.video {
-		convert = videoRange
-	}
-	for x, luma := range m.Y[m.YOffset(m.Rect.Min.X, m.Rect.Min.Y+y):][:len(r.cb)] {
-		dst[3*x], dst[3*x+1], dst[3*x+2] = convert(int32(luma), int32(r.cb[x])-128, int32(r.cr[x])-128)
+	line := m.Y[m.YOffset(m.Rect.Min.X, m.Rect.Min.Y+y):][:len(r.cb)]
+	cr := r.cr[:len(r.cb)]
+	for x, cb := range r.cb {
+		p := dst[3*x : 3*x+3]
+		if r.video {
+			p[0], p[1], p[2] = videoRange(int32(line[x]), int32(cb)-128, int32(cr[x])-128)
+		} else {
+			p[0], p[1], p[2] = fullRange(int32(line[x]), int32(cb)-128, int32(cr[x])-128)
+		}
 	}
 }
 
@@ -48,6 +51,10 @@ func (r *ycbcr) chroma(dst, plane []byte, y int) {
 	y += b.Min.Y
 	first := b.Min.X / 2
 	count := (b.Max.X-1)/2 - first + 1
+	if m.SubsampleRatio == image.YCbCrSubsampleRatio444 {
+		copy(dst, plane[m.COffset(b.Min.X, y):])
+		return
+	}
 	if !halfX && !halfY || halfX && count <= 2 { // so narrow a picture libjpeg does not interpolate either
 		for x := range dst {
 			dst[x] = plane[m.COffset(b.Min.X+x, y)]
