@@ -31,7 +31,7 @@ type BenchOptions struct {
 type BenchResult struct {
 	Model           string    `json:"model"`   // the variant's name where weights are random
 	Variant         string    `json:"variant"` // "" for a model
-	Images          int       `json:"images"` // that were run
+	Images          int       `json:"images"`  // that were run
 	Batch           int       `json:"batch"`
 	MeanDepth       float64   `json:"mean_depth"`
 	MACs            float64   `json:"macs_per_image"`       // as vit.Config.MACs counts them, from the tokens that ran

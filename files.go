@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/adavit/adavit/data"
@@ -28,6 +29,9 @@ const filesBatch = 8
 // to emit as well and the rest goes on; failed counts them. Files go in batches of 8, so that all threads have work; a batch's time is
 // shared out evenly. The error is emit's, ctx's or the engine's.
 func ClassifyFiles(ctx context.Context, c *Classifier, stdin io.Reader, files []string, emit func(FileResult) error) (failed int, err error) {
+	if err := oneStdin(files); err != nil {
+		return 0, err
+	}
 	for len(files) > 0 {
 		if err := ctx.Err(); err != nil {
 			return failed, err
@@ -81,6 +85,14 @@ func (c *Classifier) files(ctx context.Context, stdin io.Reader, files []string)
 	return results, nil
 }
 
+// oneStdin refuses a list that names standard input twice: it holds one image.
+func oneStdin(files []string) error {
+	if first := slices.Index(files, "-"); first >= 0 && slices.Contains(files[first+1:], "-") {
+		return fmt.Errorf("%w: standard input (-) is named more than once", ErrUsage)
+	}
+	return nil
+}
+
 // decodeFiles reads images, several at a time.
 func decodeFiles(threads int, stdin io.Reader, files []string) ([]image.Image, []error) {
 	images, errs := make([]image.Image, len(files)), make([]error, len(files))
@@ -104,6 +116,9 @@ func PreprocessFiles(ctx context.Context, m *vit.Model, stdin io.Reader, files [
 	c := m.Params.Config
 	if len(files) == 0 {
 		return Written{}, errors.New("no images given")
+	}
+	if err := oneStdin(files); err != nil {
+		return Written{}, err
 	}
 	size := imageSize(c)
 	pixels := make([]float32, len(files)*size)

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/recipes"
+	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
@@ -31,7 +34,8 @@ type TrainSummary struct {
 	Dir    string             `json:"model"`
 	Epochs int                `json:"epochs"`
 	Steps  int                `json:"steps"`
-	Test   map[string]float64 `json:"test"` // of the weights that were kept: images, top1, top5, mean_depth, macs_per_image
+	Report string             `json:"report"` // an HTML file of the run's curves
+	Test   map[string]float64 `json:"test"`   // of the weights that were kept: images, top1, top5, mean_depth, macs_per_image
 }
 
 // LoadRecipe reads a recipe by its bundled name or from a file, and applies overrides of the form KEY=VALUE.
@@ -69,7 +73,7 @@ func readSmall(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// Train runs a recipe and leaves a model directory in o.Dir. When ctx ends it saves a checkpoint and returns train.ErrInterrupted.
+// Train runs a recipe and leaves a model directory in o.Dir, with a report of the run's curves. When ctx ends it saves a checkpoint and returns train.ErrInterrupted.
 //
 // After each epoch the weights, and their moving average, are measured on the test part of the data; with the recipe's "limit" on as many
 // test images.
@@ -88,7 +92,10 @@ func Train(ctx context.Context, o TrainOptions) (TrainSummary, error) {
 	if err != nil {
 		return TrainSummary{}, err
 	}
-	s := TrainSummary{Dir: o.Dir}
+	s := TrainSummary{Dir: o.Dir, Report: filepath.Join(o.Dir, "report.html")}
+	if err := report.WriteTraining(s.Report, trainingPage(o, run.Threads, log)); err != nil {
+		return TrainSummary{}, err
+	}
 	if len(log) > 0 {
 		last := log[len(log)-1]
 		s.Epochs, s.Steps, s.Test = last.Epoch, last.Step, last.Test
@@ -144,9 +151,12 @@ func (o TrainOptions) prepare() (train.Options, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Log.Info("tested", "top1", ev.Top1, "mean_depth", ev.MeanDepth, "macs_per_image", ev.MACs, "images", ev.Images)
+		o.Log.Info("tested", "top1", rounded(ev.Top1), "mean_depth", rounded(ev.MeanDepth), "macs_per_image", ev.MACs, "images", ev.Images)
 		return map[string]float64{"images": float64(ev.Images), "top1": ev.Top1, "top5": ev.Top5, "mean_depth": ev.MeanDepth,
 			"macs_per_image": ev.MACs, "images_per_second": ev.ImagesPerSecond}, nil
 	}
 	return run, nil
 }
+
+// rounded is a figure for a line of log.
+func rounded(v float64) float64 { return math.Round(v*100) / 100 }

@@ -70,7 +70,7 @@ func (w *watch) step(p train.Progress) {
 	w.bar.update(p.Step, p.Steps)
 	if w.bar.err == nil && (time.Since(w.last) >= pause || p.Step == p.Steps) {
 		w.last = time.Now()
-		w.app.log.Info("training", "epoch", fmt.Sprintf("%d/%d", p.Epoch, p.Epochs), "step", fmt.Sprintf("%d/%d", p.Step, p.Steps), "loss", p.Stats.Loss,
-			"mean_depth", p.Stats.MeanDepth, "images_per_second", p.Rate)
+		w.app.log.Info("training", "epoch", fmt.Sprintf("%d/%d", p.Epoch, p.Epochs), "step", fmt.Sprintf("%d/%d", p.Step, p.Steps), "loss", fmt.Sprintf("%.4f", p.Stats.Loss),
+			"mean_depth", fmt.Sprintf("%.2f", p.Stats.MeanDepth), "images_per_second", fmt.Sprintf("%.0f", p.Rate))
 	}
 }
