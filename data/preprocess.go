@@ -1,9 +1,11 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"image"
 	"math"
+	"reflect"
 )
 
 // Preprocessor says how a picture becomes a model's input. It is what
@@ -63,6 +65,9 @@ func DefaultPreprocessor(height, width, channels int) Preprocessor {
 // Check reports whether p is sound and makes pictures of [channels, height,
 // width], as far as that does not depend on the picture.
 func (p Preprocessor) Check(channels, height, width int) error {
+	if reflect.ValueOf(p).IsZero() {
+		return errors.New("the model has no preprocessor_config.json, so it is not known how pictures become its input; add one (ViTImageProcessor's keys)")
+	}
 	if channels != 1 && channels != 3 {
 		return fmt.Errorf("pictures of %d channels cannot be made, only of 1 or 3", channels)
 	}

@@ -228,7 +228,7 @@ func TestConfigJSON(t *testing.T) {
 		`{"policy":"token","epsilon":0.9}`:       "epsilon",
 		`{"policy":"token","gate_scale":1e300}`:  "gate_scale",
 		`{"policy":"token","gate_center":"far"}`: "cannot unmarshal",
-		`[]`: "cannot unmarshal",
+		`[]`:                                     "cannot unmarshal",
 	} {
 		if err := json.Unmarshal([]byte(text), &c); err == nil || !strings.Contains(err.Error(), fault) {
 			t.Errorf("%s: error %v, want one that says %q", text, err, fault)

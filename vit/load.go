@@ -26,10 +26,10 @@ const maxJSON = 16 << 20
 // Model is everything a directory holds: parameters with their configuration, and how to turn a picture into input.
 type Model struct {
 	Params       *Params
-	Preprocessor data.Preprocessor
+	Preprocessor data.Preprocessor // zero if the directory does not say
 }
 
-// Load reads a model directory. Whatever is missing, superfluous, of a wrong shape or not finite is an error that names
+// Load reads a model directory; preprocessor_config.json may be absent. Whatever else is missing, superfluous, of a wrong shape or not finite is an error that names
 // the file and the tensor or key; so is a model_type or hidden_act that this program does not compute.
 func Load(dir string) (*Model, error) {
 	info, err := os.Stat(dir)
@@ -56,13 +56,15 @@ func load(s source) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vit: %s: %w", s.shown(ConfigFile), err)
 	}
+	var pre data.Preprocessor // stays zero, which data refuses to use, where there is no file: tensors can still go in
 	text, err = s.read(PreprocessorFile, maxJSON)
-	if err != nil {
+	switch {
+	case err == nil:
+		if pre, err = data.ParsePreprocessor(s.shown(PreprocessorFile), text); err != nil {
+			return nil, fmt.Errorf("vit: %w", err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
-	}
-	pre, err := data.ParsePreprocessor(s.shown(PreprocessorFile), text)
-	if err != nil {
-		return nil, fmt.Errorf("vit: %w", err)
 	}
 	params, err := s.params(c, qkvBias)
 	if err != nil {

@@ -175,7 +175,6 @@ func TestLoadRefuses(t *testing.T) {
 	}{
 		{"no config", func(f fstest.MapFS) { delete(f, "models/m/"+ConfigFile) }, "models/m/config.json: file does not exist"},
 		{"no weights", func(f fstest.MapFS) { delete(f, "models/m/"+WeightsFile) }, "models/m/model.safetensors: file does not exist"},
-		{"no preprocessor", func(f fstest.MapFS) { delete(f, "models/m/"+PreprocessorFile) }, "models/m/preprocessor_config.json: file does not exist"},
 		{"nothing", func(f fstest.MapFS) { clear(f) }, "models/m/config.json: file does not exist"},
 		{"config a directory", func(f fstest.MapFS) {
 			f["models/m/"+ConfigFile] = &fstest.MapFile{Mode: fs.ModeDir}
@@ -227,6 +226,14 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	if m, err := LoadFS(damaged(t, func(fstest.MapFS) {}), "models/m"); err != nil || m.Params.Data[0] == 0 {
 		t.Errorf("undamaged: %v", err)
+	}
+	// Tensors can go into a model that does not say what becomes of pictures; pictures cannot.
+	m, err := LoadFS(damaged(t, func(f fstest.MapFS) { delete(f, "models/m/"+PreprocessorFile) }), "models/m")
+	if err != nil {
+		t.Fatalf("no preprocessor: %v", err)
+	}
+	if err := m.Preprocessor.Check(3, 32, 32); err == nil || !strings.Contains(err.Error(), PreprocessorFile) {
+		t.Errorf("pictures without a preprocessor: %v", err)
 	}
 }
 

@@ -12,6 +12,19 @@ TEXT ·erfBlockAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS constbf800000<>+0(SB), Z2
 	VBROADCASTSS const3f800000<>+0(SB), Z3
 	VBROADCASTSS const3e272f05<>+0(SB), Z4
+	VBROADCASTSS const3ecec871<>+0(SB), Z5
+	VBROADCASTSS constbe4d8493<>+0(SB), Z6
+	VBROADCASTSS const3e1645ae<>+0(SB), Z7
+	VBROADCASTSS constbdeaba17<>+0(SB), Z8
+	VBROADCASTSS const3db50c33<>+0(SB), Z9
+	VBROADCASTSS constbd84a67a<>+0(SB), Z10
+	VBROADCASTSS const3d38621c<>+0(SB), Z11
+	VBROADCASTSS constbcf60526<>+0(SB), Z12
+	VBROADCASTSS const3c8baba7<>+0(SB), Z13
+	VBROADCASTSS constbbecd839<>+0(SB), Z14
+	VBROADCASTSS const3b929cfe<>+0(SB), Z15
+	VBROADCASTSS constbb82a869<>+0(SB), Z16
+	VBROADCASTSS const3ac21c01<>+0(SB), Z17
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         ld+16(FP), DX
@@ -37,57 +50,57 @@ row1:
 	JGE  tail4
 
 vector3:
-	VMOVUPS          (CX)(R8*1), Z5
-	VMAXPS           Z5, Z0, Z5
-	VMINPS           Z5, Z1, Z5
-	VMULPS           Z5, Z5, Z6
-	VFMADD213PS      Z2, Z4, Z6
-	VBROADCASTSS     const3ac21c01<>+0(SB), Z7
-	VFMADD213PS.BCST constbb82a869<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST const3b929cfe<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST constbbecd839<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST const3c8baba7<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST constbcf60526<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST const3d38621c<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST constbd84a67a<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST const3db50c33<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST constbdeaba17<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST const3e1645ae<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST constbe4d8493<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST const3ecec871<>+0(SB), Z6, Z7
-	VMULPS           Z5, Z7, Z7
-	VMAXPS           Z7, Z2, Z7
-	VMINPS           Z7, Z3, Z7
-	VMOVUPS          Z7, (AX)(R8*1)
-	ADDQ             $+64, R8
-	CMPQ             R8, DI
-	JLT              vector3
+	VMOVUPS     (CX)(R8*1), Z18
+	VMAXPS      Z18, Z0, Z18
+	VMINPS      Z18, Z1, Z18
+	VMULPS      Z18, Z18, Z19
+	VFMADD213PS Z2, Z4, Z19
+	VMOVAPS     Z17, Z20
+	VFMADD213PS Z16, Z19, Z20
+	VFMADD213PS Z15, Z19, Z20
+	VFMADD213PS Z14, Z19, Z20
+	VFMADD213PS Z13, Z19, Z20
+	VFMADD213PS Z12, Z19, Z20
+	VFMADD213PS Z11, Z19, Z20
+	VFMADD213PS Z10, Z19, Z20
+	VFMADD213PS Z9, Z19, Z20
+	VFMADD213PS Z8, Z19, Z20
+	VFMADD213PS Z7, Z19, Z20
+	VFMADD213PS Z6, Z19, Z20
+	VFMADD213PS Z5, Z19, Z20
+	VMULPS      Z18, Z20, Z20
+	VMAXPS      Z20, Z2, Z20
+	VMINPS      Z20, Z3, Z20
+	VMOVUPS     Z20, (AX)(R8*1)
+	ADDQ        $+64, R8
+	CMPQ        R8, DI
+	JLT         vector3
 
 tail4:
-	CMPQ             R8, SI
-	JGE              done5
-	VMOVUPS.Z        (CX)(R8*1), K1, Z5
-	VMAXPS           Z5, Z0, Z5
-	VMINPS           Z5, Z1, Z5
-	VMULPS           Z5, Z5, Z6
-	VFMADD213PS      Z2, Z4, Z6
-	VBROADCASTSS     const3ac21c01<>+0(SB), Z7
-	VFMADD213PS.BCST constbb82a869<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST const3b929cfe<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST constbbecd839<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST const3c8baba7<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST constbcf60526<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST const3d38621c<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST constbd84a67a<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST const3db50c33<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST constbdeaba17<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST const3e1645ae<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST constbe4d8493<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST const3ecec871<>+0(SB), Z6, Z7
-	VMULPS           Z5, Z7, Z7
-	VMAXPS           Z7, Z2, Z7
-	VMINPS           Z7, Z3, Z7
-	VMOVUPS          Z7, K1, (AX)(R8*1)
+	CMPQ        R8, SI
+	JGE         done5
+	VMOVUPS.Z   (CX)(R8*1), K1, Z18
+	VMAXPS      Z18, Z0, Z18
+	VMINPS      Z18, Z1, Z18
+	VMULPS      Z18, Z18, Z19
+	VFMADD213PS Z2, Z4, Z19
+	VMOVAPS     Z17, Z20
+	VFMADD213PS Z16, Z19, Z20
+	VFMADD213PS Z15, Z19, Z20
+	VFMADD213PS Z14, Z19, Z20
+	VFMADD213PS Z13, Z19, Z20
+	VFMADD213PS Z12, Z19, Z20
+	VFMADD213PS Z11, Z19, Z20
+	VFMADD213PS Z10, Z19, Z20
+	VFMADD213PS Z9, Z19, Z20
+	VFMADD213PS Z8, Z19, Z20
+	VFMADD213PS Z7, Z19, Z20
+	VFMADD213PS Z6, Z19, Z20
+	VFMADD213PS Z5, Z19, Z20
+	VMULPS      Z18, Z20, Z20
+	VMAXPS      Z20, Z2, Z20
+	VMINPS      Z20, Z3, Z20
+	VMOVUPS     Z20, K1, (AX)(R8*1)
 
 done5:
 	ADDQ DX, AX
@@ -149,115 +162,15 @@ DATA const3e272f05<>+24(SB)/4, $0x3e272f05
 DATA const3e272f05<>+28(SB)/4, $0x3e272f05
 GLOBL const3e272f05<>(SB), RODATA|NOPTR, $32
 
-DATA const3ac21c01<>+0(SB)/4, $0x3ac21c01
-DATA const3ac21c01<>+4(SB)/4, $0x3ac21c01
-DATA const3ac21c01<>+8(SB)/4, $0x3ac21c01
-DATA const3ac21c01<>+12(SB)/4, $0x3ac21c01
-DATA const3ac21c01<>+16(SB)/4, $0x3ac21c01
-DATA const3ac21c01<>+20(SB)/4, $0x3ac21c01
-DATA const3ac21c01<>+24(SB)/4, $0x3ac21c01
-DATA const3ac21c01<>+28(SB)/4, $0x3ac21c01
-GLOBL const3ac21c01<>(SB), RODATA|NOPTR, $32
-
-DATA constbb82a869<>+0(SB)/4, $0xbb82a869
-DATA constbb82a869<>+4(SB)/4, $0xbb82a869
-DATA constbb82a869<>+8(SB)/4, $0xbb82a869
-DATA constbb82a869<>+12(SB)/4, $0xbb82a869
-DATA constbb82a869<>+16(SB)/4, $0xbb82a869
-DATA constbb82a869<>+20(SB)/4, $0xbb82a869
-DATA constbb82a869<>+24(SB)/4, $0xbb82a869
-DATA constbb82a869<>+28(SB)/4, $0xbb82a869
-GLOBL constbb82a869<>(SB), RODATA|NOPTR, $32
-
-DATA const3b929cfe<>+0(SB)/4, $0x3b929cfe
-DATA const3b929cfe<>+4(SB)/4, $0x3b929cfe
-DATA const3b929cfe<>+8(SB)/4, $0x3b929cfe
-DATA const3b929cfe<>+12(SB)/4, $0x3b929cfe
-DATA const3b929cfe<>+16(SB)/4, $0x3b929cfe
-DATA const3b929cfe<>+20(SB)/4, $0x3b929cfe
-DATA const3b929cfe<>+24(SB)/4, $0x3b929cfe
-DATA const3b929cfe<>+28(SB)/4, $0x3b929cfe
-GLOBL const3b929cfe<>(SB), RODATA|NOPTR, $32
-
-DATA constbbecd839<>+0(SB)/4, $0xbbecd839
-DATA constbbecd839<>+4(SB)/4, $0xbbecd839
-DATA constbbecd839<>+8(SB)/4, $0xbbecd839
-DATA constbbecd839<>+12(SB)/4, $0xbbecd839
-DATA constbbecd839<>+16(SB)/4, $0xbbecd839
-DATA constbbecd839<>+20(SB)/4, $0xbbecd839
-DATA constbbecd839<>+24(SB)/4, $0xbbecd839
-DATA constbbecd839<>+28(SB)/4, $0xbbecd839
-GLOBL constbbecd839<>(SB), RODATA|NOPTR, $32
-
-DATA const3c8baba7<>+0(SB)/4, $0x3c8baba7
-DATA const3c8baba7<>+4(SB)/4, $0x3c8baba7
-DATA const3c8baba7<>+8(SB)/4, $0x3c8baba7
-DATA const3c8baba7<>+12(SB)/4, $0x3c8baba7
-DATA const3c8baba7<>+16(SB)/4, $0x3c8baba7
-DATA const3c8baba7<>+20(SB)/4, $0x3c8baba7
-DATA const3c8baba7<>+24(SB)/4, $0x3c8baba7
-DATA const3c8baba7<>+28(SB)/4, $0x3c8baba7
-GLOBL const3c8baba7<>(SB), RODATA|NOPTR, $32
-
-DATA constbcf60526<>+0(SB)/4, $0xbcf60526
-DATA constbcf60526<>+4(SB)/4, $0xbcf60526
-DATA constbcf60526<>+8(SB)/4, $0xbcf60526
-DATA constbcf60526<>+12(SB)/4, $0xbcf60526
-DATA constbcf60526<>+16(SB)/4, $0xbcf60526
-DATA constbcf60526<>+20(SB)/4, $0xbcf60526
-DATA constbcf60526<>+24(SB)/4, $0xbcf60526
-DATA constbcf60526<>+28(SB)/4, $0xbcf60526
-GLOBL constbcf60526<>(SB), RODATA|NOPTR, $32
-
-DATA const3d38621c<>+0(SB)/4, $0x3d38621c
-DATA const3d38621c<>+4(SB)/4, $0x3d38621c
-DATA const3d38621c<>+8(SB)/4, $0x3d38621c
-DATA const3d38621c<>+12(SB)/4, $0x3d38621c
-DATA const3d38621c<>+16(SB)/4, $0x3d38621c
-DATA const3d38621c<>+20(SB)/4, $0x3d38621c
-DATA const3d38621c<>+24(SB)/4, $0x3d38621c
-DATA const3d38621c<>+28(SB)/4, $0x3d38621c
-GLOBL const3d38621c<>(SB), RODATA|NOPTR, $32
-
-DATA constbd84a67a<>+0(SB)/4, $0xbd84a67a
-DATA constbd84a67a<>+4(SB)/4, $0xbd84a67a
-DATA constbd84a67a<>+8(SB)/4, $0xbd84a67a
-DATA constbd84a67a<>+12(SB)/4, $0xbd84a67a
-DATA constbd84a67a<>+16(SB)/4, $0xbd84a67a
-DATA constbd84a67a<>+20(SB)/4, $0xbd84a67a
-DATA constbd84a67a<>+24(SB)/4, $0xbd84a67a
-DATA constbd84a67a<>+28(SB)/4, $0xbd84a67a
-GLOBL constbd84a67a<>(SB), RODATA|NOPTR, $32
-
-DATA const3db50c33<>+0(SB)/4, $0x3db50c33
-DATA const3db50c33<>+4(SB)/4, $0x3db50c33
-DATA const3db50c33<>+8(SB)/4, $0x3db50c33
-DATA const3db50c33<>+12(SB)/4, $0x3db50c33
-DATA const3db50c33<>+16(SB)/4, $0x3db50c33
-DATA const3db50c33<>+20(SB)/4, $0x3db50c33
-DATA const3db50c33<>+24(SB)/4, $0x3db50c33
-DATA const3db50c33<>+28(SB)/4, $0x3db50c33
-GLOBL const3db50c33<>(SB), RODATA|NOPTR, $32
-
-DATA constbdeaba17<>+0(SB)/4, $0xbdeaba17
-DATA constbdeaba17<>+4(SB)/4, $0xbdeaba17
-DATA constbdeaba17<>+8(SB)/4, $0xbdeaba17
-DATA constbdeaba17<>+12(SB)/4, $0xbdeaba17
-DATA constbdeaba17<>+16(SB)/4, $0xbdeaba17
-DATA constbdeaba17<>+20(SB)/4, $0xbdeaba17
-DATA constbdeaba17<>+24(SB)/4, $0xbdeaba17
-DATA constbdeaba17<>+28(SB)/4, $0xbdeaba17
-GLOBL constbdeaba17<>(SB), RODATA|NOPTR, $32
-
-DATA const3e1645ae<>+0(SB)/4, $0x3e1645ae
-DATA const3e1645ae<>+4(SB)/4, $0x3e1645ae
-DATA const3e1645ae<>+8(SB)/4, $0x3e1645ae
-DATA const3e1645ae<>+12(SB)/4, $0x3e1645ae
-DATA const3e1645ae<>+16(SB)/4, $0x3e1645ae
-DATA const3e1645ae<>+20(SB)/4, $0x3e1645ae
-DATA const3e1645ae<>+24(SB)/4, $0x3e1645ae
-DATA const3e1645ae<>+28(SB)/4, $0x3e1645ae
-GLOBL const3e1645ae<>(SB), RODATA|NOPTR, $32
+DATA const3ecec871<>+0(SB)/4, $0x3ecec871
+DATA const3ecec871<>+4(SB)/4, $0x3ecec871
+DATA const3ecec871<>+8(SB)/4, $0x3ecec871
+DATA const3ecec871<>+12(SB)/4, $0x3ecec871
+DATA const3ecec871<>+16(SB)/4, $0x3ecec871
+DATA const3ecec871<>+20(SB)/4, $0x3ecec871
+DATA const3ecec871<>+24(SB)/4, $0x3ecec871
+DATA const3ecec871<>+28(SB)/4, $0x3ecec871
+GLOBL const3ecec871<>(SB), RODATA|NOPTR, $32
 
 DATA constbe4d8493<>+0(SB)/4, $0xbe4d8493
 DATA constbe4d8493<>+4(SB)/4, $0xbe4d8493
@@ -269,15 +182,115 @@ DATA constbe4d8493<>+24(SB)/4, $0xbe4d8493
 DATA constbe4d8493<>+28(SB)/4, $0xbe4d8493
 GLOBL constbe4d8493<>(SB), RODATA|NOPTR, $32
 
-DATA const3ecec871<>+0(SB)/4, $0x3ecec871
-DATA const3ecec871<>+4(SB)/4, $0x3ecec871
-DATA const3ecec871<>+8(SB)/4, $0x3ecec871
-DATA const3ecec871<>+12(SB)/4, $0x3ecec871
-DATA const3ecec871<>+16(SB)/4, $0x3ecec871
-DATA const3ecec871<>+20(SB)/4, $0x3ecec871
-DATA const3ecec871<>+24(SB)/4, $0x3ecec871
-DATA const3ecec871<>+28(SB)/4, $0x3ecec871
-GLOBL const3ecec871<>(SB), RODATA|NOPTR, $32
+DATA const3e1645ae<>+0(SB)/4, $0x3e1645ae
+DATA const3e1645ae<>+4(SB)/4, $0x3e1645ae
+DATA const3e1645ae<>+8(SB)/4, $0x3e1645ae
+DATA const3e1645ae<>+12(SB)/4, $0x3e1645ae
+DATA const3e1645ae<>+16(SB)/4, $0x3e1645ae
+DATA const3e1645ae<>+20(SB)/4, $0x3e1645ae
+DATA const3e1645ae<>+24(SB)/4, $0x3e1645ae
+DATA const3e1645ae<>+28(SB)/4, $0x3e1645ae
+GLOBL const3e1645ae<>(SB), RODATA|NOPTR, $32
+
+DATA constbdeaba17<>+0(SB)/4, $0xbdeaba17
+DATA constbdeaba17<>+4(SB)/4, $0xbdeaba17
+DATA constbdeaba17<>+8(SB)/4, $0xbdeaba17
+DATA constbdeaba17<>+12(SB)/4, $0xbdeaba17
+DATA constbdeaba17<>+16(SB)/4, $0xbdeaba17
+DATA constbdeaba17<>+20(SB)/4, $0xbdeaba17
+DATA constbdeaba17<>+24(SB)/4, $0xbdeaba17
+DATA constbdeaba17<>+28(SB)/4, $0xbdeaba17
+GLOBL constbdeaba17<>(SB), RODATA|NOPTR, $32
+
+DATA const3db50c33<>+0(SB)/4, $0x3db50c33
+DATA const3db50c33<>+4(SB)/4, $0x3db50c33
+DATA const3db50c33<>+8(SB)/4, $0x3db50c33
+DATA const3db50c33<>+12(SB)/4, $0x3db50c33
+DATA const3db50c33<>+16(SB)/4, $0x3db50c33
+DATA const3db50c33<>+20(SB)/4, $0x3db50c33
+DATA const3db50c33<>+24(SB)/4, $0x3db50c33
+DATA const3db50c33<>+28(SB)/4, $0x3db50c33
+GLOBL const3db50c33<>(SB), RODATA|NOPTR, $32
+
+DATA constbd84a67a<>+0(SB)/4, $0xbd84a67a
+DATA constbd84a67a<>+4(SB)/4, $0xbd84a67a
+DATA constbd84a67a<>+8(SB)/4, $0xbd84a67a
+DATA constbd84a67a<>+12(SB)/4, $0xbd84a67a
+DATA constbd84a67a<>+16(SB)/4, $0xbd84a67a
+DATA constbd84a67a<>+20(SB)/4, $0xbd84a67a
+DATA constbd84a67a<>+24(SB)/4, $0xbd84a67a
+DATA constbd84a67a<>+28(SB)/4, $0xbd84a67a
+GLOBL constbd84a67a<>(SB), RODATA|NOPTR, $32
+
+DATA const3d38621c<>+0(SB)/4, $0x3d38621c
+DATA const3d38621c<>+4(SB)/4, $0x3d38621c
+DATA const3d38621c<>+8(SB)/4, $0x3d38621c
+DATA const3d38621c<>+12(SB)/4, $0x3d38621c
+DATA const3d38621c<>+16(SB)/4, $0x3d38621c
+DATA const3d38621c<>+20(SB)/4, $0x3d38621c
+DATA const3d38621c<>+24(SB)/4, $0x3d38621c
+DATA const3d38621c<>+28(SB)/4, $0x3d38621c
+GLOBL const3d38621c<>(SB), RODATA|NOPTR, $32
+
+DATA constbcf60526<>+0(SB)/4, $0xbcf60526
+DATA constbcf60526<>+4(SB)/4, $0xbcf60526
+DATA constbcf60526<>+8(SB)/4, $0xbcf60526
+DATA constbcf60526<>+12(SB)/4, $0xbcf60526
+DATA constbcf60526<>+16(SB)/4, $0xbcf60526
+DATA constbcf60526<>+20(SB)/4, $0xbcf60526
+DATA constbcf60526<>+24(SB)/4, $0xbcf60526
+DATA constbcf60526<>+28(SB)/4, $0xbcf60526
+GLOBL constbcf60526<>(SB), RODATA|NOPTR, $32
+
+DATA const3c8baba7<>+0(SB)/4, $0x3c8baba7
+DATA const3c8baba7<>+4(SB)/4, $0x3c8baba7
+DATA const3c8baba7<>+8(SB)/4, $0x3c8baba7
+DATA const3c8baba7<>+12(SB)/4, $0x3c8baba7
+DATA const3c8baba7<>+16(SB)/4, $0x3c8baba7
+DATA const3c8baba7<>+20(SB)/4, $0x3c8baba7
+DATA const3c8baba7<>+24(SB)/4, $0x3c8baba7
+DATA const3c8baba7<>+28(SB)/4, $0x3c8baba7
+GLOBL const3c8baba7<>(SB), RODATA|NOPTR, $32
+
+DATA constbbecd839<>+0(SB)/4, $0xbbecd839
+DATA constbbecd839<>+4(SB)/4, $0xbbecd839
+DATA constbbecd839<>+8(SB)/4, $0xbbecd839
+DATA constbbecd839<>+12(SB)/4, $0xbbecd839
+DATA constbbecd839<>+16(SB)/4, $0xbbecd839
+DATA constbbecd839<>+20(SB)/4, $0xbbecd839
+DATA constbbecd839<>+24(SB)/4, $0xbbecd839
+DATA constbbecd839<>+28(SB)/4, $0xbbecd839
+GLOBL constbbecd839<>(SB), RODATA|NOPTR, $32
+
+DATA const3b929cfe<>+0(SB)/4, $0x3b929cfe
+DATA const3b929cfe<>+4(SB)/4, $0x3b929cfe
+DATA const3b929cfe<>+8(SB)/4, $0x3b929cfe
+DATA const3b929cfe<>+12(SB)/4, $0x3b929cfe
+DATA const3b929cfe<>+16(SB)/4, $0x3b929cfe
+DATA const3b929cfe<>+20(SB)/4, $0x3b929cfe
+DATA const3b929cfe<>+24(SB)/4, $0x3b929cfe
+DATA const3b929cfe<>+28(SB)/4, $0x3b929cfe
+GLOBL const3b929cfe<>(SB), RODATA|NOPTR, $32
+
+DATA constbb82a869<>+0(SB)/4, $0xbb82a869
+DATA constbb82a869<>+4(SB)/4, $0xbb82a869
+DATA constbb82a869<>+8(SB)/4, $0xbb82a869
+DATA constbb82a869<>+12(SB)/4, $0xbb82a869
+DATA constbb82a869<>+16(SB)/4, $0xbb82a869
+DATA constbb82a869<>+20(SB)/4, $0xbb82a869
+DATA constbb82a869<>+24(SB)/4, $0xbb82a869
+DATA constbb82a869<>+28(SB)/4, $0xbb82a869
+GLOBL constbb82a869<>(SB), RODATA|NOPTR, $32
+
+DATA const3ac21c01<>+0(SB)/4, $0x3ac21c01
+DATA const3ac21c01<>+4(SB)/4, $0x3ac21c01
+DATA const3ac21c01<>+8(SB)/4, $0x3ac21c01
+DATA const3ac21c01<>+12(SB)/4, $0x3ac21c01
+DATA const3ac21c01<>+16(SB)/4, $0x3ac21c01
+DATA const3ac21c01<>+20(SB)/4, $0x3ac21c01
+DATA const3ac21c01<>+24(SB)/4, $0x3ac21c01
+DATA const3ac21c01<>+28(SB)/4, $0x3ac21c01
+GLOBL const3ac21c01<>(SB), RODATA|NOPTR, $32
 
 // func erfBlockAVX2(y *float32, x *float32, ld int, count int, cols int)
 // Requires: AVX, FMA3
@@ -400,8 +413,21 @@ TEXT ·geluBlockAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS constbf800000<>+0(SB), Z2
 	VBROADCASTSS const3f800000<>+0(SB), Z3
 	VBROADCASTSS const3e272f05<>+0(SB), Z4
-	VBROADCASTSS const3f000000<>+0(SB), Z5
-	VBROADCASTSS const3f3504f3<>+0(SB), Z6
+	VBROADCASTSS const3ecec871<>+0(SB), Z5
+	VBROADCASTSS constbe4d8493<>+0(SB), Z6
+	VBROADCASTSS const3e1645ae<>+0(SB), Z7
+	VBROADCASTSS constbdeaba17<>+0(SB), Z8
+	VBROADCASTSS const3db50c33<>+0(SB), Z9
+	VBROADCASTSS constbd84a67a<>+0(SB), Z10
+	VBROADCASTSS const3d38621c<>+0(SB), Z11
+	VBROADCASTSS constbcf60526<>+0(SB), Z12
+	VBROADCASTSS const3c8baba7<>+0(SB), Z13
+	VBROADCASTSS constbbecd839<>+0(SB), Z14
+	VBROADCASTSS const3b929cfe<>+0(SB), Z15
+	VBROADCASTSS constbb82a869<>+0(SB), Z16
+	VBROADCASTSS const3ac21c01<>+0(SB), Z17
+	VBROADCASTSS const3f000000<>+0(SB), Z18
+	VBROADCASTSS const3f3504f3<>+0(SB), Z19
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         ld+16(FP), DX
@@ -427,63 +453,63 @@ row1:
 	JGE  tail4
 
 vector3:
-	VMOVUPS          (CX)(R8*1), Z7
-	VMULPS           Z7, Z5, Z8
-	VMULPS           Z7, Z6, Z7
-	VMAXPS           Z7, Z0, Z7
-	VMINPS           Z7, Z1, Z7
-	VMULPS           Z7, Z7, Z9
-	VFMADD213PS      Z2, Z4, Z9
-	VBROADCASTSS     const3ac21c01<>+0(SB), Z10
-	VFMADD213PS.BCST constbb82a869<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST const3b929cfe<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST constbbecd839<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST const3c8baba7<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST constbcf60526<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST const3d38621c<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST constbd84a67a<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST const3db50c33<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST constbdeaba17<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST const3e1645ae<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST constbe4d8493<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST const3ecec871<>+0(SB), Z9, Z10
-	VMULPS           Z7, Z10, Z10
-	VMAXPS           Z10, Z2, Z10
-	VMINPS           Z10, Z3, Z10
-	VFMADD213PS      Z8, Z8, Z10
-	VMOVUPS          Z10, (AX)(R8*1)
-	ADDQ             $+64, R8
-	CMPQ             R8, DI
-	JLT              vector3
+	VMOVUPS     (CX)(R8*1), Z20
+	VMULPS      Z20, Z18, Z21
+	VMULPS      Z20, Z19, Z20
+	VMAXPS      Z20, Z0, Z20
+	VMINPS      Z20, Z1, Z20
+	VMULPS      Z20, Z20, Z22
+	VFMADD213PS Z2, Z4, Z22
+	VMOVAPS     Z17, Z23
+	VFMADD213PS Z16, Z22, Z23
+	VFMADD213PS Z15, Z22, Z23
+	VFMADD213PS Z14, Z22, Z23
+	VFMADD213PS Z13, Z22, Z23
+	VFMADD213PS Z12, Z22, Z23
+	VFMADD213PS Z11, Z22, Z23
+	VFMADD213PS Z10, Z22, Z23
+	VFMADD213PS Z9, Z22, Z23
+	VFMADD213PS Z8, Z22, Z23
+	VFMADD213PS Z7, Z22, Z23
+	VFMADD213PS Z6, Z22, Z23
+	VFMADD213PS Z5, Z22, Z23
+	VMULPS      Z20, Z23, Z23
+	VMAXPS      Z23, Z2, Z23
+	VMINPS      Z23, Z3, Z23
+	VFMADD213PS Z21, Z21, Z23
+	VMOVUPS     Z23, (AX)(R8*1)
+	ADDQ        $+64, R8
+	CMPQ        R8, DI
+	JLT         vector3
 
 tail4:
-	CMPQ             R8, SI
-	JGE              done5
-	VMOVUPS.Z        (CX)(R8*1), K1, Z7
-	VMULPS           Z7, Z5, Z8
-	VMULPS           Z7, Z6, Z7
-	VMAXPS           Z7, Z0, Z7
-	VMINPS           Z7, Z1, Z7
-	VMULPS           Z7, Z7, Z9
-	VFMADD213PS      Z2, Z4, Z9
-	VBROADCASTSS     const3ac21c01<>+0(SB), Z10
-	VFMADD213PS.BCST constbb82a869<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST const3b929cfe<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST constbbecd839<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST const3c8baba7<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST constbcf60526<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST const3d38621c<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST constbd84a67a<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST const3db50c33<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST constbdeaba17<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST const3e1645ae<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST constbe4d8493<>+0(SB), Z9, Z10
-	VFMADD213PS.BCST const3ecec871<>+0(SB), Z9, Z10
-	VMULPS           Z7, Z10, Z10
-	VMAXPS           Z10, Z2, Z10
-	VMINPS           Z10, Z3, Z10
-	VFMADD213PS      Z8, Z8, Z10
-	VMOVUPS          Z10, K1, (AX)(R8*1)
+	CMPQ        R8, SI
+	JGE         done5
+	VMOVUPS.Z   (CX)(R8*1), K1, Z20
+	VMULPS      Z20, Z18, Z21
+	VMULPS      Z20, Z19, Z20
+	VMAXPS      Z20, Z0, Z20
+	VMINPS      Z20, Z1, Z20
+	VMULPS      Z20, Z20, Z22
+	VFMADD213PS Z2, Z4, Z22
+	VMOVAPS     Z17, Z23
+	VFMADD213PS Z16, Z22, Z23
+	VFMADD213PS Z15, Z22, Z23
+	VFMADD213PS Z14, Z22, Z23
+	VFMADD213PS Z13, Z22, Z23
+	VFMADD213PS Z12, Z22, Z23
+	VFMADD213PS Z11, Z22, Z23
+	VFMADD213PS Z10, Z22, Z23
+	VFMADD213PS Z9, Z22, Z23
+	VFMADD213PS Z8, Z22, Z23
+	VFMADD213PS Z7, Z22, Z23
+	VFMADD213PS Z6, Z22, Z23
+	VFMADD213PS Z5, Z22, Z23
+	VMULPS      Z20, Z23, Z23
+	VMAXPS      Z23, Z2, Z23
+	VMINPS      Z23, Z3, Z23
+	VFMADD213PS Z21, Z21, Z23
+	VMOVUPS     Z23, K1, (AX)(R8*1)
 
 done5:
 	ADDQ DX, AX

@@ -11,11 +11,11 @@ import (
 func activation() {
 	const block = "func(y, x *float32, ld, count, cols int)"
 	each("erfBlock", block, func(s isa) {
-		erf := s.erfConstants()
+		erf := s.erfConstants(true)
 		s.block(func(p span, x VecVirtual) VecVirtual { return p.erf(x, erf) })
 	})
 	each("geluBlock", block, func(s isa) {
-		erf, half, sqrtHalf := s.erfConstants(), s.fill(0.5), s.fill(math.Sqrt(0.5))
+		erf, half, sqrtHalf := s.erfConstants(true), s.fill(0.5), s.fill(math.Sqrt(0.5))
 		s.block(func(p span, x VecVirtual) VecVirtual {
 			h := p.vec()
 			VMULPS(x, half, h)
@@ -44,7 +44,7 @@ func (s isa) block(f func(p span, x VecVirtual) VecVirtual) {
 func geluBackward(s isa) {
 	dx, y, x, dy := pointer("dx"), pointer("y"), pointer("x"), pointer("dy")
 	p := s.newSpan(number("n"))
-	erf, exp := s.erfConstants(), s.expConstants()
+	erf, exp := s.erfConstants(false), s.expConstants()
 	p.each(func(p span) {
 		v, z, t := p.load(x), p.vec(), p.vec()
 		// The density is 0 from 15 on; the clamp keeps 0·∞ away.

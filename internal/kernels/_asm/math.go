@@ -92,11 +92,20 @@ func (s isa) exp(x VecVirtual, c expConstants) {
 	VANDPS(keep, x, x)
 }
 
-// erfConstants are the vectors that erf needs beside what it reads from memory.
-type erfConstants struct{ low, high, minusOne, one, scale VecVirtual }
+// erfConstants are the vectors that erf needs beside what it reads from memory. With 32 registers the coefficients are among them.
+type erfConstants struct {
+	low, high, minusOne, one, scale VecVirtual
+	poly                            []VecVirtual
+}
 
-func (s isa) erfConstants() erfConstants {
-	return erfConstants{s.fill(-erfEnd), s.fill(erfEnd), s.fill(-1), s.fill(1), s.fill(erfScale)}
+func (s isa) erfConstants(keepPoly bool) erfConstants {
+	c := erfConstants{s.fill(-erfEnd), s.fill(erfEnd), s.fill(-1), s.fill(1), s.fill(erfScale), nil}
+	if keepPoly && s.width == 16 {
+		for _, v := range erfPoly {
+			c.poly = append(c.poly, s.fill(v))
+		}
+	}
+	return c
 }
 
 // erf returns erf(x) and leaves x clamped.
@@ -105,9 +114,17 @@ func (s isa) erf(x VecVirtual, c erfConstants) VecVirtual {
 	w, p := s.vec(), s.vec()
 	VMULPS(x, x, w)
 	VFMADD213PS(c.minusOne, c.scale, w)
-	VBROADCASTSS(constant(erfPoly[len(erfPoly)-1]), p)
-	for i := len(erfPoly) - 2; i >= 0; i-- {
-		s.horner(p, w, erfPoly[i])
+	last := len(erfPoly) - 1
+	if c.poly != nil {
+		VMOVAPS(c.poly[last], p)
+		for i := last - 1; i >= 0; i-- {
+			VFMADD213PS(c.poly[i], w, p)
+		}
+	} else {
+		VBROADCASTSS(constant(erfPoly[last]), p)
+		for i := last - 1; i >= 0; i-- {
+			s.horner(p, w, erfPoly[i])
+		}
 	}
 	VMULPS(x, p, p)
 	clamp(p, c.minusOne, c.one)
