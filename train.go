@@ -140,7 +140,7 @@ func (o TrainOptions) prepare() (train.Options, error) {
 	if run.Data, err = data.Fit(run.Data, run.Preprocessor, c.Channels, c.Height, c.Width); err != nil {
 		return run, err
 	}
-	run.Labels = run.Data.Classes()
+	run.InitName, run.DataName = init, o.Data
 	test, err := data.Open(o.Data, data.Test)
 	if err != nil {
 		return run, err

@@ -22,8 +22,9 @@ type Options struct {
 	Init         *vit.Params // nil: the recipe's variant, initialised from its seed
 	Preprocessor data.Preprocessor
 	Data         data.Dataset
-	Labels       []string // class names of the data, kept in the model
-	Dir          string   // becomes a model directory; checkpoints/ and log.jsonl lie beside the model
+	InitName     string // what Init and Data are called in training.json
+	DataName     string
+	Dir          string // becomes a model directory; checkpoints/, log.jsonl and training.json lie beside the model
 	Resume       bool
 	Threads      int
 	Evaluate     func(context.Context, *vit.Params) (map[string]float64, error) // after each epoch, on held-out images; may be nil
@@ -99,7 +100,18 @@ func Run(ctx context.Context, o Options) error {
 	if err := vit.Save(o.Dir, &vit.Model{Params: opt.kept(p, r), Preprocessor: o.Preprocessor}, dtype); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
+	if err := o.writeCard(o.images(), opt.step); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
 	return nil
+}
+
+// images is the number of training images that the run uses.
+func (o *Options) images() int {
+	if limit := o.Recipe.Limit; limit > 0 {
+		return min(limit, o.Data.Len())
+	}
+	return o.Data.Len()
 }
 
 // prepare checks that data, model and directory fit together before any work is done.
@@ -133,10 +145,7 @@ func (o *Options) prepare(p *vit.Params) error {
 // loop runs the remaining steps.
 func (o *Options) loop(ctx context.Context, net *Network, opt *optimizer, p *vit.Params) error {
 	r, c := o.Recipe, p.Config
-	images := o.Data.Len()
-	if r.Limit > 0 {
-		images = min(images, r.Limit)
-	}
+	images := o.images()
 	batch := min(r.Batch, images)
 	perEpoch := images / batch // an incomplete last batch waits for another epoch's order
 	steps := r.Epochs * perEpoch

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -79,6 +80,14 @@ func TestRunLearns(t *testing.T) {
 	}
 	if evaluated != 6 {
 		t.Errorf("evaluated %d times, want raw and averaged weights after each of 3 epochs", evaluated)
+	}
+	var card Card
+	if b, err := os.ReadFile(filepath.Join(dir, "training.json")); err != nil {
+		t.Error(err)
+	} else if err := json.Unmarshal(b, &card); err != nil {
+		t.Error(err)
+	} else if card.Images != 200 || card.Steps != 36 || card.Recipe.Seed != 5 || len(card.Epochs) != 3 || card.Epochs[2].TestTop1 != 50 {
+		t.Errorf("training.json says %+v", card)
 	}
 	m, err := vit.Load(dir)
 	if err != nil {

@@ -1,0 +1,59 @@
+package train
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"runtime"
+
+	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/weights"
+)
+
+// Card is training.json, which lies beside a trained model and says how it came about.
+type Card struct {
+	Recipe  Recipe    `json:"recipe"`         // with all overrides applied
+	Init    string    `json:"init,omitempty"` // the model that the run started from
+	Data    string    `json:"data"`
+	Images  int       `json:"images"` // training images
+	Steps   int       `json:"steps"`
+	Seconds float64   `json:"seconds"` // of training, without evaluation
+	Threads int       `json:"threads"`
+	Kernels string    `json:"kernels"` // instruction set; another one rounds differently
+	Go      string    `json:"go"`
+	Kept    string    `json:"kept"`  // which weights the model holds
+	Epochs  []Summary `json:"epochs"`
+}
+
+// Summary is an epoch in a Card. Test figures are percent and blocks on held-out images, of the weights that the run keeps.
+type Summary struct {
+	Epoch     int     `json:"epoch"`
+	Loss      float64 `json:"loss"`
+	TrainTop1 float64 `json:"train_top1"`
+	TestTop1  float64 `json:"test_top1,omitempty"`
+	TestDepth float64 `json:"test_mean_depth,omitempty"`
+}
+
+func (o *Options) writeCard(images, steps int) error {
+	entries, err := ReadLog(o.Dir)
+	if err != nil {
+		return err
+	}
+	c := Card{Recipe: o.Recipe, Init: o.InitName, Data: o.DataName, Images: images, Steps: steps, Threads: max(1, o.Threads),
+		Kernels: kernels.Path(), Go: runtime.Version(), Kept: "weights of the last step"}
+	if o.Recipe.EMA > 0 {
+		c.Kept = "moving average"
+	}
+	for _, e := range entries {
+		test := e.Test
+		if o.Recipe.EMA > 0 {
+			test = e.TestEMA
+		}
+		c.Seconds += e.Seconds
+		c.Epochs = append(c.Epochs, Summary{e.Epoch, e.Loss, e.TrainTop1, test["top1"], test["mean_depth"]})
+	}
+	b, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return err
+	}
+	return weights.WriteFile(filepath.Join(o.Dir, "training.json"), append(b, '\n'))
+}
