@@ -20,7 +20,7 @@ type Card struct {
 	Threads int       `json:"threads"`
 	Kernels string    `json:"kernels"` // instruction set; another one rounds differently
 	Go      string    `json:"go"`
-	Kept    string    `json:"kept"`  // which weights the model holds
+	Kept    string    `json:"kept"` // which weights the model holds
 	Epochs  []Summary `json:"epochs"`
 }
 
