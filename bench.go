@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/adavit/adavit/data"
@@ -162,11 +161,7 @@ func newBenchRun(e *infer.Engine, batch int, seed uint64) *benchRun {
 func measure(ctx context.Context, runs []*benchRun, d time.Duration) error {
 	errs := make([]error, len(runs))
 	together := func(task func(r *benchRun) error) error {
-		var wg sync.WaitGroup
-		for i, r := range runs {
-			wg.Go(func() { errs[i] = task(r) })
-		}
-		wg.Wait()
+		spread(len(runs), len(runs), func(i int) { errs[i] = task(runs[i]) })
 		return errors.Join(errs...)
 	}
 	if err := together(func(r *benchRun) error { return r.engine.Run(r.images, &r.out) }); err != nil {
@@ -230,11 +225,7 @@ func percentile(sorted []time.Duration, p int) float64 {
 // peakGFLOPS measures the FMA rate of so many cores at once, since cores that run together may be slower than one alone.
 func peakGFLOPS(threads int) float64 {
 	rates := make([]float64, threads)
-	var wg sync.WaitGroup
-	for i := range rates {
-		wg.Go(func() { rates[i] = kernels.PeakFLOPS(100 * time.Millisecond) })
-	}
-	wg.Wait()
+	spread(threads, threads, func(i int) { rates[i] = kernels.PeakFLOPS(100 * time.Millisecond) })
 	sum := 0.0
 	for _, r := range rates {
 		sum += r

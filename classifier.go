@@ -9,7 +9,6 @@ import (
 	"math"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/vit"
@@ -162,20 +161,4 @@ func topOf(c vit.Config, logits []float32, n int) ([]Prediction, error) {
 		top[i].Label = c.Label(top[i].Class)
 	}
 	return top, nil
-}
-
-// spread calls task(0..n−1) from several goroutines.
-func spread(threads, n int, task func(i int)) {
-	var next atomic.Int64
-	work := func() {
-		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-			task(i)
-		}
-	}
-	var wg sync.WaitGroup
-	for range min(threads, n) - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/adavit/adavit/data"
@@ -116,12 +115,12 @@ func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, 
 	if e.engine, err = infer.New(m.Params, infer.Options{Threads: o.Threads, Precision: o.Precision}); err != nil {
 		return nil, err
 	}
-	image := c.Channels * c.Height * c.Width
-	e.size = min(max(sliceFloats/image, o.Threads), 500, e.total)
-	e.images, e.labels, e.active = make([]float32, e.size*image), make([]int, e.size), make([]int, c.Layers)
+	size := imageSize(c)
+	e.size = min(max(sliceFloats/size, o.Threads), 500, e.total)
+	e.images, e.labels, e.active = make([]float32, e.size*size), make([]int, e.size), make([]int, c.Layers)
 	e.pixels = make([][]byte, o.Threads)
 	for i := range e.pixels {
-		e.pixels[i] = make([]byte, image)
+		e.pixels[i] = make([]byte, size)
 	}
 	return e, nil
 }
@@ -154,23 +153,17 @@ func (e *evaluator) slice(n int) error {
 
 // load reads and normalises the next n images, on all threads since a data set of files decodes them here.
 func (e *evaluator) load(n int) error {
-	c, image := e.config, len(e.pixels[0])
+	c, size := e.config, len(e.pixels[0])
 	errs := make([]error, len(e.pixels))
-	part := func(t int) {
+	spread(len(errs), len(errs), func(t int) {
 		for i := n * t / len(errs); i < n*(t+1)/len(errs); i++ {
 			if errs[t] = e.data.Pixels(e.pixels[t], e.done+i); errs[t] != nil {
 				return
 			}
-			e.model.Preprocessor.Normalize(e.images[i*image:(i+1)*image], e.pixels[t], c.Channels, c.Height, c.Width)
+			e.model.Preprocessor.Normalize(e.images[i*size:(i+1)*size], e.pixels[t], c.Channels, c.Height, c.Width)
 			e.labels[i] = e.class[e.data.Label(e.done+i)]
 		}
-	}
-	var wg sync.WaitGroup
-	for t := 1; t < len(errs); t++ {
-		wg.Go(func() { part(t) })
-	}
-	part(0)
-	wg.Wait()
+	})
 	return errors.Join(errs...)
 }
 
