@@ -2,21 +2,23 @@ package infer
 
 import "github.com/adavit/adavit/halting"
 
-// How many rows the first block of a pass should have when the engine chooses. A GEMM needs rows enough to hide the streaming of its weights,
-// and few enough that activations stay in the cache. Where tokens halt, late blocks have a fraction of the first block's rows, so more images
-// share a pass.
+// How large X [rows, E] should be in the first block of a pass when the engine chooses. A GEMM needs rows enough to hide the streaming of its
+// weights, and few enough that the activations, some ten times X, stay in the cache. Where tokens halt, late blocks have a fraction of the
+// first block's rows, so more images share a pass. Measured on Zen 5 (1 MiB L2 a core, 32 MiB L3), where anything from half to four times as much
+// is within a few percent.
 const (
-	denseRows    = 256
-	adaptiveRows = 1024
+	denseFloats    = 80 << 10
+	adaptiveFloats = 160 << 10
+	leastRows      = 192 // whatever E is
 )
 
-// groupLimit returns the most images that a pass should hold when each starts with the given number of tokens.
-func groupLimit(tokens int, s halting.Scheme) int {
-	rows := adaptiveRows
+// groupLimit returns the most images that a pass should hold when each starts with the given number of tokens of embed numbers.
+func groupLimit(tokens, embed int, s halting.Scheme) int {
+	floats := adaptiveFloats
 	if _, dense := s.(halting.None); dense {
-		rows = denseRows
+		floats = denseFloats
 	}
-	return max(rows/tokens, 1)
+	return max(max(floats/embed, leastRows)/tokens, 1)
 }
 
 // plan cuts a batch into passes of whole images.
