@@ -96,7 +96,7 @@ func New(p *vit.Params, o Options) (*Engine, error) {
 	if s, ok := e.scheme.(starter); ok {
 		e.start = 1 + min(max(s.Start(p.Config.Patches()), 0), p.Config.Patches())
 	}
-	e.limit = groupLimit(e.start, e.scheme)
+	e.limit = groupLimit(e.start, e.config.Embed, e.scheme)
 	e.weights = pack(p, !o.Full)
 	e.launch()
 	return e, nil

@@ -29,8 +29,8 @@ type worker struct {
 // slot is an image that still runs: image is its place in the pass, its tokens are the rows first..first+rows−1.
 type slot struct{ image, first, rows int }
 
-// chunkRows is the number of rows that go through fc1 and fc2 together, so that what lies between them stays in the cache.
-const chunkRows = 192
+// chunkRows is the number of rows that go through fc1 and fc2 together, so that the hidden layer between them, the widest of all, stays small.
+const chunkRows = 384
 
 // hiddenStride returns the row stride for the MLP's hidden layer: rows that are a multiple of 4 KiB apart would all fall into the same
 // few cache sets.
