@@ -208,11 +208,6 @@ func BenchmarkActivation(b *testing.B) {
 		{"GELUBackward", func() { GELUBackward(y, z, x, x) }},
 		{"Softmax64", func() { SoftmaxRows(z, 64, n/64, 50, 0.1) }},
 	} {
-		b.Run(c.name, func(b *testing.B) {
-			for range b.N {
-				c.f()
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n*16, "ns/16floats")
-		})
+		b.Run(c.name, func(b *testing.B) { reportVectors(b, n, c.f) })
 	}
 }

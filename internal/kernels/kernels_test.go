@@ -116,3 +116,19 @@ func reportPeak(b *testing.B, flops int, f func()) {
 	b.ReportMetric(100*float64(flops)/best/peak, "%peak")
 	b.ReportMetric(best*1e6, "best-µs")
 }
+
+// reportVectors runs f, which works on n floats, and reports the time that the best of some rounds took for 16 of them.
+func reportVectors(b *testing.B, n int, f func()) {
+	f()
+	best := math.Inf(1)
+	for range b.N {
+		for range 50 {
+			start := time.Now()
+			for range 4 {
+				f()
+			}
+			best = min(best, float64(time.Since(start).Nanoseconds())/4)
+		}
+	}
+	b.ReportMetric(best/float64(n)*16, "ns/16floats")
+}

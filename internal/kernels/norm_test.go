@@ -126,16 +126,10 @@ func BenchmarkLayerNorm(b *testing.B) {
 		x, y, g := normal(rng, 38400), make([]float32, 38400), normal(rng, dim)
 		mean, rstd, dg, db := make([]float32, rows), make([]float32, rows), make([]float32, dim), make([]float32, dim)
 		b.Run(fmt.Sprint("forward", dim), func(b *testing.B) {
-			for range b.N {
-				LayerNormTrain(y, mean, rstd, x, g, g, rows, dim, 1e-6)
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/38400*16, "ns/16floats")
+			reportVectors(b, 38400, func() { LayerNormTrain(y, mean, rstd, x, g, g, rows, dim, 1e-6) })
 		})
 		b.Run(fmt.Sprint("backward", dim), func(b *testing.B) {
-			for range b.N {
-				LayerNormBackward(y, dg, db, x, x, g, mean, rstd, rows, dim)
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/38400*16, "ns/16floats")
+			reportVectors(b, 38400, func() { LayerNormBackward(y, dg, db, x, x, g, mean, rstd, rows, dim) })
 		})
 	}
 }

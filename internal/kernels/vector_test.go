@@ -111,11 +111,6 @@ func BenchmarkVector(b *testing.B) {
 			AdamW(x, z, w, y, AdamWStep{LR: 1e-9, Beta1: .9, Beta2: .999, Eps: 1e-8, Correction1: 1, Correction2: 1, GradScale: 1})
 		}},
 	} {
-		b.Run(c.name, func(b *testing.B) {
-			for range b.N {
-				c.f()
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n*16, "ns/16floats")
-		})
+		b.Run(c.name, func(b *testing.B) { reportVectors(b, n, c.f) })
 	}
 }

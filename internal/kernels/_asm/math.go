@@ -111,21 +111,27 @@ func (s isa) erfConstants(keepPoly bool) erfConstants {
 // erf returns erf(x) and leaves x clamped.
 func (s isa) erf(x VecVirtual, c erfConstants) VecVirtual {
 	clamp(x, c.low, c.high)
-	w, p := s.vec(), s.vec()
+	w, w2, even, odd := s.vec(), s.vec(), s.vec(), s.vec()
 	VMULPS(x, x, w)
 	VFMADD213PS(c.minusOne, c.scale, w)
-	last := len(erfPoly) - 1
-	if c.poly != nil {
-		VMOVAPS(c.poly[last], p)
-		for i := last - 1; i >= 0; i-- {
-			VFMADD213PS(c.poly[i], w, p)
-		}
-	} else {
-		VBROADCASTSS(constant(erfPoly[last]), p)
-		for i := last - 1; i >= 0; i-- {
-			s.horner(p, w, erfPoly[i])
+	VMULPS(w, w, w2)
+	add := func(p VecVirtual, i int) {
+		if c.poly != nil {
+			VFMADD213PS(c.poly[i], w2, p)
+		} else {
+			s.horner(p, w2, erfPoly[i])
 		}
 	}
+	VBROADCASTSS(constant(erfPoly[12]), even)
+	VBROADCASTSS(constant(erfPoly[11]), odd)
+	for i := 10; i >= 0; i -= 2 {
+		add(even, i)
+		if i > 0 {
+			add(odd, i-1)
+		}
+	}
+	VFMADD231PS(odd, w, even)
+	p := even
 	VMULPS(x, p, p)
 	clamp(p, c.minusOne, c.one)
 	return p
