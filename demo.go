@@ -145,7 +145,7 @@ func (r *DemoResult) write(dir string, c *collector) error {
 			return err
 		}
 	}
-	montage, err := report.Montage(first, report.MontageOptions{Title: "What each token was worth", Subtitle: "blocks that each patch of the picture ran in"})
+	montage, err := report.Montage(first, report.MontageOptions{Title: "What each token was worth", Subtitle: r.Models[1].Model})
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func Train(ctx context.Context, o TrainOptions) (TrainSummary, error) {
 // prepare finds model and data and puts the run together.
 func (o TrainOptions) prepare() (train.Options, error) {
 	r := o.Recipe
-	run := train.Options{Recipe: r, Dir: o.Dir, Resume: o.Resume, Progress: o.Progress, Log: o.Log}
+	run := train.Options{Recipe: r, DataName: o.Data, Dir: o.Dir, Resume: o.Resume, Progress: o.Progress, Log: o.Log}
 	var err error
 	if _, err = precision(o.Precision); err != nil {
 		return run, err
@@ -127,6 +127,7 @@ func (o TrainOptions) prepare() (train.Options, error) {
 		if err != nil {
 			return run, err
 		}
+		run.InitName = init
 		run.Init, run.Preprocessor, c = m.Params, m.Preprocessor, m.Params.Config
 	} else {
 		if c, err = vit.Variant(r.Variant); err != nil {

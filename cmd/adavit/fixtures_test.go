@@ -80,8 +80,9 @@ func readReference(t *testing.T, name string) (*weights.File, *vit.Model) {
 	return file, &vit.Model{Params: p, Preprocessor: data.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
 }
 
-// models writes micro (the reference's weights, adaptive), tiny (28×28 grey images, dense, random), and bad ones: nan, truncated, missing
-// (no weights), shape (config.json of another depth), junk (config.json is no JSON), policy (unknown key in "halting").
+// models writes micro (the reference's weights, adaptive), bare (micro without preprocessor_config.json), tiny (28×28 grey images, dense,
+// random), and bad ones: nan, truncated, missing (no weights), shape (config.json of another depth), junk (config.json is no JSON), policy
+// (unknown key in "halting").
 func (f fixtures) models() {
 	_, micro := readReference(f.t, "micro")
 	f.check(vit.Save(filepath.Join(f.dir, "micro"), micro, weights.F32))
@@ -105,6 +106,8 @@ func (f fixtures) models() {
 	bad("nan", config, nan)
 	bad("truncated", config, stored[:len(stored)/2])
 	bad("missing", config, nil)
+	f.file("bare/config.json", config) // sound, but says nothing about pictures
+	f.file("bare/model.safetensors", stored)
 	bad("shape", bytes.Replace(config, []byte(`"num_hidden_layers": 4`), []byte(`"num_hidden_layers": 5`), 1), stored)
 	bad("junk", []byte("{"), stored)
 	bad("policy", bytes.Replace(config, []byte(`"gate_scale"`), []byte(`"gate_scala"`), 1), stored)
