@@ -40,6 +40,8 @@ func TestBadOptions(t *testing.T) {
 	p := makeModel(smallConfig(2), 1, gatesMixed)
 	bad := *p
 	bad.Config.Heads = 5
+	other := *p
+	other.Config.Layers++
 	for name, c := range map[string]struct {
 		p    *vit.Params
 		o    Options
@@ -47,6 +49,7 @@ func TestBadOptions(t *testing.T) {
 	}{
 		"no model":  {nil, Options{}, "no model"},
 		"config":    {&bad, Options{}, "heads"},
+		"mismatch":  {&other, Options{}, "do not belong to this configuration"},
 		"threads":   {p, Options{Threads: -1}, "threads is -1"},
 		"many":      {p, Options{Threads: 1 << 20}, "threads is 1048576"},
 		"group":     {p, Options{Group: -2}, "group is -2"},

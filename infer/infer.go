@@ -32,7 +32,7 @@ type Options struct {
 	Threads   int            // images run on so many cores at once; 0 means 1
 	Group     int            // images that share a pass; 0 lets the engine choose
 	Full      bool           // run every token to its own depth: no stop at the class token's halt, no class-only last block
-	Scheme    halting.Scheme // nil: the model's own. All threads call it at once, each with its own State
+	Scheme    halting.Scheme // nil: the model's own. All threads call it at once; a method Start says how many patch tokens enter block 1
 	Precision string         // "f32" or "", which means the same
 }
 
@@ -77,6 +77,8 @@ func New(p *vit.Params, o Options) (*Engine, error) {
 		return nil, fmt.Errorf("infer: %w", err)
 	}
 	switch {
+	case len(p.Data) != p.Config.ParamCount() || len(p.Blocks) != p.Config.Layers:
+		return nil, fmt.Errorf("infer: %d parameters in %d blocks do not belong to this configuration, which has %d in %d", len(p.Data), len(p.Blocks), p.Config.ParamCount(), p.Config.Layers)
 	case o.Threads < 0 || o.Threads > maxThreads:
 		return nil, fmt.Errorf("infer: threads is %d, want 1 to %d (0 means 1)", o.Threads, maxThreads)
 	case o.Group < 0:

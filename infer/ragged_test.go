@@ -118,6 +118,24 @@ func TestOthersDoNotMatter(t *testing.T) {
 	})
 }
 
+// TestManyRows: passes of more rows than one chunk of the MLP, and a hidden layer whose rows are padded, give what single images give.
+func TestManyRows(t *testing.T) {
+	c := smallConfig(9)
+	c.Hidden = 1024
+	const b = 6
+	if rows := b * c.Tokens(); rows <= chunkRows || rows%chunkRows == 0 || hiddenStride(c.Hidden) == c.Hidden {
+		t.Fatalf("%d rows of %d: the test misses its point", rows, c.Hidden)
+	}
+	onEveryPath(t, func(t *testing.T) {
+		p := makeModel(c, 3, gatesMixed)
+		images := drawImages(c, b, 4)
+		single := run(t, p, Options{Group: 1}, images)
+		sameBits(t, "logits", run(t, p, Options{Group: b}, images).Logits, single.Logits)
+		sameBits(t, "logits of the full engine", run(t, p, Options{Group: b, Full: true}, images).Logits, single.Logits)
+		checkAgainstMasked(t, p, images[:len(images)/b])
+	})
+}
+
 // TestShortCutsChangeNothing is invariant 3: stopping with the class token, and computing only its row in block L, leave the logits' bits alone.
 func TestShortCutsChangeNothing(t *testing.T) {
 	onEveryPath(t, func(t *testing.T) {
