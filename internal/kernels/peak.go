@@ -1,6 +1,9 @@
 package kernels
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // PeakFLOPS measures how many floating-point operations a second one core does on the path in use when nothing but independent
 // multiply-adds run (each counts as two). It takes about d and returns the best of several slices of that time.
@@ -37,8 +40,6 @@ func multiplyAddsGeneric(n int) float64 {
 		s6 = s6*x + y
 		s7 = s7*x + y
 	}
-	sink = s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7
+	runtime.KeepAlive(s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7)
 	return 16 * float64(n)
 }
-
-var sink float32
