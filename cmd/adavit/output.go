@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -31,18 +32,28 @@ func (a *app) print(text []byte) error {
 // progress shows how far a long piece of work has come: as a bar where standard error is a terminal and the work takes more than two seconds,
 // else not at all.
 type progress struct {
-	err   io.Writer
+	err   io.Writer // nil where it is no terminal
 	label string
 	begin time.Time
-	bar   *progressbar.ProgressBar
+	bar   *progressbar.ProgressBar // nil before it shows
 }
 
+// progress starts a bar, which end must take away. Lines of log take it away too, until the next update.
 func (a *app) progress(label string) *progress {
 	p := &progress{label: label, begin: time.Now()}
 	if f, ok := a.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		p.err = f
+		a.log = slog.New(slog.NewTextHandler(p, nil))
 	}
 	return p
+}
+
+// Write puts lines on the terminal in the place of the bar.
+func (p *progress) Write(b []byte) (int, error) {
+	if p.bar != nil {
+		p.bar.Clear() // to a terminal; if that fails, so does what follows
+	}
+	return p.err.Write(b)
 }
 
 // update moves the bar.
