@@ -11,6 +11,30 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
+// Classify a picture with a bundled model.
+func Example() {
+	model, err := adavit.Open("fashion-adaptive") // or a directory
+	if err != nil {
+		log.Fatal(err)
+	}
+	classifier, err := adavit.New(model, adavit.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer classifier.Close()
+
+	picture, err := data.DecodeImageFile("shoe.png")
+	if err != nil {
+		log.Fatal(err)
+	}
+	results, err := classifier.Classify(context.Background(), picture)
+	if err != nil {
+		log.Fatal(err)
+	}
+	best := results[0].Top[0]
+	fmt.Printf("%s (%.0f %%) for %.0f %% of the dense model's work\n", best.Label, 100*best.Probability, 100*results[0].TokenShare)
+}
+
 // Classify a picture with a model made on the spot: its weights are random, so its answer means nothing, but it shows what there is to read.
 func ExampleClassifier_Classify() {
 	config, err := vit.Variant("micro")

@@ -69,6 +69,7 @@ func (a *app) bench() *cobra.Command {
 	f.IntSliceVar(&threads, "threads", nil, "`number` of threads (default: the CPUs that the process may use)")
 	f.IntSliceVar(&batches, "batch", []int{1}, "`images` in a batch")
 	f.Float64SliceVar(&active, "active", nil, "`share` of patch tokens that run in each block, falling")
+	f.Lookup("active").DefValue = "" // "[]" would say nothing
 	f.Float64Var(&seconds, "seconds", 3, "`time` to measure, after a warm-up")
 	return cmd
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
@@ -83,6 +85,34 @@ func comparePrediction(t *testing.T, name string, reverse bool) {
 	}
 	if want := len(model.Params.Tensors()) + 9; len(got.Tensors) != want {
 		t.Errorf("%d tensors written, want %d", len(got.Tensors), want)
+	}
+}
+
+// TestPredictDense runs the reference's weights without halting: every token runs in every block, and there is nothing to ponder.
+func TestPredictDense(t *testing.T) {
+	file, model := readReference(t, "micro")
+	model.Params.Config.Halting = halting.Dense()
+	input, _ := file.Get("input")
+	labels, _ := file.Get("labels")
+	loss := adavit.DefaultLoss(model.Params.Config)
+	out, err := adavit.Predict(t.Context(), model, "x", &weights.File{Tensors: []weights.Tensor{input, labels}}, adavit.PredictOptions{Loss: &loss, Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := &weights.File{Tensors: out}
+	p := parity{t, got, file}
+	p.close("logits", "expect.dense_logits", 1e-4, 0)
+	c := model.Params.Config
+	for name, want := range map[string]byte{"active": 1, "scores": 0, "loss_ponder": 0, "loss_prior": 0} {
+		tensor, _ := got.Get(name)
+		if len(tensor.Data) == 0 || slices.ContainsFunc(tensor.Data, func(b byte) bool { return b != want }) {
+			t.Errorf("%s: %v, want only %d", name, tensor.Data, want)
+		}
+	}
+	depth, _ := got.Get("depth")
+	values, err := depth.Int32s()
+	if err != nil || len(values) != 4*c.Tokens() || slices.ContainsFunc(values, func(d int32) bool { return int(d) != c.Layers }) {
+		t.Errorf("depth %v, %v; want %d everywhere", values, err, c.Layers)
 	}
 }
 

@@ -93,6 +93,17 @@ func (a *app) root() *cobra.Command {
 		}
 		return atLeastOne(cmd, "threads")
 	}
+	root.SetHelpCommand(&cobra.Command{
+		Use:   "help [command]",
+		Short: "Explain a command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usage("there is no command %q to explain", strings.Join(args, " "))
+			}
+			return about.Help()
+		},
+	})
 	root.AddCommand(a.demo(), a.classify(), a.eval(), a.train(), a.predict(), a.preprocess(), a.inspect(), a.bench())
 	return root
 }
