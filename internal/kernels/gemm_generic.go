@@ -1,81 +1,100 @@
 package kernels
 
-// gemmPanelGeneric is the portable gemmPanel: tiles of 2 rows × 4 columns, whose accumulators fit the registers that the compiler has.
+// gemmPanelGeneric is the portable gemmPanel, in tiles of 2 rows × 3 columns: with more the compiler has not enough registers.
 func gemmPanelGeneric(p *panel) {
 	if p.k == 0 {
 		for i := range p.m {
-			row := p.c[i*p.ldc : i*p.ldc+p.n]
-			for j := range row {
-				var s float32
-				if p.bias != nil {
-					s = p.bias[j]
-				}
-				if p.add {
-					s += row[j]
-				}
-				row[j] = s
+			for j := range p.n {
+				p.put(i, j, 0)
 			}
 		}
 		return
 	}
-	for i := 0; i < p.m; i += 2 {
-		for j := 0; j < p.n; j += 4 {
-			var s [8]float32
-			rows, cols := min(2, p.m-i), min(4, p.n-j)
-			switch {
-			case rows == 2 && cols == 4:
-				tile2x4(&s, p, i, j)
-			case cols == 4:
-				tile1x4(&s, p, i, j)
-			default:
-				for r := range rows {
-					for q := range cols {
-						s[4*r+q] = tile1x1(p, i+r, j+q)
-					}
-				}
-			}
-			for r := range rows {
-				row := p.c[(i+r)*p.ldc+j : (i+r)*p.ldc+j+cols]
-				for q := range row {
-					v := s[4*r+q]
-					if p.bias != nil {
-						v += p.bias[j+q]
-					}
-					if p.add {
-						v += row[q]
-					}
-					row[q] = v
-				}
-			}
+	i := 0
+	for ; i+2 <= p.m; i += 2 {
+		j := 0
+		for ; j+3 <= p.n; j += 3 {
+			tile2x3(p, i, j)
+		}
+		if j+2 == p.n {
+			tile2x2(p, i, j)
+		} else if j < p.n {
+			tile1x1(p, i, j)
+			tile1x1(p, i+1, j)
+		}
+	}
+	if i < p.m {
+		j := 0
+		for ; j+4 <= p.n; j += 4 {
+			tile1x4(p, i, j)
+		}
+		for ; j < p.n; j++ {
+			tile1x1(p, i, j)
 		}
 	}
 }
 
-// tile2x4 is the inner loop: s = rows i, i+1 of a times columns j … j+3 of b.
+// put stores the sum s of element (i, j), after the bias and what c held.
+func (p *panel) put(i, j int, s float32) {
+	if p.bias != nil {
+		s += p.bias[j]
+	}
+	c := &p.c[i*p.ldc+j]
+	if p.add {
+		s += *c
+	}
+	*c = s
+}
+
+// tile2x3 is the inner loop: rows i, i+1 of a times columns j … j+2 of b.
 // Each product is rounded before it is added (the conversions say so), hence no tile shape can fuse what another does not.
-func tile2x4(s *[8]float32, p *panel, i, j int) {
-	var s0, s1, s2, s3, t0, t1, t2, t3 float32
+func tile2x3(p *panel, i, j int) {
+	var s0, s1, s2, t0, t1, t2 float32
 	a, b := p.a[i*p.rowA:], p.b[j:]
 	rowA, colA, ldb := p.rowA, p.colA, p.ldb
 	ia, ib := 0, 0
 	for range p.k {
 		x, y := a[ia], a[ia+rowA]
-		w := (*[4]float32)(b[ib:])
+		w := (*[3]float32)(b[ib:])
 		s0 += float32(x * w[0])
-		s1 += float32(x * w[1])
-		s2 += float32(x * w[2])
-		s3 += float32(x * w[3])
 		t0 += float32(y * w[0])
+		s1 += float32(x * w[1])
 		t1 += float32(y * w[1])
+		s2 += float32(x * w[2])
 		t2 += float32(y * w[2])
-		t3 += float32(y * w[3])
 		ia += colA
 		ib += ldb
 	}
-	*s = [8]float32{s0, s1, s2, s3, t0, t1, t2, t3}
+	p.put(i, j, s0)
+	p.put(i, j+1, s1)
+	p.put(i, j+2, s2)
+	p.put(i+1, j, t0)
+	p.put(i+1, j+1, t1)
+	p.put(i+1, j+2, t2)
 }
 
-func tile1x4(s *[8]float32, p *panel, i, j int) {
+func tile2x2(p *panel, i, j int) {
+	var s0, s1, t0, t1 float32
+	a, b := p.a[i*p.rowA:], p.b[j:]
+	rowA, colA, ldb := p.rowA, p.colA, p.ldb
+	ia, ib := 0, 0
+	for range p.k {
+		x, y := a[ia], a[ia+rowA]
+		w := (*[2]float32)(b[ib:])
+		s0 += float32(x * w[0])
+		t0 += float32(y * w[0])
+		s1 += float32(x * w[1])
+		t1 += float32(y * w[1])
+		ia += colA
+		ib += ldb
+	}
+	p.put(i, j, s0)
+	p.put(i, j+1, s1)
+	p.put(i+1, j, t0)
+	p.put(i+1, j+1, t1)
+}
+
+func tile1x4(p *panel, i, j int) {
 	var s0, s1, s2, s3 float32
 	a, b := p.a[i*p.rowA:], p.b[j:]
 	ia, ib := 0, 0
@@ -89,15 +108,18 @@ func tile1x4(s *[8]float32, p *panel, i, j int) {
 		ia += p.colA
 		ib += p.ldb
 	}
-	s[0], s[1], s[2], s[3] = s0, s1, s2, s3
+	p.put(i, j, s0)
+	p.put(i, j+1, s1)
+	p.put(i, j+2, s2)
+	p.put(i, j+3, s3)
 }
 
-func tile1x1(p *panel, i, j int) float32 {
+func tile1x1(p *panel, i, j int) {
 	var s float32
 	for l := range p.k {
 		s += float32(p.a[i*p.rowA+l*p.colA] * p.b[l*p.ldb+j])
 	}
-	return s
+	p.put(i, j, s)
 }
 
 // transposePanelGeneric writes dst [k, 32] = bᵀ for b [n, k] of row stride ldb, n ≤ 32, and zeros in the other columns.
