@@ -21,7 +21,7 @@ func scoreBlock(n int) (rows, ld int) {
 // AttentionScratch returns the number of floats of scratch that Attention needs for up to n tokens.
 func AttentionScratch(n, headDim int) int {
 	_, ld := scoreBlock(n)
-	return PackedLen(headDim, n) + PackedLen(n, headDim) + max(ld, scoreFloats) + n
+	return PackedLen(headDim, n) + max(ld, scoreFloats) + n
 }
 
 // Attention computes softmax(q·kᵀ/√headDim)·v of each head of one image. qkv [n, 3E], E = heads·headDim, has rows of stride ldq: q, k, v, the heads
@@ -36,22 +36,21 @@ func Attention(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, he
 	checkMatrix("Attention: qkv", len(qkv), ldq, n, 3*embed)
 	checkLen("Attention: scratch", len(scratch), AttentionScratch(n, headDim))
 	rows, ld := scoreBlock(n)
-	var keys, values Packed
+	// keys is kᵀ; v needs no packing, for its rows are read once for each tile of scores.
+	var keys Packed
 	keys.Data, scratch = carve(scratch, PackedLen(headDim, n))
-	values.Data, scratch = carve(scratch, PackedLen(n, headDim))
 	scores, scratch := carve(scratch, rows*ld)
 	inverse, _ := carve(scratch, rows)
 	scale := float32(1 / math.Sqrt(float64(headDim)))
 	for h := range heads {
 		q, k, v := qkv[h*headDim:], qkv[embed+h*headDim:], qkv[2*embed+h*headDim:]
 		PackTransposed(&keys, k, ldq, headDim, n)
-		Pack(&values, v, ldq, n, headDim)
 		for i := 0; i < queries; i += rows {
 			m := min(rows, queries-i)
 			GemmPacked(scores, ld, q[i*ldq:], ldq, m, &keys, Epilogue{})
 			softmaxRows(scores, inverse, ld, m, n, scale)
 			o := out[i*ldo+h*headDim:]
-			GemmPacked(o, ldo, scores, ld, m, &values, Epilogue{})
+			Gemm(o, ldo, scores, ld, v, ldq, m, headDim, n, false)
 			scaleRows(o, ldo, m, headDim, inverse)
 		}
 	}
@@ -60,7 +59,7 @@ func Attention(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, he
 // AttentionBackwardScratch returns the number of floats of scratch that AttentionBackward needs for up to n tokens.
 func AttentionBackwardScratch(n, headDim int) int {
 	_, ld := scoreBlock(n)
-	return 2*PackedLen(headDim, n) + PackedLen(n, headDim) + 2*max(ld, scoreFloats) + n
+	return 2*PackedLen(headDim, n) + 2*max(ld, scoreFloats) + n
 }
 
 // AttentionBackward writes dqkv [n, 3E] (stride ldq), the gradient of Attention's qkv with all n rows attending, given dout [n, E] (stride ldo), that of
@@ -78,10 +77,9 @@ func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, ou
 	checkMatrix("AttentionBackward: out", len(out), ldo, n, embed)
 	checkLen("AttentionBackward: scratch", len(scratch), AttentionBackwardScratch(n, headDim))
 	rows, ld := scoreBlock(n)
-	var keysT, valuesT, keys Packed
+	var keysT, valuesT Packed
 	keysT.Data, scratch = carve(scratch, PackedLen(headDim, n))
 	valuesT.Data, scratch = carve(scratch, PackedLen(headDim, n))
-	keys.Data, scratch = carve(scratch, PackedLen(n, headDim))
 	p, scratch := carve(scratch, rows*ld)
 	ds, scratch := carve(scratch, rows*ld)
 	dots, _ := carve(scratch, rows)
@@ -92,7 +90,6 @@ func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, ou
 		dq, dk, dv := dqkv[at:], dqkv[embed+at:], dqkv[2*embed+at:]
 		PackTransposed(&keysT, k, ldq, headDim, n)
 		PackTransposed(&valuesT, v, ldq, headDim, n)
-		Pack(&keys, k, ldq, n, headDim)
 		for i := 0; i < n; i += rows {
 			m := min(rows, n-i)
 			qi, di, oi := q[i*ldq:], dout[i*ldo+at:], out[i*ldo+at:]
@@ -102,7 +99,7 @@ func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, ou
 			dotRows(dots, di, oi, ldo, m, headDim)
 			GemmTN(dv, ldq, p, ld, di, ldo, n, headDim, m, i > 0)
 			softmaxBackward(ds, p, dots, ld, m, n, scale)
-			GemmPacked(dq[i*ldq:], ldq, ds, ld, m, &keys, Epilogue{})
+			Gemm(dq[i*ldq:], ldq, ds, ld, k, ldq, m, headDim, n, false)
 			GemmTN(dk, ldq, ds, ld, qi, ldq, n, headDim, m, i > 0)
 		}
 	}

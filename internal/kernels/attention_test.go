@@ -166,7 +166,7 @@ func TestNoAllocation(t *testing.T) {
 
 func BenchmarkAttention(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 13))
-	for _, s := range []struct{ n, heads, headDim int }{{50, 3, 32}, {25, 3, 32}, {197, 6, 64}, {100, 6, 64}} {
+	for _, s := range []struct{ n, heads, headDim int }{{50, 3, 32}, {25, 3, 32}, {197, 6, 64}, {100, 6, 64}, {197, 12, 64}} {
 		embed := s.heads * s.headDim
 		qkv, out, dqkv := normal(rng, s.n*3*embed), make([]float32, s.n*embed), make([]float32, s.n*3*embed)
 		scratch := make([]float32, max(AttentionScratch(s.n, s.headDim), AttentionBackwardScratch(s.n, s.headDim)))
