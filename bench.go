@@ -43,6 +43,11 @@ type BenchResult struct {
 	Threads         int       `json:"threads"`
 	Precision       string    `json:"precision"`
 	Active          []float64 `json:"active,omitempty"`
+
+	// With Active, a dense run of the same model takes turns with the measured one.
+	DenseImagesPerSecond float64 `json:"dense_images_per_second,omitempty"`
+	Speedup              float64 `json:"speedup,omitempty"`      // images a second against the dense run
+	MACsSpeedup          float64 `json:"macs_speedup,omitempty"` // what the nominal MACs promise: dense against active
 }
 
 // Limits of a benchmark; more is a slip of the finger.
@@ -118,25 +123,32 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 		}
 		e.Scheme = profile
 	}
-	engine, err := infer.New(p, e)
+	runs, err := newBenchRuns(p, e, o.Batch, callers)
 	if err != nil {
 		return BenchResult{}, err
 	}
-	runs := []*benchRun{newBenchRun(engine, o.Batch, 0)}
-	for i := 1; i < callers; i++ {
-		runs = append(runs, newBenchRun(engine.Fork(), o.Batch, uint64(i)))
-	}
-	defer func() {
-		for _, r := range runs {
-			r.engine.Close()
+	defer closeRuns(runs)
+	sides := [][]*benchRun{runs}
+	if o.Active != nil {
+		e.Scheme = halting.None{}
+		dense, err := newBenchRuns(p, e, o.Batch, callers)
+		if err != nil {
+			return BenchResult{}, err
 		}
-	}()
+		defer closeRuns(dense)
+		sides = append(sides, dense)
+	}
 	peak := peakGFLOPS(o.Threads)
-	if err := measure(ctx, runs, time.Duration(o.Seconds*float64(time.Second))); err != nil {
+	if err := measure(ctx, sides, time.Duration(o.Seconds*float64(time.Second))); err != nil {
 		return BenchResult{}, err
 	}
 	peak = max(peak, peakGFLOPS(o.Threads))
-	return o.result(c, runs, peak), nil
+	r := o.result(c, runs, peak)
+	if o.Active != nil {
+		r.DenseImagesPerSecond = o.result(c, sides[1], peak).ImagesPerSecond
+		r.Speedup, r.MACsSpeedup = r.ImagesPerSecond/r.DenseImagesPerSecond, r.DenseMACs/r.MACs
+	}
+	return r, nil
 }
 
 // benchRun is one caller of one engine.
@@ -145,44 +157,75 @@ type benchRun struct {
 	images []float32 // [batch, C, H, W]
 	out    infer.Output
 	times  []time.Duration // of each batch
-	took   time.Duration   // from the common start to the end of the last batch
+	took   time.Duration   // from the common start of each turn to the end of its last batch, summed over turns
 }
 
-func newBenchRun(e *infer.Engine, batch int, seed uint64) *benchRun {
-	r := &benchRun{engine: e, images: make([]float32, batch*imageSize(e.Config())), times: make([]time.Duration, 0, 1<<16)}
-	rng := data.Rand(seed, 0, 0)
-	for i := range r.images {
-		r.images[i] = float32(rng.NormFloat64())
+// newBenchRuns makes an engine and as many callers, each of a fork of its own.
+func newBenchRuns(p *vit.Params, o infer.Options, batch, callers int) ([]*benchRun, error) {
+	engine, err := infer.New(p, o)
+	if err != nil {
+		return nil, err
 	}
-	return r
+	var runs []*benchRun
+	for i := range callers {
+		if i > 0 {
+			engine = engine.Fork()
+		}
+		r := &benchRun{engine: engine, images: make([]float32, batch*imageSize(p.Config)), times: make([]time.Duration, 0, 1<<16)}
+		rng := data.Rand(uint64(i), 0, 0)
+		for i := range r.images {
+			r.images[i] = float32(rng.NormFloat64())
+		}
+		runs = append(runs, r)
+	}
+	return runs, nil
 }
 
-// measure warms all callers up and lets them run for d.
-func measure(ctx context.Context, runs []*benchRun, d time.Duration) error {
-	errs := make([]error, len(runs))
-	together := func(task func(r *benchRun) error) error {
+func closeRuns(runs []*benchRun) {
+	for _, r := range runs {
+		r.engine.Close()
+	}
+}
+
+// measure warms all callers up and lets each side run for d; sides take turns, so that whatever else the machine does slows them alike.
+func measure(ctx context.Context, sides [][]*benchRun, d time.Duration) error {
+	together := func(runs []*benchRun, task func(r *benchRun) error) error {
+		errs := make([]error, len(runs))
 		spread(len(runs), len(runs), func(i int) { errs[i] = task(runs[i]) })
 		return errors.Join(errs...)
 	}
-	if err := together(func(r *benchRun) error { return r.engine.Run(r.images, &r.out) }); err != nil {
-		return err
+	turns := 1
+	if len(sides) > 1 {
+		turns = 8
 	}
-	begin := time.Now()
-	return together(func(r *benchRun) error {
-		const least = 3 // batches, so that the median is one
-		for len(r.times) < least || r.took < d {
-			if err := ctx.Err(); err != nil {
+	for turn := range turns + 1 { // turn 0 warms up
+		for _, runs := range sides {
+			begin := time.Now()
+			err := together(runs, func(r *benchRun) error {
+				if turn == 0 {
+					return r.engine.Run(r.images, &r.out)
+				}
+				const least = 3 // batches, so that the median is one
+				before := r.took
+				for n := 0; n < least || r.took-before < d/time.Duration(turns); n++ {
+					if err := ctx.Err(); err != nil {
+						return err
+					}
+					start := time.Now()
+					if err := r.engine.Run(r.images, &r.out); err != nil {
+						return err
+					}
+					r.times = append(r.times, time.Since(start))
+					r.took = before + time.Since(begin)
+				}
+				return nil
+			})
+			if err != nil {
 				return err
 			}
-			start := time.Now()
-			if err := r.engine.Run(r.images, &r.out); err != nil {
-				return err
-			}
-			r.times = append(r.times, time.Since(start))
-			r.took = time.Since(begin)
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // result sums up all callers. Their rates are added: each is taken over the caller's own time, since they do not end at the same moment.

@@ -95,5 +95,11 @@ func benchText(results []adavit.BenchResult) []byte {
 			r.ImagesPerSecond, r.P50, r.P99, r.MACs/1e6, 100*r.MACs/r.DenseMACs, r.GFLOPS, r.PeakGFLOPS, 100*r.GFLOPS/r.PeakGFLOPS)
 	}
 	w.Flush()
+	for _, r := range results {
+		if r.Speedup > 0 {
+			fmt.Fprintf(&b, "%s, %d threads: %.2f × the dense model's %.4g images/s (taking turns with it); MACs promise %.2f ×, so %.0f %% of the saving is there\n",
+				r.Model, r.Threads, r.Speedup, r.DenseImagesPerSecond, r.MACsSpeedup, 100*r.Speedup/r.MACsSpeedup)
+		}
+	}
 	return b.Bytes()
 }
