@@ -101,13 +101,16 @@ func Gemm(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m, n
 }
 
 // GemmTN computes C = Aᵀ·B, or C += Aᵀ·B, with c [m, n], a [k, m] and b [k, n] of row strides ldc, lda and ldb, nothing packed.
-// A linear layer's weight gradient dyᵀ·x has this form.
+// A linear layer's weight gradient dyᵀ·x has this form. Where k is more than depthBlock each block of so many is summed by itself and added to C.
 func GemmTN(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m, n, k int, add bool) {
 	if m <= 0 || n <= 0 {
 		return
 	}
 	checkMatrix("GemmTN: a", len(a), lda, k, m)
-	gemmStrided(c, ldc, a, 1, lda, b, ldb, m, n, k, add)
+	gemmStrided(c, ldc, a, 1, lda, b, ldb, m, n, min(k, depthBlock), add)
+	for l := depthBlock; l < k; l += depthBlock {
+		gemmStrided(c, ldc, a[l*lda:], 1, lda, b[l*ldb:], ldb, m, n, min(k-l, depthBlock), true)
+	}
 }
 
 // gemmStrided is Gemm with a's element (i, l) at i·rowA + l·colA.
@@ -129,6 +132,9 @@ func gemmStrided(c []float32, ldc int, a []float32, rowA, colA int, b []float32,
 		}
 	}
 }
+
+// depthBlock is the number of rows of A and B that GemmTN takes at a time, so that they stay in the cache while all of C meets them.
+const depthBlock = 256
 
 // rowBlock is the number of rows of A that meet all panels of B before the next rows do, so that they stay in the cache.
 const rowBlock = 384

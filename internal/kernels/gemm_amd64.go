@@ -60,14 +60,10 @@ func gemmPanel(p *panel) {
 	if p.add {
 		g.add = 1
 	}
+	g.next = uintptr(unsafe.Pointer(g.a))
 	if active == avx512 {
 		g.split(p.m, 12)
-		if p.next > 0 {
-			g.next = uintptr(unsafe.Pointer(g.b)) + uintptr(4*p.next)
-			g.nextStep = 4 * PanelWidth / g.tiles
-		} else {
-			g.next = uintptr(unsafe.Pointer(g.a))
-		}
+		g.prefetch(p, 0, 1)
 		g.mask = 1<<p.n - 1
 		switch {
 		case p.n == 32:
@@ -79,7 +75,6 @@ func gemmPanel(p *panel) {
 		}
 		return
 	}
-	g.next = uintptr(unsafe.Pointer(g.a))
 	for j := 0; j < p.n; j += 16 {
 		if j > 0 {
 			g.c = &p.c[j]
@@ -92,6 +87,7 @@ func gemmPanel(p *panel) {
 		}
 		if n := p.n - j; n >= 16 {
 			g.split(p.m, 6)
+			g.prefetch(p, j/16, 2)
 			gemm6x16AVX2(&g)
 		} else {
 			g.split(p.m, 5)
@@ -99,6 +95,17 @@ func gemmPanel(p *panel) {
 			gemm5x16EdgeAVX2(&g)
 		}
 	}
+}
+
+// prefetch spreads the fetching of the next panel's part (one of parts) over the steps of this one's tiles. With few rows the memory is the
+// bottleneck and prefetching only gets in the way.
+func (g *gemmArgs) prefetch(p *panel, part, parts int) {
+	if p.next == 0 || p.m < 8 {
+		return
+	}
+	bytes := 4 * p.next / parts
+	g.next = uintptr(unsafe.Pointer(unsafe.SliceData(p.b))) + uintptr(4*p.next+part*bytes)
+	g.nextStep = bytes / (p.k * g.tiles)
 }
 
 // split divides m rows into tiles of nearly equal heights up to most.

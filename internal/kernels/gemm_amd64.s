@@ -70,6 +70,7 @@ loop1:
 	VFMADD231PS  Z30, Z29, Z1
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -79,6 +80,7 @@ loop1:
 	VFMADD231PS  Z30, Z29, Z1
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -88,6 +90,7 @@ loop1:
 	VFMADD231PS  Z30, Z29, Z1
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -97,6 +100,7 @@ loop1:
 	VFMADD231PS  Z30, Z29, Z1
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop1
@@ -115,6 +119,7 @@ single1:
 	VFMADD231PS  Z30, Z29, Z1
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single1
@@ -166,6 +171,7 @@ loop2:
 	VFMADD231PS  Z30, Z28, Z3
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -178,6 +184,7 @@ loop2:
 	VFMADD231PS  Z30, Z28, Z3
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -190,6 +197,7 @@ loop2:
 	VFMADD231PS  Z30, Z28, Z3
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -202,6 +210,7 @@ loop2:
 	VFMADD231PS  Z30, Z28, Z3
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop2
@@ -223,6 +232,7 @@ single2:
 	VFMADD231PS  Z30, Z28, Z3
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single2
@@ -289,6 +299,7 @@ loop3:
 	VFMADD231PS  Z30, Z29, Z5
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -304,6 +315,7 @@ loop3:
 	VFMADD231PS  Z30, Z29, Z5
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -319,6 +331,7 @@ loop3:
 	VFMADD231PS  Z30, Z29, Z5
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -334,6 +347,7 @@ loop3:
 	VFMADD231PS  Z30, Z29, Z5
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop3
@@ -358,6 +372,7 @@ single3:
 	VFMADD231PS  Z30, Z29, Z5
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single3
@@ -440,6 +455,7 @@ loop4:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -459,6 +475,7 @@ loop4:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -478,6 +495,7 @@ loop4:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -497,6 +515,7 @@ loop4:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop4
@@ -525,6 +544,7 @@ single4:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single4
@@ -622,6 +642,7 @@ loop5:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -644,6 +665,7 @@ loop5:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -666,6 +688,7 @@ loop5:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -688,6 +711,7 @@ loop5:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop5
@@ -719,6 +743,7 @@ single5:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single5
@@ -831,6 +856,7 @@ loop6:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -856,6 +882,7 @@ loop6:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -881,6 +908,7 @@ loop6:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -906,6 +934,7 @@ loop6:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop6
@@ -940,6 +969,7 @@ single6:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single6
@@ -1068,6 +1098,7 @@ loop7:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -1097,6 +1128,7 @@ loop7:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -1126,6 +1158,7 @@ loop7:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -1155,6 +1188,7 @@ loop7:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop7
@@ -1193,6 +1227,7 @@ single7:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single7
@@ -1336,6 +1371,7 @@ loop8:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -1368,6 +1404,7 @@ loop8:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -1400,6 +1437,7 @@ loop8:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -1432,6 +1470,7 @@ loop8:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop8
@@ -1473,6 +1512,7 @@ single8:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single8
@@ -1631,6 +1671,7 @@ loop9:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -1666,6 +1707,7 @@ loop9:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -1701,6 +1743,7 @@ loop9:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -1736,6 +1779,7 @@ loop9:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop9
@@ -1780,6 +1824,7 @@ single9:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single9
@@ -1954,6 +1999,7 @@ loop10:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -1993,6 +2039,7 @@ loop10:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -2032,6 +2079,7 @@ loop10:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -2071,6 +2119,7 @@ loop10:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop10
@@ -2119,6 +2168,7 @@ single10:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single10
@@ -2308,6 +2358,7 @@ loop11:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -2350,6 +2401,7 @@ loop11:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -2392,6 +2444,7 @@ loop11:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -2434,6 +2487,7 @@ loop11:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop11
@@ -2485,6 +2539,7 @@ single11:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single11
@@ -2689,6 +2744,7 @@ loop12:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -2734,6 +2790,7 @@ loop12:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -2779,6 +2836,7 @@ loop12:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Z31
 	VMOVUPS      64(SI), Z30
@@ -2824,6 +2882,7 @@ loop12:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop12
@@ -2878,6 +2937,7 @@ single12:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single12
@@ -3094,6 +3154,7 @@ single1:
 	VFMADD231PS  Z30, Z29, Z1
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single1
@@ -3145,6 +3206,7 @@ single2:
 	VFMADD231PS  Z30, Z28, Z3
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single2
@@ -3211,6 +3273,7 @@ single3:
 	VFMADD231PS  Z30, Z29, Z5
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single3
@@ -3293,6 +3356,7 @@ single4:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single4
@@ -3390,6 +3454,7 @@ single5:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single5
@@ -3502,6 +3567,7 @@ single6:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single6
@@ -3630,6 +3696,7 @@ single7:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single7
@@ -3773,6 +3840,7 @@ single8:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single8
@@ -3931,6 +3999,7 @@ single9:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single9
@@ -4105,6 +4174,7 @@ single10:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single10
@@ -4294,6 +4364,7 @@ single11:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single11
@@ -4498,6 +4569,7 @@ single12:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single12
@@ -4709,6 +4781,7 @@ single1:
 	VFMADD231PS  Z31, Z29, Z0
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single1
@@ -4750,6 +4823,7 @@ single2:
 	VFMADD231PS  Z31, Z28, Z1
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single2
@@ -4800,6 +4874,7 @@ single3:
 	VFMADD231PS  Z31, Z29, Z2
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single3
@@ -4860,6 +4935,7 @@ single4:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single4
@@ -4929,6 +5005,7 @@ single5:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single5
@@ -5007,6 +5084,7 @@ single6:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single6
@@ -5095,6 +5173,7 @@ single7:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single7
@@ -5192,6 +5271,7 @@ single8:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single8
@@ -5298,6 +5378,7 @@ single9:
 	ADDQ         CX, R9
 	ADDQ         CX, R10
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single9
@@ -5414,6 +5495,7 @@ single10:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single10
@@ -5539,6 +5621,7 @@ single11:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single11
@@ -5673,6 +5756,7 @@ single12:
 	ADDQ         CX, R10
 	ADDQ         CX, R11
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single12
@@ -5820,6 +5904,7 @@ loop1:
 	VFMADD231PS  Y14, Y13, Y1
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -5829,6 +5914,7 @@ loop1:
 	VFMADD231PS  Y14, Y13, Y1
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -5838,6 +5924,7 @@ loop1:
 	VFMADD231PS  Y14, Y13, Y1
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -5847,6 +5934,7 @@ loop1:
 	VFMADD231PS  Y14, Y13, Y1
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop1
@@ -5865,6 +5953,7 @@ single1:
 	VFMADD231PS  Y14, Y13, Y1
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single1
@@ -5916,6 +6005,7 @@ loop2:
 	VFMADD231PS  Y14, Y12, Y3
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -5928,6 +6018,7 @@ loop2:
 	VFMADD231PS  Y14, Y12, Y3
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -5940,6 +6031,7 @@ loop2:
 	VFMADD231PS  Y14, Y12, Y3
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -5952,6 +6044,7 @@ loop2:
 	VFMADD231PS  Y14, Y12, Y3
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop2
@@ -5973,6 +6066,7 @@ single2:
 	VFMADD231PS  Y14, Y12, Y3
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single2
@@ -6039,6 +6133,7 @@ loop3:
 	VFMADD231PS  Y14, Y13, Y5
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -6054,6 +6149,7 @@ loop3:
 	VFMADD231PS  Y14, Y13, Y5
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -6069,6 +6165,7 @@ loop3:
 	VFMADD231PS  Y14, Y13, Y5
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -6084,6 +6181,7 @@ loop3:
 	VFMADD231PS  Y14, Y13, Y5
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop3
@@ -6108,6 +6206,7 @@ single3:
 	VFMADD231PS  Y14, Y13, Y5
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single3
@@ -6190,6 +6289,7 @@ loop4:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -6209,6 +6309,7 @@ loop4:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -6228,6 +6329,7 @@ loop4:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -6247,6 +6349,7 @@ loop4:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop4
@@ -6275,6 +6378,7 @@ single4:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single4
@@ -6372,6 +6476,7 @@ loop5:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -6394,6 +6499,7 @@ loop5:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -6416,6 +6522,7 @@ loop5:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -6438,6 +6545,7 @@ loop5:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop5
@@ -6469,6 +6577,7 @@ single5:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single5
@@ -6581,6 +6690,7 @@ loop6:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -6606,6 +6716,7 @@ loop6:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -6631,6 +6742,7 @@ loop6:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	VMOVUPS      (SI), Y15
 	VMOVUPS      32(SI), Y14
@@ -6656,6 +6768,7 @@ loop6:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	SUBQ         $0x04, AX
 	JGE          loop6
@@ -6690,6 +6803,7 @@ single6:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single6
@@ -6827,6 +6941,7 @@ single1:
 	VFMADD231PS  Y14, Y13, Y1
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single1
@@ -6878,6 +6993,7 @@ single2:
 	VFMADD231PS  Y14, Y12, Y3
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single2
@@ -6944,6 +7060,7 @@ single3:
 	VFMADD231PS  Y14, Y13, Y5
 	ADDQ         CX, R8
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single3
@@ -7026,6 +7143,7 @@ single4:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single4
@@ -7123,6 +7241,7 @@ single5:
 	ADDQ         CX, R8
 	ADDQ         CX, R9
 	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
 	ADDQ         R13, R12
 	DECQ         AX
 	JNE          single5

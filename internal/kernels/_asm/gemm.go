@@ -196,7 +196,9 @@ func (g gemmKernel) step(rows int) {
 	for i := 0; 3*i < rows; i++ {
 		ADDQ(gemmColA, gemmBase[i])
 	}
+	// Two lines, for a single tile must fetch a whole panel.
 	PREFETCHT1(Mem{Base: gemmNext})
+	PREFETCHT1(Mem{Base: gemmNext, Disp: 64})
 	ADDQ(gemmStep, gemmNext)
 }
 
