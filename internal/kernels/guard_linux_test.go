@@ -1,0 +1,68 @@
+package kernels
+
+import (
+	"math/rand/v2"
+	"syscall"
+	"testing"
+	"unsafe"
+)
+
+// guarded returns n floats right below a page that may not be touched: reading past them ends the test.
+func guarded(t *testing.T, rng *rand.Rand, n int) []float32 {
+	t.Helper()
+	page := syscall.Getpagesize()
+	size := (4*n + page - 1) / page * page
+	memory, err := syscall.Mmap(-1, 0, size+page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Skip("no memory to guard: ", err)
+	}
+	t.Cleanup(func() { syscall.Munmap(memory) })
+	if err := syscall.Mprotect(memory[size:], syscall.PROT_NONE); err != nil {
+		t.Skip("no page to guard with: ", err)
+	}
+	if n == 0 {
+		return nil
+	}
+	x := unsafe.Slice((*float32)(unsafe.Pointer(&memory[size-4*n])), n)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64())
+	}
+	return x
+}
+
+// TestNoReadBeyond runs the routines on memory that ends where their operands end.
+func TestNoReadBeyond(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(1, 14))
+		for _, n := range []int{1, 7, 9, 15, 16, 17, 31, 32, 33, 50} {
+			for _, m := range []int{1, 5, 13} {
+				const k = 19
+				a, b, bt, c := guarded(t, rng, m*k), guarded(t, rng, k*n), guarded(t, rng, n*k), guarded(t, rng, m*n)
+				bias, at := guarded(t, rng, n), guarded(t, rng, k*m)
+				packed := Packed{Data: guarded(t, rng, PackedLen(k, n))}
+				Gemm(c, n, a, k, b, n, m, n, k, true)
+				GemmTN(c, n, at, m, b, n, m, n, k, true)
+				PackTransposed(&packed, bt, k, k, n)
+				GemmPacked(c, n, a, k, m, &packed, Epilogue{Bias: bias, Add: true, GELU: true})
+				Pack(&packed, b, n, k, n)
+				SoftmaxRows(c, n, m, n, 1)
+				ColumnSums(bias, c, n, m, n)
+				mean, rstd, dx := guarded(t, rng, m), guarded(t, rng, m), guarded(t, rng, m*n)
+				LayerNormTrain(c, mean, rstd, c, bias, bias, m, n, 1e-6)
+				LayerNormBackward(dx, bias, bias, c, c, bias, mean, rstd, m, n)
+				Erf(c, c)
+				GELUBackward(c, dx, c, c)
+				Axpy(c, 2, dx)
+				Lerp(c, dx, 0.5)
+				Dot(c, dx)
+				SumSquares(c)
+				AdamW(c, dx, dx, c, AdamWStep{Correction1: 1, Correction2: 1})
+			}
+			const heads, headDim = 2, 9
+			qkv, out := guarded(t, rng, n*3*heads*headDim), guarded(t, rng, n*heads*headDim)
+			dqkv, scratch := guarded(t, rng, len(qkv)), guarded(t, rng, max(AttentionScratch(n, headDim), AttentionBackwardScratch(n, headDim)))
+			Attention(out, heads*headDim, qkv, 3*heads*headDim, n, n, heads, headDim, scratch)
+			AttentionBackward(dqkv, out, heads*headDim, qkv, 3*heads*headDim, out, n, heads, headDim, scratch)
+		}
+	})
+}
