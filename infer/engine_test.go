@@ -2,6 +2,7 @@ package infer
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -140,6 +141,31 @@ func TestRunsTakeTurns(t *testing.T) {
 						t.Errorf("%d images: logit %d is %v, want %v", b, j, v, want.Logits[j])
 						return
 					}
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestFork: forks run at the same time as their engine, outlive it, and give its bits.
+func TestFork(t *testing.T) {
+	p := makeModel(smallConfig(3), 5, gatesMixed)
+	images := drawImages(p.Config, 6, 6)
+	want := run(t, p, Options{}, images)
+	e := newEngine(t, p, Options{Threads: 2})
+	var group sync.WaitGroup
+	for _, f := range []*Engine{e, e.Fork(), e.Fork()} {
+		group.Go(func() {
+			defer f.Close()
+			for range 3 {
+				var out Output
+				if err := f.Run(images, &out); err != nil {
+					t.Error(err)
+					return
+				}
+				if !slices.Equal(out.Logits, want.Logits) {
+					t.Errorf("a fork's logits are %v, want %v", out.Logits, want.Logits)
 				}
 			}
 		})
