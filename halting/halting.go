@@ -104,6 +104,13 @@ type Scheme interface {
 	Step(s *State, r Rows)
 }
 
+// Gated is implemented by schemes whose Step looks at nothing of a token but its gate, its first number. An engine may then take halted tokens
+// out before their other numbers are known.
+type Gated interface {
+	Scheme
+	Gated()
+}
+
 // State is what a scheme remembers of one image between blocks, indexed by a token's original place 0..N−1.
 type State struct {
 	Cumulative []float32 // [N] c[k,l]

@@ -23,6 +23,9 @@ func (t Token) Step(s *State, r Rows) {
 	}
 }
 
+// Gated says that Step needs gates alone.
+func (Token) Gated() {}
+
 // Sigmoid is 1/(1+e^−x), rounded once to float32.
 func Sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
 

@@ -9,9 +9,9 @@
 // and then the halting scheme looks at each image's rows: o = o + p[cls,l]·t[cls,l] (the class token's mean field), and rows of halted
 // tokens are taken out by moving the others up. No mask exists, so a halted token costs nothing from the next block on.
 //
-// Two things are left out because they cannot change the logits head(norm(o)): all blocks of an image after its class token has halted,
-// and, in block L, everything but keys and values for every token that is not the class token. Options.Full brings both back, for those who
-// want each token's own depth.
+// Three things are left out because they cannot change the logits head(norm(o)): all blocks of an image after its class token has halted;
+// in block L, everything but keys and values for every token that is not the class token; and, in the block where a token halts, what fc2 would
+// add to it beyond the gate. Options.Full brings all back, for those who want each token's own depth.
 //
 // Every number of a result is summed in an order that depends on the image alone. So results are the same, bit for bit, whatever the batch,
 // the group, and the number of threads. In steady state nothing is allocated.
@@ -50,8 +50,9 @@ type Engine struct {
 	options Options
 	weights *packed
 	scheme  halting.Scheme
-	start   int // tokens that run in block 1, the class token counted: 1..N
-	limit   int // most images in a pass when the engine chooses
+	start   int  // tokens that run in block 1, the class token counted: 1..N
+	limit   int  // most images in a pass when the engine chooses
+	gated   bool // halted tokens go before fc2 is complete
 
 	mu      sync.Mutex // held by Run and Close
 	closed  bool
@@ -99,6 +100,9 @@ func New(p *vit.Params, o Options) (*Engine, error) {
 		e.start = 1 + min(max(s.Start(p.Config.Patches()), 0), p.Config.Patches())
 	}
 	e.limit = groupLimit(e.start, e.config.Embed, e.scheme)
+	if _, ok := e.scheme.(halting.Gated); ok && !o.Full {
+		e.gated = true
+	}
 	e.weights = pack(p, !o.Full)
 	e.launch()
 	return e, nil
@@ -107,7 +111,7 @@ func New(p *vit.Params, o Options) (*Engine, error) {
 // Fork returns another engine with the same model and options, which shares the packed weights with e and has threads and memory of its own:
 // the two can run at the same time. Each is closed by itself.
 func (e *Engine) Fork() *Engine {
-	f := &Engine{config: e.config, options: e.options, weights: e.weights, scheme: e.scheme, start: e.start, limit: e.limit}
+	f := &Engine{config: e.config, options: e.options, weights: e.weights, scheme: e.scheme, start: e.start, limit: e.limit, gated: e.gated}
 	f.launch()
 	return f
 }

@@ -1,22 +1,34 @@
 package infer
 
+import "github.com/adavit/adavit/internal/kernels"
+
 // MACs returns the multiply-adds that the engine itself performs for one image whose blocks ran on active[l] tokens (nil: on all that start).
-// Unlike vit.Config.MACs, which counts a block as if every token went through all of it, it counts block L as it runs: keys and values for all
-// tokens, the rest for the class token alone, unless Options.Full asks for everything. Patch embedding counts the tokens that start.
+// Unlike vit.Config.MACs, which counts a block as if every token went through all of it, it counts what runs unless Options.Full asks for
+// everything: in block L keys and values for all tokens and the rest for the class token alone, elsewhere all of fc2 only for the class token
+// and the tokens that go on. Patch embedding counts the tokens that start.
 func (e *Engine) MACs(active []int32) int64 {
 	c := &e.config
 	width, hidden := int64(c.Embed), int64(c.Hidden)
+	ran := func(l int) int64 {
+		switch {
+		case active == nil:
+			return int64(e.start)
+		case l < c.Layers:
+			return int64(active[l])
+		}
+		return 0
+	}
 	total := int64(e.start-1)*int64(c.PatchLen())*width + width*int64(c.Classes)
 	for l := range c.Layers {
-		n := int64(e.start)
-		if active != nil {
-			n = int64(active[l])
-		}
-		asking := n // tokens that attend and pass the MLP
+		n := ran(l)
+		asking, onward := n, n // tokens that attend and pass the MLP, those that pass all of fc2
 		if l == c.Layers-1 && !e.options.Full {
-			asking = min(n, 1)
+			asking, onward = min(n, 1), min(n, 1)
+		} else if e.gated {
+			onward = min(n, max(1, ran(l+1)))
 		}
-		total += n*2*width*width + asking*(2*width*width+2*width*hidden) + 2*asking*n*width
+		gate := min(width, kernels.PanelWidth)
+		total += n*2*width*width + asking*(2*width*width+width*hidden+gate*hidden) + onward*(width-gate)*hidden + 2*asking*n*width
 	}
 	return total
 }

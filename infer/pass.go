@@ -24,6 +24,8 @@ type worker struct {
 	field    []float32       // [G, E] o, the class tokens' mean fields
 	class    []float32       // [G, E] class rows of block L
 	classY   []float32       // [G, E]
+
+	classWeight []float32 // [G] p[cls,l] of the block that is being finished
 }
 
 // slot is an image that still runs: image is its place in the pass, its tokens are the rows first..first+rows−1.
@@ -53,7 +55,7 @@ func (w *worker) grow(g int) {
 	w.x = make([]float32, t*e)
 	w.y = make([]float32, t*e)
 	w.qkv = make([]float32, t*3*e)
-	w.hidden = make([]float32, max(t*c.PatchLen(), min(t, chunkRows)*hiddenStride(c.Hidden), g*hiddenStride(c.Hidden)))
+	w.hidden = make([]float32, max(t*c.PatchLen(), min(t, max(chunkRows, n))*hiddenStride(c.Hidden), g*hiddenStride(c.Hidden)))
 	w.scratch = make([]float32, kernels.AttentionScratch(w.engine.start, c.HeadDim()))
 	w.token = make([]int32, t)
 	w.scores = make([]float32, n)
@@ -63,6 +65,7 @@ func (w *worker) grow(g int) {
 	w.field = make([]float32, g*e)
 	w.class = make([]float32, g*e)
 	w.classY = make([]float32, g*e)
+	w.classWeight = make([]float32, g)
 }
 
 // pass classifies the images first..end−1 of the job.
@@ -78,8 +81,13 @@ func (w *worker) pass(first, end int) {
 			w.finish(first)
 			break
 		}
-		w.block(b)
-		w.step(first, l)
+		w.attend(b)
+		if w.engine.gated {
+			w.gatedMLP(b, first, l)
+		} else {
+			w.mlp(b, w.x, w.y, w.rows())
+			w.step(first, l)
+		}
 	}
 	w.engine.weights.norm.to(w.field, w.field, g)
 	logits := w.engine.job.out.Logits[first*c.Classes:]
@@ -95,8 +103,8 @@ func (w *worker) rows() int {
 	return last.first + last.rows
 }
 
-// block runs one block over all rows.
-func (w *worker) block(b *block) {
+// attend runs the first half of a block over all rows, and leaves what the MLP takes in w.y.
+func (w *worker) attend(b *block) {
 	c := &w.engine.config
 	e, t := c.Embed, w.rows()
 	b.norm1.to(w.y, w.x, t)
@@ -106,7 +114,6 @@ func (w *worker) block(b *block) {
 	}
 	b.proj.add(w.x, e, w.y, e, t)
 	b.norm2.to(w.y, w.x, t)
-	w.mlp(b, w.x, w.y, t)
 }
 
 // mlp adds fc2(gelu(fc1(y))) to x, both [rows, E].

@@ -20,6 +20,15 @@ func newLinear(weight, bias []float32, inputs int) linear {
 	return l
 }
 
+// cut returns the map to the outputs below n and that to the others, which may be none. n is a whole number of panels.
+func (l *linear) cut(n int) (head, tail linear) {
+	n = min(n, len(l.bias))
+	size := kernels.PackedLen(l.weight.K, n)
+	head = linear{kernels.Packed{K: l.weight.K, N: n, Data: l.weight.Data[:size]}, l.bias[:n]}
+	tail = linear{kernels.Packed{K: l.weight.K, N: l.weight.N - n, Data: l.weight.Data[size:]}, l.bias[n:]}
+	return head, tail
+}
+
 // to writes y = x·Wᵀ + b; row strides are ldx and ldy.
 func (l *linear) to(y []float32, ldy int, x []float32, ldx, rows int) {
 	kernels.GemmPacked(y, ldy, x, ldx, rows, &l.weight, kernels.Epilogue{Bias: l.bias})
@@ -56,6 +65,7 @@ type block struct {
 	qkv             linear // [E] → [3E]
 	query, keyValue linear // [E] → [E], [2E]
 	proj, fc1, fc2  linear
+	gate, beyond    linear // fc2 in two parts, which share its memory: the panel of columns with the gate, and those beyond it
 }
 
 // packed is a model's weights as the engine wants them.
@@ -94,6 +104,7 @@ func pack(p *vit.Params, classOnly bool) *packed {
 		to.proj = newLinear(from.ProjWeight, from.ProjBias, e)
 		to.fc1 = newLinear(from.FC1Weight, from.FC1Bias, e)
 		to.fc2 = newLinear(from.FC2Weight, from.FC2Bias, c.Hidden)
+		to.gate, to.beyond = to.fc2.cut(kernels.PanelWidth)
 	}
 	return w
 }

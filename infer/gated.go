@@ -1,0 +1,83 @@
+package infer
+
+import (
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/kernels"
+)
+
+// A token that halts in a block leaves nothing behind but its score, which needs its gate, the first number of its output. So where the
+// scheme asks for gates alone, fc2 runs for one panel of columns first, the gate's; then halted tokens go, and fc2's other columns are computed for
+// the tokens that go on, and for the class tokens, whose output counts in the mean field. Every number is still summed as it always is.
+
+// gatedMLP is the second half of block l and the step after it: mlp and step in one. Whole images go through it together, chunkRows rows or so.
+func (w *worker) gatedMLP(b *block, first, l int) {
+	e, stride := w.engine.config.Embed, hiddenStride(w.engine.config.Hidden)
+	todo, kept, at := w.slots, w.slots[:0], 0 // what stays only ever moves up, so it is written over what was
+	for len(todo) > 0 {
+		images, rows := 1, todo[0].rows
+		for images < len(todo) && rows+todo[images].rows <= chunkRows {
+			rows += todo[images].rows
+			images++
+		}
+		from := todo[0].first
+		b.fc1.gelu(w.hidden, stride, w.y[from*e:], e, rows)
+		b.gate.add(w.x[from*e:], e, w.hidden, stride, rows)
+
+		begin, done := at, len(kept)
+		for _, s := range todo[:images] {
+			s = w.keep(first, l, s, from, begin, at)
+			kept = append(kept, s)
+			at += s.rows
+		}
+		if beyond := kernels.PanelWidth; e > beyond {
+			b.beyond.add(w.x[begin*e+beyond:], e, w.hidden, stride, at-begin)
+		}
+		todo = todo[images:]
+
+		at = begin
+		stay := kept[:done]
+		for _, s := range kept[done:] {
+			x := w.x[s.first*e:]
+			kernels.Axpy(w.field[s.image*e:(s.image+1)*e], w.classWeight[s.image], x[:e])
+			if w.states[s.image].Depth[0] != 0 {
+				continue // the class token's halt ends the image
+			}
+			if at != s.first {
+				copy(w.x[at*e:], x[:s.rows*e])
+				copy(w.token[at:], w.token[s.first:s.first+s.rows])
+			}
+			stay = append(stay, slot{s.image, at, s.rows})
+			at += s.rows
+		}
+		kept = stay
+	}
+	w.slots = kept
+}
+
+// keep steps the scheme on the image in slot s and moves what goes on, in x, token and hidden, up to row at: the class token, and unless that has
+// halted all tokens that have not. Row r of x is row r−from of hidden before the move and r−begin after it.
+func (w *worker) keep(first, l int, s slot, from, begin, at int) slot {
+	c := &w.engine.config
+	e, stride := c.Embed, hiddenStride(c.Hidden)
+	w.ran(first, l, s)
+	state, token := &w.states[s.image], w.token[s.first:s.first+s.rows]
+	w.engine.scheme.Step(state, halting.Rows{Layer: l, Layers: c.Layers, X: w.x[s.first*e:], Stride: e, Token: token,
+		Score: w.scores[:s.rows], Weight: w.weights[:s.rows]})
+	w.classWeight[s.image] = w.weights[0]
+	last := state.Depth[0] != 0
+	to := at
+	for i, k := range token {
+		if k != 0 && (last || state.Depth[k] != 0) {
+			continue
+		}
+		if r := s.first + i; r != to {
+			copy(w.x[to*e:(to+1)*e], w.x[r*e:])
+			w.token[to] = k
+		}
+		if r, to := s.first+i-from, to-begin; r != to {
+			copy(w.hidden[to*stride:(to+1)*stride], w.hidden[r*stride:])
+		}
+		to++
+	}
+	return slot{s.image, at, to - at}
+}
