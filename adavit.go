@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/models"
 	"github.com/adavit/adavit/vit"
 )
@@ -66,6 +67,9 @@ var ErrUsage = errors.New("wrong usage")
 
 // precision resolves a name of a precision; "" means auto.
 func precision(name string) (string, error) {
+	if err := kernels.Configured(); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrUsage, err)
+	}
 	switch name {
 	case "", PrecisionAuto, PrecisionF32:
 		return PrecisionF32, nil

@@ -21,7 +21,7 @@ type gemmArgs struct {
 	mask       uintptr // AVX-512: a bit for each column; AVX2: address of a row of edgeMasks
 	next       uintptr // where the prefetching starts and how far it goes on for each k of a tile
 	nextStep   int
-	cursor     uintptr // the assembly's: a of the current tile
+	_          uintptr // the assembly's own: a of the current tile
 }
 
 // The routines compute a product of all rows and as many columns as their name says after the x, in tiles of as many rows as it says before;
