@@ -20,26 +20,10 @@ func (w *worker) embed(first, g int) {
 		copy(w.x[at*e:], p.position[:start*e])
 		rows := w.hidden[at*pixels : (at+start)*pixels]
 		clear(rows[:pixels])
-		patches(rows[pixels:], w.engine.job.images[(first+i)*size:(first+i+1)*size], c.Channels, c.Height, c.Width, c.Patch)
+		c.CutPatches(rows[pixels:], w.engine.job.images[(first+i)*size:(first+i+1)*size])
 	}
 	p.patch.add(w.x, e, w.hidden, pixels, g*start)
 	for i := range g {
 		copy(w.x[i*start*e:], p.classToken)
-	}
-}
-
-// patches writes the first len(dst)/(C·P·P) patches of an image [C, H, W] as rows of C·P·P numbers in the order c, y, x, which is that of a
-// convolution's weight. Patches go row by row over the picture.
-func patches(dst, image []float32, channels, height, width, patch int) {
-	columns := width / patch
-	for k := 0; len(dst) > 0; k++ {
-		corner := k/columns*patch*width + k%columns*patch
-		for c := range channels {
-			for y := range patch {
-				from := c*height*width + corner + y*width
-				copy(dst[:patch], image[from:from+patch])
-				dst = dst[patch:]
-			}
-		}
 	}
 }

@@ -35,19 +35,3 @@ func (n *Network) embedBackward(s *shard, g *vit.Params, dx []float32) {
 		kernels.GemmTN(g.PatchWeight, c.PatchLen(), d[e:], e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), e, c.PatchLen(), patches, true)
 	}
 }
-
-// cutPatches lays image [C,H,W] out as one row [C,p,p] a patch, the order of a convolution's weight.
-func cutPatches(dst, image []float32, c vit.Config) {
-	p := c.Patch
-	for gy := range c.Height / p {
-		for gx := range c.Width / p {
-			for ch := range c.Channels {
-				for y := range p {
-					row := image[(ch*c.Height+gy*p+y)*c.Width+gx*p:]
-					copy(dst[:p], row[:p])
-					dst = dst[p:]
-				}
-			}
-		}
-	}
-}

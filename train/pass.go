@@ -17,7 +17,7 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 		if err := b.Load(s.first+i, w.image); err != nil {
 			return fmt.Errorf("train: image %d of the batch: %w", s.first+i, err)
 		}
-		cutPatches(s.patches[i*c.Patches()*c.PatchLen():], w.image, c)
+		c.CutPatches(s.patches[i*c.Patches()*c.PatchLen():(i+1)*c.Patches()*c.PatchLen()], w.image)
 		s.state[i].Reset(tokens)
 	}
 	clear(s.score)

@@ -1,0 +1,17 @@
+package vit
+
+// CutPatches writes the first len(dst)/PatchLen patches of an image [C, H, W], row by row over the picture, as rows [C, P, P], the order of a
+// convolution's weight: a patch embedding is then one product with PatchWeight.
+func (c Config) CutPatches(dst, image []float32) {
+	columns := c.GridW()
+	for k := 0; len(dst) > 0; k++ {
+		corner := k/columns*c.Patch*c.Width + k%columns*c.Patch
+		for channel := range c.Channels {
+			for y := range c.Patch {
+				from := (channel*c.Height+y)*c.Width + corner
+				copy(dst[:c.Patch], image[from:from+c.Patch])
+				dst = dst[c.Patch:]
+			}
+		}
+	}
+}
