@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 )
 
 // IDX is the content of a file in the IDX format of the MNIST pages: unsigned
@@ -24,9 +23,9 @@ const maxIDX = 1 << 30
 // idxTypes are the format's element types; only the first one is read.
 var idxTypes = map[byte]string{0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 
-// ReadIDXFile reads the IDX file at path, compressed by gzip or not.
+// ReadIDXFile reads the IDX file at path, a regular file, compressed by gzip or not.
 func ReadIDXFile(path string) (IDX, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return IDX{}, err // names the path itself
 	}

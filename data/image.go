@@ -8,7 +8,6 @@ import (
 	"image/color"
 	"image/draw"
 	"io"
-	"os"
 
 	_ "image/gif"  // register the formats
 	_ "image/jpeg" // that DecodeImage
@@ -28,9 +27,9 @@ type limits struct {
 
 var defaultLimits = limits{file: 256 << 20, pixels: 100_000_000, side: 1 << 20}
 
-// DecodeImageFile decodes the image file at path; see DecodeImage.
+// DecodeImageFile decodes the image file at path, which must be a regular file; see DecodeImage.
 func DecodeImageFile(path string) (image.Image, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return nil, err // names the path itself
 	}
