@@ -79,7 +79,10 @@ func (c *Config) UnmarshalJSON(b []byte) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("halting: data after the object")
 	}
-	if v.Policy == PolicyNone {
+	switch v.Policy {
+	case "":
+		return fmt.Errorf("halting: policy is empty (known: %q, %q)", PolicyToken, PolicyNone)
+	case PolicyNone:
 		v = plain(Dense())
 	}
 	*c = Config(v)

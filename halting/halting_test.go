@@ -225,6 +225,7 @@ func TestConfigJSON(t *testing.T) {
 	for text, fault := range map[string]string{
 		`{"policy":"token","gate":1}`:            "unknown field",
 		`{"policy":"psychic"}`:                   "not known",
+		`{"policy":""}`:                          "empty",
 		`{"policy":"token","epsilon":0.9}`:       "epsilon",
 		`{"policy":"token","gate_scale":1e300}`:  "gate_scale",
 		`{"policy":"token","gate_center":"far"}`: "cannot unmarshal",
