@@ -60,7 +60,7 @@ func New(m *vit.Model, o Options) (*Classifier, error) {
 	}
 	c := m.Params.Config
 	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
-		return nil, err
+		return nil, named(vit.PreprocessorFile, err)
 	}
 	engine, err := infer.New(m.Params, infer.Options{Threads: n, Precision: o.Precision})
 	if err != nil {
@@ -82,41 +82,67 @@ func (c *Classifier) Classify(ctx context.Context, images ...image.Image) ([]Res
 	if len(images) == 0 {
 		return nil, errors.New("no images given")
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	config := c.engine.Config()
-	size := imageSize(config)
-	batch := max(batchFloats/size, c.threads)
+	size := max(batchFloats/imageSize(c.engine.Config()), c.threads)
 	results := make([]Result, 0, len(images))
-	for part := range slices.Chunk(images, batch) {
+	for part := range slices.Chunk(images, size) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if len(c.pixels) < len(part)*size {
-			c.pixels = make([]float32, len(part)*size)
+		found, errs, err := c.batch(len(part), func(i int, dst []float32) error { return c.apply(dst, part[i]) })
+		if err != nil {
+			return nil, err
 		}
-		pixels := c.pixels[:len(part)*size]
-		errs := make([]error, len(part))
-		spread(c.threads, len(part), func(i int) {
-			errs[i] = c.model.Preprocessor.Apply(pixels[i*size:(i+1)*size], part[i], config.Channels, config.Height, config.Width)
-		})
 		for i, err := range errs {
 			if err != nil {
 				return nil, fmt.Errorf("image %d: %w", len(results)+i, err)
 			}
 		}
-		if err := c.engine.Run(pixels, &c.out); err != nil {
-			return nil, err
-		}
-		for i := range part {
-			r, err := newResult(config, &c.out, i)
-			if err != nil {
-				return nil, fmt.Errorf("image %d: %w", len(results), err)
-			}
-			results = append(results, r)
-		}
+		results = append(results, found...)
 	}
 	return results, nil
+}
+
+// apply turns a picture into the model's input.
+func (c *Classifier) apply(dst []float32, img image.Image) error {
+	config := c.engine.Config()
+	return c.model.Preprocessor.Apply(dst, img, config.Channels, config.Height, config.Width)
+}
+
+// batch classifies n images, which load writes as the model wants them, on all threads. errs[i] says why image i has no result; err, why none has.
+func (c *Classifier) batch(n int, load func(i int, dst []float32) error) (results []Result, errs []error, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	config := c.engine.Config()
+	size := imageSize(config)
+	if len(c.pixels) < n*size {
+		c.pixels = make([]float32, n*size)
+	}
+	results, errs = make([]Result, n), make([]error, n)
+	spread(c.threads, n, func(i int) { errs[i] = load(i, c.pixels[i*size:(i+1)*size]) })
+	good := 0
+	for i := range n {
+		if errs[i] != nil {
+			continue
+		}
+		if good != i {
+			copy(c.pixels[good*size:(good+1)*size], c.pixels[i*size:])
+		}
+		good++
+	}
+	if good == 0 {
+		return results, errs, nil
+	}
+	if err := c.engine.Run(c.pixels[:good*size], &c.out); err != nil {
+		return nil, nil, err
+	}
+	good = 0
+	for i := range n {
+		if errs[i] == nil {
+			results[i], errs[i] = newResult(config, &c.out, good)
+			good++
+		}
+	}
+	return results, errs, nil
 }
 
 // newResult reads image i of an engine's output.

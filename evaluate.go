@@ -102,6 +102,9 @@ func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, 
 	if err != nil {
 		return nil, err
 	}
+	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
+		return nil, named(vit.PreprocessorFile, err)
+	}
 	if d, err = data.Fit(d, m.Preprocessor, c.Channels, c.Height, c.Width); err != nil {
 		return nil, err
 	}
@@ -236,6 +239,9 @@ func matchClasses(c vit.Config, names []string) ([]int, error) {
 			class[i] = i
 		}
 		return class, nil
+	}
+	if numbered {
+		return nil, fmt.Errorf("the data has labels up to %d, the model classes 0 to %d", len(names)-1, c.Classes-1)
 	}
 	return nil, fmt.Errorf("the data has %d classes (%s, …), the model %d (%s, …), and their names do not match", len(names), names[0], c.Classes, c.Label(0))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -22,7 +23,7 @@ type FileResult struct {
 	Error        string  `json:"error,omitempty"`        // why there is no result
 }
 
-// filesBatch is how many files are decoded before they are classified together. They lie in memory as decoded, a photograph in some 50 MB.
+// filesBatch is how many files are read before they are classified together. Each thread has one picture at a time in memory as it was decoded.
 const filesBatch = 8
 
 // ClassifyFiles classifies image files ("-" is stdin) and hands each one's result to emit, in order. A file that is no image is reported
@@ -57,30 +58,34 @@ func ClassifyFiles(ctx context.Context, c *Classifier, stdin io.Reader, files []
 // files decodes and classifies one batch.
 func (c *Classifier) files(ctx context.Context, stdin io.Reader, files []string) ([]FileResult, error) {
 	begin := time.Now()
-	decoded, errs := decodeFiles(c.threads, stdin, files)
-	var good []image.Image
-	for i, img := range decoded {
-		if errs[i] == nil {
-			good = append(good, img)
+	read := make([]bool, len(files))
+	found, errs, err := c.batch(len(files), func(i int, dst []float32) error {
+		img, err := decodeFile(stdin, files[i])
+		if read[i] = err == nil; !read[i] {
+			return err
+		}
+		return c.apply(dst, img)
+	})
+	if err != nil {
+		return nil, err
+	}
+	good := 0
+	for i, err := range errs {
+		if err == nil {
+			good++
+		} else if read[i] {
+			errs[i] = named(files[i], err)
 		}
 	}
-	var found []Result
-	if len(good) > 0 {
-		var err error
-		if found, err = c.Classify(ctx, good...); err != nil {
-			return nil, err
-		}
-	}
-	each := float64(time.Since(begin).Microseconds()) / 1000 / float64(max(1, len(good)))
+	each := float64(time.Since(begin).Microseconds()) / 1000 / float64(max(1, good))
 	results := make([]FileResult, len(files))
 	for i, file := range files {
 		results[i] = FileResult{File: file}
 		if errs[i] != nil {
 			results[i].Error = errs[i].Error()
-			continue
+		} else {
+			results[i].Result, results[i].Milliseconds = &found[i], each
 		}
-		results[i].Result, results[i].Milliseconds = &found[0], each
-		found = found[1:]
 	}
 	return results, nil
 }
@@ -93,17 +98,34 @@ func oneStdin(files []string) error {
 	return nil
 }
 
-// decodeFiles reads images, several at a time.
-func decodeFiles(threads int, stdin io.Reader, files []string) ([]image.Image, []error) {
-	images, errs := make([]image.Image, len(files)), make([]error, len(files))
-	spread(threads, len(files), func(i int) {
-		if files[i] == "-" {
-			images[i], errs[i] = data.DecodeImage("standard input", stdin)
-		} else {
-			images[i], errs[i] = data.DecodeImageFile(files[i])
+// notInput refuses an output file that is one of the inputs: it would be lost.
+func notInput(output string, inputs ...string) error {
+	out, err := os.Stat(output)
+	if err != nil {
+		return nil // it is not there, or writing it will say what is wrong
+	}
+	for _, input := range inputs {
+		if in, err := os.Stat(input); err == nil && os.SameFile(in, out) {
+			return fmt.Errorf("%w: the output %s is the input %s, which would be lost", ErrUsage, output, input)
 		}
-	})
-	return images, errs
+	}
+	return nil
+}
+
+// decodeFile reads an image file, or stdin for "-". The error names the file.
+func decodeFile(stdin io.Reader, file string) (image.Image, error) {
+	if file == "-" {
+		return data.DecodeImage("standard input", stdin)
+	}
+	return data.DecodeImageFile(file)
+}
+
+// named puts a file's name before an error.
+func named(file string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", file, err)
 }
 
 // PreprocessFiles writes the images as the tensor "input" [B, C, H, W] F32 that the model would be fed, B in the order of the files, to a
@@ -120,6 +142,12 @@ func PreprocessFiles(ctx context.Context, m *vit.Model, stdin io.Reader, files [
 	if err := oneStdin(files); err != nil {
 		return Written{}, err
 	}
+	if err := notInput(output, files...); err != nil {
+		return Written{}, err
+	}
+	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
+		return Written{}, named(vit.PreprocessorFile, err)
+	}
 	size := imageSize(c)
 	pixels := make([]float32, len(files)*size)
 	for first := 0; first < len(files); first += filesBatch {
@@ -127,13 +155,12 @@ func PreprocessFiles(ctx context.Context, m *vit.Model, stdin io.Reader, files [
 			return Written{}, err
 		}
 		batch := files[first:min(first+filesBatch, len(files))]
-		images, errs := decodeFiles(n, stdin, batch)
+		errs := make([]error, len(batch))
 		spread(n, len(batch), func(i int) {
-			if errs[i] == nil {
-				at := (first + i) * size
-				if err := m.Preprocessor.Apply(pixels[at:at+size], images[i], c.Channels, c.Height, c.Width); err != nil {
-					errs[i] = fmt.Errorf("%s: %w", batch[i], err)
-				}
+			at := (first + i) * size
+			var img image.Image
+			if img, errs[i] = decodeFile(stdin, batch[i]); errs[i] == nil {
+				errs[i] = named(batch[i], m.Preprocessor.Apply(pixels[at:at+size], img, c.Channels, c.Height, c.Width))
 			}
 		})
 		if err := errors.Join(errs...); err != nil {

@@ -51,7 +51,7 @@ func Predict(ctx context.Context, m *vit.Model, name string, in *weights.File, o
 	}
 	var labels []int32
 	if o.Loss != nil {
-		if err := checkLoss(*o.Loss); err != nil {
+		if err := checkLoss(*o.Loss, m.Params.Config.Layers); err != nil {
 			return nil, err
 		}
 		if labels, err = labelTensor(m.Params.Config, name, in, len(images)/imageSize(m.Params.Config)); err != nil {
@@ -83,6 +83,9 @@ type Written struct {
 
 // PredictFile is Predict from one safetensors file to another, which appears whole or not at all.
 func PredictFile(ctx context.Context, m *vit.Model, input, output string, o PredictOptions) (Written, error) {
+	if err := notInput(output, input); err != nil {
+		return Written{}, err
+	}
 	in, err := weights.ReadSafetensors(input)
 	if err != nil {
 		return Written{}, err
@@ -198,12 +201,12 @@ func labelTensor(c vit.Config, name string, in *weights.File, images int) ([]int
 }
 
 // checkLoss reports the first number of a loss that makes no sense.
-func checkLoss(l train.Loss) error {
+func checkLoss(l train.Loss, layers int) error {
 	for _, v := range []struct {
 		name            string
 		value, min, max float64
 	}{
-		{"alpha-ponder", l.AlphaPonder, 0, 1e6}, {"alpha-prior", l.AlphaPrior, 0, 1e6}, {"target-layer", l.TargetLayer, -10, 1e4},
+		{"alpha-ponder", l.AlphaPonder, 0, 1e6}, {"alpha-prior", l.AlphaPrior, 0, 1e6}, {"target-layer", l.TargetLayer, -10, float64(layers) + 10},
 		{"label-smoothing", l.LabelSmoothing, 0, 0.99},
 	} {
 		if math.IsNaN(v.value) || v.value < v.min || v.value > v.max {

@@ -184,6 +184,18 @@ func TestPrior(t *testing.T) {
 			t.Errorf("reverse %v: no scores at all give %v and gradient %v", reverse, kl, grad)
 		}
 	}
+	// Layers so far from the target that its density there is no number any more still pull with a finite force.
+	for _, reverse := range []bool{false, true} {
+		p, err := NewPrior(100, 100, reverse)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mean, grad := make([]float64, 100), make([]float64, 100)
+		mean[0], mean[1] = 0.5, 0.25
+		if kl := p.Loss(mean, grad); math.IsInf(kl, 0) || math.IsNaN(kl) || math.IsInf(grad[0], 0) || !(grad[0] >= 0) {
+			t.Errorf("reverse %v: far from the target the loss is %v and its gradient %v", reverse, kl, grad[0])
+		}
+	}
 	for _, bad := range []float64{math.NaN(), math.Inf(1), -11, 100} {
 		if _, err := NewPrior(5, bad, false); err == nil {
 			t.Errorf("a prior around layer %v was accepted", bad)

@@ -18,6 +18,7 @@ func PonderSum(depth []int32, remainder []float32) float64 {
 // Prior pulls the mean halting scores of the layers towards a bell around a target layer (A-ViT's distributional prior).
 type Prior struct {
 	Target  []float64 // [L] normal density with deviation 1 at l = 1..L, normalised to sum 1
+	log     []float64 // its logarithm, finite also where the density is too small for a number
 	Reverse bool      // KL(target ‖ Ĥ), as the released code has it, instead of the paper's KL(Ĥ ‖ target)
 }
 
@@ -26,15 +27,20 @@ func NewPrior(layers int, targetLayer float64, reverse bool) (Prior, error) {
 	if layers < 1 || math.IsNaN(targetLayer) || targetLayer < -10 || targetLayer > float64(layers)+10 {
 		return Prior{}, fmt.Errorf("halting: a prior around layer %v of %d layers makes no sense", targetLayer, layers)
 	}
-	p := Prior{Target: make([]float64, layers), Reverse: reverse}
-	sum := 0.0
-	for l := range p.Target {
+	p := Prior{Target: make([]float64, layers), log: make([]float64, layers), Reverse: reverse}
+	nearest := math.Inf(-1)
+	for l := range p.log {
 		d := float64(l+1) - targetLayer
-		p.Target[l] = math.Exp(-d * d / 2)
-		sum += p.Target[l]
+		p.log[l] = -d * d / 2
+		nearest = max(nearest, p.log[l])
 	}
-	for l := range p.Target {
-		p.Target[l] /= sum
+	sum := 0.0
+	for _, v := range p.log {
+		sum += math.Exp(v - nearest)
+	}
+	for l := range p.log {
+		p.log[l] -= nearest + math.Log(sum)
+		p.Target[l] = math.Exp(p.log[l])
 	}
 	return p, nil
 }
@@ -61,12 +67,13 @@ func (p Prior) Loss(mean, grad []float64) float64 {
 		if q == 0 {
 			continue
 		}
+		logRatio := math.Log(q) - p.log[l]
 		if p.Reverse {
-			kl += t * math.Log(t/q)
+			kl -= t * logRatio
 			grad[l] = (1 - t/q) / s
 		} else {
-			kl += q * math.Log(q/t)
-			grad[l] = math.Log(q/t) / s
+			kl += q * logRatio
+			grad[l] = logRatio / s
 		}
 	}
 	if !p.Reverse {
