@@ -2,10 +2,10 @@ package infer
 
 // embed fills w.x with the tokens of the images first..first+g−1 of the batch as block 1 takes them, and puts every image into a slot:
 //
-//	class row      class token + position[0]
-//	row of patch k W·pixels + b + position[k], k = 1..start−1
+//	special row k  special token k + position[k], k = 0..S−1
+//	patch row k    W·pixels + b + position[k], k = S..start−1
 //
-// The class rows go through the patch GEMM too, as zeros, so that one GEMM serves all images of the pass; they are written afterwards.
+// The special rows go through the patch GEMM too, as zeros, so that one GEMM serves all images of the pass; they are written afterwards.
 func (w *worker) embed(first, g int) {
 	c, p, start := &w.engine.config, w.engine.weights, w.engine.start
 	e, pixels, size := c.Embed, c.PatchLen(), c.Channels*c.Height*c.Width
@@ -19,11 +19,11 @@ func (w *worker) embed(first, g int) {
 		}
 		copy(w.x[at*e:], p.position[:start*e])
 		rows := w.hidden[at*pixels : (at+start)*pixels]
-		clear(rows[:pixels])
-		c.CutPatches(rows[pixels:], w.engine.job.images[(first+i)*size:(first+i+1)*size])
+		clear(rows[:c.Special()*pixels])
+		c.CutPatches(rows[c.Special()*pixels:], w.engine.job.images[(first+i)*size:(first+i+1)*size])
 	}
 	p.patch.add(w.x, e, w.hidden, pixels, g*start)
 	for i := range g {
-		copy(w.x[i*start*e:], p.classToken)
+		copy(w.x[i*start*e:], p.special)
 	}
 }

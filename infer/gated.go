@@ -7,7 +7,7 @@ import (
 
 // A token that halts in a block leaves nothing behind but its score, which needs its gate, the first number of its output. So where the
 // scheme asks for gates alone, fc2 runs for one panel of columns first, the gate's; then halted tokens go, and fc2's other columns are computed for
-// the tokens that go on, and for the class tokens, whose output counts in the mean field. Every number is still summed as it always is.
+// the tokens that go on, and for the readouts, whose output counts in the mean field. Every number is still summed as it always is.
 
 // gatedMLP is the second half of block l and the step after it: mlp and step in one. Whole images go through it together, chunkRows rows or so.
 func (w *worker) gatedMLP(b *block, first, l int) {
@@ -37,13 +37,12 @@ func (w *worker) gatedMLP(b *block, first, l int) {
 		at = begin
 		stay := kept[:done]
 		for _, s := range kept[done:] {
-			x := w.x[s.first*e:]
-			kernels.Axpy(w.field[s.image*e:(s.image+1)*e], w.classWeight[s.image], x[:e])
-			if w.states[s.image].Depth[0] != 0 {
-				continue // the class token's halt ends the image
+			s = w.takeReadouts(s)
+			if w.read(s.image) {
+				continue // the readouts' halt ends the image
 			}
 			if at != s.first {
-				copy(w.x[at*e:], x[:s.rows*e])
+				copy(w.x[at*e:], w.x[s.first*e:(s.first+s.rows)*e])
 				copy(w.token[at:], w.token[s.first:s.first+s.rows])
 			}
 			stay = append(stay, slot{s.image, at, s.rows})
@@ -54,8 +53,30 @@ func (w *worker) gatedMLP(b *block, first, l int) {
 	w.slots = kept
 }
 
-// keep steps the scheme on the image in slot s and moves what goes on, in x, token and hidden, up to row at: the class token, and unless that has
-// halted all tokens that have not. Row r of x is row r−from of hidden before the move and r−begin after it.
+// takeReadouts adds an image's readouts to their mean fields, and takes out of the slot the one that has halted if the other goes on.
+func (w *worker) takeReadouts(s slot) slot {
+	e, q := w.engine.config.Embed, w.engine.config.Readouts()
+	state := &w.states[s.image]
+	n, left := w.readouts(s), 0
+	for i := range n {
+		k := int(w.token[s.first+i])
+		w.addField(s.image, k, w.readoutWeight[s.image*q+k], w.x[(s.first+i)*e:])
+		if state.Depth[k] == 0 {
+			left++
+		}
+	}
+	if left == 0 || left == n {
+		return s
+	}
+	if state.Depth[w.token[s.first]] == 0 { // the second goes: the first takes its place
+		copy(w.x[(s.first+1)*e:(s.first+2)*e], w.x[s.first*e:])
+		w.token[s.first+1] = w.token[s.first]
+	}
+	return slot{s.image, s.first + 1, s.rows - 1}
+}
+
+// keep steps the scheme on the image in slot s and moves what goes on, in x, token and hidden, up to row at: the readouts, and unless all of
+// those have halted all tokens that have not. Row r of x is row r−from of hidden before the move and r−begin after it.
 func (w *worker) keep(first, l int, s slot, from, begin, at int) slot {
 	c := &w.engine.config
 	e, stride := c.Embed, hiddenStride(c.Hidden)
@@ -63,11 +84,14 @@ func (w *worker) keep(first, l int, s slot, from, begin, at int) slot {
 	state, token := &w.states[s.image], w.token[s.first:s.first+s.rows]
 	w.engine.scheme.Step(state, halting.Rows{Layer: l, Layers: c.Layers, X: w.x[s.first*e:], Stride: e, Token: token,
 		Score: w.scores[:s.rows], Weight: w.weights[:s.rows]})
-	w.classWeight[s.image] = w.weights[0]
-	last := state.Depth[0] != 0
+	readouts := int32(c.Readouts())
+	for i := range w.readouts(s) {
+		w.readoutWeight[s.image*int(readouts)+int(token[i])] = w.weights[i]
+	}
+	last := w.read(s.image)
 	to := at
 	for i, k := range token {
-		if k != 0 && (last || state.Depth[k] != 0) {
+		if k >= readouts && (last || state.Depth[k] != 0) {
 			continue
 		}
 		if r := s.first + i; r != to {

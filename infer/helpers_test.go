@@ -44,6 +44,7 @@ func drawModel(t *rapid.T) *vit.Params {
 		Layers: rapid.IntRange(1, 5).Draw(t, "layers"), Hidden: rapid.IntRange(1, 70).Draw(t, "hidden"),
 		Patch: rapid.IntRange(1, 4).Draw(t, "patch"), Channels: rapid.IntRange(1, 3).Draw(t, "channels"),
 		Classes: rapid.IntRange(1, 5).Draw(t, "classes"), Eps: 1e-6,
+		Distillation: vit.Distillation(rapid.IntRange(0, 2).Draw(t, "distillation")),
 	}
 	c.Height = c.Patch * rapid.IntRange(1, 5).Draw(t, "gridH")
 	c.Width = c.Patch * rapid.IntRange(1, 5).Draw(t, "gridW")

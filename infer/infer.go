@@ -97,7 +97,7 @@ func New(p *vit.Params, o Options) (*Engine, error) {
 		e.scheme = s
 	}
 	if s, ok := e.scheme.(starter); ok {
-		e.start = 1 + min(max(s.Start(p.Config.Patches()), 0), p.Config.Patches())
+		e.start = p.Config.Special() + min(max(s.Start(p.Config.Patches()), 0), p.Config.Patches())
 	}
 	e.limit = groupLimit(e.start, e.config.Embed, e.scheme)
 	if _, ok := e.scheme.(halting.Gated); ok && !o.Full {

@@ -4,7 +4,7 @@ import "github.com/adavit/adavit/internal/kernels"
 
 // MACs returns the multiply-adds that the engine itself performs for one image whose blocks ran on active[l] tokens (nil: on all that start).
 // Unlike vit.Config.MACs, which counts a block as if every token went through all of it, it counts what runs unless Options.Full asks for
-// everything: in block L keys and values for all tokens and the rest for the class token alone, elsewhere all of fc2 only for the class token
+// everything: in block L keys and values for all tokens and the rest for the readout tokens alone, elsewhere all of fc2 only for the readout tokens
 // and the tokens that go on. Patch embedding counts the tokens that start.
 func (e *Engine) MACs(active []int32) int64 {
 	c := &e.config
@@ -18,14 +18,15 @@ func (e *Engine) MACs(active []int32) int64 {
 		}
 		return 0
 	}
-	total := int64(e.start-1)*int64(c.PatchLen())*width + width*int64(c.Classes)
+	readouts := int64(c.Readouts())
+	total := int64(e.start-c.Special())*int64(c.PatchLen())*width + readouts*width*int64(c.Classes)
 	for l := range c.Layers {
 		n := ran(l)
 		asking, onward := n, n // tokens that attend and pass the MLP, those that pass all of fc2
 		if l == c.Layers-1 && !e.options.Full {
-			asking, onward = min(n, 1), min(n, 1)
+			asking, onward = min(n, readouts), min(n, readouts)
 		} else if e.gated {
-			onward = min(n, max(1, ran(l+1)))
+			onward = min(n, max(readouts, ran(l+1)))
 		}
 		gate := min(width, kernels.PanelWidth)
 		total += n*2*width*width + asking*(2*width*width+width*hidden+gate*hidden) + onward*(width-gate)*hidden + 2*asking*n*width

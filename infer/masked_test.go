@@ -2,6 +2,7 @@ package infer
 
 import (
 	"math"
+	"slices"
 
 	"github.com/adavit/adavit/vit"
 )
@@ -11,7 +12,7 @@ import (
 type masked struct {
 	logits []float64 // [classes]
 	depth  []int     // [N]
-	ran    []int     // [N] blocks that a token runs in when the image stops with its class token
+	ran    []int     // [N] blocks that a token runs in when the image stops with its readouts
 	score  []float64 // [L·N]
 	rho    []float64 // [N]
 	margin float64   // smallest |c − (1−ε)| met: below the rounding of float32 a depth is a matter of luck
@@ -22,7 +23,10 @@ func maskedForward(p *vit.Params, image []float32) masked {
 	n, e, layers := c.Tokens(), c.Embed, c.Layers
 	x := embedPlain(p, image)
 	m := masked{depth: make([]int, n), ran: make([]int, n), score: make([]float64, layers*n), rho: make([]float64, n), margin: math.Inf(1)}
-	alive, sum, field := make([]bool, n), make([]float64, n), make([]float64, e)
+	alive, sum, field := make([]bool, n), make([]float64, n), make([][]float64, c.Readouts())
+	for k := range field {
+		field[k] = make([]float64, e)
+	}
 	for k := range alive {
 		alive[k] = true
 	}
@@ -46,9 +50,9 @@ func maskedForward(p *vit.Params, image []float32) masked {
 				alive[k] = false
 			}
 			sum[k] += h
-			if k == 0 {
-				for j := range field {
-					field[j] += weight * x[0][j]
+			if k < len(field) {
+				for j := range field[k] {
+					field[k][j] += weight * x[k][j]
 				}
 			}
 		}
@@ -59,9 +63,14 @@ func maskedForward(p *vit.Params, image []float32) masked {
 		}
 	}
 	for k := range n {
-		m.ran[k] = min(m.depth[k], m.depth[0])
+		m.ran[k] = min(m.depth[k], slices.Max(m.depth[:len(field)]))
 	}
-	m.logits = linearPlain(normPlain(field, p.NormWeight, p.NormBias, c.Eps), p.HeadWeight, p.HeadBias)
+	m.logits = linearPlain(normPlain(field[0], p.NormWeight, p.NormBias, c.Eps), p.HeadWeight, p.HeadBias)
+	if len(field) == 2 {
+		for j, v := range linearPlain(normPlain(field[1], p.NormWeight, p.NormBias, c.Eps), p.HeadDistWeight, p.HeadDistBias) {
+			m.logits[j] = (m.logits[j] + v) / 2
+		}
+	}
 	return m
 }
 
@@ -70,13 +79,13 @@ func embedPlain(p *vit.Params, image []float32) [][]float64 {
 	c := &p.Config
 	x := make([][]float64, c.Tokens())
 	for k := range x {
-		if k == 0 {
+		if s := c.Special(); k < s {
 			x[k] = make([]float64, c.Embed)
 			for j := range x[k] {
-				x[k][j] = float64(p.ClassToken[j])
+				x[k][j] = float64([][]float32{p.ClassToken, p.DistToken}[k][j])
 			}
 		} else {
-			top, left := (k-1)/c.GridW()*c.Patch, (k-1)%c.GridW()*c.Patch
+			top, left := (k-s)/c.GridW()*c.Patch, (k-s)%c.GridW()*c.Patch
 			var pixels []float64
 			for ch := range c.Channels {
 				for i := range c.Patch {

@@ -5,7 +5,8 @@ import (
 	"github.com/adavit/adavit/internal/kernels"
 )
 
-// worker runs one pass at a time and owns all memory that a pass needs. Sizes are for G images of at most N tokens each, T = G·N rows.
+// worker runs one pass at a time and owns all memory that a pass needs. Sizes are for G images of at most N tokens each, T = G·N rows. The tokens
+// k < Q are the readouts, whose mean fields the heads look at: the class token, and the distillation token where it has a head.
 type worker struct {
 	engine *Engine
 	wake   chan struct{}
@@ -21,11 +22,12 @@ type worker struct {
 	weights  []float32       // [N]
 	slots    []slot          // the images that still run
 	states   []halting.State // [G]
-	field    []float32       // [G, E] o, the class tokens' mean fields
-	class    []float32       // [G, E] class rows of block L
-	classY   []float32       // [G, E]
+	field    []float32       // [G, Q, E] o, the readouts' mean fields
+	readout  []float32       // [G·Q, E] readout rows of block L
+	readoutY []float32       // [G·Q, E]
+	logits   []float32       // [G, classes] of the second head
 
-	classWeight []float32 // [G] p[cls,l] of the block that is being finished
+	readoutWeight []float32 // [G, Q] p[k,l] of the block that is being finished
 }
 
 // slot is an image that still runs: image is its place in the pass, its tokens are the rows first..first+rows−1.
@@ -55,17 +57,19 @@ func (w *worker) grow(g int) {
 	w.x = make([]float32, t*e)
 	w.y = make([]float32, t*e)
 	w.qkv = make([]float32, t*3*e)
-	w.hidden = make([]float32, max(t*c.PatchLen(), min(t, max(chunkRows, n))*hiddenStride(c.Hidden), g*hiddenStride(c.Hidden)))
+	q := c.Readouts()
+	w.hidden = make([]float32, max(t*c.PatchLen(), min(t, max(chunkRows, n))*hiddenStride(c.Hidden), g*q*hiddenStride(c.Hidden)))
 	w.scratch = make([]float32, kernels.AttentionScratch(w.engine.start, c.HeadDim()))
 	w.token = make([]int32, t)
 	w.scores = make([]float32, n)
 	w.weights = make([]float32, n)
 	w.slots = make([]slot, 0, g)
 	w.states = make([]halting.State, g)
-	w.field = make([]float32, g*e)
-	w.class = make([]float32, g*e)
-	w.classY = make([]float32, g*e)
-	w.classWeight = make([]float32, g)
+	w.field = make([]float32, g*q*e)
+	w.readout = make([]float32, g*q*e)
+	w.readoutY = make([]float32, g*q*e)
+	w.logits = make([]float32, g*(q-1)*c.Classes)
+	w.readoutWeight = make([]float32, g*q)
 }
 
 // pass classifies the images first..end−1 of the job.
@@ -73,7 +77,7 @@ func (w *worker) pass(first, end int) {
 	c := &w.engine.config
 	g := end - first
 	w.embed(first, g)
-	clear(w.field[:g*c.Embed])
+	clear(w.field[:g*c.Readouts()*c.Embed])
 	for l := 1; l <= c.Layers && len(w.slots) > 0; l++ {
 		b := &w.engine.weights.blocks[l-1]
 		if l == c.Layers && !w.engine.options.Full {
@@ -89,11 +93,22 @@ func (w *worker) pass(first, end int) {
 			w.step(first, l)
 		}
 	}
-	w.engine.weights.norm.to(w.field, w.field, g)
-	logits := w.engine.job.out.Logits[first*c.Classes:]
-	w.engine.weights.head.to(logits, c.Classes, w.field, c.Embed, g)
+	w.decide(w.engine.job.out.Logits[first*c.Classes:(first+g)*c.Classes], g)
 	if t := w.engine.job.out.Trace; t != nil {
 		w.trace(t, first, g)
+	}
+}
+
+// decide turns the mean fields of g images into logits [g, classes]: each readout's head on its normalised field, averaged.
+func (w *worker) decide(logits []float32, g int) {
+	c, p := &w.engine.config, w.engine.weights
+	q, e := c.Readouts(), c.Embed
+	p.norm.to(w.field, w.field, g*q)
+	p.heads[0].to(logits, c.Classes, w.field, q*e, g)
+	if q == 2 {
+		p.heads[1].to(w.logits, c.Classes, w.field[e:], q*e, g)
+		kernels.Add(logits, w.logits[:len(logits)])
+		kernels.Scale(logits, 0.5)
 	}
 }
 
@@ -127,24 +142,49 @@ func (w *worker) mlp(b *block, x, y []float32, rows int) {
 	}
 }
 
-// lastBlock runs block L for the class rows alone, gathered in w.class [len(slots), E]; all rows give keys and values.
+// lastBlock runs block L for the readout rows alone, gathered in w.readout [rows, E] slot by slot; all rows give keys and values.
 func (w *worker) lastBlock(b *block) {
 	c := &w.engine.config
-	e, t, n := c.Embed, w.rows(), len(w.slots)
+	e, t, n := c.Embed, w.rows(), 0
 	b.norm1.to(w.y, w.x, t)
 	b.keyValue.to(w.qkv[e:], 3*e, w.y, e, t)
-	for i, s := range w.slots {
-		copy(w.classY[i*e:(i+1)*e], w.y[s.first*e:])
+	for _, s := range w.slots {
+		n += copy(w.readoutY[n*e:], w.y[s.first*e:(s.first+w.readouts(s))*e]) / e
 	}
-	b.query.to(w.class, e, w.classY, e, n)
-	for i, s := range w.slots {
-		copy(w.qkv[s.first*3*e:][:e], w.class[i*e:])
-		kernels.Attention(w.classY[i*e:], e, w.qkv[s.first*3*e:], 3*e, s.rows, 1, c.Heads, c.HeadDim(), w.scratch)
+	b.query.to(w.readout, e, w.readoutY, e, n)
+	n = 0
+	for _, s := range w.slots {
+		q := w.readouts(s)
+		for i := range q {
+			copy(w.qkv[(s.first+i)*3*e:][:e], w.readout[(n+i)*e:])
+		}
+		kernels.Attention(w.readoutY[n*e:], e, w.qkv[s.first*3*e:], 3*e, s.rows, q, c.Heads, c.HeadDim(), w.scratch)
+		n += q
 	}
-	for i, s := range w.slots {
-		copy(w.class[i*e:(i+1)*e], w.x[s.first*e:])
+	n = 0
+	for _, s := range w.slots {
+		n += copy(w.readout[n*e:], w.x[s.first*e:(s.first+w.readouts(s))*e]) / e
 	}
-	b.proj.add(w.class, e, w.classY, e, n)
-	b.norm2.to(w.classY, w.class, n)
-	w.mlp(b, w.class, w.classY, n)
+	b.proj.add(w.readout, e, w.readoutY, e, n)
+	b.norm2.to(w.readoutY, w.readout, n)
+	w.mlp(b, w.readout, w.readoutY, n)
+}
+
+// readouts returns how many readouts are left in a slot; they are its first rows.
+func (w *worker) readouts(s slot) int {
+	n, q := 0, w.engine.config.Readouts()
+	for n < min(q, s.rows) && int(w.token[s.first+n]) < q {
+		n++
+	}
+	return n
+}
+
+// read reports whether all readouts of an image have halted: nothing can change its logits any more.
+func (w *worker) read(image int) bool {
+	for _, d := range w.states[image].Depth[:w.engine.config.Readouts()] {
+		if d == 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -14,8 +14,8 @@ func (w *worker) step(first, l int) {
 		w.ran(first, l, s)
 		w.score(first, l, s, token, w.x[s.first*e:])
 		depth := w.states[s.image].Depth
-		if depth[0] != 0 && !w.engine.options.Full {
-			continue // the class token's halt ends the image
+		if w.read(s.image) && !w.engine.options.Full {
+			continue // the readouts' halt ends the image
 		}
 		begin := at
 		for i, k := range token {
@@ -35,12 +35,15 @@ func (w *worker) step(first, l int) {
 	w.slots = slots
 }
 
-// finish is step for block L where only the class rows w.class were computed.
+// finish is step for block L where only the readout rows w.readout were computed.
 func (w *worker) finish(first int) {
 	c := &w.engine.config
-	for i, s := range w.slots {
+	n := 0
+	for _, s := range w.slots {
+		q := w.readouts(s)
 		w.ran(first, c.Layers, s)
-		w.score(first, c.Layers, s, w.token[s.first:s.first+1], w.class[i*c.Embed:])
+		w.score(first, c.Layers, s, w.token[s.first:s.first+q], w.readout[n*c.Embed:])
+		n += q
 	}
 	w.slots = w.slots[:0]
 }
@@ -56,19 +59,26 @@ func (w *worker) ran(first, l int, s slot) {
 	}
 }
 
-// score lets the scheme decide on the given tokens of an image, whose rows x are E apart, and adds the class token to the mean field.
+// score lets the scheme decide on the given tokens of an image, whose rows x are E apart, and adds the readouts to their mean fields.
 func (w *worker) score(first, l int, s slot, token []int32, x []float32) {
 	c, job := &w.engine.config, &w.engine.job
 	n := len(token)
 	w.engine.scheme.Step(&w.states[s.image], halting.Rows{
 		Layer: l, Layers: c.Layers, X: x, Stride: c.Embed, Token: token, Score: w.scores[:n], Weight: w.weights[:n],
 	})
-	if token[0] == 0 { // the class token is first while it is there
-		kernels.Axpy(w.field[s.image*c.Embed:(s.image+1)*c.Embed], w.weights[0], x[:c.Embed])
+	for i := range w.readouts(s) {
+		w.addField(s.image, int(token[i]), w.weights[i], x[i*c.Embed:])
 	}
 	if t := job.out.Trace; t != nil {
 		t.add(job.plan.images, first+s.image, c.Tokens(), l, token, w.scores)
 	}
+}
+
+// addField adds weight·x to the mean field of readout k: o = Σ p[k,l]·t[k,l].
+func (w *worker) addField(image, k int, weight float32, x []float32) {
+	e := w.engine.config.Embed
+	at := (image*w.engine.config.Readouts() + k) * e
+	kernels.Axpy(w.field[at:at+e], weight, x[:e])
 }
 
 // trace writes what is known of the images first..first+g−1 once all their tokens have halted.

@@ -59,7 +59,7 @@ func (n *norm) to(y, x []float32, rows int) {
 	kernels.LayerNorm(y, x, n.gamma, n.beta, rows, len(n.gamma), n.eps)
 }
 
-// block holds one transformer block. Block L of an engine that is not Full has query and keyValue in place of qkv, since only class rows ask.
+// block holds one transformer block. Block L of an engine that is not Full has query and keyValue in place of qkv, since only readout rows ask.
 type block struct {
 	norm1, norm2    norm
 	qkv             linear // [E] → [3E]
@@ -70,32 +70,35 @@ type block struct {
 
 // packed is a model's weights as the engine wants them.
 type packed struct {
-	classToken []float32 // [E] class token + its position
+	special    []float32 // [S, E] special tokens + their positions
 	position   []float32 // [N, E]
 	patch      linear    // [C·P·P] → [E]
 	blocks     []block
 	norm       norm
-	head       linear // [E] → [classes]
+	heads      []linear // [Q] of [E] → [classes]
 }
 
-// pack copies the parameters; classOnly says that the last block will run for class rows alone.
-func pack(p *vit.Params, classOnly bool) *packed {
+// pack copies the parameters; readoutsOnly says that the last block will run for readout rows alone.
+func pack(p *vit.Params, readoutsOnly bool) *packed {
 	c := &p.Config
 	e := c.Embed
 	w := &packed{
-		classToken: slices.Clone(p.ClassToken),
+		special:    slices.Concat(p.ClassToken, p.DistToken),
 		position:   slices.Clone(p.Position),
 		patch:      newLinear(p.PatchWeight, p.PatchBias, c.PatchLen()),
 		blocks:     make([]block, c.Layers),
 		norm:       newNorm(p.NormWeight, p.NormBias, c.Eps),
-		head:       newLinear(p.HeadWeight, p.HeadBias, e),
+		heads:      []linear{newLinear(p.HeadWeight, p.HeadBias, e)},
 	}
-	kernels.Add(w.classToken, w.position[:e])
+	if c.Readouts() > 1 {
+		w.heads = append(w.heads, newLinear(p.HeadDistWeight, p.HeadDistBias, e))
+	}
+	kernels.Add(w.special, w.position[:len(w.special)])
 	for l := range w.blocks {
 		from, to := &p.Blocks[l], &w.blocks[l]
 		to.norm1 = newNorm(from.Norm1Weight, from.Norm1Bias, c.Eps)
 		to.norm2 = newNorm(from.Norm2Weight, from.Norm2Bias, c.Eps)
-		if classOnly && l == c.Layers-1 {
+		if readoutsOnly && l == c.Layers-1 {
 			to.query = newLinear(from.QKVWeight[:e*e], from.QKVBias[:e], e)
 			to.keyValue = newLinear(from.QKVWeight[e*e:], from.QKVBias[e:], e)
 		} else {

@@ -4,6 +4,7 @@
 // are N = K+1 tokens of E numbers. In the names of timm, whose layout Params keeps (a linear map is [out, in], y = W·x + b):
 //
 //	cls_token [E], pos_embed [N, E]
+//	dist_token [E]         DeiT's distillation token, behind the class token; N = K+2 then
 //	patch_embed.proj       weight [E, C·P·P], bias [E]      a patch's pixels in the order channel, row, column
 //	blocks.0 … blocks.L−1:
 //	  norm1, norm2         weight [E], bias [E]
@@ -13,6 +14,7 @@
 //	  mlp.fc2              weight [E, F], bias [E]
 //	norm                   weight [E], bias [E]
 //	head                   weight [classes, E], bias [classes]
+//	head_dist              the same for the distillation token, where it has a head; the two heads' logits are averaged
 //
 // A block is X = X + proj(attention(norm1(X))); X = X + fc2(gelu(fc1(norm2(X)))) with the exact (erf) GELU. Sources:
 // Dosovitskiy et al. 2021 (ViT), Touvron et al. 2021 (DeiT). This package runs nothing: infer and train do.
@@ -42,9 +44,19 @@ type Config struct {
 	Classes       int     // outputs of the head
 	Eps           float64 // added to the variance in every layer norm
 
-	Labels  []string // names of the classes; nil if they have none
-	Halting halting.Config
+	Distillation Distillation // whether there is a second special token, and a head for it
+	Labels       []string     // names of the classes; nil if they have none
+	Halting      halting.Config
 }
+
+// Distillation says what a model has of DeiT's distillation (Touvron et al. 2021, section 4).
+type Distillation int
+
+const (
+	NoDistillation Distillation = iota // the class token alone
+	DistillToken                       // a second learnt token takes part; the class token's head decides (transformers' DeiTForImageClassification)
+	DistillHead                        // both tokens have a head; the logits are averaged (…WithTeacher, timm's deit_*_distilled)
+)
 
 // Bounds of what Validate lets through. They are above every published model and keep hostile files from asking for
 // absurd memory or overflowing a product.
@@ -80,6 +92,9 @@ func (c Config) Validate() error {
 	if math.IsNaN(c.Eps) || c.Eps <= 0 || c.Eps > maxEps {
 		fault("layer norm's eps is %v, want more than 0 and at most %v", c.Eps, maxEps)
 	}
+	if c.Distillation < NoDistillation || c.Distillation > DistillHead {
+		fault("distillation is %d, want 0, 1 or 2", c.Distillation)
+	}
 	if c.Labels != nil && len(c.Labels) != c.Classes {
 		fault("%d labels for %d classes", len(c.Labels), c.Classes)
 	}
@@ -113,8 +128,24 @@ func (c Config) GridW() int { return c.Width / c.Patch }
 // Patches is K, the number of patches of an image.
 func (c Config) Patches() int { return c.GridH() * c.GridW() }
 
-// Tokens is N = K+1: the class token, then the patches.
-func (c Config) Tokens() int { return c.Patches() + 1 }
+// Special is S, the number of learnt tokens that go first: the class token and perhaps the distillation token.
+func (c Config) Special() int {
+	if c.Distillation == NoDistillation {
+		return 1
+	}
+	return 2
+}
+
+// Readouts is Q, the number of special tokens, counted from the first, that have a head: 1 or 2.
+func (c Config) Readouts() int {
+	if c.Distillation == DistillHead {
+		return 2
+	}
+	return 1
+}
+
+// Tokens is N = S+K: the special tokens, then the patches.
+func (c Config) Tokens() int { return c.Special() + c.Patches() }
 
 // HeadDim is the width of one attention head.
 func (c Config) HeadDim() int { return c.Embed / c.Heads }
@@ -135,18 +166,18 @@ func (c Config) ParamCount() int { return int(c.paramCount()) }
 
 func (c Config) paramCount() int64 {
 	e, f := int64(c.Embed), int64(c.Hidden)
-	embed := e + int64(c.Tokens())*e + int64(c.PatchLen())*e + e
+	embed := int64(c.Special())*e + int64(c.Tokens())*e + int64(c.PatchLen())*e + e
 	block := 2*e + (3*e*e + 3*e) + (e*e + e) + 2*e + (f*e + f) + (e*f + e)
-	return embed + int64(c.Layers)*block + 2*e + int64(c.Classes)*(e+1)
+	return embed + int64(c.Layers)*block + 2*e + int64(c.Readouts())*int64(c.Classes)*(e+1)
 }
 
 // MACs is the nominal number of multiply-accumulates of one image: patch embedding of all patches; for every block the
-// linear layers on the n tokens that run in it, 4·E²·n + 2·E·F·n, and attention, 2·n²·E; and the head. active[l] is n in
-// block l+1 (with the class token); blocks beyond the end of active did not run. A nil slice means the dense model.
+// linear layers on the n tokens that run in it, 4·E²·n + 2·E·F·n, and attention, 2·n²·E; and the heads. active[l] is n in
+// block l+1 (with the special tokens); blocks beyond the end of active did not run. A nil slice means the dense model.
 // Norms, GELU, softmax and additions are not counted, as is usual.
 func (c Config) MACs(active []int) int64 {
 	e, f := int64(c.Embed), int64(c.Hidden)
-	macs := int64(c.Patches())*int64(c.PatchLen())*e + e*int64(c.Classes)
+	macs := int64(c.Patches())*int64(c.PatchLen())*e + int64(c.Readouts())*e*int64(c.Classes)
 	for l := range c.Layers {
 		n := int64(c.Tokens())
 		if active != nil {

@@ -26,7 +26,8 @@ type Params struct {
 	Data   []float32 // [Config.ParamCount()]
 
 	ClassToken  []float32 // [E]
-	Position    []float32 // [N, E], row 0 for the class token
+	DistToken   []float32 // [E], nil in a model without one
+	Position    []float32 // [N, E], the special tokens' rows first
 	PatchWeight []float32 // [E, C·P·P]
 	PatchBias   []float32 // [E]
 	Blocks      []Block   // [L]
@@ -34,6 +35,9 @@ type Params struct {
 	NormBias    []float32 // [E]
 	HeadWeight  []float32 // [classes, E]
 	HeadBias    []float32 // [classes]
+
+	HeadDistWeight []float32 // [classes, E], nil in a model without one
+	HeadDistBias   []float32 // [classes]
 }
 
 // Tensor is a parameter under its name in timm.
@@ -57,7 +61,7 @@ func (t Tensor) Len() int {
 // layout lists all parameters in the order of memory, without the memory.
 func layout(c Config) []Tensor {
 	e, f := c.Embed, c.Hidden
-	list := make([]Tensor, 0, 8+12*c.Layers)
+	list := make([]Tensor, 0, 11+12*c.Layers)
 	offset := 0
 	add := func(name string, decay bool, shape ...int) {
 		t := Tensor{Name: name, Shape: shape, Decay: decay, Offset: offset}
@@ -73,6 +77,9 @@ func layout(c Config) []Tensor {
 		add(name+".bias", false, e)
 	}
 	add("cls_token", false, 1, 1, e)
+	if c.Special() > 1 {
+		add("dist_token", false, 1, 1, e)
+	}
 	add("pos_embed", false, 1, c.Tokens(), e)
 	add("patch_embed.proj.weight", true, e, c.Channels, c.Patch, c.Patch)
 	add("patch_embed.proj.bias", false, e)
@@ -87,6 +94,9 @@ func layout(c Config) []Tensor {
 	}
 	norm("norm")
 	linear("head", c.Classes, e)
+	if c.Readouts() > 1 {
+		linear("head_dist", c.Classes, e)
+	}
 	return list
 }
 
@@ -94,13 +104,20 @@ func layout(c Config) []Tensor {
 func NewParams(c Config) *Params {
 	c.Labels = slices.Clone(c.Labels)
 	p := &Params{Config: c, Data: make([]float32, c.ParamCount()), Blocks: make([]Block, c.Layers)}
-	slots := []*[]float32{&p.ClassToken, &p.Position, &p.PatchWeight, &p.PatchBias}
+	slots := []*[]float32{&p.ClassToken}
+	if c.Special() > 1 {
+		slots = append(slots, &p.DistToken)
+	}
+	slots = append(slots, &p.Position, &p.PatchWeight, &p.PatchBias)
 	for l := range p.Blocks {
 		b := &p.Blocks[l]
 		slots = append(slots, &b.Norm1Weight, &b.Norm1Bias, &b.QKVWeight, &b.QKVBias, &b.ProjWeight, &b.ProjBias,
 			&b.Norm2Weight, &b.Norm2Bias, &b.FC1Weight, &b.FC1Bias, &b.FC2Weight, &b.FC2Bias)
 	}
 	slots = append(slots, &p.NormWeight, &p.NormBias, &p.HeadWeight, &p.HeadBias)
+	if c.Readouts() > 1 {
+		slots = append(slots, &p.HeadDistWeight, &p.HeadDistBias)
+	}
 	for i, t := range p.Tensors() {
 		*slots[i] = t.Data
 	}
