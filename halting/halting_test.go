@@ -103,9 +103,12 @@ func TestTokenBackward(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		token, gates, layers, n := drawGates(t)
 		score, _, st := run(token, gates, layers, n)
-		up := Upstream{Weight: make([]float32, layers), Score: make([]float32, layers), Remainder: float32(rapid.Float64Range(-1, 1).Draw(t, "dr"))}
+		readouts := rapid.IntRange(1, min(n, 2)).Draw(t, "readouts")
+		up := Upstream{Weight: make([]float32, readouts*layers), Score: make([]float32, layers), Remainder: float32(rapid.Float64Range(-1, 1).Draw(t, "dr"))}
+		for i := range up.Weight {
+			up.Weight[i] = float32(rapid.Float64Range(-1, 1).Draw(t, "dp"))
+		}
 		for l := range layers {
-			up.Weight[l] = float32(rapid.Float64Range(-1, 1).Draw(t, "dp"))
 			up.Score[l] = float32(rapid.Float64Range(-1, 1).Draw(t, "dh"))
 		}
 		loss := func(gates []float64) float64 {
@@ -120,8 +123,8 @@ func TestTokenBackward(t *testing.T) {
 						p = 1 - before
 						sum += float64(up.Remainder) * p
 					}
-					if k == 0 {
-						sum += float64(up.Weight[l]) * p
+					if k < readouts {
+						sum += float64(up.Weight[k*layers+l]) * p
 					}
 					before += h
 				}

@@ -31,7 +31,7 @@ func Sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))
 
 // Upstream is the loss's gradient with respect to what halting contributes to it, for one image. Depths are constants.
 type Upstream struct {
-	Weight    []float32 // [L] ∂loss/∂p[cls,l], through the mean field; the class token is token 0
+	Weight    []float32 // [Q, L] ∂loss/∂p[k,l] of the tokens k < Q that have a head, through their mean fields; the class token is token 0
 	Remainder float32   // ∂loss/∂r[k], the same for all tokens: α_ponder / (B·N)
 	Score     []float32 // [L] ∂loss/∂h[k,l] through the prior, the same for all tokens that ran in block l
 }
@@ -40,18 +40,19 @@ type Upstream struct {
 //
 // score and dGate are [L, N] by layer and original token place, depth is [N]. With r = 1 − Σ_{l<N} h and p[l] = h[l] below N:
 //
-//	∂loss/∂h[k,l] = prior[l] + (l < N[k]) · (−∂loss/∂r  +  (k = cls)·(∂loss/∂p[l] − ∂loss/∂p[N]))
+//	∂loss/∂h[k,l] = prior[l] + (l < N[k]) · (−∂loss/∂r  +  (k < Q)·(∂loss/∂p[k,l] − ∂loss/∂p[k,N]))
 //	∂loss/∂t[0]   = ∂loss/∂h · scale·h·(1−h)
 func (t Token) Backward(dGate, score []float32, depth []int32, up Upstream) {
-	n := len(depth)
+	n, layers := len(depth), len(up.Score)
+	readouts := len(up.Weight) / layers
 	clear(dGate)
 	for k, d := range depth {
 		for l := 0; l < int(d); l++ {
 			g := up.Score[l]
 			if l < int(d)-1 {
 				g -= up.Remainder
-				if k == 0 {
-					g += up.Weight[l] - up.Weight[d-1]
+				if k < readouts {
+					g += up.Weight[k*layers+l] - up.Weight[k*layers+int(d)-1]
 				}
 			}
 			h := score[l*n+k]

@@ -57,14 +57,14 @@ func (n *Network) blockBackward(s *shard, l int, g *vit.Params, w *scratch, drop
 	dy := n.dropped(w.dx, s, a, a.drop2, w, drop)
 	kernels.GemmPacked(w.dhidden, f, dy, e, t, &k.fc2.backward, kernels.Epilogue{})
 	kernels.GELUBackward(w.dhidden[:t*f], w.gelu[:t*f], a.hidden[:t*f], w.dhidden[:t*f])
-	linearBackward(d.FC2Weight, d.FC2Bias, dy, e, w.gelu, f, t)
-	linearBackward(d.FC1Weight, d.FC1Bias, w.dhidden, f, a.norm2, e, t)
+	linearBackward(d.FC2Weight, d.FC2Bias, dy, e, w.gelu, f, f, t)
+	linearBackward(d.FC1Weight, d.FC1Bias, w.dhidden, f, a.norm2, e, e, t)
 	kernels.GemmPacked(w.dnorm, e, w.dhidden, f, t, &k.fc1.backward, kernels.Epilogue{})
 	kernels.LayerNormBackward(w.dx, d.Norm2Weight, d.Norm2Bias, w.dnorm, a.middle, p.Norm2Weight, a.mean2, a.rstd2, t, e)
 
 	// middle = x + proj(attention(norm1(x)))
 	dy = n.dropped(w.dx, s, a, a.drop1, w, drop)
-	linearBackward(d.ProjWeight, d.ProjBias, dy, e, a.attended, e, t)
+	linearBackward(d.ProjWeight, d.ProjBias, dy, e, a.attended, e, e, t)
 	kernels.GemmPacked(w.dnorm, e, dy, e, t, &k.proj.backward, kernels.Epilogue{})
 	for i := range s.images {
 		r, rows := int(a.offset[i]), int(a.offset[i+1]-a.offset[i])
@@ -72,7 +72,7 @@ func (n *Network) blockBackward(s *shard, l int, g *vit.Params, w *scratch, drop
 			kernels.AttentionBackward(w.dqkv[r*3*e:], w.dnorm[r*e:], e, a.qkv[r*3*e:], 3*e, a.attended[r*e:], rows, c.Heads, c.HeadDim(), w.attention)
 		}
 	}
-	linearBackward(d.QKVWeight, d.QKVBias, w.dqkv, 3*e, a.norm1, e, t)
+	linearBackward(d.QKVWeight, d.QKVBias, w.dqkv, 3*e, a.norm1, e, e, t)
 	kernels.GemmPacked(w.dnorm, e, w.dqkv, 3*e, t, &k.qkv.backward, kernels.Epilogue{})
 	kernels.LayerNormBackward(w.dx, d.Norm1Weight, d.Norm1Bias, w.dnorm, s.x[l], p.Norm1Weight, a.mean1, a.rstd1, t, e)
 }
@@ -93,8 +93,8 @@ func (n *Network) dropped(dx []float32, s *shard, a *activation, factor []float3
 	return w.branch
 }
 
-// linearBackward adds the gradients of y = x·Wᵀ + b: dw [out,in] += dyᵀ·x and db [out] += Σ dy, over t rows.
-func linearBackward(dw, db, dy []float32, out int, x []float32, in, t int) {
-	kernels.GemmTN(dw, in, dy, out, x, in, out, in, t, true)
+// linearBackward adds the gradients of y = x·Wᵀ + b: dw [out,in] += dyᵀ·x and db [out] += Σ dy, over t rows, those of x being ldx apart.
+func linearBackward(dw, db, dy []float32, out int, x []float32, ldx, in, t int) {
+	kernels.GemmTN(dw, in, dy, out, x, ldx, out, in, t, true)
 	kernels.ColumnSums(db, dy, out, t, out)
 }

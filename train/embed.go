@@ -5,16 +5,17 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// embedForward makes the tokens: x[0][class] = class + position[0]; x[0][k] = patch k·Wᵀ + b + position[k].
+// embedForward makes the tokens: x[0][k] = special token k + position[k] for k < S; then x[0][k] = patch k−S·Wᵀ + b + position[k].
 func (n *Network) embedForward(s *shard) {
 	c, p := n.config, n.params
-	tokens, patches, e := c.Tokens(), c.Patches(), c.Embed
+	tokens, special, patches, e := c.Tokens(), c.Special(), c.Patches(), c.Embed
 	a := &s.blocks[0]
 	a.offset[0] = 0
 	for i := range s.images {
 		x := s.x[0][i*tokens*e : (i+1)*tokens*e]
 		copy(x, p.ClassToken)
-		kernels.GemmPacked(x[e:], e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), patches, &n.patch.forward, kernels.Epilogue{Bias: p.PatchBias})
+		copy(x[e:], p.DistToken)
+		kernels.GemmPacked(x[special*e:], e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), patches, &n.patch.forward, kernels.Epilogue{Bias: p.PatchBias})
 		kernels.Add(x, p.Position)
 		a.offset[i+1] = int32((i + 1) * tokens)
 		for k := range tokens {
@@ -26,12 +27,14 @@ func (n *Network) embedForward(s *shard) {
 // embedBackward adds the gradients of the embedding's parameters, given dx [images·N, E].
 func (n *Network) embedBackward(s *shard, g *vit.Params, dx []float32) {
 	c := n.config
-	tokens, patches, e := c.Tokens(), c.Patches(), c.Embed
+	tokens, special, patches, e := c.Tokens(), c.Special(), c.Patches(), c.Embed
 	for i := range s.images {
 		d := dx[i*tokens*e : (i+1)*tokens*e]
 		kernels.Add(g.Position, d)
 		kernels.Add(g.ClassToken, d[:e])
-		kernels.ColumnSums(g.PatchBias, d[e:], e, patches, e)
-		kernels.GemmTN(g.PatchWeight, c.PatchLen(), d[e:], e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), e, c.PatchLen(), patches, true)
+		kernels.Add(g.DistToken, d[e:special*e])
+		d = d[special*e:]
+		kernels.ColumnSums(g.PatchBias, d, e, patches, e)
+		kernels.GemmTN(g.PatchWeight, c.PatchLen(), d, e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), e, c.PatchLen(), patches, true)
 	}
 }

@@ -59,8 +59,8 @@ type Network struct {
 	scheme  halting.Scheme
 	token   halting.Token // the scheme, where it can be learnt
 
-	patch, head linear
-	blocks      []blockWeights
+	patch, head, headDist linear // headDist is empty in a model without a second head
+	blocks                []blockWeights
 
 	shardSize int
 	shards    []*shard
@@ -211,6 +211,9 @@ func (n *Network) pack() {
 		if l == c.Layers {
 			n.patch.pack(p.PatchWeight, c.Embed, c.PatchLen())
 			n.head.pack(p.HeadWeight, c.Classes, c.Embed)
+			if c.Readouts() > 1 {
+				n.headDist.pack(p.HeadDistWeight, c.Classes, c.Embed)
+			}
 			return
 		}
 		w, b := &n.blocks[l], &p.Blocks[l]

@@ -12,7 +12,7 @@ import (
 // forwardShard takes a shard from pictures to logits and their cross-entropy.
 func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 	c := n.config
-	e, tokens := c.Embed, c.Tokens()
+	tokens := c.Tokens()
 	for i := range s.images {
 		if err := b.Load(s.first+i, w.image); err != nil {
 			return fmt.Errorf("train: image %d of the batch: %w", s.first+i, err)
@@ -29,17 +29,45 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 		n.blockForward(s, l, w, drop)
 		n.haltForward(s, l)
 	}
-	kernels.LayerNormTrain(s.normed, s.mean, s.rstd, s.field, n.params.NormWeight, n.params.NormBias, s.images, e, float32(c.Eps))
-	kernels.GemmPacked(s.logits, c.Classes, s.normed, e, s.images, &n.head.forward, kernels.Epilogue{Bias: n.params.HeadBias})
+	n.decideForward(s)
 	s.crossEntropy, s.correct = crossEntropy(s.dlogits, s.logits, b.Labels[s.first:s.first+s.images], c.Classes, loss.LabelSmoothing, b.Size)
 	return nil
 }
 
-// haltForward steps the halting scheme on s.x[l+1], adds to the class token's mean field, and moves the rows of the tokens that go on
+// decideForward turns the mean fields into logits = head(norm(o)), averaged over the readouts' heads.
+func (n *Network) decideForward(s *shard) {
+	c, p := n.config, n.params
+	q, e := c.Readouts(), c.Embed
+	kernels.LayerNormTrain(s.normed, s.mean, s.rstd, s.field, p.NormWeight, p.NormBias, s.images*q, e, float32(c.Eps))
+	kernels.GemmPacked(s.logits, c.Classes, s.normed, q*e, s.images, &n.head.forward, kernels.Epilogue{Bias: p.HeadBias})
+	if q == 2 {
+		kernels.GemmPacked(s.second, c.Classes, s.normed[e:], q*e, s.images, &n.headDist.forward, kernels.Epilogue{Bias: p.HeadDistBias})
+		logits := s.logits[:s.images*c.Classes]
+		kernels.Add(logits, s.second[:len(logits)])
+		kernels.Scale(logits, 0.5)
+	}
+}
+
+// decideBackward makes w.dfield from s.dlogits, which it changes.
+func (n *Network) decideBackward(s *shard, g *vit.Params, w *scratch) {
+	c, p := n.config, n.params
+	q, e := c.Readouts(), c.Embed
+	if q == 2 {
+		kernels.Scale(s.dlogits[:s.images*c.Classes], 0.5)
+		linearBackward(g.HeadDistWeight, g.HeadDistBias, s.dlogits, c.Classes, s.normed[e:], q*e, e, s.images)
+		kernels.GemmPacked(w.dnorm[e:], q*e, s.dlogits, c.Classes, s.images, &n.headDist.backward, kernels.Epilogue{})
+	}
+	linearBackward(g.HeadWeight, g.HeadBias, s.dlogits, c.Classes, s.normed, q*e, e, s.images)
+	kernels.GemmPacked(w.dnorm, q*e, s.dlogits, c.Classes, s.images, &n.head.backward, kernels.Epilogue{})
+	clear(w.dfield)
+	kernels.LayerNormBackward(w.dfield, g.NormWeight, g.NormBias, w.dnorm, s.field, p.NormWeight, s.mean, s.rstd, s.images*q, e)
+}
+
+// haltForward steps the halting scheme on s.x[l+1], adds to the readouts' mean fields, and moves the rows of the tokens that go on
 // together as the next block's input.
 func (n *Network) haltForward(s *shard, l int) {
 	c := n.config
-	e, tokens := c.Embed, c.Tokens()
+	e, q, tokens := c.Embed, c.Readouts(), c.Tokens()
 	a, x := &s.blocks[l], s.x[l+1]
 	kept := 0
 	for i := range s.images {
@@ -53,9 +81,9 @@ func (n *Network) haltForward(s *shard, l int) {
 			score[k] = a.score[r]
 			s.scoreSum[l] += float64(a.score[r])
 			row := x[r*e : (r+1)*e]
-			if k == 0 {
-				copy(s.class[l][i*e:], row)
-				kernels.Axpy(s.field[i*e:(i+1)*e], a.weight[r], row)
+			if at := i*q + int(k); int(k) < q {
+				copy(s.readout[l][at*e:], row)
+				kernels.Axpy(s.field[at*e:(at+1)*e], a.weight[r], row)
 			}
 			if s.state[i].Depth[k] == 0 {
 				copy(x[kept*e:(kept+1)*e], row)
@@ -71,14 +99,8 @@ func (n *Network) haltForward(s *shard, l int) {
 
 // backwardShard adds the shard's share of the gradient to g.
 func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, loss Loss, up upstream) {
-	c, p := n.config, n.params
-	e := c.Embed
-
-	// logits = head(norm(o))
-	linearBackward(g.HeadWeight, g.HeadBias, s.dlogits, c.Classes, s.normed, e, s.images)
-	kernels.GemmPacked(w.dnorm, e, s.dlogits, c.Classes, s.images, &n.head.backward, kernels.Epilogue{})
-	clear(w.dfield)
-	kernels.LayerNormBackward(w.dfield, g.NormWeight, g.NormBias, w.dnorm, s.field, p.NormWeight, s.mean, s.rstd, s.images, e)
+	c := n.config
+	n.decideBackward(s, g, w)
 	n.gateBackward(s, w, up)
 
 	above := &activation{offset: make([]int32, s.images+1)} // after the last block there are no rows
@@ -90,18 +112,21 @@ func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, loss Loss, 
 	n.embedBackward(s, g, w.dx)
 }
 
-// gateBackward replaces s.score, image by image, with the loss's gradient on each token's gate in each block. The class token's weights get
-// theirs through o = Σ p[l]·t[cls,l].
+// gateBackward replaces s.score, image by image, with the loss's gradient on each token's gate in each block. A readout's weights get
+// theirs through o = Σ p[k,l]·t[k,l].
 func (n *Network) gateBackward(s *shard, w *scratch, up upstream) {
 	c := n.config
 	if !c.Halting.Adaptive() {
 		return
 	}
-	e, size := c.Embed, c.Layers*c.Tokens()
+	e, q, size := c.Embed, c.Readouts(), c.Layers*c.Tokens()
 	for i := range s.images {
 		clear(w.dweight)
-		for l := range s.state[i].Depth[0] {
-			w.dweight[l] = kernels.Dot(w.dfield[i*e:(i+1)*e], s.class[l][i*e:(i+1)*e])
+		for k := range q {
+			at := (i*q + k) * e
+			for l := range s.state[i].Depth[k] {
+				w.dweight[k*c.Layers+int(l)] = kernels.Dot(w.dfield[at:at+e], s.readout[l][at:at+e])
+			}
 		}
 		score := s.score[i*size : (i+1)*size]
 		n.token.Backward(w.dgate, score, s.state[i].Depth, halting.Upstream{Weight: w.dweight, Remainder: up.remainder, Score: up.score})
@@ -110,10 +135,10 @@ func (n *Network) gateBackward(s *shard, w *scratch, up upstream) {
 }
 
 // haltBackward makes w.dx the gradient of block l's output: what comes back from the block above for the tokens that went on, zero for those
-// that halted, plus the class token's share of the mean field and the gates.
+// that halted, plus a readout's share of its mean field and the gates.
 func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 	c := n.config
-	e, tokens := c.Embed, c.Tokens()
+	e, q, tokens := c.Embed, c.Readouts(), c.Tokens()
 	a := &s.blocks[l]
 	w.dx, w.dxBelow = w.dxBelow, w.dx
 	for i := range s.images {
@@ -127,8 +152,8 @@ func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 			} else {
 				clear(dx)
 			}
-			if k == 0 {
-				kernels.Axpy(dx, a.weight[r], w.dfield[i*e:(i+1)*e])
+			if at := i*q + int(k); int(k) < q {
+				kernels.Axpy(dx, a.weight[r], w.dfield[at*e:(at+1)*e])
 			}
 			dx[0] += dgate[k]
 		}

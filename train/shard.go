@@ -17,12 +17,13 @@ type shard struct {
 	blocks  []activation // [L]
 	state   []halting.State
 	score   []float32   // [images][L, N] by original place, 0 where a token was gone
-	class   [][]float32 // [L][images, E] class token after each block, where it was active
-	field   []float32   // [images, E] o = Σ p[cls,l]·t[cls,l]
-	normed  []float32   // [images, E]
-	mean    []float32   // [images]
+	readout [][]float32 // [L][images, Q, E] the readouts (tokens that have a head) after each block, where they were active
+	field   []float32   // [images, Q, E] o = Σ p[k,l]·t[k,l] of each readout
+	normed  []float32   // [images, Q, E]
+	mean    []float32   // [images, Q]
 	rstd    []float32
-	logits  []float32 // [images, classes]
+	logits  []float32 // [images, classes] mean over the heads
+	second  []float32 // [images, classes] of the second head, if there is one
 	dlogits []float32
 
 	crossEntropy float64 // summed over images
@@ -50,21 +51,21 @@ type activation struct {
 func (a *activation) rows(images int) int { return int(a.offset[images]) }
 
 func newShard(c vit.Config, images int) *shard {
-	t, e := images*c.Tokens(), c.Embed
+	t, e, q := images*c.Tokens(), c.Embed, c.Readouts()
 	s := &shard{
 		patches: make([]float32, images*c.Patches()*c.PatchLen()),
 		x:       make([][]float32, c.Layers+1),
 		blocks:  make([]activation, c.Layers),
 		state:   make([]halting.State, images),
 		score:   make([]float32, images*c.Layers*c.Tokens()),
-		class:   make([][]float32, c.Layers),
-		field:   make([]float32, images*e), normed: make([]float32, images*e),
-		mean: make([]float32, images), rstd: make([]float32, images),
+		readout: make([][]float32, c.Layers),
+		field:   make([]float32, images*q*e), normed: make([]float32, images*q*e),
+		mean: make([]float32, images*q), rstd: make([]float32, images*q), second: make([]float32, images*(q-1)*c.Classes),
 		logits: make([]float32, images*c.Classes), dlogits: make([]float32, images*c.Classes),
 		scoreSum: make([]float64, c.Layers),
 	}
 	for l := range s.blocks {
-		s.x[l], s.class[l] = make([]float32, t*e), make([]float32, images*e)
+		s.x[l], s.readout[l] = make([]float32, t*e), make([]float32, images*q*e)
 		s.blocks[l] = activation{
 			offset: make([]int32, images+1), token: make([]int32, t),
 			norm1: make([]float32, t*e), mean1: make([]float32, t), rstd1: make([]float32, t),
@@ -88,9 +89,9 @@ type scratch struct {
 	dhidden     []float32 // [T, F]
 	dqkv        []float32 // [T, 3E]
 	attention   []float32
-	dfield      []float32 // [images, E]
+	dfield      []float32 // [images, Q, E]
 	dgate       []float32 // [L, N]
-	dweight     []float32 // [L]
+	dweight     []float32 // [Q, L]
 	random      *rand.Rand
 	source      rand.PCG
 }
@@ -99,10 +100,10 @@ func newScratch(c vit.Config, images int) *scratch {
 	t, e := images*c.Tokens(), c.Embed
 	w := &scratch{
 		image: make([]float32, c.Channels*c.Height*c.Width), branch: make([]float32, t*e), gelu: make([]float32, t*c.Hidden),
-		dx: make([]float32, t*e), dxBelow: make([]float32, t*e), dnorm: make([]float32, max(t, images)*e),
+		dx: make([]float32, t*e), dxBelow: make([]float32, t*e), dnorm: make([]float32, t*e),
 		dhidden: make([]float32, t*c.Hidden), dqkv: make([]float32, 3*t*e),
 		attention: make([]float32, max(kernels.AttentionScratch(c.Tokens(), c.HeadDim()), kernels.AttentionBackwardScratch(c.Tokens(), c.HeadDim()))),
-		dfield:    make([]float32, images*e), dgate: make([]float32, c.Layers*c.Tokens()), dweight: make([]float32, c.Layers),
+		dfield:    make([]float32, images*c.Readouts()*e), dgate: make([]float32, c.Layers*c.Tokens()), dweight: make([]float32, c.Readouts()*c.Layers),
 	}
 	w.random = rand.New(&w.source)
 	return w
