@@ -1,0 +1,182 @@
+package weights
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// IndexFile is the usual name of the index of a model whose tensors are spread over several safetensors files, the shards.
+const IndexFile = "model.safetensors.index.json"
+
+const (
+	maxIndex     = 32 << 20 // bytes of an index; the largest language models take a few megabytes
+	maxShards    = 4096
+	maxShardName = 255 // bytes; what file systems allow
+)
+
+// ReadSharded reads a model in several safetensors files. index is the content of its index file, JSON as transformers writes it,
+//
+//	{"metadata": {"total_size": 88244640}, "weight_map": {"TENSOR": "model-00001-of-00002.safetensors", …}}
+//
+// and indexName that file's name or path, which stands for it in errors and gives the shards' directory there. open returns a shard's bytes
+// and their number; a shard's name is a plain file name that ends in .safetensors.
+//
+// Map and shards must agree exactly: every tensor lies in the shard that the map names and in no other, and no shard holds a tensor that the
+// map leaves out. What transformers writes does; what does not is a mixture of two models. metadata is ignored: its total_size is wrong in
+// files that are otherwise good. The result's tensors are in the order of the shards' names, then of their bytes; its Metadata has the
+// first shard's word where shards differ. No more memory is taken than the shards have bytes.
+func ReadSharded(indexName string, index []byte, open func(shard string) (io.ReadCloser, int64, error)) (*File, error) {
+	x, err := parseShardIndex(index)
+	if err != nil {
+		return nil, fmt.Errorf("weights: %s: %w", indexName, err)
+	}
+	whole := &File{Tensors: make([]Tensor, 0, len(x.shardOf)), index: make(map[string]int, len(x.shardOf))}
+	for _, shard := range x.shards {
+		path := filepath.Join(filepath.Dir(indexName), shard)
+		f, err := readShard(path, shard, open)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range f.Tensors {
+			switch mapped, ok := x.shardOf[t.Name]; {
+			case !ok:
+				return nil, fmt.Errorf("weights: %s: tensor %s is not in the map of %s: from another model?", path, quoted(t.Name), indexName)
+			case mapped != shard:
+				return nil, fmt.Errorf("weights: %s: tensor %s should be in %s alone, says %s", path, quoted(t.Name), mapped, indexName)
+			}
+			whole.index[t.Name] = len(whole.Tensors)
+			whole.Tensors = append(whole.Tensors, t)
+		}
+		for k, v := range f.Metadata {
+			if whole.Metadata == nil {
+				whole.Metadata = make(map[string]string)
+			}
+			if _, ok := whole.Metadata[k]; !ok {
+				whole.Metadata[k] = v
+			}
+		}
+	}
+	if len(whole.Tensors) < len(x.shardOf) {
+		for _, name := range slices.Sorted(maps.Keys(x.shardOf)) {
+			if _, ok := whole.index[name]; !ok {
+				return nil, fmt.Errorf("weights: %s: tensor %s is not in %s, where the map has it", indexName, quoted(name), x.shardOf[name])
+			}
+		}
+	}
+	return whole, nil
+}
+
+// readShard reads one file whole.
+func readShard(path, shard string, open func(string) (io.ReadCloser, int64, error)) (*File, error) {
+	r, size, err := open(shard)
+	if err != nil {
+		return nil, fmt.Errorf("weights: %s: %w", path, err)
+	}
+	defer r.Close()
+	return ReadSafetensorsFrom(path, r, size)
+}
+
+// shardIndex is an index file's content.
+type shardIndex struct {
+	shardOf map[string]string // tensor → shard
+	shards  []string          // each once, sorted
+}
+
+// parseShardIndex reads an index file, strictly where it says which tensor is where; keys beside weight_map are skipped.
+func parseShardIndex(text []byte) (*shardIndex, error) {
+	if len(text) > maxIndex {
+		return nil, fmt.Errorf("index of %d bytes is beyond the limit of %d", len(text), maxIndex)
+	}
+	if !utf8.Valid(text) {
+		return nil, errors.New("index is not valid UTF-8")
+	}
+	if err := checkEscapes(text); err != nil {
+		return nil, err
+	}
+	text = bytes.TrimRight(text, " \t\r\n")
+	p := &parser{json.NewDecoder(bytes.NewReader(text))}
+	p.dec.UseNumber()
+	var x *shardIndex
+	seen := make(map[string]bool)
+	err := p.object(func(key string) error {
+		if seen[key] {
+			return fmt.Errorf("key %s appears twice", quoted(key))
+		}
+		seen[key] = true
+		if key != "weight_map" {
+			var skipped json.RawMessage // its reader bounds the depth
+			if err := p.dec.Decode(&skipped); err != nil {
+				return fmt.Errorf("%s: invalid JSON at byte %d: %w", quoted(key), p.dec.InputOffset(), noEOF(err))
+			}
+			return nil
+		}
+		m, err := p.stringMap()
+		if err == nil {
+			x, err = newShardIndex(m)
+		}
+		if err != nil {
+			return fmt.Errorf("weight_map: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("index: %w", err)
+	}
+	if rest := int64(len(text)) - p.dec.InputOffset(); rest > 0 {
+		return nil, fmt.Errorf("index: %d bytes after the JSON", rest)
+	}
+	if x == nil {
+		return nil, errors.New(`index: key "weight_map" is missing`)
+	}
+	return x, nil
+}
+
+// newShardIndex checks the names of a weight_map.
+func newShardIndex(shardOf map[string]string) (*shardIndex, error) {
+	if len(shardOf) == 0 {
+		return nil, errors.New("names no tensor")
+	}
+	x := &shardIndex{shardOf: shardOf}
+	seen := make(map[string]bool)
+	for _, name := range slices.Sorted(maps.Keys(shardOf)) { // sorted so that of several faults it is always the same that is told
+		shard := shardOf[name]
+		if seen[shard] {
+			continue
+		}
+		seen[shard] = true
+		if err := checkShardName(shard); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", quoted(name), err)
+		}
+		x.shards = append(x.shards, shard)
+	}
+	if len(x.shards) > maxShards {
+		return nil, fmt.Errorf("%d shards, at most %d are read", len(x.shards), maxShards)
+	}
+	slices.Sort(x.shards)
+	return x, nil
+}
+
+// checkShardName refuses whatever is not the name of a safetensors file in the index's own directory: the name comes from
+// outside and becomes part of a path, and of a URL.
+func checkShardName(shard string) error {
+	const suffix = ".safetensors"
+	switch {
+	case len(shard) > maxShardName:
+		return fmt.Errorf("shard name of %d bytes, at most %d are possible", len(shard), maxShardName)
+	case strings.ContainsAny(shard, `/\:`) || strings.HasPrefix(shard, "."):
+		return fmt.Errorf("shard %s is not a plain file name", quoted(shard))
+	case strings.ContainsFunc(shard, func(r rune) bool { return r < ' ' || r == 0x7f || r == utf8.RuneError }):
+		return fmt.Errorf("shard %s has a control character in its name", quoted(shard))
+	case !strings.HasSuffix(shard, suffix) || len(shard) == len(suffix):
+		return fmt.Errorf("shard %s is not a %s file", quoted(shard), suffix)
+	}
+	return nil
+}
