@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"io"
 	"os"
-	"slices"
 	"time"
 
-	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -26,11 +23,12 @@ type FileResult struct {
 // filesBatch is how many files are read before they are classified together. Each thread has one picture at a time in memory as it was decoded.
 const filesBatch = 8
 
-// ClassifyFiles classifies image files ("-" is stdin) and hands each one's result to emit, in order. A file that is no image is reported
-// to emit as well and the rest goes on; failed counts them. Files go in batches of 8, so that all threads have work; a batch's time is
-// shared out evenly. The error is emit's, ctx's or the engine's.
-func ClassifyFiles(ctx context.Context, c *Classifier, stdin io.Reader, files []string, emit func(FileResult) error) (failed int, err error) {
-	if err := oneStdin(files); err != nil {
+// ClassifyFiles classifies image files and hands each one's result to emit, in order. A file that is no image is reported to emit as well
+// and the rest goes on; failed counts them. Files go in batches of 8, so that all threads have work; a batch's time is shared out evenly.
+// The error is the list's, emit's, ctx's or the engine's.
+func ClassifyFiles(ctx context.Context, c *Classifier, f ImageFiles, emit func(FileResult) error) (failed int, err error) {
+	files, err := f.resolve()
+	if err != nil {
 		return 0, err
 	}
 	for len(files) > 0 {
@@ -38,7 +36,7 @@ func ClassifyFiles(ctx context.Context, c *Classifier, stdin io.Reader, files []
 			return failed, err
 		}
 		n := min(filesBatch, len(files))
-		results, err := c.files(ctx, stdin, files[:n])
+		results, err := c.files(f, files[:n])
 		if err != nil {
 			return failed, err
 		}
@@ -56,11 +54,11 @@ func ClassifyFiles(ctx context.Context, c *Classifier, stdin io.Reader, files []
 }
 
 // files decodes and classifies one batch.
-func (c *Classifier) files(ctx context.Context, stdin io.Reader, files []string) ([]FileResult, error) {
+func (c *Classifier) files(f ImageFiles, files []imageFile) ([]FileResult, error) {
 	begin := time.Now()
 	read := make([]bool, len(files))
 	found, errs, err := c.batch(len(files), func(i int, dst []float32) error {
-		img, err := decodeFile(stdin, files[i])
+		img, err := f.decode(files[i])
 		if read[i] = err == nil; !read[i] {
 			return err
 		}
@@ -74,13 +72,13 @@ func (c *Classifier) files(ctx context.Context, stdin io.Reader, files []string)
 		if err == nil {
 			good++
 		} else if read[i] {
-			errs[i] = named(files[i], err)
+			errs[i] = named(files[i].name, err)
 		}
 	}
 	each := float64(time.Since(begin).Microseconds()) / 1000 / float64(max(1, good))
 	results := make([]FileResult, len(files))
 	for i, file := range files {
-		results[i] = FileResult{File: file}
+		results[i] = FileResult{File: file.name}
 		if errs[i] != nil {
 			results[i].Error = errs[i].Error()
 		} else {
@@ -88,14 +86,6 @@ func (c *Classifier) files(ctx context.Context, stdin io.Reader, files []string)
 		}
 	}
 	return results, nil
-}
-
-// oneStdin refuses a list that names standard input twice: it holds one image.
-func oneStdin(files []string) error {
-	if first := slices.Index(files, "-"); first >= 0 && slices.Contains(files[first+1:], "-") {
-		return fmt.Errorf("%w: standard input (-) is named more than once", ErrUsage)
-	}
-	return nil
 }
 
 // notInput refuses an output file that is one of the inputs: it would be lost.
@@ -112,14 +102,6 @@ func notInput(output string, inputs ...string) error {
 	return nil
 }
 
-// decodeFile reads an image file, or stdin for "-". The error names the file.
-func decodeFile(stdin io.Reader, file string) (image.Image, error) {
-	if file == "-" {
-		return data.DecodeImage("standard input", stdin)
-	}
-	return data.DecodeImageFile(file)
-}
-
 // named puts a file's name before an error.
 func named(file string, err error) error {
 	if err == nil {
@@ -128,28 +110,40 @@ func named(file string, err error) error {
 	return fmt.Errorf("%s: %w", file, err)
 }
 
-// PreprocessFiles writes the images as the tensor "input" [B, C, H, W] F32 that the model would be fed, B in the order of the files, to a
-// safetensors file, which appears whole or, if any image is bad, not at all.
-func PreprocessFiles(ctx context.Context, m *vit.Model, stdin io.Reader, files []string, output string, threadCount int) (Written, error) {
+// maxPixels bounds the tensor that PreprocessFiles makes: 1 Gi numbers, 4 GiB.
+const maxPixels = 1 << 30
+
+// PreprocessFiles writes the images as the tensor "input" [B, C, H, W] F32 that the model would be fed, B in the order of ImageFiles, to a
+// safetensors file, which appears whole or, if any image is bad, not at all. The error names all bad ones.
+func PreprocessFiles(ctx context.Context, m *vit.Model, f ImageFiles, output string, threadCount int) (Written, error) {
 	n, err := threads(threadCount)
 	if err != nil {
 		return Written{}, err
 	}
 	c := m.Params.Config
-	if len(files) == 0 {
-		return Written{}, errors.New("no images given")
-	}
-	if err := oneStdin(files); err != nil {
+	files, err := f.resolve()
+	if err != nil {
 		return Written{}, err
 	}
-	if err := notInput(output, files...); err != nil {
-		return Written{}, err
+	if f.List != "" && f.List != "-" {
+		if err := notInput(output, f.List); err != nil {
+			return Written{}, err
+		}
+	}
+	for _, file := range files {
+		if err := notInput(output, file.name); err != nil {
+			return Written{}, err
+		}
 	}
 	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
 		return Written{}, named(vit.PreprocessorFile, err)
 	}
 	size := imageSize(c)
+	if len(files) > maxPixels/size {
+		return Written{}, fmt.Errorf("%d images of %d numbers each: a tensor holds at most %d such images", len(files), size, maxPixels/size)
+	}
 	pixels := make([]float32, len(files)*size)
+	var bad []error
 	for first := 0; first < len(files); first += filesBatch {
 		if err := ctx.Err(); err != nil {
 			return Written{}, err
@@ -159,13 +153,14 @@ func PreprocessFiles(ctx context.Context, m *vit.Model, stdin io.Reader, files [
 		spread(n, len(batch), func(i int) {
 			at := (first + i) * size
 			var img image.Image
-			if img, errs[i] = decodeFile(stdin, batch[i]); errs[i] == nil {
-				errs[i] = named(batch[i], m.Preprocessor.Apply(pixels[at:at+size], img, c.Channels, c.Height, c.Width))
+			if img, errs[i] = f.decode(batch[i]); errs[i] == nil {
+				errs[i] = named(batch[i].name, m.Preprocessor.Apply(pixels[at:at+size], img, c.Channels, c.Height, c.Width))
 			}
 		})
-		if err := errors.Join(errs...); err != nil {
-			return Written{}, err
-		}
+		bad = append(bad, errs...)
+	}
+	if err := errors.Join(bad...); err != nil {
+		return Written{}, err
 	}
 	t := weights.Float32Tensor("input", []int{len(files), c.Channels, c.Height, c.Width}, pixels)
 	return Written{output, len(files)}, weights.WriteSafetensors(output, nil, []weights.Tensor{t})

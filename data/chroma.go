@@ -1,9 +1,6 @@
 package data
 
-import (
-	"image"
-	"image/color"
-)
+import "image"
 
 // JPEG and lossy WebP keep colour at half the resolution or less. Go's own
 // conversion repeats each chroma sample; libjpeg and libwebp, which models are
@@ -121,28 +118,18 @@ func videoRange(y, cb, cr int32) (r, g, b byte) {
 func clampByte(v int32) byte { return byte(min(max(v, 0), 255)) }
 
 // fromVideo converts a lossy WebP picture, which Go's decoder hands out as if it
-// were a JPEG's, into what it shows. Other pictures stay as they are.
-func fromVideo(img image.Image) image.Image {
-	var planes *image.YCbCr
-	alpha := func(x, y int) byte { return 255 }
-	switch m := img.(type) {
-	case *image.YCbCr:
-		planes = m
-	case *image.NYCbCrA:
-		planes = &m.YCbCr
-		alpha = func(x, y int) byte { return m.A[m.AOffset(x, y)] }
-	default:
-		return img
-	}
-	b := planes.Rect
+// were a JPEG's, into what it shows.
+func fromVideo(m *image.YCbCr) *image.NRGBA {
+	b := m.Rect
 	out := image.NewNRGBA(b)
-	reader := newYCbCr(planes, true)
+	reader := newYCbCr(m, true)
 	line := make([]byte, 3*b.Dx())
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		reader.row(y-b.Min.Y, line)
-		for x := b.Min.X; x < b.Max.X; x++ {
-			p := line[3*(x-b.Min.X):]
-			out.SetNRGBA(x, y, color.NRGBA{p[0], p[1], p[2], alpha(x, y)})
+	for y := range b.Dy() {
+		reader.row(y, line)
+		dst := out.Pix[y*out.Stride:]
+		for x := range b.Dx() {
+			copy(dst[4*x:4*x+3], line[3*x:])
+			dst[4*x+3] = 255
 		}
 	}
 	return out

@@ -5,55 +5,107 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
-	"image/draw"
 	"io"
-
-	_ "image/gif"  // register the formats
-	_ "image/jpeg" // that DecodeImage
-	_ "image/png"  // recognises by content
-
-	_ "golang.org/x/image/bmp"
-	_ "golang.org/x/image/tiff"
-	_ "golang.org/x/image/webp"
 )
+
+// Decoding says how image files become pictures. The zero value is what models
+// are usually trained with.
+type Decoding struct {
+	// Exif turns a picture as the orientation in its EXIF block says. Off, the
+	// block is ignored, as torchvision and transformers ignore it.
+	Exif bool
+	// MaxPixels is the most pixels, height · width, of a picture; 0 for 100 million.
+	MaxPixels int64
+}
 
 // limits bound what an image file may cost.
 type limits struct {
 	file   int64 // bytes of the file
 	pixels int64 // height · width
 	side   int64 // height or width: the resize weights of a side take 16 bytes a pixel
+	scans  int   // passes over the picture that a JPEG file may make
 }
 
-var defaultLimits = limits{file: 256 << 20, pixels: 100_000_000, side: 1 << 20}
+var defaultLimits = limits{file: 256 << 20, pixels: 100_000_000, side: 1 << 20, scans: 200}
 
-// DecodeImageFile decodes the image file at path, which must be a regular file; see DecodeImage.
-func DecodeImageFile(path string) (image.Image, error) {
+// DecodeImageFile decodes the image file at path as Decoding{} says.
+func DecodeImageFile(path string) (image.Image, error) { return Decoding{}.File(path) }
+
+// DecodeImage decodes an image file as Decoding{} says.
+func DecodeImage(name string, r io.Reader) (image.Image, error) { return Decoding{}.Image(name, r) }
+
+// File decodes the image file at path, which must be a regular file; see Image.
+func (d Decoding) File(path string) (image.Image, error) {
 	f, err := openRegular(path)
 	if err != nil {
 		return nil, err // names the path itself
 	}
 	defer f.Close()
-	return DecodeImage(path, f)
+	return d.Image(path, f)
 }
 
-// DecodeImage decodes a JPEG, PNG, GIF (first frame), WebP, BMP or TIFF file.
-// The content decides which it is; name stands for the file in errors.
+// Image decodes a JPEG, PNG, GIF, WebP, BMP or TIFF file; of an animation or a
+// file of several pages, the first. The content decides which it is; name stands
+// for the file in errors.
 //
-// Files are not trusted: more than 256 MiB, or a header that says more than 100
-// million pixels or a side of more than 2²⁰, is refused before anything is
-// decoded, and a decoder that panics gives an error. EXIF orientation is
-// ignored, as Pillow and transformers ignore it. A GIF's transparent pixels are
-// black: the decoder does not tell the colour under them.
-func DecodeImage(name string, r io.Reader) (image.Image, error) {
-	img, err := decodeImage(r, defaultLimits)
+// The colours are those of Pillow's convert("RGB"). What that does to 16 bits is
+// peculiar: of colour the upper 8 stay, but grey is cut off at 255, so that most
+// such pictures turn out white. A TIFF file's orientation always counts, as it
+// does in Pillow, EXIF's only if d says so.
+//
+// Files are not trusted: more than 256 MiB, or a header that says more than
+// MaxPixels or a side of more than 2²⁰, or more pixels than that many bytes can
+// hold, is refused before anything is decoded.
+func (d Decoding) Image(name string, r io.Reader) (image.Image, error) {
+	most := defaultLimits
+	if d.MaxPixels > 0 {
+		most.pixels = d.MaxPixels
+	}
+	img, err := decodeImage(r, most, d.Exif)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return img, nil
 }
 
-func decodeImage(r io.Reader, most limits) (img image.Image, err error) {
+// header is what is known of an image file before its pixels are decoded.
+type header struct {
+	width, height int
+	least         int64 // the file cannot be whole with fewer bytes
+	exif          []byte
+}
+
+// format is one kind of image file. The functions take whole files.
+type format struct {
+	name   string
+	is     func(b []byte) bool
+	header func(b []byte, most limits) (header, error)
+	decode func(b []byte) (image.Image, error)
+}
+
+var formats = []format{
+	{"jpeg", isJPEG, headerJPEG, decodeJPEG},
+	{"png", isPNG, headerPNG, decodePNG},
+	{"gif", isGIF, headerGIF, decodeGIF},
+	{"webp", isWebP, headerWebP, decodeWebP},
+	{"bmp", isBMP, headerBMP, decodeBMP},
+	{"tiff", isTIFF, headerTIFF, decodeTIFF},
+}
+
+// magicBytes is how many bytes of a file tell its format.
+const magicBytes = 16
+
+// formatOf finds the format of a file that begins with b; nil if it is no image.
+func formatOf(b []byte) *format {
+	for i := range formats {
+		if formats[i].is(b) {
+			return &formats[i]
+		}
+	}
+	return nil
+}
+
+func decodeImage(r io.Reader, most limits, exif bool) (img image.Image, err error) {
 	b, err := io.ReadAll(io.LimitReader(r, most.file+1))
 	if err != nil {
 		return nil, err
@@ -64,68 +116,52 @@ func decodeImage(r io.Reader, most limits) (img image.Image, err error) {
 	if len(b) == 0 {
 		return nil, errors.New("image file is empty")
 	}
+	f := formatOf(b)
+	if f == nil {
+		return nil, errors.New("not an image (JPEG, PNG, GIF, WebP, BMP and TIFF are supported)")
+	}
+	return f.read(b, most, exif)
+}
+
+// read decodes a file of that format. A decoder that panics gives an error.
+func (f *format) read(b []byte, most limits, exif bool) (img image.Image, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			img, err = nil, fmt.Errorf("damaged image: decoder panicked: %v", p)
+			img, err = nil, fmt.Errorf("damaged %s image: decoder panicked: %v", f.name, p)
 		}
 	}()
-	cfg, format, err := image.DecodeConfig(bytes.NewReader(b))
-	if errors.Is(err, image.ErrFormat) {
-		return nil, errors.New("not an image (JPEG, PNG, GIF, WebP, BMP and TIFF are supported)")
-	} else if err != nil {
-		return nil, fmt.Errorf("%s header: %w", format, err)
+	h, err := f.header(b, most)
+	if err != nil {
+		return nil, fmt.Errorf("%s header: %w", f.name, unexpected(err))
 	}
-	w, h := int64(cfg.Width), int64(cfg.Height)
-	if w < 1 || h < 1 {
-		return nil, fmt.Errorf("%s image of %d×%d pixels", format, w, h)
+	if err := most.check(h, len(b)); err != nil {
+		return nil, fmt.Errorf("%s %w", f.name, err)
 	}
-	if w > most.side || h > most.side || w > most.pixels/h {
-		return nil, fmt.Errorf("%s image of %d×%d pixels: the limit is %d million, and %d a side",
-			format, w, h, most.pixels/1_000_000, most.side)
+	if img, err = f.decode(b); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.name, unexpected(err))
 	}
-	if least := leastBytes(format, cfg); least > int64(len(b)) {
-		return nil, fmt.Errorf("%s image of %d×%d pixels in %d bytes: the file is cut short", format, w, h, len(b))
+	if got := img.Bounds().Size(); got != image.Pt(h.width, h.height) {
+		return nil, fmt.Errorf("%s: picture of %d×%d pixels where the header promises %d×%d", f.name, got.X, got.Y, h.width, h.height)
 	}
-	if img, _, err = image.Decode(bytes.NewReader(b)); err != nil {
-		return nil, fmt.Errorf("%s: %w", format, unexpected(err))
-	}
-	if format == "webp" {
-		img = fromVideo(img)
-	}
-	screen := image.Rect(0, 0, cfg.Width, cfg.Height)
-	if bounds := img.Bounds(); bounds != screen {
-		// A GIF's first frame may cover a part of the screen only.
-		if bounds.Empty() || !bounds.In(screen) {
-			return nil, fmt.Errorf("%s: picture %v outside of the %v that its header promises", format, bounds, screen)
-		}
-		whole := image.NewNRGBA(screen)
-		draw.Draw(whole, screen, image.NewUniform(color.Black), image.Point{}, draw.Src)
-		draw.Draw(whole, bounds, img, bounds.Min, draw.Src)
-		img = whole
+	if exif {
+		img = orient(img, exifOrientation(h.exif))
 	}
 	return img, nil
 }
 
-// leastBytes bounds from below the size of a PNG or BMP file of that header. Their
-// decoders set the whole picture aside before they look at the data, up to 800
-// MB for a file of a hundred bytes; the others' pictures are small or grow as
-// they are read. 0 if nothing is known.
-func leastBytes(format string, cfg image.Config) int64 {
-	bits := int64(1) // a pixel's, at least
-	switch cfg.ColorModel {
-	case color.Gray16Model:
-		bits = 16
-	case color.RGBAModel, color.NRGBAModel: // NRGBA may be 8-bit grey with alpha
-		bits = 16
-	case color.RGBA64Model, color.NRGBA64Model:
-		bits = 32
+// check refuses a picture that is too large or that size bytes cannot hold.
+func (l limits) check(h header, size int) error {
+	w, ht := int64(h.width), int64(h.height)
+	switch {
+	case w < 1 || ht < 1:
+		return fmt.Errorf("image of %d×%d pixels", w, ht)
+	case w > l.side || ht > l.side || w > l.pixels/ht:
+		return fmt.Errorf("image of %d×%d pixels: the limit is %.4g million, and %d a side", w, ht, float64(l.pixels)/1e6, l.side)
+	case h.least > int64(size):
+		return fmt.Errorf("image of %d×%d pixels in %d bytes: the file is cut short", w, ht, size)
 	}
-	raw := int64(cfg.Width) * int64(cfg.Height) * bits / 8
-	switch format {
-	case "png":
-		return raw / 1032 // deflate's best ratio
-	case "bmp":
-		return raw
-	}
-	return 0
+	return nil
 }
+
+// hasPrefix is bytes.HasPrefix for a string, for the formats' first bytes.
+func hasPrefix(b []byte, prefix string) bool { return bytes.HasPrefix(b, []byte(prefix)) }

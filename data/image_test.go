@@ -10,7 +10,6 @@ import (
 	"image/color/palette"
 	"image/gif"
 	"image/png"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,7 +109,7 @@ func TestDecodeImageErrors(t *testing.T) {
 			t.Errorf("error %v, want one that names the file and %q", err, c.want)
 		}
 	}
-	if _, err := decodeImage(bytes.NewReader(jpeg), limits{file: int64(len(jpeg)) - 1, pixels: 1 << 20, side: 1 << 20}); err == nil {
+	if _, err := decodeImage(bytes.NewReader(jpeg), limits{file: int64(len(jpeg)) - 1, pixels: 1 << 20, side: 1 << 20}, false); err == nil {
 		t.Error("a file over the limit was decoded")
 	}
 	if _, err := DecodeImageFile("testdata/none.png"); err == nil || !strings.Contains(err.Error(), "testdata/none.png") {
@@ -119,11 +118,9 @@ func TestDecodeImageErrors(t *testing.T) {
 	if _, err := DecodeImageFile("testdata"); err == nil || !strings.Contains(err.Error(), "testdata") {
 		t.Errorf("error %v", err)
 	}
-	// A format that panics is an error too.
-	image.RegisterFormat("panicking", "PANIC!", nil, func(io.Reader) (image.Config, error) {
-		panic("out of range")
-	})
-	if _, err := DecodeImage("p", strings.NewReader("PANIC!")); err == nil || !strings.Contains(err.Error(), "panicked") {
+	// A decoder that panics is an error too.
+	panicking := format{name: "panicking", header: func([]byte, limits) (header, error) { panic("out of range") }}
+	if _, err := panicking.read([]byte("x"), defaultLimits, false); err == nil || !strings.Contains(err.Error(), "panicked") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -187,7 +184,7 @@ func FuzzDecodeImage(f *testing.F) {
 		configs = append(configs, mustParse(f, c))
 	}
 	f.Fuzz(func(t *testing.T, b []byte, choice uint8) {
-		img, err := decodeImage(bytes.NewReader(b), limits{file: 1 << 16, pixels: 1 << 16, side: 1 << 12})
+		img, err := decodeImage(bytes.NewReader(b), limits{file: 1 << 16, pixels: 1 << 16, side: 1 << 12}, choice&64 != 0)
 		if err != nil {
 			if img != nil {
 				t.Fatal("both a picture and an error")

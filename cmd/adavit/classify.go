@@ -16,16 +16,21 @@ type classification struct {
 
 func (a *app) classify() *cobra.Command {
 	var model string
+	var images *imageFlags
 	cmd := &cobra.Command{
-		Use:   "classify --model DIR|NAME IMAGE…",
+		Use:   "classify --model DIR|NAME [--list FILE] IMAGE…",
 		Short: "Say what is on pictures",
-		Long: "Classify prints the five most probable classes of each picture (JPEG, PNG, GIF, WebP, BMP or TIFF; - is standard input), the token-blocks\n" +
-			"spent on it (one token in one block) and their share of what a dense model spends, and the time from file to result. A picture that\n" +
-			"cannot be read is reported and the others go on; the exit status is then 1.",
-		Example: "  adavit classify --model fashion-adaptive shoe.png coat.jpg\n  adavit classify --model DIR --json - < photo.jpg",
-		Args:    arguments("an image file", 1, -1),
-		RunE: func(cmd *cobra.Command, files []string) error {
+		Long: "Classify prints the five most probable classes of each picture, the token-blocks spent on it (one token in one block) and their share\n" +
+			"of what a dense model spends, and the time from file to result. A picture that cannot be read is reported and the others go on; the exit\n" +
+			"status is then 1." + imageHelp,
+		Example: "  adavit classify --model fashion-adaptive shoe.png coat.jpg\n  adavit classify --model DIR --json - < photo.jpg\n" +
+			"  find photos -name '*.jpg' -newer last | adavit classify --model DIR --list -",
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := required(cmd, "model"); err != nil {
+				return err
+			}
+			files, err := images.files(a, cmd, args)
+			if err != nil {
 				return err
 			}
 			m, err := adavit.Open(model)
@@ -37,8 +42,9 @@ func (a *app) classify() *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			all := classification{Model: model}
-			failed, err := adavit.ClassifyFiles(cmd.Context(), c, a.in, files, func(r adavit.FileResult) error {
+			all, total := classification{Model: model}, 0
+			failed, err := adavit.ClassifyFiles(cmd.Context(), c, files, func(r adavit.FileResult) error {
+				total++
 				if r.Error != "" {
 					fmt.Fprintf(a.err, "%s: %s\n", cmd.CommandPath(), r.Error)
 				}
@@ -57,12 +63,13 @@ func (a *app) classify() *cobra.Command {
 				}
 			}
 			if failed > 0 {
-				return fmt.Errorf("%d of %d images could not be classified", failed, len(files))
+				return fmt.Errorf("%d of %d images could not be classified", failed, total)
 			}
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&model, "model", "", "model `directory` or bundled name")
+	images = a.imageFlags(cmd)
 	return cmd
 }
 

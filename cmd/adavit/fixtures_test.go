@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/png"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -141,7 +143,7 @@ func (f fixtures) tensors() {
 
 func float32nan() float32 { return float32(math.NaN()) }
 
-// images writes a colour and a grey picture and files that are none.
+// images writes a colour and a grey picture, one that EXIF turns upright beside what it then looks like, and files that are none.
 func (f fixtures) images() {
 	colour, grey := image.NewRGBA(image.Rect(0, 0, 50, 40)), image.NewGray(image.Rect(0, 0, 28, 28))
 	for y := range 40 {
@@ -157,6 +159,17 @@ func (f fixtures) images() {
 	}
 	f.file("colour.png", encode(colour))
 	f.file("grey.png", encode(grey))
+	upright := image.NewRGBA(image.Rect(0, 0, 40, 50))
+	for y := range 50 {
+		for x := range 40 {
+			upright.Set(x, y, colour.At(y, 39-x)) // by 90° clockwise
+		}
+	}
+	f.file("upright.png", encode(upright))
+	turned := encode(colour)
+	exif := []byte("\x00\x00\x00\x1aeXIfMM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00") // orientation 6
+	exif = binary.BigEndian.AppendUint32(exif, crc32.ChecksumIEEE(exif[4:]))
+	f.file("turned.png", slices.Concat(turned[:33], exif, turned[33:])) // behind IHDR
 	f.file("cut.png", encode(colour)[:100])
 	f.file("empty.png", nil)
 	f.file("text.png", []byte("no picture at all"))
