@@ -242,7 +242,7 @@ func TestConfigRefuses(t *testing.T) {
 		{`"patch_size": 8`, `"patch_size": {}`, "does not fit"},
 		{`"num_channels": 3`, `"num_channels": [3]`, "does not fit"},
 		{"32,\n    64\n", "32,\n64,\n64", "3 numbers"},
-		{`"vit"`, `"deit"`, `model_type is "deit"`},
+		{`"vit"`, `"deit"`, `but of model_type "deit" only DeiTForImageClassification`},
 		{`"vit"`, `7`, `"model_type"`},
 		{`"gelu"`, `"gelu_new"`, `hidden_act is "gelu_new"`},
 		{`"qkv_bias": true`, `"qkv_bias": "yes"`, `"qkv_bias"`},

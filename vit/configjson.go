@@ -32,10 +32,27 @@ type configJSON struct {
 	Halting       *halting.Config `json:"halting,omitempty"`
 }
 
-const (
-	hfArchitecture = "ViTForImageClassification"
-	hfModelType    = "vit"
-)
+// hfArchitectures are the classes of transformers that a model is one of, by its distillation.
+var hfArchitectures = [...]string{
+	NoDistillation: "ViTForImageClassification",
+	DistillToken:   "DeiTForImageClassification",
+	DistillHead:    "DeiTForImageClassificationWithTeacher",
+}
+
+// distillation tells from model_type and architectures what tokens and heads a model has.
+func distillation(modelType string, architectures []string) (Distillation, error) {
+	switch {
+	case modelType == "vit":
+		return NoDistillation, nil
+	case modelType != "deit":
+		return 0, fmt.Errorf("model_type is %.60q, but only %q and %q are supported", modelType, "vit", "deit")
+	case slices.Contains(architectures, hfArchitectures[DistillHead]):
+		return DistillHead, nil
+	case slices.Contains(architectures, hfArchitectures[DistillToken]):
+		return DistillToken, nil
+	}
+	return 0, fmt.Errorf("architectures is %.200q, but of model_type %q only %s and %s are supported", architectures, modelType, hfArchitectures[DistillToken], hfArchitectures[DistillHead])
+}
 
 // parseConfig reads config.json; qkvBias says whether the weights hold biases of queries, keys and values. Keys of the
 // ViTConfig family that this package has no use for are ignored. What ViTConfig itself would take for granted may be
@@ -59,10 +76,12 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 			}
 		}
 	}
-	j := configJSON{ModelType: hfModelType, Act: "gelu", Eps: 1e-12, QKVBias: true, Channels: 3}
+	j := configJSON{ModelType: "vit", Act: "gelu", Eps: 1e-12, QKVBias: true, Channels: 3}
 	value("model_type", false, &j.ModelType)
-	if err == nil && j.ModelType != hfModelType {
-		return Config{}, false, fmt.Errorf("model_type is %.60q, but only %q is supported", j.ModelType, hfModelType)
+	value("architectures", false, &j.Architectures)
+	var distilled Distillation
+	if err == nil {
+		distilled, err = distillation(j.ModelType, j.Architectures)
 	}
 	value("hidden_size", true, &j.Embed)
 	value("num_hidden_layers", true, &j.Layers)
@@ -105,7 +124,7 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 	}
 	c = Config{
 		Embed: j.Embed, Heads: j.Heads, Layers: j.Layers, Hidden: j.Hidden, Height: j.ImageSize.h, Width: j.ImageSize.w,
-		Patch: patch.h, Channels: j.Channels, Classes: classes, Eps: j.Eps, Labels: j.Labels, Halting: *j.Halting,
+		Patch: patch.h, Channels: j.Channels, Classes: classes, Eps: j.Eps, Distillation: distilled, Labels: j.Labels, Halting: *j.Halting,
 	}
 	return c, j.QKVBias, c.Validate()
 }
@@ -113,7 +132,7 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 // marshalConfig writes config.json. Classes without names get transformers' LABEL_0, LABEL_1, ….
 func marshalConfig(c Config) ([]byte, error) {
 	j := configJSON{
-		Architectures: []string{hfArchitecture}, ModelType: hfModelType, Embed: c.Embed, Layers: c.Layers, Heads: c.Heads,
+		Architectures: []string{hfArchitectures[c.Distillation]}, ModelType: hfPrefix(c), Embed: c.Embed, Layers: c.Layers, Heads: c.Heads,
 		Hidden: c.Hidden, Act: "gelu", Eps: c.Eps, QKVBias: true, ImageSize: size{c.Height, c.Width}, PatchSize: c.Patch,
 		Channels: c.Channels, Labels: make(labels, c.Classes),
 	}

@@ -30,7 +30,7 @@ func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, er
 	}
 	var extra []string
 	for _, t := range f.Tensors {
-		if strings.HasPrefix(t.Name, prefix) && !wanted[t.Name] {
+		if strings.HasPrefix(t.Name, prefix) && !wanted[t.Name] && !idle(t.Name) {
 			extra = append(extra, t.Name)
 		}
 	}
@@ -48,6 +48,17 @@ func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, er
 		}
 	}
 	return params, nil
+}
+
+// idle reports whether a checkpoint's tensor has no part in classifying: what transformers keeps for other uses of the same network.
+func idle(name string) bool {
+	for _, prefix := range [...]string{"vit.", "deit.", ""} {
+		switch strings.TrimPrefix(name, prefix) {
+		case "pooler.dense.weight", "pooler.dense.bias", "embeddings.mask_token", "embeddings.position_ids":
+			return true
+		}
+	}
+	return false
 }
 
 // finite refuses NaN and infinity.
@@ -98,7 +109,7 @@ func FromTimm(c Config, f *weights.File) (*Params, error) {
 			break
 		}
 	}
-	p, err := fill(c, f, prefix, timmPieces(c, prefix))
+	p, err := fill(c, f, prefix, timmPieces(c, prefix, true))
 	if err != nil {
 		return nil, fmt.Errorf("vit: %w", err)
 	}

@@ -13,11 +13,12 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// The files of a model directory.
+// The files of a model directory. The weights may also lie in shards, which weights.IndexFile lists, or in a PyTorch file.
 const (
 	ConfigFile       = "config.json"
 	WeightsFile      = "model.safetensors"
 	PreprocessorFile = "preprocessor_config.json"
+	pytorchFile      = "pytorch_model.bin"
 )
 
 // maxJSON bounds the two JSON files; twenty thousand labels take about a megabyte.
@@ -29,8 +30,9 @@ type Model struct {
 	Preprocessor data.Preprocessor // zero if the directory does not say
 }
 
-// Load reads a model directory; preprocessor_config.json may be absent. Whatever else is missing, superfluous, of a wrong shape or not finite is an error that names
-// the file and the tensor or key; so is a model_type or hidden_act that this program does not compute.
+// Load reads a model directory as transformers lays it out (ViT and DeiT image classifiers) or as timm's hub does; preprocessor_config.json may be
+// absent. Whatever else is missing, superfluous, of a wrong shape or not finite is an error that names the file and the tensor or key; so is a
+// model_type, architecture or hidden_act that this program does not compute.
 func Load(dir string) (*Model, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -39,18 +41,21 @@ func Load(dir string) (*Model, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("vit: %s is not a model directory (one with %s, %s and %s)", dir, ConfigFile, WeightsFile, PreprocessorFile)
 	}
-	return load(source{os.DirFS(dir), ".", func(name string) string { return filepath.Join(dir, name) }})
+	return load(source{os.DirFS(dir), ".", dir, func(name string) string { return filepath.Join(dir, name) }})
 }
 
 // LoadFS is Load from a file system, such as one embedded in the program. dir is a slash-separated path in it.
 func LoadFS(fsys fs.FS, dir string) (*Model, error) {
-	return load(source{fsys, dir, func(name string) string { return path.Join(dir, name) }})
+	return load(source{fsys, dir, "", func(name string) string { return path.Join(dir, name) }})
 }
 
 func load(s source) (*Model, error) {
 	text, err := s.read(ConfigFile, maxJSON)
 	if err != nil {
 		return nil, err
+	}
+	if isTimm(text) {
+		return s.loadTimm(text)
 	}
 	c, qkvBias, err := parseConfig(text)
 	if err != nil {
@@ -66,9 +71,13 @@ func load(s source) (*Model, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	params, err := s.params(c, qkvBias)
+	file, name, err := s.tensors(c.ParamCount())
 	if err != nil {
 		return nil, err
+	}
+	params, err := fill(c, file, "", hfPieces(c, qkvBias))
+	if err != nil {
+		return nil, fmt.Errorf("vit: %s: %w", s.shown(name), err)
 	}
 	return &Model{Params: params, Preprocessor: pre}, nil
 }
@@ -77,6 +86,7 @@ func load(s source) (*Model, error) {
 type source struct {
 	fsys  fs.FS
 	dir   string
+	disk  string                   // the directory's path, "" if it is not on disk
 	shown func(name string) string // a file's name in errors
 }
 
@@ -119,21 +129,42 @@ func (s source) read(name string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// params reads model.safetensors. A file much larger than c's parameters is refused before it is read.
-func (s source) params(c Config, qkvBias bool) (*Params, error) {
+// tensors reads the weights: model.safetensors, or the shards that its index lists, or PyTorch's file. A file much larger than a model of
+// that many parameters is refused before it is read.
+func (s source) tensors(parameters int) (f *weights.File, name string, err error) {
 	const widest, header = 8, 16 << 20
-	f, size, err := s.open(WeightsFile, widest*int64(c.ParamCount())+header)
-	if err != nil {
-		return nil, err
+	limit := widest*int64(parameters) + header
+	open := func(name string) (io.ReadCloser, int64, error) { return s.open(name, limit) }
+	r, size, err := open(WeightsFile)
+	switch {
+	case err == nil:
+		defer r.Close()
+		f, err = weights.ReadSafetensorsFrom(s.shown(WeightsFile), r, size)
+		name = WeightsFile
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, WeightsFile, err
+	case s.has(weights.IndexFile):
+		var index []byte
+		if index, err = s.read(weights.IndexFile, maxJSON); err == nil {
+			f, err = weights.ReadSharded(s.shown(weights.IndexFile), index, open)
+		}
+		name = weights.IndexFile
+	case s.disk != "" && s.has(pytorchFile):
+		if _, _, err = s.open(pytorchFile, limit); err == nil {
+			f, err = readPyTorch(s.shown(pytorchFile))
+		}
+		name = pytorchFile
+	default:
+		return nil, WeightsFile, err
 	}
-	defer f.Close()
-	file, err := weights.ReadSafetensorsFrom(s.shown(WeightsFile), f, size)
 	if err != nil {
-		return nil, fmt.Errorf("vit: %w", err)
+		return nil, name, fmt.Errorf("vit: %w", err)
 	}
-	p, err := fill(c, file, "", hfPieces(c, qkvBias))
-	if err != nil {
-		return nil, fmt.Errorf("vit: %s: %w", s.shown(WeightsFile), err)
-	}
-	return p, nil
+	return f, name, nil
+}
+
+// has says whether there is a file of that name.
+func (s source) has(name string) bool {
+	_, err := fs.Stat(s.fsys, path.Join(s.dir, name))
+	return err == nil
 }

@@ -36,24 +36,42 @@ func TestLoadHuggingFace(t *testing.T) {
 	if m.Preprocessor.Mean[0] != 0.5 || m.Preprocessor.DoCenterCrop {
 		t.Errorf("preprocessor is %+v", m.Preprocessor)
 	}
-	expect, err := weights.ReadSafetensors(hfDir + "/expect.safetensors")
+	if worst := worstLogit(t, m.Params, hfDir+"/expect.safetensors"); !(worst < 1e-5) {
+		t.Errorf("logits differ by up to %g", worst)
+	}
+}
+
+// TestLoadDistilled: a model with two tokens and two heads, saved by transformers with the logits it computes.
+func TestLoadDistilled(t *testing.T) {
+	const dir = "testdata/hf_deit_distilled"
+	m, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := m.Params.Config; c.Distillation != DistillHead || c.Tokens() != 18 || m.Preprocessor.Size.ShortestEdge != 36 {
+		t.Errorf("configuration %+v, preprocessor %+v", c, m.Preprocessor)
+	}
+	if worst := worstLogit(t, m.Params, dir+"/expect.safetensors"); !(worst < 1e-5) {
+		t.Errorf("logits differ by up to %g", worst)
+	}
+}
+
+// worstLogit is the largest difference between the plain network's logits and those in a file of "input" and "logits".
+func worstLogit(t *testing.T, p *Params, file string) (worst float64) {
+	t.Helper()
+	expect, err := weights.ReadSafetensors(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	input, logits := tensor(t, expect, "input"), tensor(t, expect, "logits")
-	c := m.Params.Config
-	images := len(logits) / c.Classes
+	images := len(logits) / p.Config.Classes
 	pixels := len(input) / images
-	var worst float64
 	for i := range images {
-		got := denseLogits(m.Params, input[i*pixels:(i+1)*pixels])
-		for j, v := range got {
-			worst = max(worst, math.Abs(v-float64(logits[i*c.Classes+j])))
+		for j, v := range denseLogits(p, input[i*pixels:(i+1)*pixels]) {
+			worst = max(worst, math.Abs(v-float64(logits[i*p.Config.Classes+j])))
 		}
 	}
-	if !(worst < 1e-5) {
-		t.Errorf("logits differ by up to %g", worst)
-	}
+	return worst
 }
 
 func tensor(t *testing.T, f *weights.File, name string) []float32 {
@@ -187,7 +205,8 @@ func TestLoadRefuses(t *testing.T) {
 			w := f["models/m/"+WeightsFile]
 			w.Data = w.Data[:len(w.Data)-1]
 		}, "models/m/model.safetensors: tensor"},
-		{"other model_type", editConfig(`"vit"`, `"deit"`), `models/m/config.json: model_type is "deit"`},
+		{"other model_type", editConfig(`"vit"`, `"swin"`), `models/m/config.json: model_type is "swin"`},
+		{"a DeiT that says it is a ViT", editConfig(`"vit"`, `"deit"`), `models/m/config.json: architectures is ["ViTForImageClassification"], but of model_type "deit" only`},
 		{"more layers", editConfig(`"num_hidden_layers": 3`, `"num_hidden_layers": 4`), `models/m/model.safetensors: 16 tensors are missing: "vit.encoder.layer.3.layernorm_before.weight"`},
 		{"fewer layers", editConfig(`"num_hidden_layers": 3`, `"num_hidden_layers": 2`), `16 tensors are no part of this model: "vit.encoder.layer.2.`},
 		{"other width", editConfig(`"hidden_size": 32`, `"hidden_size": 64`), `tensor "vit.embeddings.cls_token" has shape [1 1 32], but the configuration wants [1 1 64]`},
@@ -201,8 +220,8 @@ func TestLoadRefuses(t *testing.T) {
 			return slices.DeleteFunc(l, func(x weights.Tensor) bool { return x.Name == norm })
 		}), `models/m/model.safetensors: 1 tensor is missing: "` + norm + `"`},
 		{"tensor extra", editTensors(t, func(l []weights.Tensor) []weights.Tensor {
-			return append(l, weights.Float32Tensor("vit.pooler.dense.bias", []int{1}, []float32{0}))
-		}), `models/m/model.safetensors: 1 tensor is no part of this model: "vit.pooler.dense.bias"`},
+			return append(l, weights.Float32Tensor("vit.pooled.dense.bias", []int{1}, []float32{0}))
+		}), `models/m/model.safetensors: 1 tensor is no part of this model: "vit.pooled.dense.bias"`},
 		{"transposed shape", editTensor(t, "vit.encoder.layer.0.intermediate.dense.weight", func(x *weights.Tensor) { slices.Reverse(x.Shape) }), "has shape [32 128]"},
 		{"flat shape", editTensor(t, query, func(x *weights.Tensor) { x.Shape = []int{1024} }), "has shape [1024]"},
 		{"integers", editTensor(t, query, func(x *weights.Tensor) { x.DType = weights.I32 }), `models/m/model.safetensors: tensor "` + query + `": has dtype I32`},

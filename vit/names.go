@@ -14,13 +14,14 @@ type piece struct {
 	length int
 }
 
+// hfNames gives timm's names in transformers' spelling, behind the model's own prefix.
 var hfNames = map[string]string{
-	"cls_token":         "vit.embeddings.cls_token",
-	"pos_embed":         "vit.embeddings.position_embeddings",
-	"patch_embed.proj.": "vit.embeddings.patch_embeddings.projection.",
-	"norm.":             "vit.layernorm.",
-	"head.":             "classifier.",
-	// behind vit.encoder.layer.N.
+	"cls_token":         "embeddings.cls_token",
+	"dist_token":        "embeddings.distillation_token",
+	"pos_embed":         "embeddings.position_embeddings",
+	"patch_embed.proj.": "embeddings.patch_embeddings.projection.",
+	"norm.":             "layernorm.",
+	// behind encoder.layer.N.
 	"norm1.":     "layernorm_before.",
 	"attn.proj.": "attention.output.dense.",
 	"norm2.":     "layernorm_after.",
@@ -28,15 +29,34 @@ var hfNames = map[string]string{
 	"mlp.fc2.":   "output.dense.",
 }
 
-// hfPieces lists the tensors of a model in transformers' layout (ViTForImageClassification). Without qkvBias the biases
-// of query, key and value are left out.
+// hfPrefix is what transformers puts before the names of a model's tensors, its heads' excepted; it is the model_type too.
+func hfPrefix(c Config) string {
+	if c.Distillation == NoDistillation {
+		return "vit"
+	}
+	return "deit"
+}
+
+// hfHead is transformers' name of a head. A model with two calls neither "classifier".
+func hfHead(c Config, name string) string {
+	switch {
+	case c.Distillation != DistillHead:
+		return "classifier."
+	case name == "head_dist.":
+		return "distillation_classifier."
+	}
+	return "cls_classifier."
+}
+
+// hfPieces lists the tensors of a model in transformers' layout (ViTForImageClassification, DeiTForImageClassification,
+// DeiTForImageClassificationWithTeacher). Without qkvBias the biases of query, key and value are left out.
 func hfPieces(c Config, qkvBias bool) []piece {
 	var list []piece
 	for _, t := range layout(c) {
-		name, prefix := t.Name, ""
+		name, prefix := t.Name, hfPrefix(c)+"."
 		if path, ok := strings.CutPrefix(name, "blocks."); ok {
 			number, rest, _ := strings.Cut(path, ".")
-			name, prefix = rest, fmt.Sprintf("vit.encoder.layer.%s.", number)
+			name, prefix = rest, fmt.Sprintf("%sencoder.layer.%s.", prefix, number)
 		}
 		if kind, ok := strings.CutPrefix(name, "attn.qkv."); ok {
 			if kind == "bias" && !qkvBias {
@@ -50,15 +70,22 @@ func hfPieces(c Config, qkvBias bool) []piece {
 			continue
 		}
 		base := strings.TrimSuffix(strings.TrimSuffix(name, "weight"), "bias")
-		list = append(list, piece{prefix + hfNames[base] + name[len(base):], t.Shape, t.Offset, t.Len()})
+		full := prefix + hfNames[base]
+		if base == "head." || base == "head_dist." {
+			full = hfHead(c, base)
+		}
+		list = append(list, piece{full + name[len(base):], t.Shape, t.Offset, t.Len()})
 	}
 	return list
 }
 
 // timmPieces lists the tensors of a model in timm's layout, each behind prefix.
-func timmPieces(c Config, prefix string) []piece {
+func timmPieces(c Config, prefix string, qkvBias bool) []piece {
 	var list []piece
 	for _, t := range layout(c) {
+		if !qkvBias && strings.HasSuffix(t.Name, "attn.qkv.bias") {
+			continue
+		}
 		list = append(list, piece{prefix + t.Name, t.Shape, t.Offset, t.Len()})
 	}
 	return list

@@ -8,7 +8,10 @@ func denseLogits(p *Params, image []float32) []float64 {
 	c := p.Config
 	e := c.Embed
 	x := make([][]float64, c.Tokens())
-	x[0] = wide(p.ClassToken)
+	special := c.Special()
+	for k := range special {
+		x[k] = wide([][]float32{p.ClassToken, p.DistToken}[k])
+	}
 	for k := range c.Patches() {
 		row, col := k/c.GridW()*c.Patch, k%c.GridW()*c.Patch
 		var patch []float64
@@ -19,7 +22,7 @@ func denseLogits(p *Params, image []float32) []float64 {
 				}
 			}
 		}
-		x[k+1] = linear(p.PatchWeight, p.PatchBias, patch)
+		x[k+special] = linear(p.PatchWeight, p.PatchBias, patch)
 	}
 	for k := range x {
 		add(x[k], wide(p.Position[k*e:(k+1)*e]))
@@ -55,7 +58,13 @@ func denseLogits(p *Params, image []float32) []float64 {
 			add(x[k], linear(b.FC2Weight, b.FC2Bias, hidden))
 		}
 	}
-	return linear(p.HeadWeight, p.HeadBias, layerNorm(x[0], p.NormWeight, p.NormBias, c.Eps))
+	logits := linear(p.HeadWeight, p.HeadBias, layerNorm(x[0], p.NormWeight, p.NormBias, c.Eps))
+	if c.Readouts() == 2 {
+		for j, v := range linear(p.HeadDistWeight, p.HeadDistBias, layerNorm(x[1], p.NormWeight, p.NormBias, c.Eps)) {
+			logits[j] = (logits[j] + v) / 2
+		}
+	}
+	return logits
 }
 
 func wide(x []float32) []float64 {

@@ -1,0 +1,59 @@
+package vit
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/adavit/adavit/data"
+)
+
+// headStd is the deviation of a fresh head's weights, DeiT's.
+const headStd = 0.02
+
+// ReplaceHead returns the model with a fresh head for other classes, to be fine-tuned; labels may be nil. A model with two heads gets two. The
+// parameters are a copy.
+func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, error) {
+	c := m.Params.Config
+	c.Classes, c.Labels = classes, labels
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("vit: new head: %w", err)
+	}
+	p := Initialize(c, seed, headStd)
+	copy(p.Data[:headOffset(c)], m.Params.Data)
+	return &Model{Params: p, Preprocessor: m.Preprocessor}, nil
+}
+
+// Resize returns the model for images of another size, with the same patches: the rows of the position embedding that belong to patches are
+// resampled to the new grid, as timm does it. The preprocessor's sizes change in the same proportion. The parameters are a copy.
+func (m *Model) Resize(height, width int) (*Model, error) {
+	from := m.Params.Config
+	c := from
+	c.Height, c.Width = height, width
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("vit: image size: %w", err)
+	}
+	p := NewParams(c)
+	old := m.Params.Tensors()
+	for i, t := range p.Tensors() {
+		if t.Name != "pos_embed" {
+			copy(t.Data, old[i].Data)
+		}
+	}
+	special := c.Special() * c.Embed
+	copy(p.Position, m.Params.Position[:special])
+	resampleGrid(p.Position[special:], c.GridH(), c.GridW(), m.Params.Position[special:], from.GridH(), from.GridW(), c.Embed)
+	return &Model{Params: p, Preprocessor: resized(m.Preprocessor, from, c)}, nil
+}
+
+// resized is the preprocessor of a model whose image size changed.
+func resized(p data.Preprocessor, from, to Config) data.Preprocessor {
+	scale := func(v, from, to int) int { return (v*to + from/2) / from }
+	side := func(s data.Size) data.Size {
+		short := min(from.Height, from.Width)
+		return data.Size{Height: scale(s.Height, from.Height, to.Height), Width: scale(s.Width, from.Width, to.Width),
+			ShortestEdge: scale(s.ShortestEdge, short, min(to.Height, to.Width))}
+	}
+	p.Size, p.Crop = side(p.Size), side(p.Crop)
+	p.Mean, p.Std = slices.Clone(p.Mean), slices.Clone(p.Std)
+	return p
+}

@@ -1,0 +1,308 @@
+package vit
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/weights"
+)
+
+// ImportOptions say what a state dict, tensors without a config.json, does not.
+type ImportOptions struct {
+	Heads         int            // attention heads; 0 = as the published models of that width have
+	Height, Width int            // size of an image in pixels; 0 = a square, as the position embedding has it
+	Classes       int            // of a head, where the file has none; 0 = a head is wanted
+	Halting       halting.Config // zero = a dense model
+}
+
+// publishedHeads gives the attention heads of the published ViT and DeiT models by their width (Dosovitskiy et al. 2021, Touvron et al. 2021,
+// Zhai et al. 2022).
+var publishedHeads = map[int]int{192: 3, 384: 6, 512: 8, 768: 12, 1024: 16, 1280: 16, 1408: 16, 1664: 16}
+
+// Import makes a model from tensors alone, under timm's names or transformers'. Sizes come from the shapes. If the image size asked for differs
+// from the position embedding's, that is resampled (Model.Resize). The preprocessor is DeiT's, data.DefaultPreprocessor.
+//
+// LayerScale (DeiT III: blocks.N.ls1.gamma) is folded into the linear maps before it, which is the same function; a position embedding without rows
+// for the special tokens gets zeros for them. Whatever else this program does not compute, such as a norm before the blocks, is an error.
+func Import(f *weights.File, o ImportOptions) (*Model, error) {
+	l, err := findNaming(f)
+	if err != nil {
+		return nil, fmt.Errorf("vit: %w", err)
+	}
+	f, err = foldLayerScale(f, l)
+	if err != nil {
+		return nil, fmt.Errorf("vit: %w", err)
+	}
+	c, qkvBias, err := l.config(f, o)
+	if err != nil {
+		return nil, fmt.Errorf("vit: %w", err)
+	}
+	fresh := false
+	if _, ok := f.Get(l.name(c, "head.weight")); !ok {
+		f, fresh = withHead(f, c, l), true
+	}
+	p, err := fill(c, padPositions(f, c, l), l.prefix, l.pieces(c, qkvBias))
+	if err != nil {
+		return nil, fmt.Errorf("vit: %w", err)
+	}
+	m := &Model{Params: p, Preprocessor: data.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
+	if fresh {
+		if m, err = m.ReplaceHead(o.Classes, nil, 0); err != nil {
+			return nil, err
+		}
+	}
+	if o.Height != 0 && (o.Height != c.Height || o.Width != c.Width) {
+		return m.Resize(o.Height, o.Width)
+	}
+	return m, nil
+}
+
+// naming is how a file calls its tensors.
+type naming struct {
+	hf     bool   // as transformers does; else as timm does
+	prefix string // before all names of timm; transformers' own is part of the names
+	bare   bool   // transformers' names without their "vit." or "deit."
+}
+
+// findNaming looks for the class token.
+func findNaming(f *weights.File) (naming, error) {
+	for _, l := range [...]struct {
+		token string
+		naming
+	}{
+		{"cls_token", naming{}},
+		{"model.cls_token", naming{prefix: "model."}},
+		{"module.cls_token", naming{prefix: "module."}},
+		{"vit.embeddings.cls_token", naming{hf: true}},
+		{"deit.embeddings.cls_token", naming{hf: true}},
+		{"embeddings.cls_token", naming{hf: true, bare: true}},
+	} {
+		if _, ok := f.Get(l.token); ok {
+			return l.naming, nil
+		}
+	}
+	var names []string
+	for _, t := range f.Tensors {
+		names = append(names, t.Name)
+	}
+	if len(names) == 0 {
+		return naming{}, fmt.Errorf("the file holds no tensors")
+	}
+	return naming{}, fmt.Errorf("no class token (\"cls_token\" in timm's names, \"vit.embeddings.cls_token\" in transformers'): not a ViT, or one that this program does not know; the file has %s", some(names))
+}
+
+// pieces lists a model's tensors in this naming.
+func (l naming) pieces(c Config, qkvBias bool) []piece {
+	if !l.hf {
+		return timmPieces(c, l.prefix, qkvBias)
+	}
+	list := hfPieces(c, qkvBias)
+	if l.bare {
+		for i := range list {
+			list[i].name = strings.TrimPrefix(list[i].name, hfPrefix(c)+".")
+		}
+	}
+	return list
+}
+
+// name translates one name of timm's other than qkv's.
+func (l naming) name(c Config, timm string) string {
+	if !l.hf {
+		return l.prefix + timm
+	}
+	layout, pieces := timmPieces(c, "", true), l.pieces(c, true)
+	i := slices.IndexFunc(layout, func(p piece) bool { return p.name == timm })
+	j := slices.IndexFunc(pieces, func(p piece) bool { return i >= 0 && p.offset == layout[i].offset })
+	if j < 0 {
+		return ""
+	}
+	return pieces[j].name
+}
+
+// config reads the sizes from the shapes.
+func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool, err error) {
+	// A Config of one block is enough to translate names; its sizes are found on the way.
+	c = Config{Embed: 1, Heads: 1, Layers: 1, Hidden: 1, Height: 1, Width: 1, Patch: 1, Channels: 1, Classes: 1, Eps: 1e-6, Halting: o.Halting}
+	if c.Halting.Policy == "" {
+		c.Halting = halting.Dense()
+	}
+	if l.hf {
+		c.Eps = 1e-12
+	}
+	has := func(d Distillation, timm string) bool {
+		t := c
+		t.Distillation = d
+		_, ok := f.Get(l.name(t, timm))
+		return ok
+	}
+	switch {
+	case has(DistillHead, "head_dist.weight"):
+		c.Distillation = DistillHead
+	case has(DistillToken, "dist_token"):
+		c.Distillation = DistillToken
+	}
+	shape := func(timm string, rank int) []int {
+		name := l.name(c, timm)
+		t, ok := f.Get(name)
+		switch {
+		case err != nil:
+		case !ok:
+			err = fmt.Errorf("tensor %q is missing", name)
+		case len(t.Shape) != rank || slices.Min(t.Shape) < 1:
+			err = fmt.Errorf("tensor %.120q has shape %v, expected one of %d dimensions", name, t.Shape, rank)
+		default:
+			return t.Shape
+		}
+		return make([]int, rank)
+	}
+	patch, positions, hidden := shape("patch_embed.proj.weight", 4), shape("pos_embed", 3), shape("blocks.0.mlp.fc1.weight", 2)
+	head := []int{o.Classes}
+	if _, ok := f.Get(l.name(c, "head.weight")); ok {
+		head = shape("head.weight", 2)
+	} else if o.Classes == 0 && err == nil {
+		err = fmt.Errorf("the model has no head (no tensor %q); say how many classes a new one shall have", l.name(c, "head.weight"))
+	}
+	if err != nil {
+		return Config{}, false, err
+	}
+	if patch[2] != patch[3] {
+		return Config{}, false, fmt.Errorf("patches of %d×%d pixels are not square", patch[2], patch[3])
+	}
+	first, rest, _ := strings.Cut(l.name(c, "blocks.0.norm1.weight"), "0")
+	for c.Layers = 0; c.Layers <= maxLayers; c.Layers++ {
+		if _, ok := f.Get(fmt.Sprint(first, c.Layers, rest)); !ok {
+			break
+		}
+	}
+	c.Embed, c.Channels, c.Patch, c.Hidden, c.Classes = patch[0], patch[1], patch[2], hidden[0], head[0]
+	if c.Heads, err = heads(c.Embed, o.Heads); err != nil {
+		return Config{}, false, err
+	}
+	if err := c.grid(positions[1], o.Height, o.Width); err != nil {
+		return Config{}, false, err
+	}
+	for _, name := range [...]string{"blocks.0.attn.qkv.bias", "encoder.layer.0.attention.attention.query.bias"} {
+		for _, prefix := range [...]string{l.prefix, "vit.", "deit."} {
+			_, ok := f.Get(prefix + name)
+			qkvBias = qkvBias || ok
+		}
+	}
+	return c, qkvBias, c.Validate()
+}
+
+// heads returns the number of attention heads of a model of width e.
+func heads(e, asked int) (int, error) {
+	if asked != 0 {
+		return asked, nil
+	}
+	if n := publishedHeads[e]; n != 0 {
+		return n, nil
+	}
+	return 0, fmt.Errorf("the file does not say how many attention heads a model of width %d has: say it (--heads)", e)
+}
+
+// grid sets the image size from that asked for, if the position embedding of n rows fits it, else from n, which then is a square.
+func (c *Config) grid(n, height, width int) error {
+	s := c.Special()
+	if (height != 0) != (width != 0) || height < 0 || width < 0 {
+		return fmt.Errorf("image of %d×%d pixels", width, height)
+	}
+	if height%c.Patch != 0 || width%c.Patch != 0 {
+		return fmt.Errorf("image of %d×%d pixels is not a whole number of patches of %d×%d", height, width, c.Patch, c.Patch)
+	}
+	if k := (height / c.Patch) * (width / c.Patch); height != 0 && (n == s+k || n == k) {
+		c.Height, c.Width = height, width
+		return nil
+	}
+	for _, k := range [...]int{n - s, n} {
+		if side := int(math.Sqrt(float64(max(k, 0)))); k > 0 && side*side == k && side*c.Patch <= maxSide {
+			c.Height, c.Width = side*c.Patch, side*c.Patch
+			return nil
+		}
+	}
+	return fmt.Errorf("a position embedding of %d rows is no square of patches behind %d special tokens: say how large an image is (--image-size HEIGHTxWIDTH)", n, s)
+}
+
+// edit returns a file with the tensors that change returns instead of f's; nil leaves one out.
+func edit(f *weights.File, change func(t weights.Tensor) []weights.Tensor) *weights.File {
+	g := &weights.File{Metadata: f.Metadata}
+	for _, t := range f.Tensors {
+		g.Tensors = append(g.Tensors, change(t)...)
+	}
+	return g
+}
+
+// foldLayerScale multiplies proj and fc2 of every block by the learnt scales γ that follow them: γ ⊙ (W·x + b) = (γ ⊙ W)·x + γ ⊙ b.
+func foldLayerScale(f *weights.File, l naming) (*weights.File, error) {
+	if l.hf {
+		return f, nil
+	}
+	gammas := make(map[string][]float32) // by the name of the map that is scaled
+	for _, t := range f.Tensors {
+		for ls, linear := range map[string]string{".ls1.gamma": ".attn.proj.", ".ls2.gamma": ".mlp.fc2."} {
+			if block, ok := strings.CutSuffix(t.Name, ls); ok {
+				g, err := t.Float32s()
+				if err != nil {
+					return nil, err
+				}
+				gammas[block+linear] = g
+			}
+		}
+	}
+	if len(gammas) == 0 {
+		return f, nil
+	}
+	var fault error
+	g := edit(f, func(t weights.Tensor) []weights.Tensor {
+		if strings.HasSuffix(t.Name, ".ls1.gamma") || strings.HasSuffix(t.Name, ".ls2.gamma") {
+			return nil
+		}
+		gamma := gammas[strings.TrimSuffix(strings.TrimSuffix(t.Name, "weight"), "bias")]
+		if gamma == nil {
+			return []weights.Tensor{t}
+		}
+		x, err := t.Float32s()
+		if err != nil || len(t.Shape) == 0 || t.Shape[0] != len(gamma) {
+			fault = fmt.Errorf("tensor %.120q of shape %v cannot be scaled by %d numbers of LayerScale", t.Name, t.Shape, len(gamma))
+			return nil
+		}
+		row := len(x) / max(len(gamma), 1)
+		for i := range x {
+			x[i] *= gamma[i/row]
+		}
+		return []weights.Tensor{weights.Float32Tensor(t.Name, t.Shape, x)}
+	})
+	return g, fault
+}
+
+// padPositions puts zeros before a position embedding that has rows for patches alone.
+func padPositions(f *weights.File, c Config, l naming) *weights.File {
+	name := l.name(c, "pos_embed")
+	return edit(f, func(t weights.Tensor) []weights.Tensor {
+		if t.Name == name && len(t.Shape) == 3 && t.Shape[1] == c.Patches() {
+			t.Shape = []int{t.Shape[0], c.Tokens(), t.Shape[2]}
+			t.Data = slices.Concat(make([]byte, c.Special()*t.Shape[2]*t.DType.Size()), t.Data)
+		}
+		return []weights.Tensor{t}
+	})
+}
+
+// withHead adds heads of zeros.
+func withHead(f *weights.File, c Config, l naming) *weights.File {
+	g := &weights.File{Metadata: f.Metadata, Tensors: slices.Clone(f.Tensors)}
+	for _, p := range l.pieces(c, true) {
+		if _, ok := f.Get(p.name); !ok && len(p.shape) > 0 && p.offset+p.length > headOffset(c) {
+			g.Tensors = append(g.Tensors, weights.Float32Tensor(p.name, p.shape, make([]float32, p.length)))
+		}
+	}
+	return g
+}
+
+// headOffset is where the heads begin in Params.Data; they come last.
+func headOffset(c Config) int {
+	return c.ParamCount() - c.Readouts()*c.Classes*(c.Embed+1)
+}

@@ -1,0 +1,311 @@
+package vit
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/weights"
+)
+
+// stateDict is a model's tensors under timm's names.
+func stateDict(p *Params) *weights.File {
+	f := &weights.File{}
+	for _, t := range p.Tensors() {
+		f.Tensors = append(f.Tensors, weights.Float32Tensor(t.Name, t.Shape, t.Data))
+	}
+	return f
+}
+
+// TestImport: sizes are found in the shapes, in either naming, whatever tokens and heads a model has.
+func TestImport(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		heads := rapid.IntRange(1, 3).Draw(t, "heads")
+		grid := rapid.IntRange(1, 3).Draw(t, "grid")
+		patch := rapid.IntRange(1, 4).Draw(t, "patch")
+		c := Config{Heads: heads, Embed: 4 * heads, Layers: rapid.IntRange(1, 12).Draw(t, "layers"), Hidden: rapid.IntRange(1, 9).Draw(t, "hidden"),
+			Height: grid * patch, Width: grid * patch, Patch: patch, Channels: rapid.SampledFrom([]int{1, 3}).Draw(t, "channels"),
+			Classes: rapid.IntRange(1, 4).Draw(t, "classes"), Distillation: Distillation(rapid.IntRange(0, 2).Draw(t, "distillation"))}
+		hf := rapid.Bool().Draw(t, "hf")
+		prefix := ""
+		if !hf {
+			prefix = rapid.SampledFrom([]string{"", "model."}).Draw(t, "prefix")
+		}
+		wide := rapid.Bool().Draw(t, "wide") // not square: the size must be given
+		if wide {
+			c.Width += c.Patch
+		}
+		c.Eps, c.Halting.Policy = 1e-6, "none"
+		pieces := timmPieces(c, prefix, true)
+		if hf {
+			c.Eps, pieces = 1e-12, hfPieces(c, true)
+		}
+		p := Initialize(c, 5, 0)
+		f := &weights.File{}
+		for _, piece := range pieces {
+			f.Tensors = append(f.Tensors, weights.Float32Tensor(piece.name, piece.shape, p.Data[piece.offset:piece.offset+piece.length]))
+		}
+		o := ImportOptions{Heads: heads}
+		if wide {
+			o.Height, o.Width = c.Height, c.Width
+		}
+		m, err := Import(f, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c, m.Params.Config); diff != "" {
+			t.Error(diff)
+		}
+		if !slices.Equal(m.Params.Data, p.Data) {
+			t.Error("other parameters")
+		}
+	})
+}
+
+// TestImportVariants: what other ViTs store differently is turned into the same function.
+func TestImportVariants(t *testing.T) {
+	c := mustVariant(t, "micro")
+	p := Initialize(c, 3, 0)
+	image := make([]float32, c.Channels*c.Height*c.Width)
+	for i := range image {
+		image[i] = float32(math.Sin(float64(i)))
+	}
+	same := func(what string, p *Params, f *weights.File, o ImportOptions) *Model {
+		t.Helper()
+		o.Heads = c.Heads
+		m, err := Import(f, o)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		want := denseLogits(p, image)
+		for j, v := range denseLogits(m.Params, image) {
+			if math.Abs(v-want[j]) > 1e-5 {
+				t.Errorf("%s: logit %d is %v, want %v", what, j, v, want[j])
+			}
+		}
+		return m
+	}
+
+	scaled := p.Clone() // what LayerScale amounts to
+	f := stateDict(p)
+	for l := range scaled.Blocks {
+		b := &scaled.Blocks[l]
+		for name, linear := range map[string][2][]float32{"ls1": {b.ProjWeight, b.ProjBias}, "ls2": {b.FC2Weight, b.FC2Bias}} {
+			gamma := make([]float32, c.Embed)
+			for i := range gamma {
+				gamma[i] = float32(i%7) - 2.5
+				in := len(linear[0]) / c.Embed
+				for j := range in {
+					linear[0][i*in+j] *= gamma[i]
+				}
+				linear[1][i] *= gamma[i]
+			}
+			f.Tensors = append(f.Tensors, weights.Float32Tensor(fmt.Sprintf("blocks.%d.%s.gamma", l, name), []int{c.Embed}, gamma))
+		}
+	}
+	same("LayerScale", scaled, f, ImportOptions{})
+
+	bare := p.Clone() // a class token without position
+	clear(bare.Position[:c.Embed])
+	f = stateDict(bare)
+	for i, x := range f.Tensors {
+		if x.Name == "pos_embed" {
+			f.Tensors[i] = weights.Float32Tensor(x.Name, []int{1, c.Patches(), c.Embed}, bare.Position[c.Embed:])
+		}
+	}
+	same("positions of patches alone", bare, f, ImportOptions{})
+
+	unbiased := p.Clone()
+	for l := range unbiased.Blocks {
+		clear(unbiased.Blocks[l].QKVBias)
+	}
+	f = stateDict(unbiased)
+	f.Tensors = slices.DeleteFunc(f.Tensors, func(x weights.Tensor) bool { return strings.HasSuffix(x.Name, "attn.qkv.bias") })
+	same("no qkv biases", unbiased, f, ImportOptions{})
+
+	f = stateDict(p)
+	f.Tensors = slices.DeleteFunc(f.Tensors, func(x weights.Tensor) bool { return strings.HasPrefix(x.Name, "head.") })
+	m, err := Import(f, ImportOptions{Heads: c.Heads, Classes: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Params; got.Config.Classes != 4 || !slices.Equal(got.Data[:headOffset(got.Config)], p.Data[:headOffset(c)]) || slices.Max(got.HeadWeight) <= 0 {
+		t.Error("a model without a head did not get a fresh one")
+	}
+}
+
+func TestImportRefuses(t *testing.T) {
+	c := mustVariant(t, "micro")
+	good := stateDict(Initialize(c, 3, 0))
+	without := func(name string) func(*weights.File) {
+		return func(f *weights.File) {
+			f.Tensors = slices.DeleteFunc(f.Tensors, func(x weights.Tensor) bool { return x.Name == name })
+		}
+	}
+	with := func(name string, shape ...int) func(*weights.File) {
+		return func(f *weights.File) {
+			without(name)(f)
+			n := 1
+			for _, d := range shape {
+				n *= d
+			}
+			f.Tensors = append(f.Tensors, weights.Float32Tensor(name, shape, make([]float32, n)))
+		}
+	}
+	nothing := func(*weights.File) {}
+	for _, v := range []struct {
+		change func(*weights.File)
+		o      ImportOptions
+		fault  string
+	}{
+		{func(f *weights.File) { f.Tensors = nil }, ImportOptions{}, "no tensors"},
+		{without("cls_token"), ImportOptions{}, "no class token"},
+		{nothing, ImportOptions{}, "--heads"},
+		{nothing, ImportOptions{Heads: 5}, "not a multiple of 5 heads"},
+		{nothing, ImportOptions{Heads: -1}, "number of heads is -1"},
+		{without("head.weight"), ImportOptions{Heads: 2}, "no head"},
+		{without("pos_embed"), ImportOptions{Heads: 2}, `"pos_embed" is missing`},
+		{without("patch_embed.proj.weight"), ImportOptions{Heads: 2}, `"patch_embed.proj.weight" is missing`},
+		{with("patch_embed.proj.weight", 32, 192), ImportOptions{Heads: 2}, "expected one of 4 dimensions"},
+		{with("patch_embed.proj.weight", 32, 3, 8, 4), ImportOptions{Heads: 2}, "not square"},
+		{with("patch_embed.proj.weight", 32, 3, 0, 0), ImportOptions{Heads: 2}, "has shape [32 3 0 0]"},
+		{with("pos_embed", 1, 13, 32), ImportOptions{Heads: 2}, "--image-size"},
+		{with("norm_pre.weight", 32), ImportOptions{Heads: 2}, `no part of this model: "norm_pre.weight"`},
+		{with("blocks.1.attn.q_norm.weight", 32), ImportOptions{Heads: 2}, "q_norm"},
+		{with("blocks.0.ls1.gamma", 5), ImportOptions{Heads: 2}, "LayerScale"},
+		{with("blocks.0.ls1.gamma", 0), ImportOptions{Heads: 2}, "LayerScale"},
+		{with("blocks.2.norm1.weight", 31), ImportOptions{Heads: 2}, "has shape [31]"},
+		{without("blocks.2.norm1.weight"), ImportOptions{Heads: 2}, "no part of this model"},
+		{without("blocks.2.attn.qkv.bias"), ImportOptions{Heads: 2}, `missing: "blocks.2.attn.qkv.bias"`},
+		{nothing, ImportOptions{Heads: 2, Height: 33, Width: 32}, "not a whole number of patches"},
+		{nothing, ImportOptions{Heads: 2, Height: 32}, "image of 0×32"},
+		{nothing, ImportOptions{Heads: 2, Height: 1 << 14, Width: 1 << 14}, "image height"},
+	} {
+		f := &weights.File{Tensors: slices.Clone(good.Tensors)}
+		v.change(f)
+		if _, err := Import(f, v.o); err == nil || !strings.Contains(err.Error(), v.fault) {
+			t.Errorf("error %v, want %q", err, v.fault)
+		}
+	}
+}
+
+// TestResampleGrid holds the filter against Pillow's own (Image.resize with BICUBIC in mode "F"), which is PyTorch's with antialias.
+func TestResampleGrid(t *testing.T) {
+	src := []float32{0.5, -1.25, 2, 0.75, 3, -0.5, 0.25, 1, -2, 1.5, 0, -0.75} // 3×4
+	for _, v := range []struct {
+		h, w int
+		want []float64
+	}{
+		{5, 2, []float64{-0.22821, 1.14513, 0.37385, 0.87259, 1.13946, 0.40186, 0.32581, 0.05165, -0.30265, -0.12699}},
+		{2, 7, []float64{1.78512, 0.6829, -1.02392, 0.03035, 1.45124, 1.14984, 0.86884, -0.22785, 0.17707, 0.81086, 0.49408, -0.01428, -0.11489, -0.1391}},
+	} {
+		const e = 2 // the second number of each vector is the first's negative
+		two := make([]float32, 2*len(src))
+		for i, x := range src {
+			two[2*i], two[2*i+1] = x, -x
+		}
+		got := make([]float32, v.h*v.w*e)
+		resampleGrid(got, v.h, v.w, two, 3, 4, e)
+		for i, want := range v.want {
+			if math.Abs(float64(got[2*i])-want) > 2e-5 || got[2*i+1] != -got[2*i] {
+				t.Errorf("%d×%d, %d: %v, want %v", v.h, v.w, i, got[2*i:2*i+2], want)
+			}
+		}
+	}
+}
+
+func TestResize(t *testing.T) {
+	m := microModel(t, 4)
+	m.Preprocessor = data.DefaultPreprocessor(32, 32, 3)
+	big, err := m.Resize(64, 48)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := big.Params.Config
+	if c.Height != 64 || c.Width != 48 || c.Tokens() != 49 || !slices.Equal(big.Params.Position[:c.Embed], m.Params.Position[:c.Embed]) {
+		t.Errorf("%+v", c)
+	}
+	if err := big.Preprocessor.Check(3, 64, 48); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(big.Params.Blocks[2].FC1Weight, m.Params.Blocks[2].FC1Weight) {
+		t.Error("other weights changed")
+	}
+	back, err := m.Resize(32, 32)
+	if err != nil || !slices.Equal(back.Params.Data, m.Params.Data) {
+		t.Errorf("the same size changes something: %v", err)
+	}
+	if _, err := m.Resize(30, 32); err == nil {
+		t.Error("a size that is no whole number of patches was accepted")
+	}
+	if _, err := m.ReplaceHead(3, []string{"a"}, 1); err == nil {
+		t.Error("one label for three classes was accepted")
+	}
+}
+
+// timmDir is a directory as timm's hub has it, after a change of its config.json.
+func timmDir(t *testing.T, change func(config map[string]any)) (fstest.MapFS, *Params) {
+	c := mustVariant(t, "micro")
+	p := Initialize(c, 3, 0)
+	var b bytes.Buffer
+	if err := weights.EncodeSafetensors(&b, nil, stateDict(p).Tensors); err != nil {
+		t.Fatal(err)
+	}
+	config := map[string]any{"architecture": "vit_micro_patch8_32", "num_classes": 10, "num_features": 32, "global_pool": "token",
+		"model_args": map[string]any{"num_heads": 2},
+		"pretrained_cfg": map[string]any{"input_size": []int{3, 32, 32}, "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center",
+			"mean": []float64{0.4, 0.5, 0.6}, "std": []float64{0.2, 0.25, 0.3}, "classifier": "head"}}
+	change(config)
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fstest.MapFS{"m/" + ConfigFile: {Data: text}, "m/" + WeightsFile: {Data: b.Bytes()}}, p
+}
+
+func TestLoadTimm(t *testing.T) {
+	dir, p := timmDir(t, func(map[string]any) {})
+	m, err := LoadFS(dir, "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(m.Params.Data, p.Data) || m.Params.Config.Eps != 1e-6 {
+		t.Error("other parameters")
+	}
+	want := data.Preprocessor{DoResize: true, Resample: data.Bicubic, DoCenterCrop: true, Crop: data.Size{Height: 32, Width: 32}, CropPct: 0.9,
+		DoRescale: true, RescaleFactor: 1.0 / 255, DoNormalize: true, Mean: []float64{0.4, 0.5, 0.6}, Std: []float64{0.2, 0.25, 0.3}}
+	if diff := cmp.Diff(want, m.Preprocessor); diff != "" {
+		t.Error(diff)
+	}
+	for _, v := range []struct {
+		key   string
+		value any
+		fault string
+	}{
+		{"architecture", "swin_tiny", "swin_tiny"},
+		{"architecture", "vit_base_patch16_clip_quickgelu_224", "activation"},
+		{"global_pool", "avg", "global_pool"},
+		{"num_classes", 7, "num_classes is 7"},
+		{"label_names", []string{"a"}, "1 label_names for 10 classes"},
+		{"model_args", map[string]any{"num_heads": 3}, "3 heads"},
+		{"pretrained_cfg", map[string]any{"crop_pct": 3, "input_size": []int{3, 32, 32}}, "crop_pct is 3"},
+		{"pretrained_cfg", map[string]any{"interpolation": "random"}, "interpolation"},
+		{"pretrained_cfg", map[string]any{"crop_mode": "border"}, "crop_mode"},
+		{"pretrained_cfg", map[string]any{"input_size": []int{1, 32, 32}}, "channels"},
+		{"pretrained_cfg", map[string]any{"std": []float64{0, 1, 1}}, "image_std"},
+	} {
+		dir, _ := timmDir(t, func(c map[string]any) { c[v.key] = v.value })
+		if _, err := LoadFS(dir, "m"); err == nil || !strings.Contains(err.Error(), v.fault) {
+			t.Errorf("%s = %v: error %v, want %q", v.key, v.value, err, v.fault)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package vit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"strings"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
+)
+
+// timmJSON is config.json as timm's models have it on the hub: the name of an architecture and how its pictures are made. The sizes are in the
+// weights' shapes.
+type timmJSON struct {
+	Architecture string         `json:"architecture"`
+	Classes      int            `json:"num_classes"`
+	Pool         string         `json:"global_pool"`
+	Args         timmArgs       `json:"model_args"`
+	Labels       []string       `json:"label_names"`
+	Pretrained   timmPretrained `json:"pretrained_cfg"`
+}
+
+type timmArgs struct {
+	Heads int    `json:"num_heads"`
+	Act   string `json:"act_layer"`
+	Pool  string `json:"global_pool"`
+}
+
+type timmPretrained struct {
+	InputSize     []int     `json:"input_size"` // C, H, W
+	Interpolation string    `json:"interpolation"`
+	CropPct       float64   `json:"crop_pct"`
+	CropMode      string    `json:"crop_mode"`
+	Mean          []float64 `json:"mean"`
+	Std           []float64 `json:"std"`
+	Classes       int       `json:"num_classes"`
+	Labels        []string  `json:"label_names"`
+}
+
+// isTimm tells timm's config.json from transformers'.
+func isTimm(text []byte) bool {
+	var keys map[string]json.RawMessage
+	if json.Unmarshal(text, &keys) != nil {
+		return false
+	}
+	_, architecture := keys["architecture"]
+	_, modelType := keys["model_type"]
+	return architecture && !modelType
+}
+
+// loadTimm reads a directory as timm's models have it on the hub.
+func (s source) loadTimm(text []byte) (*Model, error) {
+	fail := func(err error) (*Model, error) { return nil, fmt.Errorf("vit: %s: %w", s.shown(ConfigFile), err) }
+	keys, err := decodeObject(text) // strict about doubled keys, as everywhere
+	if err != nil {
+		return fail(err)
+	}
+	var j timmJSON
+	if err := json.Unmarshal(text, &j); err != nil {
+		return fail(shortJSON(err))
+	}
+	if err := j.check(); err != nil {
+		return fail(err)
+	}
+	o := ImportOptions{Heads: j.Args.Heads, Halting: halting.Dense()}
+	if raw, ok := keys["halting"]; ok {
+		if err := json.Unmarshal(raw, &o.Halting); err != nil {
+			return fail(fmt.Errorf("key %q: %w", "halting", shortJSON(err)))
+		}
+	}
+	file, name, err := s.tensors(maxParams)
+	if err != nil {
+		return nil, err
+	}
+	size := j.Pretrained.InputSize
+	if len(size) == 3 {
+		o.Height, o.Width = size[1], size[2]
+	}
+	m, err := Import(file, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.shown(name), err)
+	}
+	c := &m.Params.Config
+	switch labels := j.labels(); {
+	case len(size) == 3 && size[0] != c.Channels:
+		return fail(fmt.Errorf("input_size is %v, but the weights are for %d channels", size, c.Channels))
+	case j.Classes != 0 && j.Classes != c.Classes:
+		return fail(fmt.Errorf("num_classes is %d, but the weights' head has %d", j.Classes, c.Classes))
+	case len(labels) == c.Classes:
+		c.Labels = labels
+	case len(labels) > 0:
+		return fail(fmt.Errorf("%d label_names for %d classes", len(labels), c.Classes))
+	}
+	if m.Preprocessor, err = j.Pretrained.preprocessor(*c); err != nil {
+		return fail(fmt.Errorf("pretrained_cfg: %w", err))
+	}
+	// A preprocessor_config.json beside it is more exact than pretrained_cfg.
+	pre, err := s.read(PreprocessorFile, maxJSON)
+	if err == nil {
+		m.Preprocessor, err = data.ParsePreprocessor(s.shown(PreprocessorFile), pre)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("vit: %w", err)
+	}
+	return m, nil
+}
+
+// check refuses what the shapes of the weights would not give away.
+func (j timmJSON) check() error {
+	family, _, _ := strings.Cut(j.Architecture, "_")
+	switch {
+	case family != "vit" && family != "deit" && family != "deit3":
+		return fmt.Errorf("architecture is %.80q, but only plain ViT and DeiT models are supported (vit_…, deit_…, deit3_…)", j.Architecture)
+	case strings.Contains(j.Architecture, "quickgelu") || j.Args.Act != "" && j.Args.Act != "gelu":
+		return fmt.Errorf("architecture %.80q has another activation than the exact GELU, which alone is supported", j.Architecture)
+	case j.Pool != "" && j.Pool != "token" || j.Args.Pool != "" && j.Args.Pool != "token":
+		return fmt.Errorf("global_pool is %.40q, but only %q (the class token decides) is supported", j.Pool+j.Args.Pool, "token")
+	}
+	return nil
+}
+
+func (j timmJSON) labels() []string {
+	if len(j.Labels) > 0 {
+		return j.Labels
+	}
+	return j.Pretrained.Labels
+}
+
+// preprocessor is timm's evaluation transform: the short side resized to ⌊size / crop_pct⌋ and a centre crop, or with crop_mode "squash" both sides
+// resized.
+func (t timmPretrained) preprocessor(c Config) (data.Preprocessor, error) {
+	p := data.DefaultPreprocessor(c.Height, c.Width, c.Channels)
+	p.DoCenterCrop, p.Crop, p.Size, p.CropPct = true, data.Size{Height: c.Height, Width: c.Width}, data.Size{}, t.CropPct
+	if p.CropPct == 0 {
+		p.CropPct = 0.875 // timm's own default
+	}
+	if !(p.CropPct >= 0.01 && p.CropPct <= 1) {
+		return p, fmt.Errorf("crop_pct is %v, want 0.01 to 1", t.CropPct)
+	}
+	switch t.CropMode {
+	case "", "center":
+		if c.Height != c.Width { // timm resizes both sides in proportion then
+			p.Size, p.CropPct = data.Size{Height: int(math.Floor(float64(c.Height) / p.CropPct)), Width: int(math.Floor(float64(c.Width) / p.CropPct))}, 0
+		}
+	case "squash":
+		p.Size, p.CropPct = data.Size{Height: int(math.Floor(float64(c.Height) / p.CropPct)), Width: int(math.Floor(float64(c.Width) / p.CropPct))}, 0
+	default:
+		return p, fmt.Errorf("crop_mode is %.40q, but only %q and %q are supported", t.CropMode, "center", "squash")
+	}
+	switch t.Interpolation {
+	case "", "bicubic":
+		p.Resample = data.Bicubic
+	case "bilinear":
+		p.Resample = data.Bilinear
+	default:
+		return p, fmt.Errorf("interpolation is %.40q, but only %q and %q are supported", t.Interpolation, "bicubic", "bilinear")
+	}
+	if len(t.Mean) > 0 {
+		p.Mean = t.Mean
+	}
+	if len(t.Std) > 0 {
+		p.Std = t.Std
+	}
+	return p, p.Check(c.Channels, c.Height, c.Width)
+}
