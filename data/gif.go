@@ -96,8 +96,10 @@ func decodeGIF(b []byte) (image.Image, error) {
 	}
 	palette := make(color.Palette, 256)
 	for i := range palette {
-		c := color.NRGBA{byte(i), byte(i), byte(i), 255} // beyond the table, or without one
-		if 3*i < len(g.palette) {
+		c := color.NRGBA{A: 255} // beyond the table
+		if g.palette == nil {
+			c.R, c.G, c.B = byte(i), byte(i), byte(i)
+		} else if 3*i < len(g.palette) {
 			c.R, c.G, c.B = g.palette[3*i], g.palette[3*i+1], g.palette[3*i+2]
 		}
 		palette[i] = c

@@ -93,7 +93,7 @@ var formats = []format{
 }
 
 // magicBytes is how many bytes of a file tell its format.
-const magicBytes = 16
+const magicBytes = 18
 
 // formatOf finds the format of a file that begins with b; nil if it is no image.
 func formatOf(b []byte) *format {
