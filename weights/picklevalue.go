@@ -1,0 +1,109 @@
+package weights
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What a pickle can hold besides nil, bool, int64, float64, string and tensors. All but bigInt and pyBytes are handled by pointers, which
+// tell one value from another.
+type (
+	bigInt   []byte                       // a whole number of more than 64 bits: two's complement, little endian
+	pyBytes  []byte                       // bytes or bytearray
+	pyTuple  struct{ items []any }        // tuple or torch.Size
+	pyList   struct{ items []any }        // list, set or frozenset
+	pyDict   struct{ keys, values []any } // dict or OrderedDict, in the order of writing; a key may stand there twice
+	pyGlobal struct{ module, name string }
+)
+
+// pyObject stands for what a global that is not run would have made. It is never a tensor.
+type pyObject struct {
+	global *pyGlobal
+	state  any // its attributes, usually a *pyDict; nil if the pickle gives none
+}
+
+func (g *pyGlobal) String() string { return g.module + "." + g.name }
+
+// namespace is argparse's result, the training script's options.
+var namespace = pyGlobal{"argparse", "Namespace"}
+
+// get returns the value of a key that is a string.
+func (d *pyDict) get(key string) (any, bool) {
+	for i, k := range d.keys {
+		if s, ok := k.(string); ok && s == key {
+			return d.values[i], true
+		}
+	}
+	return nil, false
+}
+
+// kindOf says what a value is, in a few words and whatever it contains.
+func kindOf(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "None"
+	case bool:
+		return "a boolean"
+	case int64, bigInt:
+		return "a whole number"
+	case float64:
+		return "a number"
+	case string:
+		return "a string"
+	case pyBytes:
+		return "bytes"
+	case *pyTuple:
+		return "a tuple"
+	case *pyList:
+		return "a list"
+	case *pyDict:
+		return "a dict"
+	case *pyGlobal:
+		return "the global " + quoted(v.String())
+	case *pyObject:
+		return "an object of the global " + quoted(v.global.String())
+	case *storageRef:
+		return "a storage"
+	case *pthTensor:
+		return "a tensor"
+	}
+	return "something unknown"
+}
+
+// checkNesting refuses a value that contains itself or lies deeper than maxDepth. A value that is reached by several ways is looked at once,
+// so the work is that of the pickle's length, not of the tree that it stands for. path has true for what is being looked at and false for
+// what is done.
+func checkNesting(v any, path map[any]bool, depth int) error {
+	var parts [2][]any
+	switch v := v.(type) {
+	case *pyTuple:
+		parts[0] = v.items
+	case *pyList:
+		parts[0] = v.items
+	case *pyDict:
+		parts[0], parts[1] = v.keys, v.values
+	case *pyObject:
+		parts[0] = []any{v.state}
+	default:
+		return nil
+	}
+	if open, seen := path[v]; seen {
+		if open {
+			return errors.New(kindOf(v) + " that contains itself")
+		}
+		return nil
+	}
+	if depth == maxDepth {
+		return fmt.Errorf("values nested more than %d deep", maxDepth)
+	}
+	path[v] = true
+	for _, items := range parts {
+		for _, item := range items {
+			if err := checkNesting(item, path, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	path[v] = false
+	return nil
+}

@@ -1,0 +1,359 @@
+package weights
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Checkpoint is the content of a file that some framework saved: tensors, and what else there is to know before using them. Tensors that
+// share memory in the file (tied weights, an average that is the model itself) share Data here, so Data is for reading only.
+type Checkpoint struct {
+	*File            // of a .pth, the tensors in the order of its dict, and no Metadata
+	Format  string   // "safetensors", "pth (zip)", "pth (before 1.6)"
+	Key     string   // entry of the outer dict that the tensors were taken from ("model"); "" if the dict itself holds them
+	Keys    []string // all entries that hold tensors ("model", "model_ema", …), in the file's order, for choosing another
+	Globals []string // module.name of every global that the pickle names, sorted; none of them was run or imported
+
+	// Args are the training script's options, where the file has a dict or an argparse.Namespace in entry "args": those that are numbers
+	// ("5", "0.1"), strings, "True", "False" or "None". They are hints: a .pth does not say how its tensors are meant.
+	Args map[string]string
+}
+
+const (
+	maxTensors = 1 << 16
+	// The tensors of a .pth may be views of shared memory. All of them together may take viewFactor times the file and viewSpare bytes.
+	viewFactor = 4
+	viewSpare  = 16 << 20
+)
+
+// usualKeys are the entries that training scripts save a model under; the first that is there is taken.
+var usualKeys = []string{"model", "state_dict", "model_state_dict", "model_ema", "state_dict_ema", "model_ema_state_dict", "ema", "module", "net", "network"}
+
+// ReadCheckpoint reads the tensors of a checkpoint: safetensors, or what torch.save writes (.pth, .pt, .bin), in a zip archive or in the
+// format before version 1.6. The content decides which, not the name's ending.
+//
+// key is the entry of a .pth's outer dict to take the tensors from. With key "", these are tried in turn: the entries that training scripts
+// use (model, state_dict, model_state_dict, model_ema, …), the dict itself if no entry of it holds more tensors, the only entry that holds
+// any. What is neither a tensor nor an object (a step counter, a list) is left out of the chosen dict.
+//
+// A tensor comes out contiguous and in its own element type; its name loses the prefix "module." that training on several devices
+// adds, if all names have it.
+//
+// Nothing of a pickle is run. A class or function that it names is only a name, and an error if the chosen tensors depend on it. Before
+// memory is taken, every length is checked against the file's size; the tensors take no more than four times the file and 16 MiB.
+func ReadCheckpoint(path, key string) (*Checkpoint, error) {
+	// Asking first keeps us from waiting for ever on a named pipe.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("weights: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("weights: %s: not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("weights: %w", err)
+	}
+	defer f.Close()
+	return readCheckpoint(path, f, info.Size(), key)
+}
+
+// readCheckpoint reads size bytes of r; name stands for them in errors.
+func readCheckpoint(name string, r io.ReaderAt, size int64, key string) (*Checkpoint, error) {
+	start := make([]byte, min(size, 16))
+	if err := readAt(r, start, 0); err != nil {
+		return nil, fmt.Errorf("weights: %s: %w", name, err)
+	}
+	var file *pthFile
+	var err error
+	switch {
+	case strings.HasPrefix(string(start), zipLocal):
+		file, err = openPthZip(r, size)
+	case len(start) > 8 && start[8] == '{': // ahead of the next case: a header's length may begin with any byte
+		return readSafetensorsCheckpoint(name, r, size, key)
+	case len(start) > 1 && start[0] == opProto:
+		file, err = openPthLegacy(r, size)
+	default:
+		err = unknownFormat(start)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("weights: %s: %w", name, err)
+	}
+	c, err := file.checkpoint(key, size)
+	if err != nil {
+		return nil, fmt.Errorf("weights: %s: %w", name, err)
+	}
+	return c, nil
+}
+
+// unknownFormat names the usual mistakes.
+func unknownFormat(start []byte) error {
+	switch text := string(start); {
+	case text == "":
+		return errors.New("empty file")
+	case strings.HasPrefix(text, "version https://"):
+		return errors.New("a pointer of Git LFS, not the file itself: fetch it with git lfs pull")
+	case strings.HasPrefix(text, "<"):
+		return errors.New("a page of HTML or XML, not a checkpoint: was the download refused?")
+	}
+	return fmt.Errorf("starts with %q: neither safetensors nor a PyTorch checkpoint", start)
+}
+
+func readSafetensorsCheckpoint(name string, r io.ReaderAt, size int64, key string) (*Checkpoint, error) {
+	if key != "" {
+		return nil, fmt.Errorf("weights: %s: entry %s is wanted, but a safetensors file has no entries", name, quoted(key))
+	}
+	f, err := ReadSafetensorsFrom(name, io.NewSectionReader(r, 0, size), size)
+	if err != nil {
+		return nil, err
+	}
+	trimModule(f)
+	return &Checkpoint{File: f, Format: "safetensors"}, nil
+}
+
+// checkpoint chooses the dict and reads its tensors from a file of size bytes.
+func (p *pthFile) checkpoint(key string, size int64) (*Checkpoint, error) {
+	root, ok := p.root.(*pyDict)
+	if !ok {
+		hint := ""
+		if _, ok := p.root.(*pyObject); ok {
+			hint = " (nothing of a pickle is run: save the model's state_dict())"
+		}
+		return nil, fmt.Errorf("holds %s where a dict of tensors was expected%s", kindOf(p.root), hint)
+	}
+	if err := checkKeys(root); err != nil {
+		return nil, err
+	}
+	c := &Checkpoint{Format: p.format, Globals: slices.Sorted(maps.Keys(p.globals)), Args: arguments(root)}
+	dict, err := c.choose(root, key)
+	if err != nil {
+		return nil, err
+	}
+	if dict != root {
+		if err := checkKeys(dict); err != nil {
+			return nil, fmt.Errorf("entry %s: %w", quoted(c.Key), err)
+		}
+	}
+	if c.File, err = p.tensors(dict, size); err != nil {
+		return nil, err
+	}
+	trimModule(c.File)
+	return c, nil
+}
+
+// checkKeys refuses a dict in which a name appears twice.
+func checkKeys(d *pyDict) error {
+	seen := make(map[string]bool, len(d.keys))
+	for _, k := range d.keys {
+		if s, ok := k.(string); ok {
+			if seen[s] {
+				return fmt.Errorf("key %s appears twice", quoted(s))
+			}
+			seen[s] = true
+		}
+	}
+	return nil
+}
+
+// choose finds the dict of tensors and fills Key and Keys.
+func (c *Checkpoint) choose(root *pyDict, key string) (*pyDict, error) {
+	counts := make(map[*pyDict]int) // of a dict's tensors; many entries may be one dict
+	count := func(d *pyDict) int {
+		n, ok := counts[d]
+		if !ok {
+			for _, v := range d.values {
+				if _, ok := v.(*pthTensor); ok {
+					n++
+				}
+			}
+			counts[d] = n
+		}
+		return n
+	}
+	for i, k := range root.keys {
+		name, ok := k.(string)
+		if d, isDict := root.values[i].(*pyDict); ok && isDict && count(d) > 0 {
+			c.Keys = append(c.Keys, name)
+		}
+	}
+	if key == "" {
+		for _, usual := range usualKeys {
+			v, ok := root.get(usual)
+			_, object := v.(*pyObject)
+			if ok && (object || slices.Contains(c.Keys, usual)) {
+				key = usual
+				break
+			}
+		}
+	}
+	if key == "" {
+		own, most := count(root), 0
+		for _, name := range c.Keys {
+			v, _ := root.get(name)
+			most = max(most, count(v.(*pyDict)))
+		}
+		switch {
+		case own > 0 && own >= most:
+			return root, nil
+		case len(c.Keys) == 1:
+			key = c.Keys[0]
+		case len(c.Keys) == 0:
+			return nil, errors.New("no tensors: neither the dict nor an entry of it holds any")
+		default:
+			return nil, fmt.Errorf("several entries hold tensors: choose one of %s", listed(c.Keys))
+		}
+	}
+	c.Key = key
+	switch v, ok := root.get(key); v := v.(type) {
+	case *pyDict:
+		if count(v) > 0 {
+			return v, nil
+		}
+		return nil, fmt.Errorf("entry %s holds no tensors; these do: %s", quoted(key), listed(c.Keys))
+	case *pyObject:
+		return nil, fmt.Errorf("entry %s is %s, and nothing of a pickle is run; entries that hold tensors: %s", quoted(key), kindOf(v), listed(c.Keys))
+	default:
+		if !ok {
+			return nil, fmt.Errorf("no entry %s; entries that hold tensors: %s", quoted(key), listed(c.Keys))
+		}
+		return nil, fmt.Errorf("entry %s is %s, not a dict of tensors", quoted(key), kindOf(v))
+	}
+}
+
+// listed prints some names from an untrusted file.
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	var b strings.Builder
+	for i, name := range names {
+		if i == 10 {
+			fmt.Fprintf(&b, " and %d more", len(names)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(quoted(name))
+	}
+	return b.String()
+}
+
+// tensors reads the tensors of a dict from a file of size bytes.
+func (p *pthFile) tensors(dict *pyDict, size int64) (*File, error) {
+	f := &File{index: make(map[string]int)}
+	room := int64(math.MaxInt64)
+	if size < (math.MaxInt64-viewSpare)/viewFactor {
+		room = size*viewFactor + viewSpare
+	}
+	limit := room
+	storages := make(map[*storageRef][]byte)
+	for i, k := range dict.keys {
+		name, isName := k.(string)
+		if !isName {
+			name = kindOf(k)
+		}
+		var t *pthTensor
+		switch v := dict.values[i].(type) {
+		case *pthTensor:
+			t = v
+		case *pyObject, *pyGlobal:
+			if o, ok := v.(*pyObject); ok && *o.global == namespace {
+				continue
+			}
+			return nil, fmt.Errorf("tensor %s: is %s, and nothing of a pickle is run", quoted(name), kindOf(v))
+		default:
+			continue
+		}
+		if !isName {
+			return nil, fmt.Errorf("a tensor has %s for a name", name)
+		}
+		if !utf8.ValidString(name) {
+			return nil, fmt.Errorf("tensor %s: name is not valid UTF-8", quoted(name))
+		}
+		if len(f.Tensors) == maxTensors {
+			return nil, fmt.Errorf("more than %d tensors", maxTensors)
+		}
+		shape, strides, n, err := t.layout()
+		if err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", quoted(name), err)
+		}
+		width := int64(t.dtype.Size())
+		if int64(n) > room/width {
+			return nil, fmt.Errorf("tensor %s: with shape %v of %s the tensors take more than %d bytes, the limit for a file of %d", quoted(name), shape, t.dtype, limit, size)
+		}
+		room -= int64(n) * width
+		storage, ok := storages[t.storage]
+		if !ok && n > 0 {
+			if storage, err = p.storage(t.storage); err != nil {
+				return nil, fmt.Errorf("tensor %s: %w", quoted(name), err)
+			}
+			storages[t.storage] = storage
+		}
+		f.index[name] = len(f.Tensors)
+		f.Tensors = append(f.Tensors, Tensor{name, t.dtype, shape, t.read(storage, shape, strides, n)})
+	}
+	return f, nil
+}
+
+// trimModule takes the prefix "module." off all names, if all have it and something behind it.
+func trimModule(f *File) {
+	const prefix = "module."
+	for _, t := range f.Tensors {
+		if len(t.Name) <= len(prefix) || !strings.HasPrefix(t.Name, prefix) {
+			return
+		}
+	}
+	clear(f.index)
+	for i := range f.Tensors {
+		f.Tensors[i].Name = f.Tensors[i].Name[len(prefix):]
+		f.index[f.Tensors[i].Name] = i
+	}
+}
+
+// arguments returns the plain options in entry "args", nil if there are none.
+func arguments(root *pyDict) map[string]string {
+	v, _ := root.get("args")
+	if o, ok := v.(*pyObject); ok && *o.global == namespace {
+		v = o.state
+	}
+	d, ok := v.(*pyDict)
+	if !ok {
+		return nil
+	}
+	var args map[string]string
+	for i, k := range d.keys {
+		name, ok := k.(string)
+		if !ok {
+			continue
+		}
+		var text string
+		switch v := d.values[i].(type) {
+		case nil:
+			text = "None"
+		case bool:
+			text = map[bool]string{false: "False", true: "True"}[v]
+		case int64:
+			text = strconv.FormatInt(v, 10)
+		case float64:
+			text = strconv.FormatFloat(v, 'g', -1, 64)
+		case string:
+			text = v
+		default:
+			continue
+		}
+		if args == nil {
+			args = make(map[string]string)
+		}
+		args[name] = text
+	}
+	return args
+}
