@@ -21,7 +21,7 @@ const modulePath = "github.com/adavit/adavit"
 var floors = [...][]string{
 	0: {"halting", "weights", "data", "internal/kernels", "recipes", "models"},
 	1: {"vit"},
-	2: {"infer", "train", "report"},
+	2: {"infer", "train", "report", "onnx"},
 	3: {"."},
 	4: {"serve"},
 	5: {"cmd/adavit"},

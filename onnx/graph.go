@@ -1,0 +1,109 @@
+package onnx
+
+import "fmt"
+
+// graph collects nodes in the order in which they run, and the constants that they use. A node and its output have one name; names are paths
+// such as blocks.3.attn.scores, and constants that are parameters keep timm's.
+type graph struct {
+	name, doc string
+	prefix    string  // goes before the name of every node
+	nodes     message // GraphProto.node fields, tags included
+	constants []initializer
+	shared    map[string]bool // names of the constants that several nodes use
+	inputs    []message
+	outputs   []message
+}
+
+func newGraphNamed(name string) *graph { return &graph{name: name, shared: map[string]bool{}} }
+
+// input declares an input; a dimension is an int, or the name of a size that is not fixed.
+func (g *graph) input(name string, e elem, dims ...any) {
+	g.inputs = append(g.inputs, valueInfo(name, e, dims...))
+}
+
+// output declares that the node of this name is an output.
+func (g *graph) output(name string, e elem, dims ...any) {
+	g.outputs = append(g.outputs, valueInfo(name, e, dims...))
+}
+
+// node adds an operator with one output and returns its name.
+func (g *graph) node(op, name string, inputs []string, attributes ...attribute) string {
+	return g.split(op, []string{name}, inputs, attributes...)[0]
+}
+
+// split adds an operator with several outputs and returns their names; the first is the node's own.
+func (g *graph) split(op string, names, inputs []string, attributes ...attribute) []string {
+	var m message
+	outputs := make([]string, len(names))
+	for _, in := range inputs {
+		m.text(nodeInput, in)
+	}
+	for i, name := range names {
+		outputs[i] = g.prefix + name
+		m.text(nodeOutput, outputs[i])
+	}
+	m.text(nodeName, outputs[0])
+	m.text(nodeOpType, op)
+	for _, a := range attributes {
+		m.bytes(nodeAttribute, a)
+	}
+	g.nodes.bytes(graphNode, m)
+	return outputs
+}
+
+// weight adds a constant that is used once.
+func (g *graph) weight(name string, data []float32, shape ...int) string {
+	g.constants = append(g.constants, initializer{name: name, shape: shape, floats: data})
+	return name
+}
+
+// share adds a constant unless one of its name is there already.
+func (g *graph) share(t initializer) string {
+	if !g.shared[t.name] {
+		g.shared[t.name] = true
+		g.constants = append(g.constants, t)
+	}
+	return t.name
+}
+
+// number is a shared float without dimensions.
+func (g *graph) number(v float32) string {
+	return g.share(initializer{name: fmt.Sprintf("const.%g", v), floats: []float32{v}})
+}
+
+// ints is a shared list of whole numbers: axes, bounds, shapes.
+func (g *graph) ints(v ...int64) string {
+	name := "const.ints"
+	for _, i := range v {
+		name += fmt.Sprintf(".%d", i)
+	}
+	return g.share(initializer{name: name, shape: []int{len(v)}, ints: v})
+}
+
+// The operators that are used in more than one place.
+
+func (g *graph) add(name, a, b string) string { return g.node("Add", name, []string{a, b}) }
+
+func (g *graph) mul(name, a, b string) string { return g.node("Mul", name, []string{a, b}) }
+
+func (g *graph) reshape(name, x, shape string) string {
+	return g.node("Reshape", name, []string{x, shape})
+}
+
+func (g *graph) transpose(name, x string, perm ...int64) string {
+	return g.node("Transpose", name, []string{x}, intsAttribute("perm", perm...))
+}
+
+func (g *graph) concat(name string, axis int64, inputs ...string) string {
+	return g.node("Concat", name, inputs, intAttribute("axis", axis))
+}
+
+// take gathers the given places along an axis.
+func (g *graph) take(name, x string, axis int64, places ...int64) string {
+	return g.node("Gather", name, []string{x, g.ints(places...)}, intAttribute("axis", axis))
+}
+
+// pick gathers, for every image, the places [B, n, 1] of x [B, …, 1].
+func (g *graph) pick(name, x, places string) string {
+	return g.node("GatherElements", name, []string{x, places}, intAttribute("axis", 1))
+}

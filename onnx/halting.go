@@ -1,0 +1,118 @@
+package onnx
+
+import "math"
+
+// barred is what a halted token's score in attention gets added: finite, for an image whose tokens have all halted goes on as ballast until
+// the batch is through, and must not become NaN; and so large that no real score matters beside it.
+const barred = -1e30
+
+// halt writes what an adaptive model does between blocks. The state is one number for each token that is left, its cumulative score c, or
+// exactly 1 once it has halted. As the threshold is at most 1, c alone tells who still goes on, whatever is added to it later; and what a
+// token's c grew by in a block is its weight p there, the remainder included (ACT, Graves 2016; A-ViT, Yin et al. 2022).
+type halt struct {
+	*network
+	sums  string   // [B, n, 1] c; "" before block 1
+	sum   []string // [B, Q, 1] c of the readouts after each block but the last
+	read  []string // [B, Q, E] the readouts after each block
+	place string   // [B, n, 1] original places, if depths are asked for
+	depth string   // [B, N, 1] blocks that each token has started
+	masks string   // the shape [B, 1, 1, n]
+}
+
+func newHalt(n *network) *halt {
+	h := &halt{network: n, masks: n.concat("halt.shape.mask", 0, n.batch, n.ints(1, 1, -1))}
+	if n.options.Depth {
+		tokens := int64(n.c.Tokens())
+		n.output("depth", elemInt64, "batch", n.c.Tokens())
+		h.place = n.expand("depth.places", n.share(initializer{name: "const.places", shape: []int{1, n.c.Tokens(), 1}, ints: upTo(n.c.Tokens())}), tokens, 1)
+		h.depth = n.expand("depth.first", n.ints(1), tokens, 1)
+	}
+	return h
+}
+
+// after takes the rows x that come out of block l, counted from 0, and returns those that go into the next one. After the last block
+// everything halts, and the rows are the readouts'.
+func (h *halt) after(x string, l int) string {
+	h.prefix = blockPrefix(l)
+	defer func() { h.prefix = "" }()
+	q, e := int64(h.c.Readouts()), int64(h.c.Embed)
+	if l == h.c.Layers-1 {
+		h.read = append(h.read, h.reshape("halt.read", x, h.ints(-1, q, e)))
+		return x
+	}
+	x = h.reshape("halt.images", x, h.images)
+	h.read = append(h.read, h.take("halt.read", x, 1, upTo(int(q))...))
+	live, running := h.score(x)
+	h.sum = append(h.sum, h.take("halt.sum.read", h.sums, 1, upTo(int(q))...))
+	return h.flat("halt.x", h.gather(x, live, running))
+}
+
+// score adds block l's scores to the state. live [B, n, 1] says which tokens go on, running [B, 1, 1] which images.
+func (h *halt) score(x string) (live, running string) {
+	c := h.c.Halting
+	// In float32 and in this order, as everywhere: a depth must not depend on how a product is rounded.
+	s := h.mul("halt.scaled", h.take("halt.gate", x, 2, 0), h.number(float32(c.GateScale)))
+	s = h.node("Sub", "halt.centred", []string{s, h.number(float32(c.GateCenter))})
+	s = h.node("Sigmoid", "halt.score", []string{s})
+	if h.sums != "" {
+		s = h.add("halt.sum", h.sums, s)
+	}
+	live = h.below("halt.live", s)
+	running = h.take("halt.class", live, 1, 0)
+	if h.c.Readouts() == 2 {
+		running = h.node("Or", "halt.running", []string{running, h.take("halt.dist", live, 1, 1)})
+	}
+	live = h.node("And", "halt.goes", []string{live, running})
+	h.sums = h.node("Where", "halt.sums", []string{live, s, h.number(1)})
+	return live, running
+}
+
+// below says which tokens' cumulative scores have not reached 1 − ε.
+func (h *halt) below(name, sums string) string {
+	return h.node("Less", name, []string{sums, h.number(float32(1 - h.c.Halting.Epsilon))})
+}
+
+// gather keeps the tokens that go on: as many as the image with the most of them has. In the other images halted ones fill the places, and
+// the mask bars them. The order of the tokens stays, so that the readouts are the first.
+func (h *halt) gather(x, live, running string) string {
+	if h.c.Readouts() == 2 { // one that has halted must not let the other move up
+		rest := h.node("Slice", "halt.patches", []string{live, h.ints(2), h.ints(math.MaxInt32), h.ints(1)})
+		live = h.concat("halt.keep", 1, running, running, rest)
+	}
+	key := h.node("Cast", "halt.key", []string{live}, intAttribute("to", int64(elemInt64)))
+	count := h.node("ReduceSum", "halt.counts", []string{key, h.ints(1, 2)}, intAttribute("keepdims", 0)) // [B]
+	count = h.node("ReduceMax", "halt.most", []string{count}, intAttribute("keepdims", 1))                // [1]
+	count = h.node("Max", "halt.count", []string{count, h.ints(int64(h.c.Readouts()))})                   // no matrix is ever empty
+	// Equal keys come in the order of their places.
+	order := h.split("TopK", []string{"halt.top", "halt.order"}, []string{key, count}, intAttribute("axis", 1))[1] // [B, n, 1]
+	h.sums = h.pick("halt.sums.left", h.sums, order)
+	goes := h.below("halt.left", h.sums)
+	if h.depth != "" {
+		h.place = h.pick("halt.place", h.place, order)
+		one := h.node("Cast", "halt.ran", []string{goes}, intAttribute("to", int64(elemInt64)))
+		h.depth = h.node("ScatterElements", "halt.depth", []string{h.depth, h.place, one}, intAttribute("axis", 1), textAttribute("reduction", "add"))
+	}
+	bias := h.node("Where", "halt.bias", []string{goes, h.number(0), h.number(barred)})
+	h.mask = h.reshape("halt.mask", bias, h.masks)
+	return h.node("GatherND", "halt.x.left", []string{x, order}, intAttribute("batch_dims", 1))
+}
+
+// field returns the readouts' mean fields, Σ p[k,l]·t[k,l] over the blocks, as rows [B·Q, E].
+func (h *halt) field() string {
+	if h.depth != "" {
+		h.reshape("depth", h.depth, h.ints(-1, int64(h.c.Tokens())))
+	}
+	h.prefix = "field."
+	defer func() { h.prefix = "" }()
+	q, e, layers := int64(h.c.Readouts()), int64(h.c.Embed), int64(h.c.Layers)
+	if layers == 1 {
+		return h.flat("o.rows", h.read[0])
+	}
+	sums := h.reshape("sums", h.concat("sums.blocks", 1, h.sum...), h.ints(-1, layers-1, q, 1))
+	after := h.node("Pad", "sums.after", []string{sums, h.ints(0, 0, 0, 0, 0, 1, 0, 0), h.number(1)})
+	before := h.node("Pad", "sums.before", []string{sums, h.ints(0, 1, 0, 0, 0, 0, 0, 0), h.number(0)})
+	p := h.node("Sub", "p", []string{after, before}) // [B, L, Q, 1]
+	t := h.reshape("t", h.concat("t.blocks", 1, h.read...), h.ints(-1, layers, q, e))
+	o := h.node("ReduceSum", "o", []string{h.mul("pt", p, t), h.ints(1)}, intAttribute("keepdims", 0))
+	return h.flat("o.rows", o)
+}

@@ -1,0 +1,208 @@
+package onnx
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/adavit/adavit/vit"
+)
+
+// network writes a model's graph. Tokens are the rows of one matrix [B·n, E], so that every linear map is one Gemm with its bias and with the
+// weight as it is stored, [out, in]; only attention and halting look at images. In the comments: B images, n tokens of an image that are
+// left, E numbers of a token, H heads of d numbers, S special tokens of which the first Q, the readouts, have a head.
+type network struct {
+	*graph
+	c       vit.Config
+	options Options
+	tensors map[string]vit.Tensor // by timm's names
+
+	batch  string // [1]: B
+	images string // the shape [B, n, E] for Reshape
+	heads  string // the shape [B, n, H, d]
+	mask   string // [B, 1, 1, n], added to attention's scores; "" if no token is barred
+}
+
+// newGraph makes the graph of a model that check has nothing against.
+func newGraph(p *vit.Params, o Options) *graph {
+	c := p.Config
+	n := &network{graph: newGraphNamed("vit"), c: c, options: o, tensors: map[string]vit.Tensor{}}
+	for _, t := range p.Tensors() {
+		n.tensors[t.Name] = t
+	}
+	n.input("input", elemFloat, "batch", c.Channels, c.Height, c.Width)
+	n.output("logits", elemFloat, "batch", c.Classes)
+	adaptive := c.Halting.Adaptive() && !o.Dense
+	n.doc = fmt.Sprintf("Vision transformer: %d blocks, %d numbers a token, %d heads, %d tokens", c.Layers, c.Embed, c.Heads, c.Tokens())
+
+	x := n.embed(adaptive)
+	if !adaptive {
+		for l := range c.Layers {
+			x = n.block(x, l)
+		}
+		n.decide(x)
+		return n.graph
+	}
+	n.doc += "; halted tokens are removed"
+	h := newHalt(n)
+	for l := range c.Layers {
+		x = h.after(n.block(x, l), l)
+	}
+	n.decide(h.field())
+	return n.graph
+}
+
+// parameter adds a tensor of the model under its own name.
+func (n *network) parameter(name string) string {
+	t := n.tensor(name)
+	return n.weight(name, t.Data, t.Shape...)
+}
+
+func (n *network) tensor(name string) vit.Tensor {
+	t, ok := n.tensors[name]
+	if !ok {
+		panic("onnx: no tensor " + name) // a slip in this package: check has seen the configuration
+	}
+	return t
+}
+
+// linear is x·Wᵀ + b for rows x.
+func (n *network) linear(x, name string) string {
+	full := n.prefix + name
+	return n.gemm(name, x, n.parameter(full+".weight"), n.parameter(full+".bias"))
+}
+
+// third is linear with the first, second or last third of a weight's output rows, for i = 0, 1, 2.
+func (n *network) third(x, name, of string, i int) string {
+	w, b := n.tensor(n.prefix+of+".weight"), n.tensor(n.prefix+of+".bias")
+	out, in := w.Shape[0]/3, w.Shape[1]
+	full := n.prefix + name
+	return n.gemm(name, x,
+		n.weight(full+".weight", w.Data[i*out*in:(i+1)*out*in], out, in),
+		n.weight(full+".bias", b.Data[i*out:(i+1)*out], out))
+}
+
+func (n *network) gemm(name, x, weight, bias string) string {
+	return n.node("Gemm", name, []string{x, weight, bias}, intAttribute("transB", 1))
+}
+
+func (n *network) norm(x, name string) string {
+	full := n.prefix + name
+	return n.node("LayerNormalization", name, []string{x, n.parameter(full + ".weight"), n.parameter(full + ".bias")},
+		intAttribute("axis", -1), floatAttribute("epsilon", float32(n.c.Eps)))
+}
+
+// flat turns [B, n, E] into rows.
+func (n *network) flat(name, x string) string {
+	return n.reshape(name, x, n.ints(-1, int64(n.c.Embed)))
+}
+
+// embed turns the input into tokens [B·N, E].
+func (n *network) embed(adaptive bool) string {
+	c := n.c
+	e, p, tokens := int64(c.Embed), int64(c.Patch), int64(c.Tokens())
+	n.prefix = "embed."
+	defer func() { n.prefix = "" }()
+	n.batch = n.node("Shape", "batch", []string{"input"}, intAttribute("start", 0), intAttribute("end", 1))
+	x := n.node("Conv", "patches", []string{"input", n.parameter("patch_embed.proj.weight"), n.parameter("patch_embed.proj.bias")},
+		intsAttribute("kernel_shape", p, p), intsAttribute("strides", p, p)) // [B, E, rows, columns]
+	x = n.reshape("patches.flat", x, n.ints(0, e, -1))
+	x = n.transpose("patches.rows", x, 0, 2, 1) // [B, K, E]
+	special := n.parameter("cls_token")
+	if c.Special() > 1 {
+		special = n.concat("special", 1, special, n.parameter("dist_token"))
+	}
+	special = n.expand("special.batch", special, int64(c.Special()), e) // [B, S, E]
+	x = n.concat("tokens", 1, special, x)
+	x = n.add("positions", x, n.parameter("pos_embed"))
+
+	heads, d := int64(c.Heads), int64(c.HeadDim())
+	if adaptive { // n is known when the graph runs
+		n.images = n.concat("shape.images", 0, n.batch, n.ints(-1, e))
+		n.heads = n.concat("shape.heads", 0, n.batch, n.ints(-1, heads, d))
+	} else {
+		n.images = n.ints(-1, tokens, e)
+		n.heads = n.ints(-1, tokens, heads, d)
+	}
+	return n.flat("x", x)
+}
+
+// blockPrefix is timm's, for nodes as for parameters.
+func blockPrefix(l int) string { return fmt.Sprintf("blocks.%d.", l) }
+
+// expand repeats x, of the given shape behind a first dimension of 1, for every image.
+func (n *network) expand(name, x string, shape ...int64) string {
+	return n.node("Expand", name, []string{x, n.concat(name+".shape", 0, n.batch, n.ints(shape...))})
+}
+
+// block runs block l, counted from 0, on rows x [B·n, E]. In the last one nothing but the readouts matters any more: they alone ask, and
+// they alone come out, [B·Q, E].
+func (n *network) block(x string, l int) string {
+	n.prefix = blockPrefix(l)
+	defer func() { n.prefix = "" }()
+	y := n.norm(x, "norm1")
+	asking, heads := y, n.heads
+	if l == n.c.Layers-1 {
+		asking = n.readouts("attn.readouts", y)
+		x = n.readouts("x.readouts", x)
+		heads = n.ints(-1, int64(n.c.Readouts()), int64(n.c.Heads), int64(n.c.HeadDim()))
+	}
+	query := n.reshape("attn.q.heads", n.third(asking, "attn.q", "attn.qkv", 0), heads)
+	key := n.reshape("attn.k.heads", n.third(y, "attn.k", "attn.qkv", 1), n.heads)
+	value := n.reshape("attn.v.heads", n.third(y, "attn.v", "attn.qkv", 2), n.heads)
+	query = n.transpose("attn.query", query, 0, 2, 1, 3) // [B, H, n, d]
+	key = n.transpose("attn.key", key, 0, 2, 3, 1)       // [B, H, d, n]
+	value = n.transpose("attn.value", value, 0, 2, 1, 3)
+
+	scores := n.node("MatMul", "attn.scores", []string{query, key})
+	scores = n.mul("attn.scaled", scores, n.number(float32(1/math.Sqrt(float64(n.c.HeadDim())))))
+	if n.mask != "" {
+		scores = n.add("attn.masked", scores, n.mask)
+	}
+	share := n.node("Softmax", "attn.share", []string{scores}, intAttribute("axis", -1))
+	y = n.node("MatMul", "attn.mixed", []string{share, value})
+	y = n.flat("attn.out", n.transpose("attn.mixed.rows", y, 0, 2, 1, 3))
+	x = n.add("attn.x", x, n.linear(y, "attn.proj"))
+
+	y = n.linear(n.norm(x, "norm2"), "mlp.fc1")
+	return n.add("x", x, n.linear(n.gelu(y), "mlp.fc2"))
+}
+
+// readouts takes an image's first Q rows out of rows x: [B·Q, E].
+func (n *network) readouts(name, x string) string {
+	x = n.reshape(name+".images", x, n.images)
+	return n.flat(name, n.take(name+".taken", x, 1, upTo(n.c.Readouts())...))
+}
+
+// gelu is x·(1 + erf(x/√2))/2.
+func (n *network) gelu(x string) string {
+	if n.options.Opset >= 20 {
+		return n.node("Gelu", "mlp.gelu", []string{x})
+	}
+	y := n.node("Div", "mlp.gelu.div", []string{x, n.number(math.Sqrt2)})
+	y = n.node("Erf", "mlp.gelu.erf", []string{y})
+	y = n.add("mlp.gelu.add", y, n.number(1))
+	return n.mul("mlp.gelu", n.mul("mlp.gelu.mul", x, y), n.number(0.5))
+}
+
+// decide turns the readouts' rows [B·Q, E] into logits [B, classes]: each one's head, averaged.
+func (n *network) decide(x string) {
+	e := int64(n.c.Embed)
+	x = n.norm(x, "norm")
+	if n.c.Readouts() == 1 {
+		n.gemm("logits", x, n.parameter("head.weight"), n.parameter("head.bias"))
+		return
+	}
+	x = n.reshape("norm.readouts", x, n.ints(-1, 2*e))
+	parts := n.split("Split", []string{"norm.class", "norm.dist"}, []string{x, n.ints(e, e)}, intAttribute("axis", 1))
+	sum := n.add("logits.sum", n.linear(parts[0], "head"), n.linear(parts[1], "head_dist"))
+	n.mul("logits", sum, n.number(0.5))
+}
+
+// upTo lists 0..n−1.
+func upTo(n int) []int64 {
+	list := make([]int64, n)
+	for i := range list {
+		list[i] = int64(i)
+	}
+	return list
+}

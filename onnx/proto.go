@@ -1,0 +1,286 @@
+package onnx
+
+import (
+	"bufio"
+	"encoding/binary"
+	"io"
+	"math"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Field numbers of the messages of onnx.proto (ONNX 1.17, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) that are written here.
+const (
+	modelIRVersion    = 1
+	modelProducerName = 2
+	modelGraph        = 7
+	modelOpsetImport  = 8
+	modelMetadata     = 14
+
+	opsetVersion = 2
+
+	metadataKey   = 1
+	metadataValue = 2
+
+	graphNode        = 1
+	graphName        = 2
+	graphInitializer = 5
+	graphDoc         = 10
+	graphInput       = 11
+	graphOutput      = 12
+
+	nodeInput     = 1
+	nodeOutput    = 2
+	nodeName      = 3
+	nodeOpType    = 4
+	nodeAttribute = 5
+
+	attributeName   = 1
+	attributeFloat  = 2
+	attributeInt    = 3
+	attributeString = 4
+	attributeInts   = 8
+	attributeType   = 20
+
+	tensorDims     = 1
+	tensorDataType = 2
+	tensorName     = 8
+	tensorRawData  = 9
+
+	valueName = 1
+	valueType = 2
+
+	typeTensor = 1
+
+	tensorTypeElem  = 1
+	tensorTypeShape = 2
+
+	shapeDim = 1
+
+	dimValue = 1
+	dimParam = 2
+)
+
+// Values of AttributeProto.type.
+const (
+	attributeIsFloat  = 1
+	attributeIsInt    = 2
+	attributeIsString = 3
+	attributeIsInts   = 7
+)
+
+// elem is a value of TensorProto.DataType.
+type elem int
+
+const (
+	elemFloat elem = 1
+	elemInt64 elem = 7
+)
+
+// message is a protobuf message that is being put together, fields in the order of the calls.
+type message []byte
+
+func (m *message) varint(field protowire.Number, v int64) {
+	*m = protowire.AppendTag(*m, field, protowire.VarintType)
+	*m = protowire.AppendVarint(*m, uint64(v))
+}
+
+func (m *message) float(field protowire.Number, v float32) {
+	*m = protowire.AppendTag(*m, field, protowire.Fixed32Type)
+	*m = protowire.AppendFixed32(*m, math.Float32bits(v))
+}
+
+func (m *message) text(field protowire.Number, s string) {
+	*m = protowire.AppendTag(*m, field, protowire.BytesType)
+	*m = protowire.AppendString(*m, s)
+}
+
+func (m *message) bytes(field protowire.Number, b []byte) {
+	*m = protowire.AppendTag(*m, field, protowire.BytesType)
+	*m = protowire.AppendBytes(*m, b)
+}
+
+// open begins a field of size bytes that follow from elsewhere.
+func (m *message) open(field protowire.Number, size int64) {
+	*m = protowire.AppendTag(*m, field, protowire.BytesType)
+	*m = protowire.AppendVarint(*m, uint64(size))
+}
+
+// attribute is one attribute of a node.
+type attribute message
+
+func intAttribute(name string, v int64) attribute {
+	var m message
+	m.text(attributeName, name)
+	m.varint(attributeInt, v)
+	m.varint(attributeType, attributeIsInt)
+	return attribute(m)
+}
+
+func floatAttribute(name string, v float32) attribute {
+	var m message
+	m.text(attributeName, name)
+	m.float(attributeFloat, v)
+	m.varint(attributeType, attributeIsFloat)
+	return attribute(m)
+}
+
+func textAttribute(name, v string) attribute {
+	var m message
+	m.text(attributeName, name)
+	m.text(attributeString, v)
+	m.varint(attributeType, attributeIsString)
+	return attribute(m)
+}
+
+func intsAttribute(name string, v ...int64) attribute {
+	var m message
+	m.text(attributeName, name)
+	for _, i := range v { // proto2 does not pack
+		m.varint(attributeInts, i)
+	}
+	m.varint(attributeType, attributeIsInts)
+	return attribute(m)
+}
+
+// valueInfo describes an input or output of the graph.
+func valueInfo(name string, e elem, dims ...any) message {
+	var shape, tensor, kind, m message
+	for _, d := range dims {
+		var dim message
+		switch d := d.(type) {
+		case int:
+			dim.varint(dimValue, int64(d))
+		case string:
+			dim.text(dimParam, d)
+		}
+		shape.bytes(shapeDim, dim)
+	}
+	tensor.varint(tensorTypeElem, int64(e))
+	tensor.bytes(tensorTypeShape, shape)
+	kind.bytes(typeTensor, tensor)
+	m.text(valueName, name)
+	m.bytes(valueType, kind)
+	return m
+}
+
+// initializer is a constant of the graph: floats or ints.
+type initializer struct {
+	name   string
+	shape  []int
+	floats []float32
+	ints   []int64 // if floats is nil
+}
+
+// size is the number of bytes of raw data, which follow from the shape alone.
+func (t *initializer) size() int64 {
+	n := int64(4)
+	if t.floats == nil {
+		n = 8
+	}
+	for _, d := range t.shape {
+		n *= int64(d)
+	}
+	return n
+}
+
+// header is the tensor's message up to its raw data.
+func (t *initializer) header() message {
+	var m message
+	for _, d := range t.shape {
+		m.varint(tensorDims, int64(d))
+	}
+	if t.floats != nil {
+		m.varint(tensorDataType, int64(elemFloat))
+	} else {
+		m.varint(tensorDataType, int64(elemInt64))
+	}
+	m.text(tensorName, t.name)
+	m.open(tensorRawData, t.size())
+	return m
+}
+
+// writeData writes the raw data, little endian, without a copy of the whole.
+func (t *initializer) writeData(w *bufio.Writer) error {
+	var part [4096]byte
+	for x := t.floats; len(x) > 0; {
+		n := min(len(x), len(part)/4)
+		for i, v := range x[:n] {
+			binary.LittleEndian.PutUint32(part[4*i:], math.Float32bits(v))
+		}
+		if _, err := w.Write(part[:4*n]); err != nil {
+			return err
+		}
+		x = x[n:]
+	}
+	for _, v := range t.ints {
+		binary.LittleEndian.PutUint64(part[:], uint64(v))
+		if _, err := w.Write(part[:8]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encoder streams a model: all messages but the constants' raw data are in memory before the first byte goes out, for their lengths come first.
+type encoder struct {
+	before message   // ModelProto up to the graph's own bytes
+	head   message   // GraphProto up to the constants
+	tensor []message // of each constant, up to its raw data; with tag and length
+	graph  *graph
+}
+
+// newEncoder lays a graph out in a model of an opset. total is the length of the file.
+func newEncoder(g *graph, opset int, metadata [][2]string) (e *encoder, total int64) {
+	e = &encoder{graph: g}
+	e.head = append(e.head, g.nodes...)
+	e.head.text(graphName, g.name)
+	e.head.text(graphDoc, g.doc)
+	for _, v := range g.inputs {
+		e.head.bytes(graphInput, v)
+	}
+	for _, v := range g.outputs {
+		e.head.bytes(graphOutput, v)
+	}
+	length := int64(len(e.head))
+	for i := range g.constants {
+		t := &g.constants[i]
+		body := t.header()
+		var m message
+		m.open(graphInitializer, int64(len(body))+t.size())
+		m = append(m, body...)
+		e.tensor = append(e.tensor, m)
+		length += int64(len(m)) + t.size()
+	}
+	e.before.varint(modelIRVersion, irVersion(opset))
+	e.before.text(modelProducerName, "adavit")
+	var version message
+	version.varint(opsetVersion, int64(opset)) // no domain: the standard operators
+	e.before.bytes(modelOpsetImport, version)
+	for _, kv := range metadata {
+		var entry message
+		entry.text(metadataKey, kv[0])
+		entry.text(metadataValue, kv[1])
+		e.before.bytes(modelMetadata, entry)
+	}
+	e.before.open(modelGraph, length)
+	return e, int64(len(e.before)) + length
+}
+
+func (e *encoder) write(out io.Writer) error {
+	w := bufio.NewWriterSize(out, 1<<16)
+	for _, m := range []message{e.before, e.head} {
+		if _, err := w.Write(m); err != nil {
+			return err
+		}
+	}
+	for i, m := range e.tensor {
+		if _, err := w.Write(m); err != nil {
+			return err
+		}
+		if err := e.graph.constants[i].writeData(w); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
