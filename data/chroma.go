@@ -2,99 +2,121 @@ package data
 
 import "image"
 
-// JPEG and lossy WebP keep colour at half the resolution or less. Go's own
-// conversion repeats each chroma sample; libjpeg and libwebp, which models are
-// trained through, interpolate: a chroma sample sits in the middle of the pixels
-// that share it, and the value between two of them is ¾ of the nearer one and ¼
-// of the farther one, on each halved axis. Small pictures differ visibly.
+// JPEG keeps colour at half the resolution or less. Go's own conversion repeats
+// each chroma sample; libjpeg, which models are trained through, interpolates: a
+// chroma sample sits in the middle of the pixels that share it, and the value
+// between two of them is ¾ of the nearer one and ¼ of the farther one, on each
+// halved axis. Small pictures differ visibly.
 
-// ycbcr reads the rows of a luma-chroma picture.
-type ycbcr struct {
-	img *image.YCbCr
-	// video marks WebP's range (ITU-R 601: luma 16 … 235, chroma 16 … 240); JPEG
-	// uses 0 … 255 for both.
-	video  bool
-	column []int32 // chroma of one row, blended vertically
-	cb, cr []byte  // chroma of one row, one sample a pixel
+// plane is one channel, kept at a whole fraction of the picture's resolution.
+type plane struct {
+	pix           []byte
+	stride        int
+	width, height int // in samples
+	across, down  int // pixels of the picture that share a sample, on each axis
+	// Where the picture's first pixel lies in its sample: 0 but for a part of a picture.
+	left, top int
+	column    []int32 // one row, blended vertically
 }
 
-func newYCbCr(img *image.YCbCr, video bool) *ycbcr {
-	w := img.Rect.Dx()
-	return &ycbcr{img, video, make([]int32, w/2+2), make([]byte, w), make([]byte, w)}
-}
-
-// row writes row y as RGB.
-func (r *ycbcr) row(y int, dst []byte) {
-	m := r.img
-	r.chroma(r.cb, m.Cb, y)
-	r.chroma(r.cr, m.Cr, y)
-	line := m.Y[m.YOffset(m.Rect.Min.X, m.Rect.Min.Y+y):][:len(r.cb)]
-	cr := r.cr[:len(r.cb)]
-	for x, cb := range r.cb {
-		p := dst[3*x : 3*x+3]
-		if r.video {
-			p[0], p[1], p[2] = videoRange(int32(line[x]), int32(cb)-128, int32(cr[x])-128)
-		} else {
-			p[0], p[1], p[2] = fullRange(int32(line[x]), int32(cb)-128, int32(cr[x])-128)
-		}
-	}
-}
-
-// chroma gives one sample a pixel of row y to dst.
-func (r *ycbcr) chroma(dst, plane []byte, y int) {
-	m, b := r.img, r.img.Rect
-	halfX := m.SubsampleRatio == image.YCbCrSubsampleRatio422 || m.SubsampleRatio == image.YCbCrSubsampleRatio420
-	halfY := m.SubsampleRatio == image.YCbCrSubsampleRatio440 || m.SubsampleRatio == image.YCbCrSubsampleRatio420
-	y += b.Min.Y
-	first := b.Min.X / 2
-	count := (b.Max.X-1)/2 - first + 1
-	if m.SubsampleRatio == image.YCbCrSubsampleRatio444 {
-		copy(dst, plane[m.COffset(b.Min.X, y):])
+// row gives one sample a pixel of the picture's row y to dst. It interpolates as
+// libjpeg does: where an axis is halved, along the columns before the rows;
+// any other fraction is repeated, and so is a plane of 2 columns or less.
+func (p *plane) row(y int, dst []byte) {
+	y += p.top
+	near := p.pix[y/p.down*p.stride:][:p.width]
+	if p.across == 1 && p.down == 1 {
+		copy(dst, near)
 		return
 	}
-	if !halfX && !halfY || halfX && count <= 2 { // so narrow a picture libjpeg does not interpolate either
+	if p.across > 2 || p.down > 2 || p.across == 2 && p.width <= 2 {
 		for x := range dst {
-			dst[x] = plane[m.COffset(b.Min.X+x, y)]
+			dst[x] = near[(p.left+x)/p.across]
 		}
 		return
 	}
-	// Along the columns: value · 4 if they are halved, else value.
-	near := plane[m.COffset(b.Min.X, y):]
-	far, unit := near, int32(1)
-	if halfY {
-		unit = 4
-		other := y - 1 // the pixel row that looks at the farther chroma row
+	far := near
+	if p.down == 2 {
+		other := y/2 - 1 // of two rows, the upper one looks up
 		if y&1 == 1 {
-			other = y + 1
+			other = y/2 + 1
 		}
-		far = plane[m.COffset(b.Min.X, min(max(other, b.Min.Y), b.Max.Y-1)):]
+		far = p.pix[min(max(other, 0), p.height-1)*p.stride:][:p.width]
 	}
-	if !halfX {
+	if p.across == 1 {
 		bias := 1 + int32(y&1)
 		for x := range dst {
 			dst[x] = byte((3*int32(near[x]) + int32(far[x]) + bias) >> 2)
 		}
 		return
 	}
-	column := r.column[:count]
-	for i := range column {
-		column[i] = int32(near[i])
-		if halfY {
-			column[i] = 3*int32(near[i]) + int32(far[i])
-		}
+	if p.column == nil {
+		p.column = make([]int32, p.width)
 	}
-	// Along the rows. The two roundings alternate, so that no drift remains.
+	column := p.column
+	// The two roundings alternate, so that no drift remains.
 	even, odd, shift := int32(1), int32(2), 2
-	if unit == 4 {
+	if p.down == 2 {
 		even, odd, shift = 8, 7, 4
+		for i, v := range near {
+			column[i] = 3*int32(v) + int32(far[i])
+		}
+	} else {
+		for i, v := range near {
+			column[i] = int32(v)
+		}
 	}
 	for x := range dst {
-		i := (b.Min.X+x)/2 - first
-		if (b.Min.X+x)&1 == 0 {
+		i := (p.left + x) / 2
+		if (p.left+x)&1 == 0 {
 			dst[x] = byte((3*column[i] + column[max(i-1, 0)] + even) >> shift)
 		} else {
-			dst[x] = byte((3*column[i] + column[min(i+1, count-1)] + odd) >> shift)
+			dst[x] = byte((3*column[i] + column[min(i+1, p.width-1)] + odd) >> shift)
 		}
+	}
+}
+
+// ycbcr reads the rows of a luma-chroma picture as JPEG has them: all of 0 … 255.
+type ycbcr struct {
+	luma, cb, cr plane
+	y, b, r      []byte // one row of each, one sample a pixel
+}
+
+func newYCbCr(m *image.YCbCr) *ycbcr {
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	at := m.Rect.Min
+	luma := plane{pix: m.Y[m.YOffset(at.X, at.Y):], stride: m.YStride, width: w, height: h, across: 1, down: 1}
+	chroma := plane{stride: m.CStride, across: 1, down: 1}
+	switch m.SubsampleRatio {
+	case image.YCbCrSubsampleRatio422:
+		chroma.across = 2
+	case image.YCbCrSubsampleRatio420:
+		chroma.across, chroma.down = 2, 2
+	case image.YCbCrSubsampleRatio440:
+		chroma.down = 2
+	case image.YCbCrSubsampleRatio411:
+		chroma.across = 4
+	case image.YCbCrSubsampleRatio410:
+		chroma.across, chroma.down = 4, 2
+	}
+	first := image.Pt(at.X/chroma.across, at.Y/chroma.down)
+	chroma.left, chroma.top = at.X-first.X*chroma.across, at.Y-first.Y*chroma.down
+	chroma.width = (chroma.left + w + chroma.across - 1) / chroma.across
+	chroma.height = (chroma.top + h + chroma.down - 1) / chroma.down
+	cb, cr := chroma, chroma
+	cb.pix, cr.pix = m.Cb[m.COffset(at.X, at.Y):], m.Cr[m.COffset(at.X, at.Y):]
+	return &ycbcr{luma, cb, cr, make([]byte, w), make([]byte, w), make([]byte, w)}
+}
+
+// row writes row y as RGB.
+func (r *ycbcr) row(y int, dst []byte) {
+	r.luma.row(y, r.y)
+	r.cb.row(y, r.b)
+	r.cr.row(y, r.r)
+	cb, cr := r.b[:len(r.y)], r.r[:len(r.y)]
+	for x, v := range r.y {
+		p := dst[3*x : 3*x+3]
+		p[0], p[1], p[2] = fullRange(int32(v), int32(cb[x])-128, int32(cr[x])-128)
 	}
 }
 
@@ -106,31 +128,4 @@ func fullRange(y, cb, cr int32) (r, g, b byte) {
 		clampByte(y + (116130*cb+half)>>16) // 1.772
 }
 
-// videoRange is ITU-R 601's conversion of studio levels, rounded.
-func videoRange(y, cb, cr int32) (r, g, b byte) {
-	const half = 1 << 15
-	y = 76309*(y-16) + half                  // 255/219
-	return clampByte((y + 104597*cr) >> 16), // 1.402 · 255/224
-		clampByte((y - 25675*cb - 53279*cr) >> 16),
-		clampByte((y + 132201*cb) >> 16)
-}
-
 func clampByte(v int32) byte { return byte(min(max(v, 0), 255)) }
-
-// fromVideo converts a lossy WebP picture, which Go's decoder hands out as if it
-// were a JPEG's, into what it shows.
-func fromVideo(m *image.YCbCr) *image.NRGBA {
-	b := m.Rect
-	out := image.NewNRGBA(b)
-	reader := newYCbCr(m, true)
-	line := make([]byte, 3*b.Dx())
-	for y := range b.Dy() {
-		reader.row(y, line)
-		dst := out.Pix[y*out.Stride:]
-		for x := range b.Dx() {
-			copy(dst[4*x:4*x+3], line[3*x:])
-			dst[4*x+3] = 255
-		}
-	}
-	return out
-}

@@ -101,10 +101,22 @@ func colourRow(img image.Image) func(y int, dst []byte) {
 				dst[3*x], dst[3*x+1], dst[3*x+2] = p[0], p[2], p[4]
 			}
 		}
+	case *image.CMYK: // each of red, green and blue is (1 − c)(1 − k), rounded as Pillow does
+		return func(y int, dst []byte) {
+			line := m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):]
+			for x := range width {
+				p := line[4*x : 4*x+4]
+				white := 255 - int32(p[3])
+				for c := range 3 {
+					ink := int32(p[c])*white + 128
+					dst[3*x+c] = byte(max(white-(ink+ink>>8)>>8, 0))
+				}
+			}
+		}
 	case *image.YCbCr:
-		return newYCbCr(m, false).row
+		return newYCbCr(m).row
 	case *image.NYCbCrA: // the colour does not depend on its alpha
-		return newYCbCr(&m.YCbCr, false).row
+		return newYCbCr(&m.YCbCr).row
 	case *image.Paletted:
 		var table [256][3]byte
 		for i, c := range m.Palette[:min(len(m.Palette), 256)] {

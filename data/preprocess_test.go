@@ -68,8 +68,7 @@ func TestResizeAsPillow(t *testing.T) {
 		{"chelsea.png", "chelsea.png.bicubic_248_224", `{"size": 224, "crop_pct": 0.9, "resample": 3}`, 3, 0, 0},
 		{"chelsea.png", "chelsea.png.bilinear_256_224",
 			fmt.Sprintf(deitConfig, `{"shortest_edge": 256}`, `{"height": 224, "width": 224}`, 2), 3, 0, 0},
-		// libjpeg's and Go's inverse transforms round differently.
-		{"rocket.jpg", "rocket.jpg.bicubic_256_224", fmt.Sprintf(deitConfig, "256", "224", 3), 3, 2, 0.05},
+		{"rocket.jpg", "rocket.jpg.bicubic_256_224", fmt.Sprintf(deitConfig, "256", "224", 3), 3, 0, 0},
 		{"pillow/alpha.png", "pillow/resize.crop24.rgb", fmt.Sprintf(deitConfig, "27", "24", 3), 3, 0, 0},
 		{"pillow/alpha.png", "pillow/resize.crop24.l", fmt.Sprintf(deitConfig, "27", "24", 3), 1, 0, 0},
 		{"pillow/alpha.png", "pillow/resize.pad48.rgb", fmt.Sprintf(deitConfig, "37", "48", 2), 3, 0, 0},

@@ -154,3 +154,53 @@ func decodeVP8(b []byte) (image.Image, error) {
 	}
 	return fromVideo(img), nil
 }
+
+// fromVideo converts a lossy picture, which Go's decoder hands out as if it were
+// a JPEG's, into the bytes that libwebp makes of it. The levels are ITU-R 601's,
+// luma 16 … 235 and chroma 16 … 240; chroma, halved on both axes, is
+// interpolated, but not rounded as in JPEG.
+func fromVideo(m *image.YCbCr) *image.NRGBA {
+	b := m.Rect
+	w, h := b.Dx(), b.Dy()
+	out := image.NewNRGBA(b)
+	cb, cr := make([]byte, w), make([]byte, w)
+	columns, rows := (w+1)/2, (h+1)/2
+	for y := range h {
+		near, far := y/2*m.CStride, (y/2-1)*m.CStride
+		if y&1 == 1 {
+			far = (y/2 + 1) * m.CStride
+		}
+		far = min(max(far, 0), (rows-1)*m.CStride)
+		blendVideo(cb, m.Cb[near:][:columns], m.Cb[far:][:columns])
+		blendVideo(cr, m.Cr[near:][:columns], m.Cr[far:][:columns])
+		luma, dst := m.Y[y*m.YStride:][:w], out.Pix[y*out.Stride:]
+		for x, v := range luma {
+			p := dst[4*x : 4*x+4]
+			// In 1/64; each product is cut off, not rounded.
+			l, u, v := int32(v)*19077>>8, int32(cb[x]), int32(cr[x])
+			p[0] = clampByte((l + v*26149>>8 - 14234) >> 6)
+			p[1] = clampByte((l - u*6419>>8 - v*13320>>8 + 8708) >> 6)
+			p[2] = clampByte((l + u*33050>>8 - 17685) >> 6)
+			p[3] = 255
+		}
+	}
+	return out
+}
+
+// blendVideo makes a row of chroma, one sample a pixel, of the nearer and the
+// farther row of samples. Weights are 9, 3, 3 and 1 of 16, rounded in two steps.
+func blendVideo(dst, near, far []byte) {
+	for x := range dst {
+		i, j := x/2, x/2-1
+		if x&1 == 1 {
+			j = x/2 + 1
+		}
+		a, c := int32(near[i]), int32(far[i])
+		if j < 0 || j >= len(near) {
+			dst[x] = byte((3*a + c + 2) >> 2)
+			continue
+		}
+		b, d := int32(near[j]), int32(far[j])
+		dst[x] = byte(((a+3*b+3*c+d+8)>>3 + a) >> 1)
+	}
+}
