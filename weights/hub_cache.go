@@ -29,18 +29,24 @@ func (c repoCache) path(parts ...string) string {
 	return filepath.Join(append([]string{c.root, c.folder()}, parts...)...)
 }
 
-func (c repoCache) blob(etag string) string         { return c.path("blobs", etag) }
-func (c repoCache) snapshot(commit string) string   { return c.path("snapshots", commit) }
-func (c repoCache) file(commit, name string) string { return c.path("snapshots", commit, name) }
+func (c repoCache) blob(etag string) string       { return c.path("blobs", etag) }
+func (c repoCache) snapshot(commit string) string { return c.path("snapshots", commit) }
+func (c repoCache) ref(revision string) string    { return c.path("refs", filepath.FromSlash(revision)) }
+
+func (c repoCache) file(commit, name string) string   { return c.path("snapshots", commit, name) }
+func (c repoCache) marker(commit, name string) string { return c.path(".no_exist", commit, name) }
+
+// has and absent say what is known of a file: that the snapshot has it, that the commit does not.
 func (c repoCache) has(commit, name string) bool    { return isRegular(c.file(commit, name)) }
-func (c repoCache) marker(commit, n string) string  { return c.path(".no_exist", commit, n) }
 func (c repoCache) absent(commit, name string) bool { return isRegular(c.marker(commit, name)) }
-func (c repoCache) ref(revision string) string      { return c.path("refs", filepath.FromSlash(revision)) }
+
 func (c repoCache) lock(etag string) string {
 	return filepath.Join(c.root, ".locks", c.folder(), etag+".lock")
 }
-func (c repoCache) index(s string) (*shardIndex, error) {
-	path := c.file(s, IndexFile)
+
+// index reads the snapshot's list of shards.
+func (c repoCache) index(commit string) (*shardIndex, error) {
+	path := c.file(commit, IndexFile)
 	text, err := readBounded(path, maxIndex)
 	if err != nil {
 		return nil, err

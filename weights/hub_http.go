@@ -255,7 +255,7 @@ func connectionError(u *url.URL, err error) error {
 		err = withQuery.Err
 	}
 	var certificate *tls.CertificateVerificationError
-	reason := err.Error()
+	reason := fmt.Sprintf("%.300s", err.Error()) // may repeat what the other side sent
 	if errors.Is(err, context.DeadlineExceeded) {
 		reason = "no answer in time"
 	}
