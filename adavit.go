@@ -14,6 +14,7 @@
 package adavit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,22 +28,31 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Open loads a model: a bundled one by its name (BundledModels lists them), or a directory with config.json, model.safetensors and
-// preprocessor_config.json. A bundled name goes before a directory of the same name; write ./name for the directory.
-func Open(nameOrDir string) (*vit.Model, error) {
-	if nameOrDir == "" {
+// Open loads a model: a bundled one by its name (BundledModels lists them), a directory with config.json, weights and preprocessor_config.json,
+// or hf:owner/name[@revision] from a model hub (see Fetch). A bundled name goes before a directory of the same name; write ./name for the
+// directory. A checkpoint that is a single file must become a directory first: Convert.
+func Open(name string) (*vit.Model, error) { return OpenContext(context.Background(), name, nil) }
+
+// OpenContext is Open with a download that ctx can end and progress, which may be nil, can watch.
+func OpenContext(ctx context.Context, name string, progress func(file string, done, total int64)) (*vit.Model, error) {
+	if name == "" {
 		return nil, fmt.Errorf("no model named; %s", bundled())
 	}
-	if slices.Contains(models.Names(), nameOrDir) {
-		return vit.LoadFS(models.FS, nameOrDir)
+	if slices.Contains(models.Names(), name) {
+		return vit.LoadFS(models.FS, name)
 	}
-	m, err := vit.Load(nameOrDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, missing := os.Stat(nameOrDir); missing != nil {
-			return nil, fmt.Errorf("model %q: neither a bundled model nor a directory that exists; %s", nameOrDir, bundled())
-		}
+	dir, err := Fetch(ctx, name, progress)
+	if err != nil {
+		return nil, err
 	}
-	return m, err
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("model %q: neither a bundled model, nor a directory that exists, nor hf:owner/name; %s", name, bundled())
+	case err == nil && !info.IsDir():
+		return nil, fmt.Errorf("model %s is not a model directory (one with config.json and model.safetensors); if it is a checkpoint, 'adavit convert %s DIR' makes one of it", name, name)
+	}
+	return vit.Load(dir)
 }
 
 // BundledModels lists the names of the models that are part of this program.

@@ -57,7 +57,7 @@ const (
 )
 
 // prepare fills in defaults and returns the parameters to run.
-func (o *BenchOptions) prepare() (*vit.Params, error) {
+func (o *BenchOptions) prepare(ctx context.Context) (*vit.Params, error) {
 	var err error
 	if o.Threads, err = threads(o.Threads); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (o *BenchOptions) prepare() (*vit.Params, error) {
 		return nil, fmt.Errorf("%w: a variant and a model at once", ErrUsage)
 	}
 	if o.Model != "" {
-		m, err := Open(o.Model)
+		m, err := OpenContext(ctx, o.Model, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +100,7 @@ func (o *BenchOptions) prepare() (*vit.Params, error) {
 // An engine spreads a batch's images over its threads and cannot split an image. So with fewer images in a batch than threads, each thread
 // works on batches of its own, at the same time as the others: throughput is that of all, a batch's time that of one.
 func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
-	p, err := o.prepare()
+	p, err := o.prepare(ctx)
 	if err != nil {
 		return BenchResult{}, err
 	}

@@ -46,9 +46,10 @@ func (col *collector) add(e *evaluator, first, i int) error {
 	c, label := e.config, e.labels[i]
 	depth := e.out.Depth[i*c.Tokens() : (i+1)*c.Tokens()]
 	for k := range col.depth {
-		col.depth[k] = int(depth[k+1])
+		col.depth[k] = int(depth[c.Special()+k])
 	}
-	if err := col.tally.Add(label, col.depth, int(depth[0])); err != nil {
+	end := int(slices.Max(depth[:c.Readouts()])) // when the image was finished
+	if err := col.tally.Add(label, col.depth, end); err != nil {
 		return err
 	}
 	if len(col.picked[label]) == perClass || c.Channels != 1 && c.Channels != 3 {
@@ -63,7 +64,7 @@ func (col *collector) add(e *evaluator, first, i int) error {
 	}
 	col.picked[label] = append(col.picked[label], report.Sample{
 		Pixels: report.Interleave(col.channel, c.Channels, c.Height, c.Width), Width: c.Width, Height: c.Height, Channels: c.Channels,
-		Depth: slices.Clone(col.depth), GridW: c.GridW(), GridH: c.GridH(), ClassDepth: int(depth[0]), Layers: c.Layers,
+		Depth: slices.Clone(col.depth), GridW: c.GridW(), GridH: c.GridH(), ClassDepth: end, Layers: c.Layers,
 		Label: c.Label(label), Predicted: top[0].Label, Probability: top[0].Probability,
 	})
 	return nil

@@ -22,6 +22,7 @@ type TrainOptions struct {
 	Data      string // a data set as data.Open names it; its test part measures the model after every epoch
 	Dir       string // becomes the model's directory, with log.jsonl and checkpoints/ beside the model
 	Init      string // model to start from, as Open names it; "" for the recipe's own
+	NewHead   bool   // give that model a fresh head for the data's classes
 	Resume    bool   // go on from Dir's newest whole checkpoint, or start if there is none
 	Threads   int    // 0 for the CPUs that the process may use
 	Precision string // "" or auto or f32: training has no other
@@ -81,7 +82,7 @@ func Train(ctx context.Context, o TrainOptions) (TrainSummary, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	run, err := o.prepare()
+	run, err := o.prepare(ctx)
 	if err != nil {
 		return TrainSummary{}, err
 	}
@@ -107,7 +108,7 @@ func Train(ctx context.Context, o TrainOptions) (TrainSummary, error) {
 }
 
 // prepare finds model and data and puts the run together.
-func (o TrainOptions) prepare() (train.Options, error) {
+func (o TrainOptions) prepare(ctx context.Context) (train.Options, error) {
 	r := o.Recipe
 	run := train.Options{Recipe: r, DataName: o.Data, Dir: o.Dir, Resume: o.Resume, Progress: o.Progress, Log: o.Log}
 	var err error
@@ -121,11 +122,22 @@ func (o TrainOptions) prepare() (train.Options, error) {
 	if init == "" {
 		init = r.Init
 	}
+	if init == "" && o.NewHead {
+		return run, fmt.Errorf("%w: a new head is for a model to start from, and none is named", ErrUsage)
+	}
+	if run.Data, err = data.Open(o.Data, data.Train); err != nil {
+		return run, err
+	}
 	var c vit.Config
 	if init != "" {
-		m, err := Open(init)
+		m, err := OpenContext(ctx, init, nil)
 		if err != nil {
 			return run, err
+		}
+		if o.NewHead {
+			if m, err = m.ReplaceHead(len(run.Data.Classes()), run.Data.Classes(), r.Seed); err != nil {
+				return run, err
+			}
 		}
 		run.InitName = init
 		run.Init, run.Preprocessor, c = m.Params, m.Preprocessor, m.Params.Config
@@ -134,9 +146,6 @@ func (o TrainOptions) prepare() (train.Options, error) {
 			return run, fmt.Errorf("recipe: %w", err)
 		}
 		run.Preprocessor = data.DefaultPreprocessor(c.Height, c.Width, c.Channels)
-	}
-	if run.Data, err = data.Open(o.Data, data.Train); err != nil {
-		return run, err
 	}
 	if run.Data, err = data.Fit(run.Data, run.Preprocessor, c.Channels, c.Height, c.Width); err != nil {
 		return run, err

@@ -70,12 +70,12 @@ type block struct {
 
 // packed is a model's weights as the engine wants them.
 type packed struct {
-	special    []float32 // [S, E] special tokens + their positions
-	position   []float32 // [N, E]
-	patch      linear    // [C·P·P] → [E]
-	blocks     []block
-	norm       norm
-	heads      []linear // [Q] of [E] → [classes]
+	special  []float32 // [S, E] special tokens + their positions
+	position []float32 // [N, E]
+	patch    linear    // [C·P·P] → [E]
+	blocks   []block
+	norm     norm
+	heads    []linear // [Q] of [E] → [classes]
 }
 
 // pack copies the parameters; readoutsOnly says that the last block will run for readout rows alone.
@@ -83,12 +83,12 @@ func pack(p *vit.Params, readoutsOnly bool) *packed {
 	c := &p.Config
 	e := c.Embed
 	w := &packed{
-		special:    slices.Concat(p.ClassToken, p.DistToken),
-		position:   slices.Clone(p.Position),
-		patch:      newLinear(p.PatchWeight, p.PatchBias, c.PatchLen()),
-		blocks:     make([]block, c.Layers),
-		norm:       newNorm(p.NormWeight, p.NormBias, c.Eps),
-		heads:      []linear{newLinear(p.HeadWeight, p.HeadBias, e)},
+		special:  slices.Concat(p.ClassToken, p.DistToken),
+		position: slices.Clone(p.Position),
+		patch:    newLinear(p.PatchWeight, p.PatchBias, c.PatchLen()),
+		blocks:   make([]block, c.Layers),
+		norm:     newNorm(p.NormWeight, p.NormBias, c.Eps),
+		heads:    []linear{newLinear(p.HeadWeight, p.HeadBias, e)},
 	}
 	if c.Readouts() > 1 {
 		w.heads = append(w.heads, newLinear(p.HeadDistWeight, p.HeadDistBias, e))

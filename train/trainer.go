@@ -122,7 +122,7 @@ func (o *Options) prepare(p *vit.Params) error {
 		return fmt.Errorf("the images are %d×%d×%d (channels, height, width), the model wants %d×%d×%d", channels, height, width, c.Channels, c.Height, c.Width)
 	}
 	if classes := len(o.Data.Classes()); classes != c.Classes {
-		return fmt.Errorf("the data has %d classes, the model %d", classes, c.Classes)
+		return fmt.Errorf("the data has %d classes, the model %d; a fresh head would fit (--new-head)", classes, c.Classes)
 	}
 	if o.Data.Len() == 0 {
 		return errors.New("the data has no images")

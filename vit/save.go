@@ -65,26 +65,43 @@ func render(m *Model, dtype weights.DType) (*rendered, error) {
 	if r.preprocessor, err = m.Preprocessor.Marshal(); err != nil {
 		return nil, fmt.Errorf("%s: %w", PreprocessorFile, err)
 	}
-	for _, p := range hfPieces(c, true) {
-		x := m.Params.Data[p.offset : p.offset+p.length]
+	r.tensors, err = encode(m.Params, hfPieces(c, true), dtype)
+	return r, err
+}
+
+// encode makes the tensors of a file from parts of the parameters.
+func encode(params *Params, pieces []piece, dtype weights.DType) ([]weights.Tensor, error) {
+	tensors := make([]weights.Tensor, 0, len(pieces))
+	for _, p := range pieces {
+		x := params.Data[p.offset : p.offset+p.length]
 		if err := finite(p.name, x); err != nil {
 			return nil, err
 		}
 		switch dtype {
 		case weights.F32:
-			r.tensors = append(r.tensors, weights.Float32Tensor(p.name, p.shape, x))
+			tensors = append(tensors, weights.Float32Tensor(p.name, p.shape, x))
 		case weights.F16:
 			for i, v := range x {
 				if v >= 65520 || v <= -65520 {
 					return nil, fmt.Errorf("tensor %q: element %d is %v, beyond the range of F16", p.name, i, v)
 				}
 			}
-			r.tensors = append(r.tensors, weights.Float16Tensor(p.name, p.shape, x))
+			tensors = append(tensors, weights.Float16Tensor(p.name, p.shape, x))
 		default:
 			return nil, fmt.Errorf("weights can be saved as F32 or F16, not as %q", dtype)
 		}
 	}
-	return r, nil
+	return tensors, nil
+}
+
+// SaveTimm writes the parameters alone, under timm's names, to a safetensors file that appears whole or not at all. The number of heads, eps and
+// halting are not in it.
+func SaveTimm(path string, p *Params, dtype weights.DType) error {
+	tensors, err := encode(p, timmPieces(p.Config, "", true), dtype)
+	if err != nil {
+		return fmt.Errorf("vit: saving %s: %w", path, err)
+	}
+	return weights.WriteSafetensors(path, map[string]string{"format": "pt"}, tensors)
 }
 
 // create makes a new directory: filled beside its place, then renamed.

@@ -33,7 +33,7 @@ func (a *app) classify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m, err := adavit.Open(model)
+			m, err := a.open(cmd, model)
 			if err != nil {
 				return err
 			}

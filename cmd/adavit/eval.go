@@ -26,7 +26,7 @@ func (a *app) eval() *cobra.Command {
 			if err := atLeastOne(cmd, "limit"); err != nil {
 				return err
 			}
-			m, err := adavit.Open(model)
+			m, err := a.open(cmd, model)
 			if err != nil {
 				return err
 			}

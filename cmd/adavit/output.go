@@ -69,6 +69,18 @@ func (p *progress) update(done, total int) {
 	p.bar.Set(done) // fails only beyond the total
 }
 
+// download moves the bar by kilobytes of a file; it starts anew with each file.
+func (p *progress) download(file string, done, total int64) {
+	if total < 0 {
+		return
+	}
+	if label := "downloading " + file; label != p.label {
+		p.end()
+		p.bar, p.label = nil, label
+	}
+	p.update(int(done>>10), int(total>>10))
+}
+
 // describe changes the words before the bar.
 func (p *progress) describe(label string) {
 	if p.label = label; p.bar != nil {

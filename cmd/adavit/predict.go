@@ -29,7 +29,7 @@ func (a *app) predict() *cobra.Command {
 					return usage("--%s has no effect without --gradients", name)
 				}
 			}
-			m, err := adavit.Open(model)
+			m, err := a.open(cmd, model)
 			if err != nil {
 				return err
 			}

@@ -23,7 +23,7 @@ func (a *app) preprocess() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m, err := adavit.Open(model)
+			m, err := a.open(cmd, model)
 			if err != nil {
 				return err
 			}

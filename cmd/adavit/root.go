@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/vit"
 )
 
 // Exit statuses.
@@ -104,7 +105,7 @@ func (a *app) root() *cobra.Command {
 			return about.Help()
 		},
 	})
-	root.AddCommand(a.demo(), a.classify(), a.eval(), a.train(), a.predict(), a.preprocess(), a.inspect(), a.bench())
+	root.AddCommand(a.demo(), a.classify(), a.eval(), a.train(), a.predict(), a.preprocess(), a.convert(), a.inspect(), a.bench())
 	return root
 }
 
@@ -152,4 +153,19 @@ func atLeastOne(cmd *cobra.Command, names ...string) error {
 		}
 	}
 	return nil
+}
+
+// fetch brings a model of a hub into the cache, where what opens it next will find it, and shows how far the download has come.
+func (a *app) fetch(cmd *cobra.Command, name string) error {
+	bar := a.progress("downloading")
+	defer bar.end()
+	_, err := adavit.Fetch(cmd.Context(), name, bar.download)
+	return err
+}
+
+// open loads a command's model, and shows how far a download has come.
+func (a *app) open(cmd *cobra.Command, name string) (*vit.Model, error) {
+	bar := a.progress("downloading")
+	defer bar.end()
+	return adavit.OpenContext(cmd.Context(), name, bar.download)
 }

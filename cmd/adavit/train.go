@@ -12,7 +12,7 @@ import (
 
 func (a *app) train() *cobra.Command {
 	var recipe, set, out, init string
-	var resume bool
+	var resume, newHead bool
 	var overrides []string
 	cmd := &cobra.Command{
 		Use:   "train --recipe NAME|FILE --data SET --out DIR",
@@ -20,7 +20,8 @@ func (a *app) train() *cobra.Command {
 		Long: "Train runs a recipe and leaves a model directory, with the run's log and checkpoints beside the model. Interrupted, it saves a checkpoint\n" +
 			"first; the same command with --resume goes on from there. The result does not depend on the number of threads.",
 		Example: "  adavit train --recipe fashion-dense --data fashion-mnist --out my-model\n" +
-			"  adavit train --recipe fashion-adaptive --data fashion-mnist --init my-model --out my-adaptive --set epochs=5 --set seed=2",
+			"  adavit train --recipe fashion-adaptive --data fashion-mnist --init my-model --out my-adaptive --set epochs=5 --set seed=2\n" +
+			"  adavit train --recipe my.json --data photos --init hf:facebook/deit-tiny-patch16-224 --new-head --out photos-model",
 		Args: arguments("", 0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(cmd, "recipe", "data", "out"); err != nil {
@@ -30,9 +31,12 @@ func (a *app) train() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := a.fetch(cmd, init); err != nil {
+				return err
+			}
 			w := a.watch()
 			defer w.bar.end()
-			summary, err := adavit.Train(cmd.Context(), adavit.TrainOptions{Recipe: r, Data: set, Dir: out, Init: init, Resume: resume, Threads: a.threads,
+			summary, err := adavit.Train(cmd.Context(), adavit.TrainOptions{Recipe: r, Data: set, Dir: out, Init: init, NewHead: newHead, Resume: resume, Threads: a.threads,
 				Precision: a.precision, Log: a.log, Progress: w.step})
 			if err != nil {
 				return err
@@ -50,6 +54,7 @@ func (a *app) train() *cobra.Command {
 	f.StringVar(&set, "data", "", "data `set`: fashion-mnist, fashion-mnist:DIR, or a folder")
 	f.StringVar(&out, "out", "", "`folder` that becomes the model's directory")
 	f.StringVar(&init, "init", "", "`model` to start from, a directory or a bundled name (default: the recipe's)")
+	f.BoolVar(&newHead, "new-head", false, "give the model to start from a fresh head for the data's classes")
 	f.BoolVar(&resume, "resume", false, "go on from the newest checkpoint in --out, or start if there is none")
 	f.StringArrayVar(&overrides, "set", nil, "override a recipe's value, as `KEY=VALUE`; may be repeated")
 	return cmd
