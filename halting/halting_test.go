@@ -104,12 +104,12 @@ func TestTokenBackward(t *testing.T) {
 		token, gates, layers, n := drawGates(t)
 		score, _, st := run(token, gates, layers, n)
 		readouts := rapid.IntRange(1, min(n, 2)).Draw(t, "readouts")
-		up := Upstream{Weight: make([]float32, readouts*layers), Score: make([]float32, layers), Remainder: float32(rapid.Float64Range(-1, 1).Draw(t, "dr"))}
+		up := Upstream{Weight: make([]float32, readouts*layers), Score: make([]float64, layers), Remainder: float32(rapid.Float64Range(-1, 1).Draw(t, "dr"))}
 		for i := range up.Weight {
 			up.Weight[i] = float32(rapid.Float64Range(-1, 1).Draw(t, "dp"))
 		}
 		for l := range layers {
-			up.Score[l] = float32(rapid.Float64Range(-1, 1).Draw(t, "dh"))
+			up.Score[l] = rapid.Float64Range(-1, 1).Draw(t, "dh")
 		}
 		loss := func(gates []float64) float64 {
 			sum := 0.0
@@ -202,6 +202,36 @@ func TestPrior(t *testing.T) {
 	for _, bad := range []float64{math.NaN(), math.Inf(1), -11, 100} {
 		if _, err := NewPrior(5, bad, false); err == nil {
 			t.Errorf("a prior around layer %v was accepted", bad)
+		}
+	}
+}
+
+// TestPriorOfShutGates: where no gate opens, mean scores are so small that their gradient is beyond float32; times the sigmoid's slope it is not.
+func TestPriorOfShutGates(t *testing.T) {
+	const layers = 4
+	prior, err := NewPrior(layers, 2, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gates := []float32{0, 2, 1, 3} // of one token
+	var want []float32
+	for _, center := range []float32{20, 40, 80, 100} { // a score of e^−100 is a subnormal float32 of few bits
+		token := Token{Scale: 1, Center: center, Threshold: 0.99}
+		score, _, st := run(token, gates, layers, 1)
+		mean, got := make([]float64, layers), make([]float32, layers)
+		for l := range mean {
+			mean[l] = float64(score[l])
+		}
+		up := Upstream{Weight: make([]float32, layers), Score: make([]float64, layers)}
+		prior.Loss(mean, up.Score)
+		token.Backward(got, score, st.Depth, up)
+		if want == nil {
+			want = got // only the shares of the layers matter to the prior, and they are the same for every centre
+		}
+		for l := range got {
+			if math.Abs(float64(got[l]-want[l])) > 0.01 || got[l] == 0 {
+				t.Errorf("center %v, layer %d: gradient %v of the gate, want %v", center, l+1, got[l], want[l])
+			}
 		}
 	}
 }

@@ -33,7 +33,7 @@ func Sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))
 type Upstream struct {
 	Weight    []float32 // [Q, L] ∂loss/∂p[k,l] of the tokens k < Q that have a head, through their mean fields; the class token is token 0
 	Remainder float32   // ∂loss/∂r[k], the same for all tokens: α_ponder / (B·N)
-	Score     []float32 // [L] ∂loss/∂h[k,l] through the prior, the same for all tokens that ran in block l
+	Score     []float64 // [L] ∂loss/∂h[k,l] through the prior, the same for all tokens that ran in block l; 1/h in size, so beyond float32 for gates that are shut
 }
 
 // Backward writes dGate[l,k] = ∂loss/∂t[k,l][0] for one image.
@@ -50,13 +50,13 @@ func (t Token) Backward(dGate, score []float32, depth []int32, up Upstream) {
 		for l := 0; l < int(d); l++ {
 			g := up.Score[l]
 			if l < int(d)-1 {
-				g -= up.Remainder
+				g -= float64(up.Remainder)
 				if k < readouts {
-					g += up.Weight[k*layers+l] - up.Weight[k*layers+int(d)-1]
+					g += float64(up.Weight[k*layers+l] - up.Weight[k*layers+int(d)-1])
 				}
 			}
-			h := score[l*n+k]
-			dGate[l*n+k] = g * t.Scale * h * (1 - h)
+			h := float64(score[l*n+k])
+			dGate[l*n+k] = float32(g * float64(t.Scale) * h * (1 - h))
 		}
 	}
 }

@@ -145,7 +145,7 @@ func (n *Network) Step(b Batch, loss Loss, grad *vit.Params) (Stats, error) {
 type upstream struct {
 	batch     int
 	remainder float32   // ∂loss/∂r of any token
-	score     []float32 // [L] ∂loss/∂h of any token that ran in block l
+	score     []float64 // [L] ∂loss/∂h of any token that ran in block l
 }
 
 func (n *Network) forward(b Batch, loss Loss) (Stats, upstream, error) {
@@ -171,7 +171,7 @@ func (n *Network) forward(b Batch, loss Loss) (Stats, upstream, error) {
 func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, upstream, error) {
 	layers, tokens := n.config.Layers, float64(batch*n.config.Tokens())
 	st := Stats{LayerScores: make([]float64, layers)}
-	up := upstream{batch: batch, score: make([]float32, layers)}
+	up := upstream{batch: batch, score: make([]float64, layers)}
 	for _, s := range shards {
 		st.CrossEntropy += s.crossEntropy / float64(batch)
 		st.Correct += s.correct
@@ -197,7 +197,7 @@ func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, upstream
 	grad := make([]float64, layers)
 	st.Prior = prior.Loss(st.LayerScores, grad)
 	for l, g := range grad {
-		up.score[l] = float32(loss.AlphaPrior * g / tokens)
+		up.score[l] = loss.AlphaPrior * g / tokens
 	}
 	up.remainder = float32(loss.AlphaPonder / tokens)
 	st.Loss += loss.AlphaPonder*st.Ponder + loss.AlphaPrior*st.Prior
