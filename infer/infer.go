@@ -59,6 +59,7 @@ type Engine struct {
 	workers []*worker // workers[0] runs in the caller's goroutine
 	pending sync.WaitGroup
 	next    atomic.Int64 // the next pass that nobody has taken
+	broken  atomic.Pointer[any]
 	job     job
 }
 
@@ -144,7 +145,8 @@ func (e *Engine) Close() {
 }
 
 // Run classifies images [B, C, H, W], which must be normalised as the model wants them. It fills out, whose slices it reuses when they are
-// large enough. Pixels that are not finite give logits that are not; other images of the batch do not feel it.
+// large enough. Pixels that are not finite give logits that are not; other images of the batch do not feel it. A panic in any of the engine's
+// goroutines, of a scheme for example, comes out of Run, where it can be recovered from; the engine can run again.
 func (e *Engine) Run(images []float32, out *Output) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -174,6 +176,9 @@ func (e *Engine) Run(images []float32, out *Output) error {
 	e.workers[0].work()
 	e.pending.Wait()
 	e.job = job{} // the caller's slices are not kept
+	if p := e.broken.Swap(nil); p != nil {
+		panic(*p)
+	}
 	return nil
 }
 
@@ -188,6 +193,11 @@ func (w *worker) serve() {
 // work takes passes until none is left.
 func (w *worker) work() {
 	e := w.engine
+	defer func() {
+		if p := recover(); p != nil {
+			e.fail(p)
+		}
+	}()
 	w.grow(e.job.plan.largest()) // at once, so that memory does not depend on who happens to get which pass
 	for {
 		i := int(e.next.Add(1)) - 1
@@ -198,3 +208,6 @@ func (w *worker) work() {
 		w.pass(first, end)
 	}
 }
+
+// fail keeps the first panic of a Run.
+func (e *Engine) fail(p any) { e.broken.CompareAndSwap(nil, &p) }

@@ -237,10 +237,17 @@ func (n *Network) active(size int) []*shard {
 	return n.shards[:count]
 }
 
-// parallel runs task 0..count−1 on the network's threads.
+// parallel runs task 0..count−1 on the network's threads. A panic of a task comes out of parallel, in the caller's goroutine, where it can be
+// recovered from.
 func (n *Network) parallel(count int, task func(i int, w *scratch)) {
 	var next atomic.Int64
+	var broken atomic.Pointer[any]
 	work := func(w *scratch) {
+		defer func() {
+			if p := recover(); p != nil {
+				broken.CompareAndSwap(nil, &p)
+			}
+		}()
 		for i := int(next.Add(1)) - 1; i < count; i = int(next.Add(1)) - 1 {
 			task(i, w)
 		}
@@ -251,6 +258,9 @@ func (n *Network) parallel(count int, task func(i int, w *scratch)) {
 	}
 	work(n.scratch[0])
 	wg.Wait()
+	if p := broken.Load(); p != nil {
+		panic(*p)
+	}
 }
 
 // Output is what one image of the last batch came to.

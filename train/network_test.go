@@ -225,6 +225,35 @@ func TestStepRefuses(t *testing.T) {
 	}
 }
 
+// TestPanicComesOut: a panic in a thread of the network comes out of Step, where the caller can recover from it.
+func TestPanicComesOut(t *testing.T) {
+	p := tiny(3)
+	b := randomBatch(p.Config, 200, 4)
+	for _, threads := range []int{1, 3} {
+		net, err := NewNetwork(p, threads)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []int{0, 77, 199} {
+			broken := b
+			broken.Load = func(i int, dst []float32) error {
+				if i == bad {
+					panic("a fault")
+				}
+				return b.Load(i, dst)
+			}
+			got := func() (got any) {
+				defer func() { got = recover() }()
+				_, err := net.Step(broken, someLoss, vit.NewParams(p.Config))
+				return err
+			}()
+			if got != "a fault" {
+				t.Errorf("%d threads: image %d panics, Step's caller sees %v", threads, bad, got)
+			}
+		}
+	}
+}
+
 func TestLearningRate(t *testing.T) {
 	r := DefaultRecipe()
 	r.Epochs, r.WarmupEpochs, r.LR, r.WarmupLR, r.MinLR = 10, 2, 1, 0.1, 0.01
