@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -131,9 +132,15 @@ func (o *optimizer) read(path string, p *vit.Params, r Recipe) error {
 
 // checkpoints lists the checkpoint files of dir, newest first.
 func checkpoints(dir string) ([]string, error) {
-	found, err := filepath.Glob(filepath.Join(checkpointDir(dir), "step-*.safetensors"))
-	if err != nil {
+	entries, err := os.ReadDir(checkpointDir(dir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	var found []string
+	for _, e := range entries {
+		if name := e.Name(); strings.HasPrefix(name, "step-") && strings.HasSuffix(name, ".safetensors") {
+			found = append(found, filepath.Join(checkpointDir(dir), name))
+		}
 	}
 	slices.Sort(found)
 	slices.Reverse(found)

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/adavit/adavit/data"
@@ -76,6 +77,17 @@ func Run(ctx context.Context, o Options) error {
 	if err := o.prepare(p); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
+	release, err := lock(o.Dir)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	defer release()
+	if err := o.vacant(); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if err := weights.RemoveTemp(checkpointDir(o.Dir)); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
 	net, err := NewNetwork(p, o.Threads)
 	if err != nil {
 		return err
@@ -92,6 +104,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	if err := trimLog(o.Dir, opt.step); err != nil {
 		return fmt.Errorf("train: %w", err)
+	}
+	if err := o.catchUp(ctx, opt, p); err != nil {
+		return err
 	}
 	if err := o.loop(ctx, net, opt, p); err != nil {
 		return err
@@ -128,10 +143,19 @@ func (o *Options) prepare(p *vit.Params) error {
 		return errors.New("the data has no images")
 	}
 	c.Labels = o.Data.Classes()
-	if err := os.MkdirAll(o.Dir, 0o777); err != nil {
-		return err
-	}
+	return os.MkdirAll(o.Dir, 0o777)
+}
+
+// vacant checks that the run will overwrite nothing but, if it is to be resumed, what it wrote itself.
+func (o *Options) vacant() error {
 	if o.Resume {
+		found, err := checkpoints(o.Dir)
+		if err != nil || len(found) > 0 {
+			return err
+		}
+		if _, err := os.Lstat(filepath.Join(o.Dir, vit.WeightsFile)); err == nil {
+			return fmt.Errorf("%s holds a model but no checkpoint to go on from; give another folder", o.Dir)
+		}
 		return nil
 	}
 	for _, name := range []string{"config.json", "model.safetensors", "checkpoints", "log.jsonl"} {
@@ -142,12 +166,17 @@ func (o *Options) prepare(p *vit.Params) error {
 	return nil
 }
 
+// sizes are those of a batch, in images, and of an epoch, in batches; an incomplete last batch waits for another epoch's order.
+func (o *Options) sizes() (batch, perEpoch int) {
+	batch = min(o.Recipe.Batch, o.images())
+	return batch, o.images() / batch
+}
+
 // loop runs the remaining steps.
 func (o *Options) loop(ctx context.Context, net *Network, opt *optimizer, p *vit.Params) error {
 	r, c := o.Recipe, p.Config
 	images := o.images()
-	batch := min(r.Batch, images)
-	perEpoch := images / batch // an incomplete last batch waits for another epoch's order
+	batch, perEpoch := o.sizes()
 	steps := r.Epochs * perEpoch
 	every := r.CheckpointSteps
 	if every == 0 {
@@ -184,8 +213,8 @@ func (o *Options) loop(ctx context.Context, net *Network, opt *optimizer, p *vit
 				rate := float64((opt.step-first)*batch) / time.Since(begin).Seconds()
 				o.Progress(Progress{Epoch: epoch + 1, Epochs: r.Epochs, Step: opt.step, Steps: steps, Batch: batch, Stats: stats, Rate: rate})
 			}
-			last := opt.step == (epoch+1)*perEpoch
-			if interrupted := ctx.Err() != nil; interrupted || (opt.step%every == 0 && !last) {
+			last := opt.step == (epoch+1)*perEpoch // then the epoch is finished first
+			if interrupted := ctx.Err() != nil; !last && (interrupted || opt.step%every == 0) {
 				if err := opt.save(o.Dir, p, r); err != nil {
 					return fmt.Errorf("train: %w", err)
 				}
@@ -195,14 +224,18 @@ func (o *Options) loop(ctx context.Context, net *Network, opt *optimizer, p *vit
 			}
 		}
 		sum.finish(epoch+1, opt.step, opt.step-first, batch, time.Since(begin))
-		if err := o.evaluate(ctx, &sum, opt, p); err != nil {
-			return err
+		interrupted := o.evaluate(ctx, &sum, opt, p)
+		if interrupted != nil && !errors.Is(interrupted, ErrInterrupted) {
+			return interrupted
 		}
 		if err := appendLog(o.Dir, sum); err != nil {
 			return fmt.Errorf("train: %w", err)
 		}
 		if err := opt.save(o.Dir, p, r); err != nil {
 			return fmt.Errorf("train: %w", err)
+		}
+		if interrupted != nil {
+			return interrupted
 		}
 	}
 	return nil
@@ -220,6 +253,7 @@ func (o *Options) load(dst []float32, i, epoch int, c vit.Config) error {
 	return nil
 }
 
+// evaluate adds an epoch's test figures to its entry. Ctrl-C meanwhile is ErrInterrupted, and leaves the entry without them.
 func (o *Options) evaluate(ctx context.Context, e *Entry, opt *optimizer, p *vit.Params) (err error) {
 	if o.Evaluate == nil {
 		return nil
@@ -227,13 +261,37 @@ func (o *Options) evaluate(ctx context.Context, e *Entry, opt *optimizer, p *vit
 	if e.Test, err = o.Evaluate(ctx, p); err == nil && o.Recipe.EMA > 0 {
 		e.TestEMA, err = o.Evaluate(ctx, opt.average)
 	}
-	if err != nil && ctx.Err() != nil { // Ctrl-C during evaluation: the epoch's weights are worth keeping
-		if err := opt.save(o.Dir, p, o.Recipe); err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
+	if err != nil && ctx.Err() != nil {
+		e.Test, e.TestEMA = nil, nil
 		return ErrInterrupted
 	}
 	return err
+}
+
+// catchUp measures the epoch that a resumed run goes on from, if it was stopped before that was done.
+func (o *Options) catchUp(ctx context.Context, opt *optimizer, p *vit.Params) error {
+	_, perEpoch := o.sizes()
+	if o.Evaluate == nil || opt.step == 0 || opt.step%perEpoch != 0 {
+		return nil
+	}
+	entries, err := ReadLog(o.Dir)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if n := len(entries); n == 0 || entries[n-1].Step != opt.step {
+		entries = append(entries, Entry{Epoch: opt.step / perEpoch, Step: opt.step})
+	}
+	e := &entries[len(entries)-1]
+	if e.Test != nil {
+		return nil
+	}
+	if err := o.evaluate(ctx, e, opt, p); err != nil {
+		return err
+	}
+	if err := writeLog(o.Dir, entries); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return nil
 }
 
 func (e *Entry) add(s Stats, norm, lr float64, batch int) {
@@ -294,21 +352,26 @@ func appendLog(dir string, e Entry) error {
 	return f.Close()
 }
 
-// trimLog drops the log's lines beyond a step, which a resumed run will write again.
+// trimLog drops the log's lines beyond a step, which a resumed run will write again, and a torn last line, which would spoil the next one.
 func trimLog(dir string, step int) error {
+	if _, err := os.Lstat(logPath(dir)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	entries, err := ReadLog(dir)
-	if err != nil || len(entries) == 0 || entries[len(entries)-1].Step <= step {
+	if err != nil {
 		return err
 	}
+	return writeLog(dir, slices.DeleteFunc(entries, func(e Entry) bool { return e.Step > step }))
+}
+
+func writeLog(dir string, entries []Entry) error {
 	var out []byte
 	for _, e := range entries {
-		if e.Step <= step {
-			line, err := json.Marshal(e)
-			if err != nil {
-				return err
-			}
-			out = append(append(out, line...), '\n')
+		line, err := json.Marshal(e)
+		if err != nil {
+			return err
 		}
+		out = append(append(out, line...), '\n')
 	}
 	return weights.WriteFile(logPath(dir), out)
 }

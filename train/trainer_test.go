@@ -103,7 +103,7 @@ func TestRunLearns(t *testing.T) {
 
 // TestResume interrupts a run twice, once mid-epoch, damages the newest checkpoint, and wants the bits of an undisturbed run.
 func TestResume(t *testing.T) {
-	whole, broken := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "broken")
+	whole, broken := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "broken[1]") // a name that is no pattern
 	if err := Run(t.Context(), stripesRun(t, whole)); err != nil {
 		t.Fatal(err)
 	}

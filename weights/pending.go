@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 )
 
@@ -50,11 +51,30 @@ func CreatePending(path string) (*Pending, error) {
 	}
 }
 
+const tempPrefix, tempSuffix = ".adavit-", ".tmp"
+
 // TempName returns a fresh hidden name for something that is not yet whole.
 func TempName() string {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
-	return ".adavit-" + hex.EncodeToString(b[:]) + ".tmp"
+	return tempPrefix + hex.EncodeToString(b[:]) + tempSuffix
+}
+
+// RemoveTemp removes the temporary files that programs which were killed have left in dir. Nobody else may be writing there. A dir that does
+// not exist has none.
+func RemoveTemp(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("weights: %w", err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); strings.HasPrefix(name, tempPrefix) && strings.HasSuffix(name, tempSuffix) && e.Type().IsRegular() {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return fmt.Errorf("weights: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // Write adds to the file. After an error every later call, Close and Commit included, returns it again.

@@ -156,3 +156,22 @@ func TestFollowsUmask(t *testing.T) {
 		t.Errorf("mode %v %v, want %v", got.Mode(), err, want.Mode())
 	}
 }
+
+func TestRemoveTemp(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"f", ".adavit-f", "x.tmp", TempName(), TempName()} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := RemoveTemp(dir); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, dir, ".adavit-f", "f", "x.tmp")
+	if err := RemoveTemp(filepath.Join(dir, "nowhere")); err != nil {
+		t.Errorf("a folder that is not there: %v", err)
+	}
+	if err := RemoveTemp(filepath.Join(dir, "f")); err == nil {
+		t.Error("a file instead of a folder: no error")
+	}
+}
