@@ -273,7 +273,8 @@ func TestParseRecipe(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	for _, bad := range [][2]string{{`{"epoch":3}`, ""}, {`{`, ""}, {`{} {}`, ""}, {`[]`, ""}, {`{}`, "epochs"}, {`{}`, "epochs=0"}, {`{}`, "epochs=1e99"}, {`{}`, "lr=-1"},
-		{`{}`, "lr=nan"}, {`{}`, "batch=many"}, {`{}`, "store=int3"}, {`{}`, "halting.policy=psychic"}, {`{"epochs":3}`, "epochs.x=1"}, {`{}`, "=1"}} {
+		{`{}`, "lr=nan"}, {`{}`, "batch=many"}, {`{}`, "store=int3"}, {`{}`, "halting.policy=psychic"}, {`{"epochs":3}`, "epochs.x=1"}, {`{}`, "=1"},
+		{``, ""}, {`null`, ""}, {`null`, "epochs=3"}, {`{"epochs":3,"epochs":4}`, ""}, {`{"augment":{"shift":1,"shift":1}}`, ""}, {`{"Epochs":3}`, ""}, {`{"lr":0.1}`, "LR=0.2"}} {
 		var set []string
 		if bad[1] != "" {
 			set = []string{bad[1]}

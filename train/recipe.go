@@ -65,10 +65,19 @@ func ParseRecipe(name string, file []byte, overrides []string) (Recipe, error) {
 	d := json.NewDecoder(bytes.NewReader(file))
 	d.UseNumber()
 	if err := d.Decode(&tree); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the file is empty")
+		}
 		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
+	}
+	if tree == nil {
+		return Recipe{}, fmt.Errorf("recipe %s: null in place of an object", name)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Recipe{}, fmt.Errorf("recipe %s: data after the object", name)
+	}
+	if err := checkKeys(json.NewDecoder(bytes.NewReader(file))); err != nil {
+		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
 	}
 	for _, o := range overrides {
 		if err := override(tree, o); err != nil {
@@ -77,6 +86,9 @@ func ParseRecipe(name string, file []byte, overrides []string) (Recipe, error) {
 	}
 	merged, err := json.Marshal(tree)
 	if err != nil {
+		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
+	}
+	if err := checkKeys(json.NewDecoder(bytes.NewReader(merged))); err != nil {
 		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
 	}
 	r := DefaultRecipe()
@@ -89,6 +101,41 @@ func ParseRecipe(name string, file []byte, overrides []string) (Recipe, error) {
 		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
 	}
 	return r, nil
+}
+
+// checkKeys reads a JSON value and refuses what encoding/json lets pass in its objects: a key that appears twice, of which the last would win,
+// and one that differs from ours in the case of its letters. All of ours are small.
+func checkKeys(d *json.Decoder) error {
+	token, err := d.Token()
+	if err != nil {
+		return err
+	}
+	object := token == json.Delim('{')
+	if !object && token != json.Delim('[') {
+		return nil
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if object {
+			token, err := d.Token()
+			if err != nil {
+				return err
+			}
+			key := token.(string) // what else a key may not be, or Token would have said so
+			if strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+				return fmt.Errorf("unknown field %q", key)
+			}
+			if seen[key] {
+				return fmt.Errorf("field %q appears twice", key)
+			}
+			seen[key] = true
+		}
+		if err := checkKeys(d); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
 }
 
 func override(tree map[string]any, assignment string) error {
