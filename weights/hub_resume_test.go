@@ -215,4 +215,3 @@ func TestHubStall(t *testing.T) {
 		t.Errorf("given up after %s", d)
 	}
 }
-

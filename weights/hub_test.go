@@ -256,15 +256,7 @@ func TestHubOffline(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := Hub{Endpoint: "http://127.0.0.1:1", Cache: t.TempDir(), Offline: true}
-			for name, content := range c.files {
-				path := filepath.Join(h.Cache, "models--owner--model-x", strings.Replace(name, "S/", "snapshots/"+commit1+"/", 1))
-				if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
-					t.Fatal(err)
-				}
-			}
+			leaveCache(t, h, c.files)
 			dir, err := h.Model(t.Context(), testRepo, c.revision)
 			if c.faults != nil {
 				wantError(t, err, append(c.faults, "offline mode (HF_HUB_OFFLINE)", "hf:owner/model-x@"+c.revision)...)
@@ -275,27 +267,55 @@ func TestHubOffline(t *testing.T) {
 	}
 }
 
-// TestHubPartOfAnother: another program left only a pickle, and a link to a blob that is gone. Online both are made good.
+// TestHubPartOfAnother: another program left a part of a model that would do where there is no hub. Online it is made good.
 func TestHubPartOfAnother(t *testing.T) {
-	files := modelFiles()
-	f := newFakeHub(t, files)
-	h := f.client()
-	cache := repoCache{h.Cache, testRepo}
-	if err := os.MkdirAll(cache.snapshot(commit1), 0o777); err != nil {
-		t.Fatal(err)
+	for _, c := range []struct {
+		name string
+		left map[string]string // below the repository's folder
+		link string            // a file of the snapshot that links to a blob that is gone
+	}{
+		{"pickle instead of safetensors", map[string]string{"S/config.json": `{"model_type":"vit"}`, "S/preprocessor_config.json": `{"size":224}`, "S/pytorch_model.bin": ""}, ""},
+		{"no preprocessor", map[string]string{"S/config.json": `{"model_type":"vit"}`, "S/model.safetensors": modelFiles()["model.safetensors"].content}, ""},
+		{"blob gone", map[string]string{"S/model.safetensors": modelFiles()["model.safetensors"].content}, "config.json"},
+		{"blob cut", map[string]string{"blobs/" + modelFiles()["model.safetensors"].etag(): "weights"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			files := modelFiles()
+			f := newFakeHub(t, files)
+			h := f.client()
+			cache := repoCache{h.Cache, testRepo}
+			leaveCache(t, h, c.left)
+			if c.link != "" {
+				if err := os.Symlink("../../blobs/gone", cache.file(commit1, c.link)); err != nil {
+					t.Skip(err)
+				}
+			}
+			dir, err := h.Model(t.Context(), testRepo, commit1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			names := []string{"config.json", "model.safetensors", "preprocessor_config.json"}
+			if _, ok := c.left["S/pytorch_model.bin"]; ok {
+				files["pytorch_model.bin"] = hubFile{}
+				names = append(names, "pytorch_model.bin")
+			}
+			wantModel(t, dir, files, names...)
+		})
 	}
-	if err := os.WriteFile(cache.file(commit1, "pytorch_model.bin"), nil, 0o666); err != nil {
-		t.Fatal(err)
+}
+
+// leaveCache puts files into the repository's part of the cache; S stands for commit1's snapshot.
+func leaveCache(t *testing.T, h Hub, files map[string]string) {
+	t.Helper()
+	for name, content := range files {
+		path := filepath.Join(h.Cache, "models--owner--model-x", strings.Replace(name, "S/", "snapshots/"+commit1+"/", 1))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := os.Symlink("../../blobs/gone", cache.file(commit1, "config.json")); err != nil {
-		t.Skip(err)
-	}
-	dir, err := h.Model(t.Context(), testRepo, commit1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files["pytorch_model.bin"] = hubFile{}
-	wantModel(t, dir, files, "config.json", "model.safetensors", "preprocessor_config.json", "pytorch_model.bin")
 }
 
 // TestHubWithoutLinks: where no links can be made a new blob becomes the file, and one that is there already is copied.
