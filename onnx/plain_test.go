@@ -1,0 +1,160 @@
+package onnx
+
+import (
+	"math"
+	"slices"
+
+	"github.com/adavit/adavit/vit"
+)
+
+// plain runs a model on one image as the method is written down, in float64: every token goes through every block, a halted one is barred as
+// a key. It returns the logits, and depth [N], the blocks that each token ran in before the image was finished. The constants are rounded
+// to float32, for the graph holds them so, and depths must not hang on that.
+func plain(p *vit.Params, image []float64) (logits []float64, depth []int) {
+	c := &p.Config
+	x := embedded(p, image)
+	n, special := len(x), c.Readouts()
+	alive, sum, field := make([]bool, n), make([]float64, n), make([][]float64, special)
+	for k := range alive {
+		alive[k] = true
+	}
+	for k := range field {
+		field[k] = make([]float64, c.Embed)
+	}
+	depth = make([]int, n)
+	scale, center, threshold := float64(float32(c.Halting.GateScale)), float64(float32(c.Halting.GateCenter)), float64(float32(1-c.Halting.Epsilon))
+	for l := range c.Layers {
+		plainBlock(p, &p.Blocks[l], x, alive)
+		for k := range n {
+			if !alive[k] {
+				continue
+			}
+			h := 0.0
+			if c.Halting.Adaptive() {
+				h = 1 / (1 + math.Exp(center-scale*x[k][0]))
+			}
+			weight := h
+			if l == c.Layers-1 || sum[k]+h >= threshold {
+				weight, alive[k], depth[k] = 1-sum[k], false, l+1
+			}
+			sum[k] += h
+			if k < special {
+				for j, v := range x[k] {
+					field[k][j] += weight * v
+				}
+			}
+		}
+	}
+	finished := slices.Max(depth[:special])
+	for k := range depth {
+		depth[k] = min(depth[k], finished)
+	}
+	logits = plainLinear(plainNorm(p, field[0], p.NormWeight, p.NormBias), p.HeadWeight, p.HeadBias)
+	if special == 2 {
+		for j, v := range plainLinear(plainNorm(p, field[1], p.NormWeight, p.NormBias), p.HeadDistWeight, p.HeadDistBias) {
+			logits[j] = (logits[j] + v) / 2
+		}
+	}
+	return logits, depth
+}
+
+// embedded returns the tokens before block 1.
+func embedded(p *vit.Params, image []float64) [][]float64 {
+	c := &p.Config
+	x := [][]float64{wide(p.ClassToken)}
+	if c.Special() == 2 {
+		x = append(x, wide(p.DistToken))
+	}
+	for row := range c.GridH() {
+		for column := range c.GridW() {
+			var pixels []float64
+			for i := range c.PatchLen() {
+				channel, y, x := i/(c.Patch*c.Patch), row*c.Patch+i/c.Patch%c.Patch, column*c.Patch+i%c.Patch
+				pixels = append(pixels, image[(channel*c.Height+y)*c.Width+x])
+			}
+			x = append(x, plainLinear(pixels, p.PatchWeight, p.PatchBias))
+		}
+	}
+	for k := range x {
+		for j := range x[k] {
+			x[k][j] += float64(p.Position[k*c.Embed+j])
+		}
+	}
+	return x
+}
+
+func plainBlock(p *vit.Params, b *vit.Block, x [][]float64, alive []bool) {
+	c := &p.Config
+	e, d := c.Embed, c.HeadDim()
+	qkv := make([][]float64, len(x))
+	for k := range x {
+		qkv[k] = plainLinear(plainNorm(p, x[k], b.Norm1Weight, b.Norm1Bias), b.QKVWeight, b.QKVBias)
+	}
+	for k := range x {
+		if !alive[k] {
+			continue
+		}
+		mixed := make([]float64, e)
+		for head := 0; head < e; head += d {
+			share, total := make([]float64, len(x)), 0.0
+			for j := range x {
+				for i := range d {
+					share[j] += qkv[k][head+i] * qkv[j][e+head+i] / math.Sqrt(float64(d))
+				}
+				share[j] = math.Exp(share[j]) * truth(alive[j])
+				total += share[j]
+			}
+			for j := range x {
+				for i := range d {
+					mixed[head+i] += share[j] / total * qkv[j][2*e+head+i]
+				}
+			}
+		}
+		add(x[k], plainLinear(mixed, b.ProjWeight, b.ProjBias))
+		hidden := plainLinear(plainNorm(p, x[k], b.Norm2Weight, b.Norm2Bias), b.FC1Weight, b.FC1Bias)
+		for i, v := range hidden {
+			hidden[i] = gelu(v)
+		}
+		add(x[k], plainLinear(hidden, b.FC2Weight, b.FC2Bias))
+	}
+}
+
+func wide(x []float32) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
+}
+
+func add(x, y []float64) {
+	for i, v := range y {
+		x[i] += v
+	}
+}
+
+// plainLinear returns weight·x + bias for a weight [len(bias), len(x)].
+func plainLinear(x []float64, weight, bias []float32) []float64 {
+	y := wide(bias)
+	for i := range y {
+		for j, v := range x {
+			y[i] += v * float64(weight[i*len(x)+j])
+		}
+	}
+	return y
+}
+
+func plainNorm(p *vit.Params, x []float64, gamma, beta []float32) []float64 {
+	mean, variance := 0.0, 0.0
+	for _, v := range x {
+		mean += v / float64(len(x))
+	}
+	for _, v := range x {
+		variance += (v - mean) * (v - mean) / float64(len(x))
+	}
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = (v-mean)/math.Sqrt(variance+p.Config.Eps)*float64(gamma[i]) + float64(beta[i])
+	}
+	return y
+}
