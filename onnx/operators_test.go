@@ -114,7 +114,9 @@ var operators = map[string]func(n readNode, in []value) []value{
 	"ScatterElements": func(n readNode, in []value) []value {
 		axis, out := n.axis(len(in[0].shape)), value{in[0].kind, in[0].shape, slices.Clone(in[0].data)}
 		must(n.attributes["reduction"] == "add" && in[1].kind == elemInt64 && in[2].kind == out.kind && slices.Equal(in[1].shape, in[2].shape), "node %s: places %v", n.name, in[1].shape)
-		walk(in[1].shape, func(i int, at []int) { out.data[offset(out.shape, with(at, axis, int(in[1].data[i])))] += in[2].data[i] })
+		walk(in[1].shape, func(i int, at []int) {
+			out.data[offset(out.shape, with(at, axis, int(in[1].data[i])))] += in[2].data[i]
+		})
 		return []value{out}
 	},
 	"TopK": func(n readNode, in []value) []value { // along the middle of [a, b, 1]
