@@ -176,14 +176,26 @@ func isJPEGFrame(kind byte) bool {
 }
 
 func decodeJPEG(b []byte) (image.Image, error) {
-	d := &jpegDecoder{b: b}
+	var d jpegDecoder
+	if err := d.read(b); err != nil {
+		return nil, err
+	}
+	if err := d.finish(); err != nil {
+		return nil, err
+	}
+	return d.picture(), nil
+}
+
+// read reads a file up to its end marker.
+func (d *jpegDecoder) read(b []byte) error {
+	d.b = b
 	for pos := 2; ; {
 		kind, p, next := jpegMarker(b, pos)
 		pos = next
 		var err error
 		switch {
 		case kind == 0:
-			return nil, io.ErrUnexpectedEOF
+			return io.ErrUnexpectedEOF
 		case isJPEGFrame(kind):
 			if err = d.frame(kind, p); err == nil {
 				d.allocate()
@@ -194,7 +206,7 @@ func decodeJPEG(b []byte) (image.Image, error) {
 			err = d.codes(p)
 		case kind == jpegDRI:
 			if len(p) != 2 {
-				return nil, errors.New("bad DRI segment")
+				return errors.New("bad DRI segment")
 			}
 			d.restart = int(binary.BigEndian.Uint16(p))
 		case kind == jpegAPP0 && hasPrefix(p, "JFIF\x00"):
@@ -210,10 +222,10 @@ func decodeJPEG(b []byte) (image.Image, error) {
 				pos, err = s.decode(d, pos)
 			}
 		case kind == jpegEOI:
-			return d.finish()
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
 }
@@ -277,15 +289,15 @@ func (d *jpegDecoder) codes(p []byte) error {
 	return nil
 }
 
-// finish makes the picture when all scans are read.
-func (d *jpegDecoder) finish() (image.Image, error) {
+// finish makes samples of all components when all scans are read.
+func (d *jpegDecoder) finish() error {
 	if len(d.components) == 0 {
-		return nil, errors.New("no picture in it")
+		return errors.New("no picture in it")
 	}
 	for i := range d.components {
 		c := &d.components[i]
 		if !c.seen {
-			return nil, fmt.Errorf("component %d is in no scan", c.id)
+			return fmt.Errorf("component %d is in no scan", c.id)
 		}
 		if !d.progressive {
 			continue
@@ -301,5 +313,5 @@ func (d *jpegDecoder) finish() (image.Image, error) {
 		}
 		c.coefficients = nil
 	}
-	return d.picture(), nil
+	return nil
 }

@@ -149,7 +149,12 @@ func (p Preprocessor) crop(height, width int) (Size, bool) {
 	return p.Crop, true
 }
 
-// resized is the size of an h×w picture after the resize step.
+// maxResized bounds a side after the resize step: a strip of pixels whose short
+// side grows to a model's size would else become millions long.
+const maxResized = 1 << 20
+
+// resized is the size of an h×w picture after the resize step, for a model of
+// that size. What exceeds maxResized is just beyond it.
 func (p Preprocessor) resized(h, w, height, width int) (int, int) {
 	edge := p.Size.ShortestEdge
 	switch {
@@ -165,10 +170,11 @@ func (p Preprocessor) resized(h, w, height, width int) (int, int) {
 		return p.Size.Height, p.Size.Width
 	}
 	// torchvision: the long side is cut to a whole number, not rounded.
+	long := func(a, b int) int { return int(min(int64(edge)*int64(a)/int64(b), maxResized+1)) }
 	if w <= h {
-		return edge * h / w, edge
+		return long(h, w), edge
 	}
-	return edge, edge * w / h
+	return edge, long(w, h)
 }
 
 // centred places a crop of n pixels on a side of m: the offset of the crop, or,
@@ -198,6 +204,9 @@ func (p Preprocessor) Bytes(dst []byte, img image.Image, channels, height, width
 	}
 	var win window
 	win.fullHeight, win.fullWidth = p.resized(h, w, height, width)
+	if max(win.fullHeight, win.fullWidth) > maxResized {
+		return fmt.Errorf("a picture of %d×%d pixels would be resized to more than %d a side", w, h, maxResized)
+	}
 	padTop, padLeft := 0, 0
 	win.height, win.width = win.fullHeight, win.fullWidth
 	if crop, ok := p.crop(height, width); ok {
