@@ -97,7 +97,7 @@ func (r *remote) download(ctx context.Context, f remoteFile, limit int64) error 
 			}
 			return err
 		}
-		sum, want, err := checksum(ctx, p, f)
+		sum, want, err := blobSum(ctx, p, f)
 		if err != nil {
 			return err
 		}
@@ -302,9 +302,9 @@ func newSum(etag string, size int64) hash.Hash {
 	return nil
 }
 
-// checksum reads the whole file back from disk: what is checked is what will be there, resumed or not. want is "" if the ETag is no
+// blobSum reads the whole file back from disk: what is checked is what will be there, resumed or not. want is "" if the ETag is no
 // checksum, and sum then too.
-func checksum(ctx context.Context, p *partial, f remoteFile) (sum, want string, err error) {
+func blobSum(ctx context.Context, p *partial, f remoteFile) (sum, want string, err error) {
 	h := newSum(f.etag, p.offset)
 	if h == nil {
 		return "", "", nil
