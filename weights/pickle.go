@@ -102,7 +102,7 @@ func (u *unpickler) result() (any, error) {
 	}
 	value := u.stack[0]
 	u.stack, u.memo = nil, nil
-	return value, checkNesting(value, make(map[any]bool), 0)
+	return value, checkNesting(value, 0)
 }
 
 // step runs one opcode, whose byte has been read.
@@ -131,16 +131,16 @@ func (u *unpickler) step(op byte) error {
 		if err != nil {
 			return err
 		}
-		u.push(&pyTuple{slices.Clone(items)})
+		u.push(&pyTuple{items: slices.Clone(items)})
 	case opTuple, opFrozenSet:
 		items, err := u.popMark()
 		if err != nil {
 			return err
 		}
 		if op == opFrozenSet {
-			u.push(&pyList{slices.Clone(items)})
+			u.push(&pyList{items: slices.Clone(items)})
 		} else {
-			u.push(&pyTuple{slices.Clone(items)})
+			u.push(&pyTuple{items: slices.Clone(items)})
 		}
 	case opAppend, opAppends, opAddItems, opSetItem, opSetItems, opBuild:
 		return u.fill(op)

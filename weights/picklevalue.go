@@ -10,17 +10,37 @@ import (
 type (
 	bigInt   []byte                       // a whole number of more than 64 bits: two's complement, little endian
 	pyBytes  []byte                       // bytes or bytearray
-	pyTuple  struct{ items []any }        // tuple or torch.Size
-	pyList   struct{ items []any }        // list, set or frozenset
-	pyDict   struct{ keys, values []any } // dict or OrderedDict, in the order of writing; a key may stand there twice
 	pyGlobal struct{ module, name string }
+
+	pyTuple struct { // tuple or torch.Size
+		items []any
+		visit
+	}
+	pyList struct { // list, set or frozenset
+		items []any
+		visit
+	}
+	pyDict struct { // dict or OrderedDict, in the order of writing; a key may stand there twice
+		keys, values []any
+		visit
+	}
 )
 
 // pyObject stands for what a global that is not run would have made. It is never a tensor.
 type pyObject struct {
 	global *pyGlobal
 	state  any // its attributes, usually a *pyDict; nil if the pickle gives none
+	visit
 }
+
+// visit is what checkNesting knows of a value.
+type visit byte
+
+const (
+	unseen visit = iota
+	open         // above the value being looked at
+	done
+)
 
 func (g *pyGlobal) String() string { return g.module + "." + g.name }
 
@@ -71,39 +91,39 @@ func kindOf(v any) string {
 }
 
 // checkNesting refuses a value that contains itself or lies deeper than maxDepth. A value that is reached by several ways is looked at once,
-// so the work is that of the pickle's length, not of the tree that it stands for. path has true for what is being looked at and false for
-// what is done.
-func checkNesting(v any, path map[any]bool, depth int) error {
-	var parts [2][]any
+// so the work is that of the pickle's length, not of the tree that it stands for.
+func checkNesting(v any, depth int) error {
+	var state *visit
+	var items, more []any
 	switch v := v.(type) {
 	case *pyTuple:
-		parts[0] = v.items
+		state, items = &v.visit, v.items
 	case *pyList:
-		parts[0] = v.items
+		state, items = &v.visit, v.items
 	case *pyDict:
-		parts[0], parts[1] = v.keys, v.values
+		state, items, more = &v.visit, v.keys, v.values
 	case *pyObject:
-		parts[0] = []any{v.state}
+		state, items = &v.visit, []any{v.state}
 	default:
 		return nil
 	}
-	if open, seen := path[v]; seen {
-		if open {
-			return errors.New(kindOf(v) + " that contains itself")
-		}
+	switch *state {
+	case open:
+		return errors.New(kindOf(v) + " that contains itself")
+	case done:
 		return nil
 	}
 	if depth == maxDepth {
 		return fmt.Errorf("values nested more than %d deep", maxDepth)
 	}
-	path[v] = true
-	for _, items := range parts {
-		for _, item := range items {
-			if err := checkNesting(item, path, depth+1); err != nil {
+	*state = open
+	for _, part := range [...][]any{items, more} {
+		for _, item := range part {
+			if err := checkNesting(item, depth+1); err != nil {
 				return err
 			}
 		}
 	}
-	path[v] = false
+	*state = done
 	return nil
 }

@@ -197,6 +197,81 @@ func TestElementTypes(t *testing.T) {
 	}
 }
 
+// TestNewerPyTorch reads what PyTorch 2.9 writes for element types without a storage type of their own, and for tensors with attributes.
+func TestNewerPyTorch(t *testing.T) {
+	want := map[string]struct {
+		dtype  DType
+		shape  []int
+		values []float64
+	}{
+		"uint16":    {U16, []int{3}, []float64{1, 2, 3}},
+		"uint32":    {U32, []int{1, 3}, []float64{1, 2, 3}},
+		"uint64":    {U64, []int{3}, []float64{1, 2, 3}},
+		"parameter": {F32, []int{2}, []float64{0, 1}},
+		"tensor":    {F32, []int{3}, []float64{0, 1, 2}},
+		"buffer":    {F32, []int{2}, []float64{1, 1}},
+	}
+	for _, file := range []string{"rebuilt.pth", "rebuilt_legacy.pth"} {
+		c := readPth(t, file, "")
+		if len(c.Tensors) != len(want) {
+			t.Errorf("%s: %d tensors", file, len(c.Tensors))
+		}
+		for _, x := range c.Tensors {
+			w := want[x.Name]
+			if got := numbers(t, x); x.DType != w.dtype || !slices.Equal(x.Shape, w.shape) || !slices.Equal(got, w.values) {
+				t.Errorf("%s: %s is %s %v %v, wanted %v", file, x.Name, x.DType, x.Shape, got, w)
+			}
+		}
+	}
+	if x, ok := readPth(t, "unchecked.pth", "").Get("w"); !ok || !slices.Equal(numbers(t, x), []float64{1, 1}) {
+		t.Errorf("without checksums: %v, %v", ok, x)
+	}
+}
+
+// TestChoiceOfEntry covers which dict the tensors are taken from when no key says so.
+func TestChoiceOfEntry(t *testing.T) {
+	dict := func(n int) string {
+		s := "}("
+		for i := range n {
+			s += pickleString(fmt.Sprint("w", i)) + goodTensor
+		}
+		return s + "u"
+	}
+	entry := func(name, value string) string { return pickleString(name) + value }
+	for _, c := range []struct {
+		name, entries, key string
+		tensors            int
+	}{
+		{"model before the average", entry("model_ema", dict(3)) + entry("model", dict(2)), "model", 2},
+		{"a model without tensors", entry("model", pickleString("deit")) + entry("state_dict", dict(2)), "state_dict", 2},
+		{"the average alone", entry("epoch", "K\x01") + entry("model_ema", dict(2)), "model_ema", 2},
+		{"an entry of another name", entry("epoch", "K\x01") + entry("student", dict(2)), "student", 2},
+		{"an entry beside a tensor", entry("loss", goodTensor) + entry("student", dict(2)), "student", 2},
+		{"tensors beside an entry", entry("a", goodTensor) + entry("b", goodTensor) + entry("extra", dict(1)), "", 2},
+		{"a tensor named model", entry("model", goodTensor) + entry("b", goodTensor), "", 2},
+		{"options beside tensors", entry("a", goodTensor) + entry("args", "cargparse\nNamespace\n)\x81") + entry("epoch", "K\x01"), "", 1},
+	} {
+		got, err := decodePth(zipOf("\x80\x02}("+c.entries+"u."), "")
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		} else if got.Key != c.key || len(got.Tensors) != c.tensors {
+			t.Errorf("%s: key %q with %d tensors, wanted %q with %d", c.name, got.Key, len(got.Tensors), c.key, c.tensors)
+		}
+	}
+	for _, c := range []struct{ names, want []string }{
+		{[]string{"module.a", "module.b"}, []string{"a", "b"}},
+		{[]string{"module.module.a", "module.b"}, []string{"module.a", "b"}},
+		{[]string{"module.a", "b"}, []string{"module.a", "b"}},
+		{[]string{"module.a", "module."}, []string{"module.a", "module."}},
+		{[]string{"module.a", "modules.b"}, []string{"module.a", "modules.b"}},
+	} {
+		got, err := decodePth(zipOf("\x80\x02}("+entry(c.names[0], goodTensor)+entry(c.names[1], goodTensor)+"u."), "")
+		if err != nil || len(got.Tensors) != 2 || got.Tensors[0].Name != c.want[0] || got.Tensors[1].Name != c.want[1] {
+			t.Errorf("names %q: %v, %v, wanted %q", c.names, got, err, c.want)
+		}
+	}
+}
+
 // TestTrainingCheckpoint reads what a training script leaves: the prefix of several devices, an optimizer, random states, a set, options.
 func TestTrainingCheckpoint(t *testing.T) {
 	c := readPth(t, "training.pth", "")

@@ -45,9 +45,6 @@ func openPthZip(r io.ReaderAt, size int64) (*pthFile, error) {
 	if folder == "" {
 		return nil, errors.New("a zip archive without FOLDER/data.pkl: not a PyTorch checkpoint")
 	}
-	if _, ok := z.entries[folder+"constants.pkl"]; ok {
-		return nil, errors.New("a TorchScript program, not a checkpoint: save the model's state_dict()")
-	}
 	if e := z.entries[folder+"data.pkl"]; e.size > maxPickle {
 		return nil, fmt.Errorf("data.pkl has %d bytes, at most %d are read", e.size, maxPickle)
 	}

@@ -38,6 +38,7 @@ type zipArchive struct {
 	r       io.ReaderAt
 	entries map[string]zipEntry
 	starts  []int64 // where the local headers are, sorted; at the end, where the directory is
+	summed  bool    // entries have checksums; torch.save without them (set_crc32_options(False)) writes 0 for each
 }
 
 // zipEntry is what the directory says of an entry.
@@ -163,7 +164,7 @@ func (z *zipArchive) add(dir []byte, limit int64) (rest []byte, err error) {
 		return nil, fmt.Errorf("%s is encrypted", quoted(name))
 	}
 	if method != 0 {
-		return nil, fmt.Errorf("%s is compressed (method %d); PyTorch stores its entries uncompressed", quoted(name), method)
+		return nil, fmt.Errorf("%s is compressed (method %d), which a checkpoint's entries are not: a TorchScript program, or packed again?", quoted(name), method)
 	}
 	if err := zip64Numbers(extra, &size, &compressed, &header); err != nil {
 		return nil, fmt.Errorf("%s: %w", quoted(name), err)
@@ -177,6 +178,7 @@ func (z *zipArchive) add(dir []byte, limit int64) (rest []byte, err error) {
 	}
 	e.header, e.size = int64(header), int64(size)
 	z.entries[name] = e
+	z.summed = z.summed || e.crc != 0
 	z.starts = append(z.starts, e.header)
 	return rest, nil
 }
@@ -221,7 +223,7 @@ func checkEntryName(name string) error {
 	return fmt.Errorf("%s is no name for an entry", quoted(name))
 }
 
-// read returns an entry's bytes, whose checksum it has compared.
+// read returns an entry's bytes, whose checksum it has compared if there are checksums.
 func (z *zipArchive) read(name string) ([]byte, error) {
 	e, ok := z.entries[name]
 	if !ok {
@@ -250,7 +252,7 @@ func (z *zipArchive) read(name string) ([]byte, error) {
 	if err := readAt(z.r, b, data); err != nil {
 		return nil, fmt.Errorf("zip: %s: %w", quoted(name), err)
 	}
-	if crc := crc32.ChecksumIEEE(b); crc != e.crc {
+	if crc := crc32.ChecksumIEEE(b); z.summed && crc != e.crc {
 		return nil, fmt.Errorf("zip: %s: checksum %08x, but the directory says %08x: damaged?", quoted(name), crc, e.crc)
 	}
 	return b, nil

@@ -1,4 +1,4 @@
-# Makes the small files of this folder with PyTorch (1.13 made those that are here): run it in the folder.
+# Makes the small files of this folder with PyTorch: run it in the folder. 1.13 made those that are here, 2.9 the rebuilt ones and unchecked.pth.
 # The values are counted up, so the Go test knows them without a file. The four large files are a model's; see pth_test.go.
 import argparse, collections
 import numpy, torch
@@ -41,6 +41,20 @@ def training():
     return {"epoch": 3, "arch": "linear", "best": numpy.float64(71.5), "random": numpy.random.RandomState(0).get_state(),
             "set": {1, 2}, "big": 1 << 100, "optimizer": optimizer.state_dict(), "state_dict": state, "other": parameters, "noted": {"t": tensor},
             "args": argparse.Namespace(lr=0.1, batch=8, name="deit", ema=True, resume=None, betas=(0.9, 0.999))}
+
+def rebuilt():
+    parameter = torch.nn.Parameter(torch.arange(2.0))
+    tensor = torch.arange(3.0)
+    parameter.note = tensor.note = "an attribute"
+    return {"uint16": torch.arange(1, 4).to(torch.uint16), "uint32": torch.arange(1, 4).to(torch.uint32).reshape(3, 1).t(),
+            "uint64": torch.arange(4).to(torch.uint64)[1:], "parameter": parameter, "tensor": tensor, "buffer": torch.nn.Buffer(torch.ones(2))}
+
+if hasattr(torch, "uint16"):
+    torch.save(rebuilt(), "rebuilt.pth")
+    torch.save(rebuilt(), "rebuilt_legacy.pth", _use_new_zipfile_serialization=False)
+    torch.serialization.set_crc32_options(False)
+    torch.save({"w": torch.ones(2)}, "unchecked.pth")
+    torch.serialization.set_crc32_options(True)
 
 torch.save(views(), "views.pth")
 torch.save(views(), "views_legacy.pth", _use_new_zipfile_serialization=False)
