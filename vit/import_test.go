@@ -281,7 +281,7 @@ func TestLoadTimm(t *testing.T) {
 	if !slices.Equal(m.Params.Data, p.Data) || m.Params.Config.Eps != 1e-6 {
 		t.Error("other parameters")
 	}
-	want := data.Preprocessor{DoResize: true, Resample: data.Bicubic, DoCenterCrop: true, Crop: data.Size{Height: 32, Width: 32}, CropPct: 0.9,
+	want := data.Preprocessor{DoResize: true, Resample: data.Bicubic, DoCenterCrop: true, Crop: data.Size{Height: 32, Width: 32}, Size: data.Size{ShortestEdge: 35},
 		DoRescale: true, RescaleFactor: 1.0 / 255, DoNormalize: true, Mean: []float64{0.4, 0.5, 0.6}, Std: []float64{0.2, 0.25, 0.3}}
 	if diff := cmp.Diff(want, m.Preprocessor); diff != "" {
 		t.Error(diff)

@@ -133,20 +133,20 @@ func (j timmJSON) labels() []string {
 // resized.
 func (t timmPretrained) preprocessor(c Config) (data.Preprocessor, error) {
 	p := data.DefaultPreprocessor(c.Height, c.Width, c.Channels)
-	p.DoCenterCrop, p.Crop, p.Size, p.CropPct = true, data.Size{Height: c.Height, Width: c.Width}, data.Size{}, t.CropPct
-	if p.CropPct == 0 {
-		p.CropPct = 0.875 // timm's own default
+	pct := t.CropPct
+	if pct == 0 {
+		pct = 0.875 // timm's own default
 	}
-	if !(p.CropPct >= 0.01 && p.CropPct <= 1) {
+	if !(pct >= 0.01 && pct <= 1) {
 		return p, fmt.Errorf("crop_pct is %v, want 0.01 to 1", t.CropPct)
 	}
-	switch t.CropMode {
-	case "", "center":
-		if c.Height != c.Width { // timm resizes both sides in proportion then
-			p.Size, p.CropPct = data.Size{Height: int(math.Floor(float64(c.Height) / p.CropPct)), Width: int(math.Floor(float64(c.Width) / p.CropPct))}, 0
-		}
-	case "squash":
-		p.Size, p.CropPct = data.Size{Height: int(math.Floor(float64(c.Height) / p.CropPct)), Width: int(math.Floor(float64(c.Width) / p.CropPct))}, 0
+	larger := func(side int) int { return int(math.Floor(float64(side) / pct)) }
+	p.DoCenterCrop, p.Crop = true, data.Size{Height: c.Height, Width: c.Width}
+	switch {
+	case (t.CropMode == "" || t.CropMode == "center") && c.Height == c.Width:
+		p.Size = data.Size{ShortestEdge: larger(c.Height)}
+	case t.CropMode == "" || t.CropMode == "center" || t.CropMode == "squash": // timm resizes both sides where the input is no square
+		p.Size = data.Size{Height: larger(c.Height), Width: larger(c.Width)}
 	default:
 		return p, fmt.Errorf("crop_mode is %.40q, but only %q and %q are supported", t.CropMode, "center", "squash")
 	}
