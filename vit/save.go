@@ -15,10 +15,11 @@ import (
 // Save writes a model directory with weights of type F32 or F16 (rounded to nearest even; a weight beyond a half's range
 // is an error, as NaN and infinity are).
 //
-// A directory that does not exist appears whole or not at all, with its parents. In one that exists other files are left
-// alone; all three files are on disk under temporary names before the first takes its own. If more than the weights
-// change, the old config.json is removed first and the new one comes last, so that a crash leaves the old model, the new
-// one, or one that Load refuses, never a mixture.
+// A directory that does not exist appears whole or not at all, with its parents. One that holds a model and nothing else is
+// swapped for the new one in a single step where the system can (Linux). Otherwise other files are left alone; all three
+// files are on disk under temporary names before the first takes its own. If more than the weights change, the old
+// config.json is removed first and the new one comes last, so that a crash leaves the old model, the new one, or one that
+// Load refuses, never a mixture.
 func Save(dir string, m *Model, dtype weights.DType) error {
 	files, err := render(m, dtype)
 	if err != nil {
@@ -29,7 +30,9 @@ func Save(dir string, m *Model, dtype weights.DType) error {
 	case err == nil && !info.IsDir():
 		err = errors.New("exists and is not a directory")
 	case err == nil:
-		err = files.replace(dir)
+		if swapped := files.swap(dir, info.Mode().Perm()); !swapped {
+			err = files.replace(dir)
+		}
 	case errors.Is(err, fs.ErrNotExist):
 		err = files.create(filepath.Clean(dir))
 	}
@@ -122,6 +125,33 @@ func (r *rendered) create(dir string) error {
 		return err
 	}
 	return weights.SyncDir(parent)
+}
+
+// swap puts a new directory in the place of one that holds nothing but a model, and reports whether it could.
+func (r *rendered) swap(dir string, mode fs.FileMode) bool {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil || !onlyModel(dir) {
+		return false
+	}
+	temp := filepath.Join(filepath.Dir(dir), weights.TempName())
+	if os.Mkdir(temp, 0o777) != nil {
+		return false
+	}
+	defer os.RemoveAll(temp) // the old model afterwards
+	return r.replace(temp) == nil && os.Chmod(temp, mode) == nil && exchange(temp, dir) == nil && weights.SyncDir(filepath.Dir(dir)) == nil
+}
+
+// onlyModel reports whether a directory holds the files of a model in any form that Load reads, all regular, and nothing else.
+func onlyModel(dir string) bool {
+	list, err := os.ReadDir(dir)
+	for _, e := range list {
+		name := e.Name()
+		ours := name == ConfigFile || name == PreprocessorFile || name == pytorchFile || name == weights.IndexFile || filepath.Ext(name) == ".safetensors"
+		if !ours || !e.Type().IsRegular() {
+			return false
+		}
+	}
+	return err == nil && len(list) > 0
 }
 
 // replace writes the three files into a directory that exists.

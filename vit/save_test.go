@@ -289,6 +289,40 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+// TestSwap: a directory that holds a model alone changes as a whole, whatever form the old weights had.
+func TestSwap(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("directories are swapped on Linux alone")
+	}
+	root := t.TempDir()
+	dir := filepath.Join(root, "m")
+	if err := Save(dir, microModel(t, 1), weights.F32); err != nil {
+		t.Fatal(err)
+	}
+	os.Rename(filepath.Join(dir, WeightsFile), filepath.Join(dir, "model-00001-of-00001.safetensors"))
+	os.WriteFile(filepath.Join(dir, weights.IndexFile), []byte("{}"), 0o666)
+	os.Chmod(dir, 0o750)
+	os.Symlink("m", filepath.Join(root, "link"))
+	before, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := microModel(t, 2)
+	if err := Save(filepath.Join(root, "link"), want, weights.F32); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.Stat(dir)
+	if err != nil || os.SameFile(before, after) || after.Mode() != before.Mode() {
+		t.Errorf("not swapped: %v, %v", after, err)
+	}
+	if got, err := Load(dir); err != nil || !equal(got, want) || names(read(t, dir)) != modelFiles {
+		t.Errorf("%v, directory holds %s", err, names(read(t, dir)))
+	}
+	if list, err := os.ReadDir(root); err != nil || len(list) != 2 {
+		t.Errorf("beside it: %v, %v", list, err)
+	}
+}
+
 // equal compares all but the labels.
 func equal(a, b *Model) bool {
 	return a.Params.Config.Eps == b.Params.Config.Eps && slices.Equal(a.Params.Data, b.Params.Data) && cmp.Equal(a.Preprocessor, b.Preprocessor)
