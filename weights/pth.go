@@ -256,6 +256,12 @@ func (p *pthFile) tensors(dict *pyDict, size int64) (*File, error) {
 	}
 	limit := room
 	storages := make(map[*storageRef][]byte)
+	uses := make(map[*storageRef]int) // still to come; a storage whose tensors were all copied is forgotten
+	for _, v := range dict.values {
+		if t, ok := v.(*pthTensor); ok {
+			uses[t.storage]++
+		}
+	}
 	for i, k := range dict.keys {
 		name, isName := k.(string)
 		if !isName {
@@ -297,6 +303,9 @@ func (p *pthFile) tensors(dict *pyDict, size int64) (*File, error) {
 				return nil, fmt.Errorf("tensor %s: %w", quoted(name), err)
 			}
 			storages[t.storage] = storage
+		}
+		if uses[t.storage]--; uses[t.storage] == 0 {
+			delete(storages, t.storage)
 		}
 		f.index[name] = len(f.Tensors)
 		f.Tensors = append(f.Tensors, Tensor{name, t.dtype, shape, t.read(storage, shape, strides, n)})
