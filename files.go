@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/adavit/adavit/vit"
@@ -88,11 +89,16 @@ func (c *Classifier) files(f ImageFiles, files []imageFile) ([]FileResult, error
 	return results, nil
 }
 
-// notInput refuses an output file that is one of the inputs: it would be lost.
+// notInput refuses an output file that is one of the inputs, or a model directory's weights: it would be lost.
 func notInput(output string, inputs ...string) error {
 	out, err := os.Stat(output)
 	if err != nil {
 		return nil // it is not there, or writing it will say what is wrong
+	}
+	if dir, name := filepath.Split(output); name == vit.WeightsFile {
+		if _, err := os.Stat(filepath.Join(dir, vit.ConfigFile)); err == nil {
+			return fmt.Errorf("%w: the output %s is the weights of a model, which would be lost", ErrUsage, output)
+		}
 	}
 	for _, input := range inputs {
 		if in, err := os.Stat(input); err == nil && os.SameFile(in, out) {
