@@ -119,6 +119,19 @@ func TestBombs(t *testing.T) {
 		binary.BigEndian.PutUint16(b[i+7:], w)
 		return b
 	}
+	shared := tiffBomb(8, 1000, 1, tiffRaw) // strips that all lie over one another
+	for range 2000 {
+		shared = binary.LittleEndian.AppendUint32(shared, 8)
+	}
+	for i, field := range [][2]uint32{5: {1000, 126}, 7: {1000, 4126}} { // all offsets are 8; the counts are set below
+		if field[0] > 0 {
+			binary.LittleEndian.PutUint32(shared[10+12*i+4:], field[0])
+			binary.LittleEndian.PutUint32(shared[10+12*i+8:], field[1])
+		}
+	}
+	for i := range 1000 {
+		binary.LittleEndian.PutUint32(shared[4126+4*i:], 4000)
+	}
 	for _, c := range []struct {
 		name string
 		file []byte
@@ -136,6 +149,7 @@ func TestBombs(t *testing.T) {
 		{"TIFF of 10000²", tiffBomb(10000, 10000, 1, tiffDeflate), "cut short"},
 		{"TIFF of 2³⁰ strips", tiffBomb(1, 1<<30, 1, tiffRaw), "the limit is"},
 		{"TIFF of 10⁶ rows without strips", tiffBomb(1, 1_000_000, 1, tiffLZW), "cut short"},
+		{"TIFF whose strips share their data", shared, "overlap"},
 		{"TIFF in CCITT of 8000²", tiffBomb(8000, 8000, 8000, tiffCCITT4), "tiff"},
 	} {
 		var before, after runtime.MemStats

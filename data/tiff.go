@@ -214,6 +214,9 @@ func (f *tiffFile) check() error {
 			return errors.New("subsampled colour is supported in JPEG compression only")
 		}
 	}
+	if f.photometric == tiffYCbCr && f.separate {
+		return errors.New("luma and chroma in planes are not supported")
+	}
 	return f.blocks()
 }
 
@@ -292,6 +295,7 @@ func decodeTIFF(b []byte) (image.Image, error) {
 	if offsets.count < n || counts.count < n && n > 1 {
 		return nil, fmt.Errorf("%d blocks, where %d make the picture", min(offsets.count, counts.count), n)
 	}
+	read := int64(0) // blocks that share their data could cost their number squared
 	buf := make([]byte, f.row()*int64(min(f.blockHeight, f.height)))
 	for i := range n {
 		if f.separate && i/(f.across*f.down) >= f.colours {
@@ -303,6 +307,9 @@ func decodeTIFF(b []byte) (image.Image, error) {
 		}
 		if from > to || to > int64(len(b)) {
 			return nil, io.ErrUnexpectedEOF
+		}
+		if read += to - from; read > 2*int64(len(b)) {
+			return nil, errors.New("its blocks overlap")
 		}
 		k := i % (f.across * f.down)
 		x, y := k%f.across*f.blockWidth, k/f.across*f.blockHeight
