@@ -8,8 +8,8 @@ import (
 // What a pickle can hold besides nil, bool, int64, float64, string and tensors. All but bigInt and pyBytes are handled by pointers, which
 // tell one value from another.
 type (
-	bigInt   []byte                       // a whole number of more than 64 bits: two's complement, little endian
-	pyBytes  []byte                       // bytes or bytearray
+	bigInt   []byte // a whole number of more than 64 bits: two's complement, little endian
+	pyBytes  []byte // bytes or bytearray
 	pyGlobal struct{ module, name string }
 
 	pyTuple struct { // tuple or torch.Size
