@@ -14,7 +14,7 @@ type graph struct {
 	outputs   []message
 }
 
-func newGraphNamed(name string) *graph { return &graph{name: name, shared: map[string]bool{}} }
+func newGraph(name string) *graph { return &graph{name: name, shared: map[string]bool{}} }
 
 // input declares an input; a dimension is an int, or the name of a size that is not fixed.
 func (g *graph) input(name string, e elem, dims ...any) {

@@ -22,10 +22,10 @@ type network struct {
 	mask   string // [B, 1, 1, n], added to attention's scores; "" if no token is barred
 }
 
-// newGraph makes the graph of a model that check has nothing against.
-func newGraph(p *vit.Params, o Options) *graph {
+// build makes the graph of a model that check has nothing against.
+func build(p *vit.Params, o Options) *graph {
 	c := p.Config
-	n := &network{graph: newGraphNamed("vit"), c: c, options: o, tensors: map[string]vit.Tensor{}}
+	n := &network{graph: newGraph("vit"), c: c, options: o, tensors: map[string]vit.Tensor{}}
 	for _, t := range p.Tensors() {
 		n.tensors[t.Name] = t
 	}

@@ -64,7 +64,7 @@ func write(w io.Writer, p *vit.Params, o Options) error {
 		}
 		metadata = append(metadata, [2]string{"labels", string(labels)})
 	}
-	e, total := newEncoder(newGraph(p, o), o.Opset, metadata)
+	e, total := newEncoder(build(p, o), o.Opset, metadata)
 	if err := checkSize(total); err != nil {
 		return err
 	}
