@@ -31,7 +31,7 @@ func newJPEGHuffman(counts [16]byte, symbols []byte) (*jpegHuffman, error) {
 					spread := 1 << (jpegLook - length)
 					first := int(code+int32(i)) * spread
 					if first+spread > len(h.look) {
-						return nil, errors.New("Huffman table with too many codes")
+						return nil, errors.New("a Huffman table with too many codes")
 					}
 					for k := range spread {
 						h.look[first+k] = uint16(length<<8) | uint16(symbols[n+i])
@@ -43,7 +43,7 @@ func newJPEGHuffman(counts [16]byte, symbols []byte) (*jpegHuffman, error) {
 			h.most[length] = code - 1
 		}
 		if code > 1<<length {
-			return nil, errors.New("Huffman table with too many codes")
+			return nil, errors.New("a Huffman table with too many codes")
 		}
 		code <<= 1
 	}
