@@ -146,9 +146,17 @@ func (d *Conversion) noteFile(c *weights.Checkpoint, src string, o ConvertOption
 	if len(c.Keys) > 1 && o.Key == "" {
 		d.note("weights taken from entry %q of %s; --key takes another", c.Key, strings.Join(c.Keys, ", "))
 	}
-	if name := avitName.FindStringSubmatch(filepath.Base(src)); name != nil && o.Halting == nil {
-		d.note("the name %s is how A-ViT's authors write gate scale %s and center %s: if this is such a model, add --halting %s,%s; it was converted as a dense one",
-			name[0], name[1], name[2], name[1], name[2])
+	if o.Halting != nil {
+		return
+	}
+	where, scale, center := "", c.Args["gate_scale"], c.Args["gate_center"]
+	if scale != "" && center != "" {
+		where = "its entry \"args\" has"
+	} else if name := avitName.FindStringSubmatch(filepath.Base(src)); name != nil {
+		where, scale, center = "its name is how A-ViT's authors write", name[1], name[2]
+	}
+	if where != "" {
+		d.note("converted as a dense model, but %s gate scale %s and center %s: if this is an A-ViT, add --halting %s,%s", where, scale, center, scale, center)
 	}
 }
 
