@@ -1,6 +1,7 @@
-// Package weights keeps named tensors on disk.
+// Package weights keeps named tensors on disk, and finds them on model hubs (Hub).
 //
-// The format is safetensors, the one that transformers, timm and most of today's model hubs use:
+// What it writes is safetensors, the format that transformers, timm and most of today's model hubs use; it reads that, also in shards, and what
+// PyTorch's torch.save writes (ReadCheckpoint), whose pickle it walks through without running anything that it names. A safetensors file is:
 //
 //	8 bytes   n, the header's length, little endian
 //	n bytes   header: one JSON object, {"NAME": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, …},
