@@ -47,8 +47,8 @@ type taps struct {
 	weight [][]int32 // weight[i]: one for each input pixel from first[i] on
 }
 
-// makeTaps gives the taps of outputs from … from+count−1 when m pixels become n.
-func makeTaps(m, n, from, count, filter int) taps {
+// Taps gives the first input pixel and the weights of output pixel i when m pixels become n; the weights sum to 1 and overwrite w.
+func Taps(filter, m, n, i int, w []float64) (first int, weights []float64) {
 	kernel, radius := cubic, 2.0
 	if filter == Bilinear {
 		kernel, radius = triangle, 1.0
@@ -56,23 +56,31 @@ func makeTaps(m, n, from, count, filter int) taps {
 	scale := float64(m) / float64(n)
 	stretch := max(scale, 1)
 	radius *= stretch
+	centre := (float64(i) + 0.5) * scale
+	first = max(int(centre-radius+0.5), 0)
+	end := min(int(centre+radius+0.5), m)
+	weights = w[:0]
+	sum := 0.0
+	for j := first; j < end; j++ {
+		v := kernel((float64(j) - centre + 0.5) / stretch)
+		weights = append(weights, v)
+		sum += v
+	}
+	for j := range weights {
+		weights[j] /= sum
+	}
+	return first, weights
+}
+
+// makeTaps gives the taps of outputs from … from+count−1 when m pixels become n, in fixed point.
+func makeTaps(m, n, from, count, filter int) taps {
 	t := taps{make([]int, count), make([][]int32, count)}
 	var w []float64
 	for i := range count {
-		centre := (float64(from+i) + 0.5) * scale
-		lo := max(int(centre-radius+0.5), 0)
-		hi := min(int(centre+radius+0.5), m)
-		w = w[:0]
-		sum := 0.0
-		for j := lo; j < hi; j++ {
-			v := kernel((float64(j) - centre + 0.5) / stretch)
-			w = append(w, v)
-			sum += v
-		}
-		t.first[i] = lo
+		t.first[i], w = Taps(filter, m, n, from+i, w)
 		t.weight[i] = make([]int32, len(w))
 		for j, v := range w {
-			t.weight[i][j] = int32(math.Round(v / sum * (1 << weightBits)))
+			t.weight[i][j] = int32(math.Round(v * (1 << weightBits)))
 		}
 	}
 	return t

@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,20 +49,12 @@ var usualKeys = []string{"model", "state_dict", "model_state_dict", "model_ema",
 // Nothing of a pickle is run. A class or function that it names is only a name, and an error if the chosen tensors depend on it. Before
 // memory is taken, every length is checked against the file's size; the tensors take no more than four times the file and 16 MiB.
 func ReadCheckpoint(path, key string) (*Checkpoint, error) {
-	// Asking first keeps us from waiting for ever on a named pipe.
-	info, err := os.Stat(path)
+	f, size, err := openRegular(path)
 	if err != nil {
-		return nil, fmt.Errorf("weights: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("weights: %s: not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("weights: %w", err)
+		return nil, err
 	}
 	defer f.Close()
-	return readCheckpoint(path, f, info.Size(), key)
+	return readCheckpoint(path, f, size, key)
 }
 
 // readCheckpoint reads size bytes of r; name stands for them in errors.
