@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"time"
 
 	"github.com/adavit/adavit/data"
@@ -224,11 +223,10 @@ func matchClasses(c vit.Config, names []string) ([]int, error) {
 	for i, l := range c.Labels {
 		byName[l] = i
 	}
-	named, numbered := true, true
+	named, numbered := true, data.Numbered(names)
 	for i, name := range names {
 		j, ok := byName[name]
 		class[i], named = j, named && ok
-		numbered = numbered && name == strconv.Itoa(i)
 	}
 	if named {
 		return class, nil

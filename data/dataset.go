@@ -270,3 +270,13 @@ func blockFromIDX(imageName string, images IDX, labelName string, labels IDX, cl
 	}
 	return b, nil
 }
+
+// Numbered reports whether classes have no names but their numbers, "0", "1", ….
+func Numbered(classes []string) bool {
+	for i, name := range classes {
+		if name != strconv.Itoa(i) {
+			return false
+		}
+	}
+	return true
+}

@@ -142,7 +142,9 @@ func (o *Options) prepare(p *vit.Params) error {
 	if o.Data.Len() == 0 {
 		return errors.New("the data has no images")
 	}
-	c.Labels = o.Data.Classes()
+	if names := o.Data.Classes(); c.Labels == nil || !data.Numbered(names) { // numbers would tell less than the names that the model has
+		c.Labels = names
+	}
 	return os.MkdirAll(o.Dir, 0o777)
 }
 
