@@ -6,18 +6,7 @@ func layerNormGeneric(y, mean, rstd, x, gamma, beta []float32, rows, dim int, ep
 	gamma, beta = gamma[:dim], beta[:dim]
 	for i := range rows {
 		row, out := x[i*dim:(i+1)*dim], y[i*dim:(i+1)*dim]
-		// Four partial sums: faster, and more exact than one.
-		var s [4]float32
-		for j, v := range row {
-			s[j&3] += v
-		}
-		mu := (s[0] + s[1] + (s[2] + s[3])) / float32(dim)
-		s = [4]float32{}
-		for j, v := range row {
-			v -= mu
-			s[j&3] += v * v
-		}
-		r := float32(1 / math.Sqrt(float64((s[0]+s[1]+(s[2]+s[3]))/float32(dim)+eps)))
+		mu, r := moments(row, eps)
 		for j, v := range row {
 			out[j] = (v-mu)*r*gamma[j] + beta[j]
 		}
@@ -25,6 +14,22 @@ func layerNormGeneric(y, mean, rstd, x, gamma, beta []float32, rows, dim int, ep
 			mean[i], rstd[i] = mu, r
 		}
 	}
+}
+
+// moments returns the mean and 1/√(var + eps) of a row that is not empty.
+func moments(row []float32, eps float32) (mean, rstd float32) {
+	// Four partial sums: faster, and more exact than one.
+	var s [4]float32
+	for j, v := range row {
+		s[j&3] += v
+	}
+	mean = (s[0] + s[1] + (s[2] + s[3])) / float32(len(row))
+	s = [4]float32{}
+	for j, v := range row {
+		v -= mean
+		s[j&3] += v * v
+	}
+	return mean, float32(1 / math.Sqrt(float64((s[0]+s[1]+(s[2]+s[3]))/float32(len(row))+eps)))
 }
 
 func layerNormBackwardGeneric(dx, dgamma, dbeta, dy, x, gamma, mean, rstd []float32, rows, dim int) {

@@ -7,13 +7,16 @@ import (
 
 // PeakFLOPS measures how many floating-point operations a second one core does on the path in use when nothing but independent
 // multiply-adds run (each counts as two). It takes about d and returns the best of several slices of that time.
-func PeakFLOPS(d time.Duration) float64 {
+func PeakFLOPS(d time.Duration) float64 { return peak(d, multiplyAdds) }
+
+// peak measures run, which does as many rounds of work as it is told and returns how many operations those were: see PeakFLOPS.
+func peak(d time.Duration, run func(rounds int) float64) float64 {
 	const slices = 8
 	best := 0.0
 	n := 1 << 10
 	for end := time.Now().Add(d); ; {
 		start := time.Now()
-		flops := multiplyAdds(n)
+		flops := run(n)
 		took := time.Since(start)
 		if took < d/slices/2 {
 			n *= 2

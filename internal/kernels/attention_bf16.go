@@ -1,0 +1,74 @@
+package kernels
+
+import (
+	"math"
+	"unsafe"
+)
+
+// AttentionReducedScratch returns the number of floats of scratch that AttentionReduced needs for up to n tokens.
+func AttentionReducedScratch(n, headDim int) int {
+	_, ld := scoreBlock(n)
+	halves := PackedBF16Len(headDim, n) + PackedBF16Len(n, headDim) + n*BF16Stride(headDim)
+	return halves/2 + max(ld, scoreFloats) + n
+}
+
+// AttentionReduced is Attention with q, k, v and the exponentials rounded to bfloat16 before they are multiplied; sums and the softmax itself
+// are float32. Rounding q and k moves a score by at most δ = 2⁻⁸·Σ|q·k|/√headDim, and an element of out by at most (2⁻⁸ + 2δ)·max|v| to first
+// order, δ and |v| being the largest of the head.
+func AttentionReduced(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
+	embed := heads * headDim
+	queries = min(queries, n)
+	if queries <= 0 || embed <= 0 {
+		return
+	}
+	checkMatrix("AttentionReduced: out", len(out), ldo, queries, embed)
+	checkMatrix("AttentionReduced: qkv", len(qkv), ldq, n, 3*embed)
+	checkLen("AttentionReduced: scratch", len(scratch), AttentionReducedScratch(n, headDim))
+	rows, ld := scoreBlock(n)
+	stride := BF16Stride(headDim)
+	keys, values := PackedBF16{K: headDim, N: n}, PackedBF16{K: n, N: headDim}
+	keys.Data, scratch = carveHalves(scratch, PackedBF16Len(headDim, n))
+	values.Data, scratch = carveHalves(scratch, PackedBF16Len(n, headDim))
+	q16, scratch := carveHalves(scratch, rows*stride)
+	scores, scratch := carve(scratch, rows*ld)
+	inverse, _ := carve(scratch, rows)
+	probs := halves(scores)
+	scale := float32(1 / math.Sqrt(float64(headDim)))
+	for h := range heads {
+		q, k, v := qkv[h*headDim:], qkv[embed+h*headDim:], qkv[2*embed+h*headDim:]
+		packRowsBF16(&keys, k, ldq)
+		packPairsBF16(&values, v, ldq)
+		for i := 0; i < queries; i += rows {
+			m := min(rows, queries-i)
+			RoundBF16(q16, stride, q[i*ldq:], ldq, m, headDim)
+			GemmBF16(scores, ld, q16, stride, m, &keys, Epilogue{})
+			softmaxRowsBF16(scores, inverse, ld, m, n, scale)
+			o := out[i*ldo+h*headDim:]
+			GemmBF16(o, ldo, probs, 2*ld, m, &values, Epilogue{})
+			scaleRows(o, ldo, m, headDim, inverse)
+		}
+	}
+}
+
+// halves is the memory of x as twice as many bfloat16s.
+func halves(x []float32) []uint16 {
+	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
+}
+
+// carveHalves cuts n uint16s, an even number, off scratch.
+func carveHalves(scratch []float32, n int) (part []uint16, rest []float32) {
+	f, rest := carve(scratch, n/2)
+	return halves(f), rest
+}
+
+// softmaxRowsBF16Generic replaces each row of x [rows, cols] (row stride ld ≥ cols, even) by exp(scale·(row − largest)) rounded to bfloat16, in the first half
+// of the row's memory and filled up with a zero where cols is odd; inverse [rows] becomes the reciprocals of the sums of the exponentials
+// before rounding.
+func softmaxRowsBF16Generic(x, inverse []float32, ld, rows, cols int, scale float32) {
+	softmaxRowsGeneric(x, inverse, ld, rows, cols, scale)
+	for i := range rows {
+		row := x[i*ld : (i+1)*ld]
+		// Number j's place lies before those that are still to be read.
+		roundBF16Generic(halves(row), 2*ld, row, ld, 1, cols)
+	}
+}
