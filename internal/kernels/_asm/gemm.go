@@ -34,20 +34,22 @@ const (
 // A tile keeps all of its elements in registers. Each k loads the vectors of b's row, then broadcasts one element of a after the other;
 // the rows' addresses are three to a base register: [base], [base+row], [base+2·row].
 type gemmKernel struct {
+	prefix string // the name's beginning
 	isa
-	vectors int
-	edge    bool // the last columns are masked off
-	maxRows int
-	unroll  int
+	vectors  int
+	edge     bool // the last columns are masked off
+	maxRows  int
+	unroll   int
+	products func(g gemmKernel, rows int) // emits one step's products, and moves b on
 }
 
 func gemm() {
 	for _, g := range []gemmKernel{
-		{avx512, 2, false, 12, 4},
-		{avx512, 2, true, 12, 1},
-		{avx512, 1, true, 12, 1},
-		{avx2, 2, false, 6, 4},
-		{avx2, 2, true, 5, 1},
+		{"gemm", avx512, 2, false, 12, 4, multiplyAddF32},
+		{"gemm", avx512, 2, true, 12, 1, multiplyAddF32},
+		{"gemm", avx512, 1, true, 12, 1, multiplyAddF32},
+		{"gemm", avx2, 2, false, 6, 4, multiplyAddF32},
+		{"gemm", avx2, 2, true, 5, 1, multiplyAddF32},
 	} {
 		g.emit()
 	}
@@ -66,7 +68,7 @@ var (
 )
 
 func (g gemmKernel) emit() {
-	name := fmt.Sprintf("gemm%dx%d", g.maxRows, g.vectors*g.width)
+	name := fmt.Sprintf("%s%dx%d", g.prefix, g.maxRows, g.vectors*g.width)
 	if g.edge {
 		name += "Edge"
 	}
@@ -176,23 +178,33 @@ func (g gemmKernel) store(v Op, base Register, j int) {
 	}
 }
 
-// step adds one k's products.
-func (g gemmKernel) step(rows int) {
+// rowOfA is where the step's number of row i lies.
+func rowOfA(i int) Mem {
+	m := Mem{Base: gemmBase[i/3]}
+	if i%3 > 0 {
+		m.Index, m.Scale = gemmRowA, uint8(i%3)
+	}
+	return m
+}
+
+// multiplyAddF32 adds one k's products.
+func multiplyAddF32(g gemmKernel, rows int) {
 	for j := range g.vectors {
 		g.load(gemmB, j, g.temp(j))
 	}
 	ADDQ(gemmLDB, gemmB)
 	for i := range rows {
-		m := Mem{Base: gemmBase[i/3]}
-		if i%3 > 0 {
-			m.Index, m.Scale = gemmRowA, uint8(i%3)
-		}
 		x := g.temp(2 + i%2)
-		VBROADCASTSS(m, x)
+		VBROADCASTSS(rowOfA(i), x)
 		for j := range g.vectors {
 			VFMADD231PS(g.temp(j), x, g.acc(i, j))
 		}
 	}
+}
+
+// step adds one step's products and moves on.
+func (g gemmKernel) step(rows int) {
+	g.products(g, rows)
 	for i := 0; 3*i < rows; i++ {
 		ADDQ(gemmColA, gemmBase[i])
 	}

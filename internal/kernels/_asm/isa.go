@@ -10,11 +10,13 @@ import (
 type isa struct {
 	name  string
 	width int
+	bf16  bool // has the machine's bfloat16 instructions
 }
 
 var (
-	avx512 = isa{"AVX512", 16}
-	avx2   = isa{"AVX2", 8}
+	avx512     = isa{"AVX512", 16, false}
+	avx2       = isa{"AVX2", 8, false}
+	avx512BF16 = isa{"AVX512BF16", 16, true}
 )
 
 func (s isa) bytes() int { return 4 * s.width }

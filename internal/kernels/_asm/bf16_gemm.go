@@ -1,0 +1,131 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// bf16Gemm is gemm for pairs of bfloat16: a step is two k's, a 32-bit element holds both, the first in its lower half. Panels are always whole, so
+// only C and the bias have edges.
+func bf16Gemm() {
+	for _, g := range []gemmKernel{
+		{"gemmBF16_", avx512BF16, 2, true, 12, 4, dotBF16},
+		{"gemmBF16_", avx512BF16, 1, true, 12, 1, dotBF16},
+		{"gemmBF16_", avx512, 2, true, 12, 2, widenBF16},
+		{"gemmBF16_", avx512, 1, true, 12, 1, widenBF16},
+		{"gemmBF16_", avx2, 2, false, 6, 2, widenBF16},
+		{"gemmBF16_", avx2, 2, true, 5, 1, widenBF16},
+	} {
+		g.emit()
+	}
+	TEXT("dotsBF16AVX512", NOSPLIT, "func(n int)")
+	peak := gemmKernel{isa: avx512BF16, vectors: 1}
+	n := number("n")
+	for i := range 26 {
+		peak.zero(peak.acc(i, 0))
+	}
+	rows(n, func() {
+		for i := range 24 {
+			vdpbf16ps(peak.acc(24, 0), peak.acc(25, 0), peak.acc(i, 0))
+		}
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// dotBF16 adds one pair's products by the machine's dot product.
+func dotBF16(g gemmKernel, rows int) {
+	for j := range g.vectors {
+		VMOVUPS(Mem{Base: gemmB, Disp: j * g.bytes()}, g.temp(j))
+	}
+	ADDQ(gemmLDB, gemmB)
+	for i := range rows {
+		x := g.temp(2 + i%2)
+		VBROADCASTSS(rowOfA(i), x)
+		for j := range g.vectors {
+			vdpbf16ps(g.temp(j), x, g.acc(i, j))
+		}
+	}
+}
+
+// widenBF16 adds one pair's products in float32: first of the lower halves, shifted up, then of the upper halves, the lower masked off.
+func widenBF16(g gemmKernel, rows int) {
+	x, upper := g.temp(2), g.temp(3)
+	b := func(j int) Mem { return Mem{Base: gemmB, Disp: j * g.bytes()} }
+	multiplyAdd := func(i int) {
+		for j := range g.vectors {
+			VFMADD231PS(g.temp(j), x, g.acc(i, j))
+		}
+	}
+	for j := range g.vectors {
+		VMOVUPS(b(j), g.temp(j))
+		VPSLLD(Imm(16), g.temp(j), g.temp(j))
+	}
+	for i := range rows {
+		if g.width == 16 {
+			VPSLLD_BCST(Imm(16), rowOfA(i), x)
+		} else {
+			VBROADCASTSS(rowOfA(i), x)
+			VPSLLD(Imm(16), x, x)
+		}
+		multiplyAdd(i)
+	}
+	VBROADCASTSS(constantBits(0xffff0000), upper)
+	for j := range g.vectors {
+		VANDPS(b(j), upper, g.temp(j))
+	}
+	ADDQ(gemmLDB, gemmB)
+	for i := range rows {
+		if g.width == 16 {
+			VANDPS_BCST(rowOfA(i), upper, x)
+		} else {
+			VBROADCASTSS(rowOfA(i), x)
+			VANDPS(upper, x, x)
+		}
+		multiplyAdd(i)
+	}
+}
+
+// The assembler does not know these instructions. All have EVEX prefixes with map 0F38 and W 0.
+const (
+	ppF3 = 2
+	ppF2 = 3
+)
+
+// vdpbf16ps adds to each lane of acc the products of x's and b's two halves.
+func vdpbf16ps(b, x, acc VecPhysical) { evex(ppF3, 0x52, b, x, acc, acc) }
+
+// vcvtneps2bf16 rounds the 16 floats of x to the bfloat16s of y, the lower half of a register.
+func vcvtneps2bf16(x, y VecPhysical) { evex(ppF3, 0x72, x, nil, y) }
+
+// vcvtne2ps2bf16 rounds low and high to one register of 32 bfloat16s.
+func vcvtne2ps2bf16(low, high, y VecPhysical) { evex(ppF2, 0x72, low, high, y) }
+
+// evex emits an instruction on 512-bit registers: rm and vvvv (or nil) are read, dst is written, reads are read besides.
+func evex(pp, opcode byte, rm, vvvv, dst VecPhysical, reads ...Op) {
+	number := func(r VecPhysical) byte {
+		if r == nil {
+			return 0
+		}
+		return byte(r.(Physical).PhysicalIndex())
+	}
+	// Register bits above the lower three are inverted, in the prefix.
+	inverted := func(r VecPhysical, bit int) byte { return ^number(r) >> bit & 1 }
+	code := []byte{
+		0x62,
+		inverted(dst, 3)<<7 | inverted(rm, 4)<<6 | inverted(rm, 3)<<5 | inverted(dst, 4)<<4 | 2,
+		^number(vvvv)&15<<3 | 4 | pp,
+		2<<5 | inverted(vvvv, 4)<<3,
+		opcode,
+		3<<6 | number(dst)&7<<3 | number(rm)&7,
+	}
+	reads = append(reads, rm)
+	if vvvv != nil {
+		reads = append(reads, vvvv)
+	}
+	long := uint32(code[0]) | uint32(code[1])<<8 | uint32(code[2])<<16 | uint32(code[3])<<24
+	Instruction(&ir.Instruction{Opcode: "LONG", Operands: []Op{U32(long)}, Inputs: reads})
+	Instruction(&ir.Instruction{Opcode: "WORD", Operands: []Op{U16(uint16(code[4]) | uint16(code[5])<<8)}, Inputs: reads, Outputs: []Op{dst}})
+}
