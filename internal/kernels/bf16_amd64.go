@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
+//go:generate go run -C _asm . -out ../bf16_amd64.s bf16
 //go:generate go run -C _asm . -out ../bf16_gemm_amd64.s bf16_gemm
 
 // useBF16: the avx512 path has the machine's bfloat16 instructions.
@@ -52,14 +53,14 @@ func gemmPanelBF16(p *panelBF16) {
 	}
 	g.next = uintptr(unsafe.Pointer(g.a))
 	// Prefetching counts the panel's memory in floats, which are as large as pairs.
-	floats := panel{m: p.m, k: p.pairs}
+	ahead := panel{m: p.m, k: p.pairs}
 	if p.more && p.pairs > 0 {
-		floats.b = unsafe.Slice(g.b, p.pairs*PanelWidth)
-		floats.next = p.pairs * PanelWidth
+		ahead.b = unsafe.Slice(g.b, p.pairs*PanelWidth)
+		ahead.next = p.pairs * PanelWidth
 	}
 	if active == avx512 {
 		g.split(p.m, 12)
-		g.prefetch(&floats, 0, 1)
+		g.prefetch(&ahead, 0, 1)
 		g.mask = 1<<p.n - 1
 		switch {
 		case p.n > 16 && useBF16:
@@ -85,7 +86,7 @@ func gemmPanelBF16(p *panelBF16) {
 		}
 		if n := p.n - j; n >= 16 {
 			g.split(p.m, 6)
-			g.prefetch(&floats, j/16, 2)
+			g.prefetch(&ahead, j/16, 2)
 			gemmBF16_6x16AVX2(&g)
 		} else {
 			g.split(p.m, 5)
@@ -95,20 +96,126 @@ func gemmPanelBF16(p *panelBF16) {
 	}
 }
 
+//go:noescape
+func roundHalfAVX512BF16(y *uint16, ldy int, x *float32, ldx, count, cols int)
+
+//go:noescape
+func roundHalfAVX512(y *uint16, ldy int, x *float32, ldx, count, cols int)
+
+//go:noescape
+func roundHalfAVX2(y *uint16, ldy int, x *float32, ldx, count, cols int)
+
 func roundBF16(y []uint16, ldy int, x []float32, ldx, rows, k int) {
-	roundBF16Generic(y, ldy, x, ldx, rows, k)
+	switch {
+	case active == avx512 && useBF16:
+		roundHalfAVX512BF16(&y[0], ldy, &x[0], ldx, rows, k)
+	case active == avx512:
+		roundHalfAVX512(&y[0], ldy, &x[0], ldx, rows, k)
+	case active == avx2:
+		roundHalfAVX2(&y[0], ldy, &x[0], ldx, rows, k)
+	default:
+		roundBF16Generic(y, ldy, x, ldx, rows, k)
+	}
 }
+
+//go:noescape
+func layerNormHalfAVX512BF16(y *uint16, ldy int, x, gamma, beta *float32, count, dim int, perDim, eps float32)
+
+//go:noescape
+func layerNormHalfAVX512(y *uint16, ldy int, x, gamma, beta *float32, count, dim int, perDim, eps float32)
+
+//go:noescape
+func layerNormHalfAVX2(y *uint16, ldy int, x, gamma, beta *float32, count, dim int, perDim, eps float32)
 
 func layerNormBF16(y []uint16, ldy int, x, gamma, beta []float32, rows, dim int, eps float32) {
-	layerNormBF16Generic(y, ldy, x, gamma, beta, rows, dim, eps)
+	perDim := 1 / float32(dim)
+	switch {
+	case active == avx512 && useBF16:
+		layerNormHalfAVX512BF16(&y[0], ldy, &x[0], &gamma[0], &beta[0], rows, dim, perDim, eps)
+	case active == avx512:
+		layerNormHalfAVX512(&y[0], ldy, &x[0], &gamma[0], &beta[0], rows, dim, perDim, eps)
+	case active == avx2:
+		layerNormHalfAVX2(&y[0], ldy, &x[0], &gamma[0], &beta[0], rows, dim, perDim, eps)
+	default:
+		layerNormBF16Generic(y, ldy, x, gamma, beta, rows, dim, eps)
+	}
 }
+
+//go:noescape
+func softmaxHalfAVX512BF16(x, inverse *float32, ld, count, cols int, scale float32)
 
 func softmaxRowsBF16(x, inverse []float32, ld, rows, cols int, scale float32) {
-	softmaxRowsBF16Generic(x, inverse, ld, rows, cols, scale)
+	if active == avx512 && useBF16 {
+		softmaxHalfAVX512BF16(&x[0], &inverse[0], ld, rows, cols, scale)
+		return
+	}
+	softmaxRows(x, inverse, ld, rows, cols, scale)
+	roundBF16(halves(x), 2*ld, x, ld, rows, cols) // in place: no number is written over one still to be read
 }
 
-func packRowsBF16(dst *PackedBF16, w []float32, ldw int)  { packRowsBF16Generic(dst, w, ldw) }
-func packPairsBF16(dst *PackedBF16, b []float32, ldb int) { packPairsBF16Generic(dst, b, ldb) }
+// packRowsBF16 rounds 32 rows at a time and transposes pairs as if they were floats.
+func packRowsBF16(dst *PackedBF16, w []float32, ldw int) {
+	if active == portable {
+		packRowsBF16Generic(dst, w, ldw)
+		return
+	}
+	const depth = 64 // k's at a time
+	var buffer [PanelWidth * depth / 2]float32
+	pairs := (dst.K + 1) / 2
+	for j := 0; j < dst.N; j += PanelWidth {
+		n := min(PanelWidth, dst.N-j)
+		for l := 0; l < dst.K; l += depth {
+			k := min(depth, dst.K-l)
+			roundBF16(halves(buffer[:]), depth, w[j*ldw+l:], ldw, n, k)
+			to := dst.Data[j*2*pairs+l*PanelWidth:]
+			transposePanel(floats(to), buffer[:], depth/2, (k+1)/2, n)
+		}
+	}
+}
+
+//go:noescape
+func packPairsAVX512BF16(dst *uint16, x *float32, ldx, pairs, cols int)
+
+//go:noescape
+func packPairsAVX512(dst *uint16, x *float32, ldx, pairs, cols int)
+
+//go:noescape
+func packPairsAVX2(dst *uint16, x *float32, ldx, pairs, cols int)
+
+func packPairsBF16(dst *PackedBF16, b []float32, ldb int) {
+	if active == portable {
+		packPairsBF16Generic(dst, b, ldb)
+		return
+	}
+	pairs := dst.K / 2
+	stride := (dst.K + 1) / 2 * 2 * PanelWidth
+	for j, at := 0, 0; j < dst.N; j, at = j+PanelWidth, at+stride {
+		n := min(PanelWidth, dst.N-j)
+		if pairs > 0 {
+			to, from := &dst.Data[at], &b[j]
+			switch {
+			case active == avx512 && useBF16:
+				packPairsAVX512BF16(to, from, ldb, pairs, n)
+			case active == avx512:
+				packPairsAVX512(to, from, ldb, pairs, n)
+			default:
+				packPairsAVX2(to, from, ldb, pairs, n)
+			}
+		}
+		if dst.K&1 != 0 {
+			last := dst.Data[at+stride-2*PanelWidth : at+stride]
+			clear(last)
+			for i, v := range b[(dst.K-1)*ldb+j:][:n] {
+				last[2*i] = nearestBF16(v)
+			}
+		}
+	}
+}
+
+// floats is the memory of pairs of bfloat16s as floats.
+func floats(x []uint16) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(x))), len(x)/2)
+}
 
 func dotsBF16AVX512(n int)
 

@@ -13,9 +13,27 @@ func norm() {
 
 // layerNorm reads a row three times, from the first cache: its sum, the sum of its squared deviations, the result.
 func layerNorm(s isa) {
-	y, mean, rstd, x, gamma, beta := pointer("y"), pointer("mean"), pointer("rstd"), pointer("x"), pointer("gamma"), pointer("beta")
+	y, mean, rstd := pointer("y"), pointer("mean"), pointer("rstd")
+	s.layerNorm(y, nil, mean, rstd, func(p span, v VecVirtual) { p.store(v, y) })
+}
+
+// layerNormHalf is layerNorm that stores its result rounded to bfloat16, with rows of y ldy apart.
+func layerNormHalf(s isa) {
+	y, ldy := pointer("y"), number("ldy")
+	SHLQ(Imm(1), ldy)
+	c := s.roundConstants()
+	s.layerNorm(y, ldy, nil, nil, func(p span, v VecVirtual) { p.storeHalf(v, y, c) })
+}
+
+// layerNorm emits layer norm with rows of y a step of bytes apart (nil: contiguous, as x's) and their vectors stored by store; mean and rstd may be nil.
+func (s isa) layerNorm(y, step, mean, rstd Register, store func(p span, v VecVirtual)) {
+	x, gamma, beta := pointer("x"), pointer("gamma"), pointer("beta")
 	count, dim := number("count"), number("dim")
 	p := s.newSpan(dim)
+	half := step != nil
+	if !half {
+		step = dim
+	}
 	perDim, eps := s.broadcast("perDim"), s.broadcast("eps")
 	rows(count, func() {
 		mu, t := s.cleared(), s.cleared()
@@ -43,14 +61,16 @@ func layerNorm(s isa) {
 		VSQRTSS(x1, x1, x1)
 		VMOVSS(constant(1), one)
 		VDIVSS(x1, one, one)
-		skip := label("skip")
-		TESTQ(mean, mean)
-		JEQ(LabelRef(skip))
-		VMOVSS(mu.AsX(), Mem{Base: mean})
-		VMOVSS(one, Mem{Base: rstd})
-		ADDQ(Imm(4), mean)
-		ADDQ(Imm(4), rstd)
-		Label(skip)
+		if mean != nil {
+			skip := label("skip")
+			TESTQ(mean, mean)
+			JEQ(LabelRef(skip))
+			VMOVSS(mu.AsX(), Mem{Base: mean})
+			VMOVSS(one, Mem{Base: rstd})
+			ADDQ(Imm(4), mean)
+			ADDQ(Imm(4), rstd)
+			Label(skip)
+		}
 		VBROADCASTSS(one, r)
 		p.each(func(p span) {
 			v := p.load(x)
@@ -58,9 +78,12 @@ func layerNorm(s isa) {
 			VMULPS(r, v, v)
 			b := p.load(beta)
 			VFMADD132PS(p.load(gamma), b, v)
-			p.store(v, y)
+			store(p, v)
 		})
-	}, [2]Register{y, dim}, [2]Register{x, dim})
+		if half {
+			p.evenHalf(y)
+		}
+	}, [2]Register{y, step}, [2]Register{x, dim})
 }
 
 // layerNormBackward reads a row twice: dgamma, dbeta and the two sums, then dx.

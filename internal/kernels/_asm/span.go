@@ -20,12 +20,17 @@ func (s isa) vec() VecVirtual {
 // each runs emit for both instruction sets, with the routine's header: the name and the set's name, and the signature.
 func each(name, signature string, emit func(s isa)) {
 	for _, s := range []isa{avx512, avx2} {
-		TEXT(name+s.name, NOSPLIT, signature)
-		labels = 0
-		emit(s)
-		VZEROUPPER()
-		RET()
+		routine(s, name, signature, emit)
 	}
+}
+
+// routine is one turn of each.
+func routine(s isa, name, signature string, emit func(s isa)) {
+	TEXT(name+s.name, NOSPLIT, signature)
+	labels = 0
+	emit(s)
+	VZEROUPPER()
+	RET()
 }
 
 var labels int

@@ -1,0 +1,296 @@
+package main
+
+import (
+	"math"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// bf16 is what rounds to bfloat16: by the machine's conversion where the instruction set has it, otherwise by arithmetic on the bits.
+func bf16() {
+	eachBF16("roundHalf", "func(y *uint16, ldy int, x *float32, ldx, count, cols int)", roundHalf)
+	eachBF16("layerNormHalf", "func(y *uint16, ldy int, x, gamma, beta *float32, count, dim int, perDim, eps float32)", layerNormHalf)
+	eachBF16("packPairs", "func(dst *uint16, x *float32, ldx, pairs, cols int)", packPairs)
+	routine(avx512BF16, "softmaxHalf", "func(x, inverse *float32, ld, count, cols int, scale float32)", softmaxHalf)
+}
+
+// eachBF16 is each for all ways to round.
+func eachBF16(name, signature string, emit func(s isa)) {
+	for _, s := range []isa{avx512BF16, avx512, avx2} {
+		routine(s, name, signature, emit)
+	}
+}
+
+// roundHalf writes y = x rounded, row by row, with a zero behind a row of odd length.
+func roundHalf(s isa) {
+	y, ldy, x, ldx, count := pointer("y"), number("ldy"), pointer("x"), number("ldx"), number("count")
+	SHLQ(Imm(1), ldy)
+	SHLQ(Imm(2), ldx)
+	p := s.newSpan(number("cols"))
+	c := s.roundConstants()
+	rows(count, func() {
+		p.eachUnrolled(4, func(p span, _ int) { p.storeHalf(p.load(x), y, c) })
+		p.evenHalf(y)
+	}, [2]Register{y, ldy}, [2]Register{x, ldx})
+}
+
+// roundConstants are the vectors that rounding by arithmetic needs.
+type roundConstants struct{ exponent, sign, one, almostHalf, quiet, none VecVirtual }
+
+func (s isa) roundConstants() roundConstants {
+	if s.bf16 {
+		return roundConstants{}
+	}
+	fill := func(bits uint32) VecVirtual {
+		v := s.vec()
+		VBROADCASTSS(constantBits(bits), v)
+		return v
+	}
+	return roundConstants{fill(0x7f800000), fill(0x80000000), fill(1), fill(0x7fff), fill(0x00400000), s.cleared()}
+}
+
+// roundUpper rounds each lane of v: the upper half of it becomes the bfloat16, the lower half is left with anything.
+func (s isa) roundUpper(v VecVirtual, c roundConstants) {
+	r := s.vec()
+	if s.width == 16 {
+		subnormal, unordered := K(), K()
+		VPTESTNMD(c.exponent, v, subnormal)
+		VPANDD(c.sign, v, subnormal, v)
+		VPSRLD(Imm(16), v, r)
+		VPANDD(c.one, r, r)
+		VPADDD(v, r, r)
+		VPADDD(c.almostHalf, r, r)
+		VCMPPS(Imm(3), v, v, unordered)
+		VPORD(c.quiet, v, unordered, r)
+		VMOVAPS(r, v)
+		return
+	}
+	t := s.vec()
+	VPAND(c.exponent, v, t)
+	VPCMPEQD(c.none, t, t)
+	VPSRLD(Imm(1), t, t) // all bits but the sign
+	VPANDN(v, t, v)
+	VPSRLD(Imm(16), v, r)
+	VPAND(c.one, r, r)
+	VPADDD(v, r, r)
+	VPADDD(c.almostHalf, r, r)
+	VCMPPS(Imm(3), v, v, t)
+	VPOR(c.quiet, v, v)
+	VBLENDVPS(t, v, r, v)
+}
+
+// half is where the current place of a row of halves is.
+func (p span) half(base Register) Mem {
+	offset := GP64()
+	MOVQ(p.offset, offset)
+	SHRQ(Imm(1), offset)
+	return Mem{Base: base, Index: offset, Scale: 1, Disp: p.disp / 2}
+}
+
+// storeHalf rounds the lanes of v that exist and stores them at the current place of a row of halves. v is changed.
+func (p span) storeHalf(v VecVirtual, base Register, c roundConstants) {
+	at := p.half(base)
+	if p.width == 16 {
+		halves := Op(Y31)
+		if p.bf16 {
+			VMOVAPS(v, Z30)
+			vcvtneps2bf16(Z30, Z31)
+		} else {
+			p.roundUpper(v, c)
+			VPSRLD(Imm(16), v, v)
+			halves = v.AsY()
+			VPMOVDW(v, halves)
+		}
+		if p.mask != nil {
+			VMOVDQU16(halves, p.mask, at)
+		} else {
+			VMOVDQU16(halves, at)
+		}
+		return
+	}
+	p.roundUpper(v, c)
+	VPSRLD(Imm(16), v, v)
+	VPACKUSDW(v, v, v)
+	VPERMQ(Imm(8), v, v)
+	low := v.AsX()
+	if p.mask == nil {
+		VMOVDQU(low, at)
+		return
+	}
+	// One to seven lanes: four, two and one of them, as the number's bits say.
+	left, to := GP64(), GP64()
+	MOVQ(p.size, left)
+	SUBQ(p.full, left)
+	LEAQ(at, to)
+	for _, part := range []struct {
+		lanes uint64
+		store func(Mem)
+	}{
+		{4, func(m Mem) { VMOVQ(low, m) }},
+		{2, func(m Mem) { VMOVD(low, m) }},
+		{1, func(m Mem) { VPEXTRW(Imm(0), low, m) }},
+	} {
+		skip := label("skip")
+		TESTQ(U32(4*part.lanes), left)
+		JEQ(LabelRef(skip))
+		part.store(Mem{Base: to})
+		if part.lanes > 1 {
+			ADDQ(Imm(2*part.lanes), to)
+			VPSRLDQ(Imm(2*part.lanes), low, low)
+		}
+		Label(skip)
+	}
+}
+
+// evenHalf puts a zero behind a row of halves whose length is odd.
+func (p span) evenHalf(base Register) {
+	end, done := GP64(), label("even")
+	MOVQ(p.size, end)
+	SHRQ(Imm(1), end)
+	TESTQ(U32(2), end)
+	JEQ(LabelRef(done))
+	MOVW(U16(0), Mem{Base: base, Index: end, Scale: 1})
+	Label(done)
+}
+
+// packPairs writes pairs·2 rows of x [pairs·2, cols], cols ≤ 32, as [pairs][32][2] halves, the two being of neighbouring rows, with zeros in the
+// columns from cols on.
+func packPairs(s isa) {
+	dst, x, ldx, pairs := pointer("dst"), pointer("x"), number("ldx"), number("pairs")
+	SHLQ(Imm(2), ldx)
+	p := s.newSpan(number("cols"))
+	c := s.roundConstants()
+	var interleave, upper VecVirtual
+	if s.bf16 {
+		interleave = s.vec()
+		VMOVDQU16(wordPairs(), interleave)
+	} else {
+		upper = s.vec()
+		VBROADCASTSS(constantBits(0xffff0000), upper)
+	}
+	rows(pairs, func() {
+		next := GP64()
+		MOVQ(x, next)
+		ADDQ(ldx, next)
+		for i := range PanelWidth / s.width {
+			store := func(p span) {
+				a, b := p.load(x), p.load(next)
+				s.pair(a, b, interleave, upper, c)
+				VMOVUPS(a, Mem{Base: dst, Disp: i * s.bytes()})
+			}
+			p.disp = i * s.bytes()
+			part, none, done := label("part"), label("none"), label("stored")
+			XORQ(p.offset, p.offset)
+			CMPQ(p.full, I32((i+1)*s.bytes()))
+			JLT(LabelRef(part))
+			whole := p
+			whole.mask = nil
+			store(whole)
+			JMP(LabelRef(done))
+			Label(part)
+			CMPQ(p.size, I32(i*s.bytes()))
+			JLE(LabelRef(none))
+			store(p)
+			JMP(LabelRef(done))
+			Label(none)
+			VMOVUPS(s.cleared(), Mem{Base: dst, Disp: i * s.bytes()})
+			Label(done)
+		}
+		ADDQ(I32(4*PanelWidth), dst)
+		MOVQ(next, x)
+	}, [2]Register{x, ldx})
+}
+
+// PanelWidth is the package's.
+const PanelWidth = 32
+
+// pair rounds a and b and leaves them interleaved in a, a's lanes in the lower halves.
+func (s isa) pair(a, b, interleave, upper VecVirtual, c roundConstants) {
+	if s.bf16 {
+		VMOVAPS(a, Z29)
+		VMOVAPS(b, Z30)
+		vcvtne2ps2bf16(Z29, Z30, Z31)
+		VPERMW(Z31, interleave, a)
+		return
+	}
+	s.roundUpper(a, c)
+	s.roundUpper(b, c)
+	VPSRLD(Imm(16), a, a)
+	VANDPS(upper, b, b)
+	VORPS(b, a, a)
+}
+
+// wordPairs are the words 0, 16, 1, 17, …: what interleaves two halves of a register.
+func wordPairs() Mem {
+	m := GLOBL("wordPairs", RODATA|NOPTR)
+	for i := range 16 {
+		DATA(4*i, U32(i|(i+16)<<16))
+	}
+	return m
+}
+
+// exp2Poly is 2^f for 0 ≤ f < 1, its largest relative error (2.6e-6) minimised: far less than rounding to bfloat16 makes.
+var exp2Poly = []float64{1.00000262, 0.693003833, 0.241442695, 0.0520114936, 0.013534179}
+
+// softmaxHalf: the first half of each row of x becomes exp(scale·(x − largest)) rounded, and inverse the reciprocal of the sum before rounding.
+// scale is positive. With y = scale·log2 e·(x − largest), 2^y is a power of two by y's floor and a polynomial by the rest.
+func softmaxHalf(s isa) {
+	x, inverse, ld, count := pointer("x"), pointer("inverse"), number("ld"), number("count")
+	SHLQ(Imm(2), ld)
+	p := s.newSpan(number("cols"))
+	scale := s.broadcast("scale")
+	s.multiply(scale, math.Log2E)
+	lowest := s.fill(math.Inf(-1))
+	var poly []VecVirtual
+	for _, v := range exp2Poly {
+		poly = append(poly, s.fill(v))
+	}
+	rows(count, func() {
+		const unroll = 4
+		var most, total []VecVirtual
+		for range unroll {
+			m := s.vec()
+			VMOVAPS(lowest, m)
+			most = append(most, m)
+		}
+		p.eachUnrolled(unroll, func(p span, u int) {
+			switch {
+			case p.mask == nil:
+				VMAXPS(p.at(x), most[u], most[u])
+			default:
+				VMAXPS(p.load(x), most[u], p.mask, most[u])
+			}
+		})
+		VMAXPS(most[1], most[0], most[0])
+		VMAXPS(most[3], most[2], most[2])
+		VMAXPS(most[2], most[0], most[0])
+		largest := most[0]
+		s.fold(largest, max)
+		VMULPS(scale, largest, largest)
+		for range unroll {
+			total = append(total, s.cleared())
+		}
+		p.eachUnrolled(unroll, func(p span, u int) {
+			y, f, e := p.load(x), p.vec(), p.vec()
+			VFMSUB213PS(largest, scale, y)
+			VREDUCEPS(Imm(1), y, f) // what is left of the floor
+			VMOVAPS(poly[4], e)
+			for i := 3; i >= 0; i-- {
+				VFMADD213PS(poly[i], f, e)
+			}
+			VSCALEFPS(y, e, e)
+			p.only(e)
+			VADDPS(e, total[u], total[u])
+			p.storeHalf(e, x, roundConstants{})
+		})
+		p.evenHalf(x)
+		s.foldAll(total)
+		one := XMM()
+		VMOVSS(constant(1), one)
+		VDIVSS(total[0].AsX(), one, one)
+		VMOVSS(one, Mem{Base: inverse})
+		ADDQ(Imm(4), inverse)
+	}, [2]Register{x, ld})
+}
