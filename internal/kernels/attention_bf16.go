@@ -13,7 +13,7 @@ func AttentionReducedScratch(n, headDim int) int {
 }
 
 // AttentionReduced is Attention with q, k, v and the exponentials rounded to bfloat16 before they are multiplied; sums and the softmax itself
-// are float32. Rounding q and k moves a score by at most δ = 2⁻⁸·Σ|q·k|/√headDim, and an element of out by at most (2⁻⁸ + 2δ)·max|v| to first
+// are float32. Rounding q and k moves a score by at most δ = 2⁻⁷·Σ|q·k|/√headDim, and an element of out by at most (2⁻⁷ + 2δ)·max|v| to first
 // order, δ and |v| being the largest of the head.
 func AttentionReduced(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
 	embed := heads * headDim

@@ -44,7 +44,7 @@ func TestAttentionReduced(t *testing.T) {
 	})
 }
 
-// reducedBound is (2⁻⁸ + 2δ)·max|v| of the head whose columns start at, with a little for second order and float32 sums.
+// reducedBound is (2⁻⁷ + 2δ)·max|v| of the head whose columns start at, with a little for second order and float32 sums.
 func reducedBound(qkv matrix, n, embed, at, headDim int) float64 {
 	largest, product := 0.0, 0.0
 	for i := range n {
@@ -59,8 +59,8 @@ func reducedBound(qkv matrix, n, embed, at, headDim int) float64 {
 			product = max(product, s)
 		}
 	}
-	delta := 0x1p-8 * product / math.Sqrt(float64(headDim))
-	return 1.1 * (0x1p-8 + 2*delta) * largest
+	delta := 0x1p-7 * product / math.Sqrt(float64(headDim))
+	return 1.1 * (0x1p-7 + 2*delta) * largest
 }
 
 func BenchmarkAttentionReduced(b *testing.B) {
@@ -78,4 +78,82 @@ func BenchmarkAttentionReduced(b *testing.B) {
 			reportPeak(b, flops, func() { Attention(out, embed, qkv, 3*embed, s.n, s.n, s.heads, s.headDim, full) })
 		})
 	}
+}
+
+// TestSoftmaxRowsBF16 holds the exponentials against rounding to bfloat16 and the sums against the approximation that precedes it.
+func TestSoftmaxRowsBF16(t *testing.T) {
+	eachPathBF16(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(7, 11))
+		for _, cols := range []int{1, 2, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 80, 197} {
+			const rows = 3
+			ld := (cols + 15) &^ 15
+			for _, scale := range []float32{1, 0.125, 30} {
+				x := newMatrix(rows, ld, ld, func() float32 { return float32(rng.NormFloat64()) - 40 })
+				exact := x.clone()
+				inverse := newMatrix(1, rows, rows, func() float32 { return nan })
+				softmaxRowsBF16(x.data, inverse.data, ld, rows, cols, scale)
+				inverse.checkCanaries(t)
+				for i := range rows {
+					largest, total := math.Inf(-1), 0.0
+					for j := range cols {
+						largest = max(largest, exact.at(i, j)*float64(scale))
+					}
+					half := halves(x.data[i*ld : (i+1)*ld])
+					for j := range cols {
+						want := math.Exp(exact.at(i, j)*float64(scale) - largest)
+						total += want
+						// The product scale·x is rounded, hence the last factor.
+						tolerance := want * (0x1p-8 + 4e-6*(1+float64(scale)))
+						if got := float64(widen(half[j])); !(math.Abs(got-want) <= tolerance+1e-37) {
+							t.Fatalf("%d columns, scale %v: exponential [%d, %d] is %v, want %v", cols, scale, i, j, got, want)
+						}
+					}
+					close(t, "inverse", inverse.data[i], 1/total, 4e-6*(1+float64(scale)))
+					if cols%2 != 0 && half[cols] != 0 {
+						t.Fatalf("%d columns: followed by %#x, not by a zero", cols, half[cols])
+					}
+				}
+				for _, v := range x.all[margin+rows*ld : len(x.all)] {
+					if v != canary {
+						t.Fatalf("%d columns: %v behind the rows", cols, v)
+					}
+				}
+			}
+		}
+		// What is infinitely far below the largest is 0; NaN anywhere reaches the whole row through its sum.
+		x, inverse := normal(rng, 3*48), make([]float32, 3)
+		x[5], x[48+40] = -inf, nan
+		softmaxRowsBF16(x, inverse, 48, 3, 41, 1)
+		if v := halves(x)[5]; v != 0 {
+			t.Errorf("exp(-Inf) is %v", widen(v))
+		}
+		for i, v := range inverse {
+			if (v != v) != (i == 1) || math.IsInf(float64(v), 0) {
+				t.Errorf("NaN in row 1: inverse of row %d is %v", i, v)
+			}
+		}
+	})
+}
+
+// TestNoAllocationBF16 runs everything that a pass in bfloat16 calls.
+func TestNoAllocationBF16(t *testing.T) {
+	eachPathBF16(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(7, 12))
+		const n, heads, headDim, embed = 19, 2, 17, 34
+		qkv, out, bias := normal(rng, n*3*embed), make([]float32, n*embed), normal(rng, 3*embed)
+		scratch := make([]float32, AttentionReducedScratch(n, headDim))
+		y := make([]uint16, n*BF16Stride(embed))
+		w := normal(rng, 3*embed*embed)
+		var packed PackedBF16
+		PackBF16(&packed, w, embed, embed, 3*embed)
+		if a := testing.AllocsPerRun(5, func() {
+			PackBF16(&packed, w, embed, embed, 3*embed)
+			RoundBF16(y, BF16Stride(embed), out, embed, n, embed)
+			LayerNormBF16(y, BF16Stride(embed), out, bias, bias, n, embed, 1e-6)
+			GemmBF16(qkv, 3*embed, y, BF16Stride(embed), n, &packed, Epilogue{Bias: bias, Add: true, GELU: true})
+			AttentionReduced(out, embed, qkv, 3*embed, n, n, heads, headDim, scratch)
+		}); a != 0 {
+			t.Fatalf("%v allocations", a)
+		}
+	})
 }
