@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/models"
 	"github.com/adavit/adavit/vit"
@@ -66,27 +67,36 @@ func bundled() string {
 	return "bundled models: " + strings.Join(names, ", ")
 }
 
-// Precisions of arithmetic. PrecisionAuto picks the fastest that this version has.
-const (
-	PrecisionAuto = "auto"
-	PrecisionF32  = "f32"
-)
+// PrecisionAuto is the fastest precision that costs the model no more than autoLoss of its accuracy, as its training.json says; where that says
+// nothing of precisions, f32. The others are infer's: f32, bf16, int8.
+const PrecisionAuto = "auto"
+
+// autoLoss is what PrecisionAuto may cost, in points of top-1.
+const autoLoss = 0.1
 
 // ErrUsage is wrapped by errors about options that no model and no data could make valid.
 var ErrUsage = errors.New("wrong usage")
 
-// precision resolves a name of a precision; "" means auto.
-func precision(name string) (string, error) {
+// precision resolves a name of a precision for a model, which may be nil where there is no more than an architecture; "" means auto.
+func precision(name string, m *vit.Model) (infer.Precision, error) {
 	if err := kernels.Configured(); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrUsage, err)
 	}
-	switch name {
-	case "", PrecisionAuto, PrecisionF32:
-		return PrecisionF32, nil
-	case "bf16", "int8":
-		return "", fmt.Errorf("precision %s is not available in this version (available: %s, %s)", name, PrecisionAuto, PrecisionF32)
+	if name != "" && name != PrecisionAuto {
+		p, err := infer.ParsePrecision(name)
+		if err != nil {
+			return "", fmt.Errorf("%w: precision %q is not known (known: f32, bf16, int8, auto)", ErrUsage, name)
+		}
+		return p, nil
 	}
-	return "", fmt.Errorf("%w: precision %q is not known (known: f32, bf16, int8, auto)", ErrUsage, name)
+	if m != nil && kernels.Path() != "portable" { // plain Go gains nothing from fewer bits
+		for _, p := range []infer.Precision{infer.Int8, infer.BF16} {
+			if loss, ok := m.PrecisionLoss[string(p)]; ok && loss <= autoLoss {
+				return p, nil
+			}
+		}
+	}
+	return infer.F32, nil
 }
 
 // maxThreads is far above any machine; more is a slip of the finger.

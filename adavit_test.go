@@ -14,6 +14,8 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -91,15 +93,27 @@ func TestThreadsAndPrecision(t *testing.T) {
 			t.Errorf("threads(%d): %d, %v", c.n, got, err)
 		}
 	}
-	for _, name := range []string{"", "auto", "f32"} {
-		if got, err := precision(name); got != "f32" || err != nil {
-			t.Errorf("precision(%q): %q, %v", name, got, err)
+	costly := &vit.Model{PrecisionLoss: map[string]float64{"bf16": 0.09, "int8": 0.2}}
+	cheap := &vit.Model{PrecisionLoss: map[string]float64{"bf16": 0, "int8": -0.02}}
+	reduced := func(p infer.Precision) infer.Precision { // plain Go gains nothing from it
+		if kernels.Path() == "portable" {
+			return infer.F32
+		}
+		return p
+	}
+	for _, v := range []struct {
+		name  string
+		model *vit.Model
+		want  infer.Precision
+	}{
+		{"", nil, infer.F32}, {"auto", nil, infer.F32}, {"auto", &vit.Model{}, infer.F32}, {"f32", cheap, infer.F32}, {"int8", costly, infer.Int8}, {"bf16", nil, infer.BF16},
+		{"auto", costly, reduced(infer.BF16)}, {"", cheap, reduced(infer.Int8)},
+	} {
+		if got, err := precision(v.name, v.model); got != v.want || err != nil {
+			t.Errorf("precision(%q): %q, %v; want %q", v.name, got, err, v.want)
 		}
 	}
-	if _, err := precision("int8"); err == nil || errors.Is(err, ErrUsage) {
-		t.Errorf("precision int8: %v; want an error that is not about usage", err)
-	}
-	if _, err := precision("f64"); !errors.Is(err, ErrUsage) {
+	if _, err := precision("f64", nil); !errors.Is(err, ErrUsage) {
 		t.Errorf("precision f64: %v; want ErrUsage", err)
 	}
 }

@@ -57,42 +57,44 @@ const (
 )
 
 // prepare fills in defaults and returns the parameters to run.
-func (o *BenchOptions) prepare(ctx context.Context) (*vit.Params, error) {
+func (o *BenchOptions) prepare(ctx context.Context) (*vit.Params, infer.Precision, error) {
 	var err error
 	if o.Threads, err = threads(o.Threads); err != nil {
-		return nil, err
-	}
-	if o.Precision, err = precision(o.Precision); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if o.Batch == 0 {
 		o.Batch = 1
 	}
 	if o.Batch < 0 || o.Batch > maxBatch {
-		return nil, fmt.Errorf("%w: a batch of %d images, want 1 to %d", ErrUsage, o.Batch, maxBatch)
+		return nil, "", fmt.Errorf("%w: a batch of %d images, want 1 to %d", ErrUsage, o.Batch, maxBatch)
 	}
 	if o.Seconds == 0 {
 		o.Seconds = 3
 	}
 	if math.IsNaN(o.Seconds) || o.Seconds < 0 || o.Seconds > maxSeconds {
-		return nil, fmt.Errorf("%w: %v seconds, want more than 0 and at most %d", ErrUsage, o.Seconds, maxSeconds)
+		return nil, "", fmt.Errorf("%w: %v seconds, want more than 0 and at most %d", ErrUsage, o.Seconds, maxSeconds)
 	}
 	if o.Variant != "" && o.Model != "" {
-		return nil, fmt.Errorf("%w: a variant and a model at once", ErrUsage)
+		return nil, "", fmt.Errorf("%w: a variant and a model at once", ErrUsage)
 	}
 	if o.Model != "" {
 		m, err := OpenContext(ctx, o.Model, nil)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		return m.Params, nil
+		p, err := precision(o.Precision, m)
+		return m.Params, p, err
 	}
 	c, err := vit.Variant(o.Variant)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUsage, err)
+		return nil, "", fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	o.Model = o.Variant
-	return vit.Initialize(c, 1, 0), nil
+	p, err := precision(o.Precision, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	return vit.Initialize(c, 1, 0), p, nil
 }
 
 // Bench measures the throughput of a model on random images.
@@ -100,15 +102,16 @@ func (o *BenchOptions) prepare(ctx context.Context) (*vit.Params, error) {
 // An engine spreads a batch's images over its threads and cannot split an image. So with fewer images in a batch than threads, each thread
 // works on batches of its own, at the same time as the others: throughput is that of all, a batch's time that of one.
 func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
-	p, err := o.prepare(ctx)
+	p, precision, err := o.prepare(ctx)
 	if err != nil {
 		return BenchResult{}, err
 	}
+	o.Precision = string(precision)
 	c := p.Config
 	if memory := float64(o.Batch) * float64(imageSize(c)); memory > 1<<30 {
 		return BenchResult{}, fmt.Errorf("%w: a batch of %d images of %d numbers is too large", ErrUsage, o.Batch, imageSize(c))
 	}
-	e := infer.Options{Threads: o.Threads, Precision: o.Precision}
+	e := infer.Options{Threads: o.Threads, Precision: precision}
 	callers := 1
 	if o.Batch < o.Threads {
 		e.Threads, callers = 1, o.Threads
@@ -138,11 +141,11 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 		defer closeRuns(dense)
 		sides = append(sides, dense)
 	}
-	peak := peakGFLOPS(o.Threads)
+	peak := peakGFLOPS(o.Threads, precision)
 	if err := measure(ctx, sides, time.Duration(o.Seconds*float64(time.Second))); err != nil {
 		return BenchResult{}, err
 	}
-	peak = max(peak, peakGFLOPS(o.Threads))
+	peak = max(peak, peakGFLOPS(o.Threads, precision))
 	r := o.result(c, runs, peak)
 	if o.Active != nil {
 		r.DenseImagesPerSecond = o.result(c, sides[1], peak).ImagesPerSecond
@@ -265,10 +268,18 @@ func percentile(sorted []time.Duration, p int) float64 {
 	return sorted[max(i, 0)].Seconds() * 1000
 }
 
-// peakGFLOPS measures the FMA rate of so many cores at once, since cores that run together may be slower than one alone.
-func peakGFLOPS(threads int) float64 {
+// peakGFLOPS measures the rate of multiply-adds of so many cores at once, in one precision, since cores that run together may be slower than one
+// alone.
+func peakGFLOPS(threads int, p infer.Precision) float64 {
+	peak := kernels.PeakFLOPS
+	switch p {
+	case infer.BF16:
+		peak = kernels.PeakBF16
+	case infer.Int8:
+		peak = kernels.PeakInt8
+	}
 	rates := make([]float64, threads)
-	spread(threads, threads, func(i int) { rates[i] = kernels.PeakFLOPS(100 * time.Millisecond) })
+	spread(threads, threads, func(i int) { rates[i] = peak(100 * time.Millisecond) })
 	sum := 0.0
 	for _, r := range rates {
 		sum += r

@@ -55,14 +55,15 @@ func New(m *vit.Model, o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Precision, err = precision(o.Precision); err != nil {
+	p, err := precision(o.Precision, m)
+	if err != nil {
 		return nil, err
 	}
 	c := m.Params.Config
 	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
 		return nil, named(vit.PreprocessorFile, err)
 	}
-	engine, err := infer.New(m.Params, infer.Options{Threads: n, Precision: o.Precision})
+	engine, err := infer.New(m.Params, infer.Options{Threads: n, Precision: p})
 	if err != nil {
 		return nil, err
 	}

@@ -90,9 +90,11 @@ func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, 
 	if o.Threads, err = threads(o.Threads); err != nil {
 		return nil, err
 	}
-	if o.Precision, err = precision(o.Precision); err != nil {
+	p, err := precision(o.Precision, m)
+	if err != nil {
 		return nil, err
 	}
+	o.Precision = string(p)
 	if o.Limit < 0 {
 		return nil, fmt.Errorf("%w: a limit of %d images", ErrUsage, o.Limit)
 	}
@@ -114,7 +116,7 @@ func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, 
 	if e.total == 0 {
 		return nil, errors.New("the data set has no images")
 	}
-	if e.engine, err = infer.New(m.Params, infer.Options{Threads: o.Threads, Precision: o.Precision}); err != nil {
+	if e.engine, err = infer.New(m.Params, infer.Options{Threads: o.Threads, Precision: p}); err != nil {
 		return nil, err
 	}
 	size := imageSize(c)

@@ -16,7 +16,7 @@ import (
 type PredictOptions struct {
 	Loss      *train.Loss // not nil: also the loss and its gradients, which need labels
 	Threads   int         // 0 for the CPUs that the process may use
-	Precision string      // "" for PrecisionAuto; gradients are always computed in float32
+	Precision string      // "" for f32, since parity is the usual aim; gradients are always computed in float32
 }
 
 // DefaultLoss is the loss that Predict's callers start from: A-ViT's weights of ponder cost and prior, the prior's centre one block after
@@ -42,7 +42,11 @@ func Predict(ctx context.Context, m *vit.Model, name string, in *weights.File, o
 	if err != nil {
 		return nil, err
 	}
-	if o.Precision, err = precision(o.Precision); err != nil {
+	if o.Precision == "" {
+		o.Precision = string(infer.F32)
+	}
+	p, err := precision(o.Precision, m)
+	if err != nil {
 		return nil, err
 	}
 	images, err := inputTensor(m.Params.Config, name, in)
@@ -58,7 +62,7 @@ func Predict(ctx context.Context, m *vit.Model, name string, in *weights.File, o
 			return nil, err
 		}
 	}
-	out, err := forward(m, images, infer.Options{Threads: n, Full: true, Precision: o.Precision})
+	out, err := forward(m, images, infer.Options{Threads: n, Full: true, Precision: p})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/recipes"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
@@ -112,8 +113,10 @@ func (o TrainOptions) prepare(ctx context.Context) (train.Options, error) {
 	r := o.Recipe
 	run := train.Options{Recipe: r, DataName: o.Data, Dir: o.Dir, Resume: o.Resume, Progress: o.Progress, Log: o.Log}
 	var err error
-	if _, err = precision(o.Precision); err != nil {
+	if p, err := precision(o.Precision, nil); err != nil {
 		return run, err
+	} else if p != infer.F32 {
+		return run, fmt.Errorf("%w: training computes in f32, not in %s", ErrUsage, p)
 	}
 	if run.Threads, err = threads(o.Threads); err != nil {
 		return run, err

@@ -22,7 +22,7 @@ func (w *worker) embed(first, g int) {
 		clear(rows[:c.Special()*pixels])
 		c.CutPatches(rows[c.Special()*pixels:], w.engine.job.images[(first+i)*size:(first+i+1)*size])
 	}
-	p.patch.add(w.x, e, w.hidden, pixels, g*start)
+	p.patch.add(w.x, e, operand{f32: w.hidden, stride: pixels}, g*start)
 	for i := range g {
 		copy(w.x[i*start*e:], p.special)
 	}

@@ -1,9 +1,6 @@
 package infer
 
-import (
-	"github.com/adavit/adavit/halting"
-	"github.com/adavit/adavit/internal/kernels"
-)
+import "github.com/adavit/adavit/halting"
 
 // A token that halts in a block leaves nothing behind but its score, which needs its gate, the first number of its output. So where the
 // scheme asks for gates alone, fc2 runs for one panel of columns first, the gate's; then halted tokens go, and fc2's other columns are computed for
@@ -20,8 +17,8 @@ func (w *worker) gatedMLP(b *block, first, l int) {
 			images++
 		}
 		from := todo[0].first
-		b.fc1.gelu(w.hidden, stride, w.y[from*e:], e, rows)
-		b.gate.add(w.x[from*e:], e, w.hidden, stride, rows)
+		b.fc1.gelu(w.hidden, stride, w.rounded.ofNorm(&b.norm2, w.y, w.x[from*e:], rows), rows)
+		b.fc2.addGate(w.x[from*e:], e, w.hidden, stride, rows)
 
 		begin, done := at, len(kept)
 		for _, s := range todo[:images] {
@@ -29,9 +26,7 @@ func (w *worker) gatedMLP(b *block, first, l int) {
 			kept = append(kept, s)
 			at += s.rows
 		}
-		if beyond := kernels.PanelWidth; e > beyond {
-			b.beyond.add(w.x[begin*e+beyond:], e, w.hidden, stride, at-begin)
-		}
+		b.fc2.addRest(w.x[begin*e:], e, w.hidden, stride, at-begin, w.roundedH)
 		todo = todo[images:]
 
 		at = begin

@@ -33,7 +33,7 @@ type Options struct {
 	Group     int            // images that share a pass; 0 lets the engine choose
 	Full      bool           // run every token to its own depth: no stop at the class token's halt, no class-only last block
 	Scheme    halting.Scheme // nil: the model's own. All threads call it at once; a method Start says how many patch tokens enter block 1
-	Precision string         // "f32" or "", which means the same
+	Precision Precision      // of the large products; "" means f32
 }
 
 // maxThreads bounds Options.Threads: more is a slip, and each thread owns scratch memory.
@@ -85,9 +85,12 @@ func New(p *vit.Params, o Options) (*Engine, error) {
 		return nil, fmt.Errorf("infer: threads is %d, want 1 to %d (0 means 1)", o.Threads, maxThreads)
 	case o.Group < 0:
 		return nil, fmt.Errorf("infer: group is %d, want 1 or more images (0 lets the engine choose)", o.Group)
-	case o.Precision != "" && o.Precision != "f32":
-		return nil, fmt.Errorf("infer: precision %q is not known (known: \"f32\")", o.Precision)
 	}
+	precision, err := ParsePrecision(string(o.Precision))
+	if err != nil {
+		return nil, fmt.Errorf("infer: %w", err)
+	}
+	o.Precision = precision
 	o.Threads = max(o.Threads, 1)
 	e := &Engine{config: p.Config, options: o, scheme: o.Scheme, start: p.Config.Tokens()}
 	if e.scheme == nil {
@@ -104,7 +107,7 @@ func New(p *vit.Params, o Options) (*Engine, error) {
 	if _, ok := e.scheme.(halting.Gated); ok && !o.Full {
 		e.gated = true
 	}
-	e.weights = pack(p, !o.Full)
+	e.weights = pack(p, o.Precision, !o.Full)
 	e.launch()
 	return e, nil
 }

@@ -17,6 +17,8 @@ type worker struct {
 	qkv      []float32       // [T, 3E]
 	hidden   []float32       // [T, C·P·P] patches before block 1, then [chunk, hiddenStride] for the MLP
 	scratch  []float32       // attention's own
+	rounded  operand         // [T, E] tokens, normalised or attended, in the precision of the products
+	roundedH operand         // [chunk, F] the MLP's hidden layer
 	token    []int32         // [T] original place of each row
 	scores   []float32       // [N] of one image
 	weights  []float32       // [N]
@@ -57,9 +59,11 @@ func (w *worker) grow(g int) {
 	w.x = make([]float32, t*e)
 	w.y = make([]float32, t*e)
 	w.qkv = make([]float32, t*3*e)
-	q := c.Readouts()
-	w.hidden = make([]float32, max(t*c.PatchLen(), min(t, max(chunkRows, n))*hiddenStride(c.Hidden), g*q*hiddenStride(c.Hidden)))
-	w.scratch = make([]float32, kernels.AttentionScratch(w.engine.start, c.HeadDim()))
+	q, precision := c.Readouts(), w.engine.options.Precision
+	chunk := max(min(t, max(chunkRows, n)), g*q)
+	w.hidden = make([]float32, max(t*c.PatchLen(), chunk*hiddenStride(c.Hidden)))
+	w.rounded, w.roundedH = newOperand(precision, max(t, g*q), e), newOperand(precision, chunk, c.Hidden)
+	w.scratch = make([]float32, max(kernels.AttentionScratch(w.engine.start, c.HeadDim()), kernels.AttentionReducedScratch(w.engine.start, c.HeadDim())))
 	w.token = make([]int32, t)
 	w.scores = make([]float32, n)
 	w.weights = make([]float32, n)
@@ -104,9 +108,9 @@ func (w *worker) decide(logits []float32, g int) {
 	c, p := &w.engine.config, w.engine.weights
 	q, e := c.Readouts(), c.Embed
 	p.norm.to(w.field, w.field, g*q)
-	p.heads[0].to(logits, c.Classes, w.field, q*e, g)
+	p.heads[0].to(logits, c.Classes, operand{f32: w.field, stride: q * e}, g)
 	if q == 2 {
-		p.heads[1].to(w.logits, c.Classes, w.field[e:], q*e, g)
+		p.heads[1].to(w.logits, c.Classes, operand{f32: w.field[e:], stride: q * e}, g)
 		kernels.Add(logits, w.logits[:len(logits)])
 		kernels.Scale(logits, 0.5)
 	}
@@ -118,27 +122,34 @@ func (w *worker) rows() int {
 	return last.first + last.rows
 }
 
-// attend runs the first half of a block over all rows, and leaves what the MLP takes in w.y.
+// attend runs the first half of a block over all rows.
 func (w *worker) attend(b *block) {
 	c := &w.engine.config
 	e, t := c.Embed, w.rows()
-	b.norm1.to(w.y, w.x, t)
-	b.qkv.to(w.qkv, 3*e, w.y, e, t)
+	b.qkv.to(w.qkv, 3*e, w.rounded.ofNorm(&b.norm1, w.y, w.x, t), t)
 	for _, s := range w.slots {
-		kernels.Attention(w.y[s.first*e:], e, w.qkv[s.first*3*e:], 3*e, s.rows, s.rows, c.Heads, c.HeadDim(), w.scratch)
+		w.attention(w.y[s.first*e:], e, w.qkv[s.first*3*e:], 3*e, s.rows, s.rows, c.Heads, c.HeadDim(), w.scratch)
 	}
-	b.proj.add(w.x, e, w.y, e, t)
-	b.norm2.to(w.y, w.x, t)
+	b.proj.addAll(w.x, e, w.y, e, t, w.rounded)
 }
 
-// mlp adds fc2(gelu(fc1(y))) to x, both [rows, E].
+// mlp adds fc2(gelu(fc1(norm2(x)))) to x [rows, E]; y is where norm2(x) may go.
 func (w *worker) mlp(b *block, x, y []float32, rows int) {
 	c := &w.engine.config
 	e, stride := c.Embed, hiddenStride(c.Hidden)
 	for i := 0; i < rows; i += chunkRows {
 		n := min(chunkRows, rows-i)
-		b.fc1.gelu(w.hidden, stride, y[i*e:], e, n)
-		b.fc2.add(x[i*e:], e, w.hidden, stride, n)
+		b.fc1.gelu(w.hidden, stride, w.rounded.ofNorm(&b.norm2, y, x[i*e:], n), n)
+		b.fc2.addAll(x[i*e:], e, w.hidden, stride, n, w.roundedH)
+	}
+}
+
+// attention is kernels.Attention, or in another precision than f32 its faster kin.
+func (w *worker) attention(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
+	if w.engine.options.Precision == F32 {
+		kernels.Attention(out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
+	} else {
+		kernels.AttentionReduced(out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
 	}
 }
 
@@ -146,27 +157,22 @@ func (w *worker) mlp(b *block, x, y []float32, rows int) {
 func (w *worker) lastBlock(b *block) {
 	c := &w.engine.config
 	e, t, n := c.Embed, w.rows(), 0
-	b.norm1.to(w.y, w.x, t)
-	b.keyValue.to(w.qkv[e:], 3*e, w.y, e, t)
+	b.keyValue.to(w.qkv[e:], 3*e, w.rounded.ofNorm(&b.norm1, w.y, w.x, t), t)
 	for _, s := range w.slots {
-		n += copy(w.readoutY[n*e:], w.y[s.first*e:(s.first+w.readouts(s))*e]) / e
+		n += copy(w.readout[n*e:], w.x[s.first*e:(s.first+w.readouts(s))*e]) / e
 	}
-	b.query.to(w.readout, e, w.readoutY, e, n)
+	// w.x is not needed any more: it takes the queries.
+	b.query.to(w.x, e, w.rounded.ofNorm(&b.norm1, w.readoutY, w.readout, n), n)
 	n = 0
 	for _, s := range w.slots {
 		q := w.readouts(s)
 		for i := range q {
-			copy(w.qkv[(s.first+i)*3*e:][:e], w.readout[(n+i)*e:])
+			copy(w.qkv[(s.first+i)*3*e:][:e], w.x[(n+i)*e:])
 		}
-		kernels.Attention(w.readoutY[n*e:], e, w.qkv[s.first*3*e:], 3*e, s.rows, q, c.Heads, c.HeadDim(), w.scratch)
+		w.attention(w.readoutY[n*e:], e, w.qkv[s.first*3*e:], 3*e, s.rows, q, c.Heads, c.HeadDim(), w.scratch)
 		n += q
 	}
-	n = 0
-	for _, s := range w.slots {
-		n += copy(w.readout[n*e:], w.x[s.first*e:(s.first+w.readouts(s))*e]) / e
-	}
-	b.proj.add(w.readout, e, w.readoutY, e, n)
-	b.norm2.to(w.readoutY, w.readout, n)
+	b.proj.addAll(w.readout, e, w.readoutY, e, n, w.rounded)
 	w.mlp(b, w.readout, w.readoutY, n)
 }
 

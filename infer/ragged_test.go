@@ -97,11 +97,11 @@ func TestOthersDoNotMatter(t *testing.T) {
 			c := &p.Config
 			b := rapid.IntRange(2, 9).Draw(t, "images")
 			images := drawImages(*c, b, rapid.Uint64().Draw(t, "pixels"))
-			full := rapid.Bool().Draw(t, "full")
+			full, precision := rapid.Bool().Draw(t, "full"), rapid.SampledFrom(precisions).Draw(t, "precision")
 			all := run(t, p, Options{
-				Threads: rapid.IntRange(1, 4).Draw(t, "threads"), Group: rapid.IntRange(0, b).Draw(t, "group"), Full: full,
+				Threads: rapid.IntRange(1, 4).Draw(t, "threads"), Group: rapid.IntRange(0, b).Draw(t, "group"), Full: full, Precision: precision,
 			}, images)
-			single := newEngine(t, p, Options{Full: full})
+			single := newEngine(t, p, Options{Full: full, Precision: precision})
 			defer single.Close()
 			size, n := c.Channels*c.Height*c.Width, c.Tokens()
 			for i := range b {
@@ -129,9 +129,11 @@ func TestManyRows(t *testing.T) {
 	onEveryPath(t, func(t *testing.T) {
 		p := makeModel(c, 3, gatesMixed)
 		images := drawImages(c, b, 4)
-		single := run(t, p, Options{Group: 1}, images)
-		sameBits(t, "logits", run(t, p, Options{Group: b}, images).Logits, single.Logits)
-		sameBits(t, "logits of the full engine", run(t, p, Options{Group: b, Full: true}, images).Logits, single.Logits)
+		for _, precision := range precisions {
+			single := run(t, p, Options{Group: 1, Precision: precision}, images)
+			sameBits(t, "logits", run(t, p, Options{Group: b, Precision: precision}, images).Logits, single.Logits)
+			sameBits(t, "logits of the full engine", run(t, p, Options{Group: b, Full: true, Precision: precision}, images).Logits, single.Logits)
+		}
 		checkAgainstMasked(t, p, images[:len(images)/b])
 	})
 }
@@ -142,7 +144,8 @@ func TestShortCutsChangeNothing(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			p := drawModel(t)
 			images := drawImages(p.Config, rapid.IntRange(1, 4).Draw(t, "images"), rapid.Uint64().Draw(t, "pixels"))
-			sameBits(t, "logits", run(t, p, Options{}, images).Logits, run(t, p, Options{Full: true}, images).Logits)
+			precision := rapid.SampledFrom(precisions).Draw(t, "precision")
+			sameBits(t, "logits", run(t, p, Options{Precision: precision}, images).Logits, run(t, p, Options{Full: true, Precision: precision}, images).Logits)
 		})
 	})
 }

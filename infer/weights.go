@@ -7,41 +7,126 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// linear is y = x·Wᵀ + b with the weight packed for the GEMM.
+// linear is y = x·Wᵀ + b with the weight packed for the products of one precision.
 type linear struct {
-	weight kernels.Packed // K = inputs, N = outputs
-	bias   []float32      // [N]
+	precision Precision
+	f32       kernels.Packed // K = inputs, N = outputs; one of the three is there
+	bf16      kernels.PackedBF16
+	int8      kernels.PackedInt8
+	bias      []float32 // [N]
 }
 
 // newLinear packs a weight [outputs, inputs] and copies its bias.
-func newLinear(weight, bias []float32, inputs int) linear {
-	l := linear{bias: slices.Clone(bias)}
-	kernels.PackTransposed(&l.weight, weight, inputs, inputs, len(bias))
+func newLinear(p Precision, weight, bias []float32, inputs int) linear {
+	l := linear{precision: p, bias: slices.Clone(bias)}
+	switch p {
+	case BF16:
+		kernels.PackBF16(&l.bf16, weight, inputs, inputs, len(bias))
+	case Int8:
+		kernels.PackInt8(&l.int8, weight, inputs, inputs, len(bias))
+	default:
+		kernels.PackTransposed(&l.f32, weight, inputs, inputs, len(bias))
+	}
 	return l
 }
 
-// cut returns the map to the outputs below n and that to the others, which may be none. n is a whole number of panels.
+// cut returns the map to the outputs below n and that to the others, which may be none, of an f32 map. n is a whole number of panels.
 func (l *linear) cut(n int) (head, tail linear) {
 	n = min(n, len(l.bias))
-	size := kernels.PackedLen(l.weight.K, n)
-	head = linear{kernels.Packed{K: l.weight.K, N: n, Data: l.weight.Data[:size]}, l.bias[:n]}
-	tail = linear{kernels.Packed{K: l.weight.K, N: l.weight.N - n, Data: l.weight.Data[size:]}, l.bias[n:]}
+	size := kernels.PackedLen(l.f32.K, n)
+	head = linear{f32: kernels.Packed{K: l.f32.K, N: n, Data: l.f32.Data[:size]}, bias: l.bias[:n]}
+	tail = linear{f32: kernels.Packed{K: l.f32.K, N: l.f32.N - n, Data: l.f32.Data[size:]}, bias: l.bias[n:]}
 	return head, tail
 }
 
-// to writes y = x·Wᵀ + b; row strides are ldx and ldy.
-func (l *linear) to(y []float32, ldy int, x []float32, ldx, rows int) {
-	kernels.GemmPacked(y, ldy, x, ldx, rows, &l.weight, kernels.Epilogue{Bias: l.bias})
+// product writes y = x·Wᵀ + b and what e adds to that; y has rows ldy apart.
+func (l *linear) product(y []float32, ldy int, x operand, rows int, e kernels.Epilogue) {
+	e.Bias = l.bias
+	switch l.precision {
+	case BF16:
+		kernels.GemmBF16(y, ldy, x.bf16, x.stride, rows, &l.bf16, e)
+	case Int8:
+		kernels.GemmInt8(y, ldy, x.int8, x.stride, x.scale, rows, &l.int8, e)
+	default:
+		kernels.GemmPacked(y, ldy, x.f32, x.stride, rows, &l.f32, e)
+	}
+}
+
+// to writes y = x·Wᵀ + b.
+func (l *linear) to(y []float32, ldy int, x operand, rows int) {
+	l.product(y, ldy, x, rows, kernels.Epilogue{})
 }
 
 // gelu writes y = gelu(x·Wᵀ + b).
-func (l *linear) gelu(y []float32, ldy int, x []float32, ldx, rows int) {
-	kernels.GemmPacked(y, ldy, x, ldx, rows, &l.weight, kernels.Epilogue{Bias: l.bias, GELU: true})
+func (l *linear) gelu(y []float32, ldy int, x operand, rows int) {
+	l.product(y, ldy, x, rows, kernels.Epilogue{GELU: true})
 }
 
 // add writes y = y + x·Wᵀ + b.
-func (l *linear) add(y []float32, ldy int, x []float32, ldx, rows int) {
-	kernels.GemmPacked(y, ldy, x, ldx, rows, &l.weight, kernels.Epilogue{Bias: l.bias, Add: true})
+func (l *linear) add(y []float32, ldy int, x operand, rows int) {
+	l.product(y, ldy, x, rows, kernels.Epilogue{Add: true})
+}
+
+// residual is a linear map whose output is added to the tokens: proj and fc2. The tokens' first number decides when they halt, so in every
+// precision its share is computed in float32, from unrounded inputs; the rounded product adds nothing to it.
+type residual struct {
+	linear           // of all outputs; in bf16 and int8 without the first, whose weights and bias are 0 there
+	first  linear    // f32: the panel of outputs with the gate
+	beyond linear    // f32: the other outputs
+	gate   []float32 // bf16, int8: [inputs] the first output's weights
+	shift  float32   // and its bias
+}
+
+// newResidual packs a weight [outputs, inputs].
+func newResidual(p Precision, weight, bias []float32, inputs int) residual {
+	if p == F32 {
+		r := residual{linear: newLinear(p, weight, bias, inputs)}
+		r.first, r.beyond = r.cut(kernels.PanelWidth)
+		return r
+	}
+	r := residual{gate: slices.Clone(weight[:inputs]), shift: bias[0]}
+	weight, bias = slices.Clone(weight), slices.Clone(bias)
+	clear(weight[:inputs])
+	bias[0] = 0
+	r.linear = newLinear(p, weight, bias, inputs)
+	return r
+}
+
+// addGate adds the gate's share of x·Wᵀ + b to the tokens y, rows ldy apart: in f32, where nothing is gained by computing one output, that of the
+// whole first panel. x has rows ldx apart.
+func (r *residual) addGate(y []float32, ldy int, x []float32, ldx, rows int) {
+	if r.precision == F32 {
+		r.first.add(y, ldy, operand{f32: x, stride: ldx}, rows)
+		return
+	}
+	k := len(r.gate)
+	for i := range rows {
+		y[i*ldy] += kernels.Dot(x[i*ldx:i*ldx+k], r.gate) + r.shift
+	}
+}
+
+// addRest adds what addGate leaves out; room is where x is rounded to.
+func (r *residual) addRest(y []float32, ldy int, x []float32, ldx, rows int, room operand) {
+	if rows == 0 {
+		return
+	}
+	if r.precision == F32 {
+		if n := kernels.PanelWidth; len(r.bias) > n {
+			r.beyond.add(y[n:], ldy, operand{f32: x, stride: ldx}, rows)
+		}
+		return
+	}
+	r.add(y, ldy, room.of(x, ldx, rows, len(r.gate)), rows)
+}
+
+// addAll adds x·Wᵀ + b to the tokens y.
+func (r *residual) addAll(y []float32, ldy int, x []float32, ldx, rows int, room operand) {
+	if r.precision == F32 {
+		r.add(y, ldy, operand{f32: x, stride: ldx}, rows)
+		return
+	}
+	r.addGate(y, ldy, x, ldx, rows)
+	r.addRest(y, ldy, x, ldx, rows, room)
 }
 
 // norm is a LayerNorm's scale and shift [E].
@@ -64,8 +149,9 @@ type block struct {
 	norm1, norm2    norm
 	qkv             linear // [E] → [3E]
 	query, keyValue linear // [E] → [E], [2E]
-	proj, fc1, fc2  linear
-	gate, beyond    linear // fc2 in two parts, which share its memory: the panel of columns with the gate, and those beyond it
+	proj            residual
+	fc1             linear
+	fc2             residual
 }
 
 // packed is a model's weights as the engine wants them.
@@ -79,19 +165,19 @@ type packed struct {
 }
 
 // pack copies the parameters; readoutsOnly says that the last block will run for readout rows alone.
-func pack(p *vit.Params, readoutsOnly bool) *packed {
+func pack(p *vit.Params, precision Precision, readoutsOnly bool) *packed {
 	c := &p.Config
 	e := c.Embed
 	w := &packed{
 		special:  slices.Concat(p.ClassToken, p.DistToken),
 		position: slices.Clone(p.Position),
-		patch:    newLinear(p.PatchWeight, p.PatchBias, c.PatchLen()),
+		patch:    newLinear(F32, p.PatchWeight, p.PatchBias, c.PatchLen()),
 		blocks:   make([]block, c.Layers),
 		norm:     newNorm(p.NormWeight, p.NormBias, c.Eps),
-		heads:    []linear{newLinear(p.HeadWeight, p.HeadBias, e)},
+		heads:    []linear{newLinear(F32, p.HeadWeight, p.HeadBias, e)},
 	}
 	if c.Readouts() > 1 {
-		w.heads = append(w.heads, newLinear(p.HeadDistWeight, p.HeadDistBias, e))
+		w.heads = append(w.heads, newLinear(F32, p.HeadDistWeight, p.HeadDistBias, e))
 	}
 	kernels.Add(w.special, w.position[:len(w.special)])
 	for l := range w.blocks {
@@ -99,15 +185,14 @@ func pack(p *vit.Params, readoutsOnly bool) *packed {
 		to.norm1 = newNorm(from.Norm1Weight, from.Norm1Bias, c.Eps)
 		to.norm2 = newNorm(from.Norm2Weight, from.Norm2Bias, c.Eps)
 		if readoutsOnly && l == c.Layers-1 {
-			to.query = newLinear(from.QKVWeight[:e*e], from.QKVBias[:e], e)
-			to.keyValue = newLinear(from.QKVWeight[e*e:], from.QKVBias[e:], e)
+			to.query = newLinear(precision, from.QKVWeight[:e*e], from.QKVBias[:e], e)
+			to.keyValue = newLinear(precision, from.QKVWeight[e*e:], from.QKVBias[e:], e)
 		} else {
-			to.qkv = newLinear(from.QKVWeight, from.QKVBias, e)
+			to.qkv = newLinear(precision, from.QKVWeight, from.QKVBias, e)
 		}
-		to.proj = newLinear(from.ProjWeight, from.ProjBias, e)
-		to.fc1 = newLinear(from.FC1Weight, from.FC1Bias, e)
-		to.fc2 = newLinear(from.FC2Weight, from.FC2Bias, c.Hidden)
-		to.gate, to.beyond = to.fc2.cut(kernels.PanelWidth)
+		to.proj = newResidual(precision, from.ProjWeight, from.ProjBias, e)
+		to.fc1 = newLinear(precision, from.FC1Weight, from.FC1Bias, e)
+		to.fc2 = newResidual(precision, from.FC2Weight, from.FC2Bias, c.Hidden)
 	}
 	return w
 }

@@ -33,7 +33,10 @@ func (a *app) predict() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o := adavit.PredictOptions{Threads: a.threads, Precision: a.precision}
+			o := adavit.PredictOptions{Threads: a.threads}
+			if cmd.Flag("precision").Changed {
+				o.Precision = a.precision
+			}
 			if gradients {
 				loss := adavit.DefaultLoss(m.Params.Config)
 				loss.AlphaPonder, loss.AlphaPrior, loss.LabelSmoothing, loss.ReversePrior = ponder, prior, smoothing, reverse
