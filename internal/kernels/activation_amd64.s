@@ -660,6 +660,309 @@ end2:
 	VZEROUPPER
 	RET
 
+// func geluReducedBlockAVX512(y *float32, x *float32, ld int, count int, cols int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·geluReducedBlockAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS const3f000000<>+0(SB), Z0
+	VBROADCASTSS constc08ccccd<>+0(SB), Z1
+	VBROADCASTSS const408ccccd<>+0(SB), Z2
+	VBROADCASTSS const3dd391fc<>+0(SB), Z3
+	VBROADCASTSS constbf800000<>+0(SB), Z4
+	VBROADCASTSS const3ea4410e<>+0(SB), Z5
+	VBROADCASTSS constbe20ff82<>+0(SB), Z6
+	VBROADCASTSS const3de24ead<>+0(SB), Z7
+	VBROADCASTSS constbda43434<>+0(SB), Z8
+	VBROADCASTSS const3d5b8c38<>+0(SB), Z9
+	VBROADCASTSS constbd02e470<>+0(SB), Z10
+	VBROADCASTSS const3cb416f1<>+0(SB), Z11
+	VBROADCASTSS constbc812938<>+0(SB), Z12
+	VBROADCASTSS const3bb455f3<>+0(SB), Z13
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         ld+16(FP), DX
+	MOVQ         count+24(FP), BX
+	SHLQ         $0x02, DX
+	MOVQ         cols+32(FP), SI
+	MOVQ         SI, R8
+	ANDQ         $0x0f, R8
+	MOVQ         SI, DI
+	SUBQ         R8, DI
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, SI
+	MOVQ         $-1, R9
+	SHLXQ        R8, R9, R9
+	NOTQ         R9
+	KMOVW        R9, K1
+	TESTQ        BX, BX
+	JLE          end2
+
+row1:
+	XORQ R8, R8
+	CMPQ R8, DI
+	JGE  tail4
+
+vector3:
+	VMOVUPS      (CX)(R8*1), Z13
+	VMULPS       Z13, Z0, Z14
+	VMAXPS       Z13, Z1, Z13
+	VMINPS       Z13, Z2, Z13
+	VMULPS       Z13, Z13, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VBROADCASTSS const3bb455f3<>+0(SB), Z16
+	VFMADD213PS  Z12, Z15, Z16
+	VFMADD213PS  Z11, Z15, Z16
+	VFMADD213PS  Z10, Z15, Z16
+	VFMADD213PS  Z9, Z15, Z16
+	VFMADD213PS  Z8, Z15, Z16
+	VFMADD213PS  Z7, Z15, Z16
+	VFMADD213PS  Z6, Z15, Z16
+	VFMADD213PS  Z5, Z15, Z16
+	VMULPS       Z13, Z16, Z16
+	VFMADD213PS  Z14, Z14, Z16
+	VMOVUPS      Z16, (AX)(R8*1)
+	ADDQ         $+64, R8
+	CMPQ         R8, DI
+	JLT          vector3
+
+tail4:
+	CMPQ         R8, SI
+	JGE          done5
+	VMOVUPS.Z    (CX)(R8*1), K1, Z13
+	VMULPS       Z13, Z0, Z14
+	VMAXPS       Z13, Z1, Z13
+	VMINPS       Z13, Z2, Z13
+	VMULPS       Z13, Z13, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VBROADCASTSS const3bb455f3<>+0(SB), Z16
+	VFMADD213PS  Z12, Z15, Z16
+	VFMADD213PS  Z11, Z15, Z16
+	VFMADD213PS  Z10, Z15, Z16
+	VFMADD213PS  Z9, Z15, Z16
+	VFMADD213PS  Z8, Z15, Z16
+	VFMADD213PS  Z7, Z15, Z16
+	VFMADD213PS  Z6, Z15, Z16
+	VFMADD213PS  Z5, Z15, Z16
+	VMULPS       Z13, Z16, Z16
+	VFMADD213PS  Z14, Z14, Z16
+	VMOVUPS      Z16, K1, (AX)(R8*1)
+
+done5:
+	ADDQ DX, AX
+	ADDQ DX, CX
+	DECQ BX
+	JNE  row1
+
+end2:
+	VZEROUPPER
+	RET
+
+DATA constc08ccccd<>+0(SB)/4, $0xc08ccccd
+DATA constc08ccccd<>+4(SB)/4, $0xc08ccccd
+DATA constc08ccccd<>+8(SB)/4, $0xc08ccccd
+DATA constc08ccccd<>+12(SB)/4, $0xc08ccccd
+DATA constc08ccccd<>+16(SB)/4, $0xc08ccccd
+DATA constc08ccccd<>+20(SB)/4, $0xc08ccccd
+DATA constc08ccccd<>+24(SB)/4, $0xc08ccccd
+DATA constc08ccccd<>+28(SB)/4, $0xc08ccccd
+GLOBL constc08ccccd<>(SB), RODATA|NOPTR, $32
+
+DATA const408ccccd<>+0(SB)/4, $0x408ccccd
+DATA const408ccccd<>+4(SB)/4, $0x408ccccd
+DATA const408ccccd<>+8(SB)/4, $0x408ccccd
+DATA const408ccccd<>+12(SB)/4, $0x408ccccd
+DATA const408ccccd<>+16(SB)/4, $0x408ccccd
+DATA const408ccccd<>+20(SB)/4, $0x408ccccd
+DATA const408ccccd<>+24(SB)/4, $0x408ccccd
+DATA const408ccccd<>+28(SB)/4, $0x408ccccd
+GLOBL const408ccccd<>(SB), RODATA|NOPTR, $32
+
+DATA const3dd391fc<>+0(SB)/4, $0x3dd391fc
+DATA const3dd391fc<>+4(SB)/4, $0x3dd391fc
+DATA const3dd391fc<>+8(SB)/4, $0x3dd391fc
+DATA const3dd391fc<>+12(SB)/4, $0x3dd391fc
+DATA const3dd391fc<>+16(SB)/4, $0x3dd391fc
+DATA const3dd391fc<>+20(SB)/4, $0x3dd391fc
+DATA const3dd391fc<>+24(SB)/4, $0x3dd391fc
+DATA const3dd391fc<>+28(SB)/4, $0x3dd391fc
+GLOBL const3dd391fc<>(SB), RODATA|NOPTR, $32
+
+DATA const3ea4410e<>+0(SB)/4, $0x3ea4410e
+DATA const3ea4410e<>+4(SB)/4, $0x3ea4410e
+DATA const3ea4410e<>+8(SB)/4, $0x3ea4410e
+DATA const3ea4410e<>+12(SB)/4, $0x3ea4410e
+DATA const3ea4410e<>+16(SB)/4, $0x3ea4410e
+DATA const3ea4410e<>+20(SB)/4, $0x3ea4410e
+DATA const3ea4410e<>+24(SB)/4, $0x3ea4410e
+DATA const3ea4410e<>+28(SB)/4, $0x3ea4410e
+GLOBL const3ea4410e<>(SB), RODATA|NOPTR, $32
+
+DATA constbe20ff82<>+0(SB)/4, $0xbe20ff82
+DATA constbe20ff82<>+4(SB)/4, $0xbe20ff82
+DATA constbe20ff82<>+8(SB)/4, $0xbe20ff82
+DATA constbe20ff82<>+12(SB)/4, $0xbe20ff82
+DATA constbe20ff82<>+16(SB)/4, $0xbe20ff82
+DATA constbe20ff82<>+20(SB)/4, $0xbe20ff82
+DATA constbe20ff82<>+24(SB)/4, $0xbe20ff82
+DATA constbe20ff82<>+28(SB)/4, $0xbe20ff82
+GLOBL constbe20ff82<>(SB), RODATA|NOPTR, $32
+
+DATA const3de24ead<>+0(SB)/4, $0x3de24ead
+DATA const3de24ead<>+4(SB)/4, $0x3de24ead
+DATA const3de24ead<>+8(SB)/4, $0x3de24ead
+DATA const3de24ead<>+12(SB)/4, $0x3de24ead
+DATA const3de24ead<>+16(SB)/4, $0x3de24ead
+DATA const3de24ead<>+20(SB)/4, $0x3de24ead
+DATA const3de24ead<>+24(SB)/4, $0x3de24ead
+DATA const3de24ead<>+28(SB)/4, $0x3de24ead
+GLOBL const3de24ead<>(SB), RODATA|NOPTR, $32
+
+DATA constbda43434<>+0(SB)/4, $0xbda43434
+DATA constbda43434<>+4(SB)/4, $0xbda43434
+DATA constbda43434<>+8(SB)/4, $0xbda43434
+DATA constbda43434<>+12(SB)/4, $0xbda43434
+DATA constbda43434<>+16(SB)/4, $0xbda43434
+DATA constbda43434<>+20(SB)/4, $0xbda43434
+DATA constbda43434<>+24(SB)/4, $0xbda43434
+DATA constbda43434<>+28(SB)/4, $0xbda43434
+GLOBL constbda43434<>(SB), RODATA|NOPTR, $32
+
+DATA const3d5b8c38<>+0(SB)/4, $0x3d5b8c38
+DATA const3d5b8c38<>+4(SB)/4, $0x3d5b8c38
+DATA const3d5b8c38<>+8(SB)/4, $0x3d5b8c38
+DATA const3d5b8c38<>+12(SB)/4, $0x3d5b8c38
+DATA const3d5b8c38<>+16(SB)/4, $0x3d5b8c38
+DATA const3d5b8c38<>+20(SB)/4, $0x3d5b8c38
+DATA const3d5b8c38<>+24(SB)/4, $0x3d5b8c38
+DATA const3d5b8c38<>+28(SB)/4, $0x3d5b8c38
+GLOBL const3d5b8c38<>(SB), RODATA|NOPTR, $32
+
+DATA constbd02e470<>+0(SB)/4, $0xbd02e470
+DATA constbd02e470<>+4(SB)/4, $0xbd02e470
+DATA constbd02e470<>+8(SB)/4, $0xbd02e470
+DATA constbd02e470<>+12(SB)/4, $0xbd02e470
+DATA constbd02e470<>+16(SB)/4, $0xbd02e470
+DATA constbd02e470<>+20(SB)/4, $0xbd02e470
+DATA constbd02e470<>+24(SB)/4, $0xbd02e470
+DATA constbd02e470<>+28(SB)/4, $0xbd02e470
+GLOBL constbd02e470<>(SB), RODATA|NOPTR, $32
+
+DATA const3cb416f1<>+0(SB)/4, $0x3cb416f1
+DATA const3cb416f1<>+4(SB)/4, $0x3cb416f1
+DATA const3cb416f1<>+8(SB)/4, $0x3cb416f1
+DATA const3cb416f1<>+12(SB)/4, $0x3cb416f1
+DATA const3cb416f1<>+16(SB)/4, $0x3cb416f1
+DATA const3cb416f1<>+20(SB)/4, $0x3cb416f1
+DATA const3cb416f1<>+24(SB)/4, $0x3cb416f1
+DATA const3cb416f1<>+28(SB)/4, $0x3cb416f1
+GLOBL const3cb416f1<>(SB), RODATA|NOPTR, $32
+
+DATA constbc812938<>+0(SB)/4, $0xbc812938
+DATA constbc812938<>+4(SB)/4, $0xbc812938
+DATA constbc812938<>+8(SB)/4, $0xbc812938
+DATA constbc812938<>+12(SB)/4, $0xbc812938
+DATA constbc812938<>+16(SB)/4, $0xbc812938
+DATA constbc812938<>+20(SB)/4, $0xbc812938
+DATA constbc812938<>+24(SB)/4, $0xbc812938
+DATA constbc812938<>+28(SB)/4, $0xbc812938
+GLOBL constbc812938<>(SB), RODATA|NOPTR, $32
+
+DATA const3bb455f3<>+0(SB)/4, $0x3bb455f3
+DATA const3bb455f3<>+4(SB)/4, $0x3bb455f3
+DATA const3bb455f3<>+8(SB)/4, $0x3bb455f3
+DATA const3bb455f3<>+12(SB)/4, $0x3bb455f3
+DATA const3bb455f3<>+16(SB)/4, $0x3bb455f3
+DATA const3bb455f3<>+20(SB)/4, $0x3bb455f3
+DATA const3bb455f3<>+24(SB)/4, $0x3bb455f3
+DATA const3bb455f3<>+28(SB)/4, $0x3bb455f3
+GLOBL const3bb455f3<>(SB), RODATA|NOPTR, $32
+
+// func geluReducedBlockAVX2(y *float32, x *float32, ld int, count int, cols int)
+// Requires: AVX, FMA3
+TEXT ·geluReducedBlockAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS const3f000000<>+0(SB), Y0
+	VBROADCASTSS constc08ccccd<>+0(SB), Y1
+	VBROADCASTSS const408ccccd<>+0(SB), Y2
+	VBROADCASTSS const3dd391fc<>+0(SB), Y3
+	VBROADCASTSS constbf800000<>+0(SB), Y4
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         ld+16(FP), DX
+	MOVQ         count+24(FP), BX
+	SHLQ         $0x02, DX
+	MOVQ         cols+32(FP), SI
+	MOVQ         SI, R8
+	ANDQ         $0x07, R8
+	MOVQ         SI, DI
+	SUBQ         R8, DI
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, SI
+	LEAQ         maskTable<>+0(SB), R9
+	SHLQ         $0x02, R8
+	SUBQ         R8, R9
+	VMOVUPS      32(R9), Y5
+	TESTQ        BX, BX
+	JLE          end2
+
+row1:
+	XORQ R8, R8
+	CMPQ R8, DI
+	JGE  tail4
+
+vector3:
+	VMOVUPS      (CX)(R8*1), Y6
+	VMULPS       Y6, Y0, Y7
+	VMAXPS       Y6, Y1, Y6
+	VMINPS       Y6, Y2, Y6
+	VMULPS       Y6, Y6, Y8
+	VFMADD213PS  Y4, Y3, Y8
+	VBROADCASTSS const3bb455f3<>+0(SB), Y9
+	VFMADD213PS  constbc812938<>+0(SB), Y8, Y9
+	VFMADD213PS  const3cb416f1<>+0(SB), Y8, Y9
+	VFMADD213PS  constbd02e470<>+0(SB), Y8, Y9
+	VFMADD213PS  const3d5b8c38<>+0(SB), Y8, Y9
+	VFMADD213PS  constbda43434<>+0(SB), Y8, Y9
+	VFMADD213PS  const3de24ead<>+0(SB), Y8, Y9
+	VFMADD213PS  constbe20ff82<>+0(SB), Y8, Y9
+	VFMADD213PS  const3ea4410e<>+0(SB), Y8, Y9
+	VMULPS       Y6, Y9, Y9
+	VFMADD213PS  Y7, Y7, Y9
+	VMOVUPS      Y9, (AX)(R8*1)
+	ADDQ         $+32, R8
+	CMPQ         R8, DI
+	JLT          vector3
+
+tail4:
+	CMPQ         R8, SI
+	JGE          done5
+	VMASKMOVPS   (CX)(R8*1), Y5, Y6
+	VMULPS       Y6, Y0, Y7
+	VMAXPS       Y6, Y1, Y6
+	VMINPS       Y6, Y2, Y6
+	VMULPS       Y6, Y6, Y8
+	VFMADD213PS  Y4, Y3, Y8
+	VBROADCASTSS const3bb455f3<>+0(SB), Y9
+	VFMADD213PS  constbc812938<>+0(SB), Y8, Y9
+	VFMADD213PS  const3cb416f1<>+0(SB), Y8, Y9
+	VFMADD213PS  constbd02e470<>+0(SB), Y8, Y9
+	VFMADD213PS  const3d5b8c38<>+0(SB), Y8, Y9
+	VFMADD213PS  constbda43434<>+0(SB), Y8, Y9
+	VFMADD213PS  const3de24ead<>+0(SB), Y8, Y9
+	VFMADD213PS  constbe20ff82<>+0(SB), Y8, Y9
+	VFMADD213PS  const3ea4410e<>+0(SB), Y8, Y9
+	VMULPS       Y6, Y9, Y9
+	VFMADD213PS  Y7, Y7, Y9
+	VMASKMOVPS   Y9, Y5, (AX)(R8*1)
+
+done5:
+	ADDQ DX, AX
+	ADDQ DX, CX
+	DECQ BX
+	JNE  row1
+
+end2:
+	VZEROUPPER
+	RET
+
 // func geluBackwardAVX512(dx *float32, y *float32, x *float32, dy *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·geluBackwardAVX512(SB), NOSPLIT, $0-40
