@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/vit"
 )
@@ -22,9 +23,9 @@ type Options struct {
 
 // Classifier turns pictures into labels. Several goroutines may use one; their calls take turns.
 type Classifier struct {
-	model   *vit.Model
-	threads int
-	engine  *infer.Engine
+	preprocessor data.Preprocessor
+	threads      int
+	engine       *infer.Engine
 
 	mu     sync.Mutex // over what follows
 	pixels []float32
@@ -67,7 +68,7 @@ func New(m *vit.Model, o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Classifier{model: m, threads: n, engine: engine}, nil
+	return &Classifier{preprocessor: m.Preprocessor, threads: n, engine: engine}, nil
 }
 
 // Close releases the classifier's threads. It must not be used afterwards.
@@ -106,7 +107,7 @@ func (c *Classifier) Classify(ctx context.Context, images ...image.Image) ([]Res
 // apply turns a picture into the model's input.
 func (c *Classifier) apply(dst []float32, img image.Image) error {
 	config := c.engine.Config()
-	return c.model.Preprocessor.Apply(dst, img, config.Channels, config.Height, config.Width)
+	return c.preprocessor.Apply(dst, img, config.Channels, config.Height, config.Width)
 }
 
 // batch classifies n images, which load writes as the model wants them, on all threads. errs[i] says why image i has no result; err, why none has.

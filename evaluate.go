@@ -60,12 +60,12 @@ func Evaluate(ctx context.Context, m *vit.Model, d data.Dataset, o EvaluateOptio
 
 // evaluator runs a model over a data set slice by slice and adds up what it finds.
 type evaluator struct {
-	options EvaluateOptions
-	model   *vit.Model
-	config  vit.Config
-	data    data.Dataset
-	class   []int // of the model, for each label of the data
-	engine  *infer.Engine
+	options      EvaluateOptions
+	preprocessor data.Preprocessor
+	config       vit.Config
+	data         data.Dataset
+	class        []int // of the model, for each label of the data
+	engine       *infer.Engine
 
 	total, done int
 	size        int       // images in a slice
@@ -109,7 +109,7 @@ func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, 
 	if d, err = data.Fit(d, m.Preprocessor, c.Channels, c.Height, c.Width); err != nil {
 		return nil, err
 	}
-	e := &evaluator{options: o, model: m, config: c, data: d, class: class, total: d.Len()}
+	e := &evaluator{options: o, preprocessor: m.Preprocessor, config: c, data: d, class: class, total: d.Len()}
 	if o.Limit > 0 {
 		e.total = min(e.total, o.Limit)
 	}
@@ -164,7 +164,7 @@ func (e *evaluator) load(n int) error {
 			if errs[t] = e.data.Pixels(e.pixels[t], e.done+i); errs[t] != nil {
 				return
 			}
-			e.model.Preprocessor.Normalize(e.images[i*size:(i+1)*size], e.pixels[t], c.Channels, c.Height, c.Width)
+			e.preprocessor.Normalize(e.images[i*size:(i+1)*size], e.pixels[t], c.Channels, c.Height, c.Width)
 			e.labels[i] = e.class[e.data.Label(e.done+i)]
 		}
 	})

@@ -160,7 +160,7 @@ func (o TrainOptions) prepare(ctx context.Context) (train.Options, error) {
 	}
 	run.Evaluate = func(ctx context.Context, p *vit.Params) (map[string]float64, error) {
 		m := &vit.Model{Params: p, Preprocessor: run.Preprocessor}
-		ev, err := Evaluate(ctx, m, test, EvaluateOptions{Limit: r.Limit, Threads: run.Threads})
+		ev, err := Evaluate(ctx, m, test, EvaluateOptions{Limit: r.Limit, Threads: run.Threads, Precision: string(infer.F32)})
 		if err != nil {
 			return nil, err
 		}
@@ -168,7 +168,32 @@ func (o TrainOptions) prepare(ctx context.Context) (train.Options, error) {
 		return map[string]float64{"images": float64(ev.Images), "top1": ev.Top1, "top5": ev.Top5, "mean_depth": ev.MeanDepth,
 			"macs_per_image": ev.MACs, "images_per_second": ev.ImagesPerSecond}, nil
 	}
+	run.Precisions = func(ctx context.Context, m *vit.Model) (map[string]float64, error) {
+		return precisionLoss(ctx, m, test, EvaluateOptions{Limit: r.Limit, Threads: run.Threads})
+	}
 	return run, nil
+}
+
+// precisionLoss measures what each precision costs a model, in points of top-1 against f32.
+func precisionLoss(ctx context.Context, m *vit.Model, test data.Dataset, o EvaluateOptions) (map[string]float64, error) {
+	top1 := func(p infer.Precision) (float64, error) {
+		o.Precision = string(p)
+		ev, err := Evaluate(ctx, m, test, o)
+		return ev.Top1, err
+	}
+	exact, err := top1(infer.F32)
+	if err != nil {
+		return nil, err
+	}
+	loss := make(map[string]float64)
+	for _, p := range []infer.Precision{infer.BF16, infer.Int8} {
+		got, err := top1(p)
+		if err != nil {
+			return nil, err
+		}
+		loss[string(p)] = rounded(exact - got)
+	}
+	return loss, nil
 }
 
 // rounded is a figure for a line of log.

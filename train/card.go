@@ -37,13 +37,13 @@ type Summary struct {
 	TestDepth float64 `json:"test_mean_depth,omitempty"`
 }
 
-func (o *Options) writeCard(images, steps int) error {
+func (o *Options) writeCard(images, steps int, precisionLoss map[string]float64) error {
 	entries, err := ReadLog(o.Dir)
 	if err != nil {
 		return err
 	}
 	c := Card{Recipe: o.Recipe, Init: o.InitName, Data: o.DataName, Images: images, Steps: steps, Threads: max(1, o.Threads),
-		Kernels: kernels.Path(), Go: runtime.Version(), Kept: "weights of the last step"}
+		Kernels: kernels.Path(), Go: runtime.Version(), Kept: "weights of the last step", PrecisionLoss: precisionLoss}
 	if o.Recipe.EMA > 0 {
 		c.Kept = "moving average"
 	}

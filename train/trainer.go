@@ -29,6 +29,7 @@ type Options struct {
 	Resume       bool
 	Threads      int
 	Evaluate     func(context.Context, *vit.Params) (map[string]float64, error) // after each epoch, on held-out images; may be nil
+	Precisions   func(context.Context, *vit.Model) (map[string]float64, error)  // what each costs the finished model, for its card; may be nil
 	Progress     func(Progress)                                                 // after each step; may be nil
 	Log          *slog.Logger
 }
@@ -115,7 +116,17 @@ func Run(ctx context.Context, o Options) error {
 	if err := vit.Save(o.Dir, &vit.Model{Params: opt.kept(p, r), Preprocessor: o.Preprocessor}, dtype); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	if err := o.writeCard(o.images(), opt.step); err != nil {
+	var loss map[string]float64
+	if o.Precisions != nil {
+		m, err := vit.Load(o.Dir) // as it was stored
+		if err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		if loss, err = o.Precisions(ctx, m); err != nil {
+			return err
+		}
+	}
+	if err := o.writeCard(o.images(), opt.step, loss); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
 	return nil
