@@ -235,7 +235,8 @@ func wordPairs() Mem {
 var exp2Poly = []float64{1.00000262, 0.693003833, 0.241442695, 0.0520114936, 0.013534179}
 
 // softmaxHalf: the first half of each row of x becomes exp(scale·(x − largest)) rounded, and inverse the reciprocal of the sum before rounding.
-// scale is positive. With y = scale·log2 e·(x − largest), 2^y is a power of two by y's floor and a polynomial by the rest.
+// scale is positive. With y = scale·log2 e·(x − largest), 2^y is a power of two by y's floor and a polynomial by the rest. Two rows go side by
+// side, for folding a vector to one number takes long; the last of an odd count is its own neighbour.
 func softmaxHalf(s isa) {
 	x, inverse, ld, count := pointer("x"), pointer("inverse"), number("ld"), number("count")
 	SHLQ(Imm(2), ld)
@@ -247,50 +248,77 @@ func softmaxHalf(s isa) {
 	for _, v := range exp2Poly {
 		poly = append(poly, s.fill(v))
 	}
-	rows(count, func() {
-		const unroll = 4
-		var most, total []VecVirtual
-		for range unroll {
-			m := s.vec()
-			VMOVAPS(lowest, m)
-			most = append(most, m)
+	pairs := GP64()
+	LEAQ(Mem{Base: count, Disp: 1}, pairs)
+	SHRQ(Imm(1), pairs)
+	rows(pairs, func() {
+		x2, inverse2 := GP64(), GP64()
+		MOVQ(x, x2)
+		ADDQ(ld, x2)
+		LEAQ(Mem{Base: inverse, Disp: 4}, inverse2)
+		CMPQ(count, Imm(1))
+		CMOVQEQ(x, x2)
+		CMOVQEQ(inverse, inverse2)
+		const unroll = 2
+		row := []Register{x, x2}
+		var most, total [2][unroll]VecVirtual
+		for r := range row {
+			for u := range unroll {
+				most[r][u], total[r][u] = s.vec(), s.cleared()
+				VMOVAPS(lowest, most[r][u])
+			}
 		}
 		p.eachUnrolled(unroll, func(p span, u int) {
-			switch {
-			case p.mask == nil:
-				VMAXPS(p.at(x), most[u], most[u])
-			default:
-				VMAXPS(p.load(x), most[u], p.mask, most[u])
+			for r, x := range row {
+				if m := most[r][u]; p.mask == nil {
+					VMAXPS(p.at(x), m, m)
+				} else {
+					VMAXPS(p.load(x), m, p.mask, m)
+				}
 			}
 		})
-		VMAXPS(most[1], most[0], most[0])
-		VMAXPS(most[3], most[2], most[2])
-		VMAXPS(most[2], most[0], most[0])
-		largest := most[0]
-		s.fold(largest, max)
-		VMULPS(scale, largest, largest)
-		for range unroll {
-			total = append(total, s.cleared())
+		for r := range row {
+			VMAXPS(most[r][1], most[r][0], most[r][0])
+		}
+		for r := range row {
+			s.fold(most[r][0], max)
+			VMULPS(scale, most[r][0], most[r][0])
 		}
 		p.eachUnrolled(unroll, func(p span, u int) {
-			y, f, e := p.load(x), p.vec(), p.vec()
-			VFMSUB213PS(largest, scale, y)
-			VREDUCEPS(Imm(1), y, f) // what is left of the floor
-			VMOVAPS(poly[4], e)
+			// Both rows are read before either is written, for they may be the same.
+			var y, f, e [2]VecVirtual
+			for r, x := range row {
+				y[r], f[r], e[r] = p.load(x), p.vec(), p.vec()
+				VFMSUB213PS(most[r][0], scale, y[r])
+			}
+			for r := range row {
+				VREDUCEPS(Imm(1), y[r], f[r]) // what is left of the floor
+				VMOVAPS(poly[4], e[r])
+			}
 			for i := 3; i >= 0; i-- {
-				VFMADD213PS(poly[i], f, e)
+				for r := range row {
+					VFMADD213PS(poly[i], f[r], e[r])
+				}
 			}
-			VSCALEFPS(y, e, e)
-			p.only(e)
-			VADDPS(e, total[u], total[u])
-			p.storeHalf(e, x, roundConstants{})
+			for r, x := range row {
+				VSCALEFPS(y[r], e[r], e[r])
+				p.only(e[r])
+				VADDPS(e[r], total[r][u], total[r][u])
+				p.storeHalf(e[r], x, roundConstants{})
+			}
 		})
-		p.evenHalf(x)
-		s.foldAll(total)
 		one := XMM()
 		VMOVSS(constant(1), one)
-		VDIVSS(total[0].AsX(), one, one)
-		VMOVSS(one, Mem{Base: inverse})
-		ADDQ(Imm(4), inverse)
+		for r, to := range []Register{inverse, inverse2} {
+			p.evenHalf(row[r])
+			t, q := total[r][0], XMM()
+			VADDPS(total[r][1], t, t)
+			s.fold(t, sum)
+			VDIVSS(t.AsX(), one, q)
+			VMOVSS(q, Mem{Base: to})
+		}
+		ADDQ(ld, x)
+		ADDQ(Imm(8), inverse)
+		SUBQ(Imm(2), count)
 	}, [2]Register{x, ld})
 }
