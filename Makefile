@@ -1,8 +1,9 @@
-.PHONY: build test demo bench generate ci
+.PHONY: build test demo bench bench-peers generate ci
 build:            ; CGO_ENABLED=0 go build -o bin/adavit ./cmd/adavit
 test:             ; go test ./...
 demo:             ; go run ./cmd/adavit demo
 bench:            ; go run ./cmd/adavit bench --variant deit-small --threads 1,2
+bench-peers:      ; cd bench && go run . -out ../BENCHMARKS.md
 generate:         ; cd internal/kernels && go generate ./...
 ci:               ; .ci/run
 # The two bundled models, from nothing; some two hours on two cores.

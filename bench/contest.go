@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/adavit/adavit/internal/kernels"
+)
+
+// Names of the two columns that a side has in tables and in claims.
+const (
+	oursName   = "adavit"
+	profileTag = " profile" // after the precision of a side whose tokens halt by the profile
+)
+
+// entry is one side of a contest and what was measured of it.
+type entry struct {
+	who  string // adavit, or the peer's name
+	what string // precision, then what else is special
+	side side
+
+	rounds [][]float64 // milliseconds of the batches in each round
+
+	profile            bool    // patch tokens halt by the profile
+	precision          string  // whose peak it is held against
+	performed, nominal float64 // multiply-adds of one image: really done, and by the usual count
+	held               int64   // a peer's memory, in bytes; 0 if not known
+}
+
+// key is how claims name a side.
+func (e *entry) key() string { return e.who + " " + e.what }
+
+// contest lets the sides of one job take turns.
+type contest struct {
+	job
+	title   string
+	path    string // our kernels; "" for the fastest
+	entries []*entry
+	parts   []*partsTurns      // where the time goes; in contests of one thread and one image
+	peak    map[string]float64 // operations a second of each precision, best of the rounds
+	checks  []check
+}
+
+func (c *contest) close() {
+	for _, e := range c.entries {
+		e.side.close()
+	}
+}
+
+// add takes a side into the contest.
+func (c *contest) add(e *entry) { c.entries = append(c.entries, e) }
+
+// find returns the side of a key, or nil.
+func (c *contest) find(key string) *entry {
+	for _, e := range c.entries {
+		if e.key() == key {
+			return e
+		}
+	}
+	return nil
+}
+
+// order returns who goes when in a round: another side begins each time, and every other round runs backwards. Neighbours stay neighbours.
+func order(n, round int) []int {
+	turns := make([]int, n)
+	for i := range turns {
+		turns[i] = (round/2 + i) % n
+		if round%2 == 1 {
+			turns[i] = (round/2 + n - i) % n
+		}
+	}
+	return turns
+}
+
+const (
+	pause    = 30 * time.Millisecond // between turns: threads of the side before stop looking for work
+	peakTime = 60 * time.Millisecond
+
+	peakRounds = 4 // that begin with a measurement of the peak
+)
+
+// measure runs the rounds.
+func (c *contest) measure(ctx context.Context, rounds int, turn time.Duration) error {
+	for round := range rounds {
+		if round < peakRounds {
+			if err := c.measurePeak(); err != nil {
+				return err
+			}
+		}
+		for _, i := range order(len(c.entries), round) {
+			e := c.entries[i]
+			time.Sleep(pause)
+			ms, err := e.side.run(ctx, turn.Seconds())
+			if err != nil {
+				return fmt.Errorf("%s: %w", e.key(), err)
+			}
+			e.rounds = append(e.rounds, ms)
+			for _, t := range c.parts {
+				if e.who == oursName && !e.profile && t.precision == e.precision {
+					t.run(turn.Seconds() / 3)
+				}
+			}
+		}
+	}
+	for _, e := range c.entries {
+		if s, ok := e.side.(*engineSide); ok {
+			e.performed, e.nominal = s.macs()
+		}
+	}
+	return nil
+}
+
+// measurePeak measures the rates of multiply-adds on the kernels of this contest and keeps the best.
+func (c *contest) measurePeak() error {
+	if c.path != "" {
+		restore, err := kernels.Use(c.path)
+		if err != nil {
+			return err
+		}
+		defer restore()
+	}
+	if c.peak == nil {
+		c.peak = map[string]float64{}
+	}
+	seen := map[string]bool{}
+	for _, e := range c.entries {
+		if p := e.precision; e.who == oursName && !seen[p] {
+			seen[p] = true
+			c.peak[p] = max(c.peak[p], peakRate(p, c.threads, peakTime))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"math"
+	"slices"
+	"testing"
+)
+
+// TestOrder: everybody has one turn a round, each begins as often as the others, and neighbours stay neighbours on the circle.
+func TestOrder(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 5, 9} {
+		first := make([]int, n)
+		for round := range 2 * n {
+			turns := order(n, round)
+			first[turns[0]]++
+			for i, side := range slices.Sorted(slices.Values(turns)) {
+				if side != i {
+					t.Fatalf("%d sides, round %d: %v", n, round, turns)
+				}
+			}
+			for i := 1; i < n; i++ {
+				if d := (turns[i] - turns[i-1] + n) % n; d != 1 && d != n-1 {
+					t.Fatalf("%d sides, round %d: %v jumps", n, round, turns)
+				}
+			}
+		}
+		if slices.Min(first) != 2 || slices.Max(first) != 2 {
+			t.Errorf("%d sides began %v times in %d rounds", n, first, 2*n)
+		}
+	}
+}
+
+func TestStatistics(t *testing.T) {
+	slow := &entry{rounds: [][]float64{{10, 11, 12}, {20, 22, 24}}}
+	fast := &entry{rounds: [][]float64{{5, 5, 5}, {11, 11, 11}}}
+	if got := slow.milliseconds(); got != (span{16, 11, 22}) {
+		t.Errorf("milliseconds %v", got)
+	}
+	if got := fast.speedup(slow); got != (span{2, 2, 2.2}) {
+		t.Errorf("speed-up %v", got)
+	}
+	if !math.IsNaN(median(nil)) || !math.IsNaN(percentile(nil, 50)) {
+		t.Error("a median of nothing")
+	}
+	values := []float64{3, 1, 2}
+	if median(values) != 2 || percentile(values, 99) != 3 || percentile(values, 1) != 1 || values[0] != 3 {
+		t.Error("median, percentile")
+	}
+}
+
+// TestJudge: a ratio is met or not, and a share of the saving counts what the multiply-adds promise.
+func TestJudge(t *testing.T) {
+	side := func(who, what, precision string, ms, nominal float64) *entry {
+		return &entry{who: who, what: what, precision: precision, rounds: [][]float64{{ms, ms, ms}}, performed: nominal, nominal: nominal}
+	}
+	c := &contest{job: job{threads: 1, batch: 1}, peak: map[string]float64{f32: 1e12, int8Name: 4e12}, entries: []*entry{
+		side("adavit", "f32", f32, 10, 4e9), side("adavit", "f32 profile", f32, 5.2, 2e9), side("ONNX Runtime", "f32", f32, 10.5, 0),
+		side("adavit", "int8", int8Name, 4, 4e9), side("adavit", "int8 profile", int8Name, 2.5, 2e9), side("ONNX Runtime", "int8", int8Name, 5.2, 0),
+	}}
+	want := []bool{false, true, true, true, true, false} // 1.05 < 1.1; 1.3; 2.08; 4.2; 0.96 of the saving; 0.8 of it
+	got := c.judge()
+	if len(got) != len(want) {
+		t.Fatalf("%d verdicts, want %d (bf16 is not there)", len(got), len(want))
+	}
+	for i, v := range got {
+		if v.met != want[i] {
+			t.Errorf("%s against %s: met %t, want %t (%.3f)", v.work, v.theirs, v.met, want[i], v.speedup.value)
+		}
+	}
+	if s := got[4].saving.value; math.Abs(s-10/5.2/2) > 1e-12 {
+		t.Errorf("share of the saving %v", s)
+	}
+	if s := c.share(c.find("adavit f32")); math.Abs(s-0.8) > 1e-12 { // 8e9 operations in 10 ms of 1e12 a second
+		t.Errorf("share of the peak %v, want 0.8", s)
+	}
+}
+
+func TestCompareLogits(t *testing.T) {
+	want := []float32{1, 2, 3, -3, 0, 1}
+	for _, c := range []struct {
+		name, precision string
+		logits          []float32
+		top1            int
+		fine            bool
+	}{
+		{"same", f32, want, 2, true},
+		{"rounding", f32, []float32{1.0001, 2, 3, -3, 0, 1}, 2, true},
+		{"off", f32, []float32{1.01, 2, 3, -3, 0, 1}, 2, false},
+		{"bf16", bf16, []float32{1.01, 2, 3, -3, 0, 1}, 2, true},
+		{"int8", int8Name, []float32{1, 3, 2.9, -3, 0, 1}, 1, false},
+		{"int8 near", int8Name, []float32{1.2, 2.1, 3, -3, 0.1, 1}, 2, true},
+		{"short", int8Name, want[:3], 0, false},
+		{"NaN", int8Name, []float32{1, 2, float32(math.NaN()), -3, 0, 1}, 0, false},
+	} {
+		got := compareLogits("side", "reference", c.precision, c.logits, want, 3)
+		if got.fault == "" != c.fine || got.top1 != c.top1 {
+			t.Errorf("%s: fault %q, top-1 %d, want fine %t and %d", c.name, got.fault, got.top1, c.fine, c.top1)
+		}
+	}
+}
+
+// TestAvitTiny: the shares are a profile and have the published mean.
+func TestAvitTiny(t *testing.T) {
+	shares := avitTiny()
+	if depth := mean(shares) * 12; len(shares) != 12 || math.Abs(depth-7.23) > 1e-9 || shares[0] != 1 {
+		t.Errorf("%v: mean depth %v", shares, depth)
+	}
+}

@@ -1,0 +1,16 @@
+module github.com/adavit/adavit/bench
+
+go 1.26.0
+
+require (
+	github.com/adavit/adavit v0.0.0
+	google.golang.org/protobuf v1.36.12
+)
+
+require (
+	golang.org/x/image v0.47.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
+
+replace github.com/adavit/adavit => ../

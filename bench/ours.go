@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/kernels"
+)
+
+// Precisions by the names that tables and infer.Options use.
+const (
+	f32      = string(infer.F32)
+	bf16     = string(infer.BF16)
+	int8Name = string(infer.Int8)
+)
+
+// leastBatches are run in every turn, so that its median is one.
+const leastBatches = 3
+
+// engineSide is our own engine, in this process.
+type engineSide struct {
+	engine *infer.Engine
+	path   string    // kernels that it runs on; "" for the fastest
+	images []float32 // [n, C, H, W]
+	batch  []float32 // the images of a turn, [batch, C, H, W]
+	size   int       // numbers of one image
+	out    infer.Output
+}
+
+// newEngineSide packs the weights. profile, if it is not nil, is the share of patch tokens that run in each block.
+func newEngineSide(j job, precision, path string, profile []float64) (*engineSide, error) {
+	o := infer.Options{Threads: j.threads, Precision: infer.Precision(precision)}
+	if profile != nil {
+		scheme, err := halting.NewProfile(profile)
+		if err != nil {
+			return nil, err
+		}
+		o.Scheme = scheme
+	}
+	s := &engineSide{path: path, images: j.model.images}
+	c := j.model.params.Config
+	s.size = c.Channels * c.Height * c.Width
+	s.batch = make([]float32, j.batch*s.size)
+	copy(s.batch, s.images)
+	err := s.onPath(func() (err error) {
+		s.engine, err = infer.New(j.model.params, o)
+		return err
+	})
+	return s, err
+}
+
+// onPath calls f with this side's kernels in use.
+func (s *engineSide) onPath(f func() error) error {
+	if s.path == "" {
+		return f()
+	}
+	restore, err := kernels.Use(s.path)
+	if err != nil {
+		return err
+	}
+	defer restore()
+	return f()
+}
+
+func (s *engineSide) run(ctx context.Context, seconds float64) (ms []float64, err error) {
+	err = s.onPath(func() error {
+		if err := s.engine.Run(s.batch, &s.out); err != nil {
+			return err
+		}
+		d := time.Duration(seconds * float64(time.Second))
+		for start := time.Now(); len(ms) < leastBatches || time.Since(start) < d; {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			begin := time.Now()
+			if err := s.engine.Run(s.batch, &s.out); err != nil {
+				return err
+			}
+			ms = append(ms, time.Since(begin).Seconds()*1000)
+		}
+		return nil
+	})
+	return ms, err
+}
+
+func (s *engineSide) logits(ctx context.Context) ([]float32, error) {
+	var all []float32
+	err := s.onPath(func() error {
+		for first := 0; first < len(s.images); first += len(s.batch) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := s.engine.Run(s.images[first:min(first+len(s.batch), len(s.images))], &s.out); err != nil {
+				return err
+			}
+			all = append(all, s.out.Logits...)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// macs returns the multiply-adds of one image of the last turn: those that the engine performed, and as vit.Config.MACs counts them.
+func (s *engineSide) macs() (performed, nominal float64) {
+	c := s.engine.Config()
+	ran := s.out.Active[:c.Layers]
+	active := make([]int, c.Layers)
+	for l, n := range ran {
+		active[l] = int(n)
+	}
+	return float64(s.engine.MACs(ran)), float64(c.MACs(active))
+}
+
+func (s *engineSide) close() { s.engine.Close() }
+
+// avitTiny stands for the tokens of A-ViT-Ti, whose mean depth is published, 7.23 of 12, but not how many tokens run in each block: their share
+// falls evenly from 1 so that patch tokens run in 7.23 blocks on average. (The class token runs in all 12, which makes ours a little more work.)
+func avitTiny() []float64 {
+	const layers, depth = 12, 7.23
+	shares := make([]float64, layers)
+	for l := range shares {
+		shares[l] = 1 - float64(l)/(layers-1)*2*(1-depth/layers)
+	}
+	return shares
+}
+
+// peakRate measures the multiply-adds' rate, in operations a second, that so many cores reach together on the path in use.
+func peakRate(precision string, threads int, d time.Duration) float64 {
+	measure := kernels.PeakFLOPS
+	switch precision {
+	case bf16:
+		measure = kernels.PeakBF16
+	case int8Name:
+		measure = kernels.PeakInt8
+	}
+	rates := make(chan float64, threads)
+	for range threads {
+		go func() { rates <- measure(d) }()
+	}
+	sum := 0.0
+	for range threads {
+		sum += <-rates
+	}
+	return sum
+}
