@@ -26,13 +26,13 @@ type int8Args struct {
 	tiles    int
 	steps    int
 	add      int
-	mask     uintptr // AVX-512: a bit for each column; otherwise address of a row of edgeMasks
+	mask     uintptr // AVX-512: a bit for each column; otherwise address of a row of int8EdgeMasks
 	next     uintptr // where the prefetching starts and how far it goes on for each step of a tile
 	nextStep int
 	_        uintptr // the assembly's own: q of the current tile
 }
 
-// The routines compute a product of all rows with 32 columns (VNNI512) or 16, in tiles of as many rows as the number in their name says; those called Edge
+// The routines compute a product of all rows with 32 columns, or 16 (VNNI256), in tiles of as many rows as the number in their name says; those called Edge
 // leave the columns that the mask does not name alone.
 
 //go:noescape
@@ -48,10 +48,18 @@ func gemmInt8x6VNNI256(p *int8Args)
 func gemmInt8x6EdgeVNNI256(p *int8Args)
 
 //go:noescape
-func gemmInt8x5AVX2(p *int8Args)
+func gemmInt8x3AVX2(p *int8Args)
 
 //go:noescape
-func gemmInt8x5EdgeAVX2(p *int8Args)
+func gemmInt8x3EdgeAVX2(p *int8Args)
+
+// int8EdgeMasks[32−n:] masks the first n of 32 columns.
+var int8EdgeMasks = func() (m [2 * PanelWidth]int32) {
+	for i := range PanelWidth {
+		m[i] = -1
+	}
+	return m
+}()
 
 // int8Kernel is an implementation of the product: rows and columns of its tiles, and the operations of a round of its dotsInt8.
 type int8Kernel struct{ rows, cols, ops int }
@@ -59,7 +67,7 @@ type int8Kernel struct{ rows, cols, ops int }
 var (
 	int8VNNI512 = int8Kernel{12, 32, 24 * 64 * 2}
 	int8VNNI256 = int8Kernel{6, 16, 12 * 32 * 2}
-	int8AVX2    = int8Kernel{5, 16, 10 * 32 * 2}
+	int8AVX2    = int8Kernel{3, 32, 12 * 32 * 2}
 )
 
 // int8Active returns the implementation in use, nil for the portable one. A machine with AVX-512 may lack its dot product of bytes, one with AVX2
@@ -79,10 +87,10 @@ func int8Active() *int8Kernel {
 // run computes the first n columns of g's product. (A table of functions would make g escape.)
 func (k *int8Kernel) run(g *int8Args, n int) {
 	whole := n >= k.cols
-	if k.cols == 32 {
+	if k == &int8VNNI512 {
 		g.mask = 1<<n - 1
 	} else if !whole {
-		g.mask = uintptr(unsafe.Pointer(&edgeMasks[16-n]))
+		g.mask = uintptr(unsafe.Pointer(&int8EdgeMasks[PanelWidth-n]))
 	}
 	switch {
 	case k == &int8VNNI512 && whole:
@@ -94,9 +102,9 @@ func (k *int8Kernel) run(g *int8Args, n int) {
 	case k == &int8VNNI256:
 		gemmInt8x6EdgeVNNI256(g)
 	case whole:
-		gemmInt8x5AVX2(g)
+		gemmInt8x3AVX2(g)
 	default:
-		gemmInt8x5EdgeAVX2(g)
+		gemmInt8x3EdgeAVX2(g)
 	}
 }
 

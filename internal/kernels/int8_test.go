@@ -342,3 +342,22 @@ func reportPeakOf(b *testing.B, peakRate func(time.Duration) float64, ops int, f
 	b.ReportMetric(100*float64(ops)/best/peak, "%peak")
 	b.ReportMetric(best*1e6, "best-µs")
 }
+
+// TestInt8Allocates demands that steady state allocates nothing.
+func TestInt8Allocates(t *testing.T) {
+	eachInt8Path(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(9, 20))
+		const m, n, k = 13, 40, 70
+		b, x, ones, c := randomPackedInt8(rng, k, n), normal(rng, m*k), normal(rng, k), make([]float32, m*n)
+		a := quantize(x, k, m, k)
+		w := normal(rng, n*k)
+		if allocs := testing.AllocsPerRun(10, func() {
+			PackInt8(b, w, k, k, n)
+			QuantizeRows(a.q, a.ld, a.scale, x, k, m, k)
+			LayerNormQuantize(a.q, a.ld, a.scale, x, ones, ones, m, k, 1e-6)
+			GemmInt8(c, n, a.q, a.ld, a.scale, m, b, Epilogue{Bias: ones[:n], Add: true, GELU: true})
+		}); allocs != 0 {
+			t.Fatalf("%v allocations", allocs)
+		}
+	})
+}

@@ -31,13 +31,14 @@ const (
 	int8Cursor
 )
 
-// int8Kernel is one routine: c [m, 2·width] = scales·(q − 128)·b over all rows, in tiles of up to maxRows rows, which keep all of their sums in
-// registers. Each step loads the two vectors of b's group of four rows, then broadcasts four bytes of one row of q after the other. Rows' addresses are three
+// int8Kernel is one routine: c [m, vectors·width] = scales·(q − 128)·b over all rows, in tiles of up to maxRows rows, which keep all of their sums in
+// registers. Each step takes the vectors of b's group of four rows and broadcasts four bytes of one row of q after the other. Rows' addresses are three
 // to a base register, as in gemmKernel.
 type int8Kernel struct {
 	isa
 	name    string
 	vnni    bool // has VPDPBUSD; otherwise products of pairs in 16 bits
+	vectors int
 	maxRows int
 	unroll  int
 	edge    bool // the last columns are masked off
@@ -45,9 +46,9 @@ type int8Kernel struct {
 
 func int8s() {
 	for _, t := range []int8Kernel{
-		{isa: avx512, name: "VNNI512", vnni: true, maxRows: 12, unroll: 4},
-		{isa: avx2, name: "VNNI256", vnni: true, maxRows: 6, unroll: 4},
-		{isa: avx2, name: "AVX2", maxRows: 5, unroll: 2},
+		{isa: avx512, name: "VNNI512", vnni: true, vectors: 2, maxRows: 12, unroll: 4},
+		{isa: avx2, name: "VNNI256", vnni: true, vectors: 2, maxRows: 6, unroll: 4},
+		{isa: avx2, name: "AVX2", vectors: 4, maxRows: 3, unroll: 2},
 	} {
 		t.emit()
 		t.edge, t.unroll = true, 1
@@ -56,8 +57,6 @@ func int8s() {
 	}
 	each("quantizeRows", "func(q *byte, ldq int, scale, x *float32, ldx, count, k int)", quantizeRows)
 }
-
-const int8Vectors = 2
 
 // Registers of all kernels.
 var (
@@ -124,7 +123,7 @@ func (t int8Kernel) emit() {
 }
 
 // acc is the accumulator of row i, vector j; temp counts the others from above.
-func (t int8Kernel) acc(i, j int) VecPhysical { return t.physical(i*int8Vectors + j) }
+func (t int8Kernel) acc(i, j int) VecPhysical { return t.physical(i*t.vectors + j) }
 
 func (t int8Kernel) temp(i int) VecPhysical {
 	if t.width == 16 {
@@ -178,8 +177,10 @@ func (t int8Kernel) bytesOf(i, u int) Mem {
 // steps adds the products of count groups of four k's. A panel has 32 columns whatever the vectors' width, so its groups are 128 bytes apart.
 func (t int8Kernel) steps(rows, count int) {
 	for u := range count {
-		for j := range int8Vectors {
-			VMOVUPS(Mem{Base: int8Weights, Disp: 128*u + j*t.bytes()}, t.temp(j))
+		if t.vnni {
+			for j := range t.vectors {
+				VMOVUPS(Mem{Base: int8Weights, Disp: 128*u + j*t.bytes()}, t.temp(j))
+			}
 		}
 		for i := range rows {
 			m := Mem{Base: int8Base[i/3], Disp: 4 * u}
@@ -189,11 +190,11 @@ func (t int8Kernel) steps(rows, count int) {
 			if t.vnni {
 				x := t.temp(2 + i%2)
 				VPBROADCASTD(m, x)
-				for j := range int8Vectors {
+				for j := range t.vectors {
 					t.dot(t.temp(j), x, t.acc(i, j))
 				}
 			} else {
-				t.dotSigned(m, i)
+				t.dotSigned(m, i, u)
 			}
 		}
 		// Two lines, for a single tile must fetch a whole panel.
@@ -221,27 +222,34 @@ func (t int8Kernel) dot(w, x, sums VecPhysical) {
 	}
 }
 
-// dotSigned adds row i's products of a step, four bytes of it at m, without VPDPBUSD: w with the sign of x times |x|, whose pairs stay within 16 bits as neither is
-// above 128, then pairs of pairs.
-func (t int8Kernel) dotSigned(m Mem, i int) {
-	x, size, p, ones := t.temp(2), t.temp(3), t.temp(4), t.temp(5)
+// dotSigned adds row i's products of a step, four bytes of it at m, without VPDPBUSD: b with the sign of x times |x|, whose pairs stay within 16 bits as neither is
+// above 128, then pairs of pairs. With four operations for each vector of sums it pays to have b in memory and many columns for each x.
+func (t int8Kernel) dotSigned(m Mem, i, u int) {
+	x, size := t.temp(0), t.temp(1)
 	VPBROADCASTD(m, x)
 	VPXOR(constantBits(0x80808080), x, x) // q − 128
 	VPABSB(x, size)
-	for j := range int8Vectors {
-		VPSIGNB(x, t.temp(j), p)
-		VPMADDUBSW(p, size, p)
-		VPMADDWD(ones, p, p)
-		VPADDD(p, t.acc(i, j), t.acc(i, j))
+	for j := range t.vectors {
+		VMOVDQU(Mem{Base: int8Weights, Disp: 128*u + j*t.bytes()}, t.temp(2))
+		t.addSigned(i, j)
 	}
+}
+
+// addSigned adds the products of temp 2 with x (temp 0, its size in temp 1) to a vector of sums. Temp 3 has ones.
+func (t int8Kernel) addSigned(i, j int) {
+	x, size, p, ones := t.temp(0), t.temp(1), t.temp(2), t.temp(3)
+	VPSIGNB(x, p, p)
+	VPMADDUBSW(p, size, p)
+	VPMADDWD(ones, p, p)
+	VPADDD(p, t.acc(i, j), t.acc(i, j))
 }
 
 // start gives all sums their first value: minus the offset if x comes with 128 too much.
 func (t int8Kernel) start(rows int) {
 	if !t.vnni {
-		VMOVDQU(constantBits(0x00010001), t.temp(5))
+		VMOVDQU(constantBits(0x00010001), t.temp(3))
 	}
-	for j := range int8Vectors {
+	for j := range t.vectors {
 		first := t.acc(0, j)
 		t.zero(first)
 		if t.vnni {
@@ -262,7 +270,7 @@ func (t int8Kernel) finish(rows int) {
 	scale, bias, x := t.temp(0), t.temp(1), t.temp(2)
 	ldc, at := int8Left, int8Base[0]
 	MOVQ(field(int8Args, int8LDC), ldc)
-	for j := range int8Vectors {
+	for j := range t.vectors {
 		t.loadMask(j)
 		MOVQ(field(int8Args, int8Scale), int8Tmp)
 		t.load(int8Tmp, j, scale)
@@ -330,26 +338,22 @@ func (t int8Kernel) peak() {
 	TEXT("dotsInt8"+t.name, NOSPLIT, "func(n int)")
 	Load(Param("n"), int8Left)
 	for i := range t.maxRows {
-		for j := range int8Vectors {
+		for j := range t.vectors {
 			t.zero(t.acc(i, j))
 		}
 	}
-	for i := range 6 {
-		if i < 4 || !t.vnni {
-			t.zero(t.temp(i))
-		}
+	for i := range 4 {
+		t.zero(t.temp(i))
 	}
 	Label("round")
 	for i := range t.maxRows {
-		for j := range int8Vectors {
+		for j := range t.vectors {
 			if t.vnni {
 				t.dot(t.temp(j), t.temp(2), t.acc(i, j))
-				continue
+			} else {
+				VMOVAPS(t.temp(3), t.temp(2))
+				t.addSigned(i, j)
 			}
-			VPSIGNB(t.temp(2), t.temp(j), t.temp(4))
-			VPMADDUBSW(t.temp(4), t.temp(3), t.temp(4))
-			VPMADDWD(t.temp(5), t.temp(4), t.temp(4))
-			VPADDD(t.temp(4), t.acc(i, j), t.acc(i, j))
 		}
 	}
 	DECQ(int8Left)
