@@ -9,14 +9,18 @@ import (
 func AttentionReducedScratch(n, headDim int) int {
 	_, ld := scoreBlock(n)
 	halves := PackedBF16Len(headDim, n) + PackedBF16Len(n, headDim) + n*BF16Stride(headDim)
-	return halves/2 + max(ld, scoreFloats) + n
+	return max(halves/2+max(ld, scoreFloats)+n, AttentionScratch(n, headDim))
 }
 
 // AttentionReduced is Attention with q, k, v and the exponentials rounded to bfloat16 before they are multiplied; sums and the softmax itself
 // are float32. Rounding q and k moves a score by at most δ = 2⁻⁷·Σ|q·k|/√headDim, and an element of out by at most (2⁻⁷ + 2δ)·max|v| to first
-// order, δ and |v| being the largest of the head.
+// order, δ and |v| being the largest of the head. On a path without the machine's dot product it is Attention itself, which is faster there.
 func AttentionReduced(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
 	embed := heads * headDim
+	if !dotsInHardware() {
+		Attention(out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
+		return
+	}
 	queries = min(queries, n)
 	if queries <= 0 || embed <= 0 {
 		return

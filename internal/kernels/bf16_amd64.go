@@ -14,6 +14,9 @@ import (
 // useBF16: the avx512 path has the machine's bfloat16 instructions.
 var useBF16 = hasAVX512 && cpu.X86.HasAVX512BF16
 
+// dotsInHardware reports that the path in use has dot products of bfloat16.
+func dotsInHardware() bool { return active == avx512 && useBF16 }
+
 // The routines are those of gemm_amd64.go for pairs of bfloat16 and a packed right-hand side: rowA is in bytes, colA that of a pair, k counts
 // pairs. See _asm/bf16_gemm.go.
 
@@ -63,11 +66,11 @@ func gemmPanelBF16(p *panelBF16) {
 		g.prefetch(&ahead, 0, 1)
 		g.mask = 1<<p.n - 1
 		switch {
-		case p.n > 16 && useBF16:
+		case p.n > 16 && dotsInHardware():
 			gemmBF16_12x32EdgeAVX512BF16(&g)
 		case p.n > 16:
 			gemmBF16_12x32EdgeAVX512(&g)
-		case useBF16:
+		case dotsInHardware():
 			gemmBF16_12x16EdgeAVX512BF16(&g)
 		default:
 			gemmBF16_12x16EdgeAVX512(&g)
@@ -107,7 +110,7 @@ func roundHalfAVX2(y *uint16, ldy int, x *float32, ldx, count, cols int)
 
 func roundBF16(y []uint16, ldy int, x []float32, ldx, rows, k int) {
 	switch {
-	case active == avx512 && useBF16:
+	case dotsInHardware():
 		roundHalfAVX512BF16(&y[0], ldy, &x[0], ldx, rows, k)
 	case active == avx512:
 		roundHalfAVX512(&y[0], ldy, &x[0], ldx, rows, k)
@@ -130,7 +133,7 @@ func layerNormHalfAVX2(y *uint16, ldy int, x, gamma, beta *float32, count, dim i
 func layerNormBF16(y []uint16, ldy int, x, gamma, beta []float32, rows, dim int, eps float32) {
 	perDim := 1 / float32(dim)
 	switch {
-	case active == avx512 && useBF16:
+	case dotsInHardware():
 		layerNormHalfAVX512BF16(&y[0], ldy, &x[0], &gamma[0], &beta[0], rows, dim, perDim, eps)
 	case active == avx512:
 		layerNormHalfAVX512(&y[0], ldy, &x[0], &gamma[0], &beta[0], rows, dim, perDim, eps)
@@ -145,12 +148,11 @@ func layerNormBF16(y []uint16, ldy int, x, gamma, beta []float32, rows, dim int,
 func softmaxHalfAVX512BF16(x, inverse *float32, ld, count, cols int, scale float32)
 
 func softmaxRowsBF16(x, inverse []float32, ld, rows, cols int, scale float32) {
-	if active == avx512 && useBF16 {
+	if dotsInHardware() {
 		softmaxHalfAVX512BF16(&x[0], &inverse[0], ld, rows, cols, scale)
 		return
 	}
-	softmaxRows(x, inverse, ld, rows, cols, scale)
-	roundBF16(halves(x), 2*ld, x, ld, rows, cols) // in place: no number is written over one still to be read
+	softmaxRowsBF16Generic(x, inverse, ld, rows, cols, scale)
 }
 
 // packRowsBF16 rounds 32 rows at a time and transposes pairs as if they were floats.
@@ -176,14 +178,8 @@ func packRowsBF16(dst *PackedBF16, w []float32, ldw int) {
 //go:noescape
 func packPairsAVX512BF16(dst *uint16, x *float32, ldx, pairs, cols int)
 
-//go:noescape
-func packPairsAVX512(dst *uint16, x *float32, ldx, pairs, cols int)
-
-//go:noescape
-func packPairsAVX2(dst *uint16, x *float32, ldx, pairs, cols int)
-
 func packPairsBF16(dst *PackedBF16, b []float32, ldb int) {
-	if active == portable {
+	if !dotsInHardware() {
 		packPairsBF16Generic(dst, b, ldb)
 		return
 	}
@@ -192,15 +188,7 @@ func packPairsBF16(dst *PackedBF16, b []float32, ldb int) {
 	for j, at := 0, 0; j < dst.N; j, at = j+PanelWidth, at+stride {
 		n := min(PanelWidth, dst.N-j)
 		if pairs > 0 {
-			to, from := &dst.Data[at], &b[j]
-			switch {
-			case active == avx512 && useBF16:
-				packPairsAVX512BF16(to, from, ldb, pairs, n)
-			case active == avx512:
-				packPairsAVX512(to, from, ldb, pairs, n)
-			default:
-				packPairsAVX2(to, from, ldb, pairs, n)
-			}
+			packPairsAVX512BF16(&dst.Data[at], &b[j], ldb, pairs, n)
 		}
 		if dst.K&1 != 0 {
 			last := dst.Data[at+stride-2*PanelWidth : at+stride]
@@ -220,7 +208,7 @@ func floats(x []uint16) []float32 {
 func dotsBF16AVX512(n int)
 
 func dotsBF16(n int) float64 {
-	if active == avx512 && useBF16 {
+	if dotsInHardware() {
 		dotsBF16AVX512(n)
 		return 24 * 32 * 2 * float64(n)
 	}

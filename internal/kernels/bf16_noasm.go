@@ -5,6 +5,8 @@ package kernels
 // useBF16: the avx512 path has the machine's bfloat16 instructions.
 var useBF16 = false
 
+func dotsInHardware() bool { return false }
+
 func gemmPanelBF16(p *panelBF16) { gemmPanelBF16Generic(p) }
 
 func roundBF16(y []uint16, ldy int, x []float32, ldx, rows, k int) {

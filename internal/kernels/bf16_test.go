@@ -247,7 +247,7 @@ func TestGemmBF16(t *testing.T) {
 			got := c.clone()
 			GemmBF16(got.data, got.ld, a.data, a.ld, m, &packed, e)
 			want.check(t, got)
-			if !useBF16 || active != avx512 {
+			if !dotsInHardware() {
 				exact := c.clone()
 				restore, err := Use("portable")
 				if err != nil {

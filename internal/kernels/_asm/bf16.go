@@ -12,7 +12,7 @@ import (
 func bf16() {
 	eachBF16("roundHalf", "func(y *uint16, ldy int, x *float32, ldx, count, cols int)", roundHalf)
 	eachBF16("layerNormHalf", "func(y *uint16, ldy int, x, gamma, beta *float32, count, dim int, perDim, eps float32)", layerNormHalf)
-	eachBF16("packPairs", "func(dst *uint16, x *float32, ldx, pairs, cols int)", packPairs)
+	routine(avx512BF16, "packPairs", "func(dst *uint16, x *float32, ldx, pairs, cols int)", packPairs)
 	routine(avx512BF16, "softmaxHalf", "func(x, inverse *float32, ld, count, cols int, scale float32)", softmaxHalf)
 }
 
@@ -161,15 +161,8 @@ func packPairs(s isa) {
 	dst, x, ldx, pairs := pointer("dst"), pointer("x"), number("ldx"), number("pairs")
 	SHLQ(Imm(2), ldx)
 	p := s.newSpan(number("cols"))
-	c := s.roundConstants()
-	var interleave, upper VecVirtual
-	if s.bf16 {
-		interleave = s.vec()
-		VMOVDQU16(wordPairs(), interleave)
-	} else {
-		upper = s.vec()
-		VBROADCASTSS(constantBits(0xffff0000), upper)
-	}
+	interleave := s.vec()
+	VMOVDQU16(wordPairs(), interleave)
 	rows(pairs, func() {
 		next := GP64()
 		MOVQ(x, next)
@@ -177,7 +170,10 @@ func packPairs(s isa) {
 		for i := range PanelWidth / s.width {
 			store := func(p span) {
 				a, b := p.load(x), p.load(next)
-				s.pair(a, b, interleave, upper, c)
+				VMOVAPS(a, Z29)
+				VMOVAPS(b, Z30)
+				vcvtne2ps2bf16(Z29, Z30, Z31)
+				VPERMW(Z31, interleave, a)
 				VMOVUPS(a, Mem{Base: dst, Disp: i * s.bytes()})
 			}
 			p.disp = i * s.bytes()
@@ -205,22 +201,6 @@ func packPairs(s isa) {
 
 // PanelWidth is the package's.
 const PanelWidth = 32
-
-// pair rounds a and b and leaves them interleaved in a, a's lanes in the lower halves.
-func (s isa) pair(a, b, interleave, upper VecVirtual, c roundConstants) {
-	if s.bf16 {
-		VMOVAPS(a, Z29)
-		VMOVAPS(b, Z30)
-		vcvtne2ps2bf16(Z29, Z30, Z31)
-		VPERMW(Z31, interleave, a)
-		return
-	}
-	s.roundUpper(a, c)
-	s.roundUpper(b, c)
-	VPSRLD(Imm(16), a, a)
-	VANDPS(upper, b, b)
-	VORPS(b, a, a)
-}
 
 // wordPairs are the words 0, 16, 1, 17, …: what interleaves two halves of a register.
 func wordPairs() Mem {
