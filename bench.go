@@ -2,7 +2,6 @@ package adavit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -99,8 +98,7 @@ func (o *BenchOptions) prepare(ctx context.Context) (*vit.Params, infer.Precisio
 
 // Bench measures the throughput of a model on random images.
 //
-// An engine spreads a batch's images over its threads and cannot split an image. So with fewer images in a batch than threads, each thread
-// works on batches of its own, at the same time as the others: throughput is that of all, a batch's time that of one.
+// The engine spreads a batch's images over its threads; with fewer images than threads, all threads share each image.
 func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 	p, precision, err := o.prepare(ctx)
 	if err != nil {
@@ -112,10 +110,6 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 		return BenchResult{}, fmt.Errorf("%w: a batch of %d images of %d numbers is too large", ErrUsage, o.Batch, imageSize(c))
 	}
 	e := infer.Options{Threads: o.Threads, Precision: precision}
-	callers := 1
-	if o.Batch < o.Threads {
-		e.Threads, callers = 1, o.Threads
-	}
 	if o.Active != nil {
 		if len(o.Active) > c.Layers {
 			return BenchResult{}, fmt.Errorf("%w: %d shares of active tokens for %d blocks", ErrUsage, len(o.Active), c.Layers)
@@ -126,19 +120,19 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 		}
 		e.Scheme = profile
 	}
-	runs, err := newBenchRuns(p, e, o.Batch, callers)
+	run, err := newBenchRun(p, e, o.Batch)
 	if err != nil {
 		return BenchResult{}, err
 	}
-	defer closeRuns(runs)
-	sides := [][]*benchRun{runs}
+	defer run.engine.Close()
+	sides := []*benchRun{run}
 	if o.Active != nil {
 		e.Scheme = halting.None{}
-		dense, err := newBenchRuns(p, e, o.Batch, callers)
+		dense, err := newBenchRun(p, e, o.Batch)
 		if err != nil {
 			return BenchResult{}, err
 		}
-		defer closeRuns(dense)
+		defer dense.engine.Close()
 		sides = append(sides, dense)
 	}
 	peak := peakGFLOPS(o.Threads, precision)
@@ -146,7 +140,7 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 		return BenchResult{}, err
 	}
 	peak = max(peak, peakGFLOPS(o.Threads, precision))
-	r := o.result(c, runs, peak)
+	r := o.result(c, run, peak)
 	if o.Active != nil {
 		r.DenseImagesPerSecond = o.result(c, sides[1], peak).ImagesPerSecond
 		r.Speedup, r.MACsSpeedup = r.ImagesPerSecond/r.DenseImagesPerSecond, r.DenseMACs/r.MACs
@@ -154,111 +148,80 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 	return r, nil
 }
 
-// benchRun is one caller of one engine.
+// benchRun is one side of a measurement.
 type benchRun struct {
 	engine *infer.Engine
 	images []float32 // [batch, C, H, W]
 	out    infer.Output
 	times  []time.Duration // of each batch
-	took   time.Duration   // from the common start of each turn to the end of its last batch, summed over turns
+	took   time.Duration   // of all of them
 }
 
-// newBenchRuns makes an engine and as many callers, each of a fork of its own.
-func newBenchRuns(p *vit.Params, o infer.Options, batch, callers int) ([]*benchRun, error) {
+func newBenchRun(p *vit.Params, o infer.Options, batch int) (*benchRun, error) {
 	engine, err := infer.New(p, o)
 	if err != nil {
 		return nil, err
 	}
-	var runs []*benchRun
-	for i := range callers {
-		if i > 0 {
-			engine = engine.Fork()
-		}
-		r := &benchRun{engine: engine, images: make([]float32, batch*imageSize(p.Config)), times: make([]time.Duration, 0, 1<<16)}
-		rng := data.Rand(uint64(i), 0, 0)
-		for i := range r.images {
-			r.images[i] = float32(rng.NormFloat64())
-		}
-		runs = append(runs, r)
+	r := &benchRun{engine: engine, images: make([]float32, batch*imageSize(p.Config)), times: make([]time.Duration, 0, 1<<16)}
+	rng := data.Rand(0, 0, 0)
+	for i := range r.images {
+		r.images[i] = float32(rng.NormFloat64())
 	}
-	return runs, nil
+	return r, nil
 }
 
-func closeRuns(runs []*benchRun) {
-	for _, r := range runs {
-		r.engine.Close()
-	}
-}
-
-// measure warms all callers up and lets each side run for d; sides take turns, so that whatever else the machine does slows them alike.
-func measure(ctx context.Context, sides [][]*benchRun, d time.Duration) error {
-	together := func(runs []*benchRun, task func(r *benchRun) error) error {
-		errs := make([]error, len(runs))
-		spread(len(runs), len(runs), func(i int) { errs[i] = task(runs[i]) })
-		return errors.Join(errs...)
-	}
+// measure warms each side up and lets it run for d; sides take turns, so that whatever else the machine does slows them alike.
+func measure(ctx context.Context, sides []*benchRun, d time.Duration) error {
 	turns := 1
 	if len(sides) > 1 {
 		turns = 8
 	}
 	for turn := range turns + 1 { // turn 0 warms up
-		for _, runs := range sides {
-			begin := time.Now()
-			err := together(runs, func(r *benchRun) error {
+		for _, r := range sides {
+			const least = 3 // batches, so that the median is one
+			before := r.took
+			for n := 0; n < least || r.took-before < d/time.Duration(turns); n++ {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				start := time.Now()
+				if err := r.engine.Run(r.images, &r.out); err != nil {
+					return err
+				}
 				if turn == 0 {
-					return r.engine.Run(r.images, &r.out)
+					break
 				}
-				const least = 3 // batches, so that the median is one
-				before := r.took
-				for n := 0; n < least || r.took-before < d/time.Duration(turns); n++ {
-					if err := ctx.Err(); err != nil {
-						return err
-					}
-					start := time.Now()
-					if err := r.engine.Run(r.images, &r.out); err != nil {
-						return err
-					}
-					r.times = append(r.times, time.Since(start))
-					r.took = before + time.Since(begin)
-				}
-				return nil
-			})
-			if err != nil {
-				return err
+				r.times = append(r.times, time.Since(start))
+				r.took += r.times[len(r.times)-1]
 			}
 		}
 	}
 	return nil
 }
 
-// result sums up all callers. Their rates are added: each is taken over the caller's own time, since they do not end at the same moment.
-func (o *BenchOptions) result(c vit.Config, runs []*benchRun, peak float64) BenchResult {
-	var times []time.Duration
-	var depth, nominal, images, imageRate, macRate float64
-	active := make([]int, c.Layers)
-	for _, r := range runs {
-		batches := float64(len(r.times)) // all of the same images, so of the same work
-		times = append(times, r.times...)
-		images += batches * float64(o.Batch)
-		imageRate += batches * float64(o.Batch) / r.took.Seconds()
-		for _, d := range r.out.Depth {
-			depth += batches * float64(d)
-		}
-		for i := range o.Batch {
-			ran := r.out.Active[i*c.Layers : (i+1)*c.Layers]
-			for l, n := range ran {
-				active[l] = int(n)
-			}
-			nominal += batches * float64(c.MACs(active))
-			macRate += batches * float64(r.engine.MACs(ran)) / r.took.Seconds()
-		}
+// result sums a side up.
+func (o *BenchOptions) result(c vit.Config, r *benchRun, peak float64) BenchResult {
+	var depth, nominal, performed float64 // of a batch
+	for _, d := range r.out.Depth {
+		depth += float64(d)
 	}
-	slices.Sort(times)
+	active := make([]int, c.Layers)
+	for i := range o.Batch {
+		ran := r.out.Active[i*c.Layers : (i+1)*c.Layers]
+		for l, n := range ran {
+			active[l] = int(n)
+		}
+		nominal += float64(c.MACs(active))
+		performed += float64(r.engine.MACs(ran))
+	}
+	batch, batches := float64(o.Batch), float64(len(r.times))
+	rate := batches / r.took.Seconds()
+	slices.Sort(r.times)
 	return BenchResult{
-		Model: o.Model, Variant: o.Variant, Images: int(images), Batch: o.Batch, MeanDepth: depth / (images * float64(c.Tokens())),
-		MACs: math.Round(nominal / images), DenseMACs: float64(c.MACs(nil)), ImagesPerSecond: imageRate,
-		P50: percentile(times, 50), P99: percentile(times, 99),
-		GFLOPS: 2 * macRate / 1e9, PeakGFLOPS: peak, Threads: o.Threads, Precision: o.Precision, Active: o.Active,
+		Model: o.Model, Variant: o.Variant, Images: len(r.times) * o.Batch, Batch: o.Batch, MeanDepth: depth / (batch * float64(c.Tokens())),
+		MACs: math.Round(nominal / batch), DenseMACs: float64(c.MACs(nil)), ImagesPerSecond: batch * rate,
+		P50: percentile(r.times, 50), P99: percentile(r.times, 99),
+		GFLOPS: 2 * performed * rate / 1e9, PeakGFLOPS: peak, Threads: o.Threads, Precision: o.Precision, Active: o.Active,
 	}
 }
 

@@ -22,8 +22,18 @@ func (w *worker) embed(first, g int) {
 		clear(rows[:c.Special()*pixels])
 		c.CutPatches(rows[c.Special()*pixels:], w.engine.job.images[(first+i)*size:(first+i+1)*size])
 	}
-	p.patch.add(w.x, e, operand{f32: w.hidden, stride: pixels}, g*start)
+	if w.team.members != nil {
+		w.share(stageEmbed, nil, g*start)
+	} else {
+		w.embedRows(0, g*start)
+	}
 	for i := range g {
 		copy(w.x[i*start*e:], p.special)
 	}
+}
+
+// embedRows adds the patch embedding to the rows lo … hi−1 of x.
+func (w *worker) embedRows(lo, hi int) {
+	e, pixels := w.engine.config.Embed, w.engine.config.PatchLen()
+	w.engine.weights.patch.add(w.x[lo*e:], e, operand{f32: w.hidden[lo*pixels:], stride: pixels}, hi-lo)
 }

@@ -16,7 +16,7 @@ import (
 func TestNothingAllocated(t *testing.T) {
 	p := makeModel(smallConfig(5), 3, gatesMixed)
 	images := drawImages(p.Config, 7, 4)
-	for _, o := range []Options{{}, {Group: 3}, {Threads: 3}, {Threads: 2, Group: 2}, {Full: true}, {Full: true, Threads: 2}, {Precision: BF16}, {Precision: Int8, Group: 3}} {
+	for _, o := range []Options{{}, {Group: 3}, {Threads: 3}, {Threads: 2, Group: 2}, {Full: true}, {Full: true, Threads: 2}, {Precision: BF16}, {Precision: Int8, Group: 3}, {Threads: 9}, {Threads: 8, Precision: Int8}} {
 		e := newEngine(t, p, o)
 		out := &Output{}
 		if o.Full {

@@ -73,30 +73,42 @@ func (w *worker) takeReadouts(s slot) slot {
 // keep steps the scheme on the image in slot s and moves what goes on, in x, token and hidden, up to row at: the readouts, and unless all of
 // those have halted all tokens that have not. Row r of x is row r−from of hidden before the move and r−begin after it.
 func (w *worker) keep(first, l int, s slot, from, begin, at int) slot {
+	w.halt(first, l, s)
+	to := w.compact(w.hidden, s.image, s.first, s.first+s.rows, from, begin, at)
+	return slot{s.image, at, to - at}
+}
+
+// halt lets the scheme decide on the tokens in slot s, whose gates are known.
+func (w *worker) halt(first, l int, s slot) {
 	c := &w.engine.config
-	e, stride := c.Embed, hiddenStride(c.Hidden)
 	w.ran(first, l, s)
-	state, token := &w.states[s.image], w.token[s.first:s.first+s.rows]
-	w.engine.scheme.Step(state, halting.Rows{Layer: l, Layers: c.Layers, X: w.x[s.first*e:], Stride: e, Token: token,
+	token := w.token[s.first : s.first+s.rows]
+	w.engine.scheme.Step(&w.states[s.image], halting.Rows{Layer: l, Layers: c.Layers, X: w.x[s.first*c.Embed:], Stride: c.Embed, Token: token,
 		Score: w.scores[:s.rows], Weight: w.weights[:s.rows]})
-	readouts := int32(c.Readouts())
 	for i := range w.readouts(s) {
-		w.readoutWeight[s.image*int(readouts)+int(token[i])] = w.weights[i]
+		w.readoutWeight[s.image*c.Readouts()+int(token[i])] = w.weights[i]
 	}
-	last := w.read(s.image)
-	to := at
-	for i, k := range token {
-		if k >= readouts && (last || state.Depth[k] != 0) {
+}
+
+// compact moves those of an image's rows lo … hi−1 that go on up to row at, in x and token, and in hidden, where row r lies at r−from before the move
+// and at r−begin after it. It returns the row behind the last.
+func (w *worker) compact(hidden []float32, image, lo, hi, from, begin, at int) int {
+	c := &w.engine.config
+	e, stride, readouts := c.Embed, hiddenStride(c.Hidden), int32(c.Readouts())
+	depth, last := w.states[image].Depth, w.read(image)
+	for r := lo; r < hi; r++ {
+		k := w.token[r]
+		if k >= readouts && (last || depth[k] != 0) {
 			continue
 		}
-		if r := s.first + i; r != to {
-			copy(w.x[to*e:(to+1)*e], w.x[r*e:])
-			w.token[to] = k
+		if r != at {
+			copy(w.x[at*e:(at+1)*e], w.x[r*e:])
+			w.token[at] = k
 		}
-		if r, to := s.first+i-from, to-begin; r != to {
-			copy(w.hidden[to*stride:(to+1)*stride], w.hidden[r*stride:])
+		if from, to := r-from, at-begin; from != to {
+			copy(hidden[to*stride:(to+1)*stride], hidden[from*stride:])
 		}
-		to++
+		at++
 	}
-	return slot{s.image, at, to - at}
+	return at
 }

@@ -68,6 +68,8 @@ type job struct {
 	images []float32
 	out    *Output
 	plan   plan
+
+	together bool // all workers share each image (see team)
 }
 
 // New packs the weights and starts Options.Threads − 1 goroutines. The engine keeps copies: later changes to p do not reach it.
@@ -169,26 +171,38 @@ func (e *Engine) Run(images []float32, out *Output) error {
 	}
 	b := len(images) / size
 	out.resize(b, c)
-	e.job = job{images, out, newPlan(b, e.options.Group, e.limit, e.options.Threads)}
+	e.job = job{images: images, out: out, plan: newPlan(b, e.options.Group, e.limit, e.options.Threads)}
 	e.next.Store(0)
+	if e.job.plan.passes < len(e.workers) && e.job.plan.largest() == 1 {
+		return e.runTogether()
+	}
 	helpers := e.workers[1:min(e.job.plan.passes, len(e.workers))]
 	e.pending.Add(len(helpers))
 	for _, w := range helpers {
 		w.wake <- struct{}{}
 	}
 	e.workers[0].work()
+	e.finish()
+	return nil
+}
+
+// finish waits for the helpers of a Run.
+func (e *Engine) finish() {
 	e.pending.Wait()
 	e.job = job{} // the caller's slices are not kept
 	if p := e.broken.Swap(nil); p != nil {
 		panic(*p)
 	}
-	return nil
 }
 
 // serve runs the passes of one Run each time the worker is woken, until Close.
 func (w *worker) serve() {
 	for range w.wake {
-		w.work()
+		if w.engine.job.together {
+			w.follow(w.engine.workers[0])
+		} else {
+			w.work()
+		}
 		w.engine.pending.Done()
 	}
 }

@@ -11,6 +11,8 @@ type worker struct {
 	engine *Engine
 	wake   chan struct{}
 
+	team team // where several workers share an image
+
 	capacity int             // G that the slices below are made for
 	x        []float32       // [T, E] the tokens
 	y        []float32       // [T, E] normalised tokens, then attention's output
@@ -29,6 +31,7 @@ type worker struct {
 	readoutY []float32       // [G·Q, E]
 	logits   []float32       // [G, classes] of the second head
 
+	kept          int       // rows of a team's part that go on
 	readoutWeight []float32 // [G, Q] p[k,l] of the block that is being finished
 }
 
@@ -89,10 +92,14 @@ func (w *worker) pass(first, end int) {
 			w.finish(first)
 			break
 		}
-		w.attend(b)
-		if w.engine.gated {
+		switch {
+		case w.team.members != nil:
+			w.teamBlock(b, first, l)
+		case w.engine.gated:
+			w.attend(b)
 			w.gatedMLP(b, first, l)
-		} else {
+		default:
+			w.attend(b)
 			w.mlp(b, w.x, w.y, w.rows())
 			w.step(first, l)
 		}
@@ -124,11 +131,10 @@ func (w *worker) rows() int {
 
 // attend runs the first half of a block over all rows.
 func (w *worker) attend(b *block) {
-	c := &w.engine.config
-	e, t := c.Embed, w.rows()
+	e, t := w.engine.config.Embed, w.rows()
 	b.qkv.to(w.qkv, 3*e, w.rounded.ofNorm(&b.norm1, w.y, w.x, t), t)
 	for _, s := range w.slots {
-		w.attention(w.y[s.first*e:], e, w.qkv[s.first*3*e:], 3*e, s.rows, s.rows, c.Heads, c.HeadDim(), w.scratch)
+		w.attention(0, w.y[s.first*e:], w.qkv[s.first*3*e:], s.rows, s.rows, w.scratch)
 	}
 	b.proj.addAll(w.x, e, w.y, e, t, w.rounded)
 }
@@ -144,20 +150,31 @@ func (w *worker) mlp(b *block, x, y []float32, rows int) {
 	}
 }
 
-// attention is kernels.Attention, or in another precision than f32 its faster kin.
-func (w *worker) attention(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
-	if w.engine.options.Precision == F32 {
-		kernels.Attention(out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
-	} else {
-		kernels.AttentionReduced(out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
+// attention lets the rows first … first+queries−1 of an image attend to its n rows of qkv [n, 3E]; out is [queries, E].
+func (w *worker) attention(first int, out, qkv []float32, n, queries int, scratch []float32) {
+	c := &w.engine.config
+	attend := kernels.AttentionFrom
+	if w.engine.options.Precision != F32 {
+		attend = kernels.AttentionReducedFrom
 	}
+	attend(first, out, c.Embed, qkv, 3*c.Embed, n, queries, c.Heads, c.HeadDim(), scratch)
+}
+
+// keys computes keys and values of the rows lo … hi−1 in the block that asks for readouts alone.
+func (w *worker) keys(b *block, lo, hi int) {
+	e := w.engine.config.Embed
+	x := w.rounded.from(lo).ofNorm(&b.norm1, w.y[lo*e:], w.x[lo*e:], hi-lo)
+	b.keyValue.to(w.qkv[lo*3*e+e:], 3*e, x, hi-lo)
 }
 
 // lastBlock runs block L for the readout rows alone, gathered in w.readout [rows, E] slot by slot; all rows give keys and values.
 func (w *worker) lastBlock(b *block) {
-	c := &w.engine.config
-	e, t, n := c.Embed, w.rows(), 0
-	b.keyValue.to(w.qkv[e:], 3*e, w.rounded.ofNorm(&b.norm1, w.y, w.x, t), t)
+	e, t, n := w.engine.config.Embed, w.rows(), 0
+	if w.team.members != nil {
+		w.share(stageKeys, b, t)
+	} else {
+		w.keys(b, 0, t)
+	}
 	for _, s := range w.slots {
 		n += copy(w.readout[n*e:], w.x[s.first*e:(s.first+w.readouts(s))*e]) / e
 	}
@@ -169,7 +186,7 @@ func (w *worker) lastBlock(b *block) {
 		for i := range q {
 			copy(w.qkv[(s.first+i)*3*e:][:e], w.x[(n+i)*e:])
 		}
-		w.attention(w.readoutY[n*e:], e, w.qkv[s.first*3*e:], 3*e, s.rows, q, c.Heads, c.HeadDim(), w.scratch)
+		w.attention(0, w.readoutY[n*e:], w.qkv[s.first*3*e:], s.rows, q, w.scratch)
 		n += q
 	}
 	b.proj.addAll(w.readout, e, w.readoutY, e, n, w.rounded)

@@ -27,8 +27,13 @@ func AttentionScratch(n, headDim int) int {
 // Attention computes softmax(q·kᵀ/√headDim)·v of each head of one image. qkv [n, 3E], E = heads·headDim, has rows of stride ldq: q, k, v, the heads
 // contiguous inside each. The first queries rows attend to all n; out [queries, E] has row stride ldo.
 func Attention(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
+	AttentionFrom(0, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
+}
+
+// AttentionFrom is Attention for the rows first … first+queries−1, so that several threads can share an image: each row of out has the same bits.
+func AttentionFrom(first int, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
 	embed := heads * headDim
-	queries = min(queries, n)
+	queries = min(queries, n-first)
 	if queries <= 0 || embed <= 0 {
 		return
 	}
@@ -43,7 +48,7 @@ func Attention(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, he
 	inverse, _ := carve(scratch, rows)
 	scale := float32(1 / math.Sqrt(float64(headDim)))
 	for h := range heads {
-		q, k, v := qkv[h*headDim:], qkv[embed+h*headDim:], qkv[2*embed+h*headDim:]
+		q, k, v := qkv[first*ldq+h*headDim:], qkv[embed+h*headDim:], qkv[2*embed+h*headDim:]
 		PackTransposed(&keys, k, ldq, headDim, n)
 		for i := 0; i < queries; i += rows {
 			m := min(rows, queries-i)
