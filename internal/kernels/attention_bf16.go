@@ -16,12 +16,17 @@ func AttentionReducedScratch(n, headDim int) int {
 // are float32. Rounding q and k moves a score by at most δ = 2⁻⁷·Σ|q·k|/√headDim, and an element of out by at most (2⁻⁷ + 2δ)·max|v| to first
 // order, δ and |v| being the largest of the head. On a path without the machine's dot product it is Attention itself, which is faster there.
 func AttentionReduced(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
+	AttentionReducedFrom(0, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
+}
+
+// AttentionReducedFrom is AttentionReduced for the rows first … first+queries−1.
+func AttentionReducedFrom(first int, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
 	embed := heads * headDim
 	if !dotsInHardware() {
-		Attention(out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
+		AttentionFrom(first, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
 		return
 	}
-	queries = min(queries, n)
+	queries = min(queries, n-first)
 	if queries <= 0 || embed <= 0 {
 		return
 	}
@@ -39,7 +44,7 @@ func AttentionReduced(out []float32, ldo int, qkv []float32, ldq, n, queries, he
 	probs := halves(scores)
 	scale := float32(1 / math.Sqrt(float64(headDim)))
 	for h := range heads {
-		q, k, v := qkv[h*headDim:], qkv[embed+h*headDim:], qkv[2*embed+h*headDim:]
+		q, k, v := qkv[first*ldq+h*headDim:], qkv[embed+h*headDim:], qkv[2*embed+h*headDim:]
 		packRowsBF16(&keys, k, ldq)
 		packPairsBF16(&values, v, ldq)
 		for i := 0; i < queries; i += rows {
