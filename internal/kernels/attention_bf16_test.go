@@ -44,6 +44,39 @@ func TestAttentionReduced(t *testing.T) {
 	})
 }
 
+// TestAttentionFrom demands the bits of the whole image from a part of its rows, wherever the part begins.
+func TestAttentionFrom(t *testing.T) {
+	eachPathBF16(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(7, 15))
+		for _, s := range attentionShapes {
+			embed := s.heads * s.headDim
+			qkv := randomMatrix(rng, s.n, 3*embed, 3*embed+4)
+			scratch := make([]float32, AttentionReducedScratch(s.n, s.headDim))
+			for name, attend := range map[string]func(int, []float32, int, []float32, int, int, int, int, int, []float32){
+				"AttentionFrom": AttentionFrom, "AttentionReducedFrom": AttentionReducedFrom,
+			} {
+				whole := make([]float32, s.n*embed)
+				attend(0, whole, embed, qkv.data, qkv.ld, s.n, s.n, s.heads, s.headDim, scratch)
+				for _, first := range []int{s.n / 3, s.n / 2, s.n - 1, s.n} {
+					for _, queries := range []int{1, 14, s.n} {
+						rows := min(queries, s.n-first)
+						out := randomMatrix(rng, rows, embed, embed+3)
+						attend(first, out.data, out.ld, qkv.data, qkv.ld, s.n, queries, s.heads, s.headDim, scratch)
+						out.checkCanaries(t)
+						for i := range rows {
+							for j := range embed {
+								if got, want := out.data[i*out.ld+j], whole[(first+i)*embed+j]; got != want {
+									t.Fatalf("%s %+v from %d: out[%d, %d] is %v, in the whole image %v", name, s, first, i, j, got, want)
+								}
+							}
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
 // reducedBound is (2⁻⁷ + 2δ)·max|v| of the head whose columns start at, with a little for second order and float32 sums.
 func reducedBound(qkv matrix, n, embed, at, headDim int) float64 {
 	largest, product := 0.0, 0.0

@@ -21,22 +21,22 @@ func dotsInHardware() bool { return active == avx512 && useBF16 }
 // pairs. See _asm/bf16_gemm.go.
 
 //go:noescape
-func gemmBF16_12x32EdgeAVX512BF16(p *gemmArgs)
+func gemmPairs12x32EdgeAVX512BF16(p *gemmArgs)
 
 //go:noescape
-func gemmBF16_12x16EdgeAVX512BF16(p *gemmArgs)
+func gemmPairs12x16EdgeAVX512BF16(p *gemmArgs)
 
 //go:noescape
-func gemmBF16_12x32EdgeAVX512(p *gemmArgs)
+func gemmPairs12x32EdgeAVX512(p *gemmArgs)
 
 //go:noescape
-func gemmBF16_12x16EdgeAVX512(p *gemmArgs)
+func gemmPairs12x16EdgeAVX512(p *gemmArgs)
 
 //go:noescape
-func gemmBF16_6x16AVX2(p *gemmArgs)
+func gemmPairs6x16AVX2(p *gemmArgs)
 
 //go:noescape
-func gemmBF16_5x16EdgeAVX2(p *gemmArgs)
+func gemmPairs5x16EdgeAVX2(p *gemmArgs)
 
 func gemmPanelBF16(p *panelBF16) {
 	if active == portable {
@@ -67,13 +67,13 @@ func gemmPanelBF16(p *panelBF16) {
 		g.mask = 1<<p.n - 1
 		switch {
 		case p.n > 16 && dotsInHardware():
-			gemmBF16_12x32EdgeAVX512BF16(&g)
+			gemmPairs12x32EdgeAVX512BF16(&g)
 		case p.n > 16:
-			gemmBF16_12x32EdgeAVX512(&g)
+			gemmPairs12x32EdgeAVX512(&g)
 		case dotsInHardware():
-			gemmBF16_12x16EdgeAVX512BF16(&g)
+			gemmPairs12x16EdgeAVX512BF16(&g)
 		default:
-			gemmBF16_12x16EdgeAVX512(&g)
+			gemmPairs12x16EdgeAVX512(&g)
 		}
 		return
 	}
@@ -90,11 +90,11 @@ func gemmPanelBF16(p *panelBF16) {
 		if n := p.n - j; n >= 16 {
 			g.split(p.m, 6)
 			g.prefetch(&ahead, j/16, 2)
-			gemmBF16_6x16AVX2(&g)
+			gemmPairs6x16AVX2(&g)
 		} else {
 			g.split(p.m, 5)
 			g.mask = uintptr(unsafe.Pointer(&edgeMasks[16-n]))
-			gemmBF16_5x16EdgeAVX2(&g)
+			gemmPairs5x16EdgeAVX2(&g)
 		}
 	}
 }

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func gemmBF16_12x32EdgeAVX512BF16(p *byte)
+// func gemmPairs12x32EdgeAVX512BF16(p *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemmBF16_12x32EdgeAVX512BF16(SB), NOSPLIT, $0-8
+TEXT ·gemmPairs12x32EdgeAVX512BF16(SB), NOSPLIT, $0-8
 	MOVQ  p+0(FP), R14
 	MOVQ  40(R14), DI
 	MOVQ  112(R14), R12
@@ -3868,9 +3868,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func gemmBF16_12x16EdgeAVX512BF16(p *byte)
+// func gemmPairs12x16EdgeAVX512BF16(p *byte)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemmBF16_12x16EdgeAVX512BF16(SB), NOSPLIT, $0-8
+TEXT ·gemmPairs12x16EdgeAVX512BF16(SB), NOSPLIT, $0-8
 	MOVQ  p+0(FP), R14
 	MOVQ  40(R14), DI
 	MOVQ  112(R14), R12
@@ -5084,9 +5084,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func gemmBF16_12x32EdgeAVX512(p *byte)
+// func gemmPairs12x32EdgeAVX512(p *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemmBF16_12x32EdgeAVX512(SB), NOSPLIT, $0-8
+TEXT ·gemmPairs12x32EdgeAVX512(SB), NOSPLIT, $0-8
 	MOVQ  p+0(FP), R14
 	MOVQ  40(R14), DI
 	MOVQ  112(R14), R12
@@ -8388,9 +8388,9 @@ DATA constffff0000<>+24(SB)/4, $0xffff0000
 DATA constffff0000<>+28(SB)/4, $0xffff0000
 GLOBL constffff0000<>(SB), RODATA|NOPTR, $32
 
-// func gemmBF16_12x16EdgeAVX512(p *byte)
+// func gemmPairs12x16EdgeAVX512(p *byte)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemmBF16_12x16EdgeAVX512(SB), NOSPLIT, $0-8
+TEXT ·gemmPairs12x16EdgeAVX512(SB), NOSPLIT, $0-8
 	MOVQ  p+0(FP), R14
 	MOVQ  40(R14), DI
 	MOVQ  112(R14), R12
@@ -9718,9 +9718,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func gemmBF16_6x16AVX2(p *byte)
+// func gemmPairs6x16AVX2(p *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemmBF16_6x16AVX2(SB), NOSPLIT, $0-8
+TEXT ·gemmPairs6x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ p+0(FP), R14
 	MOVQ 40(R14), DI
 	MOVQ 112(R14), R12
@@ -10943,9 +10943,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func gemmBF16_5x16EdgeAVX2(p *byte)
+// func gemmPairs5x16EdgeAVX2(p *byte)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemmBF16_5x16EdgeAVX2(SB), NOSPLIT, $0-8
+TEXT ·gemmPairs5x16EdgeAVX2(SB), NOSPLIT, $0-8
 	MOVQ    p+0(FP), R14
 	MOVQ    40(R14), DI
 	MOVQ    112(R14), R12

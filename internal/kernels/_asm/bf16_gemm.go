@@ -11,12 +11,12 @@ import (
 // only C and the bias have edges.
 func bf16Gemm() {
 	for _, g := range []gemmKernel{
-		{"gemmBF16_", avx512BF16, 2, true, 12, 4, dotBF16},
-		{"gemmBF16_", avx512BF16, 1, true, 12, 1, dotBF16},
-		{"gemmBF16_", avx512, 2, true, 12, 2, widenBF16},
-		{"gemmBF16_", avx512, 1, true, 12, 1, widenBF16},
-		{"gemmBF16_", avx2, 2, false, 6, 2, widenBF16},
-		{"gemmBF16_", avx2, 2, true, 5, 1, widenBF16},
+		{"gemmPairs", avx512BF16, 2, true, 12, 4, dotBF16},
+		{"gemmPairs", avx512BF16, 1, true, 12, 1, dotBF16},
+		{"gemmPairs", avx512, 2, true, 12, 2, widenBF16},
+		{"gemmPairs", avx512, 1, true, 12, 1, widenBF16},
+		{"gemmPairs", avx2, 2, false, 6, 2, widenBF16},
+		{"gemmPairs", avx2, 2, true, 5, 1, widenBF16},
 	} {
 		g.emit()
 	}
