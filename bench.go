@@ -23,6 +23,7 @@ type BenchOptions struct {
 	Precision string    // "" for PrecisionAuto
 	Active    []float64 // share of patch tokens that run in each block, the last one for all further blocks; nil: the model's own halting
 	Seconds   float64   // how long to measure; 0 means 3
+	Profile   bool      // tell where the time goes
 }
 
 // BenchResult is what Bench measured.
@@ -43,10 +44,18 @@ type BenchResult struct {
 	Precision       string    `json:"precision"`
 	Active          []float64 `json:"active,omitempty"`
 
+	Profile []BlockTime `json:"profile,omitempty"` // where the time of an image goes, block 0 being what is outside of all blocks
+
 	// With Active, a dense run of the same model takes turns with the measured one.
 	DenseImagesPerSecond float64 `json:"dense_images_per_second,omitempty"`
 	Speedup              float64 `json:"speedup,omitempty"`      // images a second against the dense run
 	MACsSpeedup          float64 `json:"macs_speedup,omitempty"` // what the nominal MACs promise: dense against active
+}
+
+// BlockTime is the time that one block takes, by activity (infer.Activity's names), in milliseconds an image.
+type BlockTime struct {
+	Block        int                `json:"block"`
+	Milliseconds map[string]float64 `json:"ms"`
 }
 
 // Limits of a benchmark; more is a slip of the finger.
@@ -109,7 +118,7 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 	if memory := float64(o.Batch) * float64(imageSize(c)); memory > 1<<30 {
 		return BenchResult{}, fmt.Errorf("%w: a batch of %d images of %d numbers is too large", ErrUsage, o.Batch, imageSize(c))
 	}
-	e := infer.Options{Threads: o.Threads, Precision: precision}
+	e := infer.Options{Threads: o.Threads, Precision: precision, Profile: o.Profile}
 	if o.Active != nil {
 		if len(o.Active) > c.Layers {
 			return BenchResult{}, fmt.Errorf("%w: %d shares of active tokens for %d blocks", ErrUsage, len(o.Active), c.Layers)
@@ -141,6 +150,18 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 	}
 	peak = max(peak, peakGFLOPS(o.Threads, precision))
 	r := o.result(c, run, peak)
+	if p := run.engine.Profile(); p != nil {
+		images := float64(o.Batch * (len(run.times) + 1)) // with the one that warmed up
+		for l, times := range p.Time {
+			block := BlockTime{l, make(map[string]float64)}
+			for a, t := range times {
+				if t > 0 {
+					block.Milliseconds[infer.Activity(a).String()] = t.Seconds() * 1000 / images
+				}
+			}
+			r.Profile = append(r.Profile, block)
+		}
+	}
 	if o.Active != nil {
 		r.DenseImagesPerSecond = o.result(c, sides[1], peak).ImagesPerSecond
 		r.Speedup, r.MACsSpeedup = r.ImagesPerSecond/r.DenseImagesPerSecond, r.DenseMACs/r.MACs

@@ -17,8 +17,12 @@ func (w *worker) gatedMLP(b *block, first, l int) {
 			images++
 		}
 		from := todo[0].first
-		b.fc1.gelu(w.hidden, stride, w.rounded.ofNorm(&b.norm2, w.y, w.x[from*e:], rows), rows)
+		normed := w.rounded.ofNorm(&b.norm2, w.y, w.x[from*e:], rows)
+		w.spentOn(Norm)
+		b.fc1.gelu(w.hidden, stride, normed, rows)
+		w.spentOn(FC1)
 		b.fc2.addGate(w.x[from*e:], e, w.hidden, stride, rows)
+		w.spentOn(FC2)
 
 		begin, done := at, len(kept)
 		for _, s := range todo[:images] {
@@ -26,7 +30,9 @@ func (w *worker) gatedMLP(b *block, first, l int) {
 			kept = append(kept, s)
 			at += s.rows
 		}
+		w.spentOn(Halt)
 		b.fc2.addRest(w.x[begin*e:], e, w.hidden, stride, at-begin, w.roundedH)
+		w.spentOn(FC2)
 		todo = todo[images:]
 
 		at = begin
@@ -44,6 +50,7 @@ func (w *worker) gatedMLP(b *block, first, l int) {
 			at += s.rows
 		}
 		kept = stay
+		w.spentOn(Halt)
 	}
 	w.slots = kept
 }

@@ -34,6 +34,7 @@ type Options struct {
 	Full      bool           // run every token to its own depth: no stop at the class token's halt, no class-only last block
 	Scheme    halting.Scheme // nil: the model's own. All threads call it at once; a method Start says how many patch tokens enter block 1
 	Precision Precision      // of the large products; "" means f32
+	Profile   bool           // measure where the time goes (see Engine.Profile)
 }
 
 // maxThreads bounds Options.Threads: more is a slip, and each thread owns scratch memory.

@@ -1,6 +1,8 @@
 package infer
 
 import (
+	"time"
+
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/kernels"
 )
@@ -12,6 +14,10 @@ type worker struct {
 	wake   chan struct{}
 
 	team team // where several workers share an image
+
+	spent [][activities]time.Duration // [L+1] with Options.Profile
+	layer int                         // the block that time is booked for
+	clock time.Time                   // when that was last done
 
 	capacity int             // G that the slices below are made for
 	x        []float32       // [T, E] the tokens
@@ -83,13 +89,17 @@ func (w *worker) grow(g int) {
 func (w *worker) pass(first, end int) {
 	c := &w.engine.config
 	g := end - first
+	w.begin()
 	w.embed(first, g)
+	w.spentOn(Embed)
 	clear(w.field[:g*c.Readouts()*c.Embed])
 	for l := 1; l <= c.Layers && len(w.slots) > 0; l++ {
 		b := &w.engine.weights.blocks[l-1]
+		w.layer = l
 		if l == c.Layers && !w.engine.options.Full {
 			w.lastBlock(b)
 			w.finish(first)
+			w.spentOn(Halt)
 			break
 		}
 		switch {
@@ -102,9 +112,12 @@ func (w *worker) pass(first, end int) {
 			w.attend(b)
 			w.mlp(b, w.x, w.y, w.rows())
 			w.step(first, l)
+			w.spentOn(Halt)
 		}
 	}
+	w.layer = 0
 	w.decide(w.engine.job.out.Logits[first*c.Classes:(first+g)*c.Classes], g)
+	w.spentOn(Head)
 	if t := w.engine.job.out.Trace; t != nil {
 		w.trace(t, first, g)
 	}
@@ -132,11 +145,16 @@ func (w *worker) rows() int {
 // attend runs the first half of a block over all rows.
 func (w *worker) attend(b *block) {
 	e, t := w.engine.config.Embed, w.rows()
-	b.qkv.to(w.qkv, 3*e, w.rounded.ofNorm(&b.norm1, w.y, w.x, t), t)
+	x := w.rounded.ofNorm(&b.norm1, w.y, w.x, t)
+	w.spentOn(Norm)
+	b.qkv.to(w.qkv, 3*e, x, t)
+	w.spentOn(QKV)
 	for _, s := range w.slots {
 		w.attention(0, w.y[s.first*e:], w.qkv[s.first*3*e:], s.rows, s.rows, w.scratch)
 	}
+	w.spentOn(Attention)
 	b.proj.addAll(w.x, e, w.y, e, t, w.rounded)
+	w.spentOn(Proj)
 }
 
 // mlp adds fc2(gelu(fc1(norm2(x)))) to x [rows, E]; y is where norm2(x) may go.
@@ -145,8 +163,12 @@ func (w *worker) mlp(b *block, x, y []float32, rows int) {
 	e, stride := c.Embed, hiddenStride(c.Hidden)
 	for i := 0; i < rows; i += chunkRows {
 		n := min(chunkRows, rows-i)
-		b.fc1.gelu(w.hidden, stride, w.rounded.ofNorm(&b.norm2, y, x[i*e:], n), n)
+		normed := w.rounded.ofNorm(&b.norm2, y, x[i*e:], n)
+		w.spentOn(Norm)
+		b.fc1.gelu(w.hidden, stride, normed, n)
+		w.spentOn(FC1)
 		b.fc2.addAll(x[i*e:], e, w.hidden, stride, n, w.roundedH)
+		w.spentOn(FC2)
 	}
 }
 
@@ -178,6 +200,7 @@ func (w *worker) lastBlock(b *block) {
 	for _, s := range w.slots {
 		n += copy(w.readout[n*e:], w.x[s.first*e:(s.first+w.readouts(s))*e]) / e
 	}
+	w.spentOn(QKV)
 	// w.x is not needed any more: it takes the queries.
 	b.query.to(w.x, e, w.rounded.ofNorm(&b.norm1, w.readoutY, w.readout, n), n)
 	n = 0
@@ -189,7 +212,9 @@ func (w *worker) lastBlock(b *block) {
 		w.attention(0, w.readoutY[n*e:], w.qkv[s.first*3*e:], s.rows, q, w.scratch)
 		n += q
 	}
+	w.spentOn(Attention)
 	b.proj.addAll(w.readout, e, w.readoutY, e, n, w.rounded)
+	w.spentOn(Proj)
 	w.mlp(b, w.readout, w.readoutY, n)
 }
 

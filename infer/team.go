@@ -3,6 +3,7 @@ package infer
 import (
 	"runtime"
 	"sync/atomic"
+	"time"
 )
 
 // With fewer images than threads, all workers share each image: worker 0 leads and owns the image's rows, and in every stage each member computes
@@ -54,6 +55,9 @@ func (e *Engine) runTogether() error {
 // follow does a member's part of every stage that the leader begins.
 func (w *worker) follow(leader *worker) {
 	w.grow(1)
+	spent := w.spent
+	w.spent = nil // the leader books the time
+	defer func() { w.spent = spent }()
 	t := &leader.team
 	i := 1
 	for w.engine.workers[i] != w {
@@ -141,14 +145,20 @@ func (w *worker) rest(leader *worker, lo, hi int) {
 func (w *worker) teamBlock(b *block, first, l int) {
 	s := w.slots[0]
 	w.share(stageQKV, b, s.rows)
+	w.spentOn(QKV)
 	if !w.engine.gated {
 		w.share(stageTokens, b, s.rows)
+		w.spentOn(FC2)
 		w.step(first, l)
+		w.spentOn(Halt)
 		return
 	}
 	w.share(stageGate, b, s.rows)
+	w.spentOn(FC1)
 	w.halt(first, l, s)
+	w.spentOn(Halt)
 	w.share(stageRest, b, s.rows)
+	w.spentOn(FC2)
 	e, n, at := w.engine.config.Embed, len(w.team.members), 0
 	for i, m := range w.team.members { // the parts close up
 		lo := s.rows * i / n
@@ -168,11 +178,20 @@ func (w *worker) teamBlock(b *block, first, l int) {
 	w.slots = append(w.slots, slot{s.image, 0, s.rows})
 }
 
-// spin waits for something that other threads bring about within microseconds, without going to sleep; other goroutines are let through.
+// spin waits for something that other threads bring about, usually within microseconds. At first it keeps the core, letting other goroutines
+// through; if that takes long, the machine is busy and the core is better left to those who hold the work up.
 func spin(done func() bool) {
+	const patience = 200 * time.Microsecond
+	var begin time.Time
 	for i := 0; !done(); i++ {
-		if i%64 == 63 {
-			runtime.Gosched()
+		if i%64 != 63 {
+			continue
+		}
+		runtime.Gosched()
+		if begin.IsZero() {
+			begin = time.Now()
+		} else if time.Since(begin) > patience {
+			time.Sleep(20 * time.Microsecond)
 		}
 	}
 }

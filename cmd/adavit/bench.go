@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/infer"
 )
 
 func (a *app) bench() *cobra.Command {
@@ -15,6 +16,7 @@ func (a *app) bench() *cobra.Command {
 	var threads, batches []int
 	var active []float64
 	var seconds float64
+	var profile bool
 	cmd := &cobra.Command{
 		Use:   "bench [--variant V | --model DIR|NAME]",
 		Short: "Measure throughput on random input",
@@ -45,7 +47,7 @@ func (a *app) bench() *cobra.Command {
 			for _, o := range subjects(variants, models) {
 				for _, o.Threads = range threads {
 					for _, o.Batch = range batches {
-						o.Precision, o.Active, o.Seconds = a.precision, active, seconds
+						o.Precision, o.Active, o.Seconds, o.Profile = a.precision, active, seconds, profile
 						r, err := adavit.Bench(cmd.Context(), o)
 						if err != nil {
 							return err
@@ -70,6 +72,7 @@ func (a *app) bench() *cobra.Command {
 	f.IntSliceVar(&batches, "batch", []int{1}, "`images` in a batch")
 	f.Float64SliceVar(&active, "active", nil, "`share` of patch tokens that run in each block, falling")
 	f.Lookup("active").DefValue = "" // "[]" would say nothing
+	f.BoolVar(&profile, "profile", false, "print where the time goes, block by block")
 	f.Float64Var(&seconds, "seconds", 3, "`time` to measure, after a warm-up")
 	return cmd
 }
@@ -101,5 +104,46 @@ func benchText(results []adavit.BenchResult) []byte {
 				r.Model, r.Threads, r.Speedup, r.DenseImagesPerSecond, r.MACsSpeedup, 100*r.Speedup/r.MACsSpeedup)
 		}
 	}
+	for _, r := range results {
+		if r.Profile != nil {
+			profileText(&b, r)
+		}
+	}
 	return b.Bytes()
+}
+
+// profileText prints where the time of an image goes: a line for each block, a column for each activity.
+func profileText(b *bytes.Buffer, r adavit.BenchResult) {
+	fmt.Fprintf(b, "\n%s, %s, %d threads, batch %d: milliseconds an image (summed over threads)\n", r.Model, r.Precision, r.Threads, r.Batch)
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "block\t")
+	for _, a := range infer.Activities() {
+		fmt.Fprintf(w, "%s\t", a)
+	}
+	fmt.Fprintf(w, "all\t\n")
+	line := func(name string, ms func(a string) float64) {
+		all := 0.0
+		fmt.Fprintf(w, "%s\t", name)
+		for _, a := range infer.Activities() {
+			v := ms(a.String())
+			all += v
+			if v == 0 {
+				fmt.Fprintf(w, "\t")
+			} else {
+				fmt.Fprintf(w, "%.3f\t", v)
+			}
+		}
+		fmt.Fprintf(w, "%.3f\t\n", all)
+	}
+	for _, block := range r.Profile[1:] {
+		line(fmt.Sprint(block.Block), func(a string) float64 { return block.Milliseconds[a] })
+	}
+	line("outside", func(a string) float64 { return r.Profile[0].Milliseconds[a] })
+	line("all", func(a string) (sum float64) {
+		for _, block := range r.Profile {
+			sum += block.Milliseconds[a]
+		}
+		return sum
+	})
+	w.Flush()
 }
