@@ -164,6 +164,23 @@ func quantizeRows(q []uint8, ldq int, scale, x []float32, ldx, rows, k int) {
 	}
 }
 
+//go:noescape
+func geluQuickAVX512(y, x *float32, ld, count, cols int)
+
+//go:noescape
+func geluQuickAVX2(y, x *float32, ld, count, cols int)
+
+func geluQuick(y, x []float32, ld, rows, cols int) {
+	switch active {
+	case avx512:
+		geluQuickAVX512(&y[0], &x[0], ld, rows, cols)
+	case avx2:
+		geluQuickAVX2(&y[0], &x[0], ld, rows, cols)
+	default:
+		geluQuickGeneric(y, x, ld, rows, cols)
+	}
+}
+
 func dotsInt8VNNI512(n int)
 
 func dotsInt8VNNI256(n int)

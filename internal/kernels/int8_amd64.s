@@ -12184,6 +12184,420 @@ round:
 	VZEROUPPER
 	RET
 
+// func geluQuickAVX512(y *float32, x *float32, ld int, count int, cols int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·geluQuickAVX512(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         ld+16(FP), DX
+	MOVQ         count+24(FP), BX
+	SHLQ         $0x02, DX
+	MOVQ         cols+32(FP), SI
+	MOVQ         SI, R8
+	ANDQ         $0x0f, R8
+	MOVQ         SI, DI
+	SUBQ         R8, DI
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, SI
+	MOVQ         $-1, R9
+	SHLXQ        R8, R9, R9
+	NOTQ         R9
+	KMOVW        R9, K1
+	VBROADCASTSS const7fffffff<>+0(SB), Z0
+	VBROADCASTSS const40900000<>+0(SB), Z1
+	VBROADCASTSS const40100000<>+0(SB), Z2
+	VPXORD       Z3, Z3, Z3
+	VBROADCASTSS const3c483a85<>+0(SB), Z4
+	VBROADCASTSS constbd01e2b5<>+0(SB), Z5
+	VBROADCASTSS const3d1265bb<>+0(SB), Z6
+	VBROADCASTSS constbcb13478<>+0(SB), Z7
+	VBROADCASTSS const3bc7bf82<>+0(SB), Z8
+	VBROADCASTSS const3a28c305<>+0(SB), Z9
+	VBROADCASTSS constba81abb9<>+0(SB), Z10
+	VBROADCASTSS const3932e416<>+0(SB), Z11
+	VBROADCASTSS const3838287f<>+0(SB), Z12
+	VBROADCASTSS constb758523a<>+0(SB), Z13
+	TESTQ        BX, BX
+	JLE          end2
+
+row1:
+	XORQ R8, R8
+	MOVQ DI, R9
+	SUBQ $+128, R9
+	JLT  rest4
+
+many3:
+	VMOVUPS      (CX)(R8*1), Z13
+	VANDPS       Z0, Z13, Z14
+	VMINPS       Z14, Z1, Z14
+	VSUBPS       Z2, Z14, Z15
+	VMAXPS       Z13, Z3, Z13
+	VBROADCASTSS constb758523a<>+0(SB), Z16
+	VFMADD213PS  Z12, Z15, Z16
+	VFMADD213PS  Z11, Z15, Z16
+	VFMADD213PS  Z10, Z15, Z16
+	VFMADD213PS  Z9, Z15, Z16
+	VFMADD213PS  Z8, Z15, Z16
+	VFMADD213PS  Z7, Z15, Z16
+	VFMADD213PS  Z6, Z15, Z16
+	VFMADD213PS  Z5, Z15, Z16
+	VFMADD213PS  Z4, Z15, Z16
+	VFNMADD231PS Z16, Z14, Z13
+	VMOVUPS      Z13, (AX)(R8*1)
+	VMOVUPS      64(CX)(R8*1), Z13
+	VANDPS       Z0, Z13, Z14
+	VMINPS       Z14, Z1, Z14
+	VSUBPS       Z2, Z14, Z15
+	VMAXPS       Z13, Z3, Z13
+	VBROADCASTSS constb758523a<>+0(SB), Z16
+	VFMADD213PS  Z12, Z15, Z16
+	VFMADD213PS  Z11, Z15, Z16
+	VFMADD213PS  Z10, Z15, Z16
+	VFMADD213PS  Z9, Z15, Z16
+	VFMADD213PS  Z8, Z15, Z16
+	VFMADD213PS  Z7, Z15, Z16
+	VFMADD213PS  Z6, Z15, Z16
+	VFMADD213PS  Z5, Z15, Z16
+	VFMADD213PS  Z4, Z15, Z16
+	VFNMADD231PS Z16, Z14, Z13
+	VMOVUPS      Z13, 64(AX)(R8*1)
+	ADDQ         $+128, R8
+	CMPQ         R8, R9
+	JLE          many3
+
+rest4:
+	CMPQ R8, DI
+	JGE  tail6
+
+vector5:
+	VMOVUPS      (CX)(R8*1), Z13
+	VANDPS       Z0, Z13, Z14
+	VMINPS       Z14, Z1, Z14
+	VSUBPS       Z2, Z14, Z15
+	VMAXPS       Z13, Z3, Z13
+	VBROADCASTSS constb758523a<>+0(SB), Z16
+	VFMADD213PS  Z12, Z15, Z16
+	VFMADD213PS  Z11, Z15, Z16
+	VFMADD213PS  Z10, Z15, Z16
+	VFMADD213PS  Z9, Z15, Z16
+	VFMADD213PS  Z8, Z15, Z16
+	VFMADD213PS  Z7, Z15, Z16
+	VFMADD213PS  Z6, Z15, Z16
+	VFMADD213PS  Z5, Z15, Z16
+	VFMADD213PS  Z4, Z15, Z16
+	VFNMADD231PS Z16, Z14, Z13
+	VMOVUPS      Z13, (AX)(R8*1)
+	ADDQ         $+64, R8
+	CMPQ         R8, DI
+	JLT          vector5
+
+tail6:
+	CMPQ         R8, SI
+	JGE          done7
+	VMOVUPS.Z    (CX)(R8*1), K1, Z13
+	VANDPS       Z0, Z13, Z14
+	VMINPS       Z14, Z1, Z14
+	VSUBPS       Z2, Z14, Z15
+	VMAXPS       Z13, Z3, Z13
+	VBROADCASTSS constb758523a<>+0(SB), Z16
+	VFMADD213PS  Z12, Z15, Z16
+	VFMADD213PS  Z11, Z15, Z16
+	VFMADD213PS  Z10, Z15, Z16
+	VFMADD213PS  Z9, Z15, Z16
+	VFMADD213PS  Z8, Z15, Z16
+	VFMADD213PS  Z7, Z15, Z16
+	VFMADD213PS  Z6, Z15, Z16
+	VFMADD213PS  Z5, Z15, Z16
+	VFMADD213PS  Z4, Z15, Z16
+	VFNMADD231PS Z16, Z14, Z13
+	VMOVUPS      Z13, K1, (AX)(R8*1)
+
+done7:
+	ADDQ DX, AX
+	ADDQ DX, CX
+	DECQ BX
+	JNE  row1
+
+end2:
+	VZEROUPPER
+	RET
+
+DATA const7fffffff<>+0(SB)/4, $0x7fffffff
+DATA const7fffffff<>+4(SB)/4, $0x7fffffff
+DATA const7fffffff<>+8(SB)/4, $0x7fffffff
+DATA const7fffffff<>+12(SB)/4, $0x7fffffff
+DATA const7fffffff<>+16(SB)/4, $0x7fffffff
+DATA const7fffffff<>+20(SB)/4, $0x7fffffff
+DATA const7fffffff<>+24(SB)/4, $0x7fffffff
+DATA const7fffffff<>+28(SB)/4, $0x7fffffff
+GLOBL const7fffffff<>(SB), RODATA|NOPTR, $32
+
+DATA const40900000<>+0(SB)/4, $0x40900000
+DATA const40900000<>+4(SB)/4, $0x40900000
+DATA const40900000<>+8(SB)/4, $0x40900000
+DATA const40900000<>+12(SB)/4, $0x40900000
+DATA const40900000<>+16(SB)/4, $0x40900000
+DATA const40900000<>+20(SB)/4, $0x40900000
+DATA const40900000<>+24(SB)/4, $0x40900000
+DATA const40900000<>+28(SB)/4, $0x40900000
+GLOBL const40900000<>(SB), RODATA|NOPTR, $32
+
+DATA const40100000<>+0(SB)/4, $0x40100000
+DATA const40100000<>+4(SB)/4, $0x40100000
+DATA const40100000<>+8(SB)/4, $0x40100000
+DATA const40100000<>+12(SB)/4, $0x40100000
+DATA const40100000<>+16(SB)/4, $0x40100000
+DATA const40100000<>+20(SB)/4, $0x40100000
+DATA const40100000<>+24(SB)/4, $0x40100000
+DATA const40100000<>+28(SB)/4, $0x40100000
+GLOBL const40100000<>(SB), RODATA|NOPTR, $32
+
+DATA const3c483a85<>+0(SB)/4, $0x3c483a85
+DATA const3c483a85<>+4(SB)/4, $0x3c483a85
+DATA const3c483a85<>+8(SB)/4, $0x3c483a85
+DATA const3c483a85<>+12(SB)/4, $0x3c483a85
+DATA const3c483a85<>+16(SB)/4, $0x3c483a85
+DATA const3c483a85<>+20(SB)/4, $0x3c483a85
+DATA const3c483a85<>+24(SB)/4, $0x3c483a85
+DATA const3c483a85<>+28(SB)/4, $0x3c483a85
+GLOBL const3c483a85<>(SB), RODATA|NOPTR, $32
+
+DATA constbd01e2b5<>+0(SB)/4, $0xbd01e2b5
+DATA constbd01e2b5<>+4(SB)/4, $0xbd01e2b5
+DATA constbd01e2b5<>+8(SB)/4, $0xbd01e2b5
+DATA constbd01e2b5<>+12(SB)/4, $0xbd01e2b5
+DATA constbd01e2b5<>+16(SB)/4, $0xbd01e2b5
+DATA constbd01e2b5<>+20(SB)/4, $0xbd01e2b5
+DATA constbd01e2b5<>+24(SB)/4, $0xbd01e2b5
+DATA constbd01e2b5<>+28(SB)/4, $0xbd01e2b5
+GLOBL constbd01e2b5<>(SB), RODATA|NOPTR, $32
+
+DATA const3d1265bb<>+0(SB)/4, $0x3d1265bb
+DATA const3d1265bb<>+4(SB)/4, $0x3d1265bb
+DATA const3d1265bb<>+8(SB)/4, $0x3d1265bb
+DATA const3d1265bb<>+12(SB)/4, $0x3d1265bb
+DATA const3d1265bb<>+16(SB)/4, $0x3d1265bb
+DATA const3d1265bb<>+20(SB)/4, $0x3d1265bb
+DATA const3d1265bb<>+24(SB)/4, $0x3d1265bb
+DATA const3d1265bb<>+28(SB)/4, $0x3d1265bb
+GLOBL const3d1265bb<>(SB), RODATA|NOPTR, $32
+
+DATA constbcb13478<>+0(SB)/4, $0xbcb13478
+DATA constbcb13478<>+4(SB)/4, $0xbcb13478
+DATA constbcb13478<>+8(SB)/4, $0xbcb13478
+DATA constbcb13478<>+12(SB)/4, $0xbcb13478
+DATA constbcb13478<>+16(SB)/4, $0xbcb13478
+DATA constbcb13478<>+20(SB)/4, $0xbcb13478
+DATA constbcb13478<>+24(SB)/4, $0xbcb13478
+DATA constbcb13478<>+28(SB)/4, $0xbcb13478
+GLOBL constbcb13478<>(SB), RODATA|NOPTR, $32
+
+DATA const3bc7bf82<>+0(SB)/4, $0x3bc7bf82
+DATA const3bc7bf82<>+4(SB)/4, $0x3bc7bf82
+DATA const3bc7bf82<>+8(SB)/4, $0x3bc7bf82
+DATA const3bc7bf82<>+12(SB)/4, $0x3bc7bf82
+DATA const3bc7bf82<>+16(SB)/4, $0x3bc7bf82
+DATA const3bc7bf82<>+20(SB)/4, $0x3bc7bf82
+DATA const3bc7bf82<>+24(SB)/4, $0x3bc7bf82
+DATA const3bc7bf82<>+28(SB)/4, $0x3bc7bf82
+GLOBL const3bc7bf82<>(SB), RODATA|NOPTR, $32
+
+DATA const3a28c305<>+0(SB)/4, $0x3a28c305
+DATA const3a28c305<>+4(SB)/4, $0x3a28c305
+DATA const3a28c305<>+8(SB)/4, $0x3a28c305
+DATA const3a28c305<>+12(SB)/4, $0x3a28c305
+DATA const3a28c305<>+16(SB)/4, $0x3a28c305
+DATA const3a28c305<>+20(SB)/4, $0x3a28c305
+DATA const3a28c305<>+24(SB)/4, $0x3a28c305
+DATA const3a28c305<>+28(SB)/4, $0x3a28c305
+GLOBL const3a28c305<>(SB), RODATA|NOPTR, $32
+
+DATA constba81abb9<>+0(SB)/4, $0xba81abb9
+DATA constba81abb9<>+4(SB)/4, $0xba81abb9
+DATA constba81abb9<>+8(SB)/4, $0xba81abb9
+DATA constba81abb9<>+12(SB)/4, $0xba81abb9
+DATA constba81abb9<>+16(SB)/4, $0xba81abb9
+DATA constba81abb9<>+20(SB)/4, $0xba81abb9
+DATA constba81abb9<>+24(SB)/4, $0xba81abb9
+DATA constba81abb9<>+28(SB)/4, $0xba81abb9
+GLOBL constba81abb9<>(SB), RODATA|NOPTR, $32
+
+DATA const3932e416<>+0(SB)/4, $0x3932e416
+DATA const3932e416<>+4(SB)/4, $0x3932e416
+DATA const3932e416<>+8(SB)/4, $0x3932e416
+DATA const3932e416<>+12(SB)/4, $0x3932e416
+DATA const3932e416<>+16(SB)/4, $0x3932e416
+DATA const3932e416<>+20(SB)/4, $0x3932e416
+DATA const3932e416<>+24(SB)/4, $0x3932e416
+DATA const3932e416<>+28(SB)/4, $0x3932e416
+GLOBL const3932e416<>(SB), RODATA|NOPTR, $32
+
+DATA const3838287f<>+0(SB)/4, $0x3838287f
+DATA const3838287f<>+4(SB)/4, $0x3838287f
+DATA const3838287f<>+8(SB)/4, $0x3838287f
+DATA const3838287f<>+12(SB)/4, $0x3838287f
+DATA const3838287f<>+16(SB)/4, $0x3838287f
+DATA const3838287f<>+20(SB)/4, $0x3838287f
+DATA const3838287f<>+24(SB)/4, $0x3838287f
+DATA const3838287f<>+28(SB)/4, $0x3838287f
+GLOBL const3838287f<>(SB), RODATA|NOPTR, $32
+
+DATA constb758523a<>+0(SB)/4, $0xb758523a
+DATA constb758523a<>+4(SB)/4, $0xb758523a
+DATA constb758523a<>+8(SB)/4, $0xb758523a
+DATA constb758523a<>+12(SB)/4, $0xb758523a
+DATA constb758523a<>+16(SB)/4, $0xb758523a
+DATA constb758523a<>+20(SB)/4, $0xb758523a
+DATA constb758523a<>+24(SB)/4, $0xb758523a
+DATA constb758523a<>+28(SB)/4, $0xb758523a
+GLOBL constb758523a<>(SB), RODATA|NOPTR, $32
+
+// func geluQuickAVX2(y *float32, x *float32, ld int, count int, cols int)
+// Requires: AVX, FMA3
+TEXT ·geluQuickAVX2(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         ld+16(FP), DX
+	MOVQ         count+24(FP), BX
+	SHLQ         $0x02, DX
+	MOVQ         cols+32(FP), SI
+	MOVQ         SI, R8
+	ANDQ         $0x07, R8
+	MOVQ         SI, DI
+	SUBQ         R8, DI
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, SI
+	LEAQ         maskTable<>+0(SB), R9
+	SHLQ         $0x02, R8
+	SUBQ         R8, R9
+	VMOVUPS      32(R9), Y0
+	VBROADCASTSS const7fffffff<>+0(SB), Y1
+	VBROADCASTSS const40900000<>+0(SB), Y2
+	VBROADCASTSS const40100000<>+0(SB), Y3
+	VXORPS       Y4, Y4, Y4
+	TESTQ        BX, BX
+	JLE          end2
+
+row1:
+	XORQ R8, R8
+	MOVQ DI, R9
+	SUBQ $+64, R9
+	JLT  rest4
+
+many3:
+	VMOVUPS      (CX)(R8*1), Y5
+	VANDPS       Y1, Y5, Y6
+	VMINPS       Y6, Y2, Y6
+	VSUBPS       Y3, Y6, Y7
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS constb758523a<>+0(SB), Y8
+	VFMADD213PS  const3838287f<>+0(SB), Y7, Y8
+	VFMADD213PS  const3932e416<>+0(SB), Y7, Y8
+	VFMADD213PS  constba81abb9<>+0(SB), Y7, Y8
+	VFMADD213PS  const3a28c305<>+0(SB), Y7, Y8
+	VFMADD213PS  const3bc7bf82<>+0(SB), Y7, Y8
+	VFMADD213PS  constbcb13478<>+0(SB), Y7, Y8
+	VFMADD213PS  const3d1265bb<>+0(SB), Y7, Y8
+	VFMADD213PS  constbd01e2b5<>+0(SB), Y7, Y8
+	VFMADD213PS  const3c483a85<>+0(SB), Y7, Y8
+	VFNMADD231PS Y8, Y6, Y5
+	VMOVUPS      Y5, (AX)(R8*1)
+	VMOVUPS      32(CX)(R8*1), Y5
+	VANDPS       Y1, Y5, Y6
+	VMINPS       Y6, Y2, Y6
+	VSUBPS       Y3, Y6, Y7
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS constb758523a<>+0(SB), Y8
+	VFMADD213PS  const3838287f<>+0(SB), Y7, Y8
+	VFMADD213PS  const3932e416<>+0(SB), Y7, Y8
+	VFMADD213PS  constba81abb9<>+0(SB), Y7, Y8
+	VFMADD213PS  const3a28c305<>+0(SB), Y7, Y8
+	VFMADD213PS  const3bc7bf82<>+0(SB), Y7, Y8
+	VFMADD213PS  constbcb13478<>+0(SB), Y7, Y8
+	VFMADD213PS  const3d1265bb<>+0(SB), Y7, Y8
+	VFMADD213PS  constbd01e2b5<>+0(SB), Y7, Y8
+	VFMADD213PS  const3c483a85<>+0(SB), Y7, Y8
+	VFNMADD231PS Y8, Y6, Y5
+	VMOVUPS      Y5, 32(AX)(R8*1)
+	ADDQ         $+64, R8
+	CMPQ         R8, R9
+	JLE          many3
+
+rest4:
+	CMPQ R8, DI
+	JGE  tail6
+
+vector5:
+	VMOVUPS      (CX)(R8*1), Y5
+	VANDPS       Y1, Y5, Y6
+	VMINPS       Y6, Y2, Y6
+	VSUBPS       Y3, Y6, Y7
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS constb758523a<>+0(SB), Y8
+	VFMADD213PS  const3838287f<>+0(SB), Y7, Y8
+	VFMADD213PS  const3932e416<>+0(SB), Y7, Y8
+	VFMADD213PS  constba81abb9<>+0(SB), Y7, Y8
+	VFMADD213PS  const3a28c305<>+0(SB), Y7, Y8
+	VFMADD213PS  const3bc7bf82<>+0(SB), Y7, Y8
+	VFMADD213PS  constbcb13478<>+0(SB), Y7, Y8
+	VFMADD213PS  const3d1265bb<>+0(SB), Y7, Y8
+	VFMADD213PS  constbd01e2b5<>+0(SB), Y7, Y8
+	VFMADD213PS  const3c483a85<>+0(SB), Y7, Y8
+	VFNMADD231PS Y8, Y6, Y5
+	VMOVUPS      Y5, (AX)(R8*1)
+	ADDQ         $+32, R8
+	CMPQ         R8, DI
+	JLT          vector5
+
+tail6:
+	CMPQ         R8, SI
+	JGE          done7
+	VMASKMOVPS   (CX)(R8*1), Y0, Y5
+	VANDPS       Y1, Y5, Y6
+	VMINPS       Y6, Y2, Y6
+	VSUBPS       Y3, Y6, Y7
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS constb758523a<>+0(SB), Y8
+	VFMADD213PS  const3838287f<>+0(SB), Y7, Y8
+	VFMADD213PS  const3932e416<>+0(SB), Y7, Y8
+	VFMADD213PS  constba81abb9<>+0(SB), Y7, Y8
+	VFMADD213PS  const3a28c305<>+0(SB), Y7, Y8
+	VFMADD213PS  const3bc7bf82<>+0(SB), Y7, Y8
+	VFMADD213PS  constbcb13478<>+0(SB), Y7, Y8
+	VFMADD213PS  const3d1265bb<>+0(SB), Y7, Y8
+	VFMADD213PS  constbd01e2b5<>+0(SB), Y7, Y8
+	VFMADD213PS  const3c483a85<>+0(SB), Y7, Y8
+	VFNMADD231PS Y8, Y6, Y5
+	VMASKMOVPS   Y5, Y0, (AX)(R8*1)
+
+done7:
+	ADDQ DX, AX
+	ADDQ DX, CX
+	DECQ BX
+	JNE  row1
+
+end2:
+	VZEROUPPER
+	RET
+
+DATA maskTable<>+0(SB)/4, $0xffffffff
+DATA maskTable<>+4(SB)/4, $0xffffffff
+DATA maskTable<>+8(SB)/4, $0xffffffff
+DATA maskTable<>+12(SB)/4, $0xffffffff
+DATA maskTable<>+16(SB)/4, $0xffffffff
+DATA maskTable<>+20(SB)/4, $0xffffffff
+DATA maskTable<>+24(SB)/4, $0xffffffff
+DATA maskTable<>+28(SB)/4, $0xffffffff
+DATA maskTable<>+32(SB)/4, $0x00000000
+DATA maskTable<>+36(SB)/4, $0x00000000
+DATA maskTable<>+40(SB)/4, $0x00000000
+DATA maskTable<>+44(SB)/4, $0x00000000
+DATA maskTable<>+48(SB)/4, $0x00000000
+DATA maskTable<>+52(SB)/4, $0x00000000
+DATA maskTable<>+56(SB)/4, $0x00000000
+DATA maskTable<>+60(SB)/4, $0x00000000
+GLOBL maskTable<>(SB), RODATA|NOPTR, $64
+
 // func quantizeRowsAVX512(q *byte, ldq int, scale *float32, x *float32, ldx int, count int, k int)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, BMI2
 TEXT ·quantizeRowsAVX512(SB), NOSPLIT, $0-56
@@ -12357,16 +12771,6 @@ whole11:
 end2:
 	VZEROUPPER
 	RET
-
-DATA const7fffffff<>+0(SB)/4, $0x7fffffff
-DATA const7fffffff<>+4(SB)/4, $0x7fffffff
-DATA const7fffffff<>+8(SB)/4, $0x7fffffff
-DATA const7fffffff<>+12(SB)/4, $0x7fffffff
-DATA const7fffffff<>+16(SB)/4, $0x7fffffff
-DATA const7fffffff<>+20(SB)/4, $0x7fffffff
-DATA const7fffffff<>+24(SB)/4, $0x7fffffff
-DATA const7fffffff<>+28(SB)/4, $0x7fffffff
-GLOBL const7fffffff<>(SB), RODATA|NOPTR, $32
 
 DATA packOrderAVX512<>+0(SB)/4, $0x00000000
 DATA packOrderAVX512<>+4(SB)/4, $0x00000004

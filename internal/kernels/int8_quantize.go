@@ -53,25 +53,6 @@ func LayerNormQuantize(q []uint8, ldq int, scale []float32, x, gamma, beta []flo
 	}
 }
 
-// GELUQuantize is GELU of x [rows, k] (row stride ldx), which stays as it is, followed by QuantizeRows of the result, bit for bit, without the result going
-// through memory. Rows of more than 4096 numbers make it allocate.
-func GELUQuantize(q []uint8, ldq int, scale []float32, x []float32, ldx, rows, k int) {
-	checkQuantized(q, ldq, scale, rows, k)
-	checkMatrix("GELUQuantize: x", len(x), ldx, rows, k)
-	if rows <= 0 || k <= 0 {
-		return
-	}
-	var near [4096]float32
-	y := near[:]
-	if k > len(y) {
-		y = make([]float32, k)
-	}
-	for i := range rows {
-		geluBlock(y, x[i*ldx:], k, 1, k)
-		quantizeRows(q[i*ldq:], ldq, scale[i:], y, k, 1, k)
-	}
-}
-
 func checkQuantized(q []uint8, ldq int, scale []float32, rows, k int) {
 	if ldq < int8Padded(k) {
 		panic("kernels: quantised rows are too short")

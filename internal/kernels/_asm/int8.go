@@ -55,6 +55,7 @@ func int8s() {
 		t.emit()
 		t.peak()
 	}
+	each("geluQuick", "func(y, x *float32, ld, count, cols int)", geluQuick)
 	each("quantizeRows", "func(q *byte, ldq int, scale, x *float32, ldx, count, k int)", quantizeRows)
 }
 
