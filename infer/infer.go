@@ -151,7 +151,8 @@ func (e *Engine) Close() {
 }
 
 // Run classifies images [B, C, H, W], which must be normalised as the model wants them. It fills out, whose slices it reuses when they are
-// large enough. Pixels that are not finite give logits that are not; other images of the batch do not feel it. A panic in any of the engine's
+// large enough. Pixels that are not finite give logits that are not in f32, where other images of the batch do not feel it, and are an error in the
+// other precisions, where rounding would hide them. A panic in any of the engine's
 // goroutines, of a scheme for example, comes out of Run, where it can be recovered from; the engine can run again.
 func (e *Engine) Run(images []float32, out *Output) error {
 	e.mu.Lock()
@@ -169,6 +170,13 @@ func (e *Engine) Run(images []float32, out *Output) error {
 		return fmt.Errorf("infer: %d numbers are not a whole number of images of [%d, %d, %d] = %d numbers", len(images), c.Channels, c.Height, c.Width, size)
 	case out.Trace != nil && !e.options.Full:
 		return errors.New("infer: a trace needs an engine with Options.Full: without it tokens stop with their image's class token")
+	}
+	if e.options.Precision != F32 {
+		for i, v := range images {
+			if v-v != 0 {
+				return fmt.Errorf("infer: image %d holds %v", i/size, v)
+			}
+		}
 	}
 	b := len(images) / size
 	out.resize(b, c)

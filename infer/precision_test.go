@@ -2,6 +2,7 @@ package infer
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -48,4 +49,20 @@ func TestGateIsExact(t *testing.T) {
 			sameBits(t, "logits", got.Logits, exact.Logits)
 		}
 	})
+}
+
+// TestPrecisionRefusesNaN: rounding would turn a pixel that is no number into one.
+func TestPrecisionRefusesNaN(t *testing.T) {
+	p := makeModel(smallConfig(3), 5, gatesMixed)
+	for _, precision := range []Precision{BF16, Int8} {
+		for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(-1))} {
+			images := drawImages(p.Config, 3, 6)
+			images[len(images)/3+5] = bad
+			e := newEngine(t, p, Options{Precision: precision})
+			defer e.Close()
+			if err := e.Run(images, &Output{}); err == nil || !strings.Contains(err.Error(), "image 1 holds") {
+				t.Errorf("%s, %v: error %v", precision, bad, err)
+			}
+		}
+	}
 }

@@ -1,0 +1,69 @@
+package adavit
+
+import (
+	"math"
+	"testing"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/infer"
+)
+
+// TestPrecisionsOfBundled: on test images the trained models' logits point where float32's do, and name the same class.
+func TestPrecisionsOfBundled(t *testing.T) {
+	const images = 200
+	for _, name := range BundledModels() {
+		m, err := Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := m.Params.Config
+		set, err := data.Open("fashion-mnist", data.Test)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := imageSize(c)
+		pixels, bytes := make([]float32, images*size), make([]byte, size)
+		for i := range images {
+			if err := set.Pixels(bytes, i); err != nil {
+				t.Fatal(err)
+			}
+			m.Preprocessor.Normalize(pixels[i*size:(i+1)*size], bytes, c.Channels, c.Height, c.Width)
+		}
+		logits := func(p infer.Precision) []float32 {
+			e, err := infer.New(m.Params, infer.Options{Precision: p})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			var out infer.Output
+			if err := e.Run(pixels, &out); err != nil {
+				t.Fatal(err)
+			}
+			return out.Logits
+		}
+		exact := logits(infer.F32)
+		for p, least := range map[infer.Precision]float64{infer.BF16: 0.9998, infer.Int8: 0.999} {
+			got, agree := logits(p), 0
+			var dot, a, b float64
+			for i := range images {
+				x, y := exact[i*c.Classes:(i+1)*c.Classes], got[i*c.Classes:(i+1)*c.Classes]
+				bestX, bestY := 0, 0
+				for j := range x {
+					dot, a, b = dot+float64(x[j])*float64(y[j]), a+float64(x[j])*float64(x[j]), b+float64(y[j])*float64(y[j])
+					if x[j] > x[bestX] {
+						bestX = j
+					}
+					if y[j] > y[bestY] {
+						bestY = j
+					}
+				}
+				if bestX == bestY {
+					agree++
+				}
+			}
+			if cosine := dot / math.Sqrt(a*b); !(cosine >= least) || agree < images-2 {
+				t.Errorf("%s in %s: cosine %v, want %v; %d of %d images get the same class", name, p, cosine, least, agree, images)
+			}
+		}
+	}
+}
