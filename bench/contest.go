@@ -74,7 +74,7 @@ func order(n, round int) []int {
 }
 
 const (
-	pause    = 30 * time.Millisecond // between turns: threads of the side before stop looking for work
+	pause    = 100 * time.Millisecond // between turns: threads of the side before stop looking for work
 	peakTime = 60 * time.Millisecond
 
 	peakRounds = 4 // that begin with a measurement of the peak

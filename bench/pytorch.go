@@ -53,13 +53,14 @@ func (t *pyTorch) prepare(ctx context.Context, cache string, log *commandLog) (s
 	return "", fmt.Errorf("%w (Debian: apt install python3-torch): %w", errAbsent, errors.Join(problems...))
 }
 
-// openBLAS unpacks Debian's packages into a folder and has the program find them there.
+// openBLAS unpacks Debian's packages into a folder and has the program find them there: the build on OpenMP, whose threads are PyTorch's own. With the
+// one on POSIX threads two sets of them wait for each other.
 func (t *pyTorch) openBLAS(ctx context.Context, dir string, log *commandLog) error {
 	libraries := func() []string {
-		found, _ := filepath.Glob(filepath.Join(dir, "usr/lib/*/openblas-pthread")) // the pattern is well formed
+		found, _ := filepath.Glob(filepath.Join(dir, "usr/lib/*/openblas-openmp")) // the pattern is well formed
 		return found
 	}
-	fetch := []string{"apt-get", "download", "libopenblas0-pthread", "libgfortran5"}
+	fetch := []string{"apt-get", "download", "libopenblas0-openmp", "libgfortran5"}
 	log.add(fetch...)
 	if len(libraries()) == 0 {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
