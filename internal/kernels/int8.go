@@ -18,8 +18,8 @@ func PackedInt8Len(k, n int) int {
 // int8Steps is the number of groups of four that k numbers take.
 func int8Steps(k int) int { return (k + 3) / 4 }
 
-// maxInt8K bounds K so that Σ (±127)·(±127) fits an int32.
-const maxInt8K = 1 << 17
+// maxInt8K bounds K so that Σ 255·(±127) fits an int32.
+const maxInt8K = 1 << 16
 
 // PackInt8 quantises w [n, k] (row stride ldw), as PyTorch stores a linear map, into dst, whose memory is used again where it is large enough. A row of zeros
 // has scale 0. A row with NaN or an infinity in it has scale NaN, and so has all that is computed with it.

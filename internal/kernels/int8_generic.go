@@ -2,48 +2,70 @@ package kernels
 
 import "runtime"
 
-// gemmPanelInt8Generic is the portable gemmPanelInt8, in tiles of 2 rows × 2 columns. Integers add up to the same in any order.
+// gemmPanelInt8Generic is the portable gemmPanelInt8, in tiles of 4 rows × 2 columns. Integers add up to the same in any order.
 func gemmPanelInt8Generic(p *panelInt8) {
-	for i := 0; i < p.m; i += 2 {
-		// An odd last row or column is computed twice over, and stored once.
-		i1 := min(i+1, p.m-1)
+	for i := 0; i < p.m; i += 4 {
+		// Rows and columns behind the last are the last one again, whose sums are the same.
+		i1, i2, i3 := min(i+1, p.m-1), min(i+2, p.m-1), min(i+3, p.m-1)
 		for j := 0; j < p.n; j += 2 {
 			j1 := min(j+1, p.n-1)
-			s := p.tile2x2(i, i1, j, j1)
-			p.put(i, j, s[0])
-			if j1 > j {
-				p.put(i, j1, s[1])
-			}
+			s, t, u, v := p.tile4x2(i, i1, i2, i3, j, j1)
+			p.putPair(i, j, s)
 			if i1 > i {
-				p.put(i1, j, s[2])
-				if j1 > j {
-					p.put(i1, j1, s[3])
-				}
+				p.putPair(i1, j, t)
+			}
+			if i2 > i1 {
+				p.putPair(i2, j, u)
+			}
+			if i3 > i2 {
+				p.putPair(i3, j, v)
 			}
 		}
 	}
 }
 
-// tile2x2 returns the sums of rows i and i1 with columns j and j1.
-func (p *panelInt8) tile2x2(i, i1, j, j1 int) [4]int32 {
-	s0, s1 := -p.offset[j], -p.offset[j1]
-	t0, t1 := s0, s1
-	a, c := p.q[i*p.ldq:i*p.ldq+4*p.steps], p.q[i1*p.ldq:i1*p.ldq+4*p.steps]
+// tile4x2 returns the sums of four rows with columns j and j1, those of j1 times 2³² added to those of j: with both columns' weights in one integer of
+// 64 bits a multiplication does two products. No sum reaches 2³¹ (maxInt8K), so putPair can tell the two apart.
+func (p *panelInt8) tile4x2(i, i1, i2, i3, j, j1 int) (s, t, u, v int64) {
+	s = -(int64(p.offset[j1])<<32 + int64(p.offset[j]))
+	t, u, v = s, s, s
+	k := 4 * p.steps
+	a, c, d, e := p.q[i*p.ldq:i*p.ldq+k], p.q[i1*p.ldq:i1*p.ldq+k], p.q[i2*p.ldq:i2*p.ldq+k], p.q[i3*p.ldq:i3*p.ldq+k]
 	b := p.b
-	for len(a) >= 4 && len(c) >= 4 && len(b) >= 4*PanelWidth {
-		x0, x1, x2, x3 := int32(a[0]), int32(a[1]), int32(a[2]), int32(a[3])
-		y0, y1, y2, y3 := int32(c[0]), int32(c[1]), int32(c[2]), int32(c[3])
-		w := (*[4]int8)(b[4*j:])
-		v0, v1, v2, v3 := int32(w[0]), int32(w[1]), int32(w[2]), int32(w[3])
-		s0 += x0*v0 + x1*v1 + x2*v2 + x3*v3
-		t0 += y0*v0 + y1*v1 + y2*v2 + y3*v3
-		w = (*[4]int8)(b[4*j1:])
-		v0, v1, v2, v3 = int32(w[0]), int32(w[1]), int32(w[2]), int32(w[3])
-		s1 += x0*v0 + x1*v1 + x2*v2 + x3*v3
-		t1 += y0*v0 + y1*v1 + y2*v2 + y3*v3
-		a, c, b = a[4:], c[4:], b[4*PanelWidth:]
+	for len(a) >= 4 && len(c) >= 4 && len(d) >= 4 && len(e) >= 4 && len(b) >= 4*PanelWidth {
+		x, y := (*[4]int8)(b[4*j:]), (*[4]int8)(b[4*j1:])
+		w := int64(y[0])<<32 + int64(x[0])
+		s += int64(a[0]) * w
+		t += int64(c[0]) * w
+		u += int64(d[0]) * w
+		v += int64(e[0]) * w
+		w = int64(y[1])<<32 + int64(x[1])
+		s += int64(a[1]) * w
+		t += int64(c[1]) * w
+		u += int64(d[1]) * w
+		v += int64(e[1]) * w
+		w = int64(y[2])<<32 + int64(x[2])
+		s += int64(a[2]) * w
+		t += int64(c[2]) * w
+		u += int64(d[2]) * w
+		v += int64(e[2]) * w
+		w = int64(y[3])<<32 + int64(x[3])
+		s += int64(a[3]) * w
+		t += int64(c[3]) * w
+		u += int64(d[3]) * w
+		v += int64(e[3]) * w
+		a, c, d, e, b = a[4:], c[4:], d[4:], e[4:], b[4*PanelWidth:]
 	}
-	return [4]int32{s0, s1, t0, t1}
+	return s, t, u, v
+}
+
+// putPair stores elements (i, j) and, if there is one, (i, j+1), from the sums that tile4x2 returned.
+func (p *panelInt8) putPair(i, j int, s int64) {
+	first := int32(s)
+	p.put(i, j, first)
+	if j+1 < p.n {
+		p.put(i, j+1, int32((s-int64(first))>>32))
+	}
 }
 
 // put stores element (i, j), whose sum is s.
@@ -59,23 +81,20 @@ func (p *panelInt8) put(i, j int, s int32) {
 	*c = v
 }
 
-// dotsInt8Generic runs n rounds of products of bytes added up in 32 bits and returns how many operations they were.
+// dotsInt8Generic runs n rounds of multiplications and additions as tile4x2 has them, two products in each, and returns how many operations they were.
 func dotsInt8Generic(n int) float64 {
-	var s0, s1, s2, s3, s4, s5, s6, s7 int32
-	q, w := [4]uint8{1, 2, 3, 4}, [2]int8{-1, 2}
-	for i := range n {
-		x0, x1, x2, x3 := int32(q[0]), int32(q[1]), int32(q[2]), int32(q[3])
-		y0, y1 := int32(w[0]), int32(w[1])
-		s0 += x0 * y0
-		s1 += x1 * y0
-		s2 += x2 * y0
-		s3 += x3 * y0
-		s4 += x0 * y1
-		s5 += x1 * y1
-		s6 += x2 * y1
-		s7 += x3 * y1
-		q[i&3], w[i&1] = uint8(i), int8(i)
+	var s0, s1, s2, s3, s4, s5, s6, s7 int64
+	x, y := int64(n|1), int64(n)<<32
+	for range n {
+		s0 = s0*x + y
+		s1 = s1*x + y
+		s2 = s2*x + y
+		s3 = s3*x + y
+		s4 = s4*x + y
+		s5 = s5*x + y
+		s6 = s6*x + y
+		s7 = s7*x + y
 	}
 	runtime.KeepAlive(s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7)
-	return 16 * float64(n)
+	return 32 * float64(n)
 }

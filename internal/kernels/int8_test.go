@@ -110,7 +110,7 @@ func randomPackedInt8(rng *rand.Rand, k, n int) *PackedInt8 {
 func TestGemmInt8Extremes(t *testing.T) {
 	eachInt8Path(t, func(t *testing.T) {
 		const m, n = 13, 33
-		for _, k := range []int{1, 2, 4, 5, 384, 4096} {
+		for _, k := range []int{1, 2, 4, 5, 384, 4096, maxInt8K} {
 			for _, x := range []float32{1, -1} {
 				for _, y := range []float32{1, -1} {
 					w, v, c := make([]float32, n*k), make([]float32, m*k), make([]float32, m*n)
