@@ -92,7 +92,8 @@ type partKernels struct {
 	precision string
 	x, wide   []float32 // [N, E], [N, max(3E, F)]
 	attended  []float32 // [N, E]
-	rows      []float32 // [N, max(3E, F)] the left-hand side in float32
+	normed    []float32 // [N, E]
+	left      []float32 // what a float32 product takes: normed, attended or wide
 	ones      []float32 // [max(3E, F)] gamma, beta and biases
 	initial   []float32 // x at the start
 	scratch   []float32
@@ -108,7 +109,7 @@ func newPartKernels(c vit.Config, precision string) *partKernels {
 	n, e, f := c.Tokens(), c.Embed, c.Hidden
 	width := max(3*e, f)
 	k := &partKernels{
-		c: c, precision: precision, x: make([]float32, n*e), attended: make([]float32, n*e), wide: make([]float32, n*width), rows: make([]float32, n*width), ones: make([]float32, width), initial: make([]float32, n*e),
+		c: c, precision: precision, x: make([]float32, n*e), attended: make([]float32, n*e), wide: make([]float32, n*width), normed: make([]float32, n*e), ones: make([]float32, width), initial: make([]float32, n*e),
 		scratch: make([]float32, max(kernels.AttentionScratch(n, c.HeadDim()), kernels.AttentionReducedScratch(n, c.HeadDim()))),
 		half:    make([]uint16, n*kernels.BF16Stride(width)), bytes: make([]uint8, n*kernels.Int8Stride(width)), scale: make([]float32, n),
 		f32: map[[3]int]*kernels.Packed{}, bf16: map[[3]int]*kernels.PackedBF16{}, int8: map[[3]int]*kernels.PackedInt8{},
@@ -156,7 +157,8 @@ func (k *partKernels) normalize(e int) {
 	case int8Name:
 		kernels.LayerNormQuantize(k.bytes, kernels.Int8Stride(e), k.scale, k.x, k.ones[:e], k.ones[:e], n, e, 1e-6)
 	default:
-		kernels.LayerNorm(k.rows[:n*e], k.x, k.ones[:e], k.ones[:e], n, e, 1e-6)
+		k.left = k.normed
+		kernels.LayerNorm(k.normed, k.x, k.ones[:e], k.ones[:e], n, e, 1e-6)
 	}
 }
 
@@ -167,6 +169,8 @@ func (k *partKernels) round(from []float32, width int) {
 		kernels.RoundBF16(k.half, kernels.BF16Stride(width), from, width, k.c.Tokens(), width)
 	case int8Name:
 		kernels.QuantizeRows(k.bytes, kernels.Int8Stride(width), k.scale, from, width, k.c.Tokens(), width)
+	default:
+		k.left = from
 	}
 }
 
@@ -180,7 +184,7 @@ func (k *partKernels) product(l int, y []float32, ldy, in, out int, e kernels.Ep
 	case int8Name:
 		kernels.GemmInt8(y, ldy, k.bytes, kernels.Int8Stride(in), k.scale, n, k.int8[at], e)
 	default:
-		kernels.GemmPacked(y, ldy, k.rows, in, n, k.f32[at], e)
+		kernels.GemmPacked(y, ldy, k.left, in, n, k.f32[at], e)
 	}
 }
 
