@@ -97,36 +97,6 @@ func geluBlockGeneric(y, x []float32, ld, rows, cols int) {
 	}
 }
 
-// Constants of the GELU whose result is going to be rounded to 8 bits or bfloat16: for |x| ≤ reducedEnd, erf(x/√2) = x·P(w),
-// w = x²·2/reducedEnd² − 1, with P fitted to minimise the largest absolute error of gelu (2.5e-5) under the condition that it is 1 at the end, where
-// x is clamped.
-const reducedEnd = 4.4
-
-var reducedPoly = [...]float32{0.320808828, -0.157224685, 0.110501625, -0.0801776946, 0.0536005199, -0.0319561362, 0.0219835956, -0.0157667249,
-	0.00550341001}
-
-// geluReducedBlockGeneric is geluBlockGeneric with an error of up to 3e-5·(1 + |x|/100) in less time.
-func geluReducedBlockGeneric(y, x []float32, ld, rows, cols int) {
-	for i := range rows {
-		dst := y[i*ld : i*ld+cols]
-		for j, v := range x[i*ld : i*ld+cols] {
-			z := max(-reducedEnd, min(v, reducedEnd))
-			w := z*z*(2/(reducedEnd*reducedEnd)) - 1
-			p := reducedPoly[8]
-			p = p*w + reducedPoly[7]
-			p = p*w + reducedPoly[6]
-			p = p*w + reducedPoly[5]
-			p = p*w + reducedPoly[4]
-			p = p*w + reducedPoly[3]
-			p = p*w + reducedPoly[2]
-			p = p*w + reducedPoly[1]
-			p = p*w + reducedPoly[0]
-			h := 0.5 * v
-			dst[j] = h + h*(z*p)
-		}
-	}
-}
-
 func geluBackwardGeneric(dx, y, x, dy []float32) {
 	for i, v := range x {
 		cdf := 0.5 + 0.5*erf32(v*sqrtHalf)

@@ -94,44 +94,6 @@ func TestGELU(t *testing.T) {
 	})
 }
 
-// TestGELUReduced holds the error against the bound that geluReducedBlock documents.
-func TestGELUReduced(t *testing.T) {
-	eachPath(t, func(t *testing.T) {
-		x := sweep(12)
-		x = x[:len(x)-2] // not the largest floats
-		y := make([]float32, len(x))
-		geluReducedBlock(y, x, len(x), 1, len(x))
-		worst := 0.0
-		for i, v := range x {
-			e := math.Abs(float64(y[i]) - geluOf(float64(v)))
-			if !(e <= 3e-5*(1+math.Abs(float64(v))/100)) {
-				t.Fatalf("gelu(%v) = %v, want %v", v, y[i], geluOf(float64(v)))
-			}
-			if math.Abs(float64(v)) < 12 {
-				worst = max(worst, e)
-			}
-		}
-		t.Logf("largest error up to ±12: %.3g", worst)
-		special := []float32{nan, inf, 0}
-		geluReducedBlock(special, special, 3, 1, 3)
-		if special[0] == special[0] || special[1] != inf || special[2] != 0 {
-			t.Fatalf("gelu of NaN, +Inf, 0 is %v", special)
-		}
-		rng := rand.New(rand.NewPCG(1, 15))
-		for cols := range 40 {
-			m := randomMatrix(rng, 3, cols, cols+2)
-			got := m.clone()
-			geluReducedBlock(got.data, got.data, got.ld, 3, cols)
-			got.checkCanaries(t)
-			for i := range 3 {
-				for j := range cols {
-					close(t, "gelu", got.data[i*got.ld+j], geluOf(m.at(i, j)), 3e-5)
-				}
-			}
-		}
-	})
-}
-
 // TestActivationLengths checks every length at which vectors end, and that nothing beyond is written.
 func TestActivationLengths(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
@@ -243,7 +205,6 @@ func BenchmarkActivation(b *testing.B) {
 	}{
 		{"Erf", func() { Erf(y, x) }},
 		{"GELU", func() { GELU(y, x) }},
-		{"GELUReduced", func() { geluReducedBlock(y, x, n, 1, n) }},
 		{"GELUBackward", func() { GELUBackward(y, z, x, x) }},
 		{"Softmax64", func() { SoftmaxRows(z, 64, n/64, 50, 0.1) }},
 	} {

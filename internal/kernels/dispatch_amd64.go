@@ -94,24 +94,6 @@ func geluBlock(y, x []float32, ld, rows, cols int) {
 }
 
 //go:noescape
-func geluReducedBlockAVX512(y, x *float32, ld, count, cols int)
-
-//go:noescape
-func geluReducedBlockAVX2(y, x *float32, ld, count, cols int)
-
-// geluReducedBlock is geluBlock to 3e-5·(1 + |x|/100), for results that are going to be rounded.
-func geluReducedBlock(y, x []float32, ld, rows, cols int) {
-	switch active {
-	case avx512:
-		geluReducedBlockAVX512(unsafe.SliceData(y), unsafe.SliceData(x), ld, rows, cols)
-	case avx2:
-		geluReducedBlockAVX2(unsafe.SliceData(y), unsafe.SliceData(x), ld, rows, cols)
-	default:
-		geluReducedBlockGeneric(y, x, ld, rows, cols)
-	}
-}
-
-//go:noescape
 func geluBackwardAVX512(dx, y, x, dy *float32, n int)
 
 //go:noescape

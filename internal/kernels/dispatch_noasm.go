@@ -18,10 +18,6 @@ func columnSums(dst, x []float32, ld, rows, cols int) { columnSumsGeneric(dst, x
 func adamW(p, m, v, g []float32, c *adamWConstants)   { adamWGeneric(p, m, v, g, c) }
 func multiplyAdds(n int) float64                      { return multiplyAddsGeneric(n) }
 
-func geluReducedBlock(y, x []float32, ld, rows, cols int) {
-	geluReducedBlockGeneric(y, x, ld, rows, cols)
-}
-
 func softmaxRows(x, inverse []float32, ld, rows, cols int, scale float32) {
 	softmaxRowsGeneric(x, inverse, ld, rows, cols, scale)
 }

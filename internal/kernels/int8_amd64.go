@@ -171,6 +171,9 @@ func geluQuickAVX512(y, x *float32, ld, count, cols int)
 func geluQuickAVX2(y, x *float32, ld, count, cols int)
 
 func geluQuick(y, x []float32, ld, rows, cols int) {
+	if rows <= 0 || cols <= 0 {
+		return
+	}
 	switch active {
 	case avx512:
 		geluQuickAVX512(&y[0], &x[0], ld, rows, cols)

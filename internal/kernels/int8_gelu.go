@@ -2,7 +2,7 @@ package kernels
 
 import "math"
 
-// Where the result is about to be rounded to 8 bits GELU need not be as exact as GELU's. geluQuick takes it as
+// Where the result is about to be rounded to 8 bits or bfloat16 GELU need not be as exact as GELU's. geluQuick takes it as
 //
 //	gelu(x) = max(x, 0) − |x|·Φ(−|x|)
 //
@@ -13,7 +13,7 @@ const geluBumpEnd = 4.5
 var geluBumpPoly = [...]float32{0.012220983, -0.031710345, 0.03574155, -0.021631464, 0.0060958276, 0.00064377516, -0.0009893096, 0.00017060371,
 	4.3906733e-05, -1.2893748e-05}
 
-// geluQuickGeneric is the portable geluQuick: y = gelu(x), both [rows, cols] of row stride ld, cols and rows > 0; y may be x.
+// geluQuickGeneric is the portable geluQuick: y = gelu(x), both [rows, cols] of row stride ld; y may be x.
 func geluQuickGeneric(y, x []float32, ld, rows, cols int) {
 	for i := range rows {
 		dst := y[i*ld : i*ld+cols]

@@ -25,7 +25,6 @@ func activation() {
 			return e
 		})
 	})
-	each("geluReducedBlock", block, geluReducedBlock)
 	each("geluBackward", "func(dx, y, x, dy *float32, n int)", geluBackward)
 	each("softmaxRows", "func(x, inverse *float32, ld, count, cols int, scale float32)", softmaxRows)
 	each("softmaxBackward", "func(ds, p, dot *float32, ld, count, cols int, scale float32)", softmaxBackward)
@@ -39,36 +38,6 @@ func (s isa) block(f func(p span, x VecVirtual) VecVirtual) {
 	rows(count, func() {
 		p.each(func(p span) { p.store(f(p, p.load(x)), y) })
 	}, [2]Register{y, ld}, [2]Register{x, ld})
-}
-
-// geluReducedBlock: y = h + h·z·P(w) with h = x/2, z = x between its ends, w = z²·2/end² − 1.
-func geluReducedBlock(s isa) {
-	half, low, high := s.fill(0.5), s.fill(-reducedEnd), s.fill(reducedEnd)
-	scale, minusOne := s.fill(2/(reducedEnd*reducedEnd)), s.fill(-1)
-	add := func(p, w VecVirtual, i int) { s.horner(p, w, reducedPoly[i]) }
-	first := len(reducedPoly) - 1
-	if s.width == 16 {
-		// With 32 registers the coefficients are kept in some.
-		var kept []VecVirtual
-		for _, v := range reducedPoly {
-			kept = append(kept, s.fill(v))
-		}
-		add = func(p, w VecVirtual, i int) { VFMADD213PS(kept[i], w, p) }
-	}
-	s.block(func(p span, x VecVirtual) VecVirtual {
-		h, w, e := p.vec(), p.vec(), p.vec()
-		VMULPS(x, half, h)
-		clamp(x, low, high)
-		VMULPS(x, x, w)
-		VFMADD213PS(minusOne, scale, w)
-		VBROADCASTSS(constant(reducedPoly[first]), e)
-		for i := first - 1; i >= 0; i-- {
-			add(e, w, i)
-		}
-		VMULPS(x, e, e)
-		VFMADD213PS(h, h, e)
-		return e
-	})
 }
 
 // geluBackward: dx = dy·(Φ(x) + x·φ(x)), and y = x·Φ(x) unless y is nil.
