@@ -42,6 +42,7 @@ type BenchResult struct {
 	PeakGFLOPS      float64   `json:"peak_gflops"` // the FMA rate of as many cores as threads, measured in the same run
 	Threads         int       `json:"threads"`
 	Precision       string    `json:"precision"`
+	BytesHeld       int64     `json:"bytes_held"` // by the engine: packed weights and all workers' memory
 	Active          []float64 `json:"active,omitempty"`
 
 	Profile []BlockTime `json:"profile,omitempty"` // where the time of an image goes, block 0 being what is outside of all blocks
@@ -150,6 +151,7 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 	}
 	peak = max(peak, peakGFLOPS(o.Threads, precision))
 	r := o.result(c, run, peak)
+	r.BytesHeld = run.engine.Bytes()
 	if p := run.engine.Profile(); p != nil {
 		images := float64(o.Batch * (len(run.times) + 1)) // with the one that warmed up
 		for l, times := range p.Time {

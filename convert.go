@@ -25,7 +25,7 @@ type ConvertOptions struct {
 	Labels        []string        // names of the classes
 	Halting       *halting.Config // how tokens halt
 	Key           string          // entry of a PyTorch checkpoint that holds the weights, such as model_ema
-	Store         weights.DType   // type of the stored weights: F32 (also "") or F16
+	Store         weights.DType   // type of the stored weights: F32 (also ""), F16 or BF16
 	Progress      func(file string, done, total int64)
 }
 

@@ -49,7 +49,7 @@ type Recipe struct {
 
 	CheckpointSteps int    `json:"checkpoint_steps"` // steps between checkpoints; 0 = one an epoch
 	Checkpoints     int    `json:"checkpoints"`      // how many are kept
-	Store           string `json:"store"`            // type of the stored weights: F32 or F16
+	Store           string `json:"store"`            // type of the stored weights: F32, F16 or BF16
 }
 
 // DefaultRecipe holds what a recipe file may leave out.
@@ -182,8 +182,8 @@ func (r Recipe) Validate() error {
 			return fmt.Errorf("%s is %v, want %v to %v", v.name, v.value, v.min, v.max)
 		}
 	}
-	if r.Store != "F32" && r.Store != "F16" {
-		return fmt.Errorf("store is %q, want F32 or F16", r.Store)
+	if r.Store != "F32" && r.Store != "F16" && r.Store != "BF16" {
+		return fmt.Errorf("store is %q, want F32, F16 or BF16", r.Store)
 	}
 	if r.Halting != nil {
 		if err := r.Halting.Validate(); err != nil {

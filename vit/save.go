@@ -12,7 +12,7 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// Save writes a model directory with weights of type F32 or F16 (rounded to nearest even; a weight beyond a half's range
+// Save writes a model directory with weights of type F32, F16 or BF16 (rounded to nearest even; a weight beyond the type's range
 // is an error, as NaN and infinity are).
 //
 // A directory that does not exist appears whole or not at all, with its parents. One that holds a model and nothing else is
@@ -90,8 +90,16 @@ func encode(params *Params, pieces []piece, dtype weights.DType) ([]weights.Tens
 				}
 			}
 			tensors = append(tensors, weights.Float16Tensor(p.name, p.shape, x))
+		case weights.BF16:
+			const end = 0x1.ffp127 // what is not below it rounds to infinity
+			for i, v := range x {
+				if v >= end || v <= -end {
+					return nil, fmt.Errorf("tensor %q: element %d is %v, beyond the range of BF16", p.name, i, v)
+				}
+			}
+			tensors = append(tensors, weights.BFloat16Tensor(p.name, p.shape, x))
 		default:
-			return nil, fmt.Errorf("weights can be saved as F32 or F16, not as %q", dtype)
+			return nil, fmt.Errorf("weights can be saved as F32, F16 or BF16, not as %q", dtype)
 		}
 	}
 	return tensors, nil

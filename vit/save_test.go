@@ -60,7 +60,7 @@ func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawConfig(t)
 		m := &Model{Params: Initialize(c, rapid.Uint64().Draw(t, "seed"), 0), Preprocessor: data.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
-		dtype := rapid.SampledFrom([]weights.DType{weights.F32, weights.F16}).Draw(t, "dtype")
+		dtype := rapid.SampledFrom([]weights.DType{weights.F32, weights.F16, weights.BF16}).Draw(t, "dtype")
 		files := inMemory(t, m, dtype)
 		got, err := LoadFS(files, "m")
 		if err != nil {
@@ -70,6 +70,11 @@ func TestRoundTrip(t *testing.T) {
 		if dtype == weights.F16 {
 			for i, v := range want.Data {
 				want.Data[i] = weights.ToFloat16(v).Float32()
+			}
+		}
+		if dtype == weights.BF16 {
+			for i, v := range want.Data {
+				want.Data[i] = weights.ToBFloat16(v).Float32()
 			}
 		}
 		want.Config.Labels = labelsOf(c)
@@ -167,6 +172,7 @@ func TestSaveRefuses(t *testing.T) {
 		{"NaN", func(m *Model) { m.Params.Blocks[2].FC1Bias[7] = float32(math.NaN()) }, weights.F32, `tensor "vit.encoder.layer.2.intermediate.dense.bias": element 7 is NaN`},
 		{"infinity", func(m *Model) { m.Params.Blocks[1].QKVWeight[32*32] = float32(math.Inf(1)) }, weights.F32, `tensor "vit.encoder.layer.1.attention.attention.key.weight": element 0 is +Inf`},
 		{"beyond a half", func(m *Model) { m.Params.HeadBias[1] = -65520 }, weights.F16, `tensor "classifier.bias": element 1 is -65520, beyond the range of F16`},
+		{"beyond bfloat16", func(m *Model) { m.Params.HeadBias[1] = math.MaxFloat32 }, weights.BF16, `element 1 is 3.4028235e+38, beyond the range of BF16`},
 		{"integers", func(m *Model) {}, weights.I32, `not as "I32"`},
 		{"no type", func(m *Model) {}, "", `not as ""`},
 		{"bad configuration", func(m *Model) { m.Params.Config.Heads = 5 }, weights.F32, "not a multiple of 5 heads"},

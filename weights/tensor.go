@@ -176,6 +176,15 @@ func Float16Tensor(name string, shape []int, data []float32) Tensor {
 	return Tensor{name, F16, append([]int(nil), shape...), b}
 }
 
+// BFloat16Tensor makes a BF16 tensor from values rounded to nearest even.
+func BFloat16Tensor(name string, shape []int, data []float32) Tensor {
+	b := make([]byte, 2*len(data))
+	for i, v := range data {
+		binary.LittleEndian.PutUint16(b[2*i:], uint16(ToBFloat16(v)))
+	}
+	return Tensor{name, BF16, append([]int(nil), shape...), b}
+}
+
 // Int32Tensor makes an I32 tensor.
 func Int32Tensor(name string, shape []int, data []int32) Tensor {
 	b := make([]byte, 4*len(data))

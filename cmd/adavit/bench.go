@@ -92,10 +92,10 @@ func subjects(variants, models []string) []adavit.BenchOptions {
 func benchText(results []adavit.BenchResult) []byte {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight) // writing to a buffer cannot fail
-	fmt.Fprintf(w, "what\tprecision\tthreads\tbatch\timages/s\tp50 ms\tp99 ms\tMMACs/image\tof dense\tGFLOP/s\tpeak\tof peak\t\n")
+	fmt.Fprintf(w, "what\tprecision\tthreads\tbatch\timages/s\tp50 ms\tp99 ms\tMMACs/image\tof dense\tGFLOP/s\tpeak\tof peak\tMB held\t\n")
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%.4g\t%.4g\t%.4g\t%.4g\t%.0f %%\t%.0f\t%.0f\t%.0f %%\t\n", r.Model, r.Precision, r.Threads, r.Batch,
-			r.ImagesPerSecond, r.P50, r.P99, r.MACs/1e6, 100*r.MACs/r.DenseMACs, r.GFLOPS, r.PeakGFLOPS, 100*r.GFLOPS/r.PeakGFLOPS)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%.4g\t%.4g\t%.4g\t%.4g\t%.0f %%\t%.0f\t%.0f\t%.0f %%\t%.1f\t\n", r.Model, r.Precision, r.Threads, r.Batch,
+			r.ImagesPerSecond, r.P50, r.P99, r.MACs/1e6, 100*r.MACs/r.DenseMACs, r.GFLOPS, r.PeakGFLOPS, 100*r.GFLOPS/r.PeakGFLOPS, float64(r.BytesHeld)/1e6)
 	}
 	w.Flush()
 	for _, r := range results {

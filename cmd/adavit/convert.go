@@ -31,6 +31,9 @@ func (a *app) convert() *cobra.Command {
 			if err := atLeastOne(cmd, "heads", "num-classes"); err != nil {
 				return err
 			}
+			if cmd.Flag("precision").Changed {
+				return usage("--precision is chosen when a model runs; --store sets the type of the stored weights")
+			}
 			var err error
 			if o.Height, o.Width, err = parseSize(size); err != nil {
 				return err
@@ -38,8 +41,8 @@ func (a *app) convert() *cobra.Command {
 			if o.Halting, err = parseHalting(halt); err != nil {
 				return err
 			}
-			if o.Store = weights.DType(strings.ToUpper(store)); o.Store != weights.F32 && o.Store != weights.F16 {
-				return usage("--store is %q, want F32 or F16", store)
+			if o.Store = weights.DType(strings.ToUpper(store)); o.Store != weights.F32 && o.Store != weights.F16 && o.Store != weights.BF16 {
+				return usage("--store is %q, want F32, F16 or BF16", store)
 			}
 			if labels != "" {
 				if o.Labels, err = adavit.ReadLabels(labels); err != nil {
@@ -70,7 +73,7 @@ func (a *app) convert() *cobra.Command {
 	f.StringVar(&labels, "labels", "", "`file` with the classes' names, one a line")
 	f.StringVar(&halt, "halting", "", "how tokens halt: `SCALE,CENTER[,EPSILON]` of the gate, or none")
 	f.StringVar(&o.Key, "key", "", "`entry` of a PyTorch checkpoint that holds the weights, such as model_ema")
-	f.StringVar(&store, "store", "F32", "`type` of the stored weights: F32 or F16")
+	f.StringVar(&store, "store", "F32", "`type` of the stored weights: F32, F16 or BF16")
 	return cmd
 }
 
