@@ -32,7 +32,9 @@ func (p *packed) bytes() int64 {
 	return n
 }
 
-func (o *operand) bytes() int64 { return 2*int64(cap(o.bf16)) + int64(cap(o.int8)) + 4*int64(cap(o.scale)) }
+func (o *operand) bytes() int64 {
+	return 2*int64(cap(o.bf16)) + int64(cap(o.int8)) + 4*int64(cap(o.scale))
+}
 
 func (w *worker) bytes() int64 {
 	floats := cap(w.x) + cap(w.y) + cap(w.qkv) + cap(w.hidden) + cap(w.scratch) + cap(w.scores) + cap(w.weights) + cap(w.field) +

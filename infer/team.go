@@ -29,6 +29,7 @@ type team struct {
 	stage   stage
 	block   *block
 	rows    int
+	first   int // the image's place in the batch
 
 	sequence atomic.Uint32 // stages begun
 	left     atomic.Int32  // members that have not finished the stage
@@ -104,7 +105,7 @@ func (w *worker) part(leader *worker, i int) {
 	}
 	switch t.stage {
 	case stageEmbed:
-		leader.embedRows(lo, hi)
+		leader.embedPart(lo, hi)
 	case stageQKV:
 		e := leader.engine.config.Embed
 		x := leader.rounded.from(lo).ofNorm(&t.block.norm1, leader.y[lo*e:], leader.x[lo*e:], hi-lo)

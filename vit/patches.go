@@ -2,9 +2,12 @@ package vit
 
 // CutPatches writes the first len(dst)/PatchLen patches of an image [C, H, W], row by row over the picture, as rows [C, P, P], the order of a
 // convolution's weight: a patch embedding is then one product with PatchWeight.
-func (c Config) CutPatches(dst, image []float32) {
+func (c Config) CutPatches(dst, image []float32) { c.CutPatchesFrom(0, dst, image) }
+
+// CutPatchesFrom is CutPatches for the patches from number first on.
+func (c Config) CutPatchesFrom(first int, dst, image []float32) {
 	columns := c.GridW()
-	for k := 0; len(dst) > 0; k++ {
+	for k := first; len(dst) > 0; k++ {
 		corner := k/columns*c.Patch*c.Width + k%columns*c.Patch
 		for channel := range c.Channels {
 			for y := range c.Patch {
