@@ -70,7 +70,7 @@ func TestQuantizeOddRows(t *testing.T) {
 		q     []uint8
 	}{
 		{[]float32{127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, -127}, 1, []uint8{255, 128, 130, 130, 128, 126, 126, 1}},
-		{[]float32{0, -0.0, 0}, 0, []uint8{128, 128, 128}},
+		{[]float32{0, float32(math.Copysign(0, -1)), 0}, 0, []uint8{128, 128, 128}},
 		{[]float32{1e-45, -1e-45, 1e-38, 9e-31}, 0, []uint8{128, 128, 128, 128}},
 		{[]float32{2e-30, -1e-30}, 2e-30 / float32(127), []uint8{255, 64}},
 		{[]float32{math.MaxFloat32, -math.MaxFloat32, 1}, math.MaxFloat32 / 127, []uint8{255, 1, 128}},
