@@ -67,8 +67,8 @@ func bundled() string {
 	return "bundled models: " + strings.Join(names, ", ")
 }
 
-// PrecisionAuto is the fastest precision that costs the model no more than autoLoss of its accuracy, as its training.json says; where that says
-// nothing of precisions, f32. The others are infer's: f32, bf16, int8.
+// PrecisionAuto is the precision that the model's training.json asks for (see ConvertOptions), else the fastest that costs the model no more than
+// autoLoss of its accuracy by that file; where it says nothing of precisions, f32. The others are infer's: f32, bf16, int8.
 const PrecisionAuto = "auto"
 
 // autoLoss is what PrecisionAuto may cost, in points of top-1.
@@ -86,6 +86,13 @@ func precision(name string, m *vit.Model) (infer.Precision, error) {
 		p, err := infer.ParsePrecision(name)
 		if err != nil {
 			return "", fmt.Errorf("%w: precision %q is not known (known: f32, bf16, int8, auto)", ErrUsage, name)
+		}
+		return p, nil
+	}
+	if m != nil && m.Precision != "" {
+		p, err := infer.ParsePrecision(m.Precision)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", vit.CardFile, err)
 		}
 		return p, nil
 	}

@@ -25,6 +25,7 @@ type ConvertOptions struct {
 	Labels        []string        // names of the classes
 	Halting       *halting.Config // how tokens halt
 	Key           string          // entry of a PyTorch checkpoint that holds the weights, such as model_ema
+	Precision     string          // that the model is to run in unless another is asked for; "" or auto leaves that open
 	Store         weights.DType   // type of the stored weights: F32 (also ""), F16 or BF16
 	Progress      func(file string, done, total int64)
 }
@@ -59,6 +60,16 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 	if m, err = o.change(m, &done); err != nil {
 		return done, err
 	}
+	if o.Precision != "" && o.Precision != PrecisionAuto {
+		p, err := precision(o.Precision, nil)
+		if err != nil {
+			return done, err
+		}
+		m.Precision = string(p)
+		if ext := strings.ToLower(filepath.Ext(dst)); ext == ".onnx" || ext == ".safetensors" {
+			return done, fmt.Errorf("%w: a precision is kept in a model directory, not in %s", ErrUsage, dst)
+		}
+	}
 	done.Parameters = m.Params.Config.ParamCount()
 	switch strings.ToLower(filepath.Ext(dst)) {
 	case ".onnx":
@@ -68,7 +79,10 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 		done.Kind = "safetensors"
 		return done, vit.SaveTimm(dst, m.Params, o.Store)
 	}
-	return done, vit.Save(dst, m, o.Store)
+	if err := vit.Save(dst, m, o.Store); err != nil || m.Precision == "" && m.PrecisionLoss == nil {
+		return done, err
+	}
+	return done, vit.SaveCard(dst, m)
 }
 
 // open reads the model, from a single file or as Open does.
@@ -126,6 +140,7 @@ func (o ConvertOptions) change(m *vit.Model, done *Conversion) (*vit.Model, erro
 			return nil, fmt.Errorf("%w: %w", ErrUsage, err)
 		}
 		m.Params.Config.Halting = *o.Halting
+		m.PrecisionLoss = nil // was measured with other halting
 	}
 	if c = m.Params.Config; m.Preprocessor.Check(c.Channels, c.Height, c.Width) != nil && (c.Channels == 1 || c.Channels == 3) {
 		done.note("%s is missing or not for this model: DeiT's evaluation takes its place", vit.PreprocessorFile)

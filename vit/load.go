@@ -34,6 +34,7 @@ type Model struct {
 	// PrecisionLoss is what precisions other than f32 cost on test images, in points of top-1, by their names (bf16, int8), as far as the
 	// model's card, training.json, says.
 	PrecisionLoss map[string]float64
+	Precision     string // that the model is to run in unless another is asked for, as its card says; "" if it does not
 }
 
 // Load reads a model directory as transformers lays it out (ViT and DeiT image classifiers) or as timm's hub does; preprocessor_config.json may be
@@ -85,29 +86,40 @@ func load(s source) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vit: %s: %w", s.shown(name), err)
 	}
-	loss, err := s.precisionLoss()
-	if err != nil {
-		return nil, err
-	}
-	return &Model{Params: params, Preprocessor: pre, PrecisionLoss: loss}, nil
+	m := &Model{Params: params, Preprocessor: pre}
+	return m, s.readCard(m)
 }
 
-// precisionLoss reads the card, which may be absent.
-func (s source) precisionLoss() (map[string]float64, error) {
+// card is what this package reads of training.json.
+type card struct {
+	Precision     string             `json:"precision,omitempty"`
+	PrecisionLoss map[string]float64 `json:"precision_loss,omitempty"`
+}
+
+// readCard reads the card, which may be absent.
+func (s source) readCard(m *Model) error {
 	text, err := s.read(CardFile, maxJSON)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var card struct {
-		PrecisionLoss map[string]float64 `json:"precision_loss"`
+	var c card
+	if err := json.Unmarshal(text, &c); err != nil {
+		return fmt.Errorf("vit: %s: %w", s.shown(CardFile), shortJSON(err))
 	}
-	if err := json.Unmarshal(text, &card); err != nil {
-		return nil, fmt.Errorf("vit: %s: %w", s.shown(CardFile), shortJSON(err))
+	m.Precision, m.PrecisionLoss = c.Precision, c.PrecisionLoss
+	return nil
+}
+
+// SaveCard writes what the model says of precisions beside a saved model. It takes the place of any card that lies there.
+func SaveCard(dir string, m *Model) error {
+	b, err := json.MarshalIndent(card{m.Precision, m.PrecisionLoss}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("vit: %s: %w", CardFile, err)
 	}
-	return card.PrecisionLoss, nil
+	return weights.WriteFile(filepath.Join(dir, CardFile), append(b, '\n'))
 }
 
 // source is the directory that a model is read from.

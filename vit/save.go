@@ -154,7 +154,7 @@ func onlyModel(dir string) bool {
 	list, err := os.ReadDir(dir)
 	for _, e := range list {
 		name := e.Name()
-		ours := name == ConfigFile || name == PreprocessorFile || name == pytorchFile || name == weights.IndexFile || filepath.Ext(name) == ".safetensors"
+		ours := name == ConfigFile || name == PreprocessorFile || name == CardFile || name == pytorchFile || name == weights.IndexFile || filepath.Ext(name) == ".safetensors"
 		if !ours || !e.Type().IsRegular() {
 			return false
 		}

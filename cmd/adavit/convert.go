@@ -25,14 +25,12 @@ func (a *app) convert() *cobra.Command {
 			"  adavit convert tiny-10-30.pth a-vit-tiny --halting 10,30\n" +
 			"  adavit convert hf:facebook/deit-small-patch16-224 deit-384 --image-size 384\n" +
 			"  adavit convert deit-tiny flowers --num-classes 5 --labels flowers.txt\n" +
-			"  adavit convert fashion-adaptive fashion.onnx",
+			"  adavit convert fashion-adaptive fashion.onnx\n" +
+			"  adavit convert deit-tiny deit-tiny-int8 --precision int8    # what it runs in unless another is asked for",
 		Args: arguments("a checkpoint and where to write it", 2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := atLeastOne(cmd, "heads", "num-classes"); err != nil {
 				return err
-			}
-			if cmd.Flag("precision").Changed {
-				return usage("--precision is chosen when a model runs; --store sets the type of the stored weights")
 			}
 			var err error
 			if o.Height, o.Width, err = parseSize(size); err != nil {
@@ -49,6 +47,7 @@ func (a *app) convert() *cobra.Command {
 					return err
 				}
 			}
+			o.Precision = a.precision
 			bar := a.progress("downloading")
 			defer bar.end()
 			o.Progress = bar.download
