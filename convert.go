@@ -2,9 +2,7 @@ package adavit
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -193,24 +191,9 @@ const maxLabels = 16 << 20
 
 // ReadLabels reads the names of classes, one a line.
 func ReadLabels(path string) ([]string, error) {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a regular file")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("labels: %s: %w", path, err)
-	}
-	f, err := os.Open(path)
+	text, err := readSmall(path, maxLabels)
 	if err != nil {
 		return nil, fmt.Errorf("labels: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxLabels+1))
-	if err != nil {
-		return nil, fmt.Errorf("labels: %w", err)
-	}
-	if len(text) > maxLabels {
-		return nil, fmt.Errorf("labels: %s: more than %d bytes", path, maxLabels)
 	}
 	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n"), "\n")
 	for i, line := range lines {

@@ -131,15 +131,15 @@ func PreprocessFiles(ctx context.Context, m *vit.Model, f ImageFiles, output str
 	if err != nil {
 		return Written{}, err
 	}
-	if f.List != "" && f.List != "-" {
-		if err := notInput(output, f.List); err != nil {
-			return Written{}, err
-		}
+	var inputs []string
+	if f.List != "-" {
+		inputs = append(inputs, f.List)
 	}
 	for _, file := range files {
-		if err := notInput(output, file.name); err != nil {
-			return Written{}, err
-		}
+		inputs = append(inputs, file.name)
+	}
+	if err := notInput(output, inputs...); err != nil {
+		return Written{}, err
 	}
 	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
 		return Written{}, named(vit.PreprocessorFile, err)

@@ -49,7 +49,7 @@ func LoadRecipe(nameOrFile string, overrides []string) (train.Recipe, error) {
 		}
 		return train.ParseRecipe(nameOrFile, text, overrides)
 	}
-	text, err := readSmall(nameOrFile)
+	text, err := readSmall(nameOrFile, maxRecipe)
 	if err != nil {
 		if os.IsNotExist(err) {
 			_, err = recipes.Read(nameOrFile) // its error lists the names
@@ -63,14 +63,14 @@ func LoadRecipe(nameOrFile string, overrides []string) (train.Recipe, error) {
 // maxRecipe bounds a recipe's file, which has a page of text.
 const maxRecipe = 1 << 20
 
-// readSmall reads a regular file of at most maxRecipe bytes.
-func readSmall(path string) ([]byte, error) {
+// readSmall reads a regular file of at most limit bytes.
+func readSmall(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxRecipe {
-		return nil, fmt.Errorf("%s is not a file of at most %d bytes", path, maxRecipe)
+	if !info.Mode().IsRegular() || info.Size() > limit {
+		return nil, fmt.Errorf("%s is not a file of at most %d bytes", path, limit)
 	}
 	return os.ReadFile(path)
 }

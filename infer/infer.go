@@ -183,7 +183,8 @@ func (e *Engine) Run(images []float32, out *Output) error {
 	e.job = job{images: images, out: out, plan: newPlan(b, e.options.Group, e.limit, e.options.Threads)}
 	e.next.Store(0)
 	if e.job.plan.passes < len(e.workers) && e.job.plan.largest() == 1 {
-		return e.runTogether()
+		e.runTogether()
+		return nil
 	}
 	helpers := e.workers[1:min(e.job.plan.passes, len(e.workers))]
 	e.pending.Add(len(helpers))

@@ -36,7 +36,7 @@ type team struct {
 }
 
 // runTogether runs the job's images one after the other on all workers.
-func (e *Engine) runTogether() error {
+func (e *Engine) runTogether() {
 	e.job.together = true
 	leader, helpers := e.workers[0], e.workers[1:]
 	e.pending.Add(len(helpers))
@@ -50,7 +50,6 @@ func (e *Engine) runTogether() error {
 	leader.team.sequence.Add(1)
 	leader.team.members = nil
 	e.finish()
-	return nil
 }
 
 // follow does a member's part of every stage that the leader begins.

@@ -190,8 +190,12 @@ func (s source) tensors(parameters int) (f *weights.File, name string, err error
 		}
 		name = weights.IndexFile
 	case s.disk != "" && s.has(pytorchFile):
-		if _, _, err = s.open(pytorchFile, limit); err == nil {
-			f, err = readPyTorch(s.shown(pytorchFile))
+		if r, _, err = s.open(pytorchFile, limit); err == nil { // for its checks: the file is read from disk in no fixed order
+			r.Close()
+			var c *weights.Checkpoint
+			if c, err = weights.ReadCheckpoint(s.shown(pytorchFile), ""); err == nil {
+				f = c.File
+			}
 		}
 		name = pytorchFile
 	default:
