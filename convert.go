@@ -77,10 +77,10 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 		done.Kind = "safetensors"
 		return done, vit.SaveTimm(dst, m.Params, o.Store)
 	}
-	if err := vit.Save(dst, m, o.Store); err != nil || m.Precision == "" && m.PrecisionLoss == nil {
-		return done, err
+	if info, err := os.Stat(dst); err == nil && info.IsDir() && !vit.Replaceable(dst) {
+		return done, fmt.Errorf("%s holds other files than a model's; name a new directory", dst)
 	}
-	return done, vit.SaveCard(dst, m)
+	return done, vit.Save(dst, m, o.Store)
 }
 
 // open reads the model, from a single file or as Open does.

@@ -113,15 +113,6 @@ func (s source) readCard(m *Model) error {
 	return nil
 }
 
-// SaveCard writes what the model says of precisions beside a saved model. It takes the place of any card that lies there.
-func SaveCard(dir string, m *Model) error {
-	b, err := json.MarshalIndent(card{m.Precision, m.PrecisionLoss}, "", "  ")
-	if err != nil {
-		return fmt.Errorf("vit: %s: %w", CardFile, err)
-	}
-	return weights.WriteFile(filepath.Join(dir, CardFile), append(b, '\n'))
-}
-
 // source is the directory that a model is read from.
 type source struct {
 	fsys  fs.FS

@@ -2,12 +2,14 @@ package vit
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/adavit/adavit/weights"
 )
@@ -16,7 +18,7 @@ import (
 // is an error, as NaN and infinity are).
 //
 // A directory that does not exist appears whole or not at all, with its parents. One that holds a model and nothing else is
-// swapped for the new one in a single step where the system can (Linux). Otherwise other files are left alone; all three
+// swapped for the new one in a single step where the system can (Linux). Otherwise other files are left alone; all
 // files are on disk under temporary names before the first takes its own. If more than the weights change, the old
 // config.json is removed first and the new one comes last, so that a crash leaves the old model, the new one, or one that
 // Load refuses, never a mixture.
@@ -45,6 +47,7 @@ func Save(dir string, m *Model, dtype weights.DType) error {
 // rendered is a model as files.
 type rendered struct {
 	config, preprocessor []byte
+	card                 []byte // nil if the model has nothing to say there
 	tensors              []weights.Tensor
 }
 
@@ -67,6 +70,12 @@ func render(m *Model, dtype weights.DType) (*rendered, error) {
 	}
 	if r.preprocessor, err = m.Preprocessor.Marshal(); err != nil {
 		return nil, fmt.Errorf("%s: %w", PreprocessorFile, err)
+	}
+	if m.Precision != "" || m.PrecisionLoss != nil {
+		if r.card, err = json.MarshalIndent(card{m.Precision, m.PrecisionLoss}, "", "  "); err != nil {
+			return nil, fmt.Errorf("%s: %w", CardFile, err)
+		}
+		r.card = append(r.card, '\n')
 	}
 	r.tensors, err = encode(m.Params, hfPieces(c, true), dtype)
 	return r, err
@@ -149,6 +158,13 @@ func (r *rendered) swap(dir string, mode fs.FileMode) bool {
 	return r.replace(temp) == nil && os.Chmod(temp, mode) == nil && exchange(temp, dir) == nil && weights.SyncDir(filepath.Dir(dir)) == nil
 }
 
+// Replaceable reports whether saving over dir loses nothing and leaves the old model whole until the new one is there: dir does not exist, is empty,
+// or holds a model and nothing else.
+func Replaceable(dir string) bool {
+	list, err := os.ReadDir(dir)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && len(list) == 0 || onlyModel(dir)
+}
+
 // onlyModel reports whether a directory holds the files of a model in any form that Load reads, all regular, and nothing else.
 func onlyModel(dir string) bool {
 	list, err := os.ReadDir(dir)
@@ -168,16 +184,20 @@ func (r *rendered) replace(dir string) error { return r.replaceStep(dir, func() 
 // replaceStep is replace, calling step between any two changes of what stands under the final names.
 func (r *rendered) replaceStep(dir string, step func()) error {
 	// In the order of their renaming.
-	parts := [...]struct {
+	type part struct {
 		name  string
 		write func(w io.Writer) error
 		file  *weights.Pending
-	}{
+	}
+	parts := []part{
 		{name: PreprocessorFile, write: func(w io.Writer) error { _, err := w.Write(r.preprocessor); return err }},
 		{name: WeightsFile, write: func(w io.Writer) error {
 			return weights.EncodeSafetensors(w, map[string]string{"format": "pt"}, r.tensors) // transformers asks for "format"
 		}},
 		{name: ConfigFile, write: func(w io.Writer) error { _, err := w.Write(r.config); return err }},
+	}
+	if r.card != nil {
+		parts = slices.Insert(parts, 0, part{name: CardFile, write: func(w io.Writer) error { _, err := w.Write(r.card); return err }})
 	}
 	for i := range parts {
 		p := &parts[i]
