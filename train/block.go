@@ -69,7 +69,7 @@ func (n *Network) blockBackward(s *shard, l int, g *vit.Params, w *scratch, drop
 	for i := range s.images {
 		r, rows := int(a.offset[i]), int(a.offset[i+1]-a.offset[i])
 		if rows > 0 {
-			kernels.AttentionBackward(w.dqkv[r*3*e:], w.dnorm[r*e:], e, a.qkv[r*3*e:], 3*e, a.attended[r*e:], rows, c.Heads, c.HeadDim(), w.attention)
+			kernels.AttentionBackward(w.dqkv[r*3*e:], w.dnorm[r*e:], e, a.qkv[r*3*e:], 3*e, a.attended[r*e:], rows, rows, c.Heads, c.HeadDim(), w.attention)
 		}
 	}
 	linearBackward(d.QKVWeight, d.QKVBias, w.dqkv, 3*e, a.norm1, e, e, t)

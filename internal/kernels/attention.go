@@ -67,20 +67,31 @@ func AttentionBackwardScratch(n, headDim int) int {
 	return 2*PackedLen(headDim, n) + 2*max(ld, scoreFloats) + n
 }
 
-// AttentionBackward writes dqkv [n, 3E] (stride ldq), the gradient of Attention's qkv with all n rows attending, given dout [n, E] (stride ldo), that of
-// its output out [n, E] (stride ldo). Probabilities P are computed again. For each head, with S = q·kᵀ·scale and D = rowsum(dout∘out),
+// AttentionBackward writes dqkv [n, 3E] (stride ldq), the gradient of Attention's qkv with the first queries of n rows attending, given
+// dout [queries, E] (stride ldo), that of its output out [queries, E] (stride ldo). Rows that did not attend get zeros for their queries.
+// Probabilities P are computed again. For each head, with S = q·kᵀ·scale and D = rowsum(dout∘out),
 //
 //	dv = Pᵀ·dout,  dS = P∘(dout·vᵀ − D)·scale,  dq = dS·k,  dk = dSᵀ·q
-func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, out []float32, n, heads, headDim int, scratch []float32) {
+func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, out []float32, n, queries, heads, headDim int, scratch []float32) {
 	embed := heads * headDim
+	queries = max(0, min(queries, n))
 	if n <= 0 || embed <= 0 {
 		return
 	}
 	checkMatrix("AttentionBackward: dqkv", len(dqkv), ldq, n, 3*embed)
 	checkMatrix("AttentionBackward: qkv", len(qkv), ldq, n, 3*embed)
-	checkMatrix("AttentionBackward: dout", len(dout), ldo, n, embed)
-	checkMatrix("AttentionBackward: out", len(out), ldo, n, embed)
+	checkMatrix("AttentionBackward: dout", len(dout), ldo, queries, embed)
+	checkMatrix("AttentionBackward: out", len(out), ldo, queries, embed)
 	checkLen("AttentionBackward: scratch", len(scratch), AttentionBackwardScratch(n, headDim))
+	if queries == 0 {
+		for i := range n {
+			clear(dqkv[i*ldq : i*ldq+3*embed])
+		}
+		return
+	}
+	for i := queries; i < n; i++ {
+		clear(dqkv[i*ldq : i*ldq+embed])
+	}
 	rows, ld := scoreBlock(n)
 	var keysT, valuesT Packed
 	keysT.Data, scratch = carve(scratch, PackedLen(headDim, n))
@@ -95,8 +106,8 @@ func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, ou
 		dq, dk, dv := dqkv[at:], dqkv[embed+at:], dqkv[2*embed+at:]
 		PackTransposed(&keysT, k, ldq, headDim, n)
 		PackTransposed(&valuesT, v, ldq, headDim, n)
-		for i := 0; i < n; i += rows {
-			m := min(rows, n-i)
+		for i := 0; i < queries; i += rows {
+			m := min(rows, queries-i)
 			qi, di, oi := q[i*ldq:], dout[i*ldo+at:], out[i*ldo+at:]
 			GemmPacked(p, ld, qi, ldq, m, &keysT, Epilogue{})
 			softmaxRows(p, nil, ld, m, n, scale)

@@ -73,58 +73,65 @@ func TestAttention(t *testing.T) {
 	})
 }
 
-// TestAttentionBackward compares with the formulas in float64.
+// TestAttentionBackward compares with the formulas in float64, for all rows attending and for some.
 func TestAttentionBackward(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 11))
 		for _, s := range attentionShapes {
-			n, embed := s.n, s.heads*s.headDim
-			qkv, dout := randomMatrix(rng, n, 3*embed, 3*embed+4), randomMatrix(rng, n, embed, embed+3)
-			exact, probs := attentionOf(qkv, n, s.heads, s.headDim)
-			out := newMatrix(n, embed, embed+3, func() float32 { return 0 })
-			for i := range n {
-				for j := range embed {
-					out.data[i*out.ld+j] = float32(exact[i][j])
-				}
-			}
-			got := randomMatrix(rng, n, 3*embed, 3*embed+4)
-			scratch := newMatrix(1, AttentionBackwardScratch(n, s.headDim), AttentionBackwardScratch(n, s.headDim), func() float32 { return nan })
-			AttentionBackward(got.data, dout.data, dout.ld, qkv.data, qkv.ld, out.data, n, s.heads, s.headDim, scratch.data[:scratch.cols])
-			got.checkCanaries(t)
-			scratch.checkCanaries(t)
-			want := make([][]float64, n)
-			for i := range want {
-				want[i] = make([]float64, 3*embed)
-			}
-			scale := 1 / math.Sqrt(float64(s.headDim))
-			for h, p := range probs {
-				q, k, v := h*s.headDim, embed+h*s.headDim, 2*embed+h*s.headDim
-				for i := range n {
-					dot := 0.0
-					dp := make([]float64, n)
-					for j := range n {
-						for d := range s.headDim {
-							dp[j] += dout.at(i, q+d) * qkv.at(j, v+d)
-							want[j][v+d] += p[i][j] * dout.at(i, q+d)
-						}
-						dot += p[i][j] * dp[j]
-					}
-					for j := range n {
-						ds := p[i][j] * (dp[j] - dot) * scale
-						for d := range s.headDim {
-							want[i][q+d] += ds * qkv.at(j, k+d)
-							want[j][k+d] += ds * qkv.at(i, q+d)
-						}
-					}
-				}
-			}
-			for i := range n {
-				for j := range 3 * embed {
-					close(t, fmt.Sprintf("%+v: dqkv[%d, %d]", s, i, j), got.data[i*got.ld+j], want[i][j], 1e-5)
-				}
+			for _, queries := range []int{s.n, s.n / 2, 1, 0} {
+				checkAttentionBackward(t, rng, s.n, min(queries, s.n), s.heads, s.headDim)
 			}
 		}
 	})
+}
+
+func checkAttentionBackward(t *testing.T, rng *rand.Rand, n, queries, heads, headDim int) {
+	t.Helper()
+	embed := heads * headDim
+	qkv, dout := randomMatrix(rng, n, 3*embed, 3*embed+4), randomMatrix(rng, queries, embed, embed+3)
+	exact, probs := attentionOf(qkv, n, heads, headDim)
+	out := newMatrix(queries, embed, embed+3, func() float32 { return 0 })
+	for i := range queries {
+		for j := range embed {
+			out.data[i*out.ld+j] = float32(exact[i][j])
+		}
+	}
+	got := randomMatrix(rng, n, 3*embed, 3*embed+4)
+	scratch := newMatrix(1, AttentionBackwardScratch(n, headDim), AttentionBackwardScratch(n, headDim), func() float32 { return nan })
+	AttentionBackward(got.data, dout.data, dout.ld, qkv.data, qkv.ld, out.data, n, queries, heads, headDim, scratch.data[:scratch.cols])
+	got.checkCanaries(t)
+	scratch.checkCanaries(t)
+	want := make([][]float64, n)
+	for i := range want {
+		want[i] = make([]float64, 3*embed)
+	}
+	scale := 1 / math.Sqrt(float64(headDim))
+	for h, p := range probs {
+		q, k, v := h*headDim, embed+h*headDim, 2*embed+h*headDim
+		for i := range queries {
+			dot := 0.0
+			dp := make([]float64, n)
+			for j := range n {
+				for d := range headDim {
+					dp[j] += dout.at(i, q+d) * qkv.at(j, v+d)
+					want[j][v+d] += p[i][j] * dout.at(i, q+d)
+				}
+				dot += p[i][j] * dp[j]
+			}
+			for j := range n {
+				ds := p[i][j] * (dp[j] - dot) * scale
+				for d := range headDim {
+					want[i][q+d] += ds * qkv.at(j, k+d)
+					want[j][k+d] += ds * qkv.at(i, q+d)
+				}
+			}
+		}
+	}
+	for i := range n {
+		for j := range 3 * embed {
+			close(t, fmt.Sprintf("n %d, queries %d, %d×%d: dqkv[%d, %d]", n, queries, heads, headDim, i, j), got.data[i*got.ld+j], want[i][j], 1e-5)
+		}
+	}
 }
 
 // TestNoAllocation runs everything that a step of inference or training calls.
@@ -144,7 +151,7 @@ func TestNoAllocation(t *testing.T) {
 			Gemm(dqkv, 3*embed, out, embed, w, 3*embed, n, 3*embed, embed, true)
 			GemmTN(w, 3*embed, out, embed, dqkv, 3*embed, embed, 3*embed, n, true)
 			Attention(out, embed, qkv, 3*embed, n, n, heads, headDim, scratch)
-			AttentionBackward(dqkv, out, embed, qkv, 3*embed, out, n, heads, headDim, scratch)
+			AttentionBackward(dqkv, out, embed, qkv, 3*embed, out, n, n, heads, headDim, scratch)
 			LayerNormTrain(out, stats, stats, out, bias, bias, n, embed, 1e-6)
 			LayerNormBackward(out, bias, bias, out, out, bias, stats, stats, n, embed)
 			SoftmaxRows(out, embed, n, embed, 1)
@@ -176,7 +183,7 @@ func BenchmarkAttention(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("backward/n%d_h%d_d%d", s.n, s.heads, s.headDim), func(b *testing.B) {
 			reportPeak(b, flops/2*5, func() {
-				AttentionBackward(dqkv, out, embed, qkv, 3*embed, out, s.n, s.heads, s.headDim, scratch)
+				AttentionBackward(dqkv, out, embed, qkv, 3*embed, out, s.n, s.n, s.heads, s.headDim, scratch)
 			})
 		})
 	}

@@ -62,7 +62,9 @@ func TestNoReadBeyond(t *testing.T) {
 			qkv, out := guarded(t, rng, n*3*heads*headDim), guarded(t, rng, n*heads*headDim)
 			dqkv, scratch := guarded(t, rng, len(qkv)), guarded(t, rng, max(AttentionScratch(n, headDim), AttentionBackwardScratch(n, headDim)))
 			Attention(out, heads*headDim, qkv, 3*heads*headDim, n, n, heads, headDim, scratch)
-			AttentionBackward(dqkv, out, heads*headDim, qkv, 3*heads*headDim, out, n, heads, headDim, scratch)
+			for _, queries := range []int{n, n / 2} {
+				AttentionBackward(dqkv, out[:queries*heads*headDim], heads*headDim, qkv, 3*heads*headDim, out[:queries*heads*headDim], n, queries, heads, headDim, scratch)
+			}
 		}
 	})
 }
