@@ -25,32 +25,6 @@ const (
 	maxLanes  = 8   // gradient copies, and so the most threads that a backward pass can use
 )
 
-// Loss says what a training step minimises (method: cross-entropy + α_ponder·ponder + α_prior·prior).
-type Loss struct {
-	LabelSmoothing float64
-	AlphaPonder    float64
-	AlphaPrior     float64
-	TargetLayer    float64 // centre of the prior, 1-based
-	ReversePrior   bool    // KL(target ‖ Ĥ) instead of KL(Ĥ ‖ target)
-	DropPath       float64 // stochastic depth of the last block; earlier blocks scale linearly from 0
-}
-
-// Batch is what a step learns from. Load writes image i (0..Size−1) as [C,H,W]; it is called from several goroutines, once an image.
-type Batch struct {
-	Size   int
-	Labels []int32
-	Load   func(i int, dst []float32) error
-	Seed   uint64 // of the drop path masks
-}
-
-// Stats are a step's losses and what its tokens did.
-type Stats struct {
-	Loss, CrossEntropy, Ponder, Prior float64
-	Correct                           int       // images whose largest logit is their label
-	MeanDepth                         float64   // blocks a token ran in, mean over all tokens
-	LayerScores                       []float64 // [L] Ĥ before it is normalised
-}
-
 // Network runs forward and backward passes over batches for one set of weights. It is not safe for concurrent use.
 type Network struct {
 	params  *vit.Params
@@ -114,6 +88,16 @@ func (n *Network) Forward(b Batch, loss Loss) (Stats, error) {
 
 // Step runs a batch forward and backward and leaves the gradient of the loss in grad.
 func (n *Network) Step(b Batch, loss Loss, grad *vit.Params) (Stats, error) {
+	return n.step(b, loss, grad, false)
+}
+
+// Accumulate is Step, but adds the gradient to grad. A step over n batches is Step for the first and Accumulate for the others, with a
+// Loss.Scale of 1/n for each; the mean scores that the prior looks at are then those of each batch by itself.
+func (n *Network) Accumulate(b Batch, loss Loss, grad *vit.Params) (Stats, error) {
+	return n.step(b, loss, grad, true)
+}
+
+func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, error) {
 	stats, up, err := n.forward(b, loss)
 	if err != nil {
 		return stats, err
@@ -133,29 +117,22 @@ func (n *Network) Step(b Batch, loss Loss, grad *vit.Params) (Stats, error) {
 	const chunk = 1 << 14
 	n.parallel((len(grad.Data)+chunk-1)/chunk, func(i int, _ *scratch) {
 		lo, hi := i*chunk, min((i+1)*chunk, len(grad.Data))
-		copy(grad.Data[lo:hi], n.lanes[0].Data[lo:hi])
+		sum := n.lanes[0].Data[lo:hi]
 		for _, g := range n.lanes[1:lanes] {
-			kernels.Add(grad.Data[lo:hi], g.Data[lo:hi])
+			kernels.Add(sum, g.Data[lo:hi])
+		}
+		if add {
+			kernels.Add(grad.Data[lo:hi], sum)
+		} else {
+			copy(grad.Data[lo:hi], sum)
 		}
 	})
 	return stats, nil
 }
 
-// upstream is what the batch as a whole sends back into every shard.
-type upstream struct {
-	batch     int
-	remainder float32   // ∂loss/∂r of any token
-	score     []float64 // [L] ∂loss/∂h of any token that ran in block l
-}
-
 func (n *Network) forward(b Batch, loss Loss) (Stats, upstream, error) {
-	if b.Size < 1 || len(b.Labels) != b.Size {
-		return Stats{}, upstream{}, fmt.Errorf("train: a batch of %d images with %d labels", b.Size, len(b.Labels))
-	}
-	for i, y := range b.Labels {
-		if y < 0 || int(y) >= n.config.Classes {
-			return Stats{}, upstream{}, fmt.Errorf("train: image %d has label %d, the model has %d classes", i, y, n.config.Classes)
-		}
+	if err := errors.Join(loss.check(), b.check(n.config.Classes, loss)); err != nil {
+		return Stats{}, upstream{}, err
 	}
 	n.pack()
 	shards := n.active(b.Size)
@@ -165,43 +142,6 @@ func (n *Network) forward(b Batch, loss Loss) (Stats, upstream, error) {
 		return Stats{}, upstream{}, err
 	}
 	return n.losses(shards, b.Size, loss)
-}
-
-// losses sums the shards in order and differentiates what couples all images of the batch: the means under ponder cost and prior.
-func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, upstream, error) {
-	layers, tokens := n.config.Layers, float64(batch*n.config.Tokens())
-	st := Stats{LayerScores: make([]float64, layers)}
-	up := upstream{batch: batch, score: make([]float64, layers)}
-	for _, s := range shards {
-		st.CrossEntropy += s.crossEntropy / float64(batch)
-		st.Correct += s.correct
-		for i := range s.images {
-			st.Ponder += halting.PonderSum(s.state[i].Depth, s.state[i].Remainder) / tokens
-			for _, d := range s.state[i].Depth {
-				st.MeanDepth += float64(d) / tokens
-			}
-		}
-		for l, sum := range s.scoreSum {
-			st.LayerScores[l] += sum / tokens
-		}
-	}
-	st.Loss = st.CrossEntropy
-	if !n.config.Halting.Adaptive() {
-		st.Ponder = 0
-		return st, up, nil
-	}
-	prior, err := halting.NewPrior(layers, loss.TargetLayer, loss.ReversePrior)
-	if err != nil {
-		return st, up, err
-	}
-	grad := make([]float64, layers)
-	st.Prior = prior.Loss(st.LayerScores, grad)
-	for l, g := range grad {
-		up.score[l] = loss.AlphaPrior * g / tokens
-	}
-	up.remainder = float32(loss.AlphaPonder / tokens)
-	st.Loss += loss.AlphaPonder*st.Ponder + loss.AlphaPrior*st.Prior
-	return st, up, nil
 }
 
 // pack lays the current weights out for the kernels, one block a task.
@@ -275,5 +215,5 @@ type Output struct {
 func (n *Network) Image(i int) Output {
 	s, j := n.shards[i/n.shardSize], i%n.shardSize
 	size, classes := n.config.Layers*n.config.Tokens(), n.config.Classes
-	return Output{s.logits[j*classes : (j+1)*classes], s.state[j].Depth, s.state[j].Remainder, s.score[j*size : (j+1)*size]}
+	return Output{s.decision.logits[j*classes : (j+1)*classes], s.state[j].Depth, s.state[j].Remainder, s.score[j*size : (j+1)*size]}
 }

@@ -2,7 +2,6 @@ package train
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/kernels"
@@ -21,7 +20,7 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 		s.state[i].Reset(tokens)
 	}
 	clear(s.score)
-	clear(s.field)
+	clear(s.decision.input)
 	clear(s.scoreSum)
 	n.embedForward(s)
 	for l := range c.Layers {
@@ -29,38 +28,17 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 		n.blockForward(s, l, w, drop)
 		n.haltForward(s, l)
 	}
-	n.decideForward(s)
-	s.crossEntropy, s.correct = crossEntropy(s.dlogits, s.logits, b.Labels[s.first:s.first+s.images], c.Classes, loss.LabelSmoothing, b.Size)
+	n.decideForward(s.decision, s.images)
+	n.classify(s.decision, s, b, loss, w)
+	s.crossEntropy, s.distill, s.correct = 0, 0, 0
+	for i := range s.images {
+		s.crossEntropy += s.decision.label[i]
+		s.distill += s.decision.teacher[i]
+		if largestLogit(s.decision.logits[i*c.Classes:(i+1)*c.Classes]) == int(b.Labels[s.first+i]) {
+			s.correct++
+		}
+	}
 	return nil
-}
-
-// decideForward turns the mean fields into logits = head(norm(o)), averaged over the readouts' heads.
-func (n *Network) decideForward(s *shard) {
-	c, p := n.config, n.params
-	q, e := c.Readouts(), c.Embed
-	kernels.LayerNormTrain(s.normed, s.mean, s.rstd, s.field, p.NormWeight, p.NormBias, s.images*q, e, float32(c.Eps))
-	kernels.GemmPacked(s.logits, c.Classes, s.normed, q*e, s.images, &n.head.forward, kernels.Epilogue{Bias: p.HeadBias})
-	if q == 2 {
-		kernels.GemmPacked(s.second, c.Classes, s.normed[e:], q*e, s.images, &n.headDist.forward, kernels.Epilogue{Bias: p.HeadDistBias})
-		logits := s.logits[:s.images*c.Classes]
-		kernels.Add(logits, s.second[:len(logits)])
-		kernels.Scale(logits, 0.5)
-	}
-}
-
-// decideBackward makes w.dfield from s.dlogits, which it changes.
-func (n *Network) decideBackward(s *shard, g *vit.Params, w *scratch) {
-	c, p := n.config, n.params
-	q, e := c.Readouts(), c.Embed
-	if q == 2 {
-		kernels.Scale(s.dlogits[:s.images*c.Classes], 0.5)
-		linearBackward(g.HeadDistWeight, g.HeadDistBias, s.dlogits, c.Classes, s.normed[e:], q*e, e, s.images)
-		kernels.GemmPacked(w.dnorm[e:], q*e, s.dlogits, c.Classes, s.images, &n.headDist.backward, kernels.Epilogue{})
-	}
-	linearBackward(g.HeadWeight, g.HeadBias, s.dlogits, c.Classes, s.normed, q*e, e, s.images)
-	kernels.GemmPacked(w.dnorm, q*e, s.dlogits, c.Classes, s.images, &n.head.backward, kernels.Epilogue{})
-	clear(w.dfield)
-	kernels.LayerNormBackward(w.dfield, g.NormWeight, g.NormBias, w.dnorm, s.field, p.NormWeight, s.mean, s.rstd, s.images*q, e)
 }
 
 // haltForward steps the halting scheme on s.x[l+1], adds to the readouts' mean fields, and moves the rows of the tokens that go on
@@ -83,7 +61,7 @@ func (n *Network) haltForward(s *shard, l int) {
 			row := x[r*e : (r+1)*e]
 			if at := i*q + int(k); int(k) < q {
 				copy(s.readout[l][at*e:], row)
-				kernels.Axpy(s.field[at*e:(at+1)*e], a.weight[r], row)
+				kernels.Axpy(s.decision.input[at*e:(at+1)*e], a.weight[r], row)
 			}
 			if s.state[i].Depth[k] == 0 {
 				copy(x[kept*e:(kept+1)*e], row)
@@ -100,7 +78,7 @@ func (n *Network) haltForward(s *shard, l int) {
 // backwardShard adds the shard's share of the gradient to g.
 func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, loss Loss, up upstream) {
 	c := n.config
-	n.decideBackward(s, g, w)
+	n.decideBackward(w.dfield, s.decision, s.images, g, w)
 	n.gateBackward(s, w, up)
 
 	above := &activation{offset: make([]int32, s.images+1)} // after the last block there are no rows
@@ -178,35 +156,4 @@ func (s *shard) drawDrops(l, layers int, seed uint64, rate float64, w *scratch) 
 		}
 	}
 	return true
-}
-
-// crossEntropy returns the summed cross-entropy of logits [n, classes] with targets (1−s)·onehot + s/classes and the number of correct
-// images, and writes the gradient of its mean over the whole batch.
-func crossEntropy(grad, logits []float32, labels []int32, classes int, smoothing float64, batch int) (sum float64, correct int) {
-	for i, y := range labels {
-		z, d := logits[i*classes:(i+1)*classes], grad[i*classes:(i+1)*classes]
-		best, total := 0, 0.0
-		for j, v := range z {
-			if v > z[best] {
-				best = j
-			}
-		}
-		if best == int(y) {
-			correct++
-		}
-		for _, v := range z {
-			total += math.Exp(float64(v - z[best]))
-		}
-		logTotal := math.Log(total) + float64(z[best])
-		for j, v := range z {
-			target := smoothing / float64(classes)
-			if j == int(y) {
-				target += 1 - smoothing
-			}
-			logP := float64(v) - logTotal
-			sum -= target * logP
-			d[j] = float32((math.Exp(logP) - target) / float64(batch))
-		}
-	}
-	return sum, correct
 }

@@ -12,23 +12,17 @@ import (
 type shard struct {
 	first, images int // images first .. first+images−1 of the batch
 
-	patches []float32    // [images·P, C·p·p] the pictures cut into patches
-	x       [][]float32  // [L+1][T, E] input of each block; x[L] is scratch for the last block's output
-	blocks  []activation // [L]
-	state   []halting.State
-	score   []float32   // [images][L, N] by original place, 0 where a token was gone
-	readout [][]float32 // [L][images, Q, E] the readouts (tokens that have a head) after each block, where they were active
-	field   []float32   // [images, Q, E] o = Σ p[k,l]·t[k,l] of each readout
-	normed  []float32   // [images, Q, E]
-	mean    []float32   // [images, Q]
-	rstd    []float32
-	logits  []float32 // [images, classes] mean over the heads
-	second  []float32 // [images, classes] of the second head, if there is one
-	dlogits []float32
+	patches  []float32    // [images·P, C·p·p] the pictures cut into patches
+	x        [][]float32  // [L+1][T, E] input of each block; x[L] is scratch for the last block's output
+	blocks   []activation // [L]
+	state    []halting.State
+	score    []float32   // [images][L, N] by original place, 0 where a token was gone
+	readout  [][]float32 // [L][images, Q, E] the readouts (tokens that have a head) after each block, where they were active
+	decision *decision   // on the mean fields o = Σ p[k,l]·t[k,l] of the readouts
 
-	crossEntropy float64 // summed over images
-	correct      int
-	scoreSum     []float64 // [L] summed over images and tokens
+	crossEntropy, distill float64 // summed over images
+	correct               int
+	scoreSum              []float64 // [L] summed over images and tokens
 }
 
 // activation is what one block saves.
@@ -53,15 +47,13 @@ func (a *activation) rows(images int) int { return int(a.offset[images]) }
 func newShard(c vit.Config, images int) *shard {
 	t, e, q := images*c.Tokens(), c.Embed, c.Readouts()
 	s := &shard{
-		patches: make([]float32, images*c.Patches()*c.PatchLen()),
-		x:       make([][]float32, c.Layers+1),
-		blocks:  make([]activation, c.Layers),
-		state:   make([]halting.State, images),
-		score:   make([]float32, images*c.Layers*c.Tokens()),
-		readout: make([][]float32, c.Layers),
-		field:   make([]float32, images*q*e), normed: make([]float32, images*q*e),
-		mean: make([]float32, images*q), rstd: make([]float32, images*q), second: make([]float32, images*(q-1)*c.Classes),
-		logits: make([]float32, images*c.Classes), dlogits: make([]float32, images*c.Classes),
+		patches:  make([]float32, images*c.Patches()*c.PatchLen()),
+		x:        make([][]float32, c.Layers+1),
+		blocks:   make([]activation, c.Layers),
+		state:    make([]halting.State, images),
+		score:    make([]float32, images*c.Layers*c.Tokens()),
+		readout:  make([][]float32, c.Layers),
+		decision: newDecision(c, images),
 		scoreSum: make([]float64, c.Layers),
 	}
 	for l := range s.blocks {
@@ -92,6 +84,7 @@ type scratch struct {
 	dfield      []float32 // [images, Q, E]
 	dgate       []float32 // [L, N]
 	dweight     []float32 // [Q, L]
+	target      []float64 // [classes]
 	random      *rand.Rand
 	source      rand.PCG
 }
@@ -104,6 +97,7 @@ func newScratch(c vit.Config, images int) *scratch {
 		dhidden: make([]float32, t*c.Hidden), dqkv: make([]float32, 3*t*e),
 		attention: make([]float32, max(kernels.AttentionScratch(c.Tokens(), c.HeadDim()), kernels.AttentionBackwardScratch(c.Tokens(), c.HeadDim()))),
 		dfield:    make([]float32, images*c.Readouts()*e), dgate: make([]float32, c.Layers*c.Tokens()), dweight: make([]float32, c.Readouts()*c.Layers),
+		target: make([]float64, c.Classes),
 	}
 	w.random = rand.New(&w.source)
 	return w
