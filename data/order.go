@@ -3,6 +3,7 @@ package data
 import (
 	"math/bits"
 	"math/rand/v2"
+	"sync"
 )
 
 // orderIndex is the index whose random stream shuffles an epoch; no sample has it.
@@ -30,6 +31,58 @@ func Order(seed, epoch uint64, n int) []int {
 		order[j] = i
 	}
 	return order
+}
+
+// RepeatedOrder is the order of an epoch with repeated augmentation (Hoffer et
+// al. 2020, as DeiT uses it): each picture of the shuffled list repeats times in
+// a row, cut to n positions, so that an epoch shows about n/repeats pictures in
+// several versions each. One picture then has several positions: it is the
+// position, not the index, that must key the random stream of its augmentation.
+// With repeats of 1 or less it is Order.
+func RepeatedOrder(seed, epoch uint64, n, repeats int) []int {
+	order := Order(seed, epoch, n)
+	if repeats <= 1 {
+		return order
+	}
+	for k := n - 1; k >= 0; k-- { // from the end: order[k/repeats] is not yet overwritten
+		order[k] = order[k/repeats]
+	}
+	return order
+}
+
+// Sequence says which picture stands where in which epoch. It keeps the orders
+// of two epochs, so that a loader may cross from one into the next. All methods
+// may be called from several goroutines at once.
+type Sequence struct {
+	seed       uint64
+	n, repeats int
+
+	mu    sync.Mutex
+	epoch [2]int   // of kept
+	kept  [2][]int // RepeatedOrder; nil: none yet
+}
+
+// NewSequence gives the orders of a data set of n pictures, RepeatedOrder(seed,
+// epoch, n, repeats) for each epoch from 0.
+func NewSequence(seed uint64, n, repeats int) *Sequence {
+	return &Sequence{seed: seed, n: n, repeats: repeats}
+}
+
+// At is the picture at a position, 0 ≤ position < n, of an epoch.
+func (s *Sequence) At(epoch, position int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, e := range s.epoch {
+		if e == epoch && s.kept[k] != nil {
+			return s.kept[k][position]
+		}
+	}
+	k := 0 // the older of the two goes
+	if s.kept[0] != nil && (s.kept[1] == nil || s.epoch[1] < s.epoch[0]) {
+		k = 1
+	}
+	s.epoch[k], s.kept[k] = epoch, RepeatedOrder(s.seed, uint64(epoch), s.n, s.repeats)
+	return s.kept[k][position]
 }
 
 // mix is the finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection that
