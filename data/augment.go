@@ -1,14 +1,15 @@
 package data
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
 )
 
-// Augment is the augmentation of a training picture that suits small grey
-// ones: move, mirror, turn, erase. Its zero value changes nothing.
+// Augment is what happens to a picture at random before it is trained on. Its
+// zero value changes nothing. The fields of the first group are enough for small
+// grey pictures; those of the second are timm's, for photographs, and happen
+// before them, in this order: crop, mirror, RandAugment or colour jitter.
 type Augment struct {
 	// Shift moves the picture by up to so many whole pixels on each axis; what
 	// comes in from outside is black (byte 0).
@@ -19,19 +20,29 @@ type Augment struct {
 	// 1 ± Affine, about the centre, bilinearly. 0 (off) to 1.
 	Affine float64 `json:"affine,omitempty"`
 	// EraseProb is the probability that a rectangle is replaced by noise (Zhong
-	// et al. 2020, "Random Erasing", variant RE-R: every byte uniform in 0 … 255).
+	// et al. 2020, "Random Erasing").
 	EraseProb float64 `json:"erase_prob"`
 	// EraseMax is the largest share of the picture that a rectangle takes; the
 	// share is uniform from 0.02 to EraseMax, its shape log-uniform from 3:10 to 10:3.
 	EraseMax float64 `json:"erase_max"`
-}
+	// EraseMode says what the noise is: EraseBytes (the same as "") or ErasePixels.
+	EraseMode string `json:"erase_mode,omitempty"`
+	// EraseCount is the largest number of rectangles, which share EraseMax out
+	// among them; how many it are is uniform from 1 on. 0 is 1. Above 1 it needs ErasePixels.
+	EraseCount int `json:"erase_count,omitempty"`
 
-// The smallest share and the flattest shape of an erased rectangle, as in the
-// paper.
-const (
-	eraseMin   = 0.02
-	eraseShape = 0.3
-)
+	// RandomResizedCrop, if there is one, takes the place of the resize and the
+	// centre crop of the model's preprocessor.
+	RandomResizedCrop *RandomResizedCrop `json:"random_resized_crop,omitempty"`
+	// RandAugment is the policy of RandAugment (Cubuk et al. 2020) in timm's
+	// notation, such as "rand-m9-mstd0.5-inc1"; "" for none. See ParseRandAugment.
+	RandAugment string `json:"rand_augment,omitempty"`
+	// ColorJitter changes brightness, contrast and saturation, in random order,
+	// by factors uniform in 1 ± ColorJitter (not below 0). 0 is off. As in timm it
+	// is left out where RandAugment is on, unless ColorJitterAlways.
+	ColorJitter       float64 `json:"color_jitter,omitempty"`
+	ColorJitterAlways bool    `json:"color_jitter_always,omitempty"`
+}
 
 // Validate says which field is out of range.
 func (a Augment) Validate() error {
@@ -45,6 +56,24 @@ func (a Augment) Validate() error {
 		return fmt.Errorf("augment: erase_prob %v, want 0 to 1", a.EraseProb)
 	case a.EraseProb > 0 && !in(a.EraseMax, eraseMin, 1), !in(a.EraseMax, 0, 1):
 		return fmt.Errorf("augment: erase_max %v, want %v to 1", a.EraseMax, eraseMin)
+	case a.EraseMode != "" && a.EraseMode != EraseBytes && a.EraseMode != ErasePixels:
+		return fmt.Errorf("augment: erase_mode %q, want %q or %q", a.EraseMode, EraseBytes, ErasePixels)
+	case a.EraseCount < 0 || a.EraseCount > maxErase:
+		return fmt.Errorf("augment: erase_count %d, want 1 to %d", a.EraseCount, maxErase)
+	case a.EraseCount > 1 && a.EraseMode != ErasePixels:
+		return fmt.Errorf("augment: erase_count %d needs erase_mode %q", a.EraseCount, ErasePixels)
+	case !in(a.ColorJitter, 0, maxJitter):
+		return fmt.Errorf("augment: color_jitter %v, want 0 to %d", a.ColorJitter, maxJitter)
+	}
+	if a.RandomResizedCrop != nil {
+		if err := a.RandomResizedCrop.Validate(); err != nil {
+			return fmt.Errorf("augment: %w", err)
+		}
+	}
+	if a.RandAugment != "" {
+		if _, err := ParseRandAugment(a.RandAugment); err != nil {
+			return fmt.Errorf("augment: %w", err)
+		}
 	}
 	return nil
 }
@@ -55,8 +84,10 @@ func (a Augment) Validate() error {
 //
 // mean and std have c numbers (Preprocessor.MeanStd gives them). All chance
 // comes from rng; how many numbers are drawn depends on a alone up to the
-// erased rectangle's noise, so one step's luck does not alter another's.
+// erased rectangles, so one step's luck does not alter another's.
 // Nothing is allocated.
+//
+// Apply knows Shift, Flip, Affine and the Erase fields; an Augmenter does all.
 func (a Augment) Apply(dst []float32, src []byte, c, h, w int, mean, std []float32, rng *rand.Rand) {
 	var dy, dx int
 	if a.Shift > 0 {
@@ -137,32 +168,4 @@ func bilinear(src []byte, h, w int, y, x float64) float32 {
 	top := at(y0, x0)*(1-tx) + at(y0, x0+1)*tx
 	bottom := at(y0+1, x0)*(1-tx) + at(y0+1, x0+1)*tx
 	return top*(1-ty) + bottom*ty
-}
-
-// erase replaces a rectangle by noise, the same place in all channels.
-func (a Augment) erase(dst []float32, c, h, w int, mean, std []float32, rng *rand.Rand) {
-	luck, share, shape, top, left := rng.Float64(), rng.Float64(), rng.Float64(), rng.Float64(), rng.Float64()
-	if luck >= a.EraseProb {
-		return
-	}
-	area := float64(h*w) * (eraseMin + share*(a.EraseMax-eraseMin))
-	aspect := math.Exp((2*shape - 1) * math.Log(1/eraseShape)) // height : width
-	// A rectangle that would stick out is cut to the side that it fits into.
-	eh := min(max(int(math.Round(math.Sqrt(area*aspect))), 1), h)
-	ew := min(max(int(math.Round(math.Sqrt(area/aspect))), 1), w)
-	y0, x0 := int(top*float64(h-eh+1)), int(left*float64(w-ew+1))
-	var noise [8]byte
-	for ch := range c {
-		gain := 1 / (255 * std[ch])
-		bias := -mean[ch] / std[ch]
-		for y := y0; y < y0+eh; y++ {
-			row := dst[(ch*h+y)*w+x0:][:ew]
-			for x := range row {
-				if x&7 == 0 {
-					binary.LittleEndian.PutUint64(noise[:], rng.Uint64())
-				}
-				row[x] = float32(noise[x&7])*gain + bias
-			}
-		}
-	}
 }

@@ -1,0 +1,142 @@
+package data
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+)
+
+// Augmenter turns the pictures of a training set into a model's input, augmented
+// at random. Its steps, of which an Augment says those that there are:
+//
+//  1. bytes of the model's size: a random crop, resized; else what the
+//     preprocessor makes
+//  2. mirroring, RandAugment, colour jitter, on bytes
+//  3. shift and affine map, normalising, erasing
+//
+// It may be used from several goroutines at once.
+type Augmenter struct {
+	a                       Augment
+	policy                  RandAugment
+	fitted                  Dataset // as the preprocessor makes them
+	images                  imager  // as they are, for RandomResizedCrop
+	filter                  int     // of a crop
+	place                   place
+	mean, std               []float32
+	channels, height, width int
+	scratch                 sync.Pool // of *picture
+}
+
+// NewAugmenter prepares to augment the pictures of d, whatever their size, for a
+// model that takes [channels, height, width] after p. The error says which field
+// of a is out of range, or why p cannot make such pictures.
+func NewAugmenter(a Augment, d Dataset, p Preprocessor, channels, height, width int) (*Augmenter, error) {
+	if err := a.Validate(); err != nil {
+		return nil, err
+	}
+	fit, err := Fit(d, p, channels, height, width)
+	if f, ok := d.(fitted); ok && f.channels == channels && f.height == height && f.width == width {
+		fit = d // not to be resized twice
+	}
+	if err != nil {
+		return nil, err
+	}
+	g := &Augmenter{a: a, fitted: fit, channels: channels, height: height, width: width}
+	g.mean, g.std = p.MeanStd(channels)
+	usual := Bicubic
+	if p.DoResize {
+		usual = p.Resample
+	}
+	g.place = place{filter: usual}
+	if crop := a.RandomResizedCrop; crop != nil {
+		if g.filter, err = crop.filter(usual); err != nil {
+			return nil, err
+		}
+		g.place.filter = g.filter
+		var ok bool
+		if f, view := d.(fitted); view { // crop what has not been resized yet
+			g.images = f.from
+		} else if g.images, ok = d.(imager); !ok {
+			if c, h, w := d.Size(); c != 1 && c != 3 {
+				return nil, fmt.Errorf("pictures of shape [%d %d %d] cannot be cropped and resized", c, h, w)
+			}
+			g.images = imagesOf{d}
+		}
+	}
+	if a.RandAugment != "" {
+		if g.policy, err = ParseRandAugment(a.RandAugment); err != nil {
+			return nil, err
+		}
+	}
+	for _, m := range g.mean { // what comes in from outside has the mean colour, as in timm
+		g.place.fill = append(g.place.fill, byte(math.RoundToEven(min(max(255*float64(m), 0), 255))))
+	}
+	size := channels * height * width
+	g.scratch.New = func() any {
+		return &picture{pix: make([]byte, size), spare: make([]byte, size), c: channels, h: height, w: width}
+	}
+	return g, nil
+}
+
+// Load writes picture i, augmented and normalised, to dst [channels, height,
+// width]; all chance comes from rng. The label is that of the picture that was
+// really loaded: a data set may give another one in place of a damaged file.
+func (g *Augmenter) Load(dst []float32, i int, rng *rand.Rand) (label int, err error) {
+	if len(dst) != g.channels*g.height*g.width {
+		return 0, fmt.Errorf("room for %d values, a picture of shape [%d %d %d] takes %d",
+			len(dst), g.channels, g.height, g.width, g.channels*g.height*g.width)
+	}
+	p := g.scratch.Get().(*picture)
+	defer g.scratch.Put(p)
+	if err := g.read(p.pix, i, rng); err != nil {
+		return 0, err
+	}
+	label = g.fitted.Label(i)
+	rest := g.a
+	jitter := g.a.ColorJitter > 0 && (g.a.RandAugment == "" || g.a.ColorJitterAlways)
+	if g.a.RandAugment != "" || jitter {
+		if rest.Flip && rng.Uint64()&1 == 1 {
+			p.flip()
+		}
+		rest.Flip = false
+	}
+	if g.a.RandAugment != "" {
+		g.policy.apply(p, g.place, rng)
+	}
+	if jitter {
+		p.jitter(g.a.ColorJitter, rng)
+	}
+	rest.Apply(dst, p.pix, g.channels, g.height, g.width, g.mean, g.std, rng)
+	return label, nil
+}
+
+// read writes picture i to dst, as bytes of the model's size.
+func (g *Augmenter) read(dst []byte, i int, rng *rand.Rand) error {
+	if g.images == nil {
+		return g.fitted.Pixels(dst, i)
+	}
+	img, err := g.images.Image(i)
+	if err != nil {
+		return err
+	}
+	h, w, err := bounded(img)
+	if err != nil {
+		return fmt.Errorf("picture %d: %w", i, err)
+	}
+	kept := g.a.RandomResizedCrop.draw(h, w, rng)
+	if err := resizePart(dst, img, kept, g.channels, g.height, g.width, g.filter); err != nil {
+		return fmt.Errorf("picture %d: %w", i, err)
+	}
+	return nil
+}
+
+// flip mirrors left and right.
+func (p *picture) flip() {
+	for y := range p.c * p.h {
+		row := p.pix[y*p.w:][:p.w]
+		for x, z := 0, p.w-1; x < z; x, z = x+1, z-1 {
+			row[x], row[z] = row[z], row[x]
+		}
+	}
+}
