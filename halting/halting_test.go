@@ -3,6 +3,7 @@ package halting
 import (
 	"encoding/json"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -154,7 +155,7 @@ func TestTokenBackward(t *testing.T) {
 
 func TestPrior(t *testing.T) {
 	for _, reverse := range []bool{false, true} {
-		p, err := NewPrior(5, 2.5, reverse)
+		p, err := NewPrior(5, 2.5, PriorOptions{Reverse: reverse})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +190,7 @@ func TestPrior(t *testing.T) {
 	}
 	// Layers so far from the target that its density there is no number any more still pull with a finite force.
 	for _, reverse := range []bool{false, true} {
-		p, err := NewPrior(100, 100, reverse)
+		p, err := NewPrior(100, 100, PriorOptions{Reverse: reverse})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +201,7 @@ func TestPrior(t *testing.T) {
 		}
 	}
 	for _, bad := range []float64{math.NaN(), math.Inf(1), -11, 100} {
-		if _, err := NewPrior(5, bad, false); err == nil {
+		if _, err := NewPrior(5, bad, PriorOptions{}); err == nil {
 			t.Errorf("a prior around layer %v was accepted", bad)
 		}
 	}
@@ -209,7 +210,7 @@ func TestPrior(t *testing.T) {
 // TestPriorOfShutGates: where no gate opens, mean scores are so small that their gradient is beyond float32; times the sigmoid's slope it is not.
 func TestPriorOfShutGates(t *testing.T) {
 	const layers = 4
-	prior, err := NewPrior(layers, 2, false)
+	prior, err := NewPrior(layers, 2, PriorOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +238,7 @@ func TestPriorOfShutGates(t *testing.T) {
 }
 
 func TestPriorTargetIsABell(t *testing.T) {
-	p, err := NewPrior(12, 7, false)
+	p, err := NewPrior(12, 7, PriorOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,13 +265,13 @@ func TestConfigJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"policy":"token","gate_scale":10,"gate_center":75,"epsilon":0.02}`), &c); err != nil {
 		t.Fatal(err)
 	}
-	if want := (Config{PolicyToken, 10, 75, 0.02}); c != want {
+	if want := (Config{Policy: PolicyToken, GateScale: 10, GateCenter: 75, Epsilon: 0.02}); !reflect.DeepEqual(c, want) {
 		t.Errorf("read %+v, want %+v", c, want)
 	}
 	for text, fault := range map[string]string{
 		`{"policy":"token","gate":1}`:            "unknown field",
 		`{"policy":"psychic"}`:                   "not known",
-		`{"policy":""}`:                          "empty",
+		`{"policy":""}`:                          "not known",
 		`{"policy":"token","epsilon":0.9}`:       "epsilon",
 		`{"policy":"token","gate_scale":1e300}`:  "gate_scale",
 		`{"policy":"token","gate_center":"far"}`: "cannot unmarshal",

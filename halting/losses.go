@@ -15,23 +15,63 @@ func PonderSum(depth []int32, remainder []float32) float64 {
 	return sum
 }
 
-// Prior pulls the mean halting scores of the layers towards a bell around a target layer (A-ViT's distributional prior).
+// Shapes of a Prior's target.
+const (
+	PriorNormal    = "normal"    // a bell around the target layer: A-ViT's
+	PriorLaplace   = "laplace"   // a sharper peak with longer tails
+	PriorGeometric = "geometric" // falling from the first layer on, with its mean (before it is cut off at the last layer) at the target
+	PriorUniform   = "uniform"   // all layers alike, wherever the target is
+)
+
+// PriorOptions say what else than A-ViT's a prior is. The zero value is A-ViT's.
+type PriorOptions struct {
+	Shape     string  // "" is PriorNormal
+	Deviation float64 // standard deviation of normal and laplace, in layers; 0 is 1
+	Reverse   bool    // KL(target ‖ Ĥ), as the released code has it, instead of the paper's KL(Ĥ ‖ target)
+}
+
+// Prior pulls the mean halting scores of the layers towards a distribution around a target layer (A-ViT's distributional prior).
 type Prior struct {
-	Target  []float64 // [L] normal density with deviation 1 at l = 1..L, normalised to sum 1
+	Target  []float64 // [L] density at l = 1..L, normalised to sum 1
 	log     []float64 // its logarithm, finite also where the density is too small for a number
-	Reverse bool      // KL(target ‖ Ĥ), as the released code has it, instead of the paper's KL(Ĥ ‖ target)
+	Reverse bool
 }
 
 // NewPrior makes the prior for the given number of layers around targetLayer (1-based, may be fractional).
-func NewPrior(layers int, targetLayer float64, reverse bool) (Prior, error) {
+func NewPrior(layers int, targetLayer float64, o PriorOptions) (Prior, error) {
 	if layers < 1 || math.IsNaN(targetLayer) || targetLayer < -10 || targetLayer > float64(layers)+10 {
 		return Prior{}, fmt.Errorf("halting: a prior around layer %v of %d layers makes no sense", targetLayer, layers)
 	}
-	p := Prior{Target: make([]float64, layers), log: make([]float64, layers), Reverse: reverse}
+	deviation := o.Deviation
+	if deviation == 0 {
+		deviation = 1
+	}
+	if !(deviation >= 0.05 && deviation <= 1e3) {
+		return Prior{}, fmt.Errorf("halting: a prior's deviation is %v layers, want 0.05 to 1000", o.Deviation)
+	}
+	var density func(l float64) float64 // its logarithm, but for a constant
+	switch o.Shape {
+	case PriorNormal, "":
+		density = func(l float64) float64 {
+			d := (l - targetLayer) / deviation
+			return -d * d / 2
+		}
+	case PriorLaplace: // of scale b = deviation/√2
+		density = func(l float64) float64 { return -math.Abs(l-targetLayer) * math.Sqrt2 / deviation }
+	case PriorGeometric: // of λ = 1/target
+		if targetLayer <= 1 {
+			return Prior{}, fmt.Errorf("halting: a geometric prior with its mean at layer %v makes no sense, want more than 1", targetLayer)
+		}
+		density = func(l float64) float64 { return l * math.Log1p(-1/targetLayer) }
+	case PriorUniform:
+		density = func(float64) float64 { return 0 }
+	default:
+		return Prior{}, fmt.Errorf("halting: a prior's shape is %.60q, want %q, %q, %q or %q", o.Shape, PriorNormal, PriorLaplace, PriorGeometric, PriorUniform)
+	}
+	p := Prior{Target: make([]float64, layers), log: make([]float64, layers), Reverse: o.Reverse}
 	nearest := math.Inf(-1)
 	for l := range p.log {
-		d := float64(l+1) - targetLayer
-		p.log[l] = -d * d / 2
+		p.log[l] = density(float64(l + 1))
 		nearest = max(nearest, p.log[l])
 	}
 	sum := 0.0

@@ -51,4 +51,4 @@ func (p Profile) Step(s *State, r Rows) {
 }
 
 // Gated says that Step needs gates alone, as the schemes do that it stands for (it needs nothing at all).
-func (Profile) Gated() {}
+func (Profile) Gated() bool { return true }

@@ -24,7 +24,10 @@ func (t Token) Step(s *State, r Rows) {
 }
 
 // Gated says that Step needs gates alone.
-func (Token) Gated() {}
+func (Token) Gated() bool { return true }
+
+// Gate returns the constants of the score.
+func (t Token) Gate() (scale, center float32) { return t.Scale, t.Center }
 
 // Sigmoid is 1/(1+e^−x), rounded once to float32.
 func Sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
@@ -34,11 +37,10 @@ type Upstream struct {
 	Weight    []float32 // [Q, L] ∂loss/∂p[k,l] of the tokens k < Q that have a head, through their mean fields; the class token is token 0
 	Remainder float32   // ∂loss/∂r[k], the same for all tokens: α_ponder / (B·N)
 	Score     []float64 // [L] ∂loss/∂h[k,l] through the prior, the same for all tokens that ran in block l; 1/h in size, so beyond float32 for gates that are shut
+	Lambda    []float64 // [L] PonderNet alone, which reads nothing else: ∂loss/∂λ[l] of this image (see PonderLoss)
 }
 
-// Backward writes dGate[l,k] = ∂loss/∂t[k,l][0] for one image.
-//
-// score and dGate are [L, N] by layer and original token place, depth is [N]. With r = 1 − Σ_{l<N} h and p[l] = h[l] below N:
+// Backward implements Learner. With r = 1 − Σ_{l<N} h and p[l] = h[l] below N:
 //
 //	∂loss/∂h[k,l] = prior[l] + (l < N[k]) · (−∂loss/∂r  +  (k < Q)·(∂loss/∂p[k,l] − ∂loss/∂p[k,N]))
 //	∂loss/∂t[0]   = ∂loss/∂h · scale·h·(1−h)

@@ -107,7 +107,12 @@ func New(p *vit.Params, o Options) (*Engine, error) {
 		e.start = p.Config.Special() + min(max(s.Start(p.Config.Patches()), 0), p.Config.Patches())
 	}
 	e.limit = groupLimit(e.start, e.config.Embed, e.scheme)
-	if _, ok := e.scheme.(halting.Gated); ok && !o.Full {
+	_, needing := e.scheme.(halting.Needing)
+	_, freezing := e.scheme.(halting.Freezing)
+	if needing || freezing {
+		return nil, fmt.Errorf("infer: this engine cannot run halting policy %q", p.Config.Halting.Policy)
+	}
+	if g, ok := e.scheme.(halting.Gated); ok && g.Gated() && !o.Full {
 		e.gated = true
 	}
 	e.weights = pack(p, o.Precision, !o.Full)

@@ -152,7 +152,7 @@ func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, upstream
 		st.Ponder = 0
 		return st, up, nil
 	}
-	prior, err := halting.NewPrior(layers, loss.TargetLayer, loss.ReversePrior)
+	prior, err := halting.NewPrior(layers, loss.TargetLayer, halting.PriorOptions{Reverse: loss.ReversePrior})
 	if err != nil {
 		return st, up, err
 	}

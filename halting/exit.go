@@ -1,0 +1,102 @@
+package halting
+
+import "math"
+
+// Confidence stops the whole image at the first block whose prediction, softmax(head(norm(class token))), gives a class a probability of Threshold or
+// more (in a model with two heads, their mean logits). Every block's prediction is learnt; at inference that of the block where it stopped counts.
+type Confidence struct {
+	Threshold  float32
+	EveryBlock bool // training: no image stops early
+}
+
+// Step asks for a prediction in all blocks but the last. Scores of all tokens are the largest probability.
+func (c Confidence) Step(s *State, r Rows) {
+	last := r.Layer == r.Layers
+	if last || c.EveryBlock {
+		r.fill(0, 0)
+	} else {
+		sure := largestProbability(r.Logits())
+		r.fill(sure, 0)
+		last = sure >= c.Threshold
+	}
+	if last {
+		r.haltAll(s)
+	}
+}
+
+// Needs asks for logits where they can stop the image.
+func (c Confidence) Needs(layer, layers int) Needs {
+	return Needs{Logits: layer < layers && !c.EveryBlock}
+}
+
+// Deep says that every block's prediction is learnt.
+func (Confidence) Deep() {}
+
+// largestProbability returns the largest of softmax(z), NaN if any of z is.
+func largestProbability(z []float32) float32 {
+	largest := float32(math.Inf(-1))
+	for _, v := range z {
+		largest = max(largest, v)
+	}
+	total := 0.0
+	for _, v := range z {
+		total += math.Exp(float64(v) - float64(largest))
+	}
+	return float32(1 / total)
+}
+
+// Similarity halts token k after the first block that has hardly turned it: cos(t[k,l], t[k,l−1]) ≥ Threshold. The class token's halt ends the
+// image as always; the readouts' last values are what the heads see.
+type Similarity struct{ Threshold float32 }
+
+// Step compares every token with what it was. Scores are the cosines, 0 in block L, where nothing depends on them.
+func (t Similarity) Step(s *State, r Rows) {
+	r.fill(0, 0)
+	if r.Layer == r.Layers {
+		r.haltAll(s)
+		return
+	}
+	width := r.Stride
+	for i := range r.Token {
+		r.Score[i] = cosine(r.X[i*width:(i+1)*width], r.Previous[i*width:(i+1)*width])
+		if r.Score[i] >= t.Threshold {
+			r.halt(s, i)
+		}
+	}
+}
+
+// Needs asks for what the tokens were.
+func (Similarity) Needs(layer, layers int) Needs { return Needs{Previous: layer < layers} }
+
+// cosine returns a·b/(|a||b|), 0 if either is nothing. Sums run in four lanes, in an order that the length alone decides, and not in the
+// machine's vector code: depths are then the same on every machine that gives the same tokens.
+func cosine(a, b []float32) float32 {
+	var ab, aa, bb [4]float32
+	b = b[:len(a)]
+	n := len(a) &^ 3
+	for i := 0; i < n; i += 4 {
+		x, y := a[i:i+4:i+4], b[i:i+4:i+4]
+		ab[0] += x[0] * y[0]
+		aa[0] += x[0] * x[0]
+		bb[0] += y[0] * y[0]
+		ab[1] += x[1] * y[1]
+		aa[1] += x[1] * x[1]
+		bb[1] += y[1] * y[1]
+		ab[2] += x[2] * y[2]
+		aa[2] += x[2] * x[2]
+		bb[2] += y[2] * y[2]
+		ab[3] += x[3] * y[3]
+		aa[3] += x[3] * x[3]
+		bb[3] += y[3] * y[3]
+	}
+	for i := n; i < len(a); i++ {
+		ab[0] += a[i] * b[i]
+		aa[0] += a[i] * a[i]
+		bb[0] += b[i] * b[i]
+	}
+	sizes := float64(aa[0]+aa[1]+aa[2]+aa[3]) * float64(bb[0]+bb[1]+bb[2]+bb[3])
+	if sizes == 0 {
+		return 0
+	}
+	return float32(float64(ab[0]+ab[1]+ab[2]+ab[3]) / math.Sqrt(sizes))
+}

@@ -1,0 +1,119 @@
+package halting
+
+import "math"
+
+// ToMe merges tokens that are alike (Bolya et al. 2023), a fixed number after each block, whatever the image, and needs no training. The rows are dealt
+// alternately to two sets; each row of the first looks for the row of the second with the most similar key (cosine, keys being the mean over the heads),
+// and the most similar pairs are merged into their mean, weighted by how many tokens each already stands for. In later blocks attention counts a merged
+// row as so many (Needs.Sizes). Special tokens stay themselves.
+//
+// The original merges between attention and MLP; here it happens after the whole block. ⌊l·Merge⌋ − ⌊(l−1)·Merge⌋ tokens are merged after block
+// l, but at most half of the patch tokens, and none after block L.
+type ToMe struct{ Merge float64 }
+
+// count returns how many rows are merged after a block with n rows of which special are no patches.
+func (t ToMe) count(layer, layers, n, special int) int {
+	if layer >= layers {
+		return 0
+	}
+	c := math.Floor(float64(layer)*t.Merge) - math.Floor(float64(layer-1)*t.Merge)
+	return max(int(min(c, float64((n-special)/2))), 0)
+}
+
+// Step pairs and merges. Scores are the similarity of the rows that go into another, 0 elsewhere.
+func (t ToMe) Step(s *State, r Rows) {
+	r.fill(0, 0)
+	if r.Layer == r.Layers {
+		r.haltAll(s)
+		return
+	}
+	r.asTheyAre()
+	n, special := len(r.Token), r.special()
+	specials := 0 // they come first
+	for specials < n && r.Token[specials] < special {
+		specials++
+	}
+	count := t.count(r.Layer, r.Layers, n, specials)
+	if count == 0 {
+		return
+	}
+	na, nb, length := (n+1)/2, n/2, r.KeyLen
+	floats, ints := r.room(n*length+na*nb+n, 2*n)
+	keys, floats := floats[:n*length], floats[n*length:]
+	scores, best := floats[:na*nb], floats[na*nb:]
+	order, mate := ints[:0:n], ints[n:]
+	// Row i lies at place i/2 of its set: the even rows first, then the odd ones.
+	for i := range n {
+		normalise(keys[(i%2*na+i/2)*length:][:length], r.Keys[i*length:])
+	}
+	if r.Products != nil {
+		r.Products(scores, keys, keys[na*length:], na, nb, length)
+	} else {
+		products(scores, keys, keys[na*length:], na, nb, length)
+	}
+	for i := 0; i < n; i += 2 {
+		if i < specials {
+			continue
+		}
+		best[i], mate[i] = float32(math.Inf(-1)), -1
+		for j := 1; j < n; j += 2 {
+			if j < specials {
+				continue
+			}
+			if v := scores[i/2*nb+j/2]; v > best[i] || mate[i] < 0 {
+				best[i], mate[i] = v, int32(j)
+			}
+		}
+		if mate[i] >= 0 {
+			order = append(order, int32(i))
+		}
+	}
+	descending(order, best)
+	own := best // from here on best holds similarities at even places and sizes before merging at odd ones
+	for j := 1; j < n; j += 2 {
+		own[j] = s.Size[r.Token[j]]
+	}
+	order = order[:min(count, len(order))]
+	for _, i := range order {
+		r.Into[i], r.Score[i] = mate[i], best[i]
+		s.Size[r.Token[mate[i]]] += s.Size[r.Token[i]]
+		r.halt(s, int(i))
+	}
+	for _, i := range order {
+		r.Share[i] = s.Size[r.Token[i]] / s.Size[r.Token[mate[i]]]
+	}
+	for j := 1; j < n; j += 2 {
+		r.Share[j] = own[j] / s.Size[r.Token[j]] // 1 where nothing came in
+	}
+}
+
+// normalise writes key divided by its length.
+func normalise(dst, key []float32) {
+	sum := 0.0
+	for _, v := range key[:len(dst)] {
+		sum += float64(v) * float64(v)
+	}
+	f := float32(1 / math.Sqrt(max(sum, 1e-30)))
+	for i := range dst {
+		dst[i] = key[i] * f
+	}
+}
+
+// products is Rows.Products by plain loops.
+func products(dst, a, b []float32, rows, cols, length int) {
+	for i := range rows {
+		for j := range cols {
+			sum := float32(0)
+			for k := range length {
+				sum += a[i*length+k] * b[j*length+k]
+			}
+			dst[i*cols+j] = sum
+		}
+	}
+}
+
+// Needs asks for keys where tokens are merged.
+func (t ToMe) Needs(layer, layers int) Needs {
+	merges := layer < layers
+	return Needs{Keys: merges && t.count(layer, layers, math.MaxInt32, 0) > 0, Merges: merges, Sizes: layer > 1}
+}

@@ -1,0 +1,106 @@
+package halting
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// TopK lets a fixed share of the patch tokens go on after some blocks: those to which the class token pays most attention in that block, mean over the
+// heads (EViT, Liang et al. 2022). With Fuse the others are merged, weighted by that attention, into one row, which takes the place of the first of
+// them and is a patch token like any other from then on.
+//
+// The original takes tokens out between attention and MLP, and its fused row is the sum of a[k]·t[k]; here both happen after the whole block, and the
+// sum is divided by Σ a[k], so that the row is of a token's size.
+type TopK struct {
+	Keep   float64 // share of the patch tokens that goes on, rounded up
+	Layers []int   // blocks after which tokens go, 1-based; nil: ⌊L/4⌋·i + 1 for i = 1, 2, 3
+	Fuse   bool
+}
+
+// at reports whether tokens go after this block.
+func (t TopK) at(layer, layers int) bool {
+	if layer >= layers {
+		return false
+	}
+	if t.Layers != nil {
+		return slices.Contains(t.Layers, layer)
+	}
+	for i := 1; i <= 3; i++ {
+		if layer == layers/4*i+1 {
+			return true
+		}
+	}
+	return false
+}
+
+// Step keeps the tokens with most attention; of equals the earlier. Scores are the attention where it decides, 0 elsewhere.
+func (t TopK) Step(s *State, r Rows) {
+	r.fill(0, 0)
+	if r.Layer == r.Layers {
+		r.haltAll(s)
+		return
+	}
+	if t.Fuse {
+		r.asTheyAre()
+	}
+	if !t.at(r.Layer, r.Layers) {
+		return
+	}
+	_, order := r.room(0, len(r.Token))
+	patches := order[:0]
+	for i, k := range r.Token {
+		r.Score[i] = r.Attention[i]
+		if k >= r.special() {
+			patches = append(patches, int32(i))
+		}
+	}
+	keep := int(math.Ceil(t.Keep*float64(len(patches)) - 1e-9))
+	if keep >= len(patches) {
+		return
+	}
+	descending(patches, r.Attention)
+	gone := patches[keep:]
+	into := gone[0]
+	sum := float32(0)
+	for _, i := range gone {
+		if !t.Fuse || i != into {
+			r.halt(s, int(i))
+		}
+		sum += r.Attention[i]
+	}
+	if !t.Fuse {
+		return
+	}
+	for _, i := range gone {
+		r.Into[i], r.Share[i] = into, r.Attention[i]/sum
+		if !(sum > 0) { // so little attention that it is 0 in float32
+			r.Share[i] = 1 / float32(len(gone))
+		}
+	}
+}
+
+// asTheyAre says that no row is merged.
+func (r *Rows) asTheyAre() {
+	for i := range r.Token {
+		r.Into[i], r.Share[i] = int32(i), 1
+	}
+}
+
+// descending sorts places by their values, the largest first, equals by place; what is no number comes last.
+func descending(places []int32, value []float32) {
+	slices.SortFunc(places, func(a, b int32) int {
+		if c := cmp.Compare(value[b], value[a]); c != 0 { // a NaN is less than all
+			return c
+		}
+		return cmp.Compare(a, b)
+	})
+}
+
+// Needs asks for attention where tokens go, and for merging if there is any.
+func (t TopK) Needs(layer, layers int) Needs {
+	return Needs{Attention: t.at(layer, layers), Merges: t.Fuse && layer < layers}
+}
+
+// Gated says that Step needs no token's output, unless it merges tokens.
+func (t TopK) Gated() bool { return !t.Fuse }
