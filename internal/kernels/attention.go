@@ -32,6 +32,12 @@ func Attention(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, he
 
 // AttentionFrom is Attention for the rows first … first+queries−1, so that several threads can share an image: each row of out has the same bits.
 func AttentionFrom(first int, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
+	AttentionBiased(first, nil, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
+}
+
+// AttentionBiased is AttentionFrom with bias [n], or nil, added to the products of every query with the keys: softmax((q·kᵀ + bias)/√headDim)·v. With
+// √headDim·log(s) for a key it counts as if it were there s times.
+func AttentionBiased(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
 	embed := heads * headDim
 	queries = min(queries, n-first)
 	if queries <= 0 || embed <= 0 {
@@ -52,7 +58,7 @@ func AttentionFrom(first int, out []float32, ldo int, qkv []float32, ldq, n, que
 		PackTransposed(&keys, k, ldq, headDim, n)
 		for i := 0; i < queries; i += rows {
 			m := min(rows, queries-i)
-			GemmPacked(scores, ld, q[i*ldq:], ldq, m, &keys, Epilogue{})
+			GemmPacked(scores, ld, q[i*ldq:], ldq, m, &keys, Epilogue{Bias: bias})
 			softmaxRows(scores, inverse, ld, m, n, scale)
 			o := out[i*ldo+h*headDim:]
 			Gemm(o, ldo, scores, ld, v, ldq, m, headDim, n, false)

@@ -21,9 +21,14 @@ func AttentionReduced(out []float32, ldo int, qkv []float32, ldq, n, queries, he
 
 // AttentionReducedFrom is AttentionReduced for the rows first … first+queries−1.
 func AttentionReducedFrom(first int, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
+	AttentionReducedBiased(first, nil, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
+}
+
+// AttentionReducedBiased is AttentionReducedFrom with a bias as AttentionBiased has it, which is not rounded.
+func AttentionReducedBiased(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
 	embed := heads * headDim
 	if !dotsInHardware() {
-		AttentionFrom(first, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
+		AttentionBiased(first, bias, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
 		return
 	}
 	queries = min(queries, n-first)
@@ -50,7 +55,7 @@ func AttentionReducedFrom(first int, out []float32, ldo int, qkv []float32, ldq,
 		for i := 0; i < queries; i += rows {
 			m := min(rows, queries-i)
 			RoundBF16(q16, stride, q[i*ldq:], ldq, m, headDim)
-			GemmBF16(scores, ld, q16, stride, m, &keys, Epilogue{})
+			GemmBF16(scores, ld, q16, stride, m, &keys, Epilogue{Bias: bias})
 			softmaxRowsBF16(scores, inverse, ld, m, n, scale)
 			o := out[i*ldo+h*headDim:]
 			GemmBF16(o, ldo, probs, 2*ld, m, &values, Epilogue{})

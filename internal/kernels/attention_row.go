@@ -1,0 +1,42 @@
+package kernels
+
+import "math"
+
+// AttentionRow writes what one row of an image pays each of its n rows, mean over the heads: dst[j] = 1/heads · Σ_h softmax_j(q·kᵀ/√headDim), with qkv as
+// Attention has it. scratch holds n floats. It is for a row or two of an image: Attention itself keeps no probabilities.
+func AttentionRow(dst, qkv []float32, ldq, n, row, heads, headDim int, scratch []float32) {
+	if n <= 0 {
+		return
+	}
+	embed := heads * headDim
+	checkMatrix("AttentionRow: qkv", len(qkv), ldq, n, 3*embed)
+	checkLen("AttentionRow: dst", len(dst), n)
+	checkLen("AttentionRow: scratch", len(scratch), n)
+	dst, scores := dst[:n], scratch[:n]
+	clear(dst)
+	scale := float32(1 / math.Sqrt(float64(headDim)))
+	for h := range heads {
+		q, k := qkv[row*ldq+h*headDim:][:headDim], qkv[embed+h*headDim:]
+		for j := range scores {
+			scores[j] = Dot(q, k[j*ldq:][:headDim])
+		}
+		softmaxRows(scores, nil, n, 1, n, scale)
+		Axpy(dst, 1/float32(heads), scores)
+	}
+}
+
+// MeanKeys writes the keys of the n rows of qkv, mean over the heads, to dst [n, headDim].
+func MeanKeys(dst, qkv []float32, ldq, n, heads, headDim int) {
+	if n <= 0 {
+		return
+	}
+	embed := heads * headDim
+	checkMatrix("MeanKeys: qkv", len(qkv), ldq, n, 3*embed)
+	checkLen("MeanKeys: dst", len(dst), n*headDim)
+	clear(dst[:n*headDim])
+	for i := range n {
+		for h := range heads {
+			Axpy(dst[i*headDim:(i+1)*headDim], 1/float32(heads), qkv[i*ldq+embed+h*headDim:][:headDim])
+		}
+	}
+}
