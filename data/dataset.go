@@ -18,11 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 )
 
 // Split names a part of a data set.
@@ -54,6 +50,14 @@ type Dataset interface {
 // imager is a Dataset that can hand out a picture before any resizing.
 type imager interface {
 	Image(i int) (image.Image, error)
+}
+
+// namer is a Dataset whose pictures have names of their own, for messages.
+type namer interface{ nameOf(i int) string }
+
+// renamer is a Dataset whose classes can be called otherwise.
+type renamer interface {
+	renamed(classes []string) Dataset
 }
 
 // Block is a Dataset held in memory: one block of bytes, [n, C, H, W].
@@ -114,6 +118,14 @@ func (b *Block) Pixels(dst []byte, i int) error {
 	return nil
 }
 
+// renamed is the same pictures with other names for their classes, of which
+// there are no fewer.
+func (b *Block) renamed(classes []string) Dataset {
+	r := *b
+	r.classes = classes
+	return &r
+}
+
 // subset shows some of the pictures of another Dataset.
 type subset struct {
 	Dataset
@@ -149,126 +161,14 @@ type imageSubset struct {
 
 func (s imageSubset) Image(i int) (image.Image, error) { return s.from.Image(s.index[i]) }
 
-// Open opens a data set:
-//
-//	fashion-mnist        the bundled test images; the training images from the Debian package
-//	                     dataset-fashion-mnist, the user's cache, or downloaded once into it
-//	fashion-mnist:DIR    the same with the training images in DIR
-//	DIR                  a folder of IDX files as MNIST names them (train-images-idx3-ubyte,
-//	                     t10k-labels-idx1-ubyte, …, with or without .gz), or a folder with one
-//	                     sub-folder of image files for each class
-//
-// A folder of classes may hold the parts in sub-folders of their own (train; and test, val
-// or validation); without them all of it serves as either part.
-func Open(spec string, split Split) (Dataset, error) {
-	if split != Train && split != Test {
-		return nil, fmt.Errorf("data set %q: no part named %q, want %q or %q", spec, split, Train, Test)
-	}
-	if spec == fashionName {
-		return openFashion("", split)
-	}
-	if dir, ok := strings.CutPrefix(spec, fashionName+":"); ok {
-		if dir == "" {
-			return nil, fmt.Errorf("data set %q: no folder after the colon", spec)
-		}
-		return openFashion(dir, split)
-	}
-	info, err := os.Stat(spec)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("data set %q: neither the name %s nor a folder that exists", spec, fashionName)
-	} else if err != nil {
-		return nil, fmt.Errorf("data set %q: %w", spec, err)
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("data set %q: a file; want a folder of IDX files or of class sub-folders", spec)
-	}
-	if hasIDX(spec) {
-		return openIDXFolder(spec, split, nil)
-	}
-	return openFolder(spec, split)
-}
+func (s imageSubset) nameOf(i int) string { return nameOf(s.from, s.index[i]) }
 
-// idxNames are MNIST's file names for the two parts: pictures, then labels.
-var idxNames = map[Split][2]string{
-	Train: {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
-	Test:  {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"},
-}
-
-// hasIDX reports whether dir looks like a folder of IDX files of either part.
-func hasIDX(dir string) bool {
-	for _, names := range idxNames {
-		for _, name := range names {
-			if _, err := findIDX(dir, name); err == nil {
-				return true
-			}
-		}
+// nameOf is what picture i is called in messages.
+func nameOf(from imager, i int) string {
+	if n, ok := from.(namer); ok {
+		return n.nameOf(i)
 	}
-	return false
-}
-
-// findIDX is the path of the file in dir, with .gz or without. The spelling
-// t10k-images.idx3-ubyte, of some archives, will do as well.
-func findIDX(dir, name string) (string, error) {
-	for _, n := range []string{name, strings.Replace(name, "-idx", ".idx", 1)} {
-		for _, ending := range []string{"", ".gz"} {
-			path := filepath.Join(dir, n+ending)
-			if _, err := os.Stat(path); err == nil {
-				return path, nil
-			} else if !errors.Is(err, fs.ErrNotExist) {
-				return "", err // names the path itself
-			}
-		}
-	}
-	return "", fmt.Errorf("%s (or %s.gz): %w", filepath.Join(dir, name), name, fs.ErrNotExist)
-}
-
-// openIDXFolder reads one part of a folder of IDX files. Without classes the
-// names are the labels' numbers, 0 to the largest one.
-func openIDXFolder(dir string, split Split, classes []string) (*Block, error) {
-	imagePath, err := findIDX(dir, idxNames[split][0])
-	if err != nil {
-		return nil, err
-	}
-	labelPath, err := findIDX(dir, idxNames[split][1])
-	if err != nil {
-		return nil, err
-	}
-	images, err := ReadIDXFile(imagePath)
-	if err != nil {
-		return nil, err
-	}
-	labels, err := ReadIDXFile(labelPath)
-	if err != nil {
-		return nil, err
-	}
-	return blockFromIDX(imagePath, images, labelPath, labels, classes)
-}
-
-// blockFromIDX joins pictures [n, H, W] and labels [n].
-func blockFromIDX(imageName string, images IDX, labelName string, labels IDX, classes []string) (*Block, error) {
-	if len(images.Dims) != 3 {
-		return nil, fmt.Errorf("%s: shape %v, want [pictures height width]", imageName, images.Dims)
-	}
-	if len(labels.Dims) != 1 {
-		return nil, fmt.Errorf("%s: shape %v, want [labels]", labelName, labels.Dims)
-	}
-	if images.Dims[0] != labels.Dims[0] {
-		return nil, fmt.Errorf("%s holds %d pictures, %s %d labels", imageName, images.Dims[0], labelName, labels.Dims[0])
-	}
-	if classes == nil {
-		top := 0
-		for _, l := range labels.Data {
-			top = max(top, int(l))
-		}
-		for i := range top + 1 {
-			classes = append(classes, strconv.Itoa(i))
-		}
-	}
-	b, err := NewBlock(imageName, images.Data, labels.Data, 1, images.Dims[1], images.Dims[2], classes)
-	if err != nil {
-		return nil, fmt.Errorf("%w (labels from %s)", err, labelName)
-	}
-	return b, nil
+	return fmt.Sprintf("picture %d", i)
 }
 
 // Numbered reports whether classes have no names but their numbers, "0", "1", ….

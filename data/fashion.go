@@ -61,6 +61,14 @@ func FashionMNISTTest() (Dataset, error) {
 	return b, nil
 }
 
+// fashionSource is Fashion-MNIST, its training images in that folder if it is
+// not "".
+type fashionSource string
+
+func (s fashionSource) has(Split) bool { return true }
+
+func (s fashionSource) open(split Split) (Dataset, error) { return openFashion(string(s), split) }
+
 // openFashion is one part of Fashion-MNIST. With a dir the training images
 // must be there.
 func openFashion(dir string, split Split) (Dataset, error) {

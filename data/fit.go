@@ -18,35 +18,61 @@ func Fit(d Dataset, p Preprocessor, channels, height, width int) (Dataset, error
 			return d, nil
 		}
 	}
-	im, ok := d.(imager)
-	if !ok {
-		if c != 1 && c != 3 {
-			return nil, fmt.Errorf("pictures of shape [%d %d %d] cannot be resized to [%d %d %d]", c, h, w, channels, height, width)
-		}
-		im = imagesOf{d}
+	f := fitted{Dataset: d, p: p, channels: channels, height: height, width: width}
+	inner := d
+	if f.tolerated, _ = d.(*Tolerated); f.tolerated != nil {
+		inner = f.tolerated.Dataset
 	}
-	return fitted{d, im, p, channels, height, width}, nil
+	var err error
+	if f.from, err = imagesFrom(inner); err != nil {
+		return nil, fmt.Errorf("%w to resize to [%d %d %d]", err, channels, height, width)
+	}
+	return f, nil
 }
 
 // fitted is a Dataset through a preprocessor.
 type fitted struct {
 	Dataset
 	from                    imager
+	tolerated               *Tolerated // Dataset, if it is one; from is then what it stands for
 	p                       Preprocessor
 	channels, height, width int
 }
 
 func (f fitted) Size() (channels, height, width int) { return f.channels, f.height, f.width }
 
+// Pixels decodes, resizes and crops picture i. One that cannot be resized counts
+// as damaged too, where the Dataset bears that.
 func (f fitted) Pixels(dst []byte, i int) error {
+	if want := f.channels * f.height * f.width; len(dst) != want {
+		return fmt.Errorf("room for %d bytes, a picture of shape [%d %d %d] takes %d", len(dst), f.channels, f.height, f.width, want)
+	}
+	if f.tolerated != nil {
+		return f.tolerated.try(i, func(j int) error { return f.pixels(dst, j) })
+	}
+	return f.pixels(dst, i)
+}
+
+func (f fitted) pixels(dst []byte, i int) error {
 	img, err := f.from.Image(i)
 	if err != nil {
 		return err
 	}
 	if err := f.p.Bytes(dst, img, f.channels, f.height, f.width); err != nil {
-		return fmt.Errorf("picture %d: %w", i, err)
+		return fmt.Errorf("%s: %w", nameOf(f.from, i), err)
 	}
 	return nil
+}
+
+// imagesFrom gives the pictures of d as images, before any resizing.
+func imagesFrom(d Dataset) (imager, error) {
+	if im, ok := d.(imager); ok {
+		return im, nil
+	}
+	if c, h, w := d.Size(); c != 1 && c != 3 {
+		return nil, fmt.Errorf("pictures of shape [%d %d %d] are no images", c, h, w)
+	}
+	return imagesOf{d}, nil
 }
 
 // imagesOf makes images of the pictures of a Dataset of fixed size, of 1 or 3

@@ -5,7 +5,6 @@ import (
 	"image"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -28,55 +27,110 @@ var partNames = map[Split][]string{
 	Test:  {"test", "val", "validation"},
 }
 
-// openFolder lists the folder of class sub-folders for one part.
-func openFolder(dir string, split Split) (*folder, error) {
-	parted := false
-	for _, names := range partNames {
-		for _, name := range names {
-			info, err := os.Stat(filepath.Join(dir, name))
-			parted = parted || err == nil && info.IsDir()
-		}
-	}
-	if !parted {
-		return listFolder(dir)
-	}
-	for _, name := range partNames[split] {
-		sub := filepath.Join(dir, name)
-		if info, err := os.Stat(sub); err == nil && info.IsDir() {
-			return listFolder(sub)
-		}
-	}
-	return nil, fmt.Errorf("data set %q: no sub-folder %s", dir, strings.Join(partNames[split], " or "))
+// treeSource is a folder of class sub-folders, or of tar shards, which may hold
+// the parts in sub-folders of their own.
+type treeSource struct {
+	dir  string
+	part map[Split]string // nil: all of it serves as either part
 }
 
-func listFolder(dir string) (*folder, error) {
+// findTree looks which parts dir has sub-folders for.
+func findTree(dir string) treeSource {
+	s := treeSource{dir, map[Split]string{}}
+	for split, names := range partNames {
+		for _, name := range names {
+			sub := filepath.Join(dir, name)
+			if info, err := os.Stat(sub); err == nil && info.IsDir() {
+				s.part[split] = sub
+				break
+			}
+		}
+	}
+	if len(s.part) == 0 {
+		s.part = nil
+	}
+	return s
+}
+
+func (s treeSource) has(split Split) bool {
+	return s.part[split] != "" || s.part == nil && split == Train
+}
+
+func (s treeSource) open(split Split) (Dataset, error) {
+	dir := s.dir
+	if s.part != nil {
+		if dir = s.part[split]; dir == "" {
+			return nil, fmt.Errorf("data set %q: no sub-folder %s", s.dir, strings.Join(partNames[split], " or "))
+		}
+	}
+	classes, err := readClasses(s.dir, dir)
+	if err != nil {
+		return nil, err
+	}
+	if tars, err := findTars(dir); err != nil {
+		return nil, err
+	} else if tars != nil {
+		return openShards(dir, tars, classes)
+	}
+	// The labels of a test part are those of the training part: it may lack a class.
+	if train := s.part[Train]; classes == nil && split == Test && train != "" {
+		if classes, _, err = classFolders(train); err != nil {
+			return nil, err
+		}
+	}
+	return listFolder(dir, classes)
+}
+
+// classFolders lists the sub-folders of dir, in order of their names: the names, and their paths.
+func classFolders(dir string) (names, paths []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("data set %q: %w", dir, err)
+		return nil, nil, fmt.Errorf("data set %q: %w", dir, err)
 	}
-	f := &folder{dir: dir}
 	for _, e := range entries { // ReadDir sorts by name
-		if strings.HasPrefix(e.Name(), ".") || !isDir(dir, e) {
-			continue
+		if !strings.HasPrefix(e.Name(), ".") && isDir(dir, e) {
+			names, paths = append(names, e.Name()), append(paths, filepath.Join(dir, e.Name()))
 		}
-		class := filepath.Join(dir, e.Name())
+	}
+	return names, paths, nil
+}
+
+// listFolder lists the pictures in the class sub-folders of dir. With a class
+// list it says the labels: a sub-folder that it does not name is an error, a
+// class without a sub-folder has no picture here.
+func listFolder(dir string, classes []string) (*folder, error) {
+	names, paths, err := classFolders(dir)
+	if err != nil {
+		return nil, err
+	}
+	if classes == nil {
+		classes = names
+	}
+	label := make(map[string]int, len(classes))
+	for i, name := range classes {
+		label[name] = i
+	}
+	f := &folder{dir: dir, classes: classes}
+	for k, class := range paths {
 		files, err := os.ReadDir(class)
 		if err != nil {
 			return nil, fmt.Errorf("data set %q: %w", dir, err)
 		}
-		label := len(f.classes)
-		f.classes = append(f.classes, e.Name())
+		l, ok := label[names[k]]
+		if !ok {
+			return nil, fmt.Errorf("data set %q: the sub-folder %q is none of the %d classes (%s names them, or else the folder of the training part)",
+				dir, names[k], len(classes), classFile)
+		}
 		for _, file := range files {
-			if !strings.HasPrefix(file.Name(), ".") && !file.IsDir() &&
-				slices.Contains(imageEndings, strings.ToLower(filepath.Ext(file.Name()))) {
+			if !strings.HasPrefix(file.Name(), ".") && !file.IsDir() && hasImageEnding(file.Name()) {
 				f.paths = append(f.paths, filepath.Join(class, file.Name()))
-				f.labels = append(f.labels, label)
+				f.labels = append(f.labels, l)
 			}
 		}
 	}
 	if len(f.paths) == 0 {
-		return nil, fmt.Errorf("data set %q: neither IDX files (%s, …) nor sub-folders with image files",
-			dir, idxNames[Test][0])
+		return nil, fmt.Errorf("data set %q: neither IDX files (%s, …) nor CIFAR's (%s, …), %s files, or sub-folders with image files",
+			dir, idxNames[Test][0], cifar10.test, tarEnding)
 	}
 	return f, nil
 }
@@ -97,6 +151,8 @@ func (f *folder) Size() (channels, height, width int) { return 0, 0, 0 }
 
 // Image decodes picture i.
 func (f *folder) Image(i int) (image.Image, error) { return DecodeImageFile(f.paths[i]) }
+
+func (f *folder) nameOf(i int) string { return f.paths[i] }
 
 // Pixels fails: the files differ in size.
 func (f *folder) Pixels(dst []byte, i int) error {

@@ -1,0 +1,93 @@
+package data
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// classFile is the class list's name, beside the data.
+const classFile = "classes.txt"
+
+// maxClasses bounds the labels of a data set and the lines of a class list;
+// ImageNet-21k has 21 843.
+const maxClasses = 1 << 17
+
+// maxClassName bounds a class's name, in bytes.
+const maxClassName = 1000
+
+// readClasses reads the class list of the first of the folders that has one; nil
+// if none has.
+func readClasses(dirs ...string) ([]string, error) {
+	for _, dir := range dirs {
+		names, err := readClassFile(filepath.Join(dir, classFile))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return names, err
+		}
+	}
+	return nil, nil
+}
+
+// readClassFile reads a file that names a class a line.
+func readClassFile(path string) ([]string, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err // names the path itself
+	}
+	defer f.Close()
+	const most = 32 << 20
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(b) > most {
+		return nil, fmt.Errorf("%s: more than %d MiB, which is no list of classes", path, most>>20)
+	}
+	names, err := parseClasses(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return names, nil
+}
+
+// parseClasses reads a class list: a name a line in UTF-8, the line's number,
+// from 0, being the label. Space around a name does not count, nor do empty
+// lines at the end; anywhere else an empty line would shift the labels, and is
+// an error, as a name that comes twice is.
+func parseClasses(b []byte) ([]string, error) {
+	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // Windows' editors begin a file with it
+	if !utf8.Valid(b) {
+		return nil, errors.New("not text in UTF-8")
+	}
+	text := strings.TrimRightFunc(string(b), unicode.IsSpace)
+	if text == "" {
+		return nil, errors.New("no class in it, want a name a line")
+	}
+	if n := strings.Count(text, "\n") + 1; n > maxClasses {
+		return nil, fmt.Errorf("%d lines, the limit is %d classes", n, maxClasses)
+	}
+	var names []string
+	line := map[string]int{}
+	for name := range strings.SplitSeq(text, "\n") {
+		name = strings.TrimSpace(name)
+		n := len(names) + 1
+		switch before := line[name]; {
+		case name == "":
+			return nil, fmt.Errorf("line %d is empty: the line's number is the label, so no line may be left out", n)
+		case len(name) > maxClassName:
+			return nil, fmt.Errorf("line %d has %d bytes, the limit for a name is %d", n, len(name), maxClassName)
+		case strings.ContainsFunc(name, unicode.IsControl):
+			return nil, fmt.Errorf("line %d holds a control character: %q", n, name)
+		case before > 0:
+			return nil, fmt.Errorf("lines %d and %d both say %q: each class needs a name of its own", before, n, name)
+		}
+		names, line[name] = append(names, name), n
+	}
+	return names, nil
+}

@@ -1,0 +1,148 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+)
+
+// source is where a data set lies, before any of it is read.
+type source interface {
+	// has reports whether that part can be opened. A source that does not tell
+	// the parts apart has a training part only.
+	has(split Split) bool
+	// open reads one part; all of it, if the source does not tell the parts apart.
+	open(split Split) (Dataset, error)
+}
+
+// Open opens a data set:
+//
+//	fashion-mnist        the bundled test images; the training images from the Debian package
+//	                     dataset-fashion-mnist, the user's cache, or downloaded once into it
+//	fashion-mnist:DIR    the same with the training images in DIR
+//	DIR                  a folder of one of these:
+//	                     - IDX files as MNIST names them (train-images-idx3-ubyte,
+//	                       t10k-labels-idx1-ubyte, …, with or without .gz)
+//	                     - CIFAR-10's or CIFAR-100's binary files (data_batch_1.bin, test_batch.bin, …;
+//	                       train.bin, test.bin)
+//	                     - tar files named as WebDataset does (see FILE.tar)
+//	                     - one sub-folder of image files for each class
+//	FILE.tar             a tar file of members KEY.jpg (or .png, …) with KEY.cls, a label in
+//	                     digits, or KEY.json, {"label": n}; read where it lies, never unpacked
+//	a-{000..012}.tar     several of them; {a,b} lists words
+//
+// A folder of classes or of tar files may hold the parts in sub-folders of their own
+// (train; and test, val or validation). Tar files beside each other are told apart by those
+// words in their names, if some have one of the second kind and others do not. Where the parts
+// are not told apart, all of the data set serves as either one: see OpenPair for training.
+//
+// A file classes.txt beside the data names the classes, one a line, the first one's
+// label being 0. Sub-folders of classes must then be among them.
+func Open(spec string, split Split) (Dataset, error) {
+	if split != Train && split != Test {
+		return nil, fmt.Errorf("data set %q: no part named %q, want %q or %q", spec, split, Train, Test)
+	}
+	s, err := findSource(spec)
+	if err != nil {
+		return nil, err
+	}
+	return s.open(split)
+}
+
+// OpenPair opens both parts of a data set for a training run: the pictures to
+// learn from and those to test on, which are never the same. Where the data set
+// has no test part of its own, HoldOut takes the share validation from the
+// training part; a validation of 0 is then an error. Where it has one,
+// validation is not used.
+//
+// Both parts have the same classes.
+func OpenPair(spec string, validation float64, seed uint64) (train, test Dataset, err error) {
+	if !(validation >= 0 && validation < 1) {
+		return nil, nil, fmt.Errorf("validation %v: want a share of the training pictures from 0 to less than 1, such as 0.1", validation)
+	}
+	s, err := findSource(spec)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !s.has(Test) && s.has(Train) && validation == 0 {
+		return nil, nil, fmt.Errorf("data set %q: no test part (for a folder, that is a sub-folder %s beside one named %s): "+
+			"add one, or hold out a tenth of the training pictures with validation=0.1", spec, strings.Join(partNames[Test], " or "), partNames[Train][0])
+	}
+	if train, err = s.open(Train); err != nil {
+		return nil, nil, err
+	}
+	if !s.has(Test) {
+		if train, test, err = HoldOut(train, validation, seed); err != nil {
+			return nil, nil, fmt.Errorf("data set %q: %w", spec, err)
+		}
+		return train, test, nil
+	}
+	if test, err = s.open(Test); err != nil {
+		return nil, nil, err
+	}
+	if train, test, err = agree(train, test); err != nil {
+		return nil, nil, fmt.Errorf("data set %q: %w", spec, err)
+	}
+	return train, test, nil
+}
+
+// findSource recognises what spec names.
+func findSource(spec string) (source, error) {
+	if spec == fashionName {
+		return fashionSource(""), nil
+	}
+	if dir, ok := strings.CutPrefix(spec, fashionName+":"); ok {
+		if dir == "" {
+			return nil, fmt.Errorf("data set %q: no folder after the colon", spec)
+		}
+		return fashionSource(dir), nil
+	}
+	info, err := os.Stat(spec)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && strings.Contains(spec, "{"):
+		return findPattern(spec)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("data set %q: neither the name %s nor a folder or file that exists", spec, fashionName)
+	case err != nil:
+		return nil, fmt.Errorf("data set %q: %w", spec, err)
+	case !info.IsDir():
+		return findTarFile(spec)
+	case isIDX(spec):
+		return idxSource{spec}, nil
+	}
+	if s, ok := findCIFAR(spec); ok {
+		return s, nil
+	}
+	tree := findTree(spec)
+	if tree.part == nil {
+		if tars, err := findTars(spec); err != nil {
+			return nil, err
+		} else if tars != nil {
+			return shardSource{spec, spec, tars}, nil
+		}
+	}
+	return tree, nil
+}
+
+// agree gives both parts of a data set the same classes. Only classes that have
+// no names but their numbers can differ without harm: the part with fewer has
+// no picture of the last ones.
+func agree(train, test Dataset) (Dataset, Dataset, error) {
+	a, b := train.Classes(), test.Classes()
+	if slices.Equal(a, b) {
+		return train, test, nil
+	}
+	r, ok := train.(renamer)
+	s, ok2 := test.(renamer)
+	if !ok || !ok2 || !Numbered(a) || !Numbered(b) {
+		return nil, nil, fmt.Errorf("the training part has %d classes (%s, …), the test part %d (%s, …): they must be the same ones",
+			len(a), a[0], len(b), b[0])
+	}
+	if len(a) < len(b) {
+		return r.renamed(b), test, nil
+	}
+	return train, s.renamed(a), nil
+}
