@@ -25,10 +25,8 @@ func inkOn(c color.RGBA) color.RGBA {
 // depthBars draws the share of tokens by depth (counts[d-1] ran in d blocks) as
 // bars in the depths' own colours.
 func depthBars(counts []int) chartView {
-	v := chartView{
-		Title: "Tokens by depth", XLabel: "blocks a token ran in", YLabel: "share of tokens",
-		Height: xy(chartH), Axes: true,
-	}
+	v := underAxis(plotB)
+	v.Title, v.XLabel, v.YLabel = "Tokens by depth", "blocks a token ran in", "share of tokens"
 	total, most, sum := 0, 0, 0
 	for i, n := range counts {
 		n = max(n, 0)

@@ -44,10 +44,18 @@ type chartView struct {
 	About                 string // for readers who do not see it
 	Height                string // of the drawing; its width is chartW
 	Axes                  bool
+	Bottom                string // of the plot, where the X axis lies
+	TickLine, LabelLine   string // the base lines of its numbers and of its label
 	XTicks, YTicks        []tick
 	Lines                 []lineView
 	Bars                  []barView
+	Points                []pointView
 	Key                   []keyView
+}
+
+// underAxis is a chart whose plot ends at bottom, with room for the X axis's numbers and label below.
+func underAxis(bottom float64) chartView {
+	return chartView{Height: xy(bottom + chartH - plotB), Axes: true, Bottom: xy(bottom), TickLine: xy(bottom + 14), LabelLine: xy(bottom + 32)}
 }
 
 // tick is a mark on an axis: its coordinate and its label.
@@ -80,7 +88,8 @@ func xy(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f',
 // layout places c in drawing coordinates. Without a single finite point the
 // result has axes only. Series whose X and Y differ in length are an error.
 func (c Chart) layout() (chartView, error) {
-	v := chartView{Title: c.Title, XLabel: c.XLabel, YLabel: c.YLabel, Height: xy(chartH), Axes: true}
+	v := underAxis(plotB)
+	v.Title, v.XLabel, v.YLabel = c.Title, c.XLabel, c.YLabel
 	usable := func(x, y float64) bool {
 		return finite(x) && finite(y) && (!c.LogY || y > 1e-300 && y < 1e300)
 	}

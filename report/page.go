@@ -38,13 +38,16 @@ type Fact struct{ Value, Label string }
 // Setting is one line of a list of settings.
 type Setting struct{ Name, Value string }
 
-// TrainingPage is a report on a training run.
+// TrainingPage is a report on a training run. Parts that are empty are left out.
 type TrainingPage struct {
 	Title, Subtitle string
 	Machine         string
 	Date            time.Time
 	Facts           []Fact
 	Charts          []Chart
+	Scores          *Heat     // the mean halting score of each block in each epoch; may be nil
+	Tally           *Tally    // of the finished model's tokens; may be nil
+	Samples         []Sample  // test images, with what the finished model did with them
 	Settings        []Setting // the recipe
 	Notes           []string
 }
@@ -87,48 +90,16 @@ func WriteHTML(path string, p Page) error {
 func HTML(p Page) ([]byte, error) {
 	v := view{Title: p.Title, Subtitle: p.Subtitle, Byline: byline(p.Machine, p.Date), Facts: p.Facts, Notes: p.Notes}
 	if len(p.Rows) > 0 {
-		v.Table = tableOf(p.Rows)
+		v.Table = tableOf(p.Rows).view()
 	}
-	if t := p.Tally; t != nil && t.images > 0 {
-		if p.Histogram == nil {
-			p.Histogram = t.Histogram()
-		}
-		if p.Active == nil {
-			p.Active = t.Active()
-		}
-	}
-	if len(p.Active) > 0 {
-		c, err := Chart{
-			Title: "Alive in each block", XLabel: "block", YLabel: "share of tokens", Percent: true, FromZero: true, Area: true,
-			Series: []Series{{Name: "alive", Y: p.Active}, {Name: "dense", Y: ones(len(p.Active)), Dashed: true}},
-		}.layout()
-		if err != nil {
-			return nil, err
-		}
-		v.Charts = append(v.Charts, c)
-	}
-	if len(p.Histogram) > 0 {
-		if len(p.Histogram) > maxLayers {
-			return nil, fmt.Errorf("report: histogram of %d blocks, want at most %d", len(p.Histogram), maxLayers)
-		}
-		v.Charts = append(v.Charts, depthBars(p.Histogram))
-	}
-	if p.Tally != nil {
-		v.Charts = append(v.Charts, p.Tally.charts()...)
+	if err := v.addDepths(p.Tally, p.Histogram, p.Active); err != nil {
+		return nil, err
 	}
 	if err := v.addCharts(p.Charts); err != nil {
 		return nil, err
 	}
-	for i, s := range p.Samples {
-		card, err := cardOf(i, s)
-		if err != nil {
-			return nil, fmt.Errorf("report: sample %d: %w", i, err)
-		}
-		v.Cards = append(v.Cards, card)
-		if s.Layers > v.deepest {
-			v.deepest = s.Layers
-			v.Legend = legendOf(s.Layers)
-		}
+	if err := v.addSamples(p.Samples); err != nil {
+		return nil, err
 	}
 	return v.render()
 }
@@ -148,6 +119,19 @@ func TrainingHTML(p TrainingPage) ([]byte, error) {
 	if err := v.addCharts(p.Charts); err != nil {
 		return nil, err
 	}
+	if p.Scores != nil {
+		c, err := p.Scores.layout()
+		if err != nil {
+			return nil, err
+		}
+		v.Charts = append(v.Charts, c)
+	}
+	if err := v.addDepths(p.Tally, nil, nil); err != nil {
+		return nil, err
+	}
+	if err := v.addSamples(p.Samples); err != nil {
+		return nil, err
+	}
 	return v.render()
 }
 
@@ -163,12 +147,61 @@ type view struct {
 	Style                   template.CSS
 	Facts                   []Fact
 	Table                   *tableView
+	Tables                  []*tableView // further down
 	Charts                  []chartView
 	Legend                  []swatch
 	Cards                   []card
 	Settings                []Setting
 	Notes                   []string
 	deepest                 int
+}
+
+// addDepths adds the charts of how deep tokens ran; t, which may be nil, fills in what is nil.
+func (v *view) addDepths(t *Tally, histogram []int, active []float64) error {
+	if t != nil && t.images > 0 {
+		if histogram == nil {
+			histogram = t.Histogram()
+		}
+		if active == nil {
+			active = t.Active()
+		}
+	}
+	if len(active) > 0 {
+		c, err := Chart{
+			Title: "Alive in each block", XLabel: "block", YLabel: "share of tokens", Percent: true, FromZero: true, Area: true,
+			Series: []Series{{Name: "alive", Y: active}, {Name: "dense", Y: ones(len(active)), Dashed: true}},
+		}.layout()
+		if err != nil {
+			return err
+		}
+		v.Charts = append(v.Charts, c)
+	}
+	if len(histogram) > 0 {
+		if len(histogram) > maxLayers {
+			return fmt.Errorf("report: histogram of %d blocks, want at most %d", len(histogram), maxLayers)
+		}
+		v.Charts = append(v.Charts, depthBars(histogram))
+	}
+	if t != nil {
+		v.Charts = append(v.Charts, t.charts()...)
+	}
+	return nil
+}
+
+// addSamples adds a card for each sample.
+func (v *view) addSamples(samples []Sample) error {
+	for i, s := range samples {
+		card, err := cardOf(i, s)
+		if err != nil {
+			return fmt.Errorf("report: sample %d: %w", i, err)
+		}
+		v.Cards = append(v.Cards, card)
+		if s.Layers > v.deepest {
+			v.deepest = s.Layers
+			v.Legend = legendOf(s.Layers)
+		}
+	}
+	return nil
 }
 
 func (v *view) addCharts(charts []Chart) error {
@@ -183,13 +216,18 @@ func (v *view) addCharts(charts []Chart) error {
 }
 
 func (v view) render() ([]byte, error) {
+	v.Style = template.CSS(styleSheet)
+	return execute("page", v)
+}
+
+// execute fills in one of the templates of page.html; "page" is the file itself.
+func execute(name string, view any) ([]byte, error) {
 	t, err := template.New("page").Parse(pageSource)
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	v.Style = template.CSS(styleSheet)
 	var b bytes.Buffer
-	if err := t.Execute(&b, v); err != nil {
+	if err := t.ExecuteTemplate(&b, name, view); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	// Names may hold anything, such as those of files: what no page may hold becomes
@@ -221,38 +259,44 @@ func ones(n int) []float64 {
 	return out
 }
 
-// tableView is the table; of a few rows also turned on its side, for narrow screens.
+// tableView is a table; of a few rows also turned on its side, for narrow screens.
 type tableView struct {
-	Head   []cell
-	Rows   [][]cell
+	Title  string
+	Head   []cellView
+	Rows   [][]cellView
 	Turned [][]string // a line for each column: its heading, then each row's value
 }
 
 // maxTurned is how many models fit side by side on a phone.
 const maxTurned = 3
 
-type cell struct {
-	Head, Text string
+type cellView struct {
+	Text, Link string
 	Left       bool
 }
 
-func tableOf(rows []Row) *tableView {
-	v := &tableView{}
-	cols := columns(rows)
-	for _, c := range cols {
-		v.Head = append(v.Head, cell{c.Head, c.Head, c.Left})
+// view is t as the template has it.
+func (t Table) view() *tableView {
+	v := &tableView{Title: t.Title}
+	linked := false
+	for _, c := range t.Columns {
+		v.Head = append(v.Head, cellView{Text: c.Head, Left: c.Left})
 	}
-	for _, r := range rows {
-		var line []cell
-		for _, c := range cols {
-			line = append(line, cell{c.Head, c.value(r), c.Left})
+	for _, r := range t.Rows {
+		line := make([]cellView, len(t.Columns))
+		for j, c := range t.Columns {
+			line[j].Left = c.Left
+			if j < len(r) {
+				line[j].Text, line[j].Link = r[j].Text, r[j].Link
+			}
+			linked = linked || line[j].Link != ""
 		}
 		v.Rows = append(v.Rows, line)
 	}
-	if len(rows) > maxTurned {
+	if len(t.Rows) > maxTurned || linked {
 		return v
 	}
-	for j, c := range cols {
+	for j, c := range t.Columns {
 		line := []string{c.Head}
 		for _, r := range v.Rows {
 			line = append(line, r[j].Text)

@@ -6,7 +6,6 @@ import (
 	"math"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 // Row is one model's line in the table. A value that is NaN is shown as a dash;
@@ -71,57 +70,26 @@ func columns(rows []Row) []column {
 	return kept
 }
 
+// tableOf puts rows into a table. Columns that no row has a value for are left out.
+func tableOf(rows []Row) Table {
+	var t Table
+	cols := columns(rows)
+	for _, c := range cols {
+		t.Columns = append(t.Columns, Column{c.Head, c.Left})
+	}
+	for _, r := range rows {
+		line := make([]Cell, len(cols))
+		for j, c := range cols {
+			line[j].Text = c.value(r)
+		}
+		t.Rows = append(t.Rows, line)
+	}
+	return t
+}
+
 // WriteTable prints rows as a table of plain text with aligned columns. Columns
 // that no row has a value for are left out.
-func WriteTable(w io.Writer, rows []Row) error {
-	cols := columns(rows)
-	lines := make([][]string, 0, len(rows)+1)
-	head := make([]string, len(cols))
-	for j, c := range cols {
-		head[j] = c.Head
-	}
-	lines = append(lines, head)
-	for _, r := range rows {
-		line := make([]string, len(cols))
-		for j, c := range cols {
-			line[j] = oneLine(c.value(r))
-		}
-		lines = append(lines, line)
-	}
-	widths := make([]int, len(cols))
-	for _, line := range lines {
-		for j, cell := range line {
-			widths[j] = max(widths[j], utf8.RuneCountInString(cell))
-		}
-	}
-	var b strings.Builder
-	for i, line := range lines {
-		var text strings.Builder
-		for j, cell := range line {
-			if j > 0 {
-				text.WriteString("  ")
-			}
-			pad := strings.Repeat(" ", widths[j]-utf8.RuneCountInString(cell))
-			if cols[j].Left {
-				text.WriteString(cell + pad)
-			} else {
-				text.WriteString(pad + cell)
-			}
-		}
-		b.WriteString(strings.TrimRight(text.String(), " ") + "\n")
-		if i == 0 {
-			total := 2 * (len(widths) - 1)
-			for _, n := range widths {
-				total += n
-			}
-			b.WriteString(strings.Repeat("─", total) + "\n")
-		}
-	}
-	if _, err := io.WriteString(w, b.String()); err != nil {
-		return fmt.Errorf("report: writing the table: %w", err)
-	}
-	return nil
-}
+func WriteTable(w io.Writer, rows []Row) error { return tableOf(rows).WriteText(w) }
 
 // dash stands for a value that is not known.
 const dash = "–"
