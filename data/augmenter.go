@@ -54,14 +54,10 @@ func NewAugmenter(a Augment, d Dataset, p Preprocessor, channels, height, width 
 			return nil, err
 		}
 		g.place.filter = g.filter
-		var ok bool
 		if f, view := d.(fitted); view { // crop what has not been resized yet
 			g.images = f.from
-		} else if g.images, ok = d.(imager); !ok {
-			if c, h, w := d.Size(); c != 1 && c != 3 {
-				return nil, fmt.Errorf("pictures of shape [%d %d %d] cannot be cropped and resized", c, h, w)
-			}
-			g.images = imagesOf{d}
+		} else if g.images, err = imagesFrom(d); err != nil {
+			return nil, err
 		}
 	}
 	if a.RandAugment != "" {
