@@ -46,6 +46,7 @@ type Recipe struct {
 	ReversePrior bool    `json:"reverse_prior,omitempty"`
 
 	Augment data.Augment `json:"augment"`
+	Mix     data.Mix     `json:"mix,omitzero"`
 
 	CheckpointSteps int    `json:"checkpoint_steps"` // steps between checkpoints; 0 = one an epoch
 	Checkpoints     int    `json:"checkpoints"`      // how many are kept
@@ -190,7 +191,10 @@ func (r Recipe) Validate() error {
 			return err
 		}
 	}
-	return r.Augment.Validate()
+	if err := r.Augment.Validate(); err != nil {
+		return err
+	}
+	return r.Mix.Validate()
 }
 
 // Start returns the parameters that a run begins with: init's, or new ones of the recipe's variant.
