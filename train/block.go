@@ -5,49 +5,52 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// blockForward runs block l over the rows of s.x[l] and leaves the result in s.x[l+1], not yet compacted:
+// blockForward runs block l over the rows of s.x[l] and leaves the result for those that run in out, not yet compacted:
 //
 //	middle = x + proj(attention(norm1(x)))
 //	out    = middle + fc2(gelu(fc1(norm2(middle))))
-func (n *Network) blockForward(s *shard, l int, w *scratch, drop bool) {
+func (n *Network) blockForward(s *shard, l int, out []float32, w *scratch, drop bool) {
 	c, p, k, a := n.config, &n.params.Blocks[l], &n.blocks[l], &s.blocks[l]
 	t, e, f := a.rows(s.images), c.Embed, c.Hidden
 	eps := float32(c.Eps)
 
-	kernels.LayerNormTrain(a.norm1, a.mean1, a.rstd1, s.x[l], p.Norm1Weight, p.Norm1Bias, t, e, eps)
-	kernels.GemmPacked(a.qkv, 3*e, a.norm1, e, t, &k.qkv.forward, kernels.Epilogue{Bias: p.QKVBias})
+	kernels.LayerNormTrain(a.norm1, a.mean1, a.rstd1, s.x[l], p.Norm1Weight, p.Norm1Bias, a.inputs(s.images), e, eps)
+	kernels.GemmPacked(a.qkv, 3*e, a.norm1, e, a.inputs(s.images), &k.qkv.forward, kernels.Epilogue{Bias: p.QKVBias})
 	for i := range s.images {
 		r, rows := int(a.offset[i]), int(a.offset[i+1]-a.offset[i])
-		if rows > 0 {
-			kernels.Attention(a.attended[r*e:], e, a.qkv[r*3*e:], 3*e, rows, rows, c.Heads, c.HeadDim(), w.attention)
+		at, queries := int(a.run[i]), int(a.run[i+1]-a.run[i])
+		if queries > 0 {
+			kernels.Attention(a.attended[at*e:], e, a.qkv[r*3*e:], 3*e, rows, queries, c.Heads, c.HeadDim(), w.attention)
 		}
 	}
-	n.residual(a.middle, s.x[l], a.attended, e, &k.proj, p.ProjBias, s, a, a.drop1, w, drop)
+	a.runners(a.middle, s.x[l], e, s.images)
+	n.residual(a.middle, a.attended, e, &k.proj, p.ProjBias, s, a, a.drop1, w, drop)
 
 	kernels.LayerNormTrain(a.norm2, a.mean2, a.rstd2, a.middle, p.Norm2Weight, p.Norm2Bias, t, e, eps)
 	kernels.GemmPacked(a.hidden, f, a.norm2, e, t, &k.fc1.forward, kernels.Epilogue{Bias: p.FC1Bias})
 	kernels.GELU(w.gelu[:t*f], a.hidden[:t*f])
-	n.residual(s.x[l+1], a.middle, w.gelu, f, &k.fc2, p.FC2Bias, s, a, a.drop2, w, drop)
+	copy(out, a.middle[:t*e])
+	n.residual(out, w.gelu, f, &k.fc2, p.FC2Bias, s, a, a.drop2, w, drop)
 }
 
-// residual is dst = src + factor·(x·Wᵀ + b), with one factor an image where paths are dropped, else 1. dst, src [T, E]; x [T, in].
-func (n *Network) residual(dst, src, x []float32, in int, k *linear, bias []float32, s *shard, a *activation, factor []float32, w *scratch, drop bool) {
+// residual is dst += factor·(x·Wᵀ + b), with one factor an image where paths are dropped, else 1. dst [T', E]; x [T', in].
+func (n *Network) residual(dst, x []float32, in int, k *linear, bias []float32, s *shard, a *activation, factor []float32, w *scratch, drop bool) {
 	e, t := n.config.Embed, a.rows(s.images)
-	copy(dst[:t*e], src[:t*e])
 	if !drop {
 		kernels.GemmPacked(dst, e, x, in, t, &k.forward, kernels.Epilogue{Bias: bias, Add: true})
 		return
 	}
 	kernels.GemmPacked(w.branch, e, x, in, t, &k.forward, kernels.Epilogue{Bias: bias})
 	for i := range s.images {
-		lo, hi := int(a.offset[i])*e, int(a.offset[i+1])*e
+		lo, hi := int(a.run[i])*e, int(a.run[i+1])*e
 		if factor[i] != 0 {
 			kernels.Axpy(dst[lo:hi], factor[i], w.branch[lo:hi])
 		}
 	}
 }
 
-// blockBackward turns w.dx, the gradient of block l's output [T, E], into that of its input, in place, and adds the parameters' gradients to g.
+// blockBackward turns w.dx, the gradient of block l's output [T', E], into that of its input [T, E], and adds the parameters' gradients to g.
+// w.dinput holds what comes to the input's rows that did not run past the block.
 func (n *Network) blockBackward(s *shard, l int, g *vit.Params, w *scratch, drop bool) {
 	c, p, k, a := n.config, &n.params.Blocks[l], &n.blocks[l], &s.blocks[l]
 	d := &g.Blocks[l]
@@ -68,12 +71,22 @@ func (n *Network) blockBackward(s *shard, l int, g *vit.Params, w *scratch, drop
 	kernels.GemmPacked(w.dnorm, e, dy, e, t, &k.proj.backward, kernels.Epilogue{})
 	for i := range s.images {
 		r, rows := int(a.offset[i]), int(a.offset[i+1]-a.offset[i])
+		at, queries := int(a.run[i]), int(a.run[i+1]-a.run[i])
 		if rows > 0 {
-			kernels.AttentionBackward(w.dqkv[r*3*e:], w.dnorm[r*e:], e, a.qkv[r*3*e:], 3*e, a.attended[r*e:], rows, rows, c.Heads, c.HeadDim(), w.attention)
+			kernels.AttentionBackward(w.dqkv[r*3*e:], w.dnorm[at*e:], e, a.qkv[r*3*e:], 3*e, a.attended[at*e:], rows, queries, c.Heads, c.HeadDim(), w.attention)
 		}
 	}
+	n.fuseBackward(s, a, w)
+	t = a.inputs(s.images)
 	linearBackward(d.QKVWeight, d.QKVBias, w.dqkv, 3*e, a.norm1, e, e, t)
 	kernels.GemmPacked(w.dnorm, e, w.dqkv, 3*e, t, &k.qkv.backward, kernels.Epilogue{})
+	if a.partial {
+		for i := range s.images {
+			lo, hi := int(a.run[i])*e, int(a.run[i+1])*e
+			copy(w.dinput[int(a.offset[i])*e:], w.dx[lo:hi])
+		}
+		w.dx, w.dinput = w.dinput, w.dx
+	}
 	kernels.LayerNormBackward(w.dx, d.Norm1Weight, d.Norm1Bias, w.dnorm, s.x[l], p.Norm1Weight, a.mean1, a.rstd1, t, e)
 }
 
@@ -84,7 +97,7 @@ func (n *Network) dropped(dx []float32, s *shard, a *activation, factor []float3
 	}
 	e := n.config.Embed
 	for i := range s.images {
-		lo, hi := int(a.offset[i])*e, int(a.offset[i+1])*e
+		lo, hi := int(a.run[i])*e, int(a.run[i+1])*e
 		clear(w.branch[lo:hi])
 		if factor[i] != 0 {
 			kernels.Axpy(w.branch[lo:hi], factor[i], dx[lo:hi])

@@ -20,9 +20,10 @@ type decision struct {
 	label, teacher []float64 // [images] the losses towards the labels and towards the teacher
 }
 
-func newDecision(c vit.Config, images int) *decision {
+// newDecision makes the memory of a decision on input [images, Q, E].
+func newDecision(c vit.Config, images int, input []float32) *decision {
 	q, e := c.Readouts(), c.Embed
-	d := &decision{input: make([]float32, images*q*e), normed: make([]float32, images*q*e), mean: make([]float32, images*q), rstd: make([]float32, images*q),
+	d := &decision{input: input, normed: make([]float32, images*q*e), mean: make([]float32, images*q), rstd: make([]float32, images*q),
 		label: make([]float64, images), teacher: make([]float64, images)}
 	for h := range q {
 		d.heads[h], d.dheads[h] = make([]float32, images*c.Classes), make([]float32, images*c.Classes)

@@ -10,7 +10,7 @@ func (n *Network) embedForward(s *shard) {
 	c, p := n.config, n.params
 	tokens, special, patches, e := c.Tokens(), c.Special(), c.Patches(), c.Embed
 	a := &s.blocks[0]
-	a.offset[0] = 0
+	a.offset[0], a.run[0] = 0, 0
 	for i := range s.images {
 		x := s.x[0][i*tokens*e : (i+1)*tokens*e]
 		copy(x, p.ClassToken)
@@ -18,6 +18,7 @@ func (n *Network) embedForward(s *shard) {
 		kernels.GemmPacked(x[special*e:], e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), patches, &n.patch.forward, kernels.Epilogue{Bias: p.PatchBias})
 		kernels.Add(x, p.Position)
 		a.offset[i+1] = int32((i + 1) * tokens)
+		a.run[i+1] = a.offset[i+1]
 		for k := range tokens {
 			a.token[i*tokens+k] = int32(k)
 		}

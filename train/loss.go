@@ -8,15 +8,26 @@ import (
 	"github.com/adavit/adavit/halting"
 )
 
-// Loss says what a training step minimises: (1 − DistillAlpha)·cross-entropy + DistillAlpha·distillation + AlphaPonder·ponder + AlphaPrior·prior,
-// terms that do not apply left out.
+// Loss says what a training step minimises:
+//
+//	(1 − DistillAlpha)·cross-entropy + DistillAlpha·distillation
+//	  + AlphaPonder·ponder + AlphaPrior·prior     token, act, sact: ponder cost, and a prior on the layers' mean scores
+//	  + PonderBeta·KL(p ‖ geometric)              ponder
+//
+// A scheme that may stop after any block has the first line for each of its predictions: PonderNet their mean under its chances p to stop there, the
+// confidence threshold the plain mean. A dense model and what remains (similarity, topk) have the first line alone.
 type Loss struct {
 	LabelSmoothing float64 // of labels; targets that a batch brings along are taken as they are
 
-	AlphaPonder  float64
-	AlphaPrior   float64
-	TargetLayer  float64 // centre of the prior, 1-based
-	ReversePrior bool    // KL(target ‖ Ĥ) instead of KL(Ĥ ‖ target)
+	AlphaPonder    float64
+	AlphaPrior     float64
+	TargetLayer    float64 // centre of the prior, 1-based
+	PriorShape     string  // halting.PriorNormal and so on; "" = normal
+	PriorDeviation float64 // in layers; 0 = 1
+	ReversePrior   bool    // KL(target ‖ Ĥ) instead of KL(Ĥ ‖ target)
+
+	PonderBeta   float64 // β of PonderNet's divergence
+	PonderLambda float64 // λ_p of its geometric prior; 0 = 1/TargetLayer, whose mean is the target layer
 
 	Distill            string  // DistillSoft, DistillHard, or "" to learn from labels alone
 	DistillAlpha       float64 // the teacher's share of the classification loss, 0 to 1
@@ -45,11 +56,12 @@ type Batch struct {
 
 // Stats are a step's losses and what its tokens did.
 type Stats struct {
-	Loss, CrossEntropy, Ponder, Prior float64
-	Distill                           float64   // what the teacher's part comes to
-	Correct                           int       // images whose largest logit is their label
-	MeanDepth                         float64   // blocks a token ran in, mean over all tokens
-	LayerScores                       []float64 // [L] Ĥ before it is normalised
+	Loss, CrossEntropy, Ponder float64
+	Prior                      float64   // the divergence of the mean scores from the prior; PonderNet's from its geometric one, mean over the images
+	Distill                    float64   // what the teacher's part comes to
+	Correct                    int       // images whose largest logit is their label
+	MeanDepth                  float64   // blocks a token ran in, mean over all tokens; of schemes that run every block to learn, in which it would at inference
+	LayerScores                []float64 // [L] Ĥ before it is normalised
 }
 
 // upstream is what the batch as a whole sends back into every shard.
@@ -66,18 +78,30 @@ func (l Loss) scale() float64 {
 	return l.Scale
 }
 
+// ponderLambda is λ of PonderNet's prior.
+func (l Loss) ponderLambda() float64 {
+	if l.PonderLambda == 0 {
+		return 1 / l.TargetLayer
+	}
+	return l.PonderLambda
+}
+
 // check reports the first number that makes no sense.
 func (l Loss) check() error {
 	for _, v := range []struct {
 		name            string
 		value, min, max float64
 	}{
-		{"label smoothing", l.LabelSmoothing, 0, 1}, {"α of the teacher", l.DistillAlpha, 0, 1}, {"temperature", l.DistillTemperature, 0, 1e3},
+		{"label smoothing", l.LabelSmoothing, 0, 1}, {"α of the teacher", l.DistillAlpha, 0, 1},
+		{"β of the ponder divergence", l.PonderBeta, 0, 1e6},
 		{"α of the ponder cost", l.AlphaPonder, 0, 1e6}, {"α of the prior", l.AlphaPrior, 0, 1e6}, {"drop path", l.DropPath, 0, 0.999}, {"scale", l.Scale, 0, 1e6},
 	} {
 		if math.IsNaN(v.value) || v.value < v.min || v.value > v.max {
 			return fmt.Errorf("train: %s is %v, want %v to %v", v.name, v.value, v.min, v.max)
 		}
+	}
+	if t := l.DistillTemperature; t != 0 && !(t >= 0.01 && t <= 1e3) {
+		return fmt.Errorf("train: the temperature is %v, want 0.01 to 1000", t)
 	}
 	switch l.Distill {
 	case "", DistillSoft, DistillHard:
@@ -126,7 +150,7 @@ func (b Batch) check(classes int, loss Loss) error {
 }
 
 // losses sums the shards in order and differentiates what couples all images of the batch: the means under ponder cost and prior.
-func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, upstream, error) {
+func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, upstream) {
 	layers, tokens := n.config.Layers, float64(batch*n.config.Tokens())
 	st := Stats{LayerScores: make([]float64, layers)}
 	up := upstream{score: make([]float64, layers)}
@@ -134,12 +158,8 @@ func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, upstream
 		st.CrossEntropy += s.crossEntropy / float64(batch)
 		st.Distill += s.distill / float64(batch)
 		st.Correct += s.correct
-		for i := range s.images {
-			st.Ponder += halting.PonderSum(s.state[i].Depth, s.state[i].Remainder) / tokens
-			for _, d := range s.state[i].Depth {
-				st.MeanDepth += float64(d) / tokens
-			}
-		}
+		st.MeanDepth += s.depth / tokens
+		st.Prior += s.divergence / float64(batch)
 		for l, sum := range s.scoreSum {
 			st.LayerScores[l] += sum / tokens
 		}
@@ -148,20 +168,24 @@ func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, upstream
 	if loss.Distill != "" {
 		st.Loss = (1-loss.DistillAlpha)*st.CrossEntropy + loss.DistillAlpha*st.Distill
 	}
-	if !n.config.Halting.Adaptive() {
-		st.Ponder = 0
-		return st, up, nil
+	if n.policy.learner == nil {
+		return st, up
 	}
-	prior, err := halting.NewPrior(layers, loss.TargetLayer, halting.PriorOptions{Reverse: loss.ReversePrior})
-	if err != nil {
-		return st, up, err
+	if !n.policy.couples() {
+		st.Loss += loss.PonderBeta * st.Prior
+		return st, up
+	}
+	for _, s := range shards {
+		for i := range s.images {
+			st.Ponder += halting.PonderSum(s.state[i].Depth, s.state[i].Remainder) / tokens
+		}
 	}
 	grad := make([]float64, layers)
-	st.Prior = prior.Loss(st.LayerScores, grad)
+	st.Prior = n.prior.Loss(st.LayerScores, grad)
 	for l, g := range grad {
 		up.score[l] = loss.scale() * loss.AlphaPrior * g / tokens
 	}
 	up.remainder = float32(loss.scale() * loss.AlphaPonder / tokens)
 	st.Loss += loss.AlphaPonder*st.Ponder + loss.AlphaPrior*st.Prior
-	return st, up, nil
+	return st, up
 }

@@ -6,7 +6,11 @@
 // Shards run on any number of threads; gradients are summed in lanes (shard s belongs to lane s mod lanes) and the lanes in order, and
 // neither depends on the number of threads, so the bits of a run do not either.
 //
-// Letters in shapes: B images, N tokens an image, T rows (tokens that exist) of a shard in one block, E embedding, F hidden, L blocks.
+// Every halting scheme that has something to learn goes through the same pass (see policy): those that freeze tokens have rows of keys and values that
+// do not run, those that merge mix rows after a block, and those that may stop at any block classify after each.
+//
+// Letters in shapes: B images, N tokens an image, T rows (tokens that exist) of a shard in one block, E embedding, F hidden, L blocks, Q readouts
+// (tokens that have a head).
 package train
 
 import (
@@ -30,8 +34,7 @@ type Network struct {
 	params  *vit.Params
 	config  vit.Config
 	threads int
-	scheme  halting.Scheme
-	token   halting.Token // the scheme, where it can be learnt
+	policy  policy
 
 	patch, head, headDist linear // headDist is empty in a model without a second head
 	blocks                []blockWeights
@@ -40,6 +43,10 @@ type Network struct {
 	shards    []*shard
 	lanes     []*vit.Params // gradient of each lane
 	scratch   []*scratch    // of each thread
+
+	prior     halting.Prior // of this pass, where the scheme has one
+	geometric []float64     // [L] PonderNet's
+	gate      gateGradient  // of the last step, added up since Step
 }
 
 // linear is a weight matrix packed for both directions.
@@ -55,25 +62,18 @@ func (l *linear) pack(w []float32, out, in int) {
 
 type blockWeights struct{ qkv, proj, fc1, fc2 linear }
 
-// NewNetwork prepares to train params, which stay the caller's: after changing them, the next Step packs them anew.
+// NewNetwork prepares to train params, which stay the caller's: after changing them, or the constants of their halting, the next Step takes them up.
 func NewNetwork(params *vit.Params, threads int) (*Network, error) {
 	c := params.Config
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	scheme, err := halting.New(c.Halting)
+	p, err := newPolicy(c)
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{params: params, config: c, threads: max(1, threads), scheme: scheme, blocks: make([]blockWeights, c.Layers)}
+	n := &Network{params: params, config: c, threads: max(1, threads), policy: p, blocks: make([]blockWeights, c.Layers)}
 	n.shardSize = max(1, shardRows/c.Tokens())
-	switch s := scheme.(type) {
-	case halting.Token:
-		n.token = s
-	case halting.None:
-	default:
-		return nil, fmt.Errorf("train: halting policy %q cannot be trained", c.Halting.Policy)
-	}
 	for range n.threads {
 		n.scratch = append(n.scratch, newScratch(c, n.shardSize))
 	}
@@ -86,16 +86,19 @@ func (n *Network) Forward(b Batch, loss Loss) (Stats, error) {
 	return stats, err
 }
 
-// Step runs a batch forward and backward and leaves the gradient of the loss in grad.
+// Step runs a batch forward and backward and leaves the gradient of the loss in grad, and that of the gates' constants in GateGradient.
 func (n *Network) Step(b Batch, loss Loss, grad *vit.Params) (Stats, error) {
 	return n.step(b, loss, grad, false)
 }
 
-// Accumulate is Step, but adds the gradient to grad. A step over n batches is Step for the first and Accumulate for the others, with a
+// Accumulate is Step, but adds the gradients. A step over n batches is Step for the first and Accumulate for the others, with a
 // Loss.Scale of 1/n for each; the mean scores that the prior looks at are then those of each batch by itself.
 func (n *Network) Accumulate(b Batch, loss Loss, grad *vit.Params) (Stats, error) {
 	return n.step(b, loss, grad, true)
 }
+
+// GateGradient is the loss's gradient with respect to the gates' constants (halting.Config.GateScale and GateCenter); 0 without gates.
+func (n *Network) GateGradient() (scale, center float64) { return n.gate.scale, n.gate.center }
 
 func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, error) {
 	stats, up, err := n.forward(b, loss)
@@ -127,11 +130,18 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 			copy(grad.Data[lo:hi], sum)
 		}
 	})
+	if !add {
+		n.gate = gateGradient{}
+	}
+	for _, s := range shards {
+		n.gate.scale += s.gateGradient.scale
+		n.gate.center += s.gateGradient.center
+	}
 	return stats, nil
 }
 
 func (n *Network) forward(b Batch, loss Loss) (Stats, upstream, error) {
-	if err := errors.Join(loss.check(), b.check(n.config.Classes, loss)); err != nil {
+	if err := errors.Join(loss.check(), b.check(n.config.Classes, loss), n.prepare(loss)); err != nil {
 		return Stats{}, upstream{}, err
 	}
 	n.pack()
@@ -141,7 +151,32 @@ func (n *Network) forward(b Batch, loss Loss) (Stats, upstream, error) {
 	if err := errors.Join(errs...); err != nil {
 		return Stats{}, upstream{}, err
 	}
-	return n.losses(shards, b.Size, loss)
+	stats, up := n.losses(shards, b.Size, loss)
+	return stats, up, nil
+}
+
+// prepare takes up the constants of the model's halting as they are now, and what the loss holds against its scores.
+func (n *Network) prepare(loss Loss) error {
+	h := n.params.Config.Halting
+	if h.Policy != n.config.Halting.Policy {
+		return fmt.Errorf("train: the halting policy changed from %q to %q", n.config.Halting.Policy, h.Policy)
+	}
+	n.config.Halting = h
+	if err := n.config.Validate(); err != nil {
+		return err
+	}
+	p, err := newPolicy(n.config)
+	if err != nil {
+		return err
+	}
+	n.policy = p
+	switch {
+	case p.couples():
+		n.prior, err = halting.NewPrior(n.config.Layers, loss.TargetLayer, halting.PriorOptions{Shape: loss.PriorShape, Deviation: loss.PriorDeviation, Reverse: loss.ReversePrior})
+	case p.learner != nil:
+		n.geometric, err = halting.Geometric(loss.ponderLambda(), n.config.Layers)
+	}
+	return err
 }
 
 // pack lays the current weights out for the kernels, one block a task.
@@ -168,7 +203,7 @@ func (n *Network) pack() {
 func (n *Network) active(size int) []*shard {
 	count := (size + n.shardSize - 1) / n.shardSize
 	for len(n.shards) < count {
-		n.shards = append(n.shards, newShard(n.config, n.shardSize))
+		n.shards = append(n.shards, newShard(n.config, n.policy, n.shardSize))
 	}
 	for i, s := range n.shards[:count] {
 		s.first = i * n.shardSize
@@ -203,7 +238,7 @@ func (n *Network) parallel(count int, task func(i int, w *scratch)) {
 	}
 }
 
-// Output is what one image of the last batch came to.
+// Output is what one image of the last batch came to. A scheme that learns a prediction in every block gives the last block's.
 type Output struct {
 	Logits    []float32 // [classes]
 	Depth     []int32   // [N] N[k]
@@ -215,5 +250,6 @@ type Output struct {
 func (n *Network) Image(i int) Output {
 	s, j := n.shards[i/n.shardSize], i%n.shardSize
 	size, classes := n.config.Layers*n.config.Tokens(), n.config.Classes
-	return Output{s.decision.logits[j*classes : (j+1)*classes], s.state[j].Depth, s.state[j].Remainder, s.score[j*size : (j+1)*size]}
+	logits := s.decisions[len(s.decisions)-1].logits
+	return Output{logits[j*classes : (j+1)*classes], s.state[j].Depth, s.state[j].Remainder, s.score[j*size : (j+1)*size]}
 }

@@ -12,20 +12,37 @@ type optimizer struct {
 	step    int       // steps taken
 	m, v    []float32 // first and second moments, laid out as vit.Params.Data
 	average *vit.Params
+	frozen  []bool     // [tensors] those that keep their bits; nil: none
+	gates   *gateState // of the two constants of the gates, where they are learnt
 }
 
 func newOptimizer(p *vit.Params) *optimizer {
 	return &optimizer{m: make([]float32, len(p.Data)), v: make([]float32, len(p.Data)), average: p.Clone()}
 }
 
-// update takes one step down grad and returns the gradient's norm before clipping. A norm that is not finite changes nothing.
+// freeze makes the tensors that match a pattern (see freezeAll) keep their bits.
+func (o *optimizer) freeze(p *vit.Params, patterns []string) (err error) {
+	o.frozen, err = freezeAll(p, patterns)
+	return err
+}
+
+// update takes one step down grad, and down the gates' gradient in n, and returns the gradient's norm before clipping, frozen tensors left out.
+// A norm that is not finite changes nothing.
 func (o *optimizer) update(n *Network, p, grad *vit.Params, r Recipe, lr float64) float64 {
 	tensors := grad.Tensors()
+	frozen := func(i int) bool { return o.frozen != nil && o.frozen[i] }
 	sums := make([]float64, len(tensors))
-	n.parallel(len(tensors), func(i int, _ *scratch) { sums[i] = kernels.SumSquares(tensors[i].Data) })
+	n.parallel(len(tensors), func(i int, _ *scratch) {
+		if !frozen(i) {
+			sums[i] = kernels.SumSquares(tensors[i].Data)
+		}
+	})
 	total := 0.0
 	for _, s := range sums {
 		total += s
+	}
+	if o.gates != nil {
+		total += n.gate.scale*n.gate.scale + n.gate.center*n.gate.center
 	}
 	norm := math.Sqrt(total)
 	if math.IsNaN(norm) || math.IsInf(norm, 0) {
@@ -41,6 +58,9 @@ func (o *optimizer) update(n *Network, p, grad *vit.Params, r Recipe, lr float64
 	// Early averages follow closely, since the first weights are not worth remembering.
 	follow := float32(1 - min(r.EMA, float64(1+o.step)/float64(10+o.step)))
 	n.parallel(len(tensors), func(i int, _ *scratch) {
+		if frozen(i) {
+			return
+		}
 		t, s := tensors[i], s
 		if t.Decay {
 			s.Decay = float32(r.WeightDecay)
@@ -51,6 +71,13 @@ func (o *optimizer) update(n *Network, p, grad *vit.Params, r Recipe, lr float64
 			kernels.Lerp(o.average.Data[lo:hi], p.Data[lo:hi], follow)
 		}
 	})
+	if o.gates != nil {
+		o.gates.update(n.gate, s)
+		if r.EMA > 0 {
+			kernels.Lerp(o.gates.average[:], o.gates.value[:], follow)
+		}
+		o.gates.store(p, o.average)
+	}
 	return norm
 }
 

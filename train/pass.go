@@ -8,7 +8,7 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// forwardShard takes a shard from pictures to logits and their cross-entropy.
+// forwardShard takes a shard from pictures to logits and their cost.
 func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 	c := n.config
 	tokens := c.Tokens()
@@ -20,57 +20,168 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 		s.state[i].Reset(tokens)
 	}
 	clear(s.score)
-	clear(s.decision.input)
 	clear(s.scoreSum)
+	if !n.policy.deep {
+		clear(s.decisions[0].input)
+	}
 	n.embedForward(s)
 	for l := range c.Layers {
 		drop := s.drawDrops(l, c.Layers, b.Seed, loss.DropPath, w)
-		n.blockForward(s, l, w, drop)
-		n.haltForward(s, l)
+		out := s.x[l+1]
+		if n.policy.freezes {
+			out = w.dx // for x[l+1] has rows besides, those that are frozen
+		}
+		n.begin(s, l)
+		n.blockForward(s, l, out, w, drop)
+		n.haltForward(s, l, out, w)
 	}
-	n.decideForward(s.decision, s.images)
-	n.classify(s.decision, s, b, loss, w)
-	s.crossEntropy, s.distill, s.correct = 0, 0, 0
+	for _, d := range s.decisions {
+		n.decideForward(d, s.images)
+		n.classify(d, s, b, loss, w)
+	}
+	s.crossEntropy, s.distill, s.divergence, s.correct, s.depth, s.gateGradient = 0, 0, 0, 0, 0, gateGradient{}
+	if n.policy.deep {
+		n.supervise(s, b, loss, w)
+		return nil
+	}
+	d := s.decisions[0]
 	for i := range s.images {
-		s.crossEntropy += s.decision.label[i]
-		s.distill += s.decision.teacher[i]
-		if largestLogit(s.decision.logits[i*c.Classes:(i+1)*c.Classes]) == int(b.Labels[s.first+i]) {
+		s.crossEntropy += d.label[i]
+		s.distill += d.teacher[i]
+		if largestLogit(d.logits[i*c.Classes:(i+1)*c.Classes]) == int(b.Labels[s.first+i]) {
 			s.correct++
+		}
+		for _, k := range s.state[i].Depth {
+			s.depth += float64(k)
 		}
 	}
 	return nil
 }
 
-// haltForward steps the halting scheme on s.x[l+1], adds to the readouts' mean fields, and moves the rows of the tokens that go on
-// together as the next block's input.
-func (n *Network) haltForward(s *shard, l int) {
-	c := n.config
-	e, q, tokens := c.Embed, c.Readouts(), c.Tokens()
-	a, x := &s.blocks[l], s.x[l+1]
-	kept := 0
+// begin decides which of the last block's rows run, where those are the readouts alone; before that, haltForward did.
+func (n *Network) begin(s *shard, l int) {
+	a := &s.blocks[l]
+	if !a.partial || !n.policy.readoutsOnly(l, n.config.Layers) {
+		return
+	}
+	run := int32(0)
 	for i := range s.images {
-		lo, hi := int(a.offset[i]), int(a.offset[i+1])
-		n.scheme.Step(&s.state[i], halting.Rows{Layer: l + 1, Layers: c.Layers, X: x[lo*e : hi*e], Stride: e,
-			Token: a.token[lo:hi], Score: a.score[lo:hi], Weight: a.weight[lo:hi]})
+		a.run[i] = run
+		for r := a.offset[i]; r < a.offset[i+1] && int(a.token[r]) < n.config.Readouts() && s.state[i].Depth[a.token[r]] == 0; r++ {
+			run++
+		}
+	}
+	a.run[s.images] = run
+}
+
+// haltForward steps the halting scheme on out, what block l made of the rows that ran, adds to the readouts' mean fields, and moves the rows of the
+// tokens that go on together as the next block's input, followed, image by image, by those that are frozen.
+func (n *Network) haltForward(s *shard, l int, out []float32, w *scratch) {
+	c, needs := n.config, n.policy.needs[l]
+	e, q, tokens := c.Embed, c.Readouts(), c.Tokens()
+	a, next := &s.blocks[l], s.x[l+1]
+	kept, going := 0, int32(0) // rows, and rows that run, of the next block
+	for i := range s.images {
+		lo, hi, in := int(a.run[i]), int(a.run[i+1]), int(a.offset[i])
+		state := &s.state[i]
+		token := a.token[in : in+hi-lo]
+		rows := halting.Rows{Layer: l + 1, Layers: c.Layers, Special: c.Special(), X: out[lo*e : hi*e], Stride: e, Token: token,
+			Score: a.score[lo:hi], Weight: a.weight[lo:hi], Scratch: w.halting}
+		if needs.Previous {
+			rows.Previous = s.x[l][in*e:]
+		}
+		if needs.Attention || needs.Merges {
+			a.merge = a.merge.forImage(i, len(s.state), len(a.token))
+			rows.Into, rows.Share, rows.Attention = a.merge.into[lo:hi], a.merge.share[lo:hi], a.merge.attention[lo:hi]
+			if needs.Attention {
+				kernels.AttentionRow(rows.Attention, a.qkv[in*3*e:], 3*e, hi-lo, 0, c.Heads, c.HeadDim(), w.attention)
+			}
+		}
+		if hi > lo {
+			n.policy.Step(state, rows)
+		}
+		n.end(state, l)
 		score := s.score[(i*c.Layers+l)*tokens:]
-		first := kept
 		for r := lo; r < hi; r++ {
-			k := a.token[r]
+			k := token[r-lo]
 			score[k] = a.score[r]
-			s.scoreSum[l] += float64(a.score[r])
-			row := x[r*e : (r+1)*e]
+			if n.policy.couples() {
+				s.scoreSum[l] += float64(a.score[r])
+			} else if n.policy.learner != nil && k == 0 { // the class token's is everybody's
+				s.scoreSum[l] += float64(a.score[r]) * float64(tokens)
+			}
+			row := out[r*e : (r+1)*e]
+			if s.gate != nil {
+				s.gate[(i*c.Layers+l)*tokens+int(k)] = row[0]
+			}
 			if at := i*q + int(k); int(k) < q {
 				copy(s.readout[l][at*e:], row)
-				kernels.Axpy(s.decision.input[at*e:(at+1)*e], a.weight[r], row)
+				if !n.policy.deep {
+					kernels.Axpy(s.decisions[0].input[at*e:(at+1)*e], a.weight[r], row)
+				}
 			}
-			if s.state[i].Depth[k] == 0 {
-				copy(x[kept*e:(kept+1)*e], row)
-				s.blocks[l+1].token[kept] = k
+		}
+		if l+1 == c.Layers {
+			continue
+		}
+		if needs.Merges {
+			a.merge.forward(out, i, lo, hi, e)
+		}
+		above := &s.blocks[l+1]
+		above.offset[i] = int32(kept)
+		for r := lo; r < hi; r++ {
+			if k := token[r-lo]; state.Depth[k] == 0 {
+				copy(next[kept*e:(kept+1)*e], out[r*e:(r+1)*e])
+				above.token[kept] = k
 				kept++
 			}
 		}
-		if l+1 < c.Layers {
-			s.blocks[l+1].offset[i], s.blocks[l+1].offset[i+1] = int32(first), int32(kept)
+		if n.policy.freezes {
+			above.run[i] = going
+			if kept > int(above.offset[i]) { // else nobody is left to look at them
+				going += int32(kept) - above.offset[i]
+				kept = s.freeze(l, i, kept, out, e)
+			}
+			above.run[i+1] = going
+		}
+		above.offset[i+1] = int32(kept)
+	}
+}
+
+// freeze puts image i's rows that were frozen before block l, and those of out that halted there, at row kept of the next block's input, and returns
+// the row behind the last.
+func (s *shard) freeze(l, i, kept int, out []float32, e int) int {
+	a, above := &s.blocks[l], &s.blocks[l+1]
+	lo, hi, in := int(a.run[i]), int(a.run[i+1]), int(a.offset[i])
+	for r := in + hi - lo; r < int(a.offset[i+1]); r++ {
+		copy(s.x[l+1][kept*e:(kept+1)*e], s.x[l][r*e:(r+1)*e])
+		above.token[kept] = a.token[r]
+		kept++
+	}
+	for r := lo; r < hi; r++ {
+		if k := a.token[in+r-lo]; s.state[i].Depth[k] != 0 {
+			copy(s.x[l+1][kept*e:(kept+1)*e], out[r*e:(r+1)*e])
+			above.token[kept] = k
+			kept++
+		}
+	}
+	return kept
+}
+
+// end halts the tokens that nothing depends on any more: those that the last block did not run, and where only the readouts count all others of an
+// image whose readouts have halted.
+func (n *Network) end(state *halting.State, l int) {
+	if n.policy.couples() {
+		return
+	}
+	for _, d := range state.Depth[:n.config.Readouts()] {
+		if d == 0 {
+			return
+		}
+	}
+	for k, d := range state.Depth {
+		if d == 0 {
+			state.Depth[k], state.Remainder[k] = int32(l+1), 1
 		}
 	}
 }
@@ -78,11 +189,17 @@ func (n *Network) haltForward(s *shard, l int) {
 // backwardShard adds the shard's share of the gradient to g.
 func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, loss Loss, up upstream) {
 	c := n.config
-	n.decideBackward(w.dfield, s.decision, s.images, g, w)
+	if !n.policy.deep {
+		n.decideBackward(w.dfield, s.decisions[0], s.images, g, w)
+	}
 	n.gateBackward(s, w, up)
 
-	above := &activation{offset: make([]int32, s.images+1)} // after the last block there are no rows
+	none := make([]int32, s.images+1)
+	above := &activation{offset: none, run: none} // after the last block there are no rows
 	for l := c.Layers - 1; l >= 0; l-- {
+		if n.policy.deep {
+			n.decideBackward(w.dfield, s.decisions[l], s.images, g, w)
+		}
 		n.haltBackward(s, l, above, w)
 		n.blockBackward(s, l, g, w, loss.DropPath > 0 && l > 0)
 		above = &s.blocks[l]
@@ -90,50 +207,95 @@ func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, loss Loss, 
 	n.embedBackward(s, g, w.dx)
 }
 
-// gateBackward replaces s.score, image by image, with the loss's gradient on each token's gate in each block. A readout's weights get
-// theirs through o = Σ p[k,l]·t[k,l].
+// gateBackward replaces s.score, image by image, with the loss's gradient on each token's gate in each block, and sums that of the gates'
+// constants. A readout's weights get theirs through o = Σ p[k,l]·t[k,l].
 func (n *Network) gateBackward(s *shard, w *scratch, up upstream) {
-	c := n.config
-	if !c.Halting.Adaptive() {
+	c, learner := n.config, n.policy.learner
+	if learner == nil {
 		return
 	}
 	e, q, size := c.Embed, c.Readouts(), c.Layers*c.Tokens()
+	scale, _ := learner.Gate()
 	for i := range s.images {
+		u := halting.Upstream{Weight: w.dweight, Remainder: up.remainder, Score: up.score}
 		clear(w.dweight)
-		for k := range q {
-			at := (i*q + k) * e
-			for l := range s.state[i].Depth[k] {
-				w.dweight[k*c.Layers+int(l)] = kernels.Dot(w.dfield[at:at+e], s.readout[l][at:at+e])
+		if n.policy.deep {
+			u.Lambda = s.dlambda[i*c.Layers : (i+1)*c.Layers]
+		} else {
+			for k := range q {
+				at := (i*q + k) * e
+				for l := range s.state[i].Depth[k] {
+					w.dweight[k*c.Layers+int(l)] = kernels.Dot(w.dfield[at:at+e], s.readout[l][at:at+e])
+				}
 			}
 		}
 		score := s.score[i*size : (i+1)*size]
-		n.token.Backward(w.dgate, score, s.state[i].Depth, halting.Upstream{Weight: w.dweight, Remainder: up.remainder, Score: up.score})
+		learner.Backward(w.dgate, score, s.state[i].Depth, u)
 		copy(score, w.dgate)
+		if scale == 0 {
+			continue
+		}
+		for j, d := range w.dgate {
+			if d != 0 { // z = scale·gate − center
+				s.gateGradient.scale += float64(d) / float64(scale) * float64(s.gate[i*size+j])
+				s.gateGradient.center -= float64(d) / float64(scale)
+			}
+		}
 	}
 }
 
-// haltBackward makes w.dx the gradient of block l's output: what comes back from the block above for the tokens that went on, zero for those
-// that halted, plus a readout's share of its mean field and the gates.
+// haltBackward makes w.dx the gradient of block l's output [T', E]: what comes back from the block above for the tokens that went on, or that are
+// keys there, zero for those that are gone, plus a readout's share of what is decided on and the gates. w.dinput gets what comes back
+// for the rows of the block's input that did not run in it.
 func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 	c := n.config
 	e, q, tokens := c.Embed, c.Readouts(), c.Tokens()
 	a := &s.blocks[l]
 	w.dx, w.dxBelow = w.dxBelow, w.dx
 	for i := range s.images {
-		up, upEnd := int(above.offset[i]), int(above.offset[i+1])
-		dgate := s.score[(i*c.Layers+l)*tokens:]
-		for r := int(a.offset[i]); r < int(a.offset[i+1]); r++ {
-			k, dx := a.token[r], w.dx[r*e:(r+1)*e]
-			if up < upEnd && above.token[up] == k {
+		lo, hi, in := int(a.run[i]), int(a.run[i+1]), int(a.offset[i])
+		up, upEnd := int(above.offset[i]), int(above.offset[i]+above.run[i+1]-above.run[i])
+		frozen, frozenEnd := upEnd, int(above.offset[i+1])
+		if a.partial {
+			for r := in + hi - lo; r < int(a.offset[i+1]); r++ { // the first to be frozen came first
+				d := w.dinput[r*e : (r+1)*e]
+				if frozen < frozenEnd {
+					copy(d, w.dxBelow[frozen*e:(frozen+1)*e])
+					frozen++
+				} else {
+					clear(d)
+				}
+			}
+		}
+		for r := lo; r < hi; r++ {
+			k, dx := a.token[in+r-lo], w.dx[r*e:(r+1)*e]
+			switch {
+			case up < upEnd && above.token[up] == k:
 				copy(dx, w.dxBelow[up*e:(up+1)*e])
 				up++
-			} else {
+			case frozen < frozenEnd && above.token[frozen] == k:
+				copy(dx, w.dxBelow[frozen*e:(frozen+1)*e])
+				frozen++
+			default:
 				clear(dx)
 			}
+		}
+		if n.policy.needs[l].Merges {
+			a.merge.backward(w.dx, i, lo, hi, e)
+		}
+		dgate := s.score[(i*c.Layers+l)*tokens:]
+		for r := lo; r < hi; r++ {
+			k, dx := a.token[in+r-lo], w.dx[r*e:(r+1)*e]
 			if at := i*q + int(k); int(k) < q {
-				kernels.Axpy(dx, a.weight[r], w.dfield[at*e:(at+1)*e])
+				weight := a.weight[r]
+				if n.policy.deep {
+					weight = 1
+				}
+				kernels.Axpy(dx, weight, w.dfield[at*e:(at+1)*e])
 			}
-			dx[0] += dgate[k]
+			if n.policy.learner != nil {
+				dx[0] += dgate[k]
+			}
 		}
 	}
 }

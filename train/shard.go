@@ -12,39 +12,66 @@ import (
 type shard struct {
 	first, images int // images first .. first+images−1 of the batch
 
-	patches  []float32    // [images·P, C·p·p] the pictures cut into patches
-	x        [][]float32  // [L+1][T, E] input of each block; x[L] is scratch for the last block's output
-	blocks   []activation // [L]
-	state    []halting.State
-	score    []float32   // [images][L, N] by original place, 0 where a token was gone
-	readout  [][]float32 // [L][images, Q, E] the readouts (tokens that have a head) after each block, where they were active
-	decision *decision   // on the mean fields o = Σ p[k,l]·t[k,l] of the readouts
+	patches []float32    // [images·P, C·p·p] the pictures cut into patches
+	x       [][]float32  // [L+1][T, E] input of each block; x[L] is scratch for the last block's output
+	blocks  []activation // [L]
+	state   []halting.State
+	score   []float32   // [images][L, N] by original place, 0 where a token was gone; later the gates' gradient
+	gate    []float32   // [images][L, N] the gates themselves, of a scheme that learns them
+	readout [][]float32 // [L][images, Q, E] the readouts after each block, where they were active
+
+	// One on the mean fields o = Σ p[k,l]·t[k,l] of the readouts, or for a scheme that classifies after each block L of them, on the readouts.
+	decisions []*decision
+	dlambda   []float64 // [images, L] PonderNet's ∂loss/∂λ
 
 	crossEntropy, distill float64 // summed over images
+	divergence            float64 // PonderNet's KL, summed over images
 	correct               int
+	depth                 float64   // summed over images and tokens
 	scoreSum              []float64 // [L] summed over images and tokens
+	gateGradient          gateGradient
 }
 
-// activation is what one block saves.
+// activation is what one block saves. Its input has the rows of all tokens that exist, those that run first in each image and in the order
+// of their places. T' is the number of those that run: T, unless some are there for their keys and values alone.
 type activation struct {
-	offset       []int32   // [images+1] image i owns rows offset[i]:offset[i+1]
+	offset       []int32   // [images+1] image i owns the input's rows offset[i]:offset[i+1]
+	run          []int32   // [images+1] and of what runs the rows run[i]:run[i+1]; offset itself where all run
+	partial      bool      // whether run is another slice than offset
 	token        []int32   // [T] original place of each row
 	norm1        []float32 // [T, E]
 	mean1, rstd1 []float32 // [T]
 	qkv          []float32 // [T, 3E]
-	attended     []float32 // [T, E]
-	middle       []float32 // [T, E] after the attention's residual
-	norm2        []float32 // [T, E]
-	mean2, rstd2 []float32 // [T]
-	hidden       []float32 // [T, F] before GELU
+	attended     []float32 // [T', E]
+	middle       []float32 // [T', E] after the attention's residual
+	norm2        []float32 // [T', E]
+	mean2, rstd2 []float32 // [T']
+	hidden       []float32 // [T', F] before GELU
 	drop1, drop2 []float32 // [images] factor of each branch: 0 dropped, 1/keep kept
-	score        []float32 // [T]
-	weight       []float32 // [T] p[k,l]
+	score        []float32 // [T']
+	weight       []float32 // [T'] p[k,l]
+	merge        *merge    // where rows are merged after the block; nil where they never were
 }
 
-func (a *activation) rows(images int) int { return int(a.offset[images]) }
+// rows is the number of rows that run.
+func (a *activation) rows(images int) int { return int(a.run[images]) }
 
-func newShard(c vit.Config, images int) *shard {
+// inputs is the number of rows that exist.
+func (a *activation) inputs(images int) int { return int(a.offset[images]) }
+
+// runners copies the rows of src [T, E] that run to dst [T', E].
+func (a *activation) runners(dst, src []float32, e, images int) {
+	if !a.partial {
+		copy(dst, src[:a.rows(images)*e])
+		return
+	}
+	for i := range images {
+		lo, hi, from := int(a.run[i])*e, int(a.run[i+1])*e, int(a.offset[i])*e
+		copy(dst[lo:hi], src[from:])
+	}
+}
+
+func newShard(c vit.Config, p policy, images int) *shard {
 	t, e, q := images*c.Tokens(), c.Embed, c.Readouts()
 	s := &shard{
 		patches:  make([]float32, images*c.Patches()*c.PatchLen()),
@@ -53,51 +80,73 @@ func newShard(c vit.Config, images int) *shard {
 		state:    make([]halting.State, images),
 		score:    make([]float32, images*c.Layers*c.Tokens()),
 		readout:  make([][]float32, c.Layers),
-		decision: newDecision(c, images),
 		scoreSum: make([]float64, c.Layers),
+	}
+	if p.learner != nil {
+		s.gate = make([]float32, len(s.score))
 	}
 	for l := range s.blocks {
 		s.x[l], s.readout[l] = make([]float32, t*e), make([]float32, images*q*e)
-		s.blocks[l] = activation{
-			offset: make([]int32, images+1), token: make([]int32, t),
-			norm1: make([]float32, t*e), mean1: make([]float32, t), rstd1: make([]float32, t),
-			qkv: make([]float32, 3*t*e), attended: make([]float32, t*e), middle: make([]float32, t*e),
-			norm2: make([]float32, t*e), mean2: make([]float32, t), rstd2: make([]float32, t),
-			hidden: make([]float32, t*c.Hidden), drop1: make([]float32, images), drop2: make([]float32, images),
-			score: make([]float32, t), weight: make([]float32, t),
+		a := activation{
+			offset: make([]int32, images+1), partial: p.partial(l, c.Layers), token: make([]int32, t),
+			norm1: make([]float32, t*e), mean1: make([]float32, t), rstd1: make([]float32, t), qkv: make([]float32, 3*t*e),
 		}
+		a.run = a.offset
+		if a.partial {
+			a.run = make([]int32, images+1)
+		}
+		if p.readoutsOnly(l, c.Layers) {
+			t = images * q
+		}
+		a.attended, a.middle, a.norm2 = make([]float32, t*e), make([]float32, t*e), make([]float32, t*e)
+		a.mean2, a.rstd2, a.hidden = make([]float32, t), make([]float32, t), make([]float32, t*c.Hidden)
+		a.drop1, a.drop2 = make([]float32, images), make([]float32, images)
+		a.score, a.weight = make([]float32, t), make([]float32, t)
+		s.blocks[l] = a
 	}
 	s.x[c.Layers] = make([]float32, t*e)
+	if !p.deep {
+		s.decisions = []*decision{newDecision(c, images, make([]float32, images*q*e))}
+		return s
+	}
+	for l := range c.Layers {
+		s.decisions = append(s.decisions, newDecision(c, images, s.readout[l]))
+	}
+	s.dlambda = make([]float64, images*c.Layers)
 	return s
 }
 
 // scratch is a thread's working memory; nothing in it outlives a task.
 type scratch struct {
-	image       []float32 // [C, H, W]
-	branch      []float32 // [T, E] a residual branch, or its gradient
-	gelu        []float32 // [T, F]
-	dx, dxBelow []float32 // [T, E]
-	dnorm       []float32 // [T, E]
-	dhidden     []float32 // [T, F]
-	dqkv        []float32 // [T, 3E]
-	attention   []float32
-	dfield      []float32 // [images, Q, E]
-	dgate       []float32 // [L, N]
-	dweight     []float32 // [Q, L]
-	target      []float64 // [classes]
-	random      *rand.Rand
-	source      rand.PCG
+	image     []float32 // [C, H, W]
+	branch    []float32 // [T, E] a residual branch, or its gradient
+	gelu      []float32 // [T, F]
+	dx        []float32 // [T, E] gradient of a block's output, then of its input; forward, the output itself where it is laid out anew
+	dxBelow   []float32 // [T, E] gradient of the input of the block above
+	dinput    []float32 // [T, E] gradient of a block's input while that of its output is still wanted
+	dnorm     []float32 // [T, E]
+	dhidden   []float32 // [T, F]
+	dqkv      []float32 // [T, 3E]
+	attention []float32
+	dfield    []float32 // [images, Q, E]
+	dgate     []float32 // [L, N]
+	dweight   []float32 // [Q, L]
+	target    []float64 // [classes]
+	series    []float64 // [4, L]
+	halting   *halting.Scratch
+	random    *rand.Rand
+	source    rand.PCG
 }
 
 func newScratch(c vit.Config, images int) *scratch {
-	t, e := images*c.Tokens(), c.Embed
+	t, e, n := images*c.Tokens(), c.Embed, c.Tokens()
 	w := &scratch{
 		image: make([]float32, c.Channels*c.Height*c.Width), branch: make([]float32, t*e), gelu: make([]float32, t*c.Hidden),
-		dx: make([]float32, t*e), dxBelow: make([]float32, t*e), dnorm: make([]float32, t*e),
+		dx: make([]float32, t*e), dxBelow: make([]float32, t*e), dinput: make([]float32, t*e), dnorm: make([]float32, t*e),
 		dhidden: make([]float32, t*c.Hidden), dqkv: make([]float32, 3*t*e),
-		attention: make([]float32, max(kernels.AttentionScratch(c.Tokens(), c.HeadDim()), kernels.AttentionBackwardScratch(c.Tokens(), c.HeadDim()))),
-		dfield:    make([]float32, images*c.Readouts()*e), dgate: make([]float32, c.Layers*c.Tokens()), dweight: make([]float32, c.Readouts()*c.Layers),
-		target: make([]float64, c.Classes),
+		attention: make([]float32, max(kernels.AttentionScratch(n, c.HeadDim()), kernels.AttentionBackwardScratch(n, c.HeadDim()))),
+		dfield:    make([]float32, images*c.Readouts()*e), dgate: make([]float32, c.Layers*n), dweight: make([]float32, c.Readouts()*c.Layers),
+		target: make([]float64, c.Classes), series: make([]float64, 4*c.Layers), halting: halting.ScratchFor(n, 0),
 	}
 	w.random = rand.New(&w.source)
 	return w

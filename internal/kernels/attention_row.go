@@ -25,6 +25,40 @@ func AttentionRow(dst, qkv []float32, ldq, n, row, heads, headDim int, scratch [
 	}
 }
 
+// AttentionRowBackward adds to dqkv, laid out as qkv, the gradient of AttentionRow's qkv, given d [n], that of what it writes. With P one head's probabilities,
+//
+//	dS = P∘(d − Σ P∘d)/(heads·√headDim),  dq += Σ dS[j]·k[j],  dk[j] += dS[j]·q
+func AttentionRowBackward(dqkv, d, qkv []float32, ldq, n, row, heads, headDim int, scratch []float32) {
+	if n <= 0 {
+		return
+	}
+	embed := heads * headDim
+	checkMatrix("AttentionRowBackward: dqkv", len(dqkv), ldq, n, 3*embed)
+	checkMatrix("AttentionRowBackward: qkv", len(qkv), ldq, n, 3*embed)
+	checkLen("AttentionRowBackward: d", len(d), n)
+	checkLen("AttentionRowBackward: scratch", len(scratch), n)
+	p := scratch[:n]
+	root := math.Sqrt(float64(headDim))
+	for h := range heads {
+		at := h * headDim
+		q, k := qkv[row*ldq+at:][:headDim], qkv[embed+at:]
+		dq, dk := dqkv[row*ldq+at:][:headDim], dqkv[embed+at:]
+		for j := range p {
+			p[j] = Dot(q, k[j*ldq:][:headDim])
+		}
+		softmaxRows(p, nil, n, 1, n, float32(1/root))
+		mean := 0.0
+		for j, v := range p {
+			mean += float64(v) * float64(d[j])
+		}
+		for j, v := range p {
+			ds := float32(float64(v) * (float64(d[j]) - mean) / (float64(heads) * root))
+			Axpy(dq, ds, k[j*ldq:][:headDim])
+			Axpy(dk[j*ldq:][:headDim], ds, q)
+		}
+	}
+}
+
 // MeanKeys writes the keys of the n rows of qkv, mean over the heads, to dst [n, headDim].
 func MeanKeys(dst, qkv []float32, ldq, n, heads, headDim int) {
 	if n <= 0 {

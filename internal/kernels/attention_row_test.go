@@ -44,6 +44,48 @@ func TestAttentionRow(t *testing.T) {
 	})
 }
 
+// TestAttentionRowBackward compares with the formula on the plain attention's probabilities.
+func TestAttentionRowBackward(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(1, 32))
+		for _, s := range attentionShapes {
+			embed, scale := s.heads*s.headDim, 1/(float64(s.heads)*math.Sqrt(float64(s.headDim)))
+			qkv, d := randomMatrix(rng, s.n, 3*embed, 3*embed+4), normal(rng, s.n)
+			_, probs := attentionOf(qkv, s.n, s.heads, s.headDim)
+			for _, row := range []int{0, s.n - 1} {
+				got, scratch := randomMatrix(rng, s.n, 3*embed, 3*embed+4), randomMatrix(rng, 1, s.n, s.n)
+				want := make([][]float64, s.n) // on top of what is there
+				for i := range want {
+					for j := range 3 * embed {
+						want[i] = append(want[i], got.at(i, j))
+					}
+				}
+				for h, p := range probs {
+					mean := 0.0
+					for j := range s.n {
+						mean += p[row][j] * float64(d[j])
+					}
+					for j := range s.n {
+						ds := p[row][j] * (float64(d[j]) - mean) * scale
+						for i := range s.headDim {
+							want[row][h*s.headDim+i] += ds * qkv.at(j, embed+h*s.headDim+i)
+							want[j][embed+h*s.headDim+i] += ds * qkv.at(row, h*s.headDim+i)
+						}
+					}
+				}
+				AttentionRowBackward(got.data, d, qkv.data, qkv.ld, s.n, row, s.heads, s.headDim, scratch.data[:s.n])
+				got.checkCanaries(t)
+				scratch.checkCanaries(t)
+				for i := range s.n {
+					for j := range 3 * embed {
+						close(t, fmt.Sprintf("%+v: row %d: dqkv[%d, %d]", s, row, i, j), got.data[i*got.ld+j], want[i][j], 5e-6)
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestAttentionBiased: with √headDim·log(s) as its bias a key counts as if it were there s times, in float32 and in bfloat16.
 func TestAttentionBiased(t *testing.T) {
 	eachPath(t, func(t *testing.T) {

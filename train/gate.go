@@ -1,0 +1,76 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/vit"
+)
+
+// Learnt gates: the two constants of a score, h = sigmoid(scale·t[0] − center), as two more parameters, without weight decay. They live in the
+// model's halting configuration and take the values of float32.
+
+// gateGradient is the loss's gradient with respect to the gates' constants.
+type gateGradient struct{ scale, center float64 }
+
+// gateState is what an optimizer knows of the gates' constants, scale first, center second.
+type gateState struct{ value, m, v, average [2]float32 }
+
+// maxGate bounds the constants as halting.Config does.
+const maxGate = 1e4
+
+// learnGates makes o step the gates' constants of p too.
+func (o *optimizer) learnGates(p *vit.Params) error {
+	h := p.Config.Halting
+	if !h.Adaptive() {
+		return errors.New("train: a dense model has no gates to learn")
+	}
+	if h.GateScale == 0 {
+		return errors.New("train: a gate of scale 0 cannot be learnt: it looks at nothing")
+	}
+	at := [2]float32{float32(h.GateScale), float32(h.GateCenter)}
+	o.gates = &gateState{value: at, average: at}
+	o.gates.store(p, o.average)
+	return nil
+}
+
+// update takes AdamW's step s.
+func (g *gateState) update(d gateGradient, s kernels.AdamWStep) {
+	s.Decay = 0
+	kernels.AdamW(g.value[:], g.m[:], g.v[:], []float32{float32(d.scale), float32(d.center)}, s)
+	for i, v := range g.value {
+		g.value[i] = max(-maxGate, min(maxGate, v))
+	}
+}
+
+// store writes the constants into the configurations of the weights and of their average.
+func (g *gateState) store(p, average *vit.Params) {
+	p.Config.Halting.GateScale, p.Config.Halting.GateCenter = float64(g.value[0]), float64(g.value[1])
+	average.Config.Halting.GateScale, average.Config.Halting.GateCenter = float64(g.average[0]), float64(g.average[1])
+}
+
+// snapshot returns all that a checkpoint has to keep of the gates: value, first and second moment and average of scale and center in turn, 8 numbers;
+// nil where they are not learnt.
+func (g *gateState) snapshot() []float32 {
+	if g == nil {
+		return nil
+	}
+	return []float32{g.value[0], g.m[0], g.v[0], g.average[0], g.value[1], g.m[1], g.v[1], g.average[1]}
+}
+
+// restore is the inverse of snapshot; the caller stores what it brings back.
+func (g *gateState) restore(s []float32) error {
+	if len(s) != 8 {
+		return fmt.Errorf("train: %d numbers of learnt gates, want 8", len(s))
+	}
+	for _, v := range s {
+		if v-v != 0 {
+			return fmt.Errorf("train: learnt gates hold %v", v)
+		}
+	}
+	for i := range g.value {
+		g.value[i], g.m[i], g.v[i], g.average[i] = s[4*i], s[4*i+1], s[4*i+2], s[4*i+3]
+	}
+	return nil
+}

@@ -1,0 +1,201 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/vit"
+)
+
+// schemes are all that can be trained, with constants by which tiny's tokens halt at different depths.
+var schemes = map[string]halting.Config{
+	"none":       {Policy: halting.PolicyNone},
+	"token":      {Policy: halting.PolicyToken, GateScale: 3, GateCenter: 0.8, Epsilon: 0.01},
+	"act":        {Policy: halting.PolicyACT, GateScale: 3, GateCenter: -2, Epsilon: 0.01},
+	"sact":       {Policy: halting.PolicySACT, GateScale: 3, GateCenter: 0.8, Epsilon: 0.01},
+	"ponder":     {Policy: halting.PolicyPonder, GateScale: 2, GateCenter: 0.6, Epsilon: 0.3},
+	"confidence": {Policy: halting.PolicyConfidence, Threshold: 0.5},
+	"similarity": {Policy: halting.PolicySimilarity, Threshold: 0.8},
+	"topk":       {Policy: halting.PolicyTopK, Keep: 0.6},
+	"topk fused": {Policy: halting.PolicyTopK, Keep: 0.5, Layers: []int{1, 3}, Fuse: true},
+}
+
+// lesson is a batch and a loss of some kind.
+type lesson struct {
+	name string
+	b    Batch
+	loss Loss
+}
+
+// lessons are all ways to learn from images, each with every term that a scheme may have.
+func lessons(c vit.Config, size int) []lesson {
+	loss := someLoss
+	loss.PonderBeta, loss.PonderLambda = 0.2, 0.4
+	b := randomBatch(c, size, 4)
+	list := []lesson{{"labels", b, loss}}
+	r := rand.New(rand.NewPCG(7, 8))
+	mixed := b
+	mixed.Targets = make([]float32, size*c.Classes)
+	for i := range size {
+		row, sum := mixed.Targets[i*c.Classes:(i+1)*c.Classes], float32(0)
+		for j := range row {
+			row[j] = r.Float32()
+			sum += row[j]
+		}
+		for j := range row {
+			row[j] /= sum
+		}
+	}
+	reverse := loss
+	reverse.ReversePrior, reverse.PriorShape, reverse.PriorDeviation = true, halting.PriorLaplace, 2
+	list = append(list, lesson{"targets", mixed, reverse})
+	taught := mixed
+	taught.Teacher = make([]float32, size*c.Classes)
+	for i := range taught.Teacher {
+		taught.Teacher[i] = float32(2 * r.NormFloat64())
+	}
+	soft, hard := loss, loss
+	soft.Distill, soft.DistillAlpha, soft.DistillTemperature = DistillSoft, 0.7, 3
+	hard.Distill, hard.DistillAlpha = DistillHard, 0.4
+	return append(list, lesson{"soft teacher", taught, soft}, lesson{"hard teacher", taught, hard})
+}
+
+// TestGradientsByFiniteDifferences checks every scheme's whole loss for every kind of parameter and every way to learn, with drop path on. Depths are
+// constants of the loss, so a difference that changes one is left out; enough must remain.
+func TestGradientsByFiniteDifferences(t *testing.T) {
+	for name, scheme := range schemes {
+		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillToken, vit.DistillHead} {
+			p := tinyDistilled(3, distillation)
+			p.Config.Halting = scheme
+			size := 4
+			if scheme.Policy == halting.PolicyACT { // of which an image has one depth alone
+				size = 7
+				spread(t, p, size)
+			}
+			for _, l := range lessons(p.Config, size) {
+				if distillation == vit.DistillToken && l.name != "labels" { // it has one head as NoDistillation has
+					continue
+				}
+				t.Run(fmt.Sprintf("%s/%d/%s", name, distillation, l.name), func(t *testing.T) { checkSlopes(t, p, l) })
+			}
+		}
+	}
+}
+
+// spread shuts layer-wise ACT's gate until three images reach the last block.
+func spread(t *testing.T, p *vit.Params, size int) {
+	t.Helper()
+	for c := &p.Config.Halting; c.GateCenter < 4; c.GateCenter += 0.05 {
+		net, err := NewNetwork(p, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := net.Forward(randomBatch(p.Config, size, 4), someLoss); err != nil {
+			t.Fatal(err)
+		}
+		deep := 0
+		for _, d := range depths(net, size) {
+			if d == int32(p.Config.Layers) {
+				deep++
+			}
+		}
+		if deep >= 3*p.Config.Tokens() {
+			return
+		}
+	}
+}
+
+// choices are all that a scheme decided on in the last pass and that the loss takes for constant: depths, and which rows were merged.
+func choices(n *Network, images int) []int32 {
+	all := depths(n, images)
+	for _, s := range n.active(images) {
+		for _, a := range s.blocks {
+			if a.merge != nil {
+				all = append(all, a.merge.into[:a.rows(s.images)]...)
+			}
+		}
+	}
+	return all
+}
+
+// checkSlopes compares the gradient of each tensor, and of the gates' constants, with differences of the loss.
+func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
+	net, err := NewNetwork(p, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net.shardSize = 2
+	grad := vit.NewParams(p.Config)
+	if _, err := net.Step(l.b, l.loss, grad); err != nil {
+		t.Fatal(err)
+	}
+	if at := depths(net, l.b.Size); net.policy.deep == (slices.Min(at) != slices.Max(at)) && p.Config.Halting.Adaptive() {
+		t.Fatalf("depths run from %d to %d: the test would show little", slices.Min(at), slices.Max(at))
+	}
+	at := choices(net, l.b.Size)
+	difference := func(shift func(by float64), step float64) (slope float64, same bool) {
+		losses := [2]float64{}
+		same = true
+		for i, by := range []float64{step, -step} {
+			shift(by)
+			st, err := net.Forward(l.b, l.loss)
+			if err != nil {
+				t.Fatal(err)
+			}
+			losses[i], same = st.Loss, same && slices.Equal(choices(net, l.b.Size), at)
+		}
+		shift(0)
+		return (losses[0] - losses[1]) / (2 * step), same
+	}
+	// float32 leaves an absolute error of about 1e-7/step in a difference, so whole tensors are compared along random directions,
+	// where the slope is large: the worst single element is PyTorch's to judge (TestReference).
+	check := func(name string, slope float64, shift func(by float64)) {
+		for step := 1e-2 / slope; step*slope > 2e-5; step /= 2 {
+			step := min(step, 0.02)
+			got, same := difference(shift, step)
+			if !same {
+				continue
+			}
+			if math.Abs(got-slope) < 0.02*slope+1e-7/step {
+				return
+			}
+			if step*slope < 6e-5 {
+				t.Errorf("%s: slope %v, the loss's is %v (step %v)", name, slope, got, step)
+				return
+			}
+		}
+		t.Errorf("%s: no step keeps the depths", name)
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, tensor := range p.Tensors() {
+		g, slope := grad.Data[tensor.Offset:tensor.Offset+len(tensor.Data)], 0.0
+		keep, direction := slices.Clone(tensor.Data), make([]float64, len(g))
+		for i, v := range g {
+			direction[i] = math.Copysign(0.5+r.Float64(), float64(v))
+			slope += float64(v) * direction[i]
+		}
+		if slope == 0 {
+			if p.Config.Halting.Policy != halting.PolicyToken { // which may stop all before the last block
+				t.Errorf("%s has no gradient", tensor.Name)
+			}
+			continue
+		}
+		check(tensor.Name, slope, func(by float64) {
+			for i := range keep {
+				tensor.Data[i] = keep[i] + float32(by*direction[i])
+			}
+		})
+	}
+	if net.policy.learner == nil {
+		return
+	}
+	scale, center := net.GateGradient()
+	h := &p.Config.Halting
+	keep := *h
+	check("gate_scale", math.Abs(scale), func(by float64) { h.GateScale = keep.GateScale + math.Copysign(by, by*scale) })
+	check("gate_center", math.Abs(center), func(by float64) { h.GateCenter = keep.GateCenter + math.Copysign(by, by*center) })
+}
