@@ -194,6 +194,14 @@ func ScratchFor(n, keyLen int) *Scratch {
 	return &Scratch{floats: make([]float32, n*keyLen+n*n+n), ints: make([]int32, 2*n)}
 }
 
+// Bytes returns what s holds.
+func (s *Scratch) Bytes() int64 {
+	if s == nil {
+		return 0
+	}
+	return 4 * int64(cap(s.floats)+cap(s.ints))
+}
+
 // None is the dense scheme: all tokens run in all blocks, and the last block's output is what counts (p[k,L] = 1).
 type None struct{}
 

@@ -1,7 +1,5 @@
 package infer
 
-import "github.com/adavit/adavit/halting"
-
 // A token that halts in a block leaves nothing behind but its score, which needs its gate, the first number of its output. So where the
 // scheme asks for gates alone, fc2 runs for one panel of columns first, the gate's; then halted tokens go, and fc2's other columns are computed for
 // the tokens that go on, and for the readouts, whose output counts in the mean field. Every number is still summed as it always is.
@@ -90,8 +88,7 @@ func (w *worker) halt(first, l int, s slot) {
 	c := &w.engine.config
 	w.ran(first, l, s)
 	token := w.token[s.first : s.first+s.rows]
-	w.engine.scheme.Step(&w.states[s.image], halting.Rows{Layer: l, Layers: c.Layers, X: w.x[s.first*c.Embed:], Stride: c.Embed, Token: token,
-		Score: w.scores[:s.rows], Weight: w.weights[:s.rows]})
+	w.engine.scheme.Step(&w.states[s.image], w.look(l, s, token, w.x[s.first*c.Embed:]))
 	for i := range w.readouts(s) {
 		w.readoutWeight[s.image*c.Readouts()+int(token[i])] = w.weights[i]
 	}

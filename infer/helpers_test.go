@@ -49,16 +49,29 @@ func drawModel(t *rapid.T) *vit.Params {
 	c.Height = c.Patch * rapid.IntRange(1, 5).Draw(t, "gridH")
 	c.Width = c.Patch * rapid.IntRange(1, 5).Draw(t, "gridW")
 	kind := rapid.IntRange(0, gateKinds-1).Draw(t, "gates")
-	c.Halting = halting.Config{
-		Policy:     halting.PolicyToken,
-		GateScale:  rapid.Float64Range(0.1, 8).Draw(t, "scale"),
-		GateCenter: rapid.Float64Range(-1, 6).Draw(t, "center"),
-		Epsilon:    rapid.Float64Range(0.001, 0.2).Draw(t, "epsilon"),
-	}
+	c.Halting = drawHalting(t, c.Layers)
 	if kind == gatesDense {
 		c.Halting = halting.Dense()
 	}
 	return makeModel(c, rapid.Uint64().Draw(t, "seed"), kind)
+}
+
+// drawHalting draws a policy other than none and its constants.
+func drawHalting(t *rapid.T, layers int) halting.Config {
+	c := halting.Config{
+		Policy:     rapid.SampledFrom(halting.Policies()[1:]).Draw(t, "policy"),
+		GateScale:  rapid.Float64Range(0.1, 8).Draw(t, "scale"),
+		GateCenter: rapid.Float64Range(-1, 6).Draw(t, "center"),
+		Epsilon:    rapid.Float64Range(0.001, 0.2).Draw(t, "epsilon"),
+		Threshold:  1 - rapid.Float64Range(0, 0.6).Draw(t, "below one"),
+		Keep:       rapid.Float64Range(0, 1).Draw(t, "keep"),
+		Fuse:       rapid.Bool().Draw(t, "fuse"),
+		Merge:      rapid.Float64Range(0, 4).Draw(t, "merge"),
+	}
+	if rapid.Bool().Draw(t, "chosen layers") {
+		c.Layers = []int{rapid.IntRange(1, layers).Draw(t, "layer")}
+	}
+	return c
 }
 
 // makeModel returns a model of random weights whose gates lean as kind says.

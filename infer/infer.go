@@ -7,7 +7,8 @@
 //	X = X + fc2(gelu(fc1(norm2(X))))         two GEMMs over T rows
 //
 // and then the halting scheme looks at each image's rows: o = o + p[cls,l]·t[cls,l] (the class token's mean field), and rows of halted
-// tokens are taken out by moving the others up. No mask exists, so a halted token costs nothing from the next block on.
+// tokens are taken out by moving the others up. No mask exists, so a halted token costs nothing from the next block on. (A scheme may merge rows
+// before some of them go, see look.go, and may want the last values of halted tokens as keys, see frozen.go.)
 //
 // Three things are left out because they cannot change the logits head(norm(o)): all blocks of an image after its class token has halted;
 // in block L, everything but keys and values for every token that is not the class token; and, in the block where a token halts, what fc2 would
@@ -54,6 +55,10 @@ type Engine struct {
 	start   int  // tokens that run in block 1, the class token counted: 1..N
 	limit   int  // most images in a pass when the engine chooses
 	gated   bool // halted tokens go before fc2 is complete
+	freezes bool // halted tokens stay keys
+
+	needs    []halting.Needs // [L] what the scheme looks at after each block
+	needsAny halting.Needs   // all of that
 
 	mu      sync.Mutex // held by Run and Close
 	closed  bool
@@ -107,15 +112,12 @@ func New(p *vit.Params, o Options) (*Engine, error) {
 		e.start = p.Config.Special() + min(max(s.Start(p.Config.Patches()), 0), p.Config.Patches())
 	}
 	e.limit = groupLimit(e.start, e.config.Embed, e.scheme)
-	_, needing := e.scheme.(halting.Needing)
-	_, freezing := e.scheme.(halting.Freezing)
-	if needing || freezing {
-		return nil, fmt.Errorf("infer: this engine cannot run halting policy %q", p.Config.Halting.Policy)
-	}
+	e.needs, e.needsAny = needs(e.scheme, p.Config.Layers)
+	_, e.freezes = e.scheme.(halting.Freezing)
 	if g, ok := e.scheme.(halting.Gated); ok && g.Gated() && !o.Full {
 		e.gated = true
 	}
-	e.weights = pack(p, o.Precision, !o.Full)
+	e.weights = pack(p, o.Precision, !o.Full, e.freezes)
 	e.launch()
 	return e, nil
 }
@@ -123,7 +125,7 @@ func New(p *vit.Params, o Options) (*Engine, error) {
 // Fork returns another engine with the same model and options, which shares the packed weights with e and has threads and memory of its own:
 // the two can run at the same time. Each is closed by itself.
 func (e *Engine) Fork() *Engine {
-	f := &Engine{config: e.config, options: e.options, weights: e.weights, scheme: e.scheme, start: e.start, limit: e.limit, gated: e.gated}
+	f := &Engine{config: e.config, options: e.options, weights: e.weights, scheme: e.scheme, start: e.start, limit: e.limit, gated: e.gated, freezes: e.freezes, needs: e.needs, needsAny: e.needsAny}
 	f.launch()
 	return f
 }
@@ -187,7 +189,7 @@ func (e *Engine) Run(images []float32, out *Output) error {
 	out.resize(b, c)
 	e.job = job{images: images, out: out, plan: newPlan(b, e.options.Group, e.limit, e.options.Threads)}
 	e.next.Store(0)
-	if e.job.plan.passes < len(e.workers) && e.job.plan.largest() == 1 {
+	if e.job.plan.passes < len(e.workers) && e.job.plan.largest() == 1 && !e.freezes {
 		e.runTogether()
 		return nil
 	}

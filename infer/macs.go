@@ -5,7 +5,8 @@ import "github.com/adavit/adavit/internal/kernels"
 // MACs returns the multiply-adds that the engine itself performs for one image whose blocks ran on active[l] tokens (nil: on all that start).
 // Unlike vit.Config.MACs, which counts a block as if every token went through all of it, it counts what runs unless Options.Full asks for
 // everything: in block L keys and values for all tokens and the rest for the readout tokens alone, elsewhere all of fc2 only for the readout tokens
-// and the tokens that go on. Patch embedding counts the tokens that start.
+// and the tokens that go on. Patch embedding counts the tokens that start. Where halted tokens freeze, they count with their keys and values, and as
+// keys in attention; what the scheme computes itself in order to decide counts too.
 func (e *Engine) MACs(active []int32) int64 {
 	c := &e.config
 	width, hidden := int64(c.Embed), int64(c.Hidden)
@@ -28,8 +29,15 @@ func (e *Engine) MACs(active []int32) int64 {
 		} else if e.gated {
 			onward = min(n, max(readouts, ran(l+1)))
 		}
+		keys := n
+		if e.freezes && n > 0 {
+			keys = int64(e.start) // an image that goes on has lost none
+		}
 		gate := min(width, kernels.PanelWidth)
-		total += n*2*width*width + asking*(2*width*width+width*hidden+gate*hidden) + onward*(width-gate)*hidden + 2*asking*n*width
+		total += keys*2*width*width + asking*(2*width*width+width*hidden+gate*hidden) + onward*(width-gate)*hidden + 2*asking*keys*width
+		if n > 0 && e.needs != nil {
+			total += e.needs[l].MACs(int(n), c.Embed, c.HeadDim(), c.Readouts(), c.Classes)
+		}
 	}
 	return total
 }

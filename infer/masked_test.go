@@ -4,18 +4,19 @@ import (
 	"math"
 	"slices"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
 )
 
 // masked is the slow, plain forward that the engine is held against: every token goes through every block, a halted one is zeroed and barred as
-// a key. It works in float64 and shares no code with the engine.
+// a key (frozen: keeps its value and stays a key). It works in float64 and shares no code with the engine or the schemes.
 type masked struct {
 	logits []float64 // [classes]
 	depth  []int     // [N]
 	ran    []int     // [N] blocks that a token runs in when the image stops with its readouts
 	score  []float64 // [L·N]
 	rho    []float64 // [N]
-	margin float64   // smallest |c − (1−ε)| met: below the rounding of float32 a depth is a matter of luck
+	margin float64   // how near a decision was: below the rounding of float32 a depth is a matter of luck
 }
 
 func maskedForward(p *vit.Params, image []float32) masked {
@@ -23,55 +24,54 @@ func maskedForward(p *vit.Params, image []float32) masked {
 	n, e, layers := c.Tokens(), c.Embed, c.Layers
 	x := embedPlain(p, image)
 	m := masked{depth: make([]int, n), ran: make([]int, n), score: make([]float64, layers*n), rho: make([]float64, n), margin: math.Inf(1)}
-	alive, sum, field := make([]bool, n), make([]float64, n), make([][]float64, c.Readouts())
+	d := decider{p: p, m: &m, sum: make([]float64, n), size: make([]float64, n), weight: make([]float64, n), alive: make([]bool, n)}
+	keys, field := make([]bool, n), make([][]float64, c.Readouts())
 	for k := range field {
 		field[k] = make([]float64, e)
 	}
-	for k := range alive {
-		alive[k] = true
+	for k := range n {
+		d.alive[k], keys[k], d.size[k] = true, true, 1
 	}
 	for l := range layers {
-		blockPlain(p, &p.Blocks[l], x, alive)
+		before := make([][]float64, n)
 		for k := range n {
-			if !alive[k] {
-				continue
-			}
-			last, weight := l == layers-1, 0.0
-			h := 0.0
-			if c.Halting.Adaptive() {
-				h = 1 / (1 + math.Exp(-(c.Halting.GateScale*x[k][0] - c.Halting.GateCenter)))
-				m.score[l*n+k] = h
-				m.margin = min(m.margin, math.Abs(sum[k]+h-(1-c.Halting.Epsilon)))
-			}
-			weight = h
-			if last || c.Halting.Adaptive() && sum[k]+h >= 1-c.Halting.Epsilon {
-				weight = 1 - sum[k]
-				m.depth[k], m.rho[k] = l+1, float64(l+1)+weight
-				alive[k] = false
-			}
-			sum[k] += h
-			if k < len(field) {
-				for j := range field[k] {
-					field[k][j] += weight * x[k][j]
-				}
+			before[k] = slices.Clone(x[k])
+		}
+		d.attention, d.keys = blockPlain(p, &p.Blocks[l], x, d.alive, keys, d.size)
+		clear(d.weight)
+		d.decide(l+1, before, x)
+		for k := range field {
+			for j := range field[k] {
+				field[k][j] += d.weight[k] * x[k][j]
 			}
 		}
 		for k := range n {
-			if !alive[k] {
-				clear(x[k])
+			if d.alive[k] && m.depth[k] != 0 {
+				d.alive[k] = false
+				if c.Halting.Policy != halting.PolicySACT {
+					keys[k] = false
+					clear(x[k])
+				}
 			}
 		}
 	}
 	for k := range n {
 		m.ran[k] = min(m.depth[k], slices.Max(m.depth[:len(field)]))
 	}
-	m.logits = linearPlain(normPlain(field[0], p.NormWeight, p.NormBias, c.Eps), p.HeadWeight, p.HeadBias)
-	if len(field) == 2 {
+	m.logits = headsPlain(p, field)
+	return m
+}
+
+// headsPlain returns the logits of readouts [Q][E].
+func headsPlain(p *vit.Params, field [][]float64) []float64 {
+	c := &p.Config
+	logits := linearPlain(normPlain(field[0], p.NormWeight, p.NormBias, c.Eps), p.HeadWeight, p.HeadBias)
+	if c.Readouts() == 2 {
 		for j, v := range linearPlain(normPlain(field[1], p.NormWeight, p.NormBias, c.Eps), p.HeadDistWeight, p.HeadDistBias) {
-			m.logits[j] = (m.logits[j] + v) / 2
+			logits[j] = (logits[j] + v) / 2
 		}
 	}
-	return m
+	return logits
 }
 
 // embedPlain returns the tokens before block 1.
@@ -103,13 +103,21 @@ func embedPlain(p *vit.Params, image []float32) [][]float64 {
 	return x
 }
 
-// blockPlain runs one block over all tokens; a token that is not alive is no key, and its own row is left alone.
-func blockPlain(p *vit.Params, b *vit.Block, x [][]float64, alive []bool) {
+// blockPlain runs one block over all tokens: only keys are attended to, each as if it were there size times, and the row of a token that is not alive is
+// left alone. It returns what the class token pays each token and the tokens' keys, both mean over the heads.
+func blockPlain(p *vit.Params, b *vit.Block, x [][]float64, alive, keys []bool, size []float64) (attention []float64, meanKeys [][]float64) {
 	c := &p.Config
+	attention, meanKeys = make([]float64, len(x)), make([][]float64, len(x))
 	e, d := c.Embed, c.Embed/c.Heads
 	qkv := make([][]float64, len(x))
 	for k := range x {
 		qkv[k] = linearPlain(normPlain(x[k], b.Norm1Weight, b.Norm1Bias, c.Eps), b.QKVWeight, b.QKVBias)
+	}
+	for i := range x {
+		meanKeys[i] = make([]float64, d)
+		for j := range e {
+			meanKeys[i][j%d] += qkv[i][e+j] / float64(c.Heads)
+		}
 	}
 	for i := range x {
 		if !alive[i] {
@@ -120,8 +128,8 @@ func blockPlain(p *vit.Params, b *vit.Block, x [][]float64, alive []bool) {
 			logit, total, largest := make([]float64, len(x)), 0.0, math.Inf(-1)
 			for j := range x {
 				logit[j] = math.Inf(-1)
-				if alive[j] {
-					logit[j] = dotPlain(qkv[i][h*d:(h+1)*d], qkv[j][e+h*d:e+(h+1)*d]) / math.Sqrt(float64(d))
+				if keys[j] {
+					logit[j] = dotPlain(qkv[i][h*d:(h+1)*d], qkv[j][e+h*d:e+(h+1)*d])/math.Sqrt(float64(d)) + math.Log(size[j])
 				}
 				largest = max(largest, logit[j])
 			}
@@ -130,6 +138,9 @@ func blockPlain(p *vit.Params, b *vit.Block, x [][]float64, alive []bool) {
 				total += logit[j]
 			}
 			for j := range x {
+				if i == 0 {
+					attention[j] += logit[j] / total / float64(c.Heads)
+				}
 				for k := range d {
 					out[h*d+k] += logit[j] / total * qkv[j][2*e+h*d+k]
 				}
@@ -146,6 +157,7 @@ func blockPlain(p *vit.Params, b *vit.Block, x [][]float64, alive []bool) {
 			x[i][j] += v
 		}
 	}
+	return attention, meanKeys
 }
 
 func dotPlain(a, b []float64) float64 {

@@ -37,6 +37,10 @@ type worker struct {
 	readoutY []float32       // [G·Q, E]
 	logits   []float32       // [G, classes] of the second head
 
+	sight sight // what the scheme looks at
+	ice   ice   // what the scheme has frozen
+	at    int   // the block that is running, 1-based
+
 	kept          int       // rows of a team's part that go on
 	readoutWeight []float32 // [G, Q] p[k,l] of the block that is being finished
 }
@@ -83,6 +87,8 @@ func (w *worker) grow(g int) {
 	w.readoutY = make([]float32, g*q*e)
 	w.logits = make([]float32, g*(q-1)*c.Classes)
 	w.readoutWeight = make([]float32, g*q)
+	w.growSight(g)
+	w.growIce(g)
 }
 
 // pass classifies the images first..end−1 of the job.
@@ -93,9 +99,11 @@ func (w *worker) pass(first, end int) {
 	w.embed(first, g)
 	w.spentOn(Embed)
 	clear(w.field[:g*c.Readouts()*c.Embed])
+	w.thaw(g)
 	for l := 1; l <= c.Layers && len(w.slots) > 0; l++ {
 		b := &w.engine.weights.blocks[l-1]
-		w.layer = l
+		w.layer, w.at = l, l
+		w.prepare(l)
 		if l == c.Layers && !w.engine.options.Full {
 			w.lastBlock(b)
 			w.finish(first)
@@ -108,6 +116,11 @@ func (w *worker) pass(first, end int) {
 		case w.engine.gated:
 			w.attend(b)
 			w.gatedMLP(b, first, l)
+		case w.engine.freezes:
+			w.attendFrozen(b)
+			w.mlp(b, w.x, w.y, w.rows())
+			w.stepFrozen(first, l)
+			w.spentOn(Halt)
 		default:
 			w.attend(b)
 			w.mlp(b, w.x, w.y, w.rows())
@@ -125,13 +138,18 @@ func (w *worker) pass(first, end int) {
 
 // decide turns the mean fields of g images into logits [g, classes]: each readout's head on its normalised field, averaged.
 func (w *worker) decide(logits []float32, g int) {
+	w.heads(logits, w.logits, w.field, g)
+}
+
+// heads writes the logits [g, classes] of readouts [g, Q, E], which it normalises; second is where the second head's go, if there is one.
+func (w *worker) heads(logits, second, readouts []float32, g int) {
 	c, p := &w.engine.config, w.engine.weights
 	q, e := c.Readouts(), c.Embed
-	p.norm.to(w.field, w.field, g*q)
-	p.heads[0].to(logits, c.Classes, operand{f32: w.field, stride: q * e}, g)
+	p.norm.to(readouts, readouts, g*q)
+	p.heads[0].to(logits, c.Classes, operand{f32: readouts, stride: q * e}, g)
 	if q == 2 {
-		p.heads[1].to(w.logits, c.Classes, operand{f32: w.field[e:], stride: q * e}, g)
-		kernels.Add(logits, w.logits[:len(logits)])
+		p.heads[1].to(second, c.Classes, operand{f32: readouts[e:], stride: q * e}, g)
+		kernels.Add(logits, second[:len(logits)])
 		kernels.Scale(logits, 0.5)
 	}
 }
@@ -150,7 +168,7 @@ func (w *worker) attend(b *block) {
 	b.qkv.to(w.qkv, 3*e, x, t)
 	w.spentOn(QKV)
 	for _, s := range w.slots {
-		w.attention(0, w.y[s.first*e:], w.qkv[s.first*3*e:], s.rows, s.rows, w.scratch)
+		w.attention(0, w.biasOf(s), w.y[s.first*e:], w.qkv[s.first*3*e:], s.rows, s.rows, w.scratch)
 	}
 	w.spentOn(Attention)
 	b.proj.addAll(w.x, e, w.y, e, t, w.rounded)
@@ -172,14 +190,14 @@ func (w *worker) mlp(b *block, x, y []float32, rows int) {
 	}
 }
 
-// attention lets the rows first … first+queries−1 of an image attend to its n rows of qkv [n, 3E]; out is [queries, E].
-func (w *worker) attention(first int, out, qkv []float32, n, queries int, scratch []float32) {
+// attention lets the rows first … first+queries−1 of an image attend to its n rows of qkv [n, 3E]; out is [queries, E], bias [n] or nil.
+func (w *worker) attention(first int, bias, out, qkv []float32, n, queries int, scratch []float32) {
 	c := &w.engine.config
-	attend := kernels.AttentionFrom
+	attend := kernels.AttentionBiased
 	if w.engine.options.Precision != F32 {
-		attend = kernels.AttentionReducedFrom
+		attend = kernels.AttentionReducedBiased
 	}
-	attend(first, out, c.Embed, qkv, 3*c.Embed, n, queries, c.Heads, c.HeadDim(), scratch)
+	attend(first, bias, out, c.Embed, qkv, 3*c.Embed, n, queries, c.Heads, c.HeadDim(), scratch)
 }
 
 // keys computes keys and values of the rows lo … hi−1 in the block that asks for readouts alone.
@@ -191,7 +209,7 @@ func (w *worker) keys(b *block, lo, hi int) {
 
 // lastBlock runs block L for the readout rows alone, gathered in w.readout [rows, E] slot by slot; all rows give keys and values.
 func (w *worker) lastBlock(b *block) {
-	e, t, n := w.engine.config.Embed, w.rows(), 0
+	e, t, n := w.engine.config.Embed, w.rows()+w.ice.rows, 0
 	if w.team.members != nil {
 		w.share(stageKeys, b, t)
 	} else {
@@ -209,7 +227,8 @@ func (w *worker) lastBlock(b *block) {
 		for i := range q {
 			copy(w.qkv[(s.first+i)*3*e:][:e], w.x[(n+i)*e:])
 		}
-		w.attention(0, w.readoutY[n*e:], w.qkv[s.first*3*e:], s.rows, q, w.scratch)
+		qkv, rows := w.keysOf(s)
+		w.attention(0, w.biasOf(s), w.readoutY[n*e:], qkv, rows, q, w.scratch)
 		n += q
 	}
 	w.spentOn(Attention)

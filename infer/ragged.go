@@ -1,9 +1,6 @@
 package infer
 
-import (
-	"github.com/adavit/adavit/halting"
-	"github.com/adavit/adavit/internal/kernels"
-)
+import "github.com/adavit/adavit/internal/kernels"
 
 // step looks at every image after block l (1-based) and takes out halted tokens and finished images. The pass begins at image `first` of the batch.
 func (w *worker) step(first, l int) {
@@ -63,12 +60,11 @@ func (w *worker) ran(first, l int, s slot) {
 func (w *worker) score(first, l int, s slot, token []int32, x []float32) {
 	c, job := &w.engine.config, &w.engine.job
 	n := len(token)
-	w.engine.scheme.Step(&w.states[s.image], halting.Rows{
-		Layer: l, Layers: c.Layers, X: x, Stride: c.Embed, Token: token, Score: w.scores[:n], Weight: w.weights[:n],
-	})
+	w.engine.scheme.Step(&w.states[s.image], w.look(l, s, token, x))
 	for i := range w.readouts(s) {
 		w.addField(s.image, int(token[i]), w.weights[i], x[i*c.Embed:])
 	}
+	w.merge(l, n, x)
 	if t := job.out.Trace; t != nil {
 		t.add(job.plan.images, first+s.image, c.Tokens(), l, token, w.scores)
 	}

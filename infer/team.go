@@ -124,7 +124,7 @@ func (w *worker) tokens(leader *worker, lo, hi int) {
 	c, b, n := &w.engine.config, leader.team.block, hi-lo
 	e, stride := c.Embed, hiddenStride(c.Hidden)
 	x, y, rounded := leader.x[lo*e:], leader.y[lo*e:], leader.rounded.from(lo)
-	w.attention(lo, y, leader.qkv, leader.team.rows, n, w.scratch)
+	w.attention(lo, leader.biasOf(leader.slots[0]), y, leader.qkv, leader.team.rows, n, w.scratch)
 	b.proj.addAll(x, e, y, e, n, rounded)
 	if leader.team.stage == stageTokens {
 		w.mlp(b, x, y, n)

@@ -144,7 +144,8 @@ func (n *norm) to(y, x []float32, rows int) {
 	kernels.LayerNorm(y, x, n.gamma, n.beta, rows, len(n.gamma), n.eps)
 }
 
-// block holds one transformer block. Block L of an engine that is not Full has query and keyValue in place of qkv, since only readout rows ask.
+// block holds one transformer block. Where only a part of the rows asks there are query and keyValue in place of qkv: in block L of an engine that is
+// not Full, and in all blocks where halted tokens freeze.
 type block struct {
 	norm1, norm2    norm
 	qkv             linear // [E] → [3E]
@@ -164,8 +165,8 @@ type packed struct {
 	heads    []linear // [Q] of [E] → [classes]
 }
 
-// pack copies the parameters; readoutsOnly says that the last block will run for readout rows alone.
-func pack(p *vit.Params, precision Precision, readoutsOnly bool) *packed {
+// pack copies the parameters; readoutsOnly says that the last block will run for readout rows alone, frozen that in every block some rows give keys only.
+func pack(p *vit.Params, precision Precision, readoutsOnly, frozen bool) *packed {
 	c := &p.Config
 	e := c.Embed
 	w := &packed{
@@ -184,7 +185,7 @@ func pack(p *vit.Params, precision Precision, readoutsOnly bool) *packed {
 		from, to := &p.Blocks[l], &w.blocks[l]
 		to.norm1 = newNorm(from.Norm1Weight, from.Norm1Bias, c.Eps)
 		to.norm2 = newNorm(from.Norm2Weight, from.Norm2Bias, c.Eps)
-		if readoutsOnly && l == c.Layers-1 {
+		if frozen || readoutsOnly && l == c.Layers-1 {
 			to.query = newLinear(precision, from.QKVWeight[:e*e], from.QKVBias[:e], e)
 			to.keyValue = newLinear(precision, from.QKVWeight[e*e:], from.QKVBias[e:], e)
 		} else {

@@ -98,7 +98,7 @@ func (c Config) Validate() error {
 	if c.Labels != nil && len(c.Labels) != c.Classes {
 		fault("%d labels for %d classes", len(c.Labels), c.Classes)
 	}
-	if err := c.Halting.Validate(); err != nil {
+	if err := c.Halting.ValidateFor(c.Layers); err != nil {
 		fault("%v", err)
 	}
 	if len(faults) == 0 { // what follows divides and multiplies
@@ -174,10 +174,18 @@ func (c Config) paramCount() int64 {
 // MACs is the nominal number of multiply-accumulates of one image: patch embedding of all patches; for every block the
 // linear layers on the n tokens that run in it, 4·E²·n + 2·E·F·n, and attention, 2·n²·E; and the heads. active[l] is n in
 // block l+1 (with the special tokens); blocks beyond the end of active did not run. A nil slice means the dense model.
-// Norms, GELU, softmax and additions are not counted, as is usual.
+// Norms, GELU, softmax and additions are not counted, as is usual. Where halted tokens stay keys (halting.Freezing), each costs 2·E² a block
+// for key and value, and attention is 2·n·N·E; what a halting scheme computes in order to decide is counted as halting.Needs.MACs has it.
 func (c Config) MACs(active []int) int64 {
 	e, f := int64(c.Embed), int64(c.Hidden)
 	macs := int64(c.Patches())*int64(c.PatchLen())*e + int64(c.Readouts())*e*int64(c.Classes)
+	var scheme halting.Scheme = halting.None{}
+	if active != nil {
+		if s, err := halting.New(c.Halting); err == nil { // a configuration that is not valid counts as a dense one
+			scheme = s
+		}
+	}
+	_, freezes := scheme.(halting.Freezing)
 	for l := range c.Layers {
 		n := int64(c.Tokens())
 		if active != nil {
@@ -186,7 +194,14 @@ func (c Config) MACs(active []int) int64 {
 			}
 			n = int64(active[l])
 		}
-		macs += n*(4*e*e+2*e*f) + 2*n*n*e
+		keys := n
+		if freezes && n > 0 {
+			keys = int64(c.Tokens())
+		}
+		macs += n*(2*e*e+2*e*f) + keys*2*e*e + 2*n*keys*e
+		if n > 0 {
+			macs += halting.NeedsOf(scheme, l+1, c.Layers).MACs(int(n), c.Embed, c.HeadDim(), c.Readouts(), c.Classes)
+		}
 	}
 	return macs
 }

@@ -1,0 +1,221 @@
+package infer
+
+import (
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/vit"
+)
+
+// decider transcribes every scheme's rule on tokens that lie at their own places, for the masked forward.
+type decider struct {
+	p     *vit.Params
+	m     *masked
+	alive []bool
+	sum   []float64 // [N] cumulative scores
+	size  []float64 // [N]
+
+	attention []float64   // [N] of this block
+	keys      [][]float64 // [N]
+	weight    []float64   // [N] out: p[k,l]
+}
+
+// decide halts tokens after block l (1-based), given the tokens before and after it. It may merge rows of x.
+func (d *decider) decide(l int, before, x [][]float64) {
+	h, layers, n := d.p.Config.Halting, d.p.Config.Layers, len(x)
+	gate := func(k int) float64 { return 1 / (1 + math.Exp(-(h.GateScale*x[k][0] - h.GateCenter))) }
+	last := l == layers
+	score := d.m.score[(l-1)*n : l*n]
+	near := func(value, limit float64) { d.m.margin = min(d.m.margin, math.Abs(value-limit)) }
+	switch h.Policy {
+	case halting.PolicyToken, halting.PolicySACT:
+		for k := range n {
+			if !d.alive[k] {
+				continue
+			}
+			s := gate(k)
+			score[k], d.weight[k] = s, s
+			near(d.sum[k]+s, 1-h.Epsilon)
+			if last || d.sum[k]+s >= 1-h.Epsilon {
+				d.halt(k, l, 1-d.sum[k])
+			}
+			d.sum[k] += s
+		}
+	case halting.PolicyACT, halting.PolicyPonder:
+		if !d.alive[0] {
+			return
+		}
+		s := gate(0)
+		chance := s
+		if h.Policy == halting.PolicyPonder {
+			chance *= 1 - d.sum[0]
+		}
+		near(d.sum[0]+chance, 1-h.Epsilon)
+		stop := last || d.sum[0]+chance >= 1-h.Epsilon
+		for k := range n {
+			score[k] = s
+			switch {
+			case h.Policy == halting.PolicyACT && stop:
+				d.halt(k, l, 1-d.sum[0])
+			case h.Policy == halting.PolicyACT:
+				d.weight[k] = s
+			case stop:
+				d.halt(k, l, 1)
+			}
+		}
+		d.sum[0] += chance
+	case halting.PolicyConfidence:
+		if !d.alive[0] {
+			return
+		}
+		stop := last
+		if !last {
+			z := headsPlain(d.p, x[:d.p.Config.Readouts()])
+			total := 0.0
+			for _, v := range z {
+				total += math.Exp(v - slices.Max(z))
+			}
+			near(1/total, h.Threshold)
+			stop = 1/total >= h.Threshold
+			for k := range n {
+				score[k] = 1 / total
+			}
+		}
+		for k := range n {
+			if stop {
+				d.halt(k, l, 1)
+			}
+		}
+	case halting.PolicySimilarity:
+		for k := range n {
+			if !d.alive[k] {
+				continue
+			}
+			if last {
+				d.halt(k, l, 1)
+				continue
+			}
+			score[k] = dotPlain(x[k], before[k]) / math.Sqrt(dotPlain(x[k], x[k])*dotPlain(before[k], before[k]))
+			near(score[k], h.Threshold)
+			if score[k] >= h.Threshold {
+				d.halt(k, l, 1)
+			}
+		}
+	default:
+		d.decideCounts(l, x, score)
+	}
+}
+
+func (d *decider) halt(k, l int, remainder float64) {
+	d.weight[k], d.m.depth[k], d.m.rho[k] = remainder, l, float64(l)+remainder
+}
+
+// decideCounts is decide for the schemes of fixed counts and for the dense one.
+func (d *decider) decideCounts(l int, x [][]float64, score []float64) {
+	h, layers, special := d.p.Config.Halting, d.p.Config.Layers, d.p.Config.Special()
+	var alive []int
+	for k, a := range d.alive {
+		if a {
+			alive = append(alive, k)
+		}
+	}
+	if l == layers {
+		for _, k := range alive {
+			d.halt(k, l, 1)
+		}
+		return
+	}
+	switch h.Policy {
+	case halting.PolicyTopK:
+		at := h.Layers
+		if at == nil {
+			at = []int{layers/4 + 1, layers/4*2 + 1, layers/4*3 + 1}
+		}
+		if !slices.Contains(at, l) {
+			return
+		}
+		for _, k := range alive {
+			score[k] = d.attention[k]
+		}
+		patches := alive[special:]
+		order := slices.Clone(patches)
+		sort.SliceStable(order, func(a, b int) bool { return d.attention[order[a]] > d.attention[order[b]] })
+		keep := int(math.Ceil(h.Keep*float64(len(patches)) - 1e-9))
+		if keep >= len(patches) {
+			return
+		}
+		if keep > 0 {
+			d.m.margin = min(d.m.margin, d.attention[order[keep-1]]/d.attention[order[keep]]-1)
+		}
+		gone := order[keep:]
+		if h.Fuse && len(gone) > 1 { // which of them stays is part of the result
+			d.m.margin = min(d.m.margin, d.attention[gone[0]]/d.attention[gone[1]]-1)
+		}
+		mean, total := make([]float64, len(x[0])), 0.0
+		for i, k := range gone {
+			for j, v := range x[k] {
+				mean[j] += d.attention[k] * v
+			}
+			total += d.attention[k]
+			if i > 0 || !h.Fuse {
+				d.halt(k, l, 1)
+			}
+		}
+		if h.Fuse {
+			for j, v := range mean {
+				x[gone[0]][j] = v / total
+			}
+		}
+	case halting.PolicyToMe:
+		count := min(int(math.Floor(float64(l)*h.Merge)-math.Floor(float64(l-1)*h.Merge)), (len(alive)-special)/2)
+		d.mergePairs(l, count, special, alive, x, score)
+	}
+}
+
+// mergePairs is ToMe's bipartite matching, each set a list and each pair's similarity computed by itself.
+func (d *decider) mergePairs(l, count, special int, alive []int, x [][]float64, score []float64) {
+	if count < 1 {
+		return
+	}
+	type pair struct {
+		from, to int
+		cos      float64
+	}
+	var pairs []pair
+	for i := 0; i < len(alive); i += 2 {
+		best, second := pair{cos: math.Inf(-1)}, math.Inf(-1)
+		for j := 1; j < len(alive); j += 2 {
+			a, b := alive[i], alive[j]
+			if a < special || b < special {
+				continue
+			}
+			cos := dotPlain(d.keys[a], d.keys[b]) / math.Sqrt(dotPlain(d.keys[a], d.keys[a])*dotPlain(d.keys[b], d.keys[b]))
+			if cos > best.cos {
+				second = best.cos
+				best = pair{a, b, cos}
+			} else {
+				second = max(second, cos)
+			}
+		}
+		if !math.IsInf(best.cos, -1) {
+			pairs = append(pairs, best)
+			d.m.margin = min(d.m.margin, best.cos-second)
+		}
+	}
+	sort.SliceStable(pairs, func(a, b int) bool { return pairs[a].cos > pairs[b].cos })
+	if count < len(pairs) {
+		d.m.margin = min(d.m.margin, pairs[count-1].cos-pairs[count].cos)
+	}
+	// One after the other: a mean of means, weighted by sizes, is the mean of all.
+	for _, q := range pairs[:min(count, len(pairs))] {
+		a, b := d.size[q.from], d.size[q.to]
+		for j := range x[q.to] {
+			x[q.to][j] = (a*x[q.from][j] + b*x[q.to][j]) / (a + b)
+		}
+		d.size[q.to] = a + b
+		score[q.from] = q.cos
+		d.halt(q.from, l, 1)
+	}
+}

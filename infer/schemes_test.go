@@ -1,0 +1,171 @@
+package infer
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/vit"
+)
+
+// schemeConfig returns a small model's configuration for a policy, with constants at which tokens halt here and there.
+func schemeConfig(policy string, grid int) vit.Config {
+	c := smallConfig(grid)
+	c.Halting = halting.Config{Policy: policy, GateScale: 2, GateCenter: 1, Epsilon: 0.01, Threshold: 0.5, Keep: 0.6, Layers: []int{1, 3}, Fuse: true, Merge: 2.5}
+	switch policy {
+	case halting.PolicySimilarity:
+		c.Halting.Threshold = 0.9
+	case halting.PolicyACT, halting.PolicyPonder: // the class token alone decides, and its gate is low in these models
+		c.Halting.GateCenter, c.Halting.Epsilon = -4, 0.3
+	}
+	return c
+}
+
+// TestSchemesHalt: with these constants every policy halts some tokens of a model early and not all of them, so that the tests that use them say something.
+func TestSchemesHalt(t *testing.T) {
+	for _, policy := range halting.Policies()[1:] {
+		p := makeModel(schemeConfig(policy, 5), 3, gatesMixed)
+		images := drawImages(p.Config, 12, 4)
+		out := run(t, p, Options{Full: true}, images)
+		if lo, hi := slices.Min(out.Trace.Depth), slices.Max(out.Trace.Depth); lo == hi || lo < 1 || int(hi) > p.Config.Layers {
+			t.Errorf("%s: depths from %d to %d", policy, lo, hi)
+		}
+		checkAgainstMasked(t, p, images)
+	}
+}
+
+// TestSchemesAllocateNothing is invariant 4 for every policy, on one thread or more, in passes of several images or teams on one.
+func TestSchemesAllocateNothing(t *testing.T) {
+	for _, policy := range halting.Policies() {
+		p := makeModel(schemeConfig(policy, 5), 3, gatesMixed)
+		images := drawImages(p.Config, 4, 4)
+		for _, o := range []Options{{Group: 2}, {Full: true, Group: 4}, {Threads: 2, Group: 2}, {Threads: 6}, {Precision: Int8}} {
+			e := newEngine(t, p, o)
+			out := &Output{}
+			if o.Full {
+				out.Trace = &Trace{}
+			}
+			once := func() {
+				if err := e.Run(images, out); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 20 {
+				once()
+			}
+			if n := testing.AllocsPerRun(10, once); n != 0 {
+				t.Errorf("%s, %+v: %v allocations in a run", policy, o, n)
+			}
+			e.Close()
+		}
+	}
+}
+
+// TestSchemesMeetNaN: pixels that are no numbers end no engine, and do not touch the image beside them.
+func TestSchemesMeetNaN(t *testing.T) {
+	for _, policy := range halting.Policies() {
+		p := makeModel(schemeConfig(policy, 4), 5, gatesMixed)
+		images := drawImages(p.Config, 2, 6)
+		for _, full := range []bool{false, true} {
+			clean := run(t, p, Options{Group: 2, Full: full}, images)
+			bad := slices.Clone(images)
+			for i := range len(bad) / 4 { // half of the first image
+				bad[i] = float32(math.NaN())
+			}
+			out := run(t, p, Options{Group: 2, Full: full}, bad)
+			sameBits(t, policy+": the other image's logits", out.Logits[p.Config.Classes:], clean.Logits[p.Config.Classes:])
+		}
+	}
+}
+
+// TestSchemesManyRows: passes of more rows than one chunk of the MLP give what single images give, for every policy and precision.
+func TestSchemesManyRows(t *testing.T) {
+	const b = 6
+	for _, policy := range halting.Policies()[1:] {
+		p := makeModel(schemeConfig(policy, 9), 3, gatesMixed)
+		images := drawImages(p.Config, b, 4)
+		if rows := b * p.Config.Tokens(); rows <= chunkRows {
+			t.Fatalf("%d rows: the test misses its point", rows)
+		}
+		for _, precision := range precisions {
+			single := run(t, p, Options{Group: 1, Precision: precision}, images)
+			sameBits(t, policy, run(t, p, Options{Group: b, Precision: precision}, images).Logits, single.Logits)
+			sameBits(t, policy+", full", run(t, p, Options{Group: b, Full: true, Precision: precision}, images).Logits, single.Logits)
+		}
+	}
+}
+
+// TestFreezingKeepsKeys: spatial ACT and A-ViT halt the same tokens in block 1, and from then on their images differ, for the one has more keys.
+func TestFreezingKeepsKeys(t *testing.T) {
+	c := schemeConfig(halting.PolicySACT, 4)
+	frozen := makeModel(c, 5, gatesPatchHalt)
+	images := drawImages(c, 2, 6)
+	gone := *frozen
+	gone.Config.Halting.Policy = halting.PolicyToken
+	a, b := run(t, frozen, Options{}, images), run(t, &gone, Options{}, images)
+	if want := []int32{17, 1, 1, 1}; !slices.Equal(a.Active[:4], want) || !slices.Equal(b.Active[:4], want) {
+		t.Fatalf("active tokens %v and %v, want %v", a.Active[:4], b.Active[:4], want)
+	}
+	for i := range a.Logits {
+		if a.Logits[i] == b.Logits[i] {
+			t.Errorf("logit %d is %v whether halted tokens stay keys or not", i, a.Logits[i])
+		}
+	}
+	checkAgainstMasked(t, frozen, images)
+}
+
+// TestSchemeMACs counts by hand what schemes cost beyond the blocks, in the engine and in the model's nominal count.
+func TestSchemeMACs(t *testing.T) {
+	active := []int32{10, 6, 6, 2}
+	ints := []int{10, 6, 6, 2}
+	for policy, extra := range map[string]func(e, n, l int64) int64{ // l from 1
+		halting.PolicySACT:       func(e, n, l int64) int64 { return (10 - n) * (2*e*e + 2*n*e) }, // keys and values of frozen tokens, and attention to them
+		halting.PolicySimilarity: func(e, n, l int64) int64 { return 3 * n * e },
+		halting.PolicyTopK: func(e, n, l int64) int64 {
+			if l == 1 || l == 3 {
+				return n * e
+			}
+			return 0
+		},
+		halting.PolicyToMe:       func(e, n, l int64) int64 { return n*e/2 + n/2*(n/2)*e/2 }, // heads are e/2 wide
+		halting.PolicyConfidence: func(e, n, l int64) int64 { return 4 * e },
+		halting.PolicyACT:        func(e, n, l int64) int64 { return 0 },
+	} {
+		c := schemeConfig(policy, 3) // 10 tokens
+		e := int64(c.Embed)
+		var want, last int64
+		for l := int64(1); l <= 4; l++ {
+			last = extra(e, int64(active[l-1]), l)
+			if l == 4 && policy != halting.PolicySACT {
+				last = 0 // in block L nothing is left to decide
+			}
+			want += last
+		}
+		dense := c
+		dense.Halting = halting.Dense()
+		if got := c.MACs(ints) - dense.MACs(ints); got != want {
+			t.Errorf("%s: the model counts %d MACs beyond the dense rules, want %d", policy, got, want)
+		}
+		if got := c.MACs(nil); got != dense.MACs(nil) {
+			t.Errorf("%s: %d MACs when no token halts, want the dense model's %d", policy, got, dense.MACs(nil))
+		}
+		full := newEngine(t, makeModel(c, 1, gatesMixed), Options{Full: true})
+		if got := full.MACs(active); got != c.MACs(ints) {
+			t.Errorf("%s: a full engine counts %d MACs, the model %d", policy, got, c.MACs(ints))
+		}
+		full.Close()
+		if finished := []int32{10, 6, 0, 0}; policy == halting.PolicySACT {
+			quick := newEngine(t, makeModel(c, 1, gatesMixed), Options{})
+			frozen := 4 * (2*e*e + 2*6*e) // of the second block; a finished image costs nothing for them
+			got := quick.MACs(finished)
+			quick.freezes = false
+			got -= quick.MACs(finished)
+			quick.freezes = true
+			if got != frozen {
+				t.Errorf("sact, finished after two blocks: %d MACs for frozen tokens, want %d", got, frozen)
+			}
+			quick.Close()
+		}
+	}
+}
