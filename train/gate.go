@@ -23,8 +23,10 @@ const maxGate = 1e4
 // learnGates makes o step the gates' constants of p too.
 func (o *optimizer) learnGates(p *vit.Params) error {
 	h := p.Config.Halting
-	if !h.Adaptive() {
-		return errors.New("train: a dense model has no gates to learn")
+	if scheme, err := newPolicy(p.Config); err != nil {
+		return err
+	} else if scheme.learner == nil {
+		return fmt.Errorf("train: halting policy %q has no gates to learn", h.Policy)
 	}
 	if h.GateScale == 0 {
 		return errors.New("train: a gate of scale 0 cannot be learnt: it looks at nothing")
@@ -59,8 +61,11 @@ func (g *gateState) snapshot() []float32 {
 	return []float32{g.value[0], g.m[0], g.v[0], g.average[0], g.value[1], g.m[1], g.v[1], g.average[1]}
 }
 
-// restore is the inverse of snapshot; the caller stores what it brings back.
-func (g *gateState) restore(s []float32) error {
+// restoreGates brings a snapshot back, into the configurations of p and of the average too. Call learnGates first.
+func (o *optimizer) restoreGates(p *vit.Params, s []float32) error {
+	if o.gates == nil {
+		return errors.New("train: there are no learnt gates to restore")
+	}
 	if len(s) != 8 {
 		return fmt.Errorf("train: %d numbers of learnt gates, want 8", len(s))
 	}
@@ -69,8 +74,9 @@ func (g *gateState) restore(s []float32) error {
 			return fmt.Errorf("train: learnt gates hold %v", v)
 		}
 	}
-	for i := range g.value {
-		g.value[i], g.m[i], g.v[i], g.average[i] = s[4*i], s[4*i+1], s[4*i+2], s[4*i+3]
+	for i := range o.gates.value {
+		o.gates.value[i], o.gates.m[i], o.gates.v[i], o.gates.average[i] = s[4*i], s[4*i+1], s[4*i+2], s[4*i+3]
 	}
+	o.gates.store(p, o.average)
 	return nil
 }

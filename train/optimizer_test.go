@@ -1,0 +1,200 @@
+package train
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/adavit/adavit/vit"
+)
+
+// update takes some steps down a batch's gradient and returns the last step's norm.
+func update(t *testing.T, o *optimizer, n *Network, p *vit.Params, r Recipe, steps int) (norm float64) {
+	t.Helper()
+	grad := vit.NewParams(p.Config)
+	for range steps {
+		if _, err := n.Step(randomBatch(p.Config, 6, 1), someLoss, grad); err != nil {
+			t.Fatal(err)
+		}
+		norm = o.update(n, p, grad, r, 0.01)
+	}
+	return norm
+}
+
+// TestFrozenTensorsKeepTheirBits: also in the average, and their gradient is no part of the norm.
+func TestFrozenTensorsKeepTheirBits(t *testing.T) {
+	p := tiny(3)
+	before, grad := p.Clone(), vit.NewParams(p.Config)
+	n, err := NewNetwork(p, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Step(randomBatch(p.Config, 6, 1), someLoss, grad); err != nil {
+		t.Fatal(err)
+	}
+	o, r := newOptimizer(p), DefaultRecipe()
+	r.EMA = 0.5
+	if err := o.freeze(p, []string{"blocks.[0-1].*", "*_embed*"}); err != nil {
+		t.Fatal(err)
+	}
+	frozen := func(name string) bool {
+		return strings.HasPrefix(name, "blocks.0.") || strings.HasPrefix(name, "blocks.1.") || name == "pos_embed" || strings.HasPrefix(name, "patch_embed")
+	}
+	sum := 0.0
+	for _, g := range grad.Tensors() {
+		for _, v := range g.Data {
+			if !frozen(g.Name) {
+				sum += float64(v) * float64(v)
+			}
+		}
+	}
+	if norm := update(t, o, n, p, r, 1); math.Abs(norm-math.Sqrt(sum)) > 1e-5*norm {
+		t.Errorf("the gradient's norm is %v, that of what is not frozen %v", norm, math.Sqrt(sum))
+	}
+	update(t, o, n, p, r, 2)
+	was, average := before.Tensors(), o.average.Tensors()
+	for i, now := range p.Tensors() {
+		same, sameAverage := slices.Equal(now.Data, was[i].Data), slices.Equal(average[i].Data, was[i].Data)
+		if same != frozen(now.Name) || sameAverage != frozen(now.Name) {
+			t.Errorf("%s: weights kept %v, average kept %v, frozen %v", now.Name, same, sameAverage, frozen(now.Name))
+		}
+	}
+}
+
+func TestFreezeRefuses(t *testing.T) {
+	p := tiny(3)
+	for pattern, fault := range map[string]string{
+		"blocks.9.*": "matches no tensor", // of 4
+		"":           "matches no tensor",
+		"Head.*":     "matches no tensor",
+		"[":          "syntax error",
+		"*":          "every tensor",
+	} {
+		if err := newOptimizer(p).freeze(p, []string{"head.*", pattern}); err == nil || !strings.Contains(err.Error(), fault) {
+			t.Errorf("freeze %q: error %v, want one that says %q", pattern, err, fault)
+		}
+	}
+	if err := newOptimizer(p).freeze(p, nil); err != nil {
+		t.Errorf("no pattern at all: %v", err)
+	}
+}
+
+// adamW is the step by its definition, for one number without decay.
+func adamW(x, m, v, g, lr, beta1, beta2 float64, step int) (float64, float64, float64) {
+	m, v = beta1*m+(1-beta1)*g, beta2*v+(1-beta2)*g*g
+	mHat, vHat := m/(1-math.Pow(beta1, float64(step))), v/(1-math.Pow(beta2, float64(step)))
+	return x - lr*mHat/(math.Sqrt(vHat)+1e-8), m, v
+}
+
+// TestLearntGates: the two constants take AdamW's steps down their own gradient, clipped with the others', reach the network, and the average follows.
+func TestLearntGates(t *testing.T) {
+	p := tiny(3)
+	p.Config.Halting.GateScale, p.Config.Halting.GateCenter = 3, 0.5
+	n, err := NewNetwork(p, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, r := newOptimizer(p), DefaultRecipe()
+	r.EMA, r.ClipNorm = 0.5, 0.1
+	if err := o.learnGates(p); err != nil {
+		t.Fatal(err)
+	}
+	grad := vit.NewParams(p.Config)
+	scale, center, average := 3.0, 0.5, 3.0
+	var m, v [2]float64
+	for step := 1; step <= 3; step++ {
+		if _, err := n.Step(randomBatch(p.Config, 6, 1), someLoss, grad); err != nil {
+			t.Fatal(err)
+		}
+		ds, dc := n.GateGradient()
+		if ds == 0 || dc == 0 {
+			t.Fatalf("step %d: the gates' gradient is %v, %v", step, ds, dc)
+		}
+		norm := o.update(n, p, grad, r, 0.01)
+		sum := ds*ds + dc*dc
+		for _, g := range grad.Data {
+			sum += float64(g) * float64(g)
+		}
+		if math.Abs(norm-math.Sqrt(sum)) > 1e-5*norm {
+			t.Errorf("step %d: norm %v, want %v with the gates", step, norm, math.Sqrt(sum))
+		}
+		clip := min(1, r.ClipNorm/norm)
+		scale, m[0], v[0] = adamW(scale, m[0], v[0], clip*ds, 0.01, r.Beta1, r.Beta2, step)
+		center, m[1], v[1] = adamW(center, m[1], v[1], clip*dc, 0.01, r.Beta1, r.Beta2, step)
+		average += (1 - min(r.EMA, float64(1+step)/float64(10+step))) * (scale - average)
+		h, a := p.Config.Halting, o.average.Config.Halting
+		if math.Abs(h.GateScale-scale) > 1e-5 || math.Abs(h.GateCenter-center) > 1e-5 || math.Abs(a.GateScale-average) > 1e-5 {
+			t.Errorf("step %d: gates %v, %v, average %v; want %v, %v, %v", step, h.GateScale, h.GateCenter, a.GateScale, scale, center, average)
+		}
+		if s, c := n.policy.learner.Gate(); step > 1 && (s == 3 || c == 0.5) {
+			t.Errorf("step %d: the network still has gates %v, %v", step, s, c)
+		}
+	}
+}
+
+// TestGatesGoOn: an optimizer that starts from a snapshot makes the bits that the first would have made.
+func TestGatesGoOn(t *testing.T) {
+	run := func(interrupt bool) (*vit.Params, *optimizer) {
+		p, r := tiny(3), DefaultRecipe()
+		r.EMA = 0.9
+		n, err := NewNetwork(p, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := newOptimizer(p)
+		if err := o.learnGates(p); err != nil {
+			t.Fatal(err)
+		}
+		update(t, o, n, p, r, 3)
+		if interrupt {
+			was, q := o, tiny(3)
+			copy(q.Data, p.Data)
+			p = q
+			if n, err = NewNetwork(p, 1); err != nil {
+				t.Fatal(err)
+			}
+			o = newOptimizer(p)
+			o.step, o.m, o.v, o.average.Data = was.step, was.m, was.v, was.average.Data
+			if err := o.learnGates(p); err != nil {
+				t.Fatal(err)
+			}
+			if err := o.restoreGates(p, was.gates.snapshot()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		update(t, o, n, p, r, 3)
+		return p, o
+	}
+	p, o := run(false)
+	q, resumed := run(true)
+	if !slices.Equal(p.Data, q.Data) || p.Config.Halting.String() != q.Config.Halting.String() || *o.gates != *resumed.gates ||
+		o.average.Config.Halting.String() != resumed.average.Config.Halting.String() {
+		t.Errorf("gates are %+v (%v), after a snapshot %+v (%v)", *o.gates, p.Config.Halting, *resumed.gates, q.Config.Halting)
+	}
+	for _, bad := range [][]float32{nil, make([]float32, 7), {1, 0, 0, 1, float32(math.NaN()), 0, 0, 1}} {
+		if err := resumed.restoreGates(q, bad); err == nil {
+			t.Errorf("snapshot %v was accepted", bad)
+		}
+	}
+}
+
+func TestLearnGatesRefuses(t *testing.T) {
+	for name, scheme := range schemes {
+		p := tiny(3)
+		p.Config.Halting = scheme
+		o := newOptimizer(p)
+		want := slices.Contains([]string{"token", "act", "sact", "ponder"}, name)
+		if err := o.learnGates(p); (err == nil) != want {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	p := tiny(3)
+	p.Config.Halting.GateScale = 0
+	if err := newOptimizer(p).learnGates(p); err == nil {
+		t.Error("a gate that looks at nothing was accepted")
+	}
+	if err := newOptimizer(p).restoreGates(p, make([]float32, 8)); err == nil {
+		t.Error("gates that are not learnt were restored")
+	}
+}
