@@ -40,7 +40,7 @@ const maxSheet = 100
 const damagedShown = 0.01
 
 // WriteAugmented draws a contact sheet of what training sees: a row for each picture, with the picture as a model would see it without
-// augmentation and then views as they would be trained on in the first epochs, mixed ones included, with the shares of their labels. A
+// augmentation and then views drawn as those of the first epochs are, mixed ones included, with the shares of their labels. A
 // column is a batch.
 func WriteAugmented(ctx context.Context, o AugmentOptions) (Augmented, error) {
 	if o.Count < 1 || o.Count > maxSheet || o.Views < 1 || o.Views > maxSheet {
@@ -191,7 +191,7 @@ func (s *sampler) shares(target []float32, own, other int32) string {
 	if own == other || share == 100 {
 		return ""
 	}
-	return fmt.Sprintf("%.0f %% %s, %.0f %% %s", share, s.classes[own], 100-share, s.classes[other])
+	return fmt.Sprintf("%.0f %% %s\n%.0f %% %s", share, s.classes[own], 100-share, s.classes[other])
 }
 
 // describeAugment names what is done to pictures, in its order.

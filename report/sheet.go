@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"strings"
 )
 
 // Picture is one picture of a contact sheet.
 type Picture struct {
 	Pixels                  []byte // [Height, Width, Channels], row-major
 	Width, Height, Channels int    // Channels is 1 or 3
-	Caption                 string // a line below it; "" for none
+	Caption                 string // lines below it; "" for none
 }
 
 // SheetRow is a line of pictures with a name beside it.
@@ -56,9 +57,7 @@ func Sheet(rows []SheetRow, o SheetOptions) (*image.RGBA, error) {
 			}
 			w, h := fit(c.Width, c.Height, cell)
 			cw, ch = max(cw, w), max(ch, h)
-			if c.Caption != "" {
-				captions = p.height
-			}
+			captions = max(captions, len(captionLines(c.Caption))*p.height)
 		}
 	}
 	if columns == 0 {
@@ -111,10 +110,21 @@ func Sheet(rows []SheetRow, o SheetOptions) (*image.RGBA, error) {
 				return nil, err
 			}
 			place(img, image.Rect(column(k), y, column(k)+cw, y+ch), resize(s, cell))
-			p.center(img, p.regular, t.faint, column(k), column(k)+cw, y+ch, cut(p.regular, c.Caption, cw+gap))
+			for l, text := range captionLines(c.Caption) {
+				p.center(img, p.regular, t.faint, column(k), column(k)+cw, y+ch+l*p.height, cut(p.regular, text, cw+gap))
+			}
 		}
 	}
 	return img, nil
+}
+
+// captionLines are a caption's lines, four at most.
+func captionLines(caption string) []string {
+	if caption == "" {
+		return nil
+	}
+	lines := strings.Split(caption, "\n")
+	return lines[:min(len(lines), 4)]
 }
 
 // sample is the picture as one of a model that does nothing. The error wraps ErrSample.

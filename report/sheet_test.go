@@ -16,7 +16,7 @@ func plain(w, h, channels int, v byte, caption string) Picture {
 // as it has when it is enlarged, in the order of the rows and columns.
 func TestSheet(t *testing.T) {
 	rows := []SheetRow{
-		{"first", []Picture{plain(28, 28, 1, 11, ""), plain(28, 28, 1, 22, "a caption"), plain(28, 28, 3, 33, "")}},
+		{"first", []Picture{plain(28, 28, 1, 11, ""), plain(28, 28, 1, 22, "a caption\nof two lines"), plain(28, 28, 3, 33, "")}},
 		{"second, whose name is rather too long to be shown as a whole beside its pictures", []Picture{plain(28, 28, 1, 44, ""), plain(14, 28, 1, 55, "")}},
 	}
 	img, err := Sheet(rows, SheetOptions{Title: "Title", Subtitle: "Subtitle", Columns: []string{"original", "1", "2", "one too many"}, Size: 84})
