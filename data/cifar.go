@@ -171,7 +171,7 @@ func (k *cifarKind) appendRecords(pixels, labels []byte, r io.Reader) ([]byte, [
 		}
 		label := head[len(head)-1]
 		if int(label) >= k.count || k.groups > 0 && int(head[0]) >= k.groups {
-			return nil, nil, fmt.Errorf("picture %d: label % d: not a CIFAR-%d file", n, head, k.count)
+			return nil, nil, fmt.Errorf("picture %d: label bytes %v: not a CIFAR-%d file", n, head, k.count)
 		}
 		pixels, labels = append(pixels, record[len(head):]...), append(labels, label)
 	}

@@ -1,0 +1,52 @@
+package data
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseClasses(t *testing.T) {
+	for text, want := range map[string]string{
+		"cat\ndog":                "cat|dog",
+		"cat\r\nhot dog\r\n\n \n": "cat|hot dog",
+		"\uFEFF  Käse \nx":        "Käse|x",
+		"0\n1\n2\n":               "0|1|2",
+	} {
+		got, err := parseClasses([]byte(text))
+		if err != nil || strings.Join(got, "|") != want {
+			t.Errorf("%q: %q, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"":                                 "no class",
+		" \n\r\n":                          "no class",
+		"cat\n\ndog":                       "line 2 is empty",
+		"\ncat":                            "line 1 is empty",
+		"cat\ndog\ncat ":                   `lines 1 and 3 both say "cat"`,
+		"c\xff":                            "UTF-8",
+		"a\x1b[31mb":                       "line 1 holds a control character",
+		strings.Repeat("x", 1001):          "line 1 has 1001 bytes",
+		strings.Repeat("x\n", 1<<17) + "y": "131073 lines",
+	} {
+		_, err := parseClasses([]byte(text))
+		wantError(t, err, want)
+	}
+}
+
+// FuzzClasses: names are what a list may have, and the list of them reads the same again.
+func FuzzClasses(f *testing.F) {
+	for _, s := range []string{"cat\ndog\n", "\uFEFFa\r\nb", "a\n\nb", "a\na", "\xff"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		names, err := parseClasses(b)
+		if err != nil {
+			return
+		}
+		again, err := parseClasses([]byte(strings.Join(names, "\n")))
+		if err != nil || !slices.Equal(names, again) || len(names) == 0 {
+			t.Fatalf("%q, then %q, %v", names, again, err)
+		}
+	})
+}

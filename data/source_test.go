@@ -1,0 +1,199 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// labelled is a data set of one-pixel pictures, byte i for picture i.
+func labelled(t *testing.T, labels []byte, classes int) *Block {
+	t.Helper()
+	pixels, names := make([]byte, len(labels)), make([]string, classes)
+	for i := range pixels {
+		pixels[i] = byte(i)
+	}
+	for i := range names {
+		names[i] = fmt.Sprintf("class %d", i)
+	}
+	b, err := NewBlock("labelled", pixels, labels, 1, 1, 1, names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// members are the pictures of a part of a labelled data set, by their bytes.
+func members(t *testing.T, d Dataset) []int {
+	t.Helper()
+	var got []int
+	b := make([]byte, 1)
+	for i := range d.Len() {
+		if err := d.Pixels(b, i); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, int(b[0]))
+	}
+	return got
+}
+
+// TestHoldOut: the parts are all of the data set, each class gives its share to
+// within a picture and keeps one, and nothing but seed and share decides.
+func TestHoldOut(t *testing.T) {
+	var labels []byte
+	sizes := []int{60, 33, 10, 1, 0, 4, 4, 4, 4, 4, 2, 1, 100}
+	for round := range 100 { // mixed
+		for l, n := range sizes {
+			if round < n {
+				labels = append(labels, byte(l))
+			}
+		}
+	}
+	d := labelled(t, labels, len(sizes))
+	for _, share := range []float64{0.05, 0.1, 0.25, 0.5, 0.9, 0.99} {
+		rest, held, err := HoldOut(d, share, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := members(t, rest), members(t, held)
+		if !slices.IsSorted(a) || !slices.IsSorted(b) {
+			t.Error("a part is not in the data set's order")
+		}
+		all := slices.Sorted(slices.Values(slices.Concat(a, b)))
+		if len(all) != d.Len() || len(slices.Compact(all)) != d.Len() {
+			t.Fatalf("share %v: parts of %d and %d pictures overlap or leave some out of %d", share, len(a), len(b), d.Len())
+		}
+		got := make([]int, len(sizes))
+		for i, k := range b {
+			got[labels[k]]++
+			if held.Label(i) != int(labels[k]) {
+				t.Error("a label of another picture")
+			}
+		}
+		for l, n := range sizes {
+			want := share * float64(n)
+			if short := want - float64(got[l]); n > 0 && got[l] >= n || math.Abs(short) > 1 && got[l] < n-1 && share < 0.9 {
+				t.Errorf("share %v: %d of %d of class %d", share, got[l], n, l)
+			}
+		}
+		if want := share * float64(d.Len()); share <= 0.5 && math.Abs(float64(len(b))-want) > 2 {
+			t.Errorf("share %v: %d of %d in all", share, len(b), d.Len())
+		}
+		_, again, _ := HoldOut(d, share, 3)
+		_, other, _ := HoldOut(d, share, 4)
+		if !slices.Equal(b, members(t, again)) || slices.Equal(b, members(t, other)) {
+			t.Errorf("share %v: the seed does not decide", share)
+		}
+	}
+	for _, share := range []float64{0, 1, -1, 2, math.NaN(), math.Inf(1)} {
+		if _, _, err := HoldOut(d, share, 1); err == nil {
+			t.Errorf("share %v: no error", share)
+		}
+	}
+	_, _, err := HoldOut(labelled(t, []byte{0, 1, 2, 0}, 3), 0.01, 1)
+	wantError(t, err, "a share of 0.01 of 4 pictures in 3 classes leaves none")
+}
+
+func TestOpenPair(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 20 {
+		write(t, plain(t, 3, 3, byte(i)), dir, []string{"cat", "dog"}[i%2], fmt.Sprintf("%02d.png", i))
+	}
+	_, _, err := OpenPair(dir, 0, 1)
+	wantError(t, err, dir, "no test part", "validation=0.1")
+	for _, v := range []float64{-0.1, 1, math.NaN()} {
+		_, _, err = OpenPair(dir, v, 1)
+		wantError(t, err, "validation", "less than 1")
+	}
+	train, test, err := OpenPair(dir, 0.2, 1)
+	if err != nil || train.Len() != 16 || test.Len() != 4 || !slices.Equal(train.Classes(), test.Classes()) {
+		t.Fatalf("%v %v %v", train, test, err)
+	}
+	seen := map[int]bool{} // the grey values tell the files
+	for _, d := range []Dataset{train, test} {
+		for i := range d.Len() {
+			v := grey(t, d, i)
+			if seen[v] || d.Label(i) != v%2 {
+				t.Errorf("picture %d: in both parts, or label %d", v, d.Label(i))
+			}
+			seen[v] = true
+		}
+	}
+	_, _, err = OpenPair(dir, 0.001, 1)
+	wantError(t, err, dir, "leaves none")
+
+	// With a test part validation is not used; that part may lack a class, and its labels are the training part's.
+	parted := t.TempDir()
+	for _, name := range []string{"train/ant/1.png", "train/bee/2.png", "train/cow/3.png", "val/cow/4.png"} {
+		write(t, plain(t, 3, 3, name[len(name)-5]), parted, name)
+	}
+	for _, v := range []float64{0, 0.5} {
+		train, test, err = OpenPair(parted, v, 1)
+		if err != nil || train.Len() != 3 || test.Len() != 1 || test.Label(0) != 2 || !slices.Equal(test.Classes(), []string{"ant", "bee", "cow"}) {
+			t.Fatalf("%v %v %v", train, test, err)
+		}
+	}
+	write(t, plain(t, 3, 3, 0), parted, "val", "dog", "5.png")
+	_, _, err = OpenPair(parted, 0, 1)
+	wantError(t, err, filepath.Join(parted, "val"), `"dog" is none of the 3 classes`)
+	write(t, []byte("dog\nant\nbee\ncow\nelk\n"), parted, "classes.txt")
+	if train, test, err = OpenPair(parted, 0, 1); err != nil || train.Label(0) != 1 || test.Label(1) != 0 || len(test.Classes()) != 5 {
+		t.Fatalf("%v %v %v", train, test, err)
+	}
+	write(t, []byte("ant\nbee\ndog\n"), parted, "classes.txt")
+	_, _, err = OpenPair(parted, 0, 1)
+	wantError(t, err, `"cow" is none of the 3 classes`, "classes.txt")
+	write(t, []byte("ant\n\nbee\n"), parted, "classes.txt")
+	_, _, err = OpenPair(parted, 0, 1)
+	wantError(t, err, filepath.Join(parted, "classes.txt")+": line 2 is empty")
+
+	only := t.TempDir()
+	write(t, plain(t, 3, 3, 0), only, "val", "dog", "5.png")
+	_, _, err = OpenPair(only, 0.1, 1)
+	wantError(t, err, "no sub-folder train")
+
+	// IDX without a class list: the part with fewer labels has as many classes.
+	idx := t.TempDir()
+	write(t, idxFile([]byte{1, 2, 3, 4}, 4, 1, 1), idx, "train-images-idx3-ubyte")
+	write(t, idxFile([]byte{0, 0, 1, 1}, 4), idx, "train-labels-idx1-ubyte")
+	if train, test, err = OpenPair(idx, 0.5, 1); err != nil || train.Len() != 2 || test.Len() != 2 {
+		t.Fatalf("%v %v %v", train, test, err)
+	}
+	write(t, idxFile([]byte{1}, 1, 1, 1), idx, "t10k-images-idx3-ubyte")
+	_, _, err = OpenPair(idx, 0.5, 1) // a torn test part is not passed over
+	wantError(t, err, "t10k-labels-idx1-ubyte")
+	write(t, idxFile([]byte{3}, 1), idx, "t10k-labels-idx1-ubyte")
+	if train, test, err = OpenPair(idx, 0.5, 1); err != nil || len(train.Classes()) != 4 || len(test.Classes()) != 4 || train.Len() != 4 {
+		t.Fatalf("%v %v %v", train, test, err)
+	}
+	write(t, []byte("a\nb\nc\nd\n"), idx, "classes.txt")
+	if train, _, err = OpenPair(idx, 0, 1); err != nil || strings.Join(train.Classes(), "") != "abcd" {
+		t.Fatalf("%v %v", train, err)
+	}
+	write(t, []byte("a\nb\n"), idx, "classes.txt")
+	_, _, err = OpenPair(idx, 0, 1)
+	wantError(t, err, "label 3 of picture 0 is beyond the 2 classes")
+
+	_, _, err = agree(labelled(t, []byte{0}, 2), labelled(t, []byte{0}, 3))
+	wantError(t, err, "2 classes (class 0, …), the test part 3")
+	_, _, err = OpenPair(filepath.Join(idx, "nothing"), 0.1, 1)
+	wantError(t, err, "nothing", "exists")
+}
+
+// TestOpenPairFashion: both parts of a named data set, the training images from a folder.
+func TestOpenPairFashion(t *testing.T) {
+	dir := t.TempDir()
+	write(t, idxFile(make([]byte, 2*28*28), 2, 28, 28), dir, "train-images-idx3-ubyte")
+	write(t, idxFile([]byte{1, 9}, 2), dir, "train-labels-idx1-ubyte")
+	train, test, err := OpenPair("fashion-mnist:"+dir, 0.5, 1)
+	if err != nil || train.Len() != 2 || test.Len() != 10000 || !slices.Equal(train.Classes(), FashionMNISTClasses()) {
+		t.Fatalf("%v %v %v", train, test, err)
+	}
+	if _, _, err = OpenPair("fashion-mnist:", 0, 1); err == nil || errors.Is(err, ErrDamaged) {
+		t.Error(err)
+	}
+}

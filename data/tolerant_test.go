@@ -1,0 +1,220 @@
+package data
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// broken makes a folder of n pictures of grey value i, some of which are damaged.
+func broken(t *testing.T, n int, damaged ...int) (Dataset, string) {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range n {
+		b := plain(t, 4, 4, byte(i))
+		if slices.Contains(damaged, i) {
+			b = b[:len(b)-20]
+		}
+		write(t, b, dir, fmt.Sprintf("class %02d", i), "x.png")
+	}
+	d, err := Open(dir, Train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, dir
+}
+
+// TestTolerant: whichever way, in whichever order and from however many
+// goroutines pictures are loaded, a damaged one gives the next whole one and its
+// label; each is logged once.
+func TestTolerant(t *testing.T) {
+	const n = 12
+	damaged := []int{0, 5, 6, 11}
+	want := []int{1, 1, 2, 3, 4, 7, 7, 7, 8, 9, 10, 1}
+	d, dir := broken(t, n, damaged...)
+	for _, workers := range []int{1, 5} {
+		for _, way := range []string{"Image", "Fit", "part"} {
+			var mu sync.Mutex
+			var logged []int
+			tol := Tolerant(d, 0.3, func(i int, err error) { // 3.6, rounded up
+				mu.Lock()
+				defer mu.Unlock()
+				logged = append(logged, i)
+				wantError(t, err, filepath.Join(dir, fmt.Sprintf("class %02d", i), "x.png"))
+			})
+			var view Dataset = tol
+			var err error
+			if way == "part" { // a part of it keeps its stand-ins
+				index := make([]int, n)
+				for i := range index {
+					index[i] = i
+				}
+				if view, err = Subset(tol, index); err != nil {
+					t.Fatal(err)
+				}
+			}
+			fit, err := Fit(view, DefaultPreprocessor(4, 4, 3), 3, 4, 4)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wait sync.WaitGroup
+			for w := range workers {
+				wait.Go(func() {
+					for k := range n {
+						i := (5*k + w) % n
+						value, label := 0, 0
+						if way == "Image" {
+							img, err := tol.Image(i)
+							if err != nil {
+								t.Error(err)
+								return
+							}
+							value, label = int(img.(*image.Gray).Pix[0]), tol.Label(i)
+						} else {
+							got := make([]byte, 48)
+							if err := fit.Pixels(got, i); err != nil {
+								t.Error(err)
+								return
+							}
+							value, label = int(got[7]), fit.Label(i)
+						}
+						if value != want[i] || label != want[i] {
+							t.Errorf("%s, picture %d: value %d, label %d, want %d", way, i, value, label, want[i])
+						}
+					}
+				})
+			}
+			wait.Wait()
+			slices.Sort(logged)
+			if !slices.Equal(logged, damaged) || !slices.Equal(tol.Damaged(), damaged) {
+				t.Errorf("%s: logged %v, damaged %v, want %v", way, logged, tol.Damaged(), damaged)
+			}
+			if tol.Len() != n || len(tol.Classes()) != n {
+				t.Errorf("%d pictures, %d classes", tol.Len(), len(tol.Classes()))
+			}
+		}
+	}
+}
+
+// TestTolerantLimit: one too many stops every loading, with number and file.
+func TestTolerantLimit(t *testing.T) {
+	d, dir := broken(t, 12, 2, 7)
+	load := func(tol *Tolerated) (err error) {
+		for i := range 12 {
+			if _, err = tol.Image(i); err != nil {
+				break
+			}
+		}
+		return err
+	}
+	for _, limit := range []float64{0.1, 0.16, 1, 7} { // two are allowed from 1/12 on
+		if err := load(Tolerant(d, limit, nil)); err != nil {
+			t.Errorf("limit %v: %v", limit, err)
+		}
+	}
+	for _, limit := range []float64{0.01, 1.0 / 12} {
+		tol := Tolerant(d, limit, nil)
+		err := load(tol)
+		for range 2 {
+			wantError(t, err, "too many damaged pictures: 2 of 12", "1 are borne", filepath.Join(dir, "class 02", "x.png"))
+			if !errors.Is(err, ErrDamaged) {
+				t.Error("no ErrDamaged")
+			}
+			_, err = tol.Image(5) // which is whole
+		}
+	}
+	for _, limit := range []float64{0, -1} {
+		tol := Tolerant(d, limit, nil)
+		if _, err := tol.Image(1); err != nil {
+			t.Error(err)
+		}
+		_, err := tol.Image(2)
+		wantError(t, err, "1 of 12 met, where 0 are borne")
+	}
+	all, _ := broken(t, 3, 0, 1, 2)
+	_, err := Tolerant(all, 1, nil).Image(1)
+	wantError(t, err, "too many damaged pictures: all 3")
+}
+
+// TestTolerantOthers: what is not damage passes as it is, and other kinds of data sets work too.
+func TestTolerantOthers(t *testing.T) {
+	d, dir := broken(t, 4)
+	path := filepath.Join(dir, "class 01", "x.png")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	tol := Tolerant(d, 1, nil)
+	img, err := tol.Image(1) // a file that is not there
+	if err != nil || img.(*image.Gray).Pix[0] != 2 || tol.Label(1) != 2 {
+		t.Errorf("%v, label %d", err, tol.Label(1))
+	}
+	for _, i := range []int{-1, 4} {
+		_, err = tol.Image(i)
+		wantError(t, err, "of 4")
+	}
+	wantError(t, tol.Pixels(make([]byte, 16), 0), "no common size")
+	if got := tol.Damaged(); !slices.Equal(got, []int{1}) {
+		t.Errorf("damaged: %v", got)
+	}
+
+	for err, want := range map[error]bool{
+		&fs.PathError{Op: "open", Path: "x", Err: syscall.EMFILE}: true,
+		&fs.PathError{Op: "read", Path: "x", Err: syscall.EIO}:    true,
+		fmt.Errorf("x: %w", syscall.ENOMEM):                       true,
+		fmt.Errorf("%w: %w", errGone, fs.ErrNotExist):             true,
+		&fs.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}: false,
+		&fs.PathError{Op: "open", Path: "x", Err: syscall.EACCES}: false,
+		errors.New("jpeg: the file is cut short"):                 false,
+	} {
+		if got := ofSystem(err); got != want {
+			t.Errorf("%v: of the system %v, want %v", err, got, want)
+		}
+	}
+
+	// A block has no damage, and its pictures as images are the same.
+	b := labelled(t, []byte{0, 1, 1}, 2)
+	block := Tolerant(b, DefaultDamaged, nil)
+	if got := members(t, block); !slices.Equal(got, []int{0, 1, 2}) {
+		t.Errorf("%v", got)
+	}
+	if img, err = block.Image(2); err != nil || img.(*image.Gray).Pix[0] != 2 {
+		t.Error(err)
+	}
+	wantError(t, block.Pixels(nil, 0), "room for 0 bytes")
+	if len(block.Damaged()) > 0 {
+		t.Error("a short buffer counts as damage")
+	}
+	two, err := NewBlock("two", []byte{1, 2}, []byte{0}, 2, 1, 1, []string{"a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Tolerant(two, 0, nil).Image(0)
+	wantError(t, err, "[2 1 1] are no images")
+
+	// A picture that cannot be resized is damaged for Fit.
+	strips := t.TempDir()
+	write(t, plain(t, 1, 30000, 9), strips, "a", "1.png")
+	write(t, plain(t, 4, 4, 8), strips, "a", "2.png")
+	if d, err = Open(strips, Train); err != nil {
+		t.Fatal(err)
+	}
+	tol = Tolerant(d, 0.5, func(i int, err error) { wantError(t, err, filepath.Join(strips, "a", "1.png"), "resized") })
+	p := mustParse(t, fmt.Sprintf(deitConfig, "256", "224", 3))
+	fit, err := Fit(tol, p, 3, 224, 224)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 3*224*224)
+	if err := fit.Pixels(got, 0); err != nil || !bytes.Equal(got, bytes.Repeat([]byte{8}, len(got))) || !slices.Equal(tol.Damaged(), []int{0}) {
+		t.Errorf("%v, %d, damaged %v", err, got[0], tol.Damaged())
+	}
+	wantError(t, fit.Pixels(got[:9], 1), "room for 9 bytes")
+}
