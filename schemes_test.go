@@ -1,0 +1,108 @@
+package adavit
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/vit"
+)
+
+// TestTrainingRunsWhatInferenceRuns: for every scheme that can be trained, the two engines, which share no code but the kernels and the scheme,
+// come to the same logits, depths and number of correct images.
+func TestTrainingRunsWhatInferenceRuns(t *testing.T) {
+	for name, scheme := range map[string]halting.Config{
+		"none":       {Policy: halting.PolicyNone},
+		"token":      {Policy: halting.PolicyToken, GateScale: 3, GateCenter: 0.8, Epsilon: 0.01},
+		"act":        {Policy: halting.PolicyACT, GateScale: 3, GateCenter: 0.6, Epsilon: 0.01},
+		"sact":       {Policy: halting.PolicySACT, GateScale: 3, GateCenter: 0.8, Epsilon: 0.01},
+		"ponder":     {Policy: halting.PolicyPonder, GateScale: 1, GateCenter: 0.6, Epsilon: 0.3},
+		"confidence": {Policy: halting.PolicyConfidence, Threshold: 0.5},
+		"similarity": {Policy: halting.PolicySimilarity, Threshold: 0.8},
+		"topk":       {Policy: halting.PolicyTopK, Keep: 0.6},
+		"topk fused": {Policy: halting.PolicyTopK, Keep: 0.5, Layers: []int{1, 3}, Fuse: true},
+	} {
+		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillToken, vit.DistillHead} {
+			t.Run(fmt.Sprintf("%s/%d", name, distillation), func(t *testing.T) { compareEngines(t, scheme, distillation) })
+		}
+	}
+}
+
+func compareEngines(t *testing.T, scheme halting.Config, distillation vit.Distillation) {
+	const images = 12
+	c := vit.Config{Distillation: distillation, Embed: 24, Heads: 2, Layers: 6, Hidden: 40, Height: 16, Width: 20, Patch: 4, Channels: 1, Classes: 3, Eps: 1e-6, Halting: scheme}
+	p := vit.Initialize(c, 1, 0.25)
+	r := rand.New(rand.NewPCG(2, 3))
+	size := c.Channels * c.Height * c.Width
+	pixels, labels := make([]float32, images*size), make([]int32, images)
+	for i := range pixels {
+		pixels[i] = float32(r.NormFloat64())
+	}
+	for i := range labels {
+		labels[i] = int32(r.IntN(c.Classes))
+	}
+	net, err := train.NewNetwork(p, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats, err := net.Forward(train.Batch{Size: images, Labels: labels, Load: func(i int, dst []float32) error {
+		copy(dst, pixels[i*size:])
+		return nil
+	}}, train.Loss{TargetLayer: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(p *vit.Params, full bool) infer.Output {
+		e, err := infer.New(p, infer.Options{Threads: 2, Full: full})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		var out infer.Output
+		if full {
+			out.Trace = &infer.Trace{}
+		}
+		if err := e.Run(pixels, &out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	out := run(p, false)
+	depth := out.Depth
+	logits := out.Logits
+	switch scheme.Policy {
+	case halting.PolicyToken, halting.PolicyACT, halting.PolicySACT: // here tokens learn on when the class token has halted
+		depth = run(p, true).Trace.Depth
+	case halting.PolicyPonder, halting.PolicyConfidence: // these learn in every block, and the network shows the last one's logits
+		q := p.Clone()
+		q.Config.Halting.Epsilon, q.Config.Halting.Threshold = 0, 1
+		logits = run(q, false).Logits
+	}
+	mean, correct := 0.0, 0
+	for _, d := range depth {
+		mean += float64(d) / float64(len(depth))
+	}
+	for i := range images {
+		got := net.Image(i)
+		for j, v := range got.Logits {
+			if d := math.Abs(float64(v - logits[i*c.Classes+j])); !(d < 1e-4) {
+				t.Errorf("image %d: logit %d differs by %g", i, j, d)
+			}
+		}
+		final := out.Logits[i*c.Classes : (i+1)*c.Classes]
+		if slices.Index(final, slices.Max(final)) == int(labels[i]) {
+			correct++
+		}
+	}
+	if math.Abs(stats.MeanDepth-mean) > 1e-9 || stats.Correct != correct {
+		t.Errorf("training says depth %v and %d correct, inference %v and %d", stats.MeanDepth, stats.Correct, mean, correct)
+	}
+	if adaptive := scheme.Policy != halting.PolicyNone; adaptive == (slices.Min(depth) == slices.Max(depth)) {
+		t.Errorf("depths run from %d to %d: the test shows little", slices.Min(depth), slices.Max(depth))
+	}
+}
