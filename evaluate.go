@@ -82,8 +82,12 @@ type evaluator struct {
 	seen       func(first int, e *evaluator) // after each slice, with its first image; may be nil
 }
 
-// sliceFloats bounds the memory of a slice's pixels: 16 Mi numbers, 64 MiB.
-const sliceFloats = 16 << 20
+// What a slice of images may take: memory for its pixels, 16 Mi numbers or 64 MiB, and time, since a run that is to stop waits for it: 40 GMACs for
+// each thread are about half a second in AVX-512.
+const (
+	sliceFloats = 16 << 20
+	sliceMACs   = 40e9
+)
 
 func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, error) {
 	var err error
@@ -120,7 +124,8 @@ func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, 
 		return nil, err
 	}
 	size := imageSize(c)
-	e.size = min(max(sliceFloats/size, o.Threads), 500, e.total)
+	time := max(1, int(sliceMACs/float64(c.MACs(nil)))) * o.Threads
+	e.size = min(max(sliceFloats/size, o.Threads), time, 500, e.total)
 	e.images, e.labels, e.active = make([]float32, e.size*size), make([]int, e.size), make([]int, c.Layers)
 	e.pixels = make([][]byte, o.Threads)
 	for i := range e.pixels {

@@ -20,12 +20,13 @@ import (
 // TrainOptions are what Train is given besides its recipe.
 type TrainOptions struct {
 	Recipe    train.Recipe
-	Data      string // a data set as data.Open names it; its test part measures the model after every epoch
-	Dir       string // becomes the model's directory, with log.jsonl and checkpoints/ beside the model
+	Data      string // a data set as data.OpenPair names it; its test part, or what the recipe's validation holds out, measures the model after every epoch
+	Dir       string // becomes the model's directory, with logs, tensorboard/ and checkpoints/ beside the model
 	Init      string // model to start from, as Open names it; "" for the recipe's own
 	NewHead   bool   // give that model a fresh head for the data's classes
 	Resume    bool   // go on from Dir's newest whole checkpoint, or start if there is none
 	Threads   int    // 0 for the CPUs that the process may use
+	Workers   int    // goroutines that decode and augment images; 0 for as many as threads. Neither changes the result
 	Precision string // "" or auto or f32: training has no other
 	Log       *slog.Logger
 	Progress  func(train.Progress) // after each step; may be nil
@@ -37,7 +38,8 @@ type TrainSummary struct {
 	Epochs int                `json:"epochs"`
 	Steps  int                `json:"steps"`
 	Report string             `json:"report"` // an HTML file of the run's curves
-	Test   map[string]float64 `json:"test"`   // of the weights that were kept: images, top1, top5, mean_depth, macs_per_image
+	Kept   string             `json:"kept"`   // which weights became the model
+	Test   map[string]float64 `json:"test"`   // of these: images, top1, top5, mean_depth, macs_per_image
 }
 
 // LoadRecipe reads a recipe by its bundled name or from a file, and applies overrides of the form KEY=VALUE.
@@ -83,81 +85,65 @@ func Train(ctx context.Context, o TrainOptions) (TrainSummary, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	run, err := o.prepare(ctx)
+	run, done, err := o.prepare(ctx)
+	defer done()
 	if err != nil {
 		return TrainSummary{}, err
 	}
-	if err := train.Run(ctx, run); err != nil {
+	result, err := train.Run(ctx, run)
+	if err != nil {
 		return TrainSummary{}, err
 	}
 	log, err := train.ReadLog(o.Dir)
 	if err != nil {
 		return TrainSummary{}, err
 	}
-	s := TrainSummary{Dir: o.Dir, Report: filepath.Join(o.Dir, "report.html")}
-	if err := report.WriteTraining(s.Report, trainingPage(o, run.Threads, log)); err != nil {
-		return TrainSummary{}, err
-	}
-	if len(log) > 0 {
-		last := log[len(log)-1]
-		s.Epochs, s.Steps, s.Test = last.Epoch, last.Step, last.Test
-		if last.TestEMA != nil {
-			s.Test = last.TestEMA
-		}
-	}
-	return s, nil
+	s := TrainSummary{Dir: o.Dir, Epochs: result.Epochs, Steps: result.Steps, Kept: result.Kept, Test: result.Test, Report: filepath.Join(o.Dir, "report.html")}
+	return s, report.WriteTraining(s.Report, trainingPage(o, run.Threads, log))
 }
 
-// prepare finds model and data and puts the run together.
-func (o TrainOptions) prepare(ctx context.Context) (train.Options, error) {
+// prepare finds model and data and puts the run together. done must be called when it is over, also after an error.
+func (o TrainOptions) prepare(ctx context.Context) (run train.Options, done func(), err error) {
 	r := o.Recipe
-	run := train.Options{Recipe: r, DataName: o.Data, Dir: o.Dir, Resume: o.Resume, Progress: o.Progress, Log: o.Log}
-	var err error
+	run = train.Options{Recipe: r, DataName: o.Data, Dir: o.Dir, Resume: o.Resume, Workers: o.Workers, Progress: o.Progress, Log: o.Log}
+	done = func() {}
 	if p, err := precision(o.Precision, nil); err != nil {
-		return run, err
+		return run, done, err
 	} else if p != infer.F32 {
-		return run, fmt.Errorf("%w: training computes in f32, not in %s", ErrUsage, p)
+		return run, done, fmt.Errorf("%w: training computes in f32, not in %s", ErrUsage, p)
 	}
 	if run.Threads, err = threads(o.Threads); err != nil {
-		return run, err
+		return run, done, err
 	}
-	init := o.Init
-	if init == "" {
-		init = r.Init
+	if o.Workers < 0 || o.Workers > maxThreads {
+		return run, done, fmt.Errorf("%w: %d workers, want 1 to %d (or 0 for as many as threads)", ErrUsage, o.Workers, maxThreads)
 	}
-	if init == "" && o.NewHead {
-		return run, fmt.Errorf("%w: a new head is for a model to start from, and none is named", ErrUsage)
+	if run.InitName = o.Init; run.InitName == "" {
+		run.InitName = r.Init
 	}
-	if run.Data, err = data.Open(o.Data, data.Train); err != nil {
-		return run, err
+	if run.InitName == "" && o.NewHead {
+		return run, done, fmt.Errorf("%w: a new head is for a model to start from, and none is named", ErrUsage)
 	}
-	var c vit.Config
-	if init != "" {
-		m, err := OpenContext(ctx, init, nil)
-		if err != nil {
-			return run, err
-		}
-		if o.NewHead {
-			if m, err = m.ReplaceHead(len(run.Data.Classes()), run.Data.Classes(), r.Seed); err != nil {
-				return run, err
-			}
-		}
-		run.InitName = init
-		run.Init, run.Preprocessor, c = m.Params, m.Preprocessor, m.Params.Config
-	} else {
-		if c, err = vit.Variant(r.Variant); err != nil {
-			return run, fmt.Errorf("recipe: %w", err)
-		}
-		run.Preprocessor = data.DefaultPreprocessor(c.Height, c.Width, c.Channels)
-	}
-	if run.Data, err = data.Fit(run.Data, run.Preprocessor, c.Channels, c.Height, c.Width); err != nil {
-		return run, err
-	}
-	run.InitName, run.DataName = init, o.Data
-	test, err := data.Open(o.Data, data.Test)
+	test, err := o.pictures(&run)
 	if err != nil {
-		return run, err
+		return run, done, err
 	}
+	c, err := o.model(ctx, &run)
+	if err != nil {
+		return run, done, err
+	}
+	if r.Distill != nil {
+		t, err := newTeacher(ctx, *r.Distill, c, run.Preprocessor, run.Data.Classes(), run.Threads)
+		if err != nil {
+			return run, done, err
+		}
+		run.Teacher, done = t.logits, t.close
+	}
+	watch, err := newBoard(o.Dir, run.Preprocessor, test, run.Threads)
+	if err != nil {
+		return run, done, err
+	}
+	run.Watch = watch
 	run.Evaluate = func(ctx context.Context, p *vit.Params) (map[string]float64, error) {
 		m := &vit.Model{Params: p, Preprocessor: run.Preprocessor}
 		ev, err := Evaluate(ctx, m, test, EvaluateOptions{Limit: r.Limit, Threads: run.Threads, Precision: string(infer.F32)})
@@ -171,7 +157,55 @@ func (o TrainOptions) prepare(ctx context.Context) (train.Options, error) {
 	run.Precisions = func(ctx context.Context, m *vit.Model) (map[string]float64, error) {
 		return precisionLoss(ctx, m, test, EvaluateOptions{Limit: r.Limit, Threads: run.Threads})
 	}
-	return run, nil
+	return run, done, nil
+}
+
+// heldOutSeed decides which images validation holds out. It is not the run's own, so that runs that differ in their seeds test on the same images.
+const heldOutSeed = 0
+
+// pictures opens both parts of the data: the training images go to run, the test images are returned.
+func (o TrainOptions) pictures(run *train.Options) (test data.Dataset, err error) {
+	if run.Data, test, err = data.OpenPair(o.Data, o.Recipe.Validation, heldOutSeed); err != nil {
+		return nil, err
+	}
+	tolerant := func(d data.Dataset, part string) data.Dataset {
+		return data.Tolerant(d, o.Recipe.Damaged, func(i int, err error) {
+			o.Log.Warn("damaged image, another takes its place", "part", part, "index", i, "error", err)
+		})
+	}
+	run.Data = tolerant(run.Data, "training")
+	return tolerant(test, "test"), nil
+}
+
+// model opens the model to start from and fits it to the recipe and the data.
+func (o TrainOptions) model(ctx context.Context, run *train.Options) (c vit.Config, err error) {
+	r := o.Recipe
+	if run.InitName == "" {
+		if c, err = vit.Variant(r.Variant); err != nil {
+			return c, fmt.Errorf("recipe: %w", err)
+		}
+		if r.ImageSize > 0 {
+			c.Height, c.Width = r.ImageSize, r.ImageSize
+		}
+		run.Preprocessor = data.DefaultPreprocessor(c.Height, c.Width, c.Channels)
+		return c, nil
+	}
+	m, err := OpenContext(ctx, run.InitName, nil)
+	if err != nil {
+		return c, err
+	}
+	if o.NewHead {
+		if m, err = m.ReplaceHead(len(run.Data.Classes()), run.Data.Classes(), r.Seed); err != nil {
+			return c, err
+		}
+	}
+	if r.ImageSize > 0 {
+		if m, err = m.Resize(r.ImageSize, r.ImageSize); err != nil {
+			return c, fmt.Errorf("image_size: %w", err)
+		}
+	}
+	run.Init, run.Preprocessor = m.Params, m.Preprocessor
+	return m.Params.Config, nil
 }
 
 // precisionLoss measures what each precision costs a model, in points of top-1 against f32.

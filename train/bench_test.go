@@ -26,8 +26,11 @@ func BenchmarkStep(b *testing.B) {
 				r := DefaultRecipe()
 				r.LabelSmoothing, r.DropPath, r.AlphaPonder, r.AlphaPrior, r.TargetLayer, r.EMA = 0.1, 0.05, 5e-4, 0.1, 6, 0.9995
 				r.Augment = data.Augment{Shift: 2, Flip: true, EraseProb: 0.25, EraseMax: 0.3}
-				o := Options{Recipe: r, Preprocessor: m.Preprocessor, Data: pictures}
 				p := m.Params
+				augmenter, err := data.NewAugmenter(r.Augment, pictures, m.Preprocessor, p.Config.Channels, p.Config.Height, p.Config.Width)
+				if err != nil {
+					b.Fatal(err)
+				}
 				net, err := NewNetwork(p, threads)
 				if err != nil {
 					b.Fatal(err)
@@ -38,8 +41,10 @@ func BenchmarkStep(b *testing.B) {
 					for i := range labels {
 						labels[i] = int32(pictures.Label(i))
 					}
-					stats, err := net.Step(Batch{Size: r.Batch, Labels: labels, Load: func(i int, dst []float32) error { return o.load(dst, i, 0, p.Config) }},
-						r.loss(), grad)
+					stats, err := net.Step(Batch{Size: r.Batch, Labels: labels, Load: func(i int, dst []float32) error {
+						_, err := augmenter.Load(dst, i, data.Rand(r.Seed, 0, uint64(i)))
+						return err
+					}}, r.loss(), grad)
 					if err != nil {
 						b.Fatal(err)
 					}

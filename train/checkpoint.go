@@ -1,13 +1,15 @@
 package train
 
 import (
+	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,140 +21,192 @@ import (
 )
 
 // A checkpoint is one safetensors file, checkpoints/step-00000123.safetensors: weights, moments and average as flat tensors, and as metadata
-// the step, the recipe, the architecture and a checksum. All randomness is drawn from (seed, epoch, image), so the step is the only cursor.
+// the step, the recipe, the architecture, the sums of the epoch under way, and a checksum over all of it. All randomness is drawn from
+// (seed, epoch, image) or (seed, step), so the step is the only cursor. A file appears whole or not at all (weights.Pending).
+
+// checkpointVersion changes when an old program could misread a new file, or a new one an old file.
+const checkpointVersion = "2"
 
 func checkpointDir(dir string) string { return filepath.Join(dir, "checkpoints") }
 
-func (o *optimizer) save(dir string, p *vit.Params, r Recipe) error {
-	recipe, err := json.Marshal(r)
-	if err != nil {
-		return err
+// checkpointPath is the file of a step.
+func checkpointPath(dir string, step int) string {
+	return filepath.Join(checkpointDir(dir), fmt.Sprintf("step-%08d.safetensors", step))
+}
+
+// errOtherRun marks a checkpoint that is whole, but not one that this run could have written.
+var errOtherRun = errors.New("the checkpoint belongs to another run")
+
+// snapshot is what a checkpoint holds.
+type snapshot struct {
+	step    int
+	recipe  Recipe
+	config  vit.Config
+	entry   Entry // of the epoch under way, as far as it has come; of a finished one, whole but for its test figures
+	tensors []stateTensor
+}
+
+// stateTensor is one block of numbers of a run's state, by its name in the file.
+type stateTensor struct {
+	name string
+	data []float32
+}
+
+// write stores the snapshot for its step.
+func (s snapshot) write(dir string) error {
+	meta := map[string]string{"version": checkpointVersion, "step": strconv.Itoa(s.step)}
+	for key, value := range map[string]any{"recipe": s.recipe, "config": s.config, "entry": s.entry} {
+		text, err := json.Marshal(value)
+		if err != nil {
+			return fmt.Errorf("checkpoint: %s: %w", key, err)
+		}
+		meta[key] = string(text)
 	}
-	config, err := json.Marshal(p.Config)
-	if err != nil {
-		return err
+	tensors := make([]weights.Tensor, len(s.tensors))
+	for i, t := range s.tensors {
+		tensors[i] = weights.Float32Tensor(t.name, []int{len(t.data)}, t.data)
 	}
-	tensors := []weights.Tensor{
-		weights.Float32Tensor("weights", []int{len(p.Data)}, p.Data),
-		weights.Float32Tensor("moment1", []int{len(o.m)}, o.m),
-		weights.Float32Tensor("moment2", []int{len(o.v)}, o.v),
-		weights.Float32Tensor("average", []int{len(o.average.Data)}, o.average.Data),
-	}
-	meta := map[string]string{"step": strconv.Itoa(o.step), "recipe": string(recipe), "config": string(config), "sha256": checksum(tensors)}
+	meta["sha256"] = checksum(meta, tensors)
 	if err := os.MkdirAll(checkpointDir(dir), 0o777); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	path := filepath.Join(checkpointDir(dir), fmt.Sprintf("step-%08d.safetensors", o.step))
-	if err := weights.WriteSafetensors(path, meta, tensors); err != nil {
+	if err := weights.WriteSafetensors(checkpointPath(dir, s.step), meta, tensors); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
-	}
-	found, err := checkpoints(dir)
-	if err != nil {
-		return err
-	}
-	for _, old := range found[min(r.Checkpoints, len(found)):] {
-		if err := os.Remove(old); err != nil {
-			return fmt.Errorf("checkpoint: %w", err)
-		}
 	}
 	return nil
 }
 
-// restore loads the newest whole checkpoint of dir into o and p and reports whether there was one. A torn file is passed over with a warning.
-func (o *optimizer) restore(dir string, p *vit.Params, r Recipe, log *slog.Logger) (bool, error) {
-	found, err := checkpoints(dir)
-	if err != nil {
-		return false, err
-	}
-	for _, path := range found {
-		err := o.read(path, p, r)
-		if err == nil {
-			return true, nil
-		}
-		if errors.Is(err, errOtherRun) {
-			return false, err
-		}
-		log.Warn("checkpoint passed over", "file", path, "error", err)
-	}
-	if len(found) > 0 {
-		return false, fmt.Errorf("none of the %d checkpoints in %s is whole; remove the folder to start anew", len(found), checkpointDir(dir))
-	}
-	return false, nil
-}
-
-var errOtherRun = errors.New("the checkpoint belongs to another run")
-
-func (o *optimizer) read(path string, p *vit.Params, r Recipe) error {
+// read fills s.tensors, step and entry from a file, whose recipe and architecture must agree with those of s as far as its place in the data and the
+// meaning of its numbers depend on them. If it fails, s.tensors may hold anything.
+func (s *snapshot) read(path string) error {
 	f, err := weights.ReadSafetensors(path)
 	if err != nil {
 		return err
 	}
-	step, err := strconv.Atoi(f.Metadata["step"])
-	if err != nil || step < 0 {
-		return fmt.Errorf("%s: step %q is not a number", path, f.Metadata["step"])
+	if err := s.decode(f); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	if f.Metadata["sha256"] != checksum(f.Tensors) {
-		return fmt.Errorf("%s: checksum does not match its content", path)
-	}
-	want, err := json.Marshal(p.Config)
-	if err != nil {
-		return err
-	}
-	if f.Metadata["config"] != string(want) {
-		return fmt.Errorf("%s: %w: its architecture is %s, this run's is %s", path, errOtherRun, f.Metadata["config"], want)
-	}
-	var before Recipe
-	if err := json.Unmarshal([]byte(f.Metadata["recipe"]), &before); err != nil {
-		return fmt.Errorf("%s: recipe: %w", path, err)
-	}
-	if before.Seed != r.Seed || before.Batch != r.Batch || before.Limit != r.Limit {
-		return fmt.Errorf("%s: %w: seed, batch and limit were %d, %d, %d, now they are %d, %d, %d, so its place in the data means nothing",
-			path, errOtherRun, before.Seed, before.Batch, before.Limit, r.Seed, r.Batch, r.Limit)
-	}
-	for _, t := range []struct {
-		name string
-		dst  []float32
-	}{{"weights", p.Data}, {"moment1", o.m}, {"moment2", o.v}, {"average", o.average.Data}} {
-		tensor, ok := f.Get(t.name)
-		if !ok {
-			return fmt.Errorf("%s: tensor %s is missing", path, t.name)
-		}
-		values, err := tensor.Float32s()
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		if len(values) != len(t.dst) {
-			return fmt.Errorf("%s: tensor %s has %d values, want %d", path, t.name, len(values), len(t.dst))
-		}
-		copy(t.dst, values)
-	}
-	o.step = step
 	return nil
 }
 
-// checkpoints lists the checkpoint files of dir, newest first.
-func checkpoints(dir string) ([]string, error) {
+// decode is read for a file's content.
+func (s *snapshot) decode(f *weights.File) error {
+	version, known := f.Metadata["version"]
+	if known && f.Metadata["sha256"] != checksum(f.Metadata, f.Tensors) {
+		return errors.New("checksum does not match its content")
+	}
+	if version != checkpointVersion {
+		return fmt.Errorf("%w: an adavit that writes version %.20q made it, this one reads %s", errOtherRun, version, checkpointVersion)
+	}
+	step, err := strconv.Atoi(f.Metadata["step"])
+	if err != nil || step < 0 {
+		return fmt.Errorf("step %.40q is not a number", f.Metadata["step"])
+	}
+	var before Recipe
+	if err := json.Unmarshal([]byte(f.Metadata["recipe"]), &before); err != nil {
+		return fmt.Errorf("recipe: %w", err)
+	}
+	if err := s.recipe.continues(before); err != nil {
+		return fmt.Errorf("%w: %w", errOtherRun, err)
+	}
+	config, err := json.Marshal(s.config)
+	if err != nil {
+		return err
+	}
+	if f.Metadata["config"] != string(config) {
+		return fmt.Errorf("%w: its model is %s, this run's is %s", errOtherRun, f.Metadata["config"], config)
+	}
+	var entry Entry
+	if err := json.Unmarshal([]byte(f.Metadata["entry"]), &entry); err != nil {
+		return fmt.Errorf("entry: %w", err)
+	}
+	for _, t := range s.tensors {
+		tensor, ok := f.Get(t.name)
+		if !ok {
+			return fmt.Errorf("tensor %s is missing", t.name)
+		}
+		if n, err := tensor.Len(); err != nil || n != len(t.data) {
+			return fmt.Errorf("tensor %s has shape %v, want [%d]", t.name, tensor.Shape, len(t.data))
+		}
+		if err := tensor.CopyFloat32s(t.data); err != nil {
+			return err
+		}
+	}
+	s.step, s.entry, s.recipe = step, entry, before
+	return nil
+}
+
+// checksum covers metadata, names, types, shapes and content.
+func checksum(meta map[string]string, tensors []weights.Tensor) string {
+	h := sha256.New()
+	put := func(text string) { // with its length, so that two texts cannot be mistaken for two others
+		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(text))))
+		io.WriteString(h, text)
+	}
+	keys := make([]string, 0, len(meta))
+	for key := range meta {
+		if key != "sha256" {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		put(key)
+		put(meta[key])
+	}
+	for _, t := range slices.SortedFunc(slices.Values(tensors), func(a, b weights.Tensor) int { return cmp.Compare(a.Name, b.Name) }) {
+		put(t.Name)
+		put(string(t.DType))
+		put(fmt.Sprint(t.Shape))
+		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(t.Data))))
+		h.Write(t.Data)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// savedSteps lists the steps that dir has checkpoint files of, newest first.
+func savedSteps(dir string) ([]int, error) {
 	entries, err := os.ReadDir(checkpointDir(dir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	var found []string
+	var steps []int
 	for _, e := range entries {
-		if name := e.Name(); strings.HasPrefix(name, "step-") && strings.HasSuffix(name, ".safetensors") {
-			found = append(found, filepath.Join(checkpointDir(dir), name))
+		digits, ok := strings.CutPrefix(e.Name(), "step-")
+		digits, whole := strings.CutSuffix(digits, ".safetensors")
+		if step, err := strconv.Atoi(digits); ok && whole && err == nil && step >= 0 && filepath.Base(checkpointPath(dir, step)) == e.Name() {
+			steps = append(steps, step)
 		}
 	}
-	slices.Sort(found)
-	slices.Reverse(found)
-	return found, nil
+	slices.Sort(steps)
+	slices.Reverse(steps)
+	return steps, nil
 }
 
-func checksum(tensors []weights.Tensor) string {
-	tensors = slices.SortedFunc(slices.Values(tensors), func(a, b weights.Tensor) int { return strings.Compare(a.Name, b.Name) })
-	h := sha256.New()
-	for _, t := range tensors {
-		h.Write([]byte(t.Name))
-		h.Write(t.Data)
+// prune removes all checkpoints but the newest keep, and for each of these the best one that it knows of: bests lists the steps of checkpoints that
+// were better than all before them, rising. So a run that falls back past torn files still finds the best of its past.
+func prune(dir string, keep int, bests []int) error {
+	steps, err := savedSteps(dir)
+	if err != nil {
+		return err
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	wanted := make(map[int]bool)
+	for _, step := range steps[:min(keep, len(steps))] {
+		wanted[step] = true
+		for _, best := range slices.Backward(bests) {
+			if best <= step {
+				wanted[best] = true
+				break
+			}
+		}
+	}
+	for _, step := range steps {
+		if wanted[step] {
+			continue
+		}
+		if err := os.Remove(checkpointPath(dir, step)); err != nil {
+			return fmt.Errorf("checkpoint: %w", err)
+		}
+	}
+	return nil
 }

@@ -80,11 +80,3 @@ func (o *optimizer) update(n *Network, p, grad *vit.Params, r Recipe, lr float64
 	}
 	return norm
 }
-
-// kept returns the weights that a run is judged by and stores: the average, where there is one.
-func (o *optimizer) kept(p *vit.Params, r Recipe) *vit.Params {
-	if r.EMA > 0 {
-		return o.average
-	}
-	return p
-}

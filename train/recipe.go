@@ -23,10 +23,19 @@ type Recipe struct {
 	InitStd     float64         `json:"init_std,omitempty"` // deviation of new weights; 0 = 1/√fan_in
 	Halting     *halting.Config `json:"halting,omitempty"`  // how tokens halt in the trained model; absent = as in the starting model
 
-	Epochs int    `json:"epochs"`
-	Batch  int    `json:"batch"`
-	Seed   uint64 `json:"seed"`
-	Limit  int    `json:"limit,omitempty"` // training images to use; 0 = all
+	ImageSize  int      `json:"image_size,omitempty"` // side of the images in pixels, if not the starting model's: its position embeddings are resampled
+	LearnGate  bool     `json:"learn_gate,omitempty"` // the gate's scale and center are learnt too
+	Freeze     []string `json:"freeze,omitempty"`     // tensors that keep their values: timm's names, or patterns as path.Match has them ("blocks.[0-5].*")
+	Distill    *Distill `json:"distill,omitempty"`    // a teacher to learn from
+	Validation float64  `json:"validation,omitempty"` // share of the training images that is held out to test on, where the data has no test images
+	Damaged    float64  `json:"damaged"`              // share of the images that may be unreadable: others take their places
+
+	Epochs     int    `json:"epochs"`
+	Batch      int    `json:"batch"`                // images of a step
+	Accumulate int    `json:"accumulate,omitempty"` // equal parts that a batch is cut into, to save memory; the prior and mixing see a part at a time. 0 = 1
+	Repeats    int    `json:"repeats,omitempty"`    // versions of an image in an epoch, of as many fewer images (repeated augmentation). 0 = 1
+	Seed       uint64 `json:"seed"`
+	Limit      int    `json:"limit,omitempty"` // training images to use; 0 = all
 
 	LR             float64 `json:"lr"`
 	MinLR          float64 `json:"min_lr"`
@@ -40,23 +49,44 @@ type Recipe struct {
 	LabelSmoothing float64 `json:"label_smoothing"`
 	DropPath       float64 `json:"drop_path"`
 
-	AlphaPonder  float64 `json:"alpha_ponder,omitempty"`
-	AlphaPrior   float64 `json:"alpha_prior,omitempty"`
-	TargetLayer  float64 `json:"target_layer,omitempty"`
-	ReversePrior bool    `json:"reverse_prior,omitempty"`
+	AlphaPonder    float64 `json:"alpha_ponder,omitempty"`
+	AlphaPrior     float64 `json:"alpha_prior,omitempty"`
+	TargetLayer    float64 `json:"target_layer,omitempty"`
+	PriorShape     string  `json:"prior_shape,omitempty"`     // halting's names of shapes; "" = normal
+	PriorDeviation float64 `json:"prior_deviation,omitempty"` // in blocks; 0 = 1
+	ReversePrior   bool    `json:"reverse_prior,omitempty"`
+	PonderBeta     float64 `json:"ponder_beta,omitempty"`   // PonderNet's weight of the divergence from its geometric prior
+	PonderLambda   float64 `json:"ponder_lambda,omitempty"` // and that prior's λ
 
 	Augment data.Augment `json:"augment"`
-	Mix     data.Mix     `json:"mix,omitzero"`
+	Mix     data.Mix     `json:"mix,omitzero"` // mixup and cutmix
 
-	CheckpointSteps int    `json:"checkpoint_steps"` // steps between checkpoints; 0 = one an epoch
-	Checkpoints     int    `json:"checkpoints"`      // how many are kept
-	Store           string `json:"store"`            // type of the stored weights: F32, F16 or BF16
+	CheckpointSteps int    `json:"checkpoint_steps"`    // steps between checkpoints; 0 = one an epoch
+	Checkpoints     int    `json:"checkpoints"`         // how many are kept, besides the best
+	LogSteps        int    `json:"log_steps,omitempty"` // steps between lines of steps.jsonl; 0 = 50
+	Keep            string `json:"keep"`                // which epoch's weights become the model: KeepLast or KeepBest
+	Store           string `json:"store"`               // type of the stored weights: F32, F16 or BF16
 }
+
+// Distill says how a run learns from a teacher beside the labels (Loss says more of each).
+type Distill struct {
+	Model       string  `json:"model"`       // the teacher, as --model would name it
+	Mode        string  `json:"mode"`        // DistillSoft or DistillHard
+	Alpha       float64 `json:"alpha"`       // the teacher's share of the loss
+	Temperature float64 `json:"temperature"` // of DistillSoft; 0 = 1
+}
+
+// Which epoch's weights become the model. The best by test images is a choice made on them, so that their top-1 flatters it a little; and the first
+// epochs of a model that learns to halt test best while hardly anything halts yet.
+const (
+	KeepLast = "last"
+	KeepBest = "best" // highest test top-1
+)
 
 // DefaultRecipe holds what a recipe file may leave out.
 func DefaultRecipe() Recipe {
 	return Recipe{Epochs: 10, Batch: 64, LR: 1e-3, MinLR: 1e-5, WarmupLR: 1e-6, WarmupEpochs: 1, WeightDecay: 0.05, Beta1: 0.9, Beta2: 0.999,
-		ClipNorm: 1, Checkpoints: 2, Store: "F32"}
+		ClipNorm: 1, Damaged: 0.01, Checkpoints: 2, Keep: KeepLast, Store: "F32"}
 }
 
 // ParseRecipe reads a recipe file and applies overrides of the form key=value; a dot reaches into an object (augment.shift=2).
@@ -178,6 +208,10 @@ func (r Recipe) Validate() error {
 		{"ema", r.EMA, 0, 0.9999999}, {"label_smoothing", r.LabelSmoothing, 0, 0.99}, {"drop_path", r.DropPath, 0, 0.99}, {"init_std", r.InitStd, 0, 10},
 		{"alpha_ponder", r.AlphaPonder, 0, 1e6}, {"alpha_prior", r.AlphaPrior, 0, 1e6}, {"target_layer", r.TargetLayer, -10, 1e4},
 		{"checkpoint_steps", float64(r.CheckpointSteps), 0, 1 << 40}, {"checkpoints", float64(r.Checkpoints), 1, 1e6},
+		{"log_steps", float64(r.LogSteps), 0, 1 << 40},
+		{"image_size", float64(r.ImageSize), 0, 1 << 13}, {"validation", r.Validation, 0, 0.9}, {"damaged", r.Damaged, 0, 1},
+		{"accumulate", float64(r.Accumulate), 0, 1 << 16}, {"repeats", float64(r.Repeats), 0, 1 << 16},
+		{"prior_deviation", r.PriorDeviation, 0, 1e4}, {"ponder_beta", r.PonderBeta, 0, 1e6}, {"ponder_lambda", r.PonderLambda, 0, 1},
 	} {
 		if math.IsNaN(v.value) || v.value < v.min || v.value > v.max {
 			return fmt.Errorf("%s is %v, want %v to %v", v.name, v.value, v.min, v.max)
@@ -185,6 +219,24 @@ func (r Recipe) Validate() error {
 	}
 	if r.Store != "F32" && r.Store != "F16" && r.Store != "BF16" {
 		return fmt.Errorf("store is %q, want F32, F16 or BF16", r.Store)
+	}
+	if r.Keep != KeepLast && r.Keep != KeepBest {
+		return fmt.Errorf("keep is %q, want %q or %q", r.Keep, KeepLast, KeepBest)
+	}
+	if d := r.Distill; d != nil {
+		switch {
+		case d.Model == "":
+			return errors.New("distill: no model is named")
+		case d.Mode != DistillSoft && d.Mode != DistillHard:
+			return fmt.Errorf("distill: mode is %q, want %q or %q", d.Mode, DistillSoft, DistillHard)
+		case !(d.Alpha > 0 && d.Alpha <= 1):
+			return fmt.Errorf("distill: alpha is %v, want more than 0 and at most 1", d.Alpha)
+		case !(d.Temperature >= 0 && d.Temperature <= 1e3):
+			return fmt.Errorf("distill: temperature is %v, want 0 to 1000", d.Temperature)
+		}
+	}
+	if r.Accumulate > 0 && r.Batch%r.Accumulate != 0 {
+		return fmt.Errorf("a batch of %d images cannot be cut into %d equal parts (accumulate)", r.Batch, r.Accumulate)
 	}
 	if r.Halting != nil {
 		if err := r.Halting.Validate(); err != nil {
@@ -197,8 +249,8 @@ func (r Recipe) Validate() error {
 	return r.Mix.Validate()
 }
 
-// Start returns the parameters that a run begins with: init's, or new ones of the recipe's variant.
-func (r Recipe) Start(init *vit.Params) (*vit.Params, error) {
+// Start returns the parameters that a run begins with: a copy of init, or new ones of the recipe's variant for the given classes.
+func (r Recipe) Start(init *vit.Params, classes []string) (*vit.Params, error) {
 	var p *vit.Params
 	if init != nil {
 		p = init.Clone()
@@ -210,7 +262,17 @@ func (r Recipe) Start(init *vit.Params) (*vit.Params, error) {
 		if err != nil {
 			return nil, err
 		}
+		c.Classes, c.Labels = len(classes), nil
+		if r.ImageSize > 0 {
+			c.Height, c.Width = r.ImageSize, r.ImageSize
+		}
+		if err := c.Validate(); err != nil {
+			return nil, err
+		}
 		p = vit.Initialize(c, r.Seed, r.InitStd)
+	}
+	if size := r.ImageSize; size > 0 && (p.Config.Height != size || p.Config.Width != size) {
+		return nil, fmt.Errorf("the starting model takes images of %d×%d pixels and image_size is %d: resize it first", p.Config.Height, p.Config.Width, size)
 	}
 	if r.Halting != nil {
 		p.Config.Halting = *r.Halting
@@ -218,9 +280,26 @@ func (r Recipe) Start(init *vit.Params) (*vit.Params, error) {
 	return p, p.Config.Validate()
 }
 
+// logSteps is the number of steps between two lines of steps.jsonl.
+func (r Recipe) logSteps() int {
+	if r.LogSteps == 0 {
+		return 50
+	}
+	return r.LogSteps
+}
+
+// mixes reports whether any batch may be mixed.
+func (r Recipe) mixes() bool { return r.Mix.Enabled(0) }
+
+// loss is what a step minimises.
 func (r Recipe) loss() Loss {
-	return Loss{LabelSmoothing: r.LabelSmoothing, AlphaPonder: r.AlphaPonder, AlphaPrior: r.AlphaPrior, TargetLayer: r.TargetLayer,
-		ReversePrior: r.ReversePrior, DropPath: r.DropPath}
+	l := Loss{LabelSmoothing: r.LabelSmoothing, AlphaPonder: r.AlphaPonder, AlphaPrior: r.AlphaPrior, TargetLayer: r.TargetLayer,
+		PriorShape: r.PriorShape, PriorDeviation: r.PriorDeviation, ReversePrior: r.ReversePrior, PonderBeta: r.PonderBeta, PonderLambda: r.PonderLambda,
+		DropPath: r.DropPath}
+	if d := r.Distill; d != nil {
+		l.Distill, l.DistillAlpha, l.DistillTemperature = d.Mode, d.Alpha, d.Temperature
+	}
+	return l
 }
 
 // LearningRate is the rate of a step (from 0): linear warm-up from WarmupLR, then a cosine from LR down to MinLR.

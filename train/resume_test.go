@@ -33,7 +33,7 @@ func measured(t *testing.T, dir string, before func()) Options {
 // TestLogOfInterruptedRun interrupts a run in the last step of an epoch and in the middle of evaluations: no epoch may be missing from the log.
 func TestLogOfInterruptedRun(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole")
-	if err := Run(t.Context(), measured(t, whole, func() {})); err != nil {
+	if _, err := Run(t.Context(), measured(t, whole, func() {})); err != nil {
 		t.Fatal(err)
 	}
 	want, err := ReadLog(whole)
@@ -55,15 +55,15 @@ func TestLogOfInterruptedRun(t *testing.T) {
 					cancel()
 				}
 			}
-			if err := Run(ctx, o); !errors.Is(err, ErrInterrupted) {
+			if _, err := Run(ctx, o); !errors.Is(err, ErrInterrupted) {
 				t.Fatalf("stop %d, early %v: %v", stop, early, err)
 			}
 			cancelled, cancelAgain := context.WithCancel(t.Context())
 			cancelAgain()
-			if err := Run(cancelled, o); !errors.Is(err, ErrInterrupted) { // before it has done anything
+			if _, err := Run(cancelled, o); !errors.Is(err, ErrInterrupted) { // before it has done anything
 				t.Fatalf("stop %d, early %v: stopped at once: %v", stop, early, err)
 			}
-			if err := Run(t.Context(), o); err != nil {
+			if _, err := Run(t.Context(), o); err != nil {
 				t.Fatal(err)
 			}
 			got, err := ReadLog(dir)
@@ -87,7 +87,7 @@ func TestLeftovers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
 	o := measured(t, dir, func() {})
 	o.Recipe.Epochs = 1
-	if err := Run(t.Context(), o); err != nil {
+	if _, err := Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	log, err := os.ReadFile(logPath(dir))
@@ -102,7 +102,7 @@ func TestLeftovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Recipe.Epochs = 3
-	if err := Run(t.Context(), o); err != nil {
+	if _, err := Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	if entries, err := ReadLog(dir); err != nil || len(entries) != 3 {
@@ -125,11 +125,11 @@ func TestOneRunAFolder(t *testing.T) {
 		second := o
 		second.Resume = resume
 		o.Progress = func(Progress) {
-			if err := Run(t.Context(), second); err == nil || !strings.Contains(err.Error(), "another run") {
+			if _, err := Run(t.Context(), second); err == nil || !strings.Contains(err.Error(), "another run") {
 				t.Errorf("resume %v: a second run at the same time: %v", resume, err)
 			}
 		}
-		if err := Run(t.Context(), o); err != nil {
+		if _, err := Run(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
 		o.Recipe.Epochs++
@@ -148,7 +148,7 @@ func TestResumeOverAModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Resume = true
-	if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "no checkpoint") {
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "no checkpoint") {
 		t.Errorf("resumed over a model: %v", err)
 	}
 	if after, err := os.ReadFile(filepath.Join(dir, vit.WeightsFile)); err != nil || !bytes.Equal(before, after) {

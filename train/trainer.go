@@ -2,15 +2,11 @@ package train
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
-	"slices"
-	"time"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/vit"
@@ -25,12 +21,15 @@ type Options struct {
 	Data         data.Dataset
 	InitName     string // what Init and Data are called in training.json
 	DataName     string
-	Dir          string // becomes a model directory; checkpoints/, log.jsonl and training.json lie beside the model
+	Dir          string // becomes a model directory; checkpoints/, log.jsonl, steps.jsonl and training.json lie beside the model
 	Resume       bool
 	Threads      int
+	Workers      int                                                            // goroutines that load pictures; 0: Threads
+	Teacher      func(images, logits []float32) error                           // writes a teacher's logits [B, classes] for a batch [B, C, H, W]; nil: no distillation
 	Evaluate     func(context.Context, *vit.Params) (map[string]float64, error) // after each epoch, on held-out images; may be nil
 	Precisions   func(context.Context, *vit.Model) (map[string]float64, error)  // what each costs the finished model, for its card; may be nil
 	Progress     func(Progress)                                                 // after each step; may be nil
+	Watch        Watcher                                                        // may be nil
 	Log          *slog.Logger
 }
 
@@ -43,93 +42,67 @@ type Progress struct {
 	Rate          float64 // images a second since the last epoch began
 }
 
-// Entry is one line of log.jsonl: an epoch's means.
-type Entry struct {
-	Epoch           int                `json:"epoch"`
-	Step            int                `json:"step"`
-	LR              float64            `json:"lr"`
-	Loss            float64            `json:"loss"`
-	CrossEntropy    float64            `json:"loss_ce"`
-	Ponder          float64            `json:"loss_ponder"`
-	Prior           float64            `json:"loss_prior"`
-	TrainTop1       float64            `json:"train_top1"` // percent, of augmented images with drop path
-	MeanDepth       float64            `json:"mean_depth"`
-	LayerScores     []float64          `json:"layer_scores,omitempty"`
-	GradNorm        float64            `json:"grad_norm"`
-	ImagesPerSecond float64            `json:"images_per_second"`
-	Seconds         float64            `json:"seconds"`
-	Test            map[string]float64 `json:"test,omitempty"`     // of the weights as they are
-	TestEMA         map[string]float64 `json:"test_ema,omitempty"` // of their moving average
+// Watcher follows a run to show it elsewhere. It is told what the run's own logs hold, never twice, also when the run is killed and resumed. An error
+// ends the run.
+type Watcher interface {
+	// Begin comes first. What the watcher knows of steps after this one it must forget: it will be told again. A new run begins at −1.
+	Begin(step int) error
+	// Step is told every line of steps.jsonl.
+	Step(StepEntry) error
+	// Epoch is told every line of log.jsonl, with the weights that the run would keep after it.
+	Epoch(context.Context, Entry, *vit.Params) error
+	// Sync comes before a checkpoint: what was told must last as that does.
+	Sync() error
+	// Close comes last.
+	Close() error
 }
 
 // ErrInterrupted says that a run was stopped from outside after it had saved a checkpoint.
 var ErrInterrupted = errors.New("training was interrupted; a checkpoint is saved, the same command with --resume goes on from it")
 
-// Run trains and stores the model in Options.Dir.
-func Run(ctx context.Context, o Options) error {
-	r := o.Recipe
+// Result is what a finished run came to.
+type Result struct {
+	Epochs, Steps int
+	Kept          string             // which weights became the model, in words
+	KeptEpoch     int                // after which they were kept
+	Test          map[string]float64 // what Evaluate said of them; nil without
+}
+
+// Run trains and stores the model in Options.Dir. When ctx ends it saves a checkpoint, within the time that a few images take, and returns ErrInterrupted.
+func Run(ctx context.Context, o Options) (Result, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	p, err := r.Start(o.Init)
+	p, err := o.Recipe.Start(o.Init, o.Data.Classes())
 	if err != nil {
-		return fmt.Errorf("train: %w", err)
+		return Result{}, fmt.Errorf("train: %w", err)
 	}
 	if err := o.prepare(p); err != nil {
-		return fmt.Errorf("train: %w", err)
+		return Result{}, fmt.Errorf("train: %w", err)
 	}
 	release, err := lock(o.Dir)
 	if err != nil {
-		return fmt.Errorf("train: %w", err)
+		return Result{}, fmt.Errorf("train: %w", err)
 	}
 	defer release()
 	if err := o.vacant(); err != nil {
-		return fmt.Errorf("train: %w", err)
+		return Result{}, fmt.Errorf("train: %w", err)
 	}
-	if err := weights.RemoveTemp(checkpointDir(o.Dir)); err != nil {
-		return fmt.Errorf("train: %w", err)
+	for _, dir := range []string{o.Dir, checkpointDir(o.Dir)} { // what a kill left; the lock says that nobody else is writing
+		if err := weights.RemoveTemp(dir); err != nil {
+			return Result{}, fmt.Errorf("train: %w", err)
+		}
 	}
-	net, err := NewNetwork(p, o.Threads)
+	r, err := newRunner(o, p)
 	if err != nil {
-		return err
+		return Result{}, fmt.Errorf("train: %w", err)
 	}
-	opt := newOptimizer(p)
-	if o.Resume {
-		resumed, err := opt.restore(o.Dir, p, r, o.Log)
-		if err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
-		if resumed {
-			o.Log.Info("resumed", "step", opt.step)
-		}
+	defer r.close()
+	result, err := r.run(ctx)
+	if err != nil && !errors.Is(err, ErrInterrupted) {
+		return Result{}, fmt.Errorf("train: %w", err)
 	}
-	if err := trimLog(o.Dir, opt.step); err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
-	if err := o.catchUp(ctx, opt, p); err != nil {
-		return err
-	}
-	if err := o.loop(ctx, net, opt, p); err != nil {
-		return err
-	}
-	dtype := weights.DType(r.Store)
-	if err := vit.Save(o.Dir, &vit.Model{Params: opt.kept(p, r), Preprocessor: o.Preprocessor}, dtype); err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
-	var loss map[string]float64
-	if o.Precisions != nil {
-		m, err := vit.Load(o.Dir) // as it was stored
-		if err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
-		if loss, err = o.Precisions(ctx, m); err != nil {
-			return err
-		}
-	}
-	if err := o.writeCard(o.images(), opt.step, loss); err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
-	return nil
+	return result, err
 }
 
 // images is the number of training images that the run uses.
@@ -143,15 +116,17 @@ func (o *Options) images() int {
 // prepare checks that data, model and directory fit together before any work is done.
 func (o *Options) prepare(p *vit.Params) error {
 	c := &p.Config
-	channels, height, width := o.Data.Size()
-	if channels != c.Channels || height != c.Height || width != c.Width {
-		return fmt.Errorf("the images are %d×%d×%d (channels, height, width), the model wants %d×%d×%d", channels, height, width, c.Channels, c.Height, c.Width)
-	}
 	if classes := len(o.Data.Classes()); classes != c.Classes {
 		return fmt.Errorf("the data has %d classes, the model %d; a fresh head would fit (--new-head)", classes, c.Classes)
 	}
 	if o.Data.Len() == 0 {
 		return errors.New("the data has no images")
+	}
+	if (o.Recipe.Distill != nil) != (o.Teacher != nil) {
+		return errors.New("the recipe's distill and a teacher go together")
+	}
+	if _, err := data.NewAugmenter(o.Recipe.Augment, o.Data, o.Preprocessor, c.Channels, c.Height, c.Width); err != nil {
+		return err
 	}
 	if names := o.Data.Classes(); c.Labels == nil || !data.Numbered(names) { // numbers would tell less than the names that the model has
 		c.Labels = names
@@ -162,7 +137,7 @@ func (o *Options) prepare(p *vit.Params) error {
 // vacant checks that the run will overwrite nothing but, if it is to be resumed, what it wrote itself.
 func (o *Options) vacant() error {
 	if o.Resume {
-		found, err := checkpoints(o.Dir)
+		found, err := savedSteps(o.Dir)
 		if err != nil || len(found) > 0 {
 			return err
 		}
@@ -171,240 +146,10 @@ func (o *Options) vacant() error {
 		}
 		return nil
 	}
-	for _, name := range []string{"config.json", "model.safetensors", "checkpoints", "log.jsonl"} {
+	for _, name := range []string{vit.ConfigFile, vit.WeightsFile, "checkpoints", "log.jsonl", "steps.jsonl"} {
 		if _, err := os.Lstat(filepath.Join(o.Dir, name)); err == nil {
 			return fmt.Errorf("%s already holds a run (%s); give another folder, or --resume to go on with it", o.Dir, name)
 		}
 	}
 	return nil
-}
-
-// sizes are those of a batch, in images, and of an epoch, in batches; an incomplete last batch waits for another epoch's order.
-func (o *Options) sizes() (batch, perEpoch int) {
-	batch = min(o.Recipe.Batch, o.images())
-	return batch, o.images() / batch
-}
-
-// loop runs the remaining steps.
-func (o *Options) loop(ctx context.Context, net *Network, opt *optimizer, p *vit.Params) error {
-	r, c := o.Recipe, p.Config
-	images := o.images()
-	batch, perEpoch := o.sizes()
-	steps := r.Epochs * perEpoch
-	every := r.CheckpointSteps
-	if every == 0 {
-		every = perEpoch
-	}
-	grad, labels := vit.NewParams(c), make([]int32, batch)
-	for opt.step < steps {
-		epoch := opt.step / perEpoch
-		order := data.Order(r.Seed, uint64(epoch), images)
-		begin, first := time.Now(), opt.step
-		var sum Entry
-		for opt.step < (epoch+1)*perEpoch {
-			at := opt.step % perEpoch * batch
-			for i := range labels {
-				labels[i] = int32(o.Data.Label(order[at+i]))
-			}
-			b := Batch{Size: batch, Labels: labels, Seed: r.Seed ^ uint64(opt.step+1)*0x9e3779b97f4a7c15,
-				Load: func(i int, dst []float32) error { return o.load(dst, order[at+i], epoch, c) }}
-			lr := r.LearningRate(opt.step, perEpoch)
-			stats, err := net.Step(b, r.loss(), grad)
-			if err != nil {
-				return err
-			}
-			norm := math.NaN()
-			if !math.IsNaN(stats.Loss) && !math.IsInf(stats.Loss, 0) {
-				norm = opt.update(net, p, grad, r, lr)
-			}
-			if math.IsNaN(norm) || math.IsInf(norm, 0) {
-				return fmt.Errorf("train: step %d: loss %v, gradient norm %v (first bad tensor: %s); the last checkpoint in %s is sound: try a lower lr",
-					opt.step+1, stats.Loss, norm, firstBad(grad), checkpointDir(o.Dir))
-			}
-			sum.add(stats, norm, lr, batch)
-			if o.Progress != nil {
-				rate := float64((opt.step-first)*batch) / time.Since(begin).Seconds()
-				o.Progress(Progress{Epoch: epoch + 1, Epochs: r.Epochs, Step: opt.step, Steps: steps, Batch: batch, Stats: stats, Rate: rate})
-			}
-			last := opt.step == (epoch+1)*perEpoch // then the epoch is finished first
-			if interrupted := ctx.Err() != nil; !last && (interrupted || opt.step%every == 0) {
-				if err := opt.save(o.Dir, p, r); err != nil {
-					return fmt.Errorf("train: %w", err)
-				}
-				if interrupted {
-					return ErrInterrupted
-				}
-			}
-		}
-		sum.finish(epoch+1, opt.step, opt.step-first, batch, time.Since(begin))
-		interrupted := o.evaluate(ctx, &sum, opt, p)
-		if interrupted != nil && !errors.Is(interrupted, ErrInterrupted) {
-			return interrupted
-		}
-		if err := appendLog(o.Dir, sum); err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
-		if err := opt.save(o.Dir, p, r); err != nil {
-			return fmt.Errorf("train: %w", err)
-		}
-		if interrupted != nil {
-			return interrupted
-		}
-	}
-	return nil
-}
-
-// load writes training image i as the model wants it, augmented by its own stream of random numbers.
-func (o *Options) load(dst []float32, i, epoch int, c vit.Config) error {
-	pixels := make([]byte, len(dst))
-	if err := o.Data.Pixels(pixels, i); err != nil {
-		return err
-	}
-	rng := data.Rand(o.Recipe.Seed, uint64(epoch), uint64(i))
-	mean, std := o.Preprocessor.MeanStd(c.Channels)
-	o.Recipe.Augment.Apply(dst, pixels, c.Channels, c.Height, c.Width, mean, std, rng)
-	return nil
-}
-
-// evaluate adds an epoch's test figures to its entry. Ctrl-C meanwhile is ErrInterrupted, and leaves the entry without them.
-func (o *Options) evaluate(ctx context.Context, e *Entry, opt *optimizer, p *vit.Params) (err error) {
-	if o.Evaluate == nil {
-		return nil
-	}
-	if e.Test, err = o.Evaluate(ctx, p); err == nil && o.Recipe.EMA > 0 {
-		e.TestEMA, err = o.Evaluate(ctx, opt.average)
-	}
-	if err != nil && ctx.Err() != nil {
-		e.Test, e.TestEMA = nil, nil
-		return ErrInterrupted
-	}
-	return err
-}
-
-// catchUp measures the epoch that a resumed run goes on from, if it was stopped before that was done.
-func (o *Options) catchUp(ctx context.Context, opt *optimizer, p *vit.Params) error {
-	_, perEpoch := o.sizes()
-	if o.Evaluate == nil || opt.step == 0 || opt.step%perEpoch != 0 {
-		return nil
-	}
-	entries, err := ReadLog(o.Dir)
-	if err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
-	if n := len(entries); n == 0 || entries[n-1].Step != opt.step {
-		entries = append(entries, Entry{Epoch: opt.step / perEpoch, Step: opt.step})
-	}
-	e := &entries[len(entries)-1]
-	if e.Test != nil {
-		return nil
-	}
-	if err := o.evaluate(ctx, e, opt, p); err != nil {
-		return err
-	}
-	if err := writeLog(o.Dir, entries); err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
-	return nil
-}
-
-func (e *Entry) add(s Stats, norm, lr float64, batch int) {
-	e.LR = lr
-	e.Loss += s.Loss
-	e.CrossEntropy += s.CrossEntropy
-	e.Ponder += s.Ponder
-	e.Prior += s.Prior
-	e.TrainTop1 += 100 * float64(s.Correct) / float64(batch)
-	e.MeanDepth += s.MeanDepth
-	e.GradNorm += norm
-	if e.LayerScores == nil {
-		e.LayerScores = make([]float64, len(s.LayerScores))
-	}
-	for l, v := range s.LayerScores {
-		e.LayerScores[l] += v
-	}
-}
-
-// finish turns the sums of an epoch's steps into means.
-func (e *Entry) finish(epoch, step, steps, batch int, took time.Duration) {
-	e.Epoch, e.Step, e.Seconds = epoch, step, took.Seconds()
-	e.ImagesPerSecond = float64(steps*batch) / took.Seconds()
-	for _, v := range []*float64{&e.Loss, &e.CrossEntropy, &e.Ponder, &e.Prior, &e.TrainTop1, &e.MeanDepth, &e.GradNorm} {
-		*v /= float64(steps)
-	}
-	for l := range e.LayerScores {
-		e.LayerScores[l] /= float64(steps)
-	}
-}
-
-func firstBad(g *vit.Params) string {
-	for _, t := range g.Tensors() {
-		for _, v := range t.Data {
-			if v-v != 0 {
-				return t.Name
-			}
-		}
-	}
-	return "none"
-}
-
-func logPath(dir string) string { return filepath.Join(dir, "log.jsonl") }
-
-func appendLog(dir string, e Entry) error {
-	line, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(logPath(dir), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
-	if err != nil {
-		return err
-	}
-	if _, err := f.Write(append(line, '\n')); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
-}
-
-// trimLog drops the log's lines beyond a step, which a resumed run will write again, and a torn last line, which would spoil the next one.
-func trimLog(dir string, step int) error {
-	if _, err := os.Lstat(logPath(dir)); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	entries, err := ReadLog(dir)
-	if err != nil {
-		return err
-	}
-	return writeLog(dir, slices.DeleteFunc(entries, func(e Entry) bool { return e.Step > step }))
-}
-
-func writeLog(dir string, entries []Entry) error {
-	var out []byte
-	for _, e := range entries {
-		line, err := json.Marshal(e)
-		if err != nil {
-			return err
-		}
-		out = append(append(out, line...), '\n')
-	}
-	return weights.WriteFile(logPath(dir), out)
-}
-
-// ReadLog returns the entries of a run's log; a missing log is empty, a torn last line is left out.
-func ReadLog(dir string) ([]Entry, error) {
-	f, err := os.Open(logPath(dir))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var entries []Entry
-	for d := json.NewDecoder(f); ; {
-		var e Entry
-		if err := d.Decode(&e); err != nil {
-			return entries, nil
-		}
-		entries = append(entries, e)
-	}
 }

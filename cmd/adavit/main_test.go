@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -45,7 +46,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// holds DIR NAME… fails unless the directory holds exactly these names, hidden and temporary ones counted: nothing half-written is left over.
+// holds DIR NAME… fails unless the directory holds exactly these names, hidden and temporary ones counted: nothing half-written is left over. A NAME may be
+// a pattern, which stands for one file.
 func holds(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: holds dir name...")
@@ -62,7 +64,11 @@ func holds(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	want := slices.Sorted(slices.Values(args[1:]))
 	slices.Sort(found)
-	if !slices.Equal(found, want) {
+	if !slices.EqualFunc(found, want, func(name, pattern string) bool {
+		match, err := path.Match(pattern, name)
+		ts.Check(err)
+		return match
+	}) {
 		ts.Fatalf("%s holds %s, want %s", args[0], strings.Join(found, " "), strings.Join(want, " "))
 	}
 }

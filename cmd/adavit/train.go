@@ -13,6 +13,7 @@ import (
 func (a *app) train() *cobra.Command {
 	var recipe, set, out, init string
 	var resume, newHead bool
+	var workers int
 	var overrides []string
 	cmd := &cobra.Command{
 		Use:   "train --recipe NAME|FILE --data SET --out DIR",
@@ -27,6 +28,9 @@ func (a *app) train() *cobra.Command {
 			if err := required(cmd, "recipe", "data", "out"); err != nil {
 				return err
 			}
+			if err := atLeastOne(cmd, "workers"); err != nil {
+				return err
+			}
 			r, err := adavit.LoadRecipe(recipe, overrides)
 			if err != nil {
 				return err
@@ -36,7 +40,7 @@ func (a *app) train() *cobra.Command {
 			}
 			w := a.watch()
 			defer w.bar.end()
-			summary, err := adavit.Train(cmd.Context(), adavit.TrainOptions{Recipe: r, Data: set, Dir: out, Init: init, NewHead: newHead, Resume: resume, Threads: a.threads,
+			summary, err := adavit.Train(cmd.Context(), adavit.TrainOptions{Recipe: r, Data: set, Dir: out, Init: init, NewHead: newHead, Resume: resume, Threads: a.threads, Workers: workers,
 				Precision: a.precision, Log: a.log, Progress: w.step})
 			if err != nil {
 				return err
@@ -51,10 +55,11 @@ func (a *app) train() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&recipe, "recipe", "", "bundled recipe's `name`, or a file")
-	f.StringVar(&set, "data", "", "data `set`: fashion-mnist, fashion-mnist:DIR, or a folder")
+	f.StringVar(&set, "data", "", "data `set`: fashion-mnist, a folder of IDX or CIFAR files or of one sub-folder for each class, or tar files")
 	f.StringVar(&out, "out", "", "`folder` that becomes the model's directory")
 	f.StringVar(&init, "init", "", "`model` to start from, a directory or a bundled name (default: the recipe's)")
 	f.BoolVar(&newHead, "new-head", false, "give the model to start from a fresh head for the data's classes")
+	f.IntVar(&workers, "workers", 0, "`number` of images decoded and augmented at a time (default: as many as threads)")
 	f.BoolVar(&resume, "resume", false, "go on from the newest checkpoint in --out, or start if there is none")
 	f.StringArrayVar(&overrides, "set", nil, "override a recipe's value, as `KEY=VALUE`; may be repeated")
 	return cmd
