@@ -105,7 +105,7 @@ func (a *app) root() *cobra.Command {
 			return about.Help()
 		},
 	})
-	root.AddCommand(a.demo(), a.classify(), a.eval(), a.train(), a.augment(), a.predict(), a.preprocess(), a.convert(), a.inspect(), a.bench())
+	root.AddCommand(a.demo(), a.classify(), a.eval(), a.train(), a.compare(), a.augment(), a.predict(), a.preprocess(), a.convert(), a.inspect(), a.bench())
 	return root
 }
 

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/halting"
+)
+
+func (a *app) compare() *cobra.Command {
+	var o adavit.CompareOptions
+	var seeds string
+	var schemes []string
+	cmd := &cobra.Command{
+		Use:   "compare --model DENSE --data SET --out DIR",
+		Short: "Train several halting schemes from one dense model and compare them",
+		Long: "Compare trains each scheme from the same dense model with equal epochs, seeds and data, brings all of them to the same mean depth by their own\n" +
+			"constants (on training images), tests them, and times them in turns with each other and with the dense model, trained on equally. topk and\n" +
+			"tome, which remove a fixed count of tokens, use that model's weights.\n\n" +
+			"It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json and table.md. Interrupted, the same\n" +
+			"command goes on; runs that are finished are not repeated.\n\n" +
+			"A scheme is a policy (" + strings.Join(halting.Policies(), ", ") + "), or a policy with values of\n" +
+			"its own: token:alpha_prior=0 changes the recipe, similarity:threshold=0.9 and topk:keep=0.5:fuse=true the policy's constants; topk:train=true\n" +
+			"trains the model with the scheme.",
+		Example: "  adavit compare --model fashion-dense --data fashion-mnist --out compared --epochs 5\n" +
+			"  adavit compare --model fashion-dense --data fashion-mnist --out ablation --schemes token,token:alpha_prior=0 --seeds 1,2,3\n" +
+			"  adavit compare --model my-deit --data photos --out compared --recipe my.json --schemes none,token,topk,tome --depth 7 --batch 64",
+		Args: arguments("", 0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := required(cmd, "model", "data", "out"); err != nil {
+				return err
+			}
+			if err := atLeastOne(cmd, "epochs", "limit", "batch"); err != nil {
+				return err
+			}
+			for _, list := range schemes {
+				o.Schemes = append(o.Schemes, adavit.SplitSchemes(list)...)
+			}
+			for _, text := range strings.Split(seeds, ",") {
+				seed, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
+				if err != nil {
+					return usage("--seeds is %q, want numbers with commas between them", seeds)
+				}
+				o.Seeds = append(o.Seeds, seed)
+			}
+			if err := a.fetch(cmd, o.Model); err != nil {
+				return err
+			}
+			w := &compareWatch{app: a, bar: a.progress("comparing")}
+			defer func() { w.bar.end() }()
+			o.Threads, o.Log, o.Progress = a.threads, a.log, w.update
+			if cmd.Flag("precision").Changed {
+				o.Precision = a.precision
+			}
+			r, err := adavit.Compare(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			w.bar.end()
+			if a.json {
+				return a.printJSON(r)
+			}
+			var b bytes.Buffer
+			if err := r.Summary().WriteText(&b); err != nil {
+				return err
+			}
+			fmt.Fprintf(&b, "\nThe plots and each run's report and log are in %s\n", r.Report)
+			return a.print(b.Bytes())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Model, "model", "", "dense `model` that all schemes start from, a directory or a bundled name")
+	f.StringVar(&o.Data, "data", "", "data `set`: fashion-mnist, fashion-mnist:DIR, or a folder")
+	f.StringVar(&o.Dir, "out", "", "`folder` for the runs and the results")
+	f.StringArrayVar(&schemes, "schemes", nil, "`list` of schemes with commas between them (default: all policies); may be repeated")
+	f.StringVar(&o.Recipe, "recipe", "", "bundled recipe's `name`, or a file, that all schemes train by")
+	f.IntVar(&o.Epochs, "epochs", 0, "`number` of epochs of each run (default: the recipe's)")
+	f.StringVar(&seeds, "seeds", "1", "`list` of seeds; each scheme is trained with each")
+	f.Float64Var(&o.Depth, "depth", 0, "mean `depth` to bring the schemes to (default: what token reaches, without it half of the blocks)")
+	f.IntVar(&o.Limit, "limit", 0, "use the first so `many` training and test images only")
+	f.IntVar(&o.Batch, "batch", 32, "`images` in a batch where speed in batches is measured")
+	f.Float64Var(&o.Seconds, "seconds", 0.5, "how `long` a turn of the timing takes")
+	f.StringArrayVar(&o.Set, "set", nil, "override a recipe's value for all schemes, as `KEY=VALUE`; may be repeated")
+	return cmd
+}
+
+// compareWatch shows how far a comparison has come: a bar for each piece of work on a terminal, else lines of log from the work itself.
+type compareWatch struct {
+	app   *app
+	bar   *progress
+	piece string
+}
+
+func (w *compareWatch) update(p adavit.CompareProgress) {
+	if piece := fmt.Sprint(p.Phase, p.Scheme, p.Seed, p.Total); piece != w.piece {
+		w.bar.end()
+		w.bar.bar, w.piece = nil, piece
+	}
+	label := fmt.Sprintf("run %d/%d, %s %s, seed %d", p.Run, p.Runs, p.Phase, p.Scheme, p.Seed)
+	if t := p.Train; t != nil {
+		label += fmt.Sprintf(": epoch %d/%d, loss %.3f, %.0f images/s", t.Epoch, t.Epochs, t.Stats.Loss, t.Rate)
+	}
+	w.bar.describe(label)
+	w.bar.update(p.Done, p.Total)
+}

@@ -1,0 +1,122 @@
+package adavit
+
+import (
+	"context"
+	"math"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/vit"
+)
+
+// Dialled is how a trained model was brought to a mean depth: by the one constant that trades depth for accuracy (halting.Config.Dial).
+type Dialled struct {
+	Constant string  `json:"constant"`
+	From     float64 `json:"from"` // as trained
+	To       float64 `json:"to"`
+	Before   float64 `json:"depth_before"` // mean depth on the training images that it was measured on
+	Target   float64 `json:"target"`
+	Depth    float64 `json:"depth"`   // what was reached on these images
+	Reached  bool    `json:"reached"` // to within depthSlack
+}
+
+// depthTolerance ends the search for a depth, depthSlack is how far off it may be and still count as matched: constants that are counts cannot
+// give every depth. Both are in blocks.
+const (
+	depthTolerance = 0.02
+	depthSlack     = 0.1
+)
+
+// calibrationImages is how many training images a depth is measured on. Their mean lies within some hundredths of a block of that of all.
+const calibrationImages = 1024
+
+// calibration picks training images, spread over the whole data set, by which depths are matched: never the ones that accuracy is measured on.
+func calibration(train data.Dataset, limit int, seed uint64) (data.Dataset, error) {
+	n := train.Len()
+	if limit > 0 {
+		n = min(n, limit)
+	}
+	return data.Subset(train, data.Order(seed, 0, n)[:min(n, calibrationImages)])
+}
+
+// withHalting is m with other constants; the weights are shared.
+func withHalting(m *vit.Model, c halting.Config) *vit.Model {
+	p, q := *m.Params, *m
+	p.Config.Halting = c
+	q.Params = &p
+	return &q
+}
+
+// dialName is the constant that Dial turns, as config.json has it.
+func dialName(policy string) string {
+	switch policy {
+	case halting.PolicyToken, halting.PolicyACT, halting.PolicySACT:
+		return "gate_center"
+	case halting.PolicyPonder:
+		return "epsilon"
+	case halting.PolicyConfidence, halting.PolicySimilarity:
+		return "threshold"
+	case halting.PolicyTopK:
+		return "keep"
+	case halting.PolicyToMe:
+		return "merge"
+	}
+	return ""
+}
+
+// matchDepth turns the dial of c until depth says that tokens run in target blocks on average, or as near as the constant can bring it. Depth must
+// grow, or stay, as the dial goes from its low to its high end; what a step of bisection finds against that costs accuracy of the match, no more.
+func matchDepth(ctx context.Context, c halting.Config, target float64, depth func(halting.Config) (float64, error)) (halting.Config, Dialled, error) {
+	value, lo, hi, ok := c.Dial()
+	if !ok {
+		return c, Dialled{}, nil
+	}
+	d := Dialled{Constant: dialName(c.Policy), From: value, To: value, Target: target}
+	try := func(v float64) (float64, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		got, err := depth(c.WithDial(v))
+		if err == nil && math.Abs(got-target) < math.Abs(d.Depth-target) {
+			d.To, d.Depth = v, got
+		}
+		return got, err
+	}
+	d.Depth = math.Inf(1)
+	before, err := try(value)
+	if err != nil {
+		return c, d, err
+	}
+	d.Before = before
+	done := func() bool { return math.Abs(d.Depth-target) <= depthTolerance }
+	// Steps that grow by four, towards the end that can help, until the target lies between two values.
+	end := hi
+	if before > target {
+		end = lo
+	}
+	near, far, crossed := value, value, false
+	for part := 1.0 / 64; !done() && !crossed && near != end; part *= 4 {
+		far = value + (end-value)*min(part, 1)
+		got, err := try(far)
+		if err != nil {
+			return c, d, err
+		}
+		if crossed = (got > target) != (before > target); !crossed {
+			near = far
+		}
+	}
+	for step := 0; step < 20 && crossed && !done(); step++ {
+		middle := near + (far-near)/2
+		got, err := try(middle)
+		if err != nil {
+			return c, d, err
+		}
+		if (got > target) == (before > target) {
+			near = middle
+		} else {
+			far = middle
+		}
+	}
+	d.Reached = math.Abs(d.Depth-target) <= depthSlack
+	return c.WithDial(d.To), d, nil
+}

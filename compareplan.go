@@ -1,0 +1,195 @@
+package adavit
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/recipes"
+	"github.com/adavit/adavit/train"
+)
+
+// scheme is one entry of a comparison.
+type scheme struct {
+	name     string // as it was given: policy, or policy:key=value:…
+	policy   string
+	settings []string // overrides of the recipe
+	trains   bool     // it has a run of its own, else it uses the dense one's weights
+}
+
+// trainKey is the setting that makes a scheme train which would use the dense run's weights otherwise.
+const trainKey = "train"
+
+// fixedKeys are what all schemes of a comparison share.
+var fixedKeys = []string{"epochs", "seed", "limit", "init", "variant", "halting", "validation"}
+
+// parseScheme reads an entry such as "token:alpha_prior=0". A key that names a constant of the policy stands for the same key of the recipe's
+// "halting".
+func parseScheme(entry string) (scheme, error) {
+	bad := func(format string, args ...any) (scheme, error) {
+		return scheme{}, fmt.Errorf("%w: scheme %q: %s", ErrUsage, entry, fmt.Sprintf(format, args...))
+	}
+	parts := splitOutside(entry, ':')
+	s := scheme{name: entry, policy: parts[0]}
+	constants, err := halting.Default(s.policy)
+	if err != nil {
+		return bad("%v", err)
+	}
+	s.trains = s.policy != halting.PolicyToMe && s.policy != halting.PolicyTopK
+	for _, setting := range parts[1:] {
+		key, value, ok := strings.Cut(setting, "=")
+		first, _, _ := strings.Cut(key, ".")
+		switch {
+		case !ok || key == "":
+			return bad("setting %q is not KEY=VALUE", setting)
+		case slices.Contains(fixedKeys, key):
+			return bad("%s is the same for all schemes of a comparison", key)
+		case key == trainKey && s.policy == halting.PolicyTopK:
+			if value != "true" && value != "false" {
+				return bad("train is %q, want true or false", value)
+			}
+			s.trains = value == "true"
+			continue
+		case hasConstant(constants, key):
+			setting, first = "halting."+setting, "halting"
+		}
+		if !s.trains && first != "halting" {
+			return bad("%s is for training, and this scheme uses the dense run's weights", key)
+		}
+		s.settings = append(s.settings, setting)
+	}
+	return s, nil
+}
+
+// hasConstant reports whether a policy has a constant of this name.
+func hasConstant(c halting.Config, key string) bool {
+	var object map[string]json.RawMessage
+	text, err := json.Marshal(c)
+	if err != nil || json.Unmarshal(text, &object) != nil || key == "policy" {
+		return false
+	}
+	_, ok := object[key]
+	return ok || c.Policy == halting.PolicyTopK && (key == "layers" || key == "fuse") // left out at their defaults
+}
+
+// splitOutside splits text at a separator that is not inside of brackets, braces or quotes.
+func splitOutside(text string, separator byte) []string {
+	var parts []string
+	depth, quoted, from := 0, false, 0
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			depth--
+		case c == separator && depth == 0:
+			parts, from = append(parts, text[from:i]), i+1
+		}
+	}
+	return append(parts, text[from:])
+}
+
+// SplitSchemes splits a list of schemes at its commas, those within brackets or quotes left alone.
+func SplitSchemes(list string) []string { return splitOutside(list, ',') }
+
+// parseSchemes reads the entries of a comparison. The dense one goes first, whether it is asked for or not: the others are held against it.
+func parseSchemes(entries []string) ([]scheme, error) {
+	if len(entries) == 0 {
+		entries = halting.Policies()
+	}
+	list := []scheme{{name: halting.PolicyNone, policy: halting.PolicyNone, trains: true}}
+	folders := map[string]string{fileName(list[0].name): list[0].name}
+	for _, entry := range entries {
+		s, err := parseScheme(strings.TrimSpace(entry))
+		if err != nil {
+			return nil, err
+		}
+		if s.name == halting.PolicyNone && len(list) == 1 {
+			continue
+		}
+		if before, ok := folders[s.folder()]; ok {
+			return nil, fmt.Errorf("%w: schemes %q and %q would have the same folder", ErrUsage, before, s.name)
+		}
+		folders[s.folder()] = s.name
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// folder is the scheme's name as a part of a path.
+func (s scheme) folder() string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._=+-", r) {
+			return r
+		}
+		return '-'
+	}, s.name)
+}
+
+// run is the folder of the scheme's run with one seed.
+func (s scheme) run(dir string, seed uint64) string {
+	return filepath.Join(dir, fmt.Sprintf("%s-seed%d", s.folder(), seed))
+}
+
+// recipeName is the recipe of a comparison where none is named.
+func (o *CompareOptions) recipeName() string {
+	const small, usual = "fashion-adaptive", "finetune-adaptive"
+	name, _, _ := strings.Cut(o.Data, ":")
+	if o.Recipe != "" {
+		return o.Recipe
+	}
+	if name != "fashion-mnist" && slices.Contains(recipes.Names(), usual) {
+		return usual
+	}
+	return small
+}
+
+// recipe is the scheme's: the common one with the scheme's own "halting" and settings.
+func (o *CompareOptions) recipe(s scheme, seed uint64) (train.Recipe, error) {
+	common, err := LoadRecipe(o.recipeName(), o.Set)
+	if err != nil {
+		return train.Recipe{}, err
+	}
+	constants, err := halting.Default(s.policy)
+	if err != nil {
+		return train.Recipe{}, err
+	}
+	if h := common.Halting; h != nil && h.Policy == s.policy {
+		constants = *h
+	} else if h != nil && gated(h.Policy) && gated(s.policy) {
+		// What suits one sum of scores suits another: the same gate opens as easily.
+		constants.GateScale, constants.GateCenter, constants.Epsilon = h.GateScale, h.GateCenter, h.Epsilon
+	}
+	object, err := json.Marshal(constants)
+	if err != nil {
+		return train.Recipe{}, err
+	}
+	overrides := append(slices.Clone(o.Set), "halting="+string(object), fmt.Sprintf("seed=%d", seed))
+	if o.Epochs > 0 {
+		overrides = append(overrides, fmt.Sprintf("epochs=%d", o.Epochs))
+	}
+	if o.Limit > 0 {
+		overrides = append(overrides, fmt.Sprintf("limit=%d", o.Limit))
+	}
+	r, err := LoadRecipe(o.recipeName(), append(overrides, s.settings...))
+	if err != nil {
+		return train.Recipe{}, fmt.Errorf("scheme %s: %w", s.name, err)
+	}
+	if s.trains {
+		if _, err := halting.NewTraining(*r.Halting); err != nil {
+			return train.Recipe{}, fmt.Errorf("scheme %s: %w", s.name, err)
+		}
+	}
+	return r, nil
+}
+
+// gated reports whether a policy adds up scores of a gate until they reach 1.
+func gated(policy string) bool {
+	return policy == halting.PolicyToken || policy == halting.PolicyACT || policy == halting.PolicySACT
+}
