@@ -40,10 +40,9 @@ func (r *runner) load(step int) (snapshot, error) {
 	if r.opt.gates == nil {
 		return s, nil
 	}
-	if err := r.opt.gates.restore(s.tensors[len(s.tensors)-1].data); err != nil {
+	if err := r.opt.restoreGates(r.params, s.tensors[len(s.tensors)-1].data); err != nil {
 		return s, fmt.Errorf("%s: %w", path, err)
 	}
-	r.opt.gates.store(r.params, r.opt.average)
 	return s, nil
 }
 
