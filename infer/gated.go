@@ -79,7 +79,7 @@ func (w *worker) takeReadouts(s slot) slot {
 // those have halted all tokens that have not. Row r of x is row r−from of hidden before the move and r−begin after it.
 func (w *worker) keep(first, l int, s slot, from, begin, at int) slot {
 	w.halt(first, l, s)
-	to := w.compact(w.hidden, s.image, s.first, s.first+s.rows, from, begin, at)
+	to := w.compact(s.image, s.first, s.first+s.rows, from, begin, at)
 	return slot{s.image, at, to - at}
 }
 
@@ -94,23 +94,28 @@ func (w *worker) halt(first, l int, s slot) {
 	}
 }
 
+// goesOn reports whether row r, of the given image, is wanted after the scheme has decided: a readout, whose output counts in the mean field, and
+// unless all of those have halted a token that has not.
+func (w *worker) goesOn(image, r int) bool {
+	k := w.token[r]
+	return k < int32(w.engine.config.Readouts()) || w.states[image].Depth[k] == 0 && !w.read(image)
+}
+
 // compact moves those of an image's rows lo … hi−1 that go on up to row at, in x and token, and in hidden, where row r lies at r−from before the move
 // and at r−begin after it. It returns the row behind the last.
-func (w *worker) compact(hidden []float32, image, lo, hi, from, begin, at int) int {
+func (w *worker) compact(image, lo, hi, from, begin, at int) int {
 	c := &w.engine.config
-	e, stride, readouts := c.Embed, hiddenStride(c.Hidden), int32(c.Readouts())
-	depth, last := w.states[image].Depth, w.read(image)
+	e, stride := c.Embed, hiddenStride(c.Hidden)
 	for r := lo; r < hi; r++ {
-		k := w.token[r]
-		if k >= readouts && (last || depth[k] != 0) {
+		if !w.goesOn(image, r) {
 			continue
 		}
 		if r != at {
 			copy(w.x[at*e:(at+1)*e], w.x[r*e:])
-			w.token[at] = k
+			w.token[at] = w.token[r]
 		}
 		if from, to := r-from, at-begin; from != to {
-			copy(hidden[to*stride:(to+1)*stride], hidden[from*stride:])
+			copy(w.hidden[to*stride:(to+1)*stride], w.hidden[from*stride:])
 		}
 		at++
 	}

@@ -21,8 +21,10 @@ package infer
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
@@ -214,13 +216,34 @@ func (e *Engine) finish() {
 
 // serve runs the passes of one Run each time the worker is woken, until Close.
 func (w *worker) serve() {
-	for range w.wake {
+	for w.woken() {
 		if w.engine.job.together {
 			w.follow(w.engine.workers[0])
 		} else {
 			w.work()
+			w.engine.pending.Done()
 		}
-		w.engine.pending.Done()
+	}
+}
+
+// woken waits for the next Run and reports whether there is one. Where Runs follow closely on each other the goroutine is still awake for the next: a thread
+// that sleeps takes some hundred microseconds to come back, which is much beside an image on many threads.
+func (w *worker) woken() bool {
+	const patience = 200 * time.Microsecond
+	begin := time.Now()
+	for i := 0; ; i++ {
+		select {
+		case _, ok := <-w.wake:
+			return ok
+		default:
+		}
+		if i%64 == 63 {
+			runtime.Gosched()
+			if time.Since(begin) > patience {
+				_, ok := <-w.wake
+				return ok
+			}
+		}
 	}
 }
 

@@ -41,7 +41,6 @@ type worker struct {
 	ice   ice   // what the scheme has frozen
 	at    int   // the block that is running, 1-based
 
-	kept          int       // rows of a team's part that go on
 	readoutWeight []float32 // [G, Q] p[k,l] of the block that is being finished
 }
 
@@ -234,7 +233,11 @@ func (w *worker) lastBlock(b *block) {
 	w.spentOn(Attention)
 	b.proj.addAll(w.readout, e, w.readoutY, e, n, w.rounded)
 	w.spentOn(Proj)
-	w.mlp(b, w.readout, w.readoutY, n)
+	if w.team.members != nil {
+		w.teamReadouts(b, n)
+	} else {
+		w.mlp(b, w.readout, w.readoutY, n)
+	}
 }
 
 // readouts returns how many readouts are left in a slot; they are its first rows.

@@ -2,8 +2,11 @@ package infer
 
 import (
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/adavit/adavit/internal/kernels"
 )
 
 // With fewer images than threads, all workers share each image: worker 0 leads and owns the image's rows, and in every stage each member computes
@@ -20,7 +23,9 @@ const (
 	stageGate                // attention, proj, fc1, and the gate's share of fc2
 	stageRest                // what stageGate left out, for the tokens that go on
 	stageKeys                // keys and values of the block that asks for readouts alone
-	stageEnd                 // no more images
+	stageFC1                 // that block's MLP, by columns: there are fewer readouts than members
+	stageFC2
+	stageEnd // no more images
 )
 
 // team is what the leader and its members have in common. The leader writes the fields above sequence before it raises that.
@@ -29,7 +34,10 @@ type team struct {
 	stage   stage
 	block   *block
 	rows    int
-	first   int // the image's place in the batch
+	first   int     // the image's place in the batch
+	bounds  []int   // [members+1] member i's part is the rows, or columns, bounds[i] … bounds[i+1]−1
+	input   operand // of a stage by columns
+	going   []int   // the rows that go on to the next block, where some have left
 
 	sequence atomic.Uint32 // stages begun
 	left     atomic.Int32  // members that have not finished the stage
@@ -39,17 +47,31 @@ type team struct {
 func (e *Engine) runTogether() {
 	e.job.together = true
 	leader, helpers := e.workers[0], e.workers[1:]
-	e.pending.Add(len(helpers))
-	leader.team.sequence.Store(0)
-	leader.team.members = e.workers
+	t := &leader.team
+	t.sequence.Store(0)
+	t.members = e.workers
+	t.bounds = slices.Grow(t.bounds[:0], len(e.workers)+1)[:len(e.workers)+1]
+	t.going = slices.Grow(t.going[:0], e.start)
 	for _, m := range helpers {
 		m.wake <- struct{}{}
 	}
 	leader.work()
-	leader.team.stage = stageEnd
-	leader.team.sequence.Add(1)
-	leader.team.members = nil
+	t.begin(stageEnd)
+	t.wait()
+	t.members = nil
 	e.finish()
+}
+
+// begin lets the members do their parts of a stage.
+func (t *team) begin(s stage) {
+	t.stage = s
+	t.left.Store(int32(len(t.members) - 1))
+	t.sequence.Add(1)
+}
+
+// wait returns when all members have done theirs.
+func (t *team) wait() {
+	spin(func() bool { return t.left.Load() == 0 })
 }
 
 // follow does a member's part of every stage that the leader begins.
@@ -66,6 +88,7 @@ func (w *worker) follow(leader *worker) {
 	for seen := uint32(1); ; seen++ {
 		spin(func() bool { return t.sequence.Load() >= seen })
 		if t.stage == stageEnd {
+			t.left.Add(-1)
 			return
 		}
 		w.part(leader, i)
@@ -73,13 +96,31 @@ func (w *worker) follow(leader *worker) {
 	}
 }
 
-// share begins a stage on the leader's rows 0 … rows−1 and returns when all members have done their part.
+// share begins a stage on the leader's rows 0 … rows−1, in equal parts, and returns when all members have done theirs.
 func (w *worker) share(s stage, b *block, rows int) {
 	t := &w.team
-	t.stage, t.block, t.rows = s, b, rows
-	t.left.Store(int32(len(t.members) - 1))
-	t.sequence.Add(1)
-	defer spin(func() bool { return t.left.Load() == 0 }) // also where the leader's own part panics
+	for i := range t.bounds {
+		t.bounds[i] = rows * i / len(t.members)
+	}
+	w.shareParts(s, b, rows)
+}
+
+// shareColumns is share with parts of whole panels of a map's outputs, for the few rows of the team's input.
+func (w *worker) shareColumns(s stage, b *block, l *linear, rows int) {
+	t := &w.team
+	panels := (len(l.bias) + kernels.PanelWidth - 1) / kernels.PanelWidth
+	for i := range t.bounds {
+		t.bounds[i] = min(panels*i/len(t.members)*kernels.PanelWidth, len(l.bias))
+	}
+	w.shareParts(s, b, rows)
+}
+
+// shareParts is share with the parts that the team's bounds have.
+func (w *worker) shareParts(s stage, b *block, rows int) {
+	t := &w.team
+	t.block, t.rows = b, rows
+	t.begin(s)
+	defer t.wait() // also where the leader's own part panics
 	w.part(w, 0)
 	if w.engine.broken.Load() != nil {
 		panic("a member of the team failed")
@@ -96,10 +137,8 @@ func (w *worker) part(leader *worker, i int) {
 		}()
 	}
 	t := &leader.team
-	n := len(t.members)
-	lo, hi := t.rows*i/n, t.rows*(i+1)/n
+	lo, hi := t.bounds[i], t.bounds[i+1]
 	if lo == hi {
-		w.kept = 0
 		return
 	}
 	switch t.stage {
@@ -115,11 +154,17 @@ func (w *worker) part(leader *worker, i int) {
 		w.rest(leader, lo, hi)
 	case stageKeys:
 		leader.keys(t.block, lo, hi)
+	case stageFC1:
+		fc1 := t.block.fc1.columns(lo, hi)
+		fc1.gelu(leader.hidden[lo:], hiddenStride(leader.engine.config.Hidden), t.input, t.rows)
+	case stageFC2:
+		fc2 := t.block.fc2.columns(lo, hi)
+		fc2.add(leader.readout[lo:], leader.engine.config.Embed, t.input, t.rows)
 	}
 }
 
-// tokens takes rows of the leader from attention to the end of the block, or in stageGate as far as the gate needs it. The hidden layer is the
-// member's own.
+// tokens takes rows of the leader from attention to the end of the block, or in stageGate as far as the gate needs it, with the hidden layer left
+// in the leader's memory.
 func (w *worker) tokens(leader *worker, lo, hi int) {
 	c, b, n := &w.engine.config, leader.team.block, hi-lo
 	e, stride := c.Embed, hiddenStride(c.Hidden)
@@ -130,15 +175,40 @@ func (w *worker) tokens(leader *worker, lo, hi int) {
 		w.mlp(b, x, y, n)
 		return
 	}
-	b.fc1.gelu(w.hidden, stride, rounded.ofNorm(&b.norm2, y, x, n), n)
-	b.fc2.addGate(x, e, w.hidden, stride, n)
+	hidden := leader.hidden[lo*stride:]
+	b.fc1.gelu(hidden, stride, rounded.ofNorm(&b.norm2, y, x, n), n)
+	b.fc2.addGate(x, e, hidden, stride, n)
 }
 
-// rest keeps those of the leader's rows that go on, at the beginning of the member's part, and completes them.
+// rest completes the rows going[lo:hi] of the leader. Where some rows have left, the others close up: the tokens on their way into the leader's y, to
+// their places lo … hi−1, and the hidden layer inside the member's part of it.
 func (w *worker) rest(leader *worker, lo, hi int) {
-	c := &w.engine.config
-	w.kept = leader.compact(w.hidden, leader.slots[0].image, lo, hi, lo, lo, lo) - lo
-	leader.team.block.fc2.addRest(leader.x[lo*c.Embed:], c.Embed, w.hidden, hiddenStride(c.Hidden), w.kept, w.roundedH)
+	c, t := &w.engine.config, &leader.team
+	e, stride := c.Embed, hiddenStride(c.Hidden)
+	to, from := leader.y, t.going[lo]
+	for j, r := range t.going[lo:hi] {
+		copy(to[(lo+j)*e:(lo+j+1)*e], leader.x[r*e:])
+		if r != from+j {
+			copy(leader.hidden[(from+j)*stride:(from+j+1)*stride], leader.hidden[r*stride:])
+		}
+	}
+	t.block.fc2.addRest(to[lo*e:], e, leader.hidden[from*stride:], stride, hi-lo, w.roundedH)
+}
+
+// teamReadouts is mlp for the readout rows of the last block.
+func (w *worker) teamReadouts(b *block, rows int) {
+	c, t := &w.engine.config, &w.team
+	stride := hiddenStride(c.Hidden)
+	t.input = w.rounded.ofNorm(&b.norm2, w.readoutY, w.readout, rows)
+	w.spentOn(Norm)
+	w.shareColumns(stageFC1, b, &b.fc1, rows)
+	w.spentOn(FC1)
+	if b.fc2.precision != F32 {
+		b.fc2.addGate(w.readout, c.Embed, w.hidden, stride, rows)
+	}
+	t.input = w.roundedH.of(w.hidden, stride, rows, c.Hidden)
+	w.shareColumns(stageFC2, b, &b.fc2.linear, rows)
+	w.spentOn(FC2)
 }
 
 // teamBlock runs block l (1-based) of the one image in w's slots on the whole team.
@@ -154,24 +224,26 @@ func (w *worker) teamBlock(b *block, first, l int) {
 		return
 	}
 	w.share(stageGate, b, s.rows)
-	w.spentOn(FC1)
 	w.halt(first, l, s)
 	w.spentOn(Halt)
-	w.share(stageRest, b, s.rows)
-	w.spentOn(FC2)
-	e, n, at := w.engine.config.Embed, len(w.team.members), 0
-	for i, m := range w.team.members { // the parts close up
-		lo := s.rows * i / n
-		copy(w.x[at*e:], w.x[lo*e:(lo+m.kept)*e])
-		copy(w.token[at:], w.token[lo:lo+m.kept])
-		at += m.kept
+	w.team.going = w.team.going[:0]
+	for r := range s.rows {
+		if w.goesOn(s.image, r) {
+			w.token[len(w.team.going)] = w.token[r]
+			w.team.going = append(w.team.going, r)
+		}
 	}
-	s = w.takeReadouts(slot{s.image, 0, at})
+	s.rows = len(w.team.going)
+	w.share(stageRest, b, s.rows)
+	w.x, w.y = w.y, w.x
+	w.spentOn(FC2)
+	s = w.takeReadouts(s)
 	w.slots = w.slots[:0]
 	if w.read(s.image) {
 		return // the readouts' halt ends the image
 	}
 	if s.first != 0 {
+		e := w.engine.config.Embed
 		copy(w.x, w.x[s.first*e:(s.first+s.rows)*e])
 		copy(w.token, w.token[s.first:s.first+s.rows])
 	}

@@ -30,13 +30,23 @@ func newLinear(p Precision, weight, bias []float32, inputs int) linear {
 	return l
 }
 
-// cut returns the map to the outputs below n and that to the others, which may be none, of an f32 map. n is a whole number of panels.
-func (l *linear) cut(n int) (head, tail linear) {
-	n = min(n, len(l.bias))
-	size := kernels.PackedLen(l.f32.K, n)
-	head = linear{f32: kernels.Packed{K: l.f32.K, N: n, Data: l.f32.Data[:size]}, bias: l.bias[:n]}
-	tail = linear{f32: kernels.Packed{K: l.f32.K, N: l.f32.N - n, Data: l.f32.Data[size:]}, bias: l.bias[n:]}
-	return head, tail
+// columns returns the map to the outputs lo … hi−1 alone, which shares l's memory. lo is a multiple of kernels.PanelWidth, and so is hi unless it is the
+// number of outputs.
+func (l *linear) columns(lo, hi int) linear {
+	part := linear{precision: l.precision, bias: l.bias[lo:hi]}
+	switch l.precision {
+	case BF16:
+		k := l.bf16.K
+		part.bf16 = kernels.PackedBF16{K: k, N: hi - lo, Data: l.bf16.Data[kernels.PackedBF16Len(k, lo):kernels.PackedBF16Len(k, hi)]}
+	case Int8:
+		k := l.int8.K
+		part.int8 = kernels.PackedInt8{K: k, N: hi - lo, Data: l.int8.Data[kernels.PackedInt8Len(k, lo):kernels.PackedInt8Len(k, hi)],
+			Scale: l.int8.Scale[lo:hi], Offset: l.int8.Offset[lo:hi]}
+	default:
+		k := l.f32.K
+		part.f32 = kernels.Packed{K: k, N: hi - lo, Data: l.f32.Data[kernels.PackedLen(k, lo):kernels.PackedLen(k, hi)]}
+	}
+	return part
 }
 
 // product writes y = x·Wᵀ + b and what e adds to that; y has rows ldy apart.
@@ -81,7 +91,8 @@ type residual struct {
 func newResidual(p Precision, weight, bias []float32, inputs int) residual {
 	if p == F32 {
 		r := residual{linear: newLinear(p, weight, bias, inputs)}
-		r.first, r.beyond = r.cut(kernels.PanelWidth)
+		n := min(kernels.PanelWidth, len(bias))
+		r.first, r.beyond = r.columns(0, n), r.columns(n, len(bias))
 		return r
 	}
 	r := residual{gate: slices.Clone(weight[:inputs]), shift: bias[0]}
