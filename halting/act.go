@@ -7,6 +7,9 @@ type ACT Token
 
 // Step accumulates the class token's score.
 func (a ACT) Step(s *State, r Rows) {
+	if len(r.Token) == 0 {
+		return
+	}
 	h := Sigmoid(a.Scale*r.X[0] - a.Center)
 	before := s.Cumulative[0]
 	s.Cumulative[0] = before + h

@@ -11,6 +11,9 @@ type Confidence struct {
 
 // Step asks for a prediction in all blocks but the last. Scores of all tokens are the largest probability.
 func (c Confidence) Step(s *State, r Rows) {
+	if len(r.Token) == 0 {
+		return
+	}
 	last := r.Layer == r.Layers
 	if last || c.EveryBlock {
 		r.fill(0, 0)

@@ -20,7 +20,8 @@ type Scheme interface {
 	// Step is called after block r.Layer with the tokens that ran in it. It fills r.Score and r.Weight, updates s, and for every token that
 	// halts here sets s.Depth[k] = r.Layer and s.Remainder[k]. In block r.Layers every token halts.
 	//
-	// In block L an engine may pass the readouts alone, the tokens that have a head: nothing else is needed any more.
+	// In block L an engine may pass the readouts alone, the tokens that have a head: nothing else is needed any more. An image whose tokens have all
+	// halted has no rows, and Step does nothing.
 	Step(s *State, r Rows)
 }
 

@@ -1,10 +1,7 @@
 package halting
 
 import (
-	"encoding/json"
 	"math"
-	"reflect"
-	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -256,29 +253,6 @@ func TestNone(t *testing.T) {
 	for k := range 4 {
 		if st.Depth[k] != 3 || weight[2*4+k] != 1 || weight[k] != 0 || score[k] != 0 {
 			t.Fatalf("token %d of a dense model: depth %d, weights %v", k, st.Depth[k], weight)
-		}
-	}
-}
-
-func TestConfigJSON(t *testing.T) {
-	var c Config
-	if err := json.Unmarshal([]byte(`{"policy":"token","gate_scale":10,"gate_center":75,"epsilon":0.02}`), &c); err != nil {
-		t.Fatal(err)
-	}
-	if want := (Config{Policy: PolicyToken, GateScale: 10, GateCenter: 75, Epsilon: 0.02}); !reflect.DeepEqual(c, want) {
-		t.Errorf("read %+v, want %+v", c, want)
-	}
-	for text, fault := range map[string]string{
-		`{"policy":"token","gate":1}`:            "unknown field",
-		`{"policy":"psychic"}`:                   "not known",
-		`{"policy":""}`:                          "not known",
-		`{"policy":"token","epsilon":0.9}`:       "epsilon",
-		`{"policy":"token","gate_scale":1e300}`:  "gate_scale",
-		`{"policy":"token","gate_center":"far"}`: "cannot unmarshal",
-		`[]`:                                     "cannot unmarshal",
-	} {
-		if err := json.Unmarshal([]byte(text), &c); err == nil || !strings.Contains(err.Error(), fault) {
-			t.Errorf("%s: error %v, want one that says %q", text, err, fault)
 		}
 	}
 }

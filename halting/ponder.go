@@ -19,6 +19,9 @@ type Ponder struct {
 
 // Step accumulates the chance to have stopped. Scores of all tokens are λ[l], the last block's too.
 func (p Ponder) Step(s *State, r Rows) {
+	if len(r.Token) == 0 {
+		return
+	}
 	lambda := Sigmoid(p.Scale*r.X[0] - p.Center)
 	last, before := r.Layer == r.Layers, s.Cumulative[0]
 	chance := lambda * (1 - before)

@@ -1,0 +1,210 @@
+package halting
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestConfigJSON(t *testing.T) {
+	for text, want := range map[string]Config{
+		`{"policy":"token","gate_scale":10,"gate_center":75,"epsilon":0.02}`: {Policy: PolicyToken, GateScale: 10, GateCenter: 75, Epsilon: 0.02},
+		`{"gate_center":12}`: {Policy: PolicyToken, GateScale: 10, GateCenter: 12, Epsilon: 0.01},
+		`{"policy":"none","gate_scale":0,"gate_center":0,"epsilon":0}`: {Policy: PolicyNone},
+		`{"policy":"act"}`:                                        {Policy: PolicyACT, GateScale: 10, GateCenter: 30, Epsilon: 0.01},
+		`{"policy":"ponder","epsilon":0.9}`:                       {Policy: PolicyPonder, GateScale: 1, GateCenter: 2, Epsilon: 0.9},
+		`{"policy":"similarity","threshold":-0.5}`:                {Policy: PolicySimilarity, Threshold: -0.5},
+		`{"policy":"topk","keep":0.5,"layers":[2,5],"fuse":true}`: {Policy: PolicyTopK, Keep: 0.5, Layers: []int{2, 5}, Fuse: true},
+		`{"policy":"topk"}`:                                       {Policy: PolicyTopK, Keep: 0.7},
+		`{"policy":"tome","merge":0}`:                             {Policy: PolicyToMe},
+	} {
+		var c Config
+		if err := json.Unmarshal([]byte(text), &c); err != nil || !reflect.DeepEqual(c, want) {
+			t.Errorf("%s: read %+v and error %v, want %+v", text, c, err, want)
+		}
+	}
+	for text, fault := range map[string]string{
+		`{"policy":"token","gate":1}`:                  "unknown field",
+		`{"policy":"psychic"}`:                         "not known",
+		`{"policy":""}`:                                "not known",
+		`{"policy":"token","epsilon":0.9}`:             "epsilon",
+		`{"policy":"token","gate_scale":1e300}`:        "gate_scale",
+		`{"policy":"token","gate_center":"far"}`:       "cannot unmarshal",
+		`[]`:                                           "cannot unmarshal",
+		`{"policy":"token","threshold":0.5}`:           `"threshold" means nothing to policy "token"`,
+		`{"policy":"none","threshold":0.5}`:            `"threshold" means nothing to policy "none"`,
+		`{"policy":"confidence","gate_center":1}`:      `"gate_center" means nothing to policy "confidence"`,
+		`{"policy":"tome","layers":[1]}`:               `"layers" means nothing to policy "tome"`,
+		`{"policy":"tome","fuse":false}`:               `"fuse" means nothing to policy "tome"`,
+		`{"policy":"confidence","threshold":1.5}`:      "threshold is 1.5, want 0 to 1",
+		`{"policy":"similarity","threshold":-2}`:       "want -1 to 1",
+		`{"policy":"topk","keep":2}`:                   "keep is 2",
+		`{"policy":"topk","layers":[]}`:                "layers is empty",
+		`{"policy":"topk","layers":[3,3]}`:             "increasing",
+		`{"policy":"topk","layers":[0]}`:               "from 1 on",
+		`{"policy":"topk","layers":[1,9999999]}`:       "layers are",
+		`{"policy":"tome","merge":-1}`:                 "merge is -1",
+		`{"policy":"token"} {}`:                        "after top-level value",
+		`{"policy":"token","gate_scale":1,"policy":1}`: "cannot unmarshal",
+	} {
+		c := Config{Policy: "kept"}
+		if err := json.Unmarshal([]byte(text), &c); err == nil || !strings.Contains(err.Error(), fault) {
+			t.Errorf("%s: error %v, want one that says %q", text, err, fault)
+		}
+		if c.Policy != "kept" {
+			t.Errorf("%s: an error, and the configuration is %+v all the same", text, c)
+		}
+	}
+}
+
+// TestConfigWritten: what is written is what the policy knows, in the order that models on disk have, and reads back as it was.
+func TestConfigWritten(t *testing.T) {
+	for _, name := range Policies() {
+		c, err := Default(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back Config
+		if err := json.Unmarshal(text, &back); err != nil || !reflect.DeepEqual(back, c) {
+			t.Errorf("%s is written as %s and read as %+v, %v", name, text, back, err)
+		}
+		if s := c.String(); !strings.HasPrefix(s, name) {
+			t.Errorf("%s is called %q", name, s)
+		}
+	}
+	all := Config{Policy: PolicyToken, GateScale: 10, GateCenter: 30, Epsilon: 0.01, Threshold: 7, Keep: 7, Layers: []int{7}, Fuse: true, Merge: 7}
+	for policy, want := range map[string]string{
+		PolicyToken: `{"policy":"token","gate_scale":10,"gate_center":30,"epsilon":0.01}`,
+		PolicyNone:  `{"policy":"none"}`,
+		"":          `{"policy":"none"}`,
+		PolicyTopK:  `{"policy":"topk","keep":7,"layers":[7],"fuse":true}`,
+		PolicyToMe:  `{"policy":"tome","merge":7}`,
+	} {
+		all.Policy = policy
+		if got, err := json.Marshal(all); err != nil || string(got) != want {
+			t.Errorf("%q is written as %s, %v, want %s", policy, got, err, want)
+		}
+	}
+}
+
+func TestValidateFor(t *testing.T) {
+	c := Config{Policy: PolicyTopK, Keep: 0.5, Layers: []int{3, 12}}
+	if err := c.ValidateFor(12); err != nil {
+		t.Error(err)
+	}
+	if err := c.ValidateFor(11); err == nil || !strings.Contains(err.Error(), "11 blocks") {
+		t.Errorf("block 12 of 11: %v", err)
+	}
+	c.Policy = PolicyToMe // which has no layers
+	if err := c.ValidateFor(2); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNewTraining: which schemes learn, and how.
+func TestNewTraining(t *testing.T) {
+	for _, name := range Policies() {
+		c, err := Default(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := New(c); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		s, err := NewTraining(c)
+		if name == PolicyToMe {
+			if err == nil || !strings.Contains(err.Error(), "cannot be trained") {
+				t.Errorf("tome: %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		_, learns := s.(Learner)
+		if want := c.knows("gate_scale"); learns != want {
+			t.Errorf("%s: learns is %v", name, learns)
+		}
+		_, deep := s.(Supervised)
+		if want := name == PolicyPonder || name == PolicyConfidence; deep != want {
+			t.Errorf("%s: deep is %v", name, deep)
+		}
+		if !deep {
+			continue
+		}
+		// No image stops before the last block, sure as it may be.
+		var st State
+		st.Reset(1)
+		for l := 1; l <= 3; l++ {
+			s.Step(&st, Rows{Layer: l, Layers: 3, X: []float32{1e6}, Stride: 1, Token: []int32{0}, Score: make([]float32, 1), Weight: make([]float32, 1)})
+			if halted := st.Depth[0] != 0; halted != (l == 3) {
+				t.Errorf("%s: in training the image has halted after block %d: %v", name, l, halted)
+			}
+		}
+	}
+	if _, err := New(Config{Policy: "psychic"}); err == nil {
+		t.Error("a policy that nobody knows")
+	}
+}
+
+// TestDial: WithDial sets what Dial tells, every value on the way from lo to hi is valid, and dense models have none.
+func TestDial(t *testing.T) {
+	for _, name := range Policies() {
+		c, _ := Default(name)
+		value, lo, hi, ok := c.Dial()
+		if ok != c.Adaptive() {
+			t.Fatalf("%s: a dial is %v", name, ok)
+		}
+		if !ok {
+			if d := c.WithDial(5); !reflect.DeepEqual(d, c) {
+				t.Errorf("%s with a dial is %+v", name, d)
+			}
+			continue
+		}
+		if value < min(lo, hi) || value > max(lo, hi) {
+			t.Errorf("%s: %v is not between %v and %v", name, value, lo, hi)
+		}
+		for i := range 11 {
+			want := lo + (hi-lo)*float64(i)/10
+			d := c.WithDial(want)
+			if err := d.Validate(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if got, _, _, _ := d.Dial(); got != want {
+				t.Errorf("%s: set to %v, %v", name, want, got)
+			}
+		}
+	}
+}
+
+// FuzzConfigJSON: whatever is read is valid, and is what comes back when it is written.
+func FuzzConfigJSON(f *testing.F) {
+	for _, text := range []string{`{"policy":"token"}`, `{"policy":"topk","keep":0.5,"layers":[2,5],"fuse":true}`, `{"policy":"tome","merge":1e3}`, `{}`, `[1]`, `{"policy":"ponder","epsilon":0.5}`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var c, back Config
+		if json.Unmarshal([]byte(text), &c) != nil || strings.TrimSpace(text) == "null" {
+			return
+		}
+		if err := c.Validate(); err != nil {
+			t.Fatalf("%q reads as %+v, which is not valid: %v", text, c, err)
+		}
+		if _, err := New(c); err != nil {
+			t.Fatal(err)
+		}
+		written, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(written, &back); err != nil || !reflect.DeepEqual(c, back) {
+			t.Fatalf("%q reads as %+v, is written as %s, and that reads as %+v: %v", text, c, written, back, err)
+		}
+	})
+}

@@ -1,0 +1,103 @@
+package halting
+
+import (
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestLearnersBackward differentiates, for each scheme with a gate, a loss that uses everything it contributes, by the formulas and by central
+// differences in float64 with the depths held constant.
+func TestLearnersBackward(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		token, gates, layers, n := drawGates(t)
+		for _, s := range []Learner{token, ACT(token), SACT{token}, Ponder{Scale: token.Scale, Center: token.Center, Threshold: token.Threshold, EveryBlock: true}} {
+			checkBackward(t, s, gates, layers, n)
+		}
+	})
+}
+
+func checkBackward(t *rapid.T, s Learner, gates []float32, layers, n int) {
+	scale, center := s.Gate()
+	score, _, st := run(s, gates, layers, n)
+	readouts := rapid.IntRange(1, min(n, 2)).Draw(t, "readouts")
+	draw := func(what string) float64 { return rapid.Float64Range(-1, 1).Draw(t, what) }
+	up := Upstream{Weight: make([]float32, readouts*layers), Score: make([]float64, layers), Remainder: float32(draw("dr")), Lambda: make([]float64, layers)}
+	for i := range up.Weight {
+		up.Weight[i] = float32(draw("dp"))
+	}
+	for l := range layers {
+		up.Score[l], up.Lambda[l] = draw("dh"), draw("dλ")
+	}
+	// loss is Σ up·quantity, the quantities being made of gates as each scheme's definition says.
+	loss := func(gates []float64) float64 {
+		h := func(l, k int) float64 { return 1 / (1 + math.Exp(-(float64(scale)*gates[l*n+k] - float64(center)))) }
+		sum := 0.0
+		if _, ok := s.(Ponder); ok {
+			for l := range layers - 1 {
+				sum += up.Lambda[l] * h(l, 0)
+			}
+			return sum
+		}
+		for k := range n {
+			before, depth, from := 0.0, int(st.Depth[k]), k
+			if _, ok := s.(ACT); ok {
+				from = 0
+			}
+			for l := range depth {
+				h := h(l, from)
+				sum += up.Score[l] * h
+				p := h
+				if l == depth-1 {
+					p = 1 - before
+					sum += float64(up.Remainder) * p
+				}
+				if k < readouts {
+					sum += float64(up.Weight[k*layers+l]) * p
+				}
+				before += h
+			}
+		}
+		return sum
+	}
+	got, at := make([]float32, layers*n), make([]float64, len(gates))
+	for i := range got {
+		got[i] = float32(math.NaN()) // Backward writes all of it
+	}
+	s.Backward(got, score, st.Depth, up)
+	for i, g := range gates {
+		at[i] = float64(g)
+	}
+	for i := range at {
+		const step = 1e-5
+		keep := at[i]
+		at[i] = keep + step
+		high := loss(at)
+		at[i] = keep - step
+		want := (high - loss(at)) / (2 * step)
+		at[i] = keep
+		if !(math.Abs(float64(got[i])-want) <= 1e-4*(1+math.Abs(want))) {
+			t.Fatalf("%T: gate %d: gradient %v, want %v", s, i, got[i], want)
+		}
+	}
+}
+
+// TestACTFollowsTheDefinitions: all tokens have the class token's depth, remainder and distribution, which Token gives it too.
+func TestACTFollowsTheDefinitions(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		token, gates, layers, n := drawGates(t)
+		score, weight, st := run(ACT(token), gates, layers, n)
+		tokenScore, tokenWeight, tokenState := run(token, gates, layers, n)
+		for k := range n {
+			if st.Depth[k] != tokenState.Depth[0] || st.Remainder[k] != tokenState.Remainder[0] {
+				t.Fatalf("token %d: depth %d and remainder %v, the class token's are %d and %v", k, st.Depth[k], st.Remainder[k], tokenState.Depth[0], tokenState.Remainder[0])
+			}
+			for l := range layers {
+				if score[l*n+k] != tokenScore[l*n] || weight[l*n+k] != tokenWeight[l*n] {
+					t.Fatalf("token %d, block %d: score %v and weight %v, the class token's are %v and %v", k, l+1, score[l*n+k], weight[l*n+k], tokenScore[l*n], tokenWeight[l*n])
+				}
+			}
+		}
+	})
+}
