@@ -18,23 +18,17 @@ func Fit(d Dataset, p Preprocessor, channels, height, width int) (Dataset, error
 			return d, nil
 		}
 	}
-	f := fitted{Dataset: d, p: p, channels: channels, height: height, width: width}
-	inner := d
-	if f.tolerated, _ = d.(*Tolerated); f.tolerated != nil {
-		inner = f.tolerated.Dataset
-	}
-	var err error
-	if f.from, err = imagesFrom(inner); err != nil {
+	from, err := imagesFrom(d)
+	if err != nil {
 		return nil, fmt.Errorf("%w to resize to [%d %d %d]", err, channels, height, width)
 	}
-	return f, nil
+	return fitted{d, from, p, channels, height, width}, nil
 }
 
 // fitted is a Dataset through a preprocessor.
 type fitted struct {
 	Dataset
-	from                    imager
-	tolerated               *Tolerated // Dataset, if it is one; from is then what it stands for
+	from                    imager // the pictures of Dataset
 	p                       Preprocessor
 	channels, height, width int
 }
@@ -47,26 +41,27 @@ func (f fitted) Pixels(dst []byte, i int) error {
 	if want := f.channels * f.height * f.width; len(dst) != want {
 		return fmt.Errorf("room for %d bytes, a picture of shape [%d %d %d] takes %d", len(dst), f.channels, f.height, f.width, want)
 	}
-	if f.tolerated != nil {
-		return f.tolerated.try(i, func(j int) error { return f.pixels(dst, j) })
+	if t, ok := f.from.(*Tolerated); ok {
+		return t.try(i, func(j int) error { return f.pixels(dst, t.from, j) })
 	}
-	return f.pixels(dst, i)
+	return f.pixels(dst, f.from, i)
 }
 
-func (f fitted) pixels(dst []byte, i int) error {
-	img, err := f.from.Image(i)
+func (f fitted) pixels(dst []byte, from imager, i int) error {
+	img, err := from.Image(i)
 	if err != nil {
 		return err
 	}
 	if err := f.p.Bytes(dst, img, f.channels, f.height, f.width); err != nil {
-		return fmt.Errorf("%s: %w", nameOf(f.from, i), err)
+		return fmt.Errorf("%s: %w", nameOf(from, i), err)
 	}
 	return nil
 }
 
 // imagesFrom gives the pictures of d as images, before any resizing.
 func imagesFrom(d Dataset) (imager, error) {
-	if im, ok := d.(imager); ok {
+	t, tolerated := d.(*Tolerated)
+	if im, ok := d.(imager); ok && !(tolerated && t.from == nil) {
 		return im, nil
 	}
 	if c, h, w := d.Size(); c != 1 && c != 3 {

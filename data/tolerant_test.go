@@ -104,6 +104,37 @@ func TestTolerant(t *testing.T) {
 	}
 }
 
+// TestTolerantAugmented: what an Augmenter loads is tolerated too, with its own
+// crops or after resizing, and whichever view of the data set it is given.
+func TestTolerantAugmented(t *testing.T) {
+	d, _ := broken(t, 6, 1, 2)
+	p := DefaultPreprocessor(4, 4, 1)
+	crop := DefaultCrop()
+	for _, a := range []Augment{{}, {RandomResizedCrop: &crop}} {
+		for _, fitted := range []bool{false, true} {
+			var view Dataset = Tolerant(d, 0.3, nil)
+			var err error
+			if fitted {
+				if view, err = Fit(view, DefaultPreprocessor(5, 5, 1), 1, 5, 5); err != nil {
+					t.Fatal(err)
+				}
+			}
+			g, err := NewAugmenter(a, view, p, 1, 4, 4)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mean, std := p.MeanStd(1)
+			dst := make([]float32, 16)
+			for i, want := range []int{0, 3, 3, 3, 4, 5} {
+				label, err := g.Load(dst, i, Rand(1, 0, uint64(i)))
+				if value := int((dst[3]*std[0]+mean[0])*255 + 0.5); err != nil || label != want || value != want {
+					t.Errorf("fitted %v, picture %d: label %d, value %d, want %d; %v", fitted, i, label, value, want, err)
+				}
+			}
+		}
+	}
+}
+
 // TestTolerantLimit: one too many stops every loading, with number and file.
 func TestTolerantLimit(t *testing.T) {
 	d, dir := broken(t, 12, 2, 7)
@@ -198,6 +229,8 @@ func TestTolerantOthers(t *testing.T) {
 	}
 	_, err = Tolerant(two, 0, nil).Image(0)
 	wantError(t, err, "[2 1 1] are no images")
+	_, err = Fit(Tolerant(two, 0, nil), DefaultPreprocessor(6, 6, 3), 3, 6, 6)
+	wantError(t, err, "[2 1 1] are no images to resize")
 
 	// A picture that cannot be resized is damaged for Fit.
 	strips := t.TempDir()
