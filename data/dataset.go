@@ -1,7 +1,8 @@
 // Package data brings labelled pictures to a vision transformer: data sets on
-// disk, decoding of untrusted image files, the resize-crop-normalise step that
-// a model's preprocessor_config.json describes, augmentation, and the random
-// streams that make a training run repeatable.
+// disk (IDX, CIFAR, tar shards, folders of image files), decoding of untrusted
+// image files, the resize-crop-normalise step that a model's
+// preprocessor_config.json describes, augmentation, a loader that works ahead,
+// and the orders and random streams that make a training run repeatable.
 //
 // Pictures travel as bytes in [C, H, W] order (channel, row, column) until the
 // last moment; Preprocessor.Normalize or Augment.Apply turn them into the

@@ -68,6 +68,50 @@ func TestLoaderOrder(t *testing.T) {
 	}
 }
 
+// TestLoaderPictures loads a folder with damaged files, augmented, in repeated
+// order: every bit is the same whatever the number of workers, and from
+// wherever a run goes on.
+func TestLoaderPictures(t *testing.T) {
+	const n, batch, side = 10, 3, 6
+	d, _ := broken(t, n, 4, 8)
+	run := func(workers, firstEpoch, firstBatch int) (images []float32, labels []int32) {
+		p := DefaultPreprocessor(side, side, 3)
+		g, err := NewAugmenter(Augment{Shift: 1, EraseProb: 0.5, EraseMax: 0.3}, Tolerant(d, 0.2, nil), p, 3, side, side)
+		if err != nil {
+			t.Fatal(err)
+		}
+		order := NewSequence(9, n, 2)
+		l := NewLoader(LoaderOptions{Items: n, Batch: batch, Workers: workers, Ahead: 2, Epochs: 3, Floats: 3 * side * side,
+			Load: func(_ context.Context, dst []float32, epoch, position int) (int, error) {
+				return g.Load(dst, order.At(epoch, position), Rand(9, uint64(epoch), uint64(position)))
+			}}, firstEpoch, firstBatch)
+		defer l.Close()
+		for {
+			x, y, err := l.Next(t.Context())
+			if err == io.EOF {
+				return images, labels
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			images, labels = append(images, x...), append(labels, y...)
+		}
+	}
+	images, labels := run(1, 0, 0)
+	if len(labels) != 3*9 {
+		t.Fatalf("%d labels", len(labels))
+	}
+	for range 3 {
+		x, y := run(4, 0, 0)
+		if !slices.Equal(x, images) || !slices.Equal(y, labels) {
+			t.Fatal("four workers load otherwise than one")
+		}
+		const at = 4 * batch // the second batch of the second epoch
+		if x, y = run(3, 1, 1); !slices.Equal(x, images[at*len(images)/len(labels):]) || !slices.Equal(y, labels[at:]) {
+			t.Fatal("a resumed run loads otherwise")
+		}
+	}
+}
+
 // TestLoaderBound: no more than Ahead batches are loaded before they are asked
 // for, and not into the one that is given out.
 func TestLoaderBound(t *testing.T) {
