@@ -126,6 +126,28 @@ func TestAllTokensHaltInTheFirstBlock(t *testing.T) {
 	}
 }
 
+// TestSmallestModels: one block, one patch, one image.
+func TestSmallestModels(t *testing.T) {
+	for name, scheme := range schemes {
+		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillToken, vit.DistillHead} {
+			scheme.Layers = nil
+			c := vit.Config{Distillation: distillation, Embed: 1, Heads: 1, Layers: 1, Hidden: 1, Height: 1, Width: 1, Patch: 1, Channels: 1, Classes: 2, Eps: 1e-6, Halting: scheme}
+			p := vit.Initialize(c, 1, 1)
+			for _, l := range lessons(c, 1) {
+				net, err := NewNetwork(p, 2)
+				if err != nil {
+					t.Fatal(err)
+				}
+				grad := vit.NewParams(c)
+				st, err := net.Step(l.b, l.loss, grad)
+				if err != nil || math.IsNaN(st.Loss) || st.MeanDepth != 1 || firstBad(grad) != "none" || largest(grad.HeadBias) == 0 {
+					t.Errorf("%s, distillation %d, %s: %+v, gradient of the head's bias %v, error %v", name, distillation, l.name, st, grad.HeadBias, err)
+				}
+			}
+		}
+	}
+}
+
 func TestStepRefuses(t *testing.T) {
 	p := tiny(14)
 	net, err := NewNetwork(p, 1)
