@@ -345,21 +345,17 @@ type parts struct {
 }
 
 // openParts opens the data as the runs with the seed of this index had it.
-func (c *comparer) openParts(index int) (parts, error) {
+func (c *comparer) openParts(index int) (p parts, err error) {
 	r := c.recipes[0][index]
-	learn, err := data.Open(c.o.Data, data.Train)
-	if err != nil {
-		return parts{}, err
+	var run train.Options
+	if p.test, err = (TrainOptions{Recipe: r, Data: c.o.Data, Log: c.o.Log}).pictures(&run); err != nil {
+		return p, err
 	}
-	test, err := data.Open(c.o.Data, data.Test)
-	if err != nil {
-		return parts{}, err
-	}
-	p := parts{test: test, images: test.Len()}
+	p.images = p.test.Len()
 	if r.Limit > 0 {
 		p.images = min(p.images, r.Limit)
 	}
-	p.calibration, err = calibration(learn, r.Limit, r.Seed)
+	p.calibration, err = calibration(run.Data, r.Limit, r.Seed)
 	return p, err
 }
 

@@ -170,7 +170,9 @@ func (o *CompareOptions) recipe(s scheme, seed uint64) (train.Recipe, error) {
 	if err != nil {
 		return train.Recipe{}, err
 	}
-	overrides := append(slices.Clone(o.Set), "halting="+string(object), fmt.Sprintf("seed=%d", seed))
+	// The best epoch by its test images would be one of more depth, too, where depth falls in training.
+	overrides := append([]string{"keep=" + train.KeepLast}, o.Set...)
+	overrides = append(overrides, "halting="+string(object), fmt.Sprintf("seed=%d", seed))
 	if o.Epochs > 0 {
 		overrides = append(overrides, fmt.Sprintf("epochs=%d", o.Epochs))
 	}

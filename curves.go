@@ -2,15 +2,20 @@ package adavit
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/vit"
 )
 
 // trainingPage draws a finished run's log.
@@ -44,14 +49,110 @@ func trainingPage(o TrainOptions, threads int, log []train.Entry) report.Trainin
 	}
 	chart("Top-1", "percent", curve("training images, augmented", func(e train.Entry) float64 { return e.TrainTop1 }),
 		curve("test images", test("top1")), curve("test images, averaged weights", average("top1")))
-	chart("Loss", "", curve("loss", func(e train.Entry) float64 { return e.Loss }), curve("cross-entropy", func(e train.Entry) float64 { return e.CrossEntropy }))
+	chart("Loss", "", curve("loss", func(e train.Entry) float64 { return e.Loss }), curve("cross-entropy", func(e train.Entry) float64 { return e.CrossEntropy }),
+		curve("distillation", known(func(e train.Entry) float64 { return e.Distill })))
+	if o.adaptive(log) {
+		chart("Ponder cost", "blocks", curve("depth and remainder", func(e train.Entry) float64 { return e.Ponder }))
+		chart("Prior", "divergence", curve("from the target depth", known(func(e train.Entry) float64 { return e.Prior })))
+	}
 	chart("Mean depth", "blocks", curve("training images", func(e train.Entry) float64 { return e.MeanDepth }),
 		curve("test images", test("mean_depth")), curve("test images, averaged weights", average("mean_depth")))
 	chart("Learning rate", "", curve("at the epoch's end", func(e train.Entry) float64 { return e.LR }))
 	chart("Gradient norm", "", curve("mean of the epoch", func(e train.Entry) float64 { return e.GradNorm }))
 	chart("Speed", "images/s", curve("training", func(e train.Entry) float64 { return e.ImagesPerSecond }))
+	page.Charts = slices.DeleteFunc(page.Charts, func(c report.Chart) bool { return len(c.Series) == 0 })
+	if o.adaptive(log) {
+		page.Scores = scores(log)
+	}
 	page.Facts = facts(log)
 	return page
+}
+
+// adaptive reports whether the log is one of a model whose tokens halt.
+func (o TrainOptions) adaptive(log []train.Entry) bool {
+	return slices.ContainsFunc(log, func(e train.Entry) bool {
+		return slices.ContainsFunc(e.LayerScores, func(s float64) bool { return s > 0 })
+	})
+}
+
+// known makes a figure that is zero wherever nothing was measured one that is not there.
+func known(figure func(train.Entry) float64) func(train.Entry) float64 {
+	return func(e train.Entry) float64 {
+		if v := figure(e); v != 0 {
+			return v
+		}
+		return math.NaN()
+	}
+}
+
+// scores maps each epoch's mean halting score in each block.
+func scores(log []train.Entry) *report.Heat {
+	h := &report.Heat{Title: "Mean halting score", XLabel: "epoch", YLabel: "by block"}
+	for _, e := range log {
+		if len(e.LayerScores) > 0 { // an epoch that a resumed run only measured has none
+			h.X, h.Values = append(h.X, float64(e.Epoch)), append(h.Values, e.LayerScores)
+		}
+	}
+	return h
+}
+
+// What a training's report shows of its test images: depths are counted on so many of them, and so many are drawn.
+const (
+	shownImages = 256
+	shownCards  = 12
+)
+
+// showTokens adds to a report what the finished model does with the tokens of some test images, spread over all of them.
+func (o TrainOptions) showTokens(ctx context.Context, page *report.TrainingPage, threads int) error {
+	m, err := vit.Load(o.Dir)
+	if err != nil {
+		return err
+	}
+	if !m.Params.Config.Halting.Adaptive() {
+		return nil
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	var run train.Options
+	test, err := o.pictures(&run)
+	if err != nil {
+		return err
+	}
+	n := test.Len()
+	if o.Recipe.Limit > 0 {
+		n = min(n, o.Recipe.Limit)
+	}
+	some, err := data.Subset(test, data.Order(0, 0, n)[:min(n, shownImages)])
+	if err != nil {
+		return err
+	}
+	e, err := newEvaluator(m, some, EvaluateOptions{Threads: threads, Precision: string(infer.F32)})
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	c, err := newCollector(e)
+	if err != nil {
+		return err
+	}
+	for e.done < e.total && c.err == nil {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := e.slice(e.size); err != nil {
+			return err
+		}
+	}
+	page.Tally = c.tally
+	for round := range perClass { // one of each class before the second of any
+		for _, of := range c.picked {
+			if round < len(of) && len(page.Samples) < shownCards {
+				page.Samples = append(page.Samples, of[round])
+			}
+		}
+	}
+	return c.err
 }
 
 // of reads a figure of the test images; NaN where it is not there.

@@ -99,7 +99,11 @@ func Train(ctx context.Context, o TrainOptions) (TrainSummary, error) {
 		return TrainSummary{}, err
 	}
 	s := TrainSummary{Dir: o.Dir, Epochs: result.Epochs, Steps: result.Steps, Kept: result.Kept, Test: result.Test, Report: filepath.Join(o.Dir, "report.html")}
-	return s, report.WriteTraining(s.Report, trainingPage(o, run.Threads, log))
+	page := trainingPage(o, run.Threads, log)
+	if err := o.showTokens(ctx, &page, run.Threads); err != nil {
+		return TrainSummary{}, err
+	}
+	return s, report.WriteTraining(s.Report, page)
 }
 
 // prepare finds model and data and puts the run together. done must be called when it is over, also after an error.
