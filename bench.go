@@ -224,6 +224,9 @@ func measure(ctx context.Context, sides []*benchRun, d time.Duration) error {
 
 // result sums a side up.
 func (o *BenchOptions) result(c vit.Config, r *benchRun, peak float64) BenchResult {
+	if o.Active != nil {
+		c.Halting = halting.Dense() // the model's own policy does not run, nor what it costs to decide
+	}
 	var depth, nominal, performed float64 // of a batch
 	for _, d := range r.out.Depth {
 		depth += float64(d)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -70,10 +71,19 @@ func (a *app) convert() *cobra.Command {
 	f.StringVar(&size, "image-size", "", "other image `size`, as 384 or 224x320 (height x width): position embeddings are resampled")
 	f.IntVar(&o.Classes, "num-classes", 0, "put a fresh head for that `number` of classes")
 	f.StringVar(&labels, "labels", "", "`file` with the classes' names, one a line")
-	f.StringVar(&halt, "halting", "", "how tokens halt: `SCALE,CENTER[,EPSILON]` of the gate, or none")
+	f.StringVar(&halt, "halting", "", "how tokens halt: `SCALE,CENTER[,EPSILON]` of A-ViT's gate, POLICY[,KEY=VALUE…] such as tome,merge=8, a JSON object as in config.json, or none")
 	f.StringVar(&o.Key, "key", "", "`entry` of a PyTorch checkpoint that holds the weights, such as model_ema")
 	f.StringVar(&store, "store", "F32", "`type` of the stored weights: F32, F16 or BF16")
 	return cmd
+}
+
+// haltingJSON reads the "halting" object that the flag s stands for.
+func haltingJSON(s string, text []byte) (*halting.Config, error) {
+	var c halting.Config
+	if err := json.Unmarshal(text, &c); err != nil {
+		return nil, usage("--halting is %q: %v", s, err)
+	}
+	return &c, nil
 }
 
 // parseSize reads 384 or 224x320, height first; "" is 0×0.
@@ -93,14 +103,33 @@ func parseSize(s string) (height, width int, err error) {
 	return height, width, nil
 }
 
-// parseHalting reads SCALE,CENTER[,EPSILON] or none; "" changes nothing.
+// parseHalting reads SCALE,CENTER[,EPSILON], POLICY[,KEY=VALUE…], a JSON object or none; "" changes nothing.
 func parseHalting(s string) (*halting.Config, error) {
-	switch s {
-	case "":
+	switch {
+	case s == "":
 		return nil, nil
-	case halting.PolicyNone:
+	case s == halting.PolicyNone:
 		c := halting.Dense()
 		return &c, nil
+	case strings.HasPrefix(s, "{"):
+		return haltingJSON(s, []byte(s))
+	case s[0] >= 'a' && s[0] <= 'z' && s != "nan" && s != "inf":
+		policy, rest, more := strings.Cut(s, ",")
+		object := map[string]any{"policy": policy}
+		for more {
+			var pair string
+			pair, rest, more = strings.Cut(rest, ",")
+			key, value, ok := strings.Cut(pair, "=")
+			if !ok || !json.Valid([]byte(value)) {
+				return nil, usage("--halting is %q, want POLICY,KEY=VALUE with a number, true or false for each value", s)
+			}
+			object[key] = json.RawMessage(value)
+		}
+		text, err := json.Marshal(object)
+		if err != nil {
+			return nil, usage("--halting is %q: %v", s, err)
+		}
+		return haltingJSON(s, text)
 	}
 	c := halting.Config{Policy: halting.PolicyToken, Epsilon: 0.01}
 	parts := strings.Split(s, ",")
