@@ -70,7 +70,7 @@ func (f *feed) next(ctx context.Context, epoch, part int) (Batch, error) {
 		return Batch{}, err
 	}
 	c := f.config
-	b := Batch{Size: f.size, Labels: labels}
+	b := Batch{Size: f.size, Labels: labels, Stop: ctx.Err}
 	if f.targets != nil && f.recipe.Mix.Enabled(epoch) {
 		rng := data.Rand(f.recipe.Seed, uint64(epoch), mixIndex-uint64(part))
 		f.recipe.Mix.Apply(images, labels, f.targets, c.Classes, f.recipe.LabelSmoothing, c.Channels, c.Height, c.Width, rng)
@@ -85,7 +85,7 @@ func (f *feed) next(ctx context.Context, epoch, part int) (Batch, error) {
 	floats := len(images) / f.size
 	b.Load = func(i int, dst []float32) error {
 		copy(dst, images[i*floats:(i+1)*floats])
-		return ctx.Err()
+		return nil
 	}
 	return b, nil
 }

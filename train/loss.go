@@ -51,7 +51,8 @@ type Batch struct {
 	Targets []float32 // [Size, classes] distributions to learn in place of the labels, as mixed images have them; nil: the labels
 	Teacher []float32 // [Size, classes] a teacher's logits for the same images, with Loss.Distill; nil: none
 	Load    func(i int, dst []float32) error
-	Seed    uint64 // of the drop path masks
+	Seed    uint64       // of the drop path masks
+	Stop    func() error // asked between shards, from several goroutines; an error ends the pass, and Step returns it. nil: nobody asks
 }
 
 // Stats are a step's losses and what its tokens did.
@@ -108,6 +109,14 @@ func (l Loss) check() error {
 		return nil
 	}
 	return fmt.Errorf("train: distillation %q is not known (known: %q, %q)", l.Distill, DistillSoft, DistillHard)
+}
+
+// stopped returns the error with which the pass is to end, if it is.
+func (b Batch) stopped() error {
+	if b.Stop == nil {
+		return nil
+	}
+	return b.Stop()
 }
 
 // check reports what a batch lacks for a model with this many classes and for this loss.

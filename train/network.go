@@ -86,7 +86,8 @@ func (n *Network) Forward(b Batch, loss Loss) (Stats, error) {
 	return stats, err
 }
 
-// Step runs a batch forward and backward and leaves the gradient of the loss in grad, and that of the gates' constants in GateGradient.
+// Step runs a batch forward and backward and leaves the gradient of the loss in grad, and that of the gates' constants in GateGradient. After an
+// error both may hold anything.
 func (n *Network) Step(b Batch, loss Loss, grad *vit.Params) (Stats, error) {
 	return n.step(b, loss, grad, false)
 }
@@ -110,13 +111,20 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 	for len(n.lanes) < lanes {
 		n.lanes = append(n.lanes, vit.NewParams(n.config))
 	}
+	errs := make([]error, lanes)
 	n.parallel(lanes, func(lane int, w *scratch) {
 		g := n.lanes[lane]
 		clear(g.Data)
 		for s := lane; s < len(shards); s += lanes {
+			if errs[lane] = b.stopped(); errs[lane] != nil {
+				return
+			}
 			n.backwardShard(shards[s], g, w, loss, up)
 		}
 	})
+	if err := errors.Join(errs...); err != nil {
+		return stats, err
+	}
 	const chunk = 1 << 14
 	n.parallel((len(grad.Data)+chunk-1)/chunk, func(i int, _ *scratch) {
 		lo, hi := i*chunk, min((i+1)*chunk, len(grad.Data))

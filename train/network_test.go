@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/adavit/adavit/halting"
@@ -168,6 +169,36 @@ func TestStepRefuses(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		} else if name == "unreadable image" && !errors.Is(err, broken) {
 			t.Errorf("%s: %v hides its cause", name, err)
+		}
+	}
+}
+
+// TestStop: a pass ends between any two shards, forward or backward, with the error that it is told, and the network can go on.
+func TestStop(t *testing.T) {
+	p := tiny(3)
+	end := errors.New("the end")
+	for _, threads := range []int{1, 3} {
+		net, err := NewNetwork(p, threads)
+		if err != nil {
+			t.Fatal(err)
+		}
+		net.shardSize = 2
+		b, grad := randomBatch(p.Config, 20, 4), vit.NewParams(p.Config)
+		for after := range int64(20) { // ten shards, twice
+			var asked atomic.Int64
+			b.Stop = func() error {
+				if asked.Add(1) > after {
+					return end
+				}
+				return nil
+			}
+			if _, err := net.Step(b, someLoss, grad); !errors.Is(err, end) {
+				t.Fatalf("%d threads, stopped before shard %d: error %v", threads, after, err)
+			}
+		}
+		b.Stop = func() error { return nil }
+		if _, err := net.Step(b, someLoss, grad); err != nil || firstBad(grad) != "none" {
+			t.Errorf("%d threads: after being stopped: %v", threads, err)
 		}
 	}
 }

@@ -12,6 +12,9 @@ import (
 func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 	c := n.config
 	tokens := c.Tokens()
+	if err := b.stopped(); err != nil {
+		return err
+	}
 	for i := range s.images {
 		if err := b.Load(s.first+i, w.image); err != nil {
 			return fmt.Errorf("train: image %d of the batch: %w", s.first+i, err)
