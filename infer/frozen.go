@@ -2,8 +2,7 @@ package infer
 
 // Where the scheme freezes halted tokens (halting.Freezing), they stay in x behind all rows that are computed: first the active rows of all images,
 // then the frozen ones of all images. A block makes queries, projections and the MLP for the active rows, and keys and values for all. An image's rows are
-// then in two places, so for attention they are gathered, the active ones first. All workers on one image are no gain then: the products of the
-// frozen rows are a large part of late blocks and small ones, so such engines give every image to one worker.
+// then in two places, so for attention they are gathered, the active ones first; where a pass has one image, and so in a team, they lie that way.
 
 // span is a range of rows.
 type span struct{ first, rows int }
@@ -41,8 +40,7 @@ func (w *worker) attendFrozen(b *block) {
 	all := t + w.ice.rows
 	x := w.rounded.ofNorm(&b.norm1, w.y, w.x, all)
 	w.spentOn(Norm)
-	b.query.to(w.qkv, 3*e, x, t)
-	b.keyValue.to(w.qkv[e:], 3*e, x, all)
+	w.project(b, w.qkv, x, all, t)
 	w.spentOn(QKV)
 	for _, s := range w.slots {
 		qkv, n := w.keysOf(s)
@@ -53,6 +51,19 @@ func (w *worker) attendFrozen(b *block) {
 	w.spentOn(Proj)
 }
 
+// project writes q, k and v of rows x to qkv [rows, 3E]; of those behind the first `asking`, if any are, k and v alone.
+func (w *worker) project(b *block, qkv []float32, x operand, rows, asking int) {
+	e := w.engine.config.Embed
+	if !w.engine.freezes {
+		b.qkv.to(qkv, 3*e, x, rows)
+		return
+	}
+	if asking > 0 {
+		b.query.to(qkv, 3*e, x, asking)
+	}
+	b.keyValue.to(qkv[e:], 3*e, x, rows)
+}
+
 // keysOf returns the n rows of queries, keys and values that belong to slot s, frozen ones last; these have no queries.
 func (w *worker) keysOf(s slot) (qkv []float32, n int) {
 	e := w.engine.config.Embed
@@ -61,6 +72,9 @@ func (w *worker) keysOf(s slot) (qkv []float32, n int) {
 		return qkv, s.rows
 	}
 	f, g := w.ice.spans[s.image], w.ice.gather
+	if f.first == s.first+s.rows {
+		return qkv, s.rows + f.rows
+	}
 	n = copy(g, qkv[:s.rows*3*e]) / (3 * e)
 	copy(g[n*3*e:], w.qkv[f.first*3*e:(f.first+f.rows)*3*e])
 	return g, n + f.rows

@@ -11,8 +11,8 @@
 // before some of them go, see look.go, and may want the last values of halted tokens as keys, see frozen.go.)
 //
 // Three things are left out because they cannot change the logits head(norm(o)): all blocks of an image after its class token has halted;
-// in block L, everything but keys and values for every token that is not the class token; and, in the block where a token halts, what fc2 would
-// add to it beyond the gate. Options.Full brings all back, for those who want each token's own depth.
+// in block L, everything but keys and values for every token that is not the class token; and, in the block where a token halts by its gate alone, what
+// fc2 would add to it beyond that. Options.Full brings all back, for those who want each token's own depth.
 //
 // Every number of a result is summed in an order that depends on the image alone. So results are the same, bit for bit, whatever the batch,
 // the group, and the number of threads. In steady state nothing is allocated.
@@ -191,7 +191,7 @@ func (e *Engine) Run(images []float32, out *Output) error {
 	out.resize(b, c)
 	e.job = job{images: images, out: out, plan: newPlan(b, e.options.Group, e.limit, e.options.Threads)}
 	e.next.Store(0)
-	if e.job.plan.passes < len(e.workers) && e.job.plan.largest() == 1 && !e.freezes {
+	if e.job.plan.passes < len(e.workers) && e.job.plan.largest() == 1 {
 		e.runTogether()
 		return nil
 	}

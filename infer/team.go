@@ -147,7 +147,7 @@ func (w *worker) part(leader *worker, i int) {
 	case stageQKV:
 		e := leader.engine.config.Embed
 		x := leader.rounded.from(lo).ofNorm(&t.block.norm1, leader.y[lo*e:], leader.x[lo*e:], hi-lo)
-		t.block.qkv.to(leader.qkv[lo*3*e:], 3*e, x, hi-lo)
+		leader.project(t.block, leader.qkv[lo*3*e:], x, hi-lo, min(hi, leader.rows())-lo)
 	case stageTokens, stageGate:
 		w.tokens(leader, lo, hi)
 	case stageRest:
@@ -169,7 +169,7 @@ func (w *worker) tokens(leader *worker, lo, hi int) {
 	c, b, n := &w.engine.config, leader.team.block, hi-lo
 	e, stride := c.Embed, hiddenStride(c.Hidden)
 	x, y, rounded := leader.x[lo*e:], leader.y[lo*e:], leader.rounded.from(lo)
-	w.attention(lo, leader.biasOf(leader.slots[0]), y, leader.qkv, leader.team.rows, n, w.scratch)
+	w.attention(lo, leader.biasOf(leader.slots[0]), y, leader.qkv, leader.team.rows+leader.ice.rows, n, w.scratch)
 	b.proj.addAll(x, e, y, e, n, rounded)
 	if leader.team.stage == stageTokens {
 		w.mlp(b, x, y, n)
@@ -214,12 +214,16 @@ func (w *worker) teamReadouts(b *block, rows int) {
 // teamBlock runs block l (1-based) of the one image in w's slots on the whole team.
 func (w *worker) teamBlock(b *block, first, l int) {
 	s := w.slots[0]
-	w.share(stageQKV, b, s.rows)
+	w.share(stageQKV, b, s.rows+w.ice.rows)
 	w.spentOn(QKV)
 	if !w.engine.gated {
 		w.share(stageTokens, b, s.rows)
 		w.spentOn(FC2)
-		w.step(first, l)
+		if w.engine.freezes {
+			w.stepFrozen(first, l)
+		} else {
+			w.step(first, l)
+		}
 		w.spentOn(Halt)
 		return
 	}
