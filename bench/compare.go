@@ -25,6 +25,9 @@ type findings struct {
 	contests []*contest
 	accuracy []accuracy
 	memory   []memoryOf
+
+	trained      []*training
+	trainingPeak int64 // bytes
 }
 
 // memoryOf is what a model takes in one program.
@@ -67,6 +70,17 @@ func compare(ctx context.Context, o options) error {
 	f.progress("accuracy of %s", accuracyModel)
 	if f.accuracy, err = measureAccuracy(ctx, f.options.precisions, slices.Max(o.threads), o.accuracyLimit); err != nil {
 		return fmt.Errorf("accuracy of %s: %w", accuracyModel, err)
+	}
+	if err := f.trainings(ctx, present); err != nil {
+		return err
+	}
+	if o.training == "all" {
+		f.progress("memory of training")
+		if use, err := measureTrainingMemory(); err != nil {
+			f.note("memory of training not measured: %v", err)
+		} else {
+			f.trainingPeak = use.Peak
+		}
 	}
 	f.took = time.Since(f.date)
 	var text bytes.Buffer

@@ -22,7 +22,7 @@
 //
 // contest.go and statistics.go take the turns and compare, check.go compares logits; ours.go, process.go and peer.go are the sides; model.go,
 // onnxfile.go and quantize.go make the model files; parts.go says where our time goes, memory.go and accuracy.go what else was asked for;
-// claims.go has the floors, report.go writes it all down.
+// training.go times training steps; claims.go has the floors, report.go writes it all down.
 package main
 
 import (
@@ -60,6 +60,7 @@ type options struct {
 	paths          []string  // slower kernels of ours that get a contest of their own
 	cache, out     string
 	accuracyLimit  int
+	training       string          // "all", "none" or the one model whose training is timed
 	skip           map[string]bool // names of peers that are left out
 	stdout, stderr io.Writer
 }
@@ -68,6 +69,9 @@ type options struct {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == memoryCommand { // this program, started by itself
 		return finish(stderr, reportMemory(stdout, args[1:]))
+	}
+	if len(args) > 0 && args[0] == trainingMemoryCommand {
+		return finish(stderr, reportTrainingMemory(stdout))
 	}
 	o, err := parse(args, stdout, stderr)
 	switch {
@@ -101,6 +105,7 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	batches := f.String("batches", "1", "`numbers` of images in a batch")
 	precisions := f.String("precisions", "f32,bf16,int8", "our `precisions`; the accuracy and memory tables run them too")
 	paths := f.String("paths", "avx2,portable", "slower `kernels` of ours that get a contest of their own")
+	f.StringVar(&o.training, "training", "all", "`model` whose training is timed: deit-tiny, fashion, all or none")
 	skip := f.String("skip", "", "`names` of peers to leave out")
 	f.IntVar(&o.rounds, "rounds", 9, "`times` that each side has its turn")
 	f.DurationVar(&o.turn, "turn", 1500*time.Millisecond, "`time` of a turn")
@@ -130,6 +135,8 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	switch {
 	case o.cache == "":
 		return o, errors.New("this system names no cache folder: use -cache DIR")
+	case o.training != "all" && o.training != "none" && !slices.ContainsFunc(trainingJobs, func(t trainingJob) bool { return t.model == o.training }):
+		return o, fmt.Errorf("-training: no training of %q is timed", o.training)
 	case len(o.models) == 0:
 		return o, errors.New("-models names none")
 	case o.rounds < 1 || o.turn <= 0 || o.accuracyLimit < 0:

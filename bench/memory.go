@@ -13,11 +13,22 @@ import (
 	"strconv"
 
 	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/vit"
 )
 
-// memoryCommand is the argument by which this program starts itself to measure memory in a fresh process.
-const memoryCommand = "measure-memory"
+// Arguments by which this program starts itself to measure memory in a fresh process.
+const (
+	memoryCommand         = "measure-memory"
+	trainingMemoryCommand = "measure-training-memory"
+)
+
+// What training's memory is measured on.
+const (
+	trainingMemoryModel = "deit-small"
+	trainingMemoryBatch = 32
+)
 
 // memoryUse is what a loaded model takes.
 type memoryUse struct {
@@ -28,12 +39,20 @@ type memoryUse struct {
 
 // measureMemory loads a model with one worker in a fresh process and runs one image.
 func measureMemory(dir, precision string) (memoryUse, error) {
+	return askSelf(memoryCommand, dir, precision)
+}
+
+// measureTrainingMemory takes two training steps in a fresh process.
+func measureTrainingMemory() (memoryUse, error) { return askSelf(trainingMemoryCommand) }
+
+// askSelf starts this program with the given arguments.
+func askSelf(args ...string) (memoryUse, error) {
 	var use memoryUse
 	self, err := os.Executable()
 	if err != nil {
 		return use, err
 	}
-	out, err := exec.Command(self, memoryCommand, dir, precision).Output()
+	out, err := exec.Command(self, args...).Output()
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
@@ -76,6 +95,29 @@ func reportMemory(stdout io.Writer, args []string) error {
 	}
 	use.Held = after - before
 	runtime.KeepAlive(images)
+	return json.NewEncoder(stdout).Encode(use)
+}
+
+// reportTrainingMemory is the process that trains.
+func reportTrainingMemory(stdout io.Writer) error {
+	c, err := vit.Variant(trainingMemoryModel)
+	if err != nil {
+		return err
+	}
+	m := &model{params: vit.Initialize(c, 1, 0), images: drawImages(c, trainingMemoryBatch)}
+	s, err := newTrainSide(job{m, 1, trainingMemoryBatch}, halting.Dense())
+	if err != nil {
+		return err
+	}
+	for range 2 {
+		if _, err := s.step(); err != nil {
+			return err
+		}
+	}
+	var use memoryUse
+	if use.Peak, err = status("VmHWM"); err != nil {
+		return err
+	}
 	return json.NewEncoder(stdout).Encode(use)
 }
 

@@ -44,6 +44,27 @@ func unpack(dir, name string) (string, error) {
 	return path, os.WriteFile(path, text, 0o666)
 }
 
+// trainer is a peer that can train the models too.
+type trainer interface {
+	peer
+	// trains is the protocol's last argument for that.
+	trains() string
+}
+
+// startTrainer is startPeer for training in float32.
+func startTrainer(ctx context.Context, t trainer, j job, log *commandLog) (*process, error) {
+	args, file := t.command(j.model, f32)
+	c := j.model.params.Config
+	args = append(args[:len(args):len(args)], file, strconv.Itoa(j.threads), strconv.Itoa(j.batch), j.model.input,
+		strconv.Itoa(c.Channels), strconv.Itoa(c.Height), strconv.Itoa(c.Width), t.trains())
+	log.add(args...)
+	s, err := startProcess(ctx, args, 1+c.Embed+c.Tokens()*c.Embed+c.Embed+c.Classes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.name(), err)
+	}
+	return s, nil
+}
+
 // errAbsent is wrapped by the error of a peer that this machine cannot have.
 var errAbsent = errors.New("not on this machine")
 

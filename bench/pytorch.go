@@ -21,6 +21,8 @@ func (*pyTorch) name() string { return "PyTorch" }
 
 func (*pyTorch) precisions() []string { return []string{f32} }
 
+func (*pyTorch) trains() string { return "train" }
+
 // probe prints PyTorch's version and the BLAS libraries that it has loaded.
 const probe = `
 import torch, numpy

@@ -36,6 +36,7 @@ func (f *findings) write(w io.Writer) {
 	f.writeChecks(w)
 	f.writeAccuracy(w)
 	f.writeMemory(w)
+	f.writeTraining(w)
 	p("\n## Commands\n\nCACHE is the folder for what is installed (`-cache`). Our side runs in the benchmark's own process, as `adavit bench --variant MODEL --precision P --threads N` does.\n")
 	p("    make bench-peers")
 	for _, line := range f.commands.lines {

@@ -3,6 +3,9 @@
 The model is the plain ViT that everybody writes, with q, k and v in one product, traced, then frozen or optimised for inference, whichever proves
 faster; weights come from a model directory in transformers' layout. torch.nn.functional.scaled_dot_product_attention is used where this
 PyTorch has it (2.0).
+
+With one more argument, "train", a batch is a training step of the same model instead: forward, cross-entropy with label smoothing 0.1, backward, clipping
+to norm 1 and AdamW. Image i has label i modulo the number of classes; "logits" are then the loss of the first batch and its gradients.
 """
 import json
 import os
@@ -32,8 +35,8 @@ class Block(torch.nn.Module):
         super().__init__()
         def linear(*names):
             m = torch.nn.Linear(1, 1)
-            m.weight = torch.nn.Parameter(torch.cat([w[prefix + n + ".weight"] for n in names]), requires_grad=False)
-            m.bias = torch.nn.Parameter(torch.cat([w[prefix + n + ".bias"] for n in names]), requires_grad=False)
+            m.weight = torch.nn.Parameter(torch.cat([w[prefix + n + ".weight"] for n in names]))
+            m.bias = torch.nn.Parameter(torch.cat([w[prefix + n + ".bias"] for n in names]))
             return m
         def norm(name):
             m = torch.nn.LayerNorm(w[prefix + name + ".weight"].shape[0], eps)
@@ -67,7 +70,7 @@ class ViT(torch.nn.Module):
                           ("patch_b", "vit.embeddings.patch_embeddings.projection.bias"),
                           ("norm_w", "vit.layernorm.weight"), ("norm_b", "vit.layernorm.bias"),
                           ("head_w", "classifier.weight"), ("head_b", "classifier.bias")):
-            self.register_buffer(name, w[key])
+            self.register_parameter(name, torch.nn.Parameter(w[key]))
         self.blocks = torch.nn.Sequential(*(Block(w, f"vit.encoder.layer.{i}.", c["num_attention_heads"], self.eps)
                                             for i in range(c["num_hidden_layers"])))
 
@@ -90,19 +93,65 @@ def fastest(nets, x):
     return min(nets, key=best)
 
 
+def train(folder, same):
+    """Answers requests of training until there are none."""
+    net = ViT(folder).train()
+    labels = torch.arange(len(same)) % net.head_b.shape[0]
+    decay = [p for p in net.parameters() if p.dim() == 2]
+    rest = [p for p in net.parameters() if p.dim() != 2]
+    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}], lr=1e-4)
+
+    def backward():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(same), labels, label_smoothing=0.1)
+        loss.backward()
+        return loss
+
+    def step():
+        backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+
+    say(ready=True, version=torch.__version__, held=0)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "run" in request:
+            say(ms=timed(step, request["run"]))
+        elif request.get("logits"):
+            loss = backward()
+            parts = [loss.detach().reshape(1)] + [p.grad.flatten() for p in (net.cls, net.pos, net.patch_b, net.head_b)]
+            say(logits=torch.cat(parts).tolist())
+        else:
+            say(error="unknown request " + line)
+
+
+def timed(work, seconds):
+    """Milliseconds of each of the runs that fit into so many seconds, three at least, after one that is not counted."""
+    work()
+    ms, start = [], time.perf_counter()
+    while len(ms) < 3 or time.perf_counter() - start < seconds:
+        begin = time.perf_counter()
+        work()
+        ms.append((time.perf_counter() - begin) * 1000)
+    return ms
+
+
 def say(**message):
     print(json.dumps(message), flush=True)
 
 
 def main():
     folder, threads, batch, source, *shape = sys.argv[1:]
-    batch, shape = int(batch), [int(n) for n in shape]
+    training = shape[3:] == ["train"]
+    batch, shape = int(batch), [int(n) for n in shape[:3]]
     torch.set_num_threads(int(threads))
     torch.set_num_interop_threads(1)
     images = torch.from_numpy(np.fromfile(source, np.float32).reshape(-1, *shape))
     same = images[:batch].contiguous()
     if len(same) < batch:
         same = torch.cat((same, torch.zeros(batch - len(same), *shape)))
+    if training:
+        return train(folder, same)
     with torch.inference_mode():
         net = fastest([torch.jit.freeze(torch.jit.trace(ViT(folder).eval(), same)),
                        torch.jit.optimize_for_inference(torch.jit.trace(ViT(folder).eval(), same))], same)
@@ -110,13 +159,7 @@ def main():
         for line in sys.stdin:
             request = json.loads(line)
             if "run" in request:
-                net(same)
-                ms, start = [], time.perf_counter()
-                while len(ms) < 3 or time.perf_counter() - start < request["run"]:
-                    begin = time.perf_counter()
-                    net(same)
-                    ms.append((time.perf_counter() - begin) * 1000)
-                say(ms=ms)
+                say(ms=timed(lambda: net(same), request["run"]))
             elif request.get("logits"):
                 parts = []
                 for part in images.split(batch):

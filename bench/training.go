@@ -1,0 +1,296 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/vit"
+	"github.com/adavit/adavit/weights"
+)
+
+// Training is timed like inference, a batch being a step: forward, cross-entropy with label smoothing, backward, clipping, AdamW. Before the clock
+// starts the loss and some gradients, which hang together with all others, are compared.
+
+// trainingJob is a model and the images of a step.
+type trainingJob struct {
+	model string
+	batch int
+}
+
+// trainingJobs are what is trained.
+var trainingJobs = []trainingJob{{"deit-tiny", 8}, {"fashion", 32}}
+
+const (
+	haltingTag       = " halting" // of our side whose tokens halt while it trains
+	trainingAsked    = 2.0        // times PyTorch
+	trainingOverhead = 0.10       // how much more of a dense step's time an adaptive one may take than its share of tokens
+	gradientRelative = 1e-3       // allowed difference, of the largest element
+)
+
+// trainingModel makes weights and images. Those of "fashion" are the bundled adaptive model's and Fashion-MNIST's, so that tokens halt as they do in a
+// real run; a random model's gates are set so that tokens run in some seven of twelve blocks.
+func trainingModel(ctx context.Context, cache, name string, batch int) (*model, halting.Config, error) {
+	m := &model{name: name, dir: filepath.Join(cache, "models", name+"-training"), input: filepath.Join(cache, "models", name+"-training.input")}
+	var preprocessor data.Preprocessor
+	var policy halting.Config
+	if name == "fashion" {
+		whole, err := adavit.Open(accuracyModel)
+		if err != nil {
+			return nil, policy, err
+		}
+		m.params, preprocessor, policy = whole.Params.Clone(), whole.Preprocessor, whole.Params.Config.Halting
+		test, err := data.FashionMNISTTest()
+		if err != nil {
+			return nil, policy, err
+		}
+		c := m.params.Config
+		size := c.Channels * c.Height * c.Width
+		m.images = make([]float32, batch*size)
+		pixels := make([]byte, size)
+		for i := range batch {
+			if err := test.Pixels(pixels, i); err != nil {
+				return nil, policy, err
+			}
+			preprocessor.Normalize(m.images[i*size:(i+1)*size], pixels, c.Channels, c.Height, c.Width)
+		}
+	} else {
+		c, err := vit.Variant(name)
+		if err != nil {
+			return nil, policy, err
+		}
+		m.params, preprocessor, m.images = vit.Initialize(c, 1, 0), data.DefaultPreprocessor(c.Height, c.Width, c.Channels), drawImages(c, batch)
+		// Scores near 1/7, so that their sum is there in block 7 or 8.
+		policy = halting.Config{Policy: halting.PolicyToken, GateScale: 0.1, GateCenter: math.Log(6), Epsilon: 0.01}
+	}
+	m.params.Config.Halting = halting.Dense()
+	if err := os.MkdirAll(filepath.Dir(m.dir), 0o777); err != nil {
+		return nil, policy, err
+	}
+	if err := vit.Save(m.dir, &vit.Model{Params: m.params, Preprocessor: preprocessor}, weights.F32); err != nil {
+		return nil, policy, err
+	}
+	bytes := make([]byte, 0, 4*len(m.images))
+	for _, v := range m.images {
+		bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(v))
+	}
+	return m, policy, os.WriteFile(m.input, bytes, 0o666)
+}
+
+// trainSide is our own training, in this process.
+type trainSide struct {
+	stepper *train.Stepper
+	batch   train.Batch
+	depth   float64 // blocks that a token ran in, mean of the last step
+	layers  int
+}
+
+func newTrainSide(j job, policy halting.Config) (*trainSide, error) {
+	p := j.model.params.Clone()
+	p.Config.Halting = policy
+	r := train.DefaultRecipe()
+	r.LR, r.LabelSmoothing, r.TargetLayer = 1e-4, 0.1, 7
+	if policy.Adaptive() {
+		r.AlphaPonder, r.AlphaPrior = 5e-4, 0.1
+		r.LR = 0 // tokens go on halting where they do
+	}
+	stepper, err := train.NewStepper(p, r, j.threads)
+	if err != nil {
+		return nil, err
+	}
+	c := p.Config
+	size := c.Channels * c.Height * c.Width
+	s := &trainSide{stepper: stepper, layers: c.Layers, batch: train.Batch{Size: j.batch, Labels: make([]int32, j.batch)}}
+	for i := range s.batch.Labels {
+		s.batch.Labels[i] = int32(i % c.Classes)
+	}
+	s.batch.Load = func(i int, dst []float32) error {
+		copy(dst, j.model.images[i*size:(i+1)*size])
+		return nil
+	}
+	return s, nil
+}
+
+func (s *trainSide) step() (train.Stats, error) {
+	stats, err := s.stepper.Step(s.batch)
+	s.depth = stats.MeanDepth
+	return stats, err
+}
+
+func (s *trainSide) run(ctx context.Context, seconds float64) (ms []float64, err error) {
+	if _, err := s.step(); err != nil {
+		return nil, err
+	}
+	for start := time.Now(); len(ms) < leastBatches || time.Since(start).Seconds() < seconds; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		begin := time.Now()
+		if _, err := s.step(); err != nil {
+			return nil, err
+		}
+		ms = append(ms, time.Since(begin).Seconds()*1000)
+	}
+	return ms, nil
+}
+
+// logits returns the loss and its gradients on the class token, the positions, the patch embedding's bias and the head's.
+func (s *trainSide) logits(context.Context) ([]float32, error) {
+	stats, err := s.step()
+	if err != nil {
+		return nil, err
+	}
+	g := s.stepper.Gradient()
+	all := []float32{float32(stats.CrossEntropy)}
+	for _, part := range [][]float32{g.ClassToken, g.Position, g.PatchBias, g.HeadBias} {
+		all = append(all, part...)
+	}
+	return all, nil
+}
+
+func (s *trainSide) close() {}
+
+// training is one contest of training steps.
+type training struct {
+	contest
+	halting *trainSide
+}
+
+// trainings runs all contests of training.
+func (f *findings) trainings(ctx context.Context, present []peer) error {
+	for _, t := range trainingJobs {
+		if f.options.training != "all" && f.options.training != t.model {
+			continue
+		}
+		m, policy, err := trainingModel(ctx, f.options.cache, t.model, t.batch)
+		if err != nil {
+			return fmt.Errorf("training %s: %w", t.model, err)
+		}
+		for _, threads := range f.options.threads {
+			if err := f.trainWith(ctx, job{m, threads, t.batch}, policy, present); err != nil {
+				return fmt.Errorf("training %s: %w", t.model, err)
+			}
+		}
+	}
+	return nil
+}
+
+// trainWith lets all who can train take turns.
+func (f *findings) trainWith(ctx context.Context, j job, policy halting.Config, present []peer) error {
+	c := &training{contest: contest{job: j, title: fmt.Sprintf("Training %s, %s, batch %d", j.model.name, count(j.threads, "thread"), j.batch)}}
+	defer c.close()
+	f.progress("%s", c.title)
+	var dense *trainSide
+	for _, p := range present {
+		t, ok := p.(trainer)
+		if !ok {
+			continue
+		}
+		s, err := startTrainer(ctx, t, j, &f.commands)
+		if err != nil {
+			return err
+		}
+		c.add(&entry{who: p.name(), what: f32, side: s, precision: f32})
+	}
+	for _, adaptive := range []bool{false, true} {
+		e, h := &entry{who: oursName, what: f32, precision: f32}, halting.Dense()
+		if adaptive {
+			e.what, h = f32+haltingTag, policy
+		}
+		s, err := newTrainSide(j, h)
+		if err != nil {
+			return err
+		}
+		if e.side = s; adaptive {
+			c.halting = s
+		} else {
+			dense = s
+		}
+		c.add(e)
+	}
+	want, err := dense.logits(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range c.entries {
+		if e.who == oursName {
+			continue
+		}
+		got, err := e.side.logits(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", e.key(), err)
+		}
+		if err := sameGradients(got, want); err != nil {
+			return fmt.Errorf("%s learns something else: %w", e.key(), err)
+		}
+	}
+	rounds := (f.options.rounds + 1) / 2
+	if err := c.measure(ctx, rounds, 2*f.options.turn); err != nil {
+		return err
+	}
+	c.writeTable(f.options.stderr)
+	f.trained = append(f.trained, c)
+	return nil
+}
+
+// sameGradients compares losses, and gradients by their largest element.
+func sameGradients(got, want []float32) error {
+	if len(got) != len(want) {
+		return fmt.Errorf("%d numbers, want %d", len(got), len(want))
+	}
+	if d := math.Abs(float64(got[0] - want[0])); !(d <= 1e-4*math.Abs(float64(want[0]))) {
+		return fmt.Errorf("the loss is %v, ours %v", got[0], want[0])
+	}
+	largest, worst := 0.0, 0.0
+	for i, w := range want[1:] {
+		largest = max(largest, math.Abs(float64(w)))
+		if d := math.Abs(float64(got[i+1] - w)); !(d <= worst) { // NaN too
+			worst = d
+		}
+	}
+	if !(worst <= gradientRelative*largest) {
+		return fmt.Errorf("gradients differ by %.2g of the largest, allowed %g", worst/largest, gradientRelative)
+	}
+	return nil
+}
+
+// writeTraining writes the contests, beside what was asked for.
+func (f *findings) writeTraining(w io.Writer) {
+	if len(f.trained) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n## Training\n\nMilliseconds a step: forward, cross-entropy, backward, clipping, AdamW, in float32. Losses and gradients were compared first. *Halting*: tokens halt as they\n"+
+		"train, so its step should cost its share of a dense one; asked is that share and %.0f points of overhead at most.\n\n", 100*trainingOverhead)
+	asked := table{head: []string{"model", "batch", "threads", "against", "asked", "measured", ""}}
+	for _, c := range f.trained {
+		ours := c.find(oursName + " " + f32)
+		for _, e := range c.entries {
+			if e.who != oursName {
+				s := ours.speedup(e)
+				asked.add(c.model.name, fmt.Sprint(c.batch), fmt.Sprint(c.threads), e.key(), fmt.Sprintf("%.1f ×", trainingAsked), s.ratio(), yes(s.value >= trainingAsked))
+			}
+		}
+		share := c.halting.depth / float64(c.halting.layers)
+		cost := ours.speedup(c.find(oursName + " " + f32 + haltingTag))
+		asked.add(c.model.name, fmt.Sprint(c.batch), fmt.Sprint(c.threads), "its own dense step",
+			fmt.Sprintf("at most %.0f %% of it (%.0f %% of the tokens run)", 100*(share+trainingOverhead), 100*share), fmt.Sprintf("%.0f %%", 100*cost.value), yes(cost.value <= share+trainingOverhead))
+	}
+	asked.write(w)
+	for _, c := range f.trained {
+		fmt.Fprintln(w)
+		c.writeTable(w)
+	}
+	if f.trainingPeak > 0 {
+		fmt.Fprintf(w, "\nTwo steps of %s at 224×224, batch %d, on one thread keep %.2f GB resident at most, the program counted (asked: at most 12).\n",
+			trainingMemoryModel, trainingMemoryBatch, float64(f.trainingPeak)/1e9)
+	}
+}
