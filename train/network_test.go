@@ -127,6 +127,38 @@ func TestAllTokensHaltInTheFirstBlock(t *testing.T) {
 	}
 }
 
+// TestNumbersThatAreNone: a picture of NaN or infinities shows in the loss, with every scheme, and leaves nothing behind.
+func TestNumbersThatAreNone(t *testing.T) {
+	for name, scheme := range schemes {
+		p := tinyDistilled(3, vit.DistillHead)
+		p.Config.Halting = scheme
+		net, err := NewNetwork(p, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		net.shardSize = 2
+		l := lessons(p.Config, 6)[2]
+		before, after := vit.NewParams(p.Config), vit.NewParams(p.Config)
+		if _, err := net.Step(l.b, l.loss, before); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range []float64{math.NaN(), math.Inf(1)} {
+			broken := l.b
+			broken.Load = func(i int, dst []float32) error {
+				err := l.b.Load(i, dst)
+				dst[i] = float32(v)
+				return err
+			}
+			if st, err := net.Step(broken, l.loss, after); err != nil || !math.IsNaN(st.Loss) {
+				t.Errorf("%s: pixels of %v: loss %v, error %v", name, v, st.Loss, err)
+			}
+		}
+		if _, err := net.Step(l.b, l.loss, after); err != nil || !slices.Equal(before.Data, after.Data) {
+			t.Errorf("%s: another gradient after numbers that are none: %v", name, err)
+		}
+	}
+}
+
 // TestSmallestModels: one block, one patch, one image.
 func TestSmallestModels(t *testing.T) {
 	for name, scheme := range schemes {
