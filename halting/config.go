@@ -290,8 +290,8 @@ func (c Config) String() string {
 // dialReach is how far from its place a gate's centre can be dialled: scores are 0 or 1 in float32 long before.
 const dialReach = 100
 
-// Dial returns the constant that trades depth for accuracy in a trained model, and the values between which it may be set: depth grows, or stays,
-// as it goes from lo to hi. lo is the larger of the two where a large constant means few tokens. ok is false for a dense model.
+// Dial returns the constant that trades depth for accuracy in a trained model, and the values between which it may be set: depth grows
+// as it goes from lo to hi (on the whole: a token that stays changes the others). lo is the larger of the two where a large constant means few tokens. ok is false for a dense model.
 //
 //	token, act, sact         gate_center
 //	ponder                   epsilon, from 0.999 down to 0

@@ -71,8 +71,7 @@ func (t Similarity) Step(s *State, r Rows) {
 // Needs asks for what the tokens were.
 func (Similarity) Needs(layer, layers int) Needs { return Needs{Previous: layer < layers} }
 
-// cosine returns a·b/(|a||b|), 0 if either is nothing. Sums run in four lanes, in an order that the length alone decides, and not in the
-// machine's vector code: depths are then the same on every machine that gives the same tokens.
+// cosine returns a·b/(|a||b|), 0 if either is nothing. Sums run in four lanes, in an order that the length alone decides.
 func cosine(a, b []float32) float32 {
 	var ab, aa, bb [4]float32
 	b = b[:len(a)]
