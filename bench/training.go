@@ -28,7 +28,7 @@ type trainingJob struct {
 }
 
 // trainingJobs are what is trained.
-var trainingJobs = []trainingJob{{"deit-tiny", 8}, {"fashion", 32}}
+var trainingJobs = []trainingJob{{"deit-tiny", 32}, {"fashion", 32}}
 
 const (
 	haltingTag       = " halting" // of our side whose tokens halt while it trains
