@@ -181,21 +181,21 @@ func newComparer(ctx context.Context, o CompareOptions) (*comparer, error) {
 	if c.schemes, err = parseSchemes(o.Schemes); err != nil {
 		return nil, err
 	}
-	for _, s := range c.schemes { // whatever is wrong with any is said before hours of training
-		of := make([]train.Recipe, len(o.Seeds))
-		for i, seed := range o.Seeds {
-			if of[i], err = o.recipe(s, seed); err != nil {
-				return nil, err
-			}
-		}
-		c.recipes = append(c.recipes, of)
-	}
 	if c.start, err = OpenContext(ctx, o.Model, nil); err != nil {
 		return nil, err
 	}
 	config := c.start.Params.Config
 	if config.Halting.Adaptive() {
 		return nil, fmt.Errorf("%w: model %s halts tokens already (%v); a comparison starts from a dense one", ErrUsage, o.Model, config.Halting)
+	}
+	for _, s := range c.schemes { // whatever is wrong with any is said before hours of training
+		of := make([]train.Recipe, len(o.Seeds))
+		for i, seed := range o.Seeds {
+			if of[i], err = o.recipe(s, seed, config.Layers); err != nil {
+				return nil, err
+			}
+		}
+		c.recipes = append(c.recipes, of)
 	}
 	if o.Depth != 0 && !(o.Depth >= 1 && o.Depth <= float64(config.Layers)) {
 		return nil, fmt.Errorf("%w: a mean depth of %v, want 1 to the model's %d blocks", ErrUsage, o.Depth, config.Layers)

@@ -64,7 +64,7 @@ func TestCompareRecipes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := o.recipe(s, 7)
+		r, err := o.recipe(s, 7, 12)
 		if err != nil {
 			t.Errorf("%s: %v", entry, err)
 			continue
@@ -78,12 +78,22 @@ func TestCompareRecipes(t *testing.T) {
 			t.Errorf("%s: %+v", entry, r)
 		}
 	}
+	o.Set = []string{"target_layer=0"}
+	for entry, want := range map[string][2]float64{"ponder": {0.01, 1.0 / 6}, "ponder:ponder_beta=0.3:ponder_lambda=0.4": {0.3, 0.4}} {
+		s, err := parseScheme(entry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := o.recipe(s, 1, 12); err != nil || r.PonderBeta != want[0] || math.Abs(r.PonderLambda-want[1]) > 1e-5 {
+			t.Errorf("%s: β %v, λ %v, want %v (%v)", entry, r.PonderBeta, r.PonderLambda, want, err)
+		}
+	}
 	for _, entry := range []string{"token:nonsense=1", "confidence:threshold=2", "topk:layers=[3,2]"} {
 		s, err := parseScheme(entry)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := o.recipe(s, 1); err == nil || !strings.Contains(err.Error(), s.policy) {
+		if _, err := o.recipe(s, 1, 12); err == nil || !strings.Contains(err.Error(), s.policy) {
 			t.Errorf("%s: %v", entry, err)
 		}
 	}

@@ -150,8 +150,11 @@ func (o *CompareOptions) recipeName() string {
 	return small
 }
 
-// recipe is the scheme's: the common one with the scheme's own "halting" and settings.
-func (o *CompareOptions) recipe(s scheme, seed uint64) (train.Recipe, error) {
+// ponderBeta is PonderNet's weight of its prior (Banino et al. 2021) where the recipe, which may be one for another scheme, gives none.
+const ponderBeta = 0.01
+
+// recipe is the scheme's: the common one with the scheme's own "halting" and settings, for a model of so many blocks.
+func (o *CompareOptions) recipe(s scheme, seed uint64, layers int) (train.Recipe, error) {
 	common, err := LoadRecipe(o.recipeName(), o.Set)
 	if err != nil {
 		return train.Recipe{}, err
@@ -173,6 +176,12 @@ func (o *CompareOptions) recipe(s scheme, seed uint64) (train.Recipe, error) {
 	// The best epoch by its test images would be one of more depth, too, where depth falls in training.
 	overrides := append([]string{"keep=" + train.KeepLast}, o.Set...)
 	overrides = append(overrides, "halting="+string(object), fmt.Sprintf("seed=%d", seed))
+	if s.policy == halting.PolicyPonder && common.PonderBeta == 0 {
+		overrides = append(overrides, fmt.Sprintf("ponder_beta=%g", ponderBeta))
+	}
+	if s.policy == halting.PolicyPonder && common.PonderLambda == 0 && common.TargetLayer < 1 {
+		overrides = append(overrides, fmt.Sprintf("ponder_lambda=%g", min(1, 2/float64(layers)))) // half of the blocks
+	}
 	if o.Epochs > 0 {
 		overrides = append(overrides, fmt.Sprintf("epochs=%d", o.Epochs))
 	}
