@@ -6,18 +6,48 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// whereBad says in words where the first number that is not finite arose in the last Step: in the input, in a block's output on the way up, or in
-// a gradient on the way down.
-func (n *Network) whereBad(grad *vit.Params) string {
+// whereBad says in words where the first number that is not finite arose in the last Step, of size images: in the weights, in the pictures, in a block's
+// output on the way up, in the logits, or in a gradient on the way down.
+func (n *Network) whereBad(grad *vit.Params, size int) string {
 	for _, t := range n.params.Tensors() {
 		if at := badIndex(t.Data); at >= 0 {
 			return fmt.Sprintf("the weights themselves are not finite: %s[%d] is %v", t.Name, at, t.Data[at])
 		}
 	}
-	return "first bad tensor: " + firstBad(grad)
+	shards := n.active(size)
+	pixels := n.config.Patches() * n.config.PatchLen()
+	for _, s := range shards {
+		if at := badIndex(s.patches[:s.images*pixels]); at >= 0 {
+			return fmt.Sprintf("image %d of the batch has a pixel of %v", s.first+at/pixels, s.patches[at])
+		}
+	}
+	readouts := n.config.Readouts() * n.config.Embed
+	for l := range n.config.Layers {
+		for _, s := range shards {
+			switch {
+			case badIndex(s.x[l][:s.blocks[l].inputs(s.images)*n.config.Embed]) >= 0 && l == 0:
+				return "first bad tensor: the output of patch_embed"
+			case badIndex(s.x[l][:s.blocks[l].inputs(s.images)*n.config.Embed]) >= 0:
+				return fmt.Sprintf("first bad tensor: the output of blocks.%d", l-1)
+			case badIndex(s.readout[l][:s.images*readouts]) >= 0: // of tokens that halt there, and so are nowhere in x
+				return fmt.Sprintf("first bad tensor: the output of blocks.%d", l)
+			}
+		}
+	}
+	for _, s := range shards {
+		for _, d := range s.decisions {
+			if badIndex(d.input[:s.images*readouts]) >= 0 {
+				return "first bad tensor: the readouts"
+			}
+			if badIndex(d.logits[:s.images*n.config.Classes]) >= 0 {
+				return "first bad tensor: the logits"
+			}
+		}
+	}
+	return "first bad tensor: the gradient of " + firstBad(grad)
 }
 
-// firstBad names the bad gradient that backward reached first, which is that of the tensor nearest to the output.
+// firstBad names the bad gradient that backward reached first, which is that of the tensor nearest to the output; "none" if there is none.
 func firstBad(grad *vit.Params) string {
 	tensors := grad.Tensors()
 	for i := len(tensors) - 1; i >= 0; i-- {

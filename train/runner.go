@@ -367,7 +367,7 @@ func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 // notFinite says where a step went wrong.
 func (r *runner) notFinite(stats Stats, norm float64) error {
 	return fmt.Errorf("step %d: loss %v, gradient norm %v; %s; the checkpoint of step %d in %s is sound: try a lower learning rate (--resume --set lr=…)",
-		r.opt.step+1, stats.Loss, norm, r.net.whereBad(r.grad), r.saved, checkpointDir(r.Dir))
+		r.opt.step+1, stats.Loss, norm, r.net.whereBad(r.grad, r.batch/r.parts), r.saved, checkpointDir(r.Dir))
 }
 
 // outOfRoom says what to do where err is for want of room.

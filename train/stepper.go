@@ -32,7 +32,7 @@ func (s *Stepper) Step(b Batch) (Stats, error) {
 		return stats, err
 	}
 	if !finite(stats.Loss) || !finite(s.opt.update(s.net, s.params, s.grad, s.recipe, s.recipe.LR)) {
-		return stats, fmt.Errorf("train: the loss is %v; %s", stats.Loss, s.net.whereBad(s.grad))
+		return stats, fmt.Errorf("train: the loss is %v; %s", stats.Loss, s.net.whereBad(s.grad, b.Size))
 	}
 	return stats, nil
 }
