@@ -312,6 +312,19 @@ func TestCompareInterrupted(t *testing.T) {
 	if a, b := stopped.Schemes[1].Runs[0], whole.Schemes[1].Runs[0]; a.Trained != b.Trained || a.Matched != b.Matched || *a.Dialled != *b.Dialled {
 		t.Errorf("interrupted %+v, in one go %+v", a, b)
 	}
+	// Another depth needs no training.
+	o.Depth, o.Progress = 2.5, func(p CompareProgress) {
+		if p.Phase == "training" {
+			t.Errorf("%s is trained again for another depth", p.Scheme)
+		}
+	}
+	deeper, err := Compare(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := deeper.Schemes[1].Runs[0]; r.Trained != whole.Schemes[1].Runs[0].Trained || r.Dialled.Target != 2.5 || !(r.Dialled.Depth > whole.Schemes[1].Runs[0].Dialled.Depth) {
+		t.Errorf("at depth 2.5: %+v", r)
+	}
 	if target := stopped.Schemes[1].Runs[0].Dialled.Target; target != float64(stopped.Layers)/2 {
 		t.Errorf("target %v without a token scheme", target)
 	}

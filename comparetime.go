@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/vit"
 )
@@ -113,4 +114,26 @@ func medianRatio(a, b []float64) float64 {
 		ratios[i] = a[i] / b[i]
 	}
 	return median(ratios)
+}
+
+// time measures the models' speed on test images.
+func (c *comparer) time(ctx context.Context, models []*vit.Model, p parts, seed uint64) ([]Speed, error) {
+	m := models[0]
+	config, size := m.Params.Config, imageSize(m.Params.Config)
+	d, err := data.Fit(p.test, m.Preprocessor, config.Channels, config.Height, config.Width)
+	if err != nil {
+		return nil, err
+	}
+	order := data.Order(seed, 0, p.images)
+	order = order[:min(len(order), max(c.o.Batch, min(1024, sliceFloats/size)))]
+	images, pixels := make([]float32, len(order)*size), make([]byte, size)
+	for i, k := range order {
+		if err := d.Pixels(pixels, k); err != nil {
+			return nil, err
+		}
+		m.Preprocessor.Normalize(images[i*size:(i+1)*size], pixels, config.Channels, config.Height, config.Width)
+	}
+	return timeTogether(ctx, models, EvaluateOptions{Threads: c.o.Threads, Precision: c.o.Precision}, images, c.o.Batch, c.o.Seconds, func(done, total int) {
+		c.report(CompareProgress{Phase: "timing", Seed: seed, Done: done, Total: total})
+	})
 }

@@ -1,0 +1,124 @@
+package adavit
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/vit"
+	"github.com/adavit/adavit/weights"
+)
+
+// depth measures a model's mean depth on the training images that depths are matched on.
+func (c *comparer) depth(ctx context.Context, m *vit.Model, p parts, name string, seed uint64) (float64, error) {
+	ev, err := Evaluate(ctx, m, p.calibration, EvaluateOptions{Threads: c.o.Threads, Precision: c.o.Precision, Progress: func(done, total int) {
+		c.report(CompareProgress{Phase: "matching", Scheme: name, Seed: seed, Done: done, Total: total})
+	}})
+	return ev.MeanDepth, err
+}
+
+// target is the mean depth that all schemes are brought to, and which of them is the measure of it, or −1.
+func (c *comparer) target(ctx context.Context, models []*vit.Model, p parts, seed uint64) (depth float64, measure int, err error) {
+	if c.o.Depth > 0 {
+		return c.o.Depth, -1, nil
+	}
+	measure = slices.IndexFunc(c.schemes, func(s scheme) bool { return s.name == halting.PolicyToken })
+	if measure < 0 {
+		measure = slices.IndexFunc(c.schemes, func(s scheme) bool { return s.policy == halting.PolicyToken })
+	}
+	if measure < 0 {
+		return float64(c.result.Layers) / 2, -1, nil
+	}
+	depth, err = c.depth(ctx, models[measure], p, c.schemes[measure].name, seed)
+	return depth, measure, err
+}
+
+// matchedFolder is the folder inside a run's that holds its model at the target depth.
+const matchedFolder = "matched"
+
+// matchedFile keeps, beside that model, what was found, so that a comparison that goes on need not find it again.
+const matchedFile = "matched.json"
+
+// found is the content of matchedFile.
+type found struct {
+	Key     string         `json:"key"` // of all that the rest follows from
+	Halting halting.Config `json:"halting"`
+	Dialled *Dialled       `json:"dialled,omitempty"`
+	Trained Reached        `json:"trained"`
+	Matched Reached        `json:"matched"`
+}
+
+// reach brings a scheme's model to the target depth, tests it before and after, and stores it.
+func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, target float64, isMeasure bool, run *SchemeRun) error {
+	key, err := c.key(m, run.Run, p, target, isMeasure)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(run.Model, matchedFile)
+	var f found
+	if text, err := readSmall(path, maxRecipe); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key {
+		run.Halting, run.Dialled, run.Trained, run.Matched = f.Halting, f.Dialled, f.Trained, f.Matched
+		return nil
+	}
+	test := func(m *vit.Model) (Reached, error) {
+		ev, err := c.test(ctx, m, p.test, s.name, run.Seed)
+		return Reached{ev.Top1, ev.MeanDepth, ev.MACs, ev.DenseMACs}, err
+	}
+	constants := m.Params.Config.Halting
+	run.Halting, run.Dialled = constants, nil
+	if run.Trained, err = test(m); err != nil {
+		return err
+	}
+	run.Matched = run.Trained
+	if !isMeasure && constants.Adaptive() {
+		var d Dialled
+		run.Halting, d, err = matchDepth(ctx, constants, target, func(h halting.Config) (float64, error) {
+			return c.depth(ctx, withHalting(m, h), p, s.name, run.Seed)
+		})
+		if err != nil {
+			return err
+		}
+		run.Dialled = &d
+		c.o.Log.Info("matched", "scheme", s.name, "seed", run.Seed, "constant", d.Constant, "value", rounded(d.To), "depth", rounded(d.Depth), "target", rounded(target))
+		if run.Matched, err = test(withHalting(m, run.Halting)); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(run.Model, 0o777); err != nil {
+		return err
+	}
+	if err := vit.Save(run.Model, withHalting(m, run.Halting), weights.DType(c.recipes[0][0].Store)); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(found{key, run.Halting, run.Dialled, run.Trained, run.Matched}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return weights.WriteFile(path, append(text, '\n'))
+}
+
+// key tells results apart that may differ: by the weights, the constants, the images, the target and the precision.
+func (c *comparer) key(m *vit.Model, run string, p parts, target float64, isMeasure bool) (string, error) {
+	h := sha256.New()
+	f, err := os.Open(filepath.Join(run, vit.WeightsFile))
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	constants, err := json.Marshal(m.Params.Config.Halting)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(h, "%s %s %d %d %v %v %s", constants, c.o.Data, p.images, p.calibration.Len(), target, isMeasure, c.o.Precision)
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

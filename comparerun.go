@@ -1,0 +1,170 @@
+package adavit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/vit"
+	"github.com/adavit/adavit/weights"
+)
+
+// seed trains, matches, tests and times all schemes with one seed.
+func (c *comparer) seed(ctx context.Context, index int, seed uint64) error {
+	models := make([]*vit.Model, len(c.schemes)) // as trained
+	seconds := make([]float64, len(c.schemes))
+	folders := make([]string, len(c.schemes))
+	for i, s := range c.schemes {
+		c.runs++
+		folders[i] = s.run(c.o.Dir, seed)
+		r := c.recipes[i][index]
+		if !s.trains {
+			models[i], folders[i] = withHalting(models[0], *r.Halting), folders[0]
+			continue
+		}
+		card, err := c.train(ctx, s, r, folders[i])
+		if err != nil {
+			return fmt.Errorf("scheme %s, seed %d: %w", s.name, seed, err)
+		}
+		seconds[i] = card.Seconds
+		if models[i], err = vit.Load(folders[i]); err != nil {
+			return err
+		}
+	}
+	parts, err := c.openParts(index)
+	if err != nil {
+		return err
+	}
+	if index == 0 {
+		ev, err := c.test(ctx, c.start, parts.test, "the model to start from", seed)
+		if err != nil {
+			return err
+		}
+		c.result.StartTop1, c.result.Images = ev.Top1, parts.images
+	}
+	target, measure, err := c.target(ctx, models, parts, seed)
+	if err != nil {
+		return err
+	}
+	for i, s := range c.schemes {
+		run := SchemeRun{Seed: seed, Run: folders[i], Model: filepath.Join(s.run(c.o.Dir, seed), matchedFolder), Seconds: seconds[i]}
+		if err := c.reach(ctx, s, models[i], parts, target, i == measure, &run); err != nil {
+			return fmt.Errorf("scheme %s, seed %d: %w", s.name, seed, err)
+		}
+		models[i] = withHalting(models[i], run.Halting)
+		c.result.Schemes[i].Runs = append(c.result.Schemes[i].Runs, run)
+	}
+	speeds, err := c.time(ctx, models, parts, seed)
+	if err != nil {
+		return err
+	}
+	for i := range c.schemes {
+		c.result.Schemes[i].Runs[index].Speed = speeds[i]
+	}
+	return nil
+}
+
+// report hands progress on.
+func (c *comparer) report(p CompareProgress) {
+	if c.o.Progress != nil {
+		p.Run, p.Runs = min(max(c.runs, 1), len(c.schemes)*len(c.o.Seeds)), len(c.schemes)*len(c.o.Seeds)
+		c.o.Progress(p)
+	}
+}
+
+// askedFile lies in the folder of a run and says what it was started with.
+const askedFile = "asked.json"
+
+// asked is what a run was started with.
+type asked struct {
+	Recipe train.Recipe `json:"recipe"`
+	Model  string       `json:"model"`
+	Data   string       `json:"data"`
+}
+
+// train runs one scheme's training, goes on with it, or finds it done.
+func (c *comparer) train(ctx context.Context, s scheme, r train.Recipe, dir string) (train.Card, error) {
+	want, err := json.MarshalIndent(asked{r, c.o.Model, c.o.Data}, "", "  ")
+	if err != nil {
+		return train.Card{}, err
+	}
+	want = append(want, '\n')
+	path := filepath.Join(dir, askedFile)
+	switch before, err := readSmall(path, maxRecipe); {
+	case errors.Is(err, os.ErrNotExist):
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return train.Card{}, err
+		}
+		if err := weights.WriteFile(path, want); err != nil {
+			return train.Card{}, err
+		}
+	case err != nil:
+		return train.Card{}, err
+	case !bytes.Equal(before, want):
+		return train.Card{}, fmt.Errorf("%s holds a run with other settings (see %s); give another folder, or remove it", dir, path)
+	}
+	// The report is what a run writes last of all, after its card.
+	if _, err := os.Stat(filepath.Join(dir, "report.html")); err == nil {
+		c.o.Log.Info("already trained", "scheme", s.name, "folder", dir)
+		return readCard(dir)
+	}
+	c.o.Log.Info("training", "scheme", s.name, "seed", r.Seed, "epochs", r.Epochs, "folder", dir)
+	_, err = Train(ctx, TrainOptions{Recipe: r, Data: c.o.Data, Dir: dir, Init: c.o.Model, Resume: true, Threads: c.o.Threads, Log: c.o.Log,
+		Progress: func(p train.Progress) {
+			c.report(CompareProgress{Phase: "training", Scheme: s.name, Seed: r.Seed, Done: p.Step, Total: p.Steps, Train: &p})
+		}})
+	if err != nil {
+		return train.Card{}, err
+	}
+	return readCard(dir)
+}
+
+// readCard reads a finished run's training.json.
+func readCard(dir string) (card train.Card, err error) {
+	path := filepath.Join(dir, vit.CardFile)
+	text, err := readSmall(path, maxCard)
+	if err != nil {
+		return card, err
+	}
+	if err := json.Unmarshal(text, &card); err != nil {
+		return card, fmt.Errorf("%s: %w", path, err)
+	}
+	return card, nil
+}
+
+// maxCard bounds a training.json, which has a line for each epoch.
+const maxCard = 64 << 20
+
+// parts are the images of a comparison.
+type parts struct {
+	calibration, test data.Dataset
+	images            int // of test that are used
+}
+
+// openParts opens the data as the runs with the seed of this index had it.
+func (c *comparer) openParts(index int) (p parts, err error) {
+	r := c.recipes[0][index]
+	var run train.Options
+	if p.test, err = (TrainOptions{Recipe: r, Data: c.o.Data, Log: c.o.Log}).pictures(&run); err != nil {
+		return p, err
+	}
+	p.images = p.test.Len()
+	if r.Limit > 0 {
+		p.images = min(p.images, r.Limit)
+	}
+	p.calibration, err = calibration(run.Data, r.Limit, r.Seed)
+	return p, err
+}
+
+// test measures a model on the test images.
+func (c *comparer) test(ctx context.Context, m *vit.Model, d data.Dataset, name string, seed uint64) (Evaluation, error) {
+	return Evaluate(ctx, m, d, EvaluateOptions{Name: name, Limit: c.recipes[0][0].Limit, Threads: c.o.Threads, Precision: c.o.Precision, Progress: func(done, total int) {
+		c.report(CompareProgress{Phase: "testing", Scheme: name, Seed: seed, Done: done, Total: total})
+	}})
+}
