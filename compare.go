@@ -14,18 +14,19 @@ import (
 
 // CompareOptions say what Compare does.
 type CompareOptions struct {
-	Model   string   // the dense model that all schemes start from, as Open names it
-	Data    string   // a data set as data.Open names it
-	Dir     string   // folder of the runs and of the results
-	Schemes []string // policies, or policy:key=value:… with values of the recipe or constants of the policy; nil for all policies
-	Recipe  string   // what all schemes train by, a bundled name or a file; "" for the usual one
-	Set     []string // overrides of the recipe, KEY=VALUE
-	Epochs  int      // 0 for the recipe's
-	Seeds   []uint64 // every scheme is trained once with each; nil for 1
-	Depth   float64  // mean depth to which the schemes are brought; 0 for what the token scheme reaches, or half of the blocks without it
-	Limit   int      // training images, and as many test images; 0 for all
-	Batch   int      // images in a batch, where speed in batches is measured; 0 for 32
-	Seconds float64  // of each turn of a timing; 0 for 0.5
+	Model   string    // the dense model that all schemes start from, as Open names it
+	Data    string    // a data set as data.Open names it
+	Dir     string    // folder of the runs and of the results
+	Schemes []string  // policies, or policy:key=value:… with values of the recipe or constants of the policy; nil for all policies
+	Recipe  string    // what all schemes train by, a bundled name or a file; "" for the usual one
+	Set     []string  // overrides of the recipe, KEY=VALUE
+	Epochs  int       // 0 for the recipe's
+	Seeds   []uint64  // every scheme is trained once with each; nil for 1
+	Depth   float64   // mean depth to which the schemes are brought; 0 for what the token scheme reaches, or half of the blocks without it
+	Sweep   []float64 // further mean depths to bring every scheme to, so that accuracy can be compared at equal time
+	Limit   int       // training images, and as many test images; 0 for all
+	Batch   int       // images in a batch, where speed in batches is measured; 0 for 32
+	Seconds float64   // of each turn of a timing; 0 for 0.5
 
 	Threads   int    // 0 for the CPUs that the process may use
 	Precision string // for testing and timing; "" for f32
@@ -54,6 +55,7 @@ type Comparison struct {
 	Layers    int            `json:"layers"`
 	Images    int            `json:"images"` // that were tested on
 	Batch     int            `json:"batch"`  // n of images_per_second_n
+	Sweep     []float64      `json:"sweep,omitempty"`
 	Threads   int            `json:"threads"`
 	Precision string         `json:"precision"`
 	Schemes   []SchemeResult `json:"schemes"` // the dense one first
@@ -89,6 +91,7 @@ type SchemeRun struct {
 	Dialled *Dialled       `json:"dialled,omitempty"` // nil for a dense model and for one that is the measure of the others
 	Trained Reached        `json:"trained"`           // as the training left it; of a scheme without training, with its usual constants
 	Matched Reached        `json:"matched"`
+	Sweep   []SweepPoint   `json:"sweep,omitempty"` // at further depths
 	Seconds float64        `json:"training_seconds"`
 	Speed
 }
@@ -187,6 +190,11 @@ func newComparer(ctx context.Context, o CompareOptions) (*comparer, error) {
 		}
 		c.recipes = append(c.recipes, of)
 	}
+	for i, depth := range o.Sweep {
+		if !(depth >= 1 && depth <= float64(config.Layers)) || slices.Contains(o.Sweep[:i], depth) {
+			return nil, fmt.Errorf("%w: a sweep over depths %v, want different ones of 1 to the model's %d blocks", ErrUsage, o.Sweep, config.Layers)
+		}
+	}
 	if o.Depth != 0 && !(o.Depth >= 1 && o.Depth <= float64(config.Layers)) {
 		return nil, fmt.Errorf("%w: a mean depth of %v, want 1 to the model's %d blocks", ErrUsage, o.Depth, config.Layers)
 	}
@@ -194,7 +202,7 @@ func newComparer(ctx context.Context, o CompareOptions) (*comparer, error) {
 		return nil, err
 	}
 	r := c.recipes[0][0]
-	c.result = Comparison{Model: o.Model, Data: o.Data, Recipe: o.recipeName(), Epochs: r.Epochs, Seeds: o.Seeds, Layers: config.Layers, Batch: o.Batch,
+	c.result = Comparison{Model: o.Model, Data: o.Data, Recipe: o.recipeName(), Epochs: r.Epochs, Seeds: o.Seeds, Layers: config.Layers, Batch: o.Batch, Sweep: o.Sweep,
 		Threads: o.Threads, Precision: o.Precision, Schemes: make([]SchemeResult, len(c.schemes))}
 	for i, s := range c.schemes {
 		c.result.Schemes[i] = SchemeResult{Name: s.name, Policy: s.policy}

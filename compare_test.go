@@ -313,7 +313,8 @@ func TestCompareInterrupted(t *testing.T) {
 		t.Errorf("interrupted %+v, in one go %+v", a, b)
 	}
 	// Another depth needs no training.
-	o.Depth, o.Progress = 2.5, func(p CompareProgress) {
+	o.Depth, o.Sweep = 2.5, []float64{1.5, 2}
+	o.Progress = func(p CompareProgress) {
 		if p.Phase == "training" {
 			t.Errorf("%s is trained again for another depth", p.Scheme)
 		}
@@ -324,6 +325,21 @@ func TestCompareInterrupted(t *testing.T) {
 	}
 	if r := deeper.Schemes[1].Runs[0]; r.Trained != whole.Schemes[1].Runs[0].Trained || r.Dialled.Target != 2.5 || !(r.Dialled.Depth > whole.Schemes[1].Runs[0].Dialled.Depth) {
 		t.Errorf("at depth 2.5: %+v", r)
+	}
+	sweep := deeper.Schemes[1].Runs[0].Sweep
+	if len(sweep) != 2 || len(deeper.Schemes[0].Runs[0].Sweep) != 0 {
+		t.Fatalf("sweep %+v", sweep)
+	}
+	for i, p := range sweep {
+		if p.Dialled.Target != o.Sweep[i] || p.Single <= 0 || p.MACs <= 0 || p.Dialled.Reached && math.Abs(p.Dialled.Depth-o.Sweep[i]) > depthSlack {
+			t.Errorf("sweep to %v: %+v", o.Sweep[i], p)
+		}
+	}
+	if table := deeper.SpeedTable(); len(table.Rows) != 1 || len(table.Rows[0]) != len(equalTimes)+1 {
+		t.Errorf("%+v", table)
+	}
+	if page, err := os.ReadFile(deeper.Report); err != nil || !strings.Contains(string(page), "Top-1 at equal time") {
+		t.Errorf("the page has no sweep (%v)", err)
 	}
 	if target := stopped.Schemes[1].Runs[0].Dialled.Target; target != float64(stopped.Layers)/2 {
 		t.Errorf("target %v without a token scheme", target)
@@ -341,6 +357,7 @@ func TestCompareRefuses(t *testing.T) {
 		"depth": func(o *CompareOptions) { o.Depth = 100 }, "not a depth": func(o *CompareOptions) { o.Depth = math.NaN() },
 		"precision": func(o *CompareOptions) { o.Precision = "auto" }, "unknown precision": func(o *CompareOptions) { o.Precision = "f8" },
 		"batch": func(o *CompareOptions) { o.Batch = -1 }, "seconds": func(o *CompareOptions) { o.Seconds = math.NaN() },
+		"sweep": func(o *CompareOptions) { o.Sweep = []float64{2, 9} }, "sweep twice": func(o *CompareOptions) { o.Sweep = []float64{2, 2} },
 		"threads": func(o *CompareOptions) { o.Threads = -1 }, "scheme": func(o *CompareOptions) { o.Schemes = []string{"tokens"} },
 		"untrainable": func(o *CompareOptions) { o.Schemes = []string{"tome:train=true"} },
 	} {
@@ -360,6 +377,27 @@ func TestCompareRefuses(t *testing.T) {
 		if _, err := Compare(t.Context(), o); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// TestEqualTime reads curves by hand-worked cases.
+func TestEqualTime(t *testing.T) {
+	at := func(speed, top1 float64, reached bool) SweepPoint {
+		return SweepPoint{Dialled: Dialled{Reached: reached}, Reached: Reached{Top1: top1}, Speed: Speed{Batch: speed * 100, BatchSpeedup: speed}}
+	}
+	run := func(add float64) SchemeRun {
+		return SchemeRun{Matched: Reached{Top1: 90 + add}, Speed: Speed{Batch: 200, BatchSpeedup: 2}, Sweep: []SweepPoint{at(4, 80+add, true), at(1.25, 92+add, true), at(1, 99, false)}}
+	}
+	r := Comparison{Sweep: []float64{1}, Schemes: []SchemeResult{{Name: "none", Policy: "none"}, {Name: "a", Policy: "act", Runs: []SchemeRun{run(0), run(1)}}}}
+	got := r.SpeedTable().Rows[0]
+	// Between shares of time 0.25 (80.5), 0.5 (90.5) and 0.8 (92.5); 1.5× is 2/3 of the way from 0.5 to 0.8 less 1/9 of it.
+	for i, want := range []string{"a", "92.50", "91.61", "90.50", "86.50", "83.83", "80.50"} {
+		if got[i].Text != want {
+			t.Errorf("column %d: %s, want %s", i, got[i].Text, want)
+		}
+	}
+	if v := top1At(r.Schemes[1].curve(), 0.9); !math.IsNaN(v) {
+		t.Errorf("beyond the curve: %v", v)
 	}
 }
 

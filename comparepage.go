@@ -48,7 +48,7 @@ func (c *comparer) finish() (Comparison, error) {
 	if err := weights.WriteFile(filepath.Join(c.o.Dir, "compare.json"), append(text, '\n')); err != nil {
 		return Comparison{}, err
 	}
-	if err := weights.WriteFile(r.Table, []byte(r.Summary().Markdown())); err != nil {
+	if err := weights.WriteFile(r.Table, []byte(r.Markdown())); err != nil {
 		return Comparison{}, err
 	}
 	page := c.page()
@@ -91,6 +91,15 @@ func (r *Comparison) Summary() report.Table {
 	return t
 }
 
+// Markdown is the comparison's tables as table.md has them.
+func (r *Comparison) Markdown() string {
+	text := r.Summary().Markdown()
+	if t := r.SpeedTable(); len(t.Rows) > 0 {
+		text += fmt.Sprintf("\n%s (%d images at once, against the dense model):\n\n%s", t.Title, r.Batch, t.Markdown())
+	}
+	return text
+}
+
 // missed marks a scheme that could not be brought to the depth.
 func (s *SchemeResult) missed() string {
 	for _, r := range s.Runs {
@@ -129,7 +138,11 @@ func (c *comparer) page() report.ComparisonPage {
 		macs.Points = append(macs.Points, point(func(r SchemeRun) float64 { return r.Matched.MACs / 1e6 }))
 	}
 	p.Scatters = []report.Scatter{single, batch, macs}
-	p.Tables = []report.Table{c.runTable()}
+	if t := r.SpeedTable(); len(t.Rows) > 0 {
+		p.Charts, p.Tables = []report.Chart{r.sweepChart()}, []report.Table{t}
+		p.Notes = append(p.Notes, "Top-1 at equal time is read off the curves of the sweep, in batches, between their points; a dash is beyond them.")
+	}
+	p.Tables = append(p.Tables, c.runTable())
 	set := settings(TrainOptions{Recipe: c.recipes[0][0], Data: r.Data, Init: r.Model})
 	p.Settings = append([]report.Setting{{Name: "top-1 before training", Value: fmt.Sprintf("%.2f %%", r.StartTop1)}, {Name: "seeds", Value: fmt.Sprint(r.Seeds)},
 		{Name: "precision", Value: r.Precision}}, set...)

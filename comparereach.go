@@ -67,27 +67,18 @@ func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, t
 		run.Halting, run.Dialled, run.Trained, run.Matched = f.Halting, f.Dialled, f.Trained, f.Matched
 		return nil
 	}
-	test := func(m *vit.Model) (Reached, error) {
-		ev, err := c.test(ctx, m, p.test, s.name, run.Seed)
-		return Reached{ev.Top1, ev.MeanDepth, ev.MACs, ev.DenseMACs}, err
-	}
-	constants := m.Params.Config.Halting
-	run.Halting, run.Dialled = constants, nil
-	if run.Trained, err = test(m); err != nil {
+	run.Halting, run.Dialled = m.Params.Config.Halting, nil
+	if run.Trained, err = c.reached(ctx, s, m, p, run.Seed); err != nil {
 		return err
 	}
 	run.Matched = run.Trained
-	if !isMeasure && constants.Adaptive() {
+	if !isMeasure && run.Halting.Adaptive() {
 		var d Dialled
-		run.Halting, d, err = matchDepth(ctx, constants, target, func(h halting.Config) (float64, error) {
-			return c.depth(ctx, withHalting(m, h), p, s.name, run.Seed)
-		})
-		if err != nil {
+		if run.Halting, d, err = c.dial(ctx, s, m, p, target, run.Seed); err != nil {
 			return err
 		}
 		run.Dialled = &d
-		c.o.Log.Info("matched", "scheme", s.name, "seed", run.Seed, "constant", d.Constant, "value", rounded(d.To), "depth", rounded(d.Depth), "target", rounded(target))
-		if run.Matched, err = test(withHalting(m, run.Halting)); err != nil {
+		if run.Matched, err = c.reached(ctx, s, withHalting(m, run.Halting), p, run.Seed); err != nil {
 			return err
 		}
 	}
@@ -102,6 +93,23 @@ func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, t
 		return err
 	}
 	return weights.WriteFile(path, append(text, '\n'))
+}
+
+// dial brings a model to a depth by its own constant.
+func (c *comparer) dial(ctx context.Context, s scheme, m *vit.Model, p parts, target float64, seed uint64) (halting.Config, Dialled, error) {
+	constants, d, err := matchDepth(ctx, m.Params.Config.Halting, target, func(h halting.Config) (float64, error) {
+		return c.depth(ctx, withHalting(m, h), p, s.name, seed)
+	})
+	if err == nil {
+		c.o.Log.Info("matched", "scheme", s.name, "seed", seed, "constant", d.Constant, "value", rounded(d.To), "depth", rounded(d.Depth), "target", rounded(target))
+	}
+	return constants, d, err
+}
+
+// reached tests a model.
+func (c *comparer) reached(ctx context.Context, s scheme, m *vit.Model, p parts, seed uint64) (Reached, error) {
+	ev, err := c.test(ctx, m, p.test, s.name, seed)
+	return Reached{ev.Top1, ev.MeanDepth, ev.MACs, ev.DenseMACs}, err
 }
 
 // key tells results apart that may differ: by the weights, the constants, the images, the target and the precision.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/train"
@@ -52,6 +53,7 @@ func (c *comparer) seed(ctx context.Context, index int, seed uint64) error {
 	if err != nil {
 		return err
 	}
+	trained := slices.Clone(models)
 	for i, s := range c.schemes {
 		run := SchemeRun{Seed: seed, Run: folders[i], Model: filepath.Join(s.run(c.o.Dir, seed), matchedFolder), Seconds: seconds[i]}
 		if err := c.reach(ctx, s, models[i], parts, target, i == measure, &run); err != nil {
@@ -67,7 +69,7 @@ func (c *comparer) seed(ctx context.Context, index int, seed uint64) error {
 	for i := range c.schemes {
 		c.result.Schemes[i].Runs[index].Speed = speeds[i]
 	}
-	return nil
+	return c.sweep(ctx, trained, parts, index)
 }
 
 // report hands progress on.

@@ -34,7 +34,7 @@ const (
 	chartW, chartH = 360.0, 216.0
 	plotL, plotR   = 46.0, 350.0
 	plotT, plotB   = 12.0, 176.0
-	seriesColors   = 6   // colours in the style sheet
+	seriesColors   = 10  // colours in the style sheet
 	maxPoints      = 400 // a line of more is thinned
 )
 

@@ -14,7 +14,7 @@ import (
 
 func (a *app) compare() *cobra.Command {
 	var o adavit.CompareOptions
-	var seeds string
+	var seeds, sweep string
 	var schemes []string
 	cmd := &cobra.Command{
 		Use:   "compare --model DENSE --data SET --out DIR",
@@ -48,6 +48,13 @@ func (a *app) compare() *cobra.Command {
 				}
 				o.Seeds = append(o.Seeds, seed)
 			}
+			for _, text := range strings.FieldsFunc(sweep, func(r rune) bool { return r == ',' }) {
+				depth, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+				if err != nil {
+					return usage("--sweep is %q, want depths with commas between them", sweep)
+				}
+				o.Sweep = append(o.Sweep, depth)
+			}
 			if err := a.fetch(cmd, o.Model); err != nil {
 				return err
 			}
@@ -69,6 +76,12 @@ func (a *app) compare() *cobra.Command {
 			if err := r.Summary().WriteText(&b); err != nil {
 				return err
 			}
+			if t := r.SpeedTable(); len(t.Rows) > 0 {
+				fmt.Fprintf(&b, "\n%s, %d images at once\n", t.Title, r.Batch)
+				if err := t.WriteText(&b); err != nil {
+					return err
+				}
+			}
 			fmt.Fprintf(&b, "\nThe plots and each run's report and log are in %s\n", r.Report)
 			return a.print(b.Bytes())
 		},
@@ -82,6 +95,7 @@ func (a *app) compare() *cobra.Command {
 	f.IntVar(&o.Epochs, "epochs", 0, "`number` of epochs of each run (default: the recipe's)")
 	f.StringVar(&seeds, "seeds", "1", "`list` of seeds; each scheme is trained with each")
 	f.Float64Var(&o.Depth, "depth", 0, "mean `depth` to bring the schemes to (default: what token reaches, without it half of the blocks)")
+	f.StringVar(&sweep, "sweep", "", "`list` of further depths to bring the schemes to, for curves of accuracy against time")
 	f.IntVar(&o.Limit, "limit", 0, "use the first so `many` training and test images only")
 	f.IntVar(&o.Batch, "batch", 32, "`images` in a batch where speed in batches is measured")
 	f.Float64Var(&o.Seconds, "seconds", 0.5, "how `long` a turn of the timing takes")
