@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
@@ -151,6 +152,12 @@ func (o TrainOptions) showTokens(ctx context.Context, page *report.TrainingPage,
 				page.Samples = append(page.Samples, of[round])
 			}
 		}
+	}
+	switch m.Params.Config.Halting.Policy {
+	case halting.PolicySACT:
+		page.Notes = append(page.Notes, "A token that has halted is still seen by the others: it keeps its value and costs keys and values in every block.")
+	case halting.PolicyTopK, halting.PolicyToMe:
+		page.Notes = append(page.Notes, "A token that was merged into another counts as halted, though what it held goes on.")
 	}
 	return c.err
 }
