@@ -185,6 +185,9 @@ func (o TrainOptions) pictures(run *train.Options) (test data.Dataset, err error
 func (o TrainOptions) model(ctx context.Context, run *train.Options) (c vit.Config, err error) {
 	r := o.Recipe
 	if run.InitName == "" {
+		if r.Variant == "" {
+			return c, fmt.Errorf("%w: the recipe names nothing to start from: name a model (--init)", ErrUsage)
+		}
 		if c, err = vit.Variant(r.Variant); err != nil {
 			return c, fmt.Errorf("recipe: %w", err)
 		}

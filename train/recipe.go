@@ -51,7 +51,7 @@ type Recipe struct {
 
 	AlphaPonder    float64 `json:"alpha_ponder,omitempty"`
 	AlphaPrior     float64 `json:"alpha_prior,omitempty"`
-	TargetLayer    float64 `json:"target_layer,omitempty"`
+	TargetLayer    float64 `json:"target_layer,omitempty"`    // 0 = one block after the middle
 	PriorShape     string  `json:"prior_shape,omitempty"`     // halting's names of shapes; "" = normal
 	PriorDeviation float64 `json:"prior_deviation,omitempty"` // in blocks; 0 = 1
 	ReversePrior   bool    `json:"reverse_prior,omitempty"`
@@ -286,6 +286,14 @@ func (r Recipe) logSteps() int {
 		return 50
 	}
 	return r.LogSteps
+}
+
+// resolve replaces what a recipe may leave to the model by what it then is.
+func (r Recipe) resolve(c vit.Config) Recipe {
+	if r.TargetLayer == 0 && c.Halting.Adaptive() {
+		r.TargetLayer = float64(c.Layers/2 + 1)
+	}
+	return r
 }
 
 // mixes reports whether any batch may be mixed.

@@ -80,6 +80,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if err := o.prepare(p); err != nil {
 		return Result{}, fmt.Errorf("train: %w", err)
 	}
+	o.Recipe = o.Recipe.resolve(p.Config)
 	release, err := lock(o.Dir)
 	if err != nil {
 		return Result{}, fmt.Errorf("train: %w", err)
