@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/adavit/adavit/halting"
@@ -74,7 +75,7 @@ func digits(v float64) int { return max(0, 2-int(math.Floor(math.Log10(max(v, 0.
 func (r *Comparison) Summary() report.Table {
 	n := len(r.Seeds)
 	t := report.Table{Columns: []report.Column{{Head: "scheme", Left: true}, {Head: "top-1 %"}, {Head: "mean depth"}, {Head: "MMACs"}, {Head: "of dense"},
-		{Head: "images/s, one by one"}, {Head: "speed-up"}, {Head: fmt.Sprintf("images/s, %d at once", r.Batch)}, {Head: "speed-up"}, {Head: "trained: top-1 %"}, {Head: "depth"}}}
+		{Head: "images/s"}, {Head: "speed-up"}, {Head: fmt.Sprintf("by %d: images/s", r.Batch)}, {Head: "speed-up"}, {Head: "trained: top-1 %"}, {Head: "depth"}}}
 	for i := range r.Schemes {
 		s := &r.Schemes[i]
 		row := []string{s.Name, spreadText(s.Top1, 2, n), spreadText(s.Depth, 2, n) + s.missed(), fmt.Sprintf("%.1f", s.MACs.Mean/1e6),
@@ -120,7 +121,9 @@ func (c *comparer) page() report.ComparisonPage {
 			"All schemes start from the same dense model and train with equal epochs, seeds and data. “none” is the dense model trained on equally; topk and tome work on its weights unless they are told to train.",
 			"Then each is brought to one mean depth by its own constant, found by bisection on training images; no test image takes part in that. “trained” are the figures before. (!) marks a depth that the constant cannot give.",
 			"Mean depth is the number of blocks that a token really ran in, over all tokens of all test images; when an image is finished, all its tokens are. MACs are counted from the tokens that ran, with what a scheme adds.",
-			fmt.Sprintf("Speed is measured on test images in f32 or the precision named, all schemes in one process taking turns in %d rounds: the medians, and the medians of the rounds' ratios to “none”.", timeRounds),
+			fmt.Sprintf("Speed is measured on test images in %s, one by one and %d at once, all schemes in one process taking turns in %d rounds: the medians, and the medians of the rounds' ratios to “none”.",
+				r.Precision, r.Batch, timeRounds),
+			"Every run keeps its last epoch's weights, or their moving average if that does better on the test images.",
 			"± is the standard deviation over the seeds.",
 		},
 	}
@@ -143,7 +146,9 @@ func (c *comparer) page() report.ComparisonPage {
 		p.Notes = append(p.Notes, "Top-1 at equal time is read off the curves of the sweep, in batches, between their points; a dash is beyond them.")
 	}
 	p.Tables = append(p.Tables, c.runTable())
-	set := settings(TrainOptions{Recipe: c.recipes[0][0], Data: r.Data, Init: r.Model})
+	set := slices.DeleteFunc(settings(TrainOptions{Recipe: c.recipes[0][0], Data: r.Data}), func(s report.Setting) bool {
+		return s.Name == "init" || s.Name == "halting" || s.Name == "seed" // they differ from run to run, or are not what was used
+	})
 	p.Settings = append([]report.Setting{{Name: "top-1 before training", Value: fmt.Sprintf("%.2f %%", r.StartTop1)}, {Name: "seeds", Value: fmt.Sprint(r.Seeds)},
 		{Name: "precision", Value: r.Precision}}, set...)
 	return p
