@@ -89,6 +89,11 @@ const (
 	sliceMACs   = 40e9
 )
 
+// quickly is the number of images that so many threads run in about half a second, but at least one each.
+func quickly(c vit.Config, threads int) int {
+	return threads * max(1, int(sliceMACs/float64(c.MACs(nil))))
+}
+
 func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, error) {
 	var err error
 	if o.Threads, err = threads(o.Threads); err != nil {
@@ -124,8 +129,7 @@ func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, 
 		return nil, err
 	}
 	size := imageSize(c)
-	time := max(1, int(sliceMACs/float64(c.MACs(nil)))) * o.Threads
-	e.size = min(max(sliceFloats/size, o.Threads), time, 500, e.total)
+	e.size = min(max(sliceFloats/size, o.Threads), quickly(c, o.Threads), 500, e.total)
 	e.images, e.labels, e.active = make([]float32, e.size*size), make([]int, e.size), make([]int, c.Layers)
 	e.pixels = make([][]byte, o.Threads)
 	for i := range e.pixels {

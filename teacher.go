@@ -16,6 +16,7 @@ type teacher struct {
 	engine *infer.Engine
 	config vit.Config
 	class  []int // of the teacher, for each class of the student
+	slice  int   // images that are run at a time
 
 	mean, std, ownMean, ownStd []float32 // [C] the student's normalisation, and the teacher's
 	images                     []float32 // as the teacher normalises them; not used where both do alike
@@ -37,7 +38,7 @@ func newTeacher(ctx context.Context, d train.Distill, c vit.Config, p data.Prepr
 	if err := m.Preprocessor.Check(own.Channels, own.Height, own.Width); err != nil {
 		return nil, fmt.Errorf("teacher %s: %w", d.Model, named(vit.PreprocessorFile, err))
 	}
-	t := &teacher{config: own}
+	t := &teacher{config: own, slice: quickly(own, threads)}
 	if t.class, err = matchClasses(own, classes); err != nil {
 		return nil, fmt.Errorf("teacher %s: %w", d.Model, err)
 	}
@@ -49,16 +50,24 @@ func newTeacher(ctx context.Context, d train.Distill, c vit.Config, p data.Prepr
 	return t, nil
 }
 
-// logits writes what the teacher says of images [B, C, H, W], normalised for the student, to dst [B, student's classes].
-func (t *teacher) logits(images, dst []float32) error {
-	if err := t.engine.Run(t.renormalise(images), &t.out); err != nil {
-		return err
-	}
-	n, own := len(t.class), t.config.Classes
-	for i := range len(dst) / n {
-		for j, k := range t.class {
-			dst[i*n+j] = t.out.Logits[i*own+k]
+// logits writes what the teacher says of images [B, C, H, W], normalised for the student, to dst [B, student's classes]. It ends soon after ctx does.
+func (t *teacher) logits(ctx context.Context, images, dst []float32) error {
+	n, own, size := len(t.class), t.config.Classes, imageSize(t.config)
+	images = t.renormalise(images)
+	for len(images) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
+		some := min(t.slice*size, len(images))
+		if err := t.engine.Run(images[:some], &t.out); err != nil {
+			return err
+		}
+		for i := range some / size {
+			for j, k := range t.class {
+				dst[i*n+j] = t.out.Logits[i*own+k]
+			}
+		}
+		images, dst = images[some:], dst[some/size*n:]
 	}
 	return nil
 }

@@ -172,6 +172,12 @@ func (o TrainOptions) pictures(run *train.Options) (test data.Dataset, err error
 	if run.Data, test, err = data.OpenPair(o.Data, o.Recipe.Validation, heldOutSeed); err != nil {
 		return nil, err
 	}
+	if run.Data, err = limited(run.Data, o.Recipe.Limit); err != nil {
+		return nil, err
+	}
+	if test, err = limited(test, o.Recipe.Limit); err != nil {
+		return nil, err
+	}
 	tolerant := func(d data.Dataset, part string) data.Dataset {
 		return data.Tolerant(d, o.Recipe.Damaged, func(i int, err error) {
 			o.Log.Warn("damaged image, another takes its place", "part", part, "index", i, "error", err)
@@ -179,6 +185,25 @@ func (o TrainOptions) pictures(run *train.Options) (test data.Dataset, err error
 	}
 	run.Data = tolerant(run.Data, "training")
 	return tolerant(test, "test"), nil
+}
+
+// limited makes the first limit images of d fit to stand for all of it: where they lack a class, as in a folder that is listed class by class, it is as many
+// drawn at random. 0 is no limit.
+func limited(d data.Dataset, limit int) (data.Dataset, error) {
+	if limit <= 0 || limit >= d.Len() {
+		return d, nil
+	}
+	first, all := map[int]bool{}, map[int]bool{}
+	for i := range d.Len() {
+		all[d.Label(i)] = true
+		if i < limit {
+			first[d.Label(i)] = true
+		}
+	}
+	if len(first) == len(all) {
+		return d, nil
+	}
+	return data.Subset(d, data.Order(heldOutSeed, 0, d.Len())[:limit])
 }
 
 // model opens the model to start from and fits it to the recipe and the data.

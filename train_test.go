@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/recipes"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -110,6 +111,31 @@ func writeIDX(t *testing.T, dir string) {
 			if err := os.WriteFile(filepath.Join(dir, part+"-"+name+"-ubyte"), content, 0o666); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+}
+
+// TestLimited: a limit takes the first images unless they lack a class.
+func TestLimited(t *testing.T) {
+	labels := make([]byte, 60)
+	for i := range labels {
+		labels[i] = byte(i / 20)
+	}
+	sorted, err := data.NewBlock("sorted", make([]byte, 60), labels, 1, 1, 1, []string{"a", "b", "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for limit, want := range map[int]int{0: 60, 12: 12, 41: 60, 60: 60, 99: 60} { // 41 have all classes: the run itself stops there
+		d, err := limited(sorted, limit)
+		if err != nil || d.Len() != want {
+			t.Errorf("limit %d: %d images, %v, want %d", limit, d.Len(), err, want)
+		}
+		seen := map[int]bool{}
+		for i := range d.Len() {
+			seen[d.Label(i)] = true
+		}
+		if len(seen) != 3 {
+			t.Errorf("limit %d: classes %v", limit, seen)
 		}
 	}
 }

@@ -14,7 +14,7 @@ type feed struct {
 	loader  *data.Loader
 	recipe  Recipe
 	config  vit.Config
-	teacher func(images, logits []float32) error
+	teacher func(ctx context.Context, images, logits []float32) error
 	size    int // images a batch
 	parts   int // batches an epoch
 
@@ -77,7 +77,7 @@ func (f *feed) next(ctx context.Context, epoch, part int) (Batch, error) {
 		b.Targets = f.targets
 	}
 	if f.teacher != nil {
-		if err := f.teacher(images, f.logits); err != nil {
+		if err := f.teacher(ctx, images, f.logits); err != nil {
 			return Batch{}, fmt.Errorf("the teacher: %w", err)
 		}
 		b.Teacher = f.logits

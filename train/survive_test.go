@@ -25,7 +25,7 @@ func everything(t *testing.T, dir string) Options {
 	r.Accumulate, r.Repeats, r.LearnGate, r.Freeze, r.CheckpointSteps, r.LogSteps = 2, 2, true, []string{"pos_embed"}, 3, 1
 	r.Mix = data.Mix{Mixup: 0.5, CutMix: 1, Prob: 1, SwitchProb: 0.5, OffEpoch: 2}
 	r.Distill = &Distill{Model: "brightness", Mode: DistillSoft, Alpha: 0.5, Temperature: 2}
-	o.Teacher = func(images, logits []float32) error {
+	o.Teacher = func(_ context.Context, images, logits []float32) error {
 		size := len(images) / (len(logits) / 2)
 		for i := range len(logits) / 2 {
 			logits[2*i], logits[2*i+1] = images[i*size], images[i*size+1]
@@ -329,5 +329,28 @@ func TestWhereBad(t *testing.T) {
 		if got := net.whereBad(grad, 6); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
+	}
+}
+
+// TestUnused: a run that ended before its first step leaves nothing that keeps another one out; one that took a step does.
+func TestUnused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	o := stripesRun(t, dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Run(ctx, o); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	if steps, err := savedSteps(dir); err != nil || !slices.Equal(steps, []int{0}) {
+		t.Fatalf("checkpoints %v, %v", steps, err)
+	}
+	o.Recipe.Seed++ // another run
+	ctx, cancel = context.WithCancel(t.Context())
+	o.Progress = func(Progress) { cancel() }
+	if _, err := Run(ctx, o); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "already holds a run") {
+		t.Errorf("over a run of one step: %v", err)
 	}
 }

@@ -25,7 +25,7 @@ type Options struct {
 	Resume       bool
 	Threads      int
 	Workers      int                                                            // goroutines that load pictures; 0: Threads
-	Teacher      func(images, logits []float32) error                           // writes a teacher's logits [B, classes] for a batch [B, C, H, W]; nil: no distillation
+	Teacher      func(ctx context.Context, images, logits []float32) error      // writes a teacher's logits [B, classes] for a batch [B, C, H, W]; nil: no distillation
 	Evaluate     func(context.Context, *vit.Params) (map[string]float64, error) // after each epoch, on held-out images; may be nil
 	Precisions   func(context.Context, *vit.Model) (map[string]float64, error)  // what each costs the finished model, for its card; may be nil
 	Progress     func(Progress)                                                 // after each step; may be nil
@@ -147,10 +147,27 @@ func (o *Options) vacant() error {
 		}
 		return nil
 	}
+	if o.unused() {
+		return os.RemoveAll(checkpointDir(o.Dir))
+	}
 	for _, name := range []string{vit.ConfigFile, vit.WeightsFile, "checkpoints", "log.jsonl", "steps.jsonl"} {
-		if _, err := os.Lstat(filepath.Join(o.Dir, name)); err == nil {
+		if info, err := os.Lstat(filepath.Join(o.Dir, name)); err == nil && (info.IsDir() || info.Size() > 0) {
 			return fmt.Errorf("%s already holds a run (%s); give another folder, or --resume to go on with it", o.Dir, name)
 		}
 	}
 	return nil
+}
+
+// unused reports whether Dir holds a run that ended before its first step, of which nothing is worth keeping.
+func (o *Options) unused() bool {
+	steps, err := savedSteps(o.Dir)
+	if err != nil || len(steps) != 1 || steps[0] != 0 {
+		return false
+	}
+	for _, name := range []string{vit.ConfigFile, vit.WeightsFile, filepath.Base(logPath(o.Dir)), filepath.Base(stepsPath(o.Dir))} {
+		if info, err := os.Lstat(filepath.Join(o.Dir, name)); err == nil && info.Size() > 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -162,8 +162,14 @@ func sameRuns(t *testing.T, want, got string, steps int) {
 			t.Errorf("the last checkpoint's %s differ", tensor.Name)
 		}
 	}
-	if a, b := events(t, want), events(t, got); !slices.Equal(a, b) {
-		t.Errorf("TensorBoard is told %d values, want %d, or others", len(b), len(a))
+	told, again := events(t, want), events(t, got)
+	if !slices.Equal(told, again) {
+		t.Errorf("TensorBoard is told %d values, want %d, or others", len(again), len(told))
+	}
+	for _, tag := range []string{"step/loss", "step/learning_rate", "epoch/loss_prior", "test/top1", "test_average/mean_depth", "score/block_01", "tokens", "tokens/depth"} {
+		if !slices.ContainsFunc(told, func(s string) bool { return strings.Contains(s, " "+tag+" ") }) {
+			t.Errorf("TensorBoard is not told %s", tag)
+		}
 	}
 	var left []string
 	err = filepath.WalkDir(got, func(path string, d fs.DirEntry, err error) error {

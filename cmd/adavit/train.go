@@ -81,6 +81,7 @@ func (w *watch) step(p train.Progress) {
 	if w.bar.err == nil && (time.Since(w.last) >= pause || p.Step == p.Steps) {
 		w.last = time.Now()
 		w.app.log.Info("training", "epoch", fmt.Sprintf("%d/%d", p.Epoch, p.Epochs), "step", fmt.Sprintf("%d/%d", p.Step, p.Steps), "loss", fmt.Sprintf("%.4f", p.Stats.Loss),
-			"mean_depth", fmt.Sprintf("%.2f", p.Stats.MeanDepth), "images_per_second", fmt.Sprintf("%.0f", p.Rate))
+			"mean_depth", fmt.Sprintf("%.2f", p.Stats.MeanDepth), "images_per_second", fmt.Sprintf("%.0f", p.Rate),
+			"left", time.Second*time.Duration(min(float64((p.Steps-p.Step)*p.Batch)/max(p.Rate, 1e-9), 1e9)))
 	}
 }

@@ -1,0 +1,191 @@
+package adavit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/vit"
+	"github.com/adavit/adavit/weights"
+)
+
+// TestTeacher: a teacher with a normalisation and an order of classes of its own says of the student's images what it says of the same pictures normalised
+// for itself, in the student's order.
+func TestTeacher(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "teacher")
+	m := small(t, false)
+	c := m.Params.Config
+	names := slices.Clone(c.Labels)
+	slices.Reverse(names)
+	m.Preprocessor.DoNormalize, m.Preprocessor.Mean, m.Preprocessor.Std = true, []float64{0.3}, []float64{0.2}
+	if err := vit.Save(dir, m, weights.F32); err != nil {
+		t.Fatal(err)
+	}
+	own := data.DefaultPreprocessor(c.Height, c.Width, c.Channels)
+	teacher, err := newTeacher(t.Context(), train.Distill{Model: dir}, c, own, names, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer teacher.close()
+	const images = 5
+	pixels := make([]byte, c.Channels*c.Height*c.Width)
+	var mine, its []float32
+	for i := range images {
+		for k := range pixels {
+			pixels[k] = byte(i*31 + k*k)
+		}
+		a, b := make([]float32, len(pixels)), make([]float32, len(pixels))
+		own.Normalize(a, pixels, c.Channels, c.Height, c.Width)
+		m.Preprocessor.Normalize(b, pixels, c.Channels, c.Height, c.Width)
+		mine, its = append(mine, a...), append(its, b...)
+	}
+	got := make([]float32, images*c.Classes)
+	teacher.slice = 2 // so that there are several
+	if err := teacher.logits(t.Context(), mine, got); err != nil {
+		t.Fatal(err)
+	}
+	e, err := infer.New(m.Params, infer.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	var out infer.Output
+	if err := e.Run(its, &out); err != nil {
+		t.Fatal(err)
+	}
+	for i := range images {
+		for j := range c.Classes {
+			want := out.Logits[i*c.Classes+c.Classes-1-j]
+			if v := got[i*c.Classes+j]; math.Abs(float64(v-want)) > 1e-4 {
+				t.Errorf("image %d, class %d: %v, want %v", i, j, v, want)
+			}
+		}
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := teacher.logits(ctx, mine, got); !errors.Is(err, context.Canceled) {
+		t.Errorf("asked to stop: %v", err)
+	}
+	for want, change := range map[string]func(c *vit.Config, d *train.Distill, names *[]string){
+		"takes images of":    func(c *vit.Config, _ *train.Distill, _ *[]string) { c.Height, c.Width = 56, 56 },
+		"neither a bundled":  func(_ *vit.Config, d *train.Distill, _ *[]string) { d.Model = "nowhere" },
+		"names do not match": func(_ *vit.Config, _ *train.Distill, names *[]string) { *names = []string{"x", "y"} },
+		"classes 0 to": func(_ *vit.Config, _ *train.Distill, names *[]string) {
+			*names = nil
+			for i := range 11 {
+				*names = append(*names, strconv.Itoa(i))
+			}
+		},
+	} {
+		c, d, list := c, train.Distill{Model: dir}, slices.Clone(names)
+		change(&c, &d, &list)
+		if teacher, err := newTeacher(t.Context(), d, c, own, list, 1); err == nil || !strings.Contains(err.Error(), want) {
+			teacher.close()
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// TestTrainWithEverything runs what reaches into data, model and teacher: a distilled run at a higher resolution on a data set without a test part, some of whose
+// files are damaged.
+func TestTrainWithEverything(t *testing.T) {
+	dir := t.TempDir()
+	init, set, out := filepath.Join(dir, "init"), filepath.Join(dir, "set"), filepath.Join(dir, "out")
+	m := small(t, true)
+	if err := vit.Save(init, m, weights.F32); err != nil {
+		t.Fatal(err)
+	}
+	larger, err := m.Resize(m.Params.Config.Height*2, m.Params.Config.Width*2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if larger, err = larger.ReplaceHead(2, []string{"bright", "dark"}, 1); err != nil {
+		t.Fatal(err)
+	}
+	teacher := filepath.Join(dir, "teacher")
+	if err := vit.Save(teacher, larger, weights.F32); err != nil {
+		t.Fatal(err)
+	}
+	writeClasses(t, set)
+	r, err := LoadRecipe("finetune-adaptive", []string{"epochs=2", "batch=10", "image_size=56", "damaged=0.1", "validation=0.25", "accumulate=2", "learn_gate=true",
+		"freeze=[\"pos_embed\"]", "augment.random_resized_crop.interpolation=bilinear", "mix.mixup=0.3", "log_steps=1",
+		"distill.model=" + teacher, "distill.mode=hard", "distill.alpha=0.5"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	s, err := Train(t.Context(), TrainOptions{Recipe: r, Data: set, Init: init, NewHead: true, Dir: out, Threads: 2, Workers: 3, Log: slog.New(slog.NewTextHandler(&said, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := train.ReadLog(out)
+	if err != nil || len(log) != 2 || log[0].Distill <= 0 {
+		t.Errorf("log %+v, %v: want two epochs with what the teacher's part comes to", log, err)
+	}
+	got, err := Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := got.Params.Config
+	if c.Height != 56 || c.Width != 56 || !slices.Equal(c.Labels, []string{"bright", "dark"}) || c.Halting.GateScale == 4 {
+		t.Errorf("the model takes %d×%d, labels %q, %+v", c.Height, c.Width, c.Labels, c.Halting)
+	}
+	if s.Test["images"] != 10 {
+		t.Errorf("tested on %v images, want a quarter of 40", s.Test["images"])
+	}
+	if !strings.Contains(s.Kept, "of the last step (test top-1 ") {
+		t.Errorf("kept %q", s.Kept)
+	}
+	if n := strings.Count(said.String(), "07.png"); n != 1 || !strings.Contains(said.String(), "damaged image") {
+		t.Errorf("the log names the damaged file %d times:\n%s", n, &said)
+	}
+	r.Damaged = 0
+	_, err = Train(t.Context(), TrainOptions{Recipe: r, Data: set, Init: init, NewHead: true, Dir: filepath.Join(dir, "strict"), Threads: 2})
+	if err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("no damage is allowed: %v", err)
+	}
+}
+
+// writeClasses makes a folder of two classes of 20 pictures each, bright ones and dark ones, one of them damaged.
+func writeClasses(t *testing.T, dir string) {
+	t.Helper()
+	for class, level := range map[string]int{"bright": 180, "dark": 20} {
+		if err := os.MkdirAll(filepath.Join(dir, class), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 20 {
+			img := image.NewGray(image.Rect(0, 0, 30+i, 40))
+			for y := range 40 {
+				for x := range 30 + i {
+					img.SetGray(x, y, color.Gray{uint8(level + (x*y+i)%60)})
+				}
+			}
+			var b bytes.Buffer
+			if err := png.Encode(&b, img); err != nil {
+				t.Fatal(err)
+			}
+			if class == "dark" && i == 7 {
+				b.Truncate(b.Len() / 2)
+			}
+			if err := os.WriteFile(filepath.Join(dir, class, fmt.Sprintf("%02d.png", i)), b.Bytes(), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
