@@ -79,7 +79,7 @@ func TestCompareRecipes(t *testing.T) {
 		}
 	}
 	o.Set = []string{"target_layer=0"}
-	for entry, want := range map[string][2]float64{"ponder": {0.01, 1.0 / 6}, "ponder:ponder_beta=0.3:ponder_lambda=0.4": {0.3, 0.4}} {
+	for entry, want := range map[string][2]float64{"ponder": {ponderBeta, 1.0 / 6}, "ponder:ponder_beta=0.3:ponder_lambda=0.4": {0.3, 0.4}} {
 		s, err := parseScheme(entry)
 		if err != nil {
 			t.Fatal(err)

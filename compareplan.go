@@ -150,8 +150,9 @@ func (o *CompareOptions) recipeName() string {
 	return small
 }
 
-// ponderBeta is PonderNet's weight of its prior (Banino et al. 2021) where the recipe, which may be one for another scheme, gives none.
-const ponderBeta = 0.01
+// ponderBeta is PonderNet's weight of its prior where the recipe, which may be one for another scheme, gives none. With the 0.01 of Banino et al. (2021)
+// a dense model that is trained on goes on deciding in its last blocks; it is the prior that draws it away from there.
+const ponderBeta = 0.2
 
 // recipe is the scheme's: the common one with the scheme's own "halting" and settings, for a model of so many blocks.
 func (o *CompareOptions) recipe(s scheme, seed uint64, layers int) (train.Recipe, error) {

@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
@@ -21,10 +23,17 @@ func (c *comparer) seed(ctx context.Context, index int, seed uint64) error {
 	models := make([]*vit.Model, len(c.schemes)) // as trained
 	seconds := make([]float64, len(c.schemes))
 	folders := make([]string, len(c.schemes))
+	parts, err := c.openParts(index)
+	if err != nil {
+		return err
+	}
 	for i, s := range c.schemes {
 		c.runs++
 		folders[i] = s.run(c.o.Dir, seed)
-		r := c.recipes[i][index]
+		r, err := c.opened(ctx, s, c.recipes[i][index], parts, folders[i])
+		if err != nil {
+			return err
+		}
 		if !s.trains {
 			models[i], folders[i] = withHalting(models[0], *r.Halting), folders[0]
 			continue
@@ -37,10 +46,6 @@ func (c *comparer) seed(ctx context.Context, index int, seed uint64) error {
 		if models[i], err = vit.Load(folders[i]); err != nil {
 			return err
 		}
-	}
-	parts, err := c.openParts(index)
-	if err != nil {
-		return err
 	}
 	if index == 0 {
 		ev, err := c.test(ctx, c.start, parts.test, "the model to start from", seed)
@@ -70,6 +75,30 @@ func (c *comparer) seed(ctx context.Context, index int, seed uint64) error {
 		c.result.Schemes[i].Runs[index].Speed = speeds[i]
 	}
 	return c.sweep(ctx, trained, parts, index)
+}
+
+// opened is the recipe of a scheme with a gate that lets images halt about where they should from the first step. That is for layer-wise ACT, whose
+// gate is the class token's alone: its first number lies elsewhere than patch tokens', so that a gate made for those may be shut so firmly that
+// hardly a gradient comes through.
+func (c *comparer) opened(ctx context.Context, s scheme, r train.Recipe, p parts, dir string) (train.Recipe, error) {
+	own := func(setting string) bool { return strings.HasPrefix(setting, "halting") }
+	if s.policy != halting.PolicyACT || slices.ContainsFunc(s.settings, own) || slices.ContainsFunc(c.o.Set, own) {
+		return r, nil
+	}
+	var before asked
+	if text, err := readSmall(filepath.Join(dir, askedFile), maxRecipe); err == nil && json.Unmarshal(text, &before) == nil && before.Recipe.Halting != nil {
+		opened := *r.Halting
+		opened.GateCenter = before.Recipe.Halting.GateCenter // found when the run began
+		r.Halting = &opened
+		return r, nil
+	}
+	target := r.TargetLayer
+	if target < 1 {
+		target = float64(c.result.Layers) / 2
+	}
+	constants, _, err := c.dial(ctx, s, withHalting(c.start, *r.Halting), p, target, r.Seed)
+	r.Halting = &constants
+	return r, err
 }
 
 // report hands progress on.
