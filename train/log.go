@@ -108,18 +108,21 @@ func readLines[T any](path string) ([]T, error) {
 	defer f.Close()
 	var list []T
 	r := bufio.NewReaderSize(f, maxLine)
-	for {
+	for long := false; ; { // whether a line has begun that is too long to be ours
 		line, err := r.ReadSlice('\n')
 		var entry T
-		if err == nil && json.Unmarshal(line, &entry) == nil { // a line without an end may be half of one
+		switch {
+		case errors.Is(err, io.EOF): // a line without an end may be half of one
+			return list, nil
+		case errors.Is(err, bufio.ErrBufferFull):
+			long = true
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", path, err)
+		case !long && json.Unmarshal(line, &entry) == nil:
 			list = append(list, entry)
 		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			if errors.Is(err, io.EOF) {
-				return list, nil
-			}
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
+		long = false
 	}
 }
 

@@ -50,7 +50,7 @@ func (r *runner) load(step int) (snapshot, error) {
 func (o *optimizer) size() int64 { return 4 * 4 * int64(len(o.m)) }
 
 // save stores a checkpoint of the run as it stands. What the logs say of its steps is on disk before it. On a full disk older checkpoints than the newest
-// whole one are given up before the save fails.
+// whole one are given up before the save fails, at last the best one too, unless it is to become the model.
 func (r *runner) save() error {
 	err := r.steps.sync()
 	if err == nil && r.Watch != nil {
@@ -66,9 +66,13 @@ func (r *runner) save() error {
 				s.step, t.name, at, t.data[at], r.saved, checkpointDir(r.Dir))
 		}
 	}
-	if err = s.write(r.Dir); full(err) && r.saved >= 0 {
+	err = s.write(r.Dir)
+	for _, spared := range [][]int{bests(r.epochs), nil} {
+		if !full(err) || r.saved < 0 || spared == nil && r.Recipe.Keep == KeepBest {
+			break
+		}
 		r.Log.Warn("no room for another checkpoint; older ones are removed", "error", err)
-		if e := prune(r.Dir, 1, nil); e != nil {
+		if e := prune(r.Dir, 1, spared); e != nil {
 			return e
 		}
 		err = s.write(r.Dir)

@@ -20,6 +20,9 @@ func WriteSafetensors(path string, metadata map[string]string, tensors []Tensor)
 	}
 	defer p.Discard()
 	if err := EncodeSafetensors(p, metadata, tensors); err != nil {
+		if p.err != nil { // says all of it
+			return p.err
+		}
 		return fmt.Errorf("weights: writing %s: %w", path, err)
 	}
 	return p.Commit()
