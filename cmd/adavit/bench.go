@@ -23,7 +23,7 @@ func (a *app) bench() *cobra.Command {
 		Long: "Bench runs an architecture with random weights, or a model, on random input. It reports images a second, how long a batch takes (median and\n" +
 			"99th percentile), and the rate of arithmetic that was really performed beside the FMA rate of the same cores measured in the same run.\n\n" +
 			"--active fixes the share of patch tokens that run in each block, whatever they hold: what is left out shows what token removal gains.\n" +
-			"With fewer images in a batch than threads, each thread works on batches of its own. Lists of variants, models, threads or batches are\n" +
+			"With fewer images in a batch than threads, all threads share each image. Lists of variants, models, threads or batches are\n" +
 			"measured one after the other.",
 		Example: "  adavit bench --variant deit-small --threads 1,2\n" +
 			"  adavit bench --variant deit-tiny --batch 8 --active 1,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.3,0.2,0.2,0.1 --json",
