@@ -31,7 +31,7 @@ func TestReadmePath(t *testing.T) {
 	}
 	for i, command := range commands {
 		if strings.HasPrefix(command, "adavit train ") {
-			commands[i] += " --set epochs=4 --set batch=8"
+			commands[i] += " --set epochs=3 --set batch=8"
 		}
 	}
 	script := strings.Join(commands, "\n") + `

@@ -18,8 +18,9 @@ func (a *app) train() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "train --recipe NAME|FILE --data SET --out DIR",
 		Short: "Train a model",
-		Long: "Train runs a recipe and leaves a model directory, with the run's log and checkpoints beside the model. Interrupted, it saves a checkpoint\n" +
-			"first; the same command with --resume goes on from there. The result does not depend on the number of threads.",
+		Long: "Train runs a recipe and leaves a model directory, with the run's logs (log.jsonl, steps.jsonl, tensorboard/, report.html) and checkpoints beside the\n" +
+			"model. Interrupted (Ctrl-C, SIGTERM), it saves a checkpoint first; the same command with --resume goes on from there, also after a kill or a crash, and ends\n" +
+			"with the bits of an undisturbed run. The result does not depend on the number of threads.",
 		Example: "  adavit train --recipe fashion-dense --data fashion-mnist --out my-model\n" +
 			"  adavit train --recipe fashion-adaptive --data fashion-mnist --init my-model --out my-adaptive --set epochs=5 --set seed=2\n" +
 			"  adavit train --recipe my.json --data photos --init hf:facebook/deit-tiny-patch16-224 --new-head --out photos-model",
