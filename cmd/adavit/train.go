@@ -23,6 +23,7 @@ func (a *app) train() *cobra.Command {
 			"with the bits of an undisturbed run. The result does not depend on the number of threads.",
 		Example: "  adavit train --recipe fashion-dense --data fashion-mnist --out my-model\n" +
 			"  adavit train --recipe fashion-adaptive --data fashion-mnist --init my-model --out my-adaptive --set epochs=5 --set seed=2\n" +
+			"  adavit train --recipe finetune-dense --data photos --new-head --out photos-dense --set validation=0.1\n" +
 			"  adavit train --recipe my.json --data photos --init hf:facebook/deit-tiny-patch16-224 --new-head --out photos-model",
 		Args: arguments("", 0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
