@@ -54,10 +54,11 @@ type Engine struct {
 	options Options
 	weights *packed
 	scheme  halting.Scheme
-	start   int  // tokens that run in block 1, the class token counted: 1..N
-	limit   int  // most images in a pass when the engine chooses
-	gated   bool // halted tokens go before fc2 is complete
-	freezes bool // halted tokens stay keys
+	start   int           // tokens that run in block 1, the class token counted: 1..N
+	limit   int           // most images in a pass when the engine chooses
+	gated   bool          // halted tokens go before fc2 is complete
+	alone   time.Duration // workers that wait let no other goroutine through before; 0 where these may be their own fellows
+	freezes bool          // halted tokens stay keys
 
 	needs    []halting.Needs // [L] what the scheme looks at after each block
 	needsAny halting.Needs   // all of that
@@ -134,6 +135,9 @@ func (e *Engine) Fork() *Engine {
 
 // launch makes the workers and starts those that have a goroutine of their own.
 func (e *Engine) launch() {
+	if e.options.Threads <= runtime.GOMAXPROCS(0) {
+		e.alone = alone
+	}
 	for i := range e.options.Threads {
 		w := &worker{engine: e, wake: make(chan struct{}, 1)}
 		e.workers = append(e.workers, w)
@@ -229,22 +233,18 @@ func (w *worker) serve() {
 // woken waits for the next Run and reports whether there is one. Where Runs follow closely on each other the goroutine is still awake for the next: a thread
 // that sleeps takes some hundred microseconds to come back, which is much beside an image on many threads.
 func (w *worker) woken() bool {
-	const patience = 200 * time.Microsecond
-	begin := time.Now()
-	for i := 0; ; i++ {
+	for begin := time.Now(); time.Since(begin) < patience; {
 		select {
 		case _, ok := <-w.wake:
 			return ok
 		default:
 		}
-		if i%64 == 63 {
+		if time.Since(begin) > w.engine.alone {
 			runtime.Gosched()
-			if time.Since(begin) > patience {
-				_, ok := <-w.wake
-				return ok
-			}
 		}
 	}
+	_, ok := <-w.wake
+	return ok
 }
 
 // work takes passes until none is left.

@@ -71,7 +71,7 @@ func (t *team) begin(s stage) {
 
 // wait returns when all members have done theirs.
 func (t *team) wait() {
-	spin(func() bool { return t.left.Load() == 0 })
+	t.members[0].engine.spin(func() bool { return t.left.Load() == 0 })
 }
 
 // follow does a member's part of every stage that the leader begins.
@@ -86,7 +86,7 @@ func (w *worker) follow(leader *worker) {
 		i++
 	}
 	for seen := uint32(1); ; seen++ {
-		spin(func() bool { return t.sequence.Load() >= seen })
+		w.engine.spin(func() bool { return t.sequence.Load() >= seen })
 		if t.stage == stageEnd {
 			t.left.Add(-1)
 			return
@@ -254,20 +254,30 @@ func (w *worker) teamBlock(b *block, first, l int) {
 	w.slots = append(w.slots, slot{s.image, 0, s.rows})
 }
 
-// spin waits for something that other threads bring about, usually within microseconds. At first it keeps the core, letting other goroutines
-// through; if that takes long, the machine is busy and the core is better left to those who hold the work up.
-func spin(done func() bool) {
-	const patience = 200 * time.Microsecond
+// How long a worker keeps its core while it waits: at first without letting other goroutines through, for those may change places with it and find
+// the wrong core's caches.
+const (
+	alone    = 100 * time.Microsecond
+	patience = 200 * time.Microsecond
+)
+
+// spin waits for something that other workers bring about, usually within microseconds. At first it keeps the core, after a while letting other
+// goroutines through; if that takes long, the machine is busy and the core is better left to those who hold the work up.
+func (e *Engine) spin(done func() bool) {
 	var begin time.Time
 	for i := 0; !done(); i++ {
 		if i%64 != 63 {
 			continue
 		}
-		runtime.Gosched()
 		if begin.IsZero() {
 			begin = time.Now()
-		} else if time.Since(begin) > patience {
+			continue
+		}
+		switch waited := time.Since(begin); {
+		case waited > patience:
 			time.Sleep(20 * time.Microsecond)
+		case waited > e.alone:
+			runtime.Gosched()
 		}
 	}
 }
