@@ -59,7 +59,7 @@ func (a *app) augment() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&recipe, "recipe", "", "bundled recipe's `name`, or a file (default: no augmentation but what --set says)")
 	f.StringArrayVar(&overrides, "set", nil, "override a recipe's value, as `KEY=VALUE`; may be repeated")
-	f.StringVar(&o.Data, "data", "", "data `set`, as for train")
+	f.StringVar(&o.Data, "data", "", dataUsage)
 	f.StringVar(&o.Model, "model", "", "`model` whose size and preprocessing pictures get (default: the recipe's, or 224×224)")
 	f.StringVar(&o.Out, "out", "", "PNG `file` to write")
 	f.IntVar(&o.Count, "count", 8, "`number` of pictures")

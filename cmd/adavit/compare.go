@@ -88,7 +88,7 @@ func (a *app) compare() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Model, "model", "", "dense `model` that all schemes start from, a directory or a bundled name")
-	f.StringVar(&o.Data, "data", "", "data `set`: fashion-mnist, fashion-mnist:DIR, or a folder")
+	f.StringVar(&o.Data, "data", "", dataUsage)
 	f.StringVar(&o.Dir, "out", "", "`folder` for the runs and the results")
 	f.StringArrayVar(&schemes, "schemes", nil, "`list` of schemes with commas between them (default: all policies); may be repeated")
 	f.StringVar(&o.Recipe, "recipe", "", "bundled recipe's `name`, or a file, that all schemes train by")

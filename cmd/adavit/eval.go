@@ -52,7 +52,7 @@ func (a *app) eval() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&model, "model", "", "model `directory` or bundled name")
-	f.StringVar(&set, "data", "", "data `set`: fashion-mnist, fashion-mnist:DIR, or a folder")
+	f.StringVar(&set, "data", "", dataUsage)
 	f.IntVar(&limit, "limit", 0, "use the first so `many` images only")
 	return cmd
 }

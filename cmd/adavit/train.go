@@ -10,6 +10,9 @@ import (
 	"github.com/adavit/adavit/train"
 )
 
+// dataUsage says what --data takes.
+const dataUsage = "data `set`: fashion-mnist, fashion-mnist:DIR, a folder of IDX or CIFAR files or of one sub-folder for each class, or tar files (shards-{000..012}.tar)"
+
 func (a *app) train() *cobra.Command {
 	var recipe, set, out, init string
 	var resume, newHead bool
@@ -57,7 +60,7 @@ func (a *app) train() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&recipe, "recipe", "", "bundled recipe's `name`, or a file")
-	f.StringVar(&set, "data", "", "data `set`: fashion-mnist, a folder of IDX or CIFAR files or of one sub-folder for each class, or tar files")
+	f.StringVar(&set, "data", "", dataUsage)
 	f.StringVar(&out, "out", "", "`folder` that becomes the model's directory")
 	f.StringVar(&init, "init", "", "`model` to start from, a directory or a bundled name (default: the recipe's)")
 	f.BoolVar(&newHead, "new-head", false, "give the model to start from a fresh head for the data's classes")
