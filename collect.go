@@ -1,10 +1,14 @@
 package adavit
 
 import (
+	"context"
 	"errors"
 	"slices"
 
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/report"
+	"github.com/adavit/adavit/vit"
 )
 
 // perClass is the number of pictures of each class in a report.
@@ -17,6 +21,28 @@ type collector struct {
 	depth   []int             // [K]
 	err     error
 	channel []byte
+}
+
+// collect runs the pictures of d through a model in f32 and gathers what becomes of them.
+func collect(ctx context.Context, m *vit.Model, d data.Dataset, threads int) (*collector, error) {
+	e, err := newEvaluator(m, d, EvaluateOptions{Threads: threads, Precision: string(infer.F32)})
+	if err != nil {
+		return nil, err
+	}
+	defer e.close()
+	col, err := newCollector(e)
+	if err != nil {
+		return nil, err
+	}
+	for e.done < e.total && col.err == nil {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := e.slice(e.size); err != nil {
+			return nil, err
+		}
+	}
+	return col, col.err
 }
 
 // newCollector looks on while e runs.

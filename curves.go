@@ -13,7 +13,6 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
-	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -128,22 +127,9 @@ func (o TrainOptions) showTokens(ctx context.Context, page *report.TrainingPage,
 	if err != nil {
 		return err
 	}
-	e, err := newEvaluator(m, some, EvaluateOptions{Threads: threads, Precision: string(infer.F32)})
+	c, err := collect(ctx, m, some, threads)
 	if err != nil {
 		return err
-	}
-	defer e.close()
-	c, err := newCollector(e)
-	if err != nil {
-		return err
-	}
-	for e.done < e.total && c.err == nil {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := e.slice(e.size); err != nil {
-			return err
-		}
 	}
 	page.Tally = c.tally
 	for round := range perClass { // one of each class before the second of any
@@ -159,7 +145,7 @@ func (o TrainOptions) showTokens(ctx context.Context, page *report.TrainingPage,
 	case halting.PolicyTopK, halting.PolicyToMe:
 		page.Notes = append(page.Notes, "A token that was merged into another counts as halted, though what it held goes on.")
 	}
-	return c.err
+	return nil
 }
 
 // of reads a figure of the test images; NaN where it is not there.

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"github.com/adavit/adavit/data"
-	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -101,26 +100,10 @@ func (b *board) Epoch(ctx context.Context, e train.Entry, p *vit.Params) error {
 
 // tokens draws the depth of the images' tokens, and counts it.
 func (b *board) tokens(ctx context.Context, at int64, p *vit.Params) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	b.show.Params = p
-	e, err := newEvaluator(b.show, b.images, EvaluateOptions{Threads: b.threads, Precision: string(infer.F32)})
+	c, err := collect(ctx, b.show, b.images, b.threads)
 	if err != nil {
 		return err
-	}
-	defer e.close()
-	c, err := newCollector(e)
-	if err != nil {
-		return err
-	}
-	for e.done < e.total {
-		if err := e.slice(e.size); err != nil {
-			return err
-		}
-	}
-	if c.err != nil {
-		return c.err
 	}
 	samples := c.samples()
 	if len(samples) == 0 { // images of neither one nor three channels cannot be drawn
