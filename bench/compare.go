@@ -230,7 +230,7 @@ func (f *findings) addPeers(ctx context.Context, c *contest, present []peer, pre
 		if !slices.Contains(p.precisions(), precision) {
 			continue
 		}
-		s, err := startPeer(ctx, p, c.job, precision, &f.commands)
+		s, err := startPeer(ctx, p, c.job, precision, &f.commands, c.model.logitsLen())
 		if err != nil {
 			return err
 		}

@@ -51,11 +51,22 @@ func makeModel(ctx context.Context, cache, name string, log *commandLog) (*model
 		return nil, err
 	}
 	m.images = drawImages(c, checkImages)
+	return m, m.writeInput()
+}
+
+// logitsLen is the number of all images' logits.
+func (m *model) logitsLen() int {
+	c := m.params.Config
+	return len(m.images) / (c.Channels * c.Height * c.Width) * c.Classes
+}
+
+// writeInput stores the images for the peers.
+func (m *model) writeInput() error {
 	bytes := make([]byte, 0, 4*len(m.images))
 	for _, v := range m.images {
 		bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(v))
 	}
-	return m, os.WriteFile(m.input, bytes, 0o666)
+	return os.WriteFile(m.input, bytes, 0o666)
 }
 
 // drawImages makes n random images [n, C, H, W] about as bright as normalised photographs: a few waves across each channel and noise. Pure noise

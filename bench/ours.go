@@ -66,23 +66,28 @@ func (s *engineSide) onPath(f func() error) error {
 
 func (s *engineSide) run(ctx context.Context, seconds float64) (ms []float64, err error) {
 	err = s.onPath(func() error {
-		if err := s.engine.Run(s.batch, &s.out); err != nil {
-			return err
-		}
-		d := time.Duration(seconds * float64(time.Second))
-		for start := time.Now(); len(ms) < leastBatches || time.Since(start) < d; {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			begin := time.Now()
-			if err := s.engine.Run(s.batch, &s.out); err != nil {
-				return err
-			}
-			ms = append(ms, time.Since(begin).Seconds()*1000)
-		}
-		return nil
+		ms, err = takeTurn(ctx, seconds, func() error { return s.engine.Run(s.batch, &s.out) })
+		return err
 	})
 	return ms, err
+}
+
+// takeTurn works through batches for about so many seconds, after one that is not counted, and returns the milliseconds of each.
+func takeTurn(ctx context.Context, seconds float64, batch func() error) (ms []float64, err error) {
+	if err := batch(); err != nil {
+		return nil, err
+	}
+	for start := time.Now(); len(ms) < leastBatches || time.Since(start).Seconds() < seconds; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		begin := time.Now()
+		if err := batch(); err != nil {
+			return nil, err
+		}
+		ms = append(ms, time.Since(begin).Seconds()*1000)
+	}
+	return ms, nil
 }
 
 func (s *engineSide) logits(ctx context.Context) ([]float32, error) {

@@ -51,20 +51,6 @@ type trainer interface {
 	trains() string
 }
 
-// startTrainer is startPeer for training in float32.
-func startTrainer(ctx context.Context, t trainer, j job, log *commandLog) (*process, error) {
-	args, file := t.command(j.model, f32)
-	c := j.model.params.Config
-	args = append(args[:len(args):len(args)], file, strconv.Itoa(j.threads), strconv.Itoa(j.batch), j.model.input,
-		strconv.Itoa(c.Channels), strconv.Itoa(c.Height), strconv.Itoa(c.Width), t.trains())
-	log.add(args...)
-	s, err := startProcess(ctx, args, 1+c.Embed+c.Tokens()*c.Embed+c.Embed+c.Classes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", t.name(), err)
-	}
-	return s, nil
-}
-
 // errAbsent is wrapped by the error of a peer that this machine cannot have.
 var errAbsent = errors.New("not on this machine")
 
@@ -89,14 +75,16 @@ type job struct {
 	threads, batch int
 }
 
-// startPeer loads the model in a process of the peer.
-func startPeer(ctx context.Context, p peer, j job, precision string, log *commandLog) (*process, error) {
+// startPeer loads the model in a process of the peer, with more arguments of the protocol if there are any. answer is how many numbers it returns
+// when asked for logits.
+func startPeer(ctx context.Context, p peer, j job, precision string, log *commandLog, answer int, more ...string) (*process, error) {
 	args, file := p.command(j.model, precision)
 	c := j.model.params.Config
 	args = append(args[:len(args):len(args)], file, strconv.Itoa(j.threads), strconv.Itoa(j.batch), j.model.input,
 		strconv.Itoa(c.Channels), strconv.Itoa(c.Height), strconv.Itoa(c.Width))
+	args = append(args, more...)
 	log.add(args...)
-	s, err := startProcess(ctx, args, c.Classes*len(j.model.images)/(c.Channels*c.Height*c.Width))
+	s, err := startProcess(ctx, args, answer)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", p.name(), precision, err)
 	}

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/data"
@@ -79,11 +77,7 @@ func trainingModel(ctx context.Context, cache, name string, batch int) (*model, 
 	if err := vit.Save(m.dir, &vit.Model{Params: m.params, Preprocessor: preprocessor}, weights.F32); err != nil {
 		return nil, policy, err
 	}
-	bytes := make([]byte, 0, 4*len(m.images))
-	for _, v := range m.images {
-		bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(v))
-	}
-	return m, policy, os.WriteFile(m.input, bytes, 0o666)
+	return m, policy, m.writeInput()
 }
 
 // trainSide is our own training, in this process.
@@ -126,21 +120,11 @@ func (s *trainSide) step() (train.Stats, error) {
 	return stats, err
 }
 
-func (s *trainSide) run(ctx context.Context, seconds float64) (ms []float64, err error) {
-	if _, err := s.step(); err != nil {
-		return nil, err
-	}
-	for start := time.Now(); len(ms) < leastBatches || time.Since(start).Seconds() < seconds; {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		begin := time.Now()
-		if _, err := s.step(); err != nil {
-			return nil, err
-		}
-		ms = append(ms, time.Since(begin).Seconds()*1000)
-	}
-	return ms, nil
+func (s *trainSide) run(ctx context.Context, seconds float64) ([]float64, error) {
+	return takeTurn(ctx, seconds, func() error {
+		_, err := s.step()
+		return err
+	})
 }
 
 // logits returns the loss and its gradients on the class token, the positions, the patch embedding's bias and the head's.
@@ -195,7 +179,7 @@ func (f *findings) trainWith(ctx context.Context, j job, policy halting.Config, 
 		if !ok {
 			continue
 		}
-		s, err := startTrainer(ctx, t, j, &f.commands)
+		s, err := startPeer(ctx, t, j, f32, &f.commands, gradientLen(j.model.params.Config), t.trains())
 		if err != nil {
 			return err
 		}
@@ -241,6 +225,9 @@ func (f *findings) trainWith(ctx context.Context, j job, policy halting.Config, 
 	f.trained = append(f.trained, c)
 	return nil
 }
+
+// gradientLen is how many numbers logits returns.
+func gradientLen(c vit.Config) int { return 1 + c.Embed + c.Tokens()*c.Embed + c.Embed + c.Classes }
 
 // sameGradients compares losses, and gradients by their largest element.
 func sameGradients(got, want []float32) error {

@@ -99,7 +99,7 @@ func (w *worker) prepare(l int) {
 
 // biasOf returns what attention adds to the products with the keys in slot s, or nil.
 func (w *worker) biasOf(s slot) []float32 {
-	if w.sight.bias == nil || !w.engine.needs[w.at-1].Sizes {
+	if w.sight.bias == nil || !w.engine.needs[w.layer-1].Sizes {
 		return nil
 	}
 	return w.sight.bias[s.first : s.first+s.rows]

@@ -16,7 +16,7 @@ type worker struct {
 	team team // where several workers share an image
 
 	spent [][activities]time.Duration // [L+1] with Options.Profile
-	layer int                         // the block that time is booked for
+	layer int                         // the block that is running, 1-based, for which time is booked; 0 outside the blocks
 	clock time.Time                   // when that was last done
 
 	capacity int             // G that the slices below are made for
@@ -39,7 +39,6 @@ type worker struct {
 
 	sight sight // what the scheme looks at
 	ice   ice   // what the scheme has frozen
-	at    int   // the block that is running, 1-based
 
 	readoutWeight []float32 // [G, Q] p[k,l] of the block that is being finished
 }
@@ -101,7 +100,7 @@ func (w *worker) pass(first, end int) {
 	w.thaw(g)
 	for l := 1; l <= c.Layers && len(w.slots) > 0; l++ {
 		b := &w.engine.weights.blocks[l-1]
-		w.layer, w.at = l, l
+		w.layer = l
 		w.prepare(l)
 		if l == c.Layers && !w.engine.options.Full {
 			w.lastBlock(b)

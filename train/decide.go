@@ -105,12 +105,7 @@ func (b Batch) target(t []float64, i int, smoothing float64) {
 // added to τ²·cross-entropy to make it τ²·KL(teacher ‖ student).
 func (b Batch) advice(t []float64, i int, loss Loss) (temperature, constant float64) {
 	z := b.Teacher[i*len(t) : (i+1)*len(t)]
-	best := 0
-	for j, v := range z {
-		if v > z[best] {
-			best = j
-		}
-	}
+	best := largestLogit(z)
 	if loss.Distill == DistillHard {
 		clear(t)
 		t[best] = 1
