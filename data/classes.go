@@ -82,7 +82,7 @@ func parseClasses(b []byte) ([]string, error) {
 			return nil, fmt.Errorf("line %d is empty: the line's number is the label, so no line may be left out", n)
 		case len(name) > maxClassName:
 			return nil, fmt.Errorf("line %d has %d bytes, the limit for a name is %d", n, len(name), maxClassName)
-		case strings.ContainsFunc(name, unicode.IsControl):
+		case strings.ContainsFunc(name, invisible):
 			return nil, fmt.Errorf("line %d holds a control character: %q", n, name)
 		case before > 0:
 			return nil, fmt.Errorf("lines %d and %d both say %q: each class needs a name of its own", before, n, name)
@@ -91,3 +91,7 @@ func parseClasses(b []byte) ([]string, error) {
 	}
 	return names, nil
 }
+
+// invisible reports characters that no name may hold: control characters, and the byte order mark anywhere but at the file's very beginning (as in files
+// that were joined), which nobody would see.
+func invisible(r rune) bool { return unicode.IsControl(r) || r == '\uFEFF' }

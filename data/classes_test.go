@@ -28,6 +28,7 @@ func TestParseClasses(t *testing.T) {
 		"a\x1b[31mb":                       "line 1 holds a control character",
 		strings.Repeat("x", 1001):          "line 1 has 1001 bytes",
 		strings.Repeat("x\n", 1<<17) + "y": "131073 lines",
+		"\uFEFFa\n\uFEFFb":                 "line 2 holds a control character",
 	} {
 		_, err := parseClasses([]byte(text))
 		wantError(t, err, want)
@@ -36,7 +37,7 @@ func TestParseClasses(t *testing.T) {
 
 // FuzzClasses: names are what a list may have, and the list of them reads the same again.
 func FuzzClasses(f *testing.F) {
-	for _, s := range []string{"cat\ndog\n", "\uFEFFa\r\nb", "a\n\nb", "a\na", "\xff"} {
+	for _, s := range []string{"cat\ndog\n", "\uFEFFa\r\nb", "\uFEFF\uFEFFr", "a\n\nb", "a\na", "\xff"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
