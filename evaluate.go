@@ -37,7 +37,8 @@ type Evaluation struct {
 
 // Evaluate runs m over d, which is resized to the model's input where it must be. It stops between slices of images when ctx ends.
 //
-// Classes are matched by name where all of the data's names are among the model's labels, else by number.
+// Classes are matched by name where all of the data's names are among the model's labels, else by number. Damaged images that d bears
+// (data.Tolerated) are left out of all figures, and Evaluation.Images tells how many were not.
 func Evaluate(ctx context.Context, m *vit.Model, d data.Dataset, o EvaluateOptions) (Evaluation, error) {
 	e, err := newEvaluator(m, d, o)
 	if err != nil {
@@ -55,6 +56,9 @@ func Evaluate(ctx context.Context, m *vit.Model, d data.Dataset, o EvaluateOptio
 			o.Progress(e.done, e.total)
 		}
 	}
+	if e.counted == 0 {
+		return Evaluation{}, fmt.Errorf("all of the %d images are damaged", e.total)
+	}
 	return e.result(), nil
 }
 
@@ -64,10 +68,12 @@ type evaluator struct {
 	preprocessor data.Preprocessor
 	config       vit.Config
 	data         data.Dataset
-	class        []int // of the model, for each label of the data
+	damaged      func(i int) bool // whether image i could not be read and another, which does not count, stands for it
+	class        []int            // of the model, for each label of the data
 	engine       *infer.Engine
 
 	total, done int
+	counted     int       // of done, those that are not damaged
 	size        int       // images in a slice
 	pixels      [][]byte  // of each thread: one image
 	images      []float32 // [size, C, H, W]
@@ -108,6 +114,10 @@ func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, 
 		return nil, fmt.Errorf("%w: a limit of %d images", ErrUsage, o.Limit)
 	}
 	c := m.Params.Config
+	damaged := func(int) bool { return false }
+	if t, ok := d.(*data.Tolerated); ok {
+		damaged = t.Replaced
+	}
 	class, err := matchClasses(c, d.Classes())
 	if err != nil {
 		return nil, err
@@ -118,7 +128,7 @@ func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, 
 	if d, err = data.Fit(d, m.Preprocessor, c.Channels, c.Height, c.Width); err != nil {
 		return nil, err
 	}
-	e := &evaluator{options: o, preprocessor: m.Preprocessor, config: c, data: d, class: class, total: d.Len()}
+	e := &evaluator{options: o, preprocessor: m.Preprocessor, config: c, data: d, damaged: damaged, class: class, total: d.Len()}
 	if o.Limit > 0 {
 		e.total = min(e.total, o.Limit)
 	}
@@ -153,9 +163,13 @@ func (e *evaluator) slice(n int) error {
 	e.took += time.Since(begin)
 	first := e.done
 	for i := range n {
+		if e.damaged(first + i) {
+			continue
+		}
 		if err := e.count(i); err != nil {
 			return fmt.Errorf("image %d: %w", first+i, err)
 		}
+		e.counted++
 	}
 	e.done += n
 	if e.seen != nil {
@@ -204,13 +218,13 @@ func (e *evaluator) count(i int) error {
 	return nil
 }
 
-// result is the evaluation of the images done so far.
+// result is the evaluation of the images counted so far, which are some.
 func (e *evaluator) result() Evaluation {
-	n := float64(e.done)
+	n := float64(e.counted)
 	return Evaluation{
-		Model: e.options.Name, Images: e.done, Top1: 100 * float64(e.top1) / n, Top5: 100 * float64(e.top5) / n,
+		Model: e.options.Name, Images: e.counted, Top1: 100 * float64(e.top1) / n, Top5: 100 * float64(e.top5) / n,
 		MeanDepth: float64(e.depth) / (n * float64(e.config.Tokens())), MACs: math.Round(float64(e.macs) / n), DenseMACs: float64(e.config.MACs(nil)),
-		ImagesPerSecond: n / e.took.Seconds(), Threads: e.options.Threads, Precision: e.options.Precision,
+		ImagesPerSecond: float64(e.done) / e.took.Seconds(), Threads: e.options.Threads, Precision: e.options.Precision,
 	}
 }
 

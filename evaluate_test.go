@@ -67,6 +67,59 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
+// torn is a data set in which some images cannot be read.
+type torn struct {
+	data.Dataset
+	bad func(i int) bool
+}
+
+func (d torn) Pixels(dst []byte, i int) error {
+	if d.bad(i) {
+		return errors.New("torn")
+	}
+	return d.Dataset.Pixels(dst, i)
+}
+
+// TestEvaluateDamaged requires the figures of a data set with damaged images to be those of its other images, at every number of threads.
+func TestEvaluateDamaged(t *testing.T) {
+	const images = 40
+	m := small(t, true)
+	bad := func(i int) bool { return i < 2 || i == 17 || i == images-1 }
+	var all, whole []int
+	for i := range images {
+		if all = append(all, i); !bad(i) {
+			whole = append(whole, i)
+		}
+	}
+	d, err := data.Subset(fashionTest(t), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest, err := data.Subset(d, whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := Evaluate(t.Context(), m, rest, EvaluateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, threads := range []int{1, 3} {
+		got, err := Evaluate(t.Context(), m, data.Tolerant(torn{d, bad}, 0.1, nil), EvaluateOptions{Threads: threads})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Images != len(whole) || got.Top1 != want.Top1 || got.Top5 != want.Top5 || got.MeanDepth != want.MeanDepth || got.MACs != want.MACs {
+			t.Errorf("%d threads: %+v, want %+v", threads, got, want)
+		}
+	}
+	if _, err := Evaluate(t.Context(), m, torn{d, bad}, EvaluateOptions{}); err == nil || !strings.Contains(err.Error(), "torn") {
+		t.Errorf("without tolerance: %v", err)
+	}
+	if _, err := Evaluate(t.Context(), m, data.Tolerant(torn{d, bad}, 1, nil), EvaluateOptions{Limit: 2}); err == nil || !strings.Contains(err.Error(), "all of the 2") {
+		t.Errorf("nothing but damage: %v", err)
+	}
+}
+
 // TestEvaluateOverflow makes sure that logits which are not finite do not count as anything.
 func TestEvaluateOverflow(t *testing.T) {
 	m := small(t, false)

@@ -178,13 +178,11 @@ func (o TrainOptions) pictures(run *train.Options) (test data.Dataset, err error
 	if test, err = limited(test, o.Recipe.Limit); err != nil {
 		return nil, err
 	}
-	tolerant := func(d data.Dataset, part string) data.Dataset {
-		return data.Tolerant(d, o.Recipe.Damaged, func(i int, err error) {
-			o.Log.Warn("damaged image, another takes its place", "part", part, "index", i, "error", err)
-		})
+	tolerant := func(d data.Dataset, message string) data.Dataset {
+		return data.Tolerant(d, o.Recipe.Damaged, func(i int, err error) { o.Log.Warn(message, "index", i, "error", err) })
 	}
-	run.Data = tolerant(run.Data, "training")
-	return tolerant(test, "test"), nil
+	run.Data = tolerant(run.Data, "damaged training image, another takes its place")
+	return tolerant(test, "damaged test image, left out"), nil
 }
 
 // limited makes the first limit images of d fit to stand for all of it: where they lack a class, as in a folder that is listed class by class, it is as many

@@ -77,6 +77,14 @@ func (t *Tolerated) standIn(i int) int {
 	return i
 }
 
+// Replaced reports whether picture i is known to be damaged, so that another is
+// given for it. Once i has been loaded the answer stays.
+func (t *Tolerated) Replaced(i int) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.damaged[i] != nil
+}
+
 // Damaged lists the damaged pictures met so far, by index.
 func (t *Tolerated) Damaged() []int {
 	t.mu.RLock()
