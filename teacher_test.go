@@ -152,7 +152,7 @@ func TestTrainWithEverything(t *testing.T) {
 	if !strings.Contains(s.Kept, "of the last step (test top-1 ") {
 		t.Errorf("kept %q", s.Kept)
 	}
-	if n := strings.Count(said.String(), "07.png"); n != 1 || !strings.Contains(said.String(), "damaged image") {
+	if n := strings.Count(said.String(), "07.png"); n != 1 || !strings.Contains(said.String(), "damaged training image") {
 		t.Errorf("the log names the damaged file %d times:\n%s", n, &said)
 	}
 	r.Damaged = 0

@@ -49,10 +49,6 @@ func Montage(samples []Sample, o MontageOptions) (*image.RGBA, error) {
 	if err != nil {
 		return nil, err
 	}
-	large, err := newPen(text * 1.45)
-	if err != nil {
-		return nil, err
-	}
 	t := themeOf(o.Dark)
 
 	// Columns: words, image, depth map, a wider gap, then the frames. Cells are as
@@ -85,13 +81,11 @@ func Montage(samples []Sample, o MontageOptions) (*image.RGBA, error) {
 		return x
 	}
 	width0 := column(2+len(frames)) - gap + margin
-	top := margin
-	if o.Title != "" {
-		top += large.height + gap
+	head, err := newHeading(p, text, o.Title, o.Subtitle, gap)
+	if err != nil {
+		return nil, err
 	}
-	if o.Subtitle != "" {
-		top += p.height + gap
-	}
+	top := margin + head.height()
 	legendTop := top
 	top += p.height + 2*gap // the legend's line
 	headTop := top
@@ -101,15 +95,7 @@ func Montage(samples []Sample, o MontageOptions) (*image.RGBA, error) {
 		return nil, fmt.Errorf("report: montage of %d samples would be %d×%d pixels", len(samples), width0, height)
 	}
 	img := canvas(width0, height, t.ground)
-
-	y := margin
-	if o.Title != "" {
-		large.draw(img, large.bold, t.ink, margin, y, cut(large.bold, o.Title, width0-2*margin))
-		y += large.height + gap
-	}
-	if o.Subtitle != "" {
-		p.draw(img, p.regular, t.faint, margin, y, cut(p.regular, o.Subtitle, width0-2*margin))
-	}
+	head.draw(img, t, margin)
 	drawLegend(img, p, t, margin, legendTop, width0-margin, layers)
 	p.center(img, p.regular, t.faint, column(0), column(0)+cw, headTop, "image")
 	p.center(img, p.regular, t.faint, column(1), column(1)+cw, headTop, "depth")

@@ -36,11 +36,8 @@ func Sheet(rows []SheetRow, o SheetOptions) (*image.RGBA, error) {
 		cell = 84
 	}
 	cell = min(cell, maxCell)
-	p, err := newPen(max(11, float64(cell)*0.14))
-	if err != nil {
-		return nil, err
-	}
-	large, err := newPen(max(11, float64(cell)*0.14) * 1.45)
+	letters := max(11, float64(cell)*0.14)
+	p, err := newPen(letters)
 	if err != nil {
 		return nil, err
 	}
@@ -73,14 +70,12 @@ func Sheet(rows []SheetRow, o SheetOptions) (*image.RGBA, error) {
 		}
 		return x
 	}
-	top := margin
-	if o.Title != "" {
-		top += large.height + gap
+	head, err := newHeading(p, letters, o.Title, o.Subtitle, gap)
+	if err != nil {
+		return nil, err
 	}
-	if o.Subtitle != "" {
-		top += p.height + gap
-	}
-	head := top
+	top := margin + head.height()
+	names := top
 	if len(o.Columns) > 0 {
 		top += p.height + gap
 	}
@@ -89,17 +84,9 @@ func Sheet(rows []SheetRow, o SheetOptions) (*image.RGBA, error) {
 		return nil, fmt.Errorf("report: a sheet of %d rows of %d pictures would be %d×%d pixels", len(rows), columns, wide, high)
 	}
 	img := canvas(wide, high, t.ground)
-
-	y := margin
-	if o.Title != "" {
-		large.draw(img, large.bold, t.ink, margin, y, cut(large.bold, o.Title, wide-2*margin))
-		y += large.height + gap
-	}
-	if o.Subtitle != "" {
-		p.draw(img, p.regular, t.faint, margin, y, cut(p.regular, o.Subtitle, wide-2*margin))
-	}
+	head.draw(img, t, margin)
 	for i, name := range o.Columns[:min(len(o.Columns), columns)] {
-		p.center(img, p.regular, t.faint, column(i), column(i)+cw, head, cut(p.regular, name, cw+gap))
+		p.center(img, p.regular, t.faint, column(i), column(i)+cw, names, cut(p.regular, name, cw+gap))
 	}
 	for i, r := range rows {
 		y := top + i*(ch+captions+gap)

@@ -94,6 +94,42 @@ func cut(f font.Face, text string, limit int) string {
 	return ""
 }
 
+// heading is a figure's title, in large letters, above its subtitle; both may be empty.
+type heading struct {
+	large, small    *pen
+	title, subtitle string
+	gap             int // below each
+}
+
+// newHeading returns a heading in a figure whose text is p's, size pixels high.
+func newHeading(p *pen, size float64, title, subtitle string, gap int) (heading, error) {
+	large, err := newPen(size * 1.45)
+	return heading{large, p, title, subtitle, gap}, err
+}
+
+// height is what the heading takes, with the gap below it.
+func (h heading) height() (sum int) {
+	if h.title != "" {
+		sum += h.large.height + h.gap
+	}
+	if h.subtitle != "" {
+		sum += h.small.height + h.gap
+	}
+	return sum
+}
+
+// draw writes the heading in img with a margin around it.
+func (h heading) draw(img *image.RGBA, t theme, margin int) {
+	y, limit := margin, img.Rect.Dx()-2*margin
+	if h.title != "" {
+		h.large.draw(img, h.large.bold, t.ink, margin, y, cut(h.large.bold, h.title, limit))
+		y += h.large.height + h.gap
+	}
+	if h.subtitle != "" {
+		h.small.draw(img, h.small.regular, t.faint, margin, y, cut(h.small.regular, h.subtitle, limit))
+	}
+}
+
 // canvas is an image of w×h pixels filled with c.
 func canvas(w, h int, c color.RGBA) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
