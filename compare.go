@@ -36,7 +36,7 @@ type CompareOptions struct {
 
 // CompareProgress is where a comparison stands.
 type CompareProgress struct {
-	Phase       string // training, matching, testing, timing
+	Phase       string // training, matching, testing, control, timing
 	Scheme      string // "" while timing: all of them
 	Seed        uint64
 	Run, Runs   int             // from 1
@@ -91,7 +91,8 @@ type SchemeRun struct {
 	Dialled *Dialled       `json:"dialled,omitempty"` // nil for a dense model and for one that is the measure of the others
 	Trained Reached        `json:"trained"`           // as the training left it; of a scheme without training, with its usual constants
 	Matched Reached        `json:"matched"`
-	Sweep   []SweepPoint   `json:"sweep,omitempty"` // at further depths
+	Control *Control       `json:"control,omitempty"` // of the matched model; nil of a dense one
+	Sweep   []SweepPoint   `json:"sweep,omitempty"`   // at further depths
 	Seconds float64        `json:"training_seconds"`
 	Speed
 }

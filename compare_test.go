@@ -236,11 +236,14 @@ func TestCompareSchemes(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(r.Run, "report.html")); err != nil {
 				t.Error(err)
 			}
+			if (r.Control == nil) != (s.Policy == "none") {
+				t.Errorf("%s: control %+v", s.Name, r.Control)
+			}
 		}
 	}
 	for _, path := range []string{first.Report, first.Table, first.Plot} {
 		b, err := os.ReadFile(path)
-		if err != nil || !strings.Contains(string(b), "topk") {
+		if err != nil || !strings.Contains(string(b), "topk") || path != first.Plot && !strings.Contains(string(b), "by lot") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

@@ -92,9 +92,32 @@ func (r *Comparison) Summary() report.Table {
 	return t
 }
 
+// ControlTable is what the schemes' choice of tokens is worth.
+func (r *Comparison) ControlTable() report.Table {
+	n := len(r.Seeds)
+	t := report.Table{Title: "What halting decides", Columns: []report.Column{{Head: "scheme", Left: true}, {Head: "depth: deviation between images"}, {Head: "between an image's patches"},
+		{Head: "top-1 %"}, {Head: "patches by lot: top-1 %"}}}
+	for i := range r.Schemes {
+		s := &r.Schemes[i]
+		if s.Policy == halting.PolicyNone {
+			continue
+		}
+		lot := "–"
+		if !slices.ContainsFunc(s.Runs, func(r SchemeRun) bool { return r.Control.ByLot == nil }) {
+			lot = spreadText(s.meanOf(func(r SchemeRun) float64 { return *r.Control.ByLot }), 2, n)
+		}
+		t.Rows = append(t.Rows, []report.Cell{{Text: s.Name}, {Text: fmt.Sprintf("%.2f", s.meanOf(func(r SchemeRun) float64 { return r.Control.Images }).Mean)},
+			{Text: fmt.Sprintf("%.2f", s.meanOf(func(r SchemeRun) float64 { return r.Control.Tokens }).Mean)}, {Text: spreadText(s.Top1, 2, n)}, {Text: lot}})
+	}
+	return t
+}
+
 // Markdown is the comparison's tables as table.md has them.
 func (r *Comparison) Markdown() string {
 	text := r.Summary().Markdown()
+	if t := r.ControlTable(); len(t.Rows) > 0 {
+		text += fmt.Sprintf("\n%s:\n\n%s", t.Title, t.Markdown())
+	}
 	if t := r.SpeedTable(); len(t.Rows) > 0 {
 		text += fmt.Sprintf("\n%s (%d images at once, against the dense model):\n\n%s", t.Title, r.Batch, t.Markdown())
 	}
@@ -144,6 +167,10 @@ func (c *comparer) page() report.ComparisonPage {
 	if t := r.SpeedTable(); len(t.Rows) > 0 {
 		p.Charts, p.Tables = []report.Chart{r.sweepChart()}, []report.Table{t}
 		p.Notes = append(p.Notes, "Top-1 at equal time is read off the curves of the sweep, in batches, between their points; a dash is beyond them.")
+	}
+	if t := r.ControlTable(); len(t.Rows) > 0 {
+		p.Tables = append(p.Tables, t)
+		p.Notes = append(p.Notes, "“By lot” is a control: the depths of each image's patches in random order, so that as many halt in each block, but not the same ones. What it costs is what the choice of patches is worth.")
 	}
 	p.Tables = append(p.Tables, c.runTable())
 	set := slices.DeleteFunc(settings(TrainOptions{Recipe: c.recipes[0][0], Data: r.Data}), func(s report.Setting) bool {

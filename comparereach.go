@@ -18,9 +18,9 @@ import (
 
 // depth measures a model's mean depth on the training images that depths are matched on.
 func (c *comparer) depth(ctx context.Context, m *vit.Model, p parts, name string, seed uint64) (float64, error) {
-	ev, err := Evaluate(ctx, m, p.calibration, EvaluateOptions{Threads: c.o.Threads, Precision: c.o.Precision, Progress: func(done, total int) {
-		c.report(CompareProgress{Phase: "matching", Scheme: name, Seed: seed, Done: done, Total: total})
-	}})
+	o := c.testing("matching", name, seed)
+	o.Limit = 0
+	ev, err := Evaluate(ctx, m, p.calibration, o)
 	return ev.MeanDepth, err
 }
 
@@ -53,6 +53,7 @@ type found struct {
 	Dialled *Dialled       `json:"dialled,omitempty"`
 	Trained Reached        `json:"trained"`
 	Matched Reached        `json:"matched"`
+	Control *Control       `json:"control,omitempty"`
 }
 
 // reach brings a scheme's model to the target depth, tests it before and after, and stores it.
@@ -64,7 +65,7 @@ func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, t
 	path := filepath.Join(run.Model, matchedFile)
 	var f found
 	if text, err := readSmall(path, maxRecipe); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key {
-		run.Halting, run.Dialled, run.Trained, run.Matched = f.Halting, f.Dialled, f.Trained, f.Matched
+		run.Halting, run.Dialled, run.Trained, run.Matched, run.Control = f.Halting, f.Dialled, f.Trained, f.Matched, f.Control
 		return nil
 	}
 	run.Halting, run.Dialled = m.Params.Config.Halting, nil
@@ -82,13 +83,18 @@ func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, t
 			return err
 		}
 	}
+	if run.Halting.Adaptive() {
+		if run.Control, err = c.control(ctx, s, withHalting(m, run.Halting), p, run.Seed); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(run.Model, 0o777); err != nil {
 		return err
 	}
 	if err := vit.Save(run.Model, withHalting(m, run.Halting), weights.DType(c.recipes[0][0].Store)); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(found{key, run.Halting, run.Dialled, run.Trained, run.Matched}, "", "  ")
+	text, err := json.MarshalIndent(found{key, run.Halting, run.Dialled, run.Trained, run.Matched, run.Control}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -112,6 +118,12 @@ func (c *comparer) reached(ctx context.Context, s scheme, m *vit.Model, p parts,
 	return Reached{ev.Top1, ev.MeanDepth, ev.MACs, ev.DenseMACs}, err
 }
 
+// control finds what a model's choice of tokens is worth.
+func (c *comparer) control(ctx context.Context, s scheme, m *vit.Model, p parts, seed uint64) (*Control, error) {
+	result, err := control(ctx, m, p.test, c.testing("control", s.name, seed))
+	return &result, err
+}
+
 // key tells results apart that may differ: by the weights, the constants, the images, the target and the precision.
 func (c *comparer) key(m *vit.Model, run string, p parts, target float64, isMeasure bool) (string, error) {
 	h := sha256.New()
@@ -127,6 +139,6 @@ func (c *comparer) key(m *vit.Model, run string, p parts, target float64, isMeas
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(h, "%s %s %d %d %v %v %s", constants, c.o.Data, p.images, p.calibration.Len(), target, isMeasure, c.o.Precision)
+	fmt.Fprintf(h, "control %s %s %d %d %v %v %s", constants, c.o.Data, p.images, p.calibration.Len(), target, isMeasure, c.o.Precision)
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

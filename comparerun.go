@@ -195,7 +195,12 @@ func (c *comparer) openParts(index int) (p parts, err error) {
 
 // test measures a model on the test images.
 func (c *comparer) test(ctx context.Context, m *vit.Model, d data.Dataset, name string, seed uint64) (Evaluation, error) {
-	return Evaluate(ctx, m, d, EvaluateOptions{Name: name, Limit: c.recipes[0][0].Limit, Threads: c.o.Threads, Precision: c.o.Precision, Progress: func(done, total int) {
-		c.report(CompareProgress{Phase: "testing", Scheme: name, Seed: seed, Done: done, Total: total})
-	}})
+	return Evaluate(ctx, m, d, c.testing("testing", name, seed))
+}
+
+// testing is how a scheme's models are measured on the test images.
+func (c *comparer) testing(phase, name string, seed uint64) EvaluateOptions {
+	return EvaluateOptions{Name: name, Limit: c.recipes[0][0].Limit, Threads: c.o.Threads, Precision: c.o.Precision, Progress: func(done, total int) {
+		c.report(CompareProgress{Phase: phase, Scheme: name, Seed: seed, Done: done, Total: total})
+	}}
 }

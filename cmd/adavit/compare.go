@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/report"
 )
 
 func (a *app) compare() *cobra.Command {
@@ -76,11 +78,15 @@ func (a *app) compare() *cobra.Command {
 			if err := r.Summary().WriteText(&b); err != nil {
 				return err
 			}
-			if t := r.SpeedTable(); len(t.Rows) > 0 {
-				fmt.Fprintf(&b, "\n%s, %d images at once\n", t.Title, r.Batch)
-				if err := t.WriteText(&b); err != nil {
-					return err
+			further := func(t report.Table, of string) error {
+				if len(t.Rows) == 0 {
+					return nil
 				}
+				fmt.Fprintf(&b, "\n%s%s\n", t.Title, of)
+				return t.WriteText(&b)
+			}
+			if err := errors.Join(further(r.ControlTable(), ""), further(r.SpeedTable(), fmt.Sprintf(", %d images at once", r.Batch))); err != nil {
+				return err
 			}
 			fmt.Fprintf(&b, "\nThe plots and each run's report and log are in %s\n", r.Report)
 			return a.print(b.Bytes())

@@ -1,0 +1,144 @@
+package adavit
+
+import (
+	"math"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/vit"
+)
+
+// controlled is an untrained model of a scheme whose tokens, or images, differ in depth.
+func controlled(policy string) *vit.Model {
+	c := vit.Config{Embed: 24, Heads: 2, Layers: 6, Hidden: 40, Height: 28, Width: 28, Patch: 7, Channels: 1, Classes: 10, Eps: 1e-6, Halting: map[string]halting.Config{
+		"token":      {Policy: halting.PolicyToken, GateScale: 3, GateCenter: 0.8, Epsilon: 0.01},
+		"act":        {Policy: halting.PolicyACT, GateScale: 3, GateCenter: 0.6, Epsilon: 0.01},
+		"sact":       {Policy: halting.PolicySACT, GateScale: 3, GateCenter: 0.8, Epsilon: 0.01},
+		"similarity": {Policy: halting.PolicySimilarity, Threshold: 0.8},
+		"topk":       {Policy: halting.PolicyTopK, Keep: 0.6, Layers: []int{2, 4}},
+		"fused":      {Policy: halting.PolicyTopK, Keep: 0.6, Layers: []int{2, 4}, Fuse: true},
+		"tome":       {Policy: halting.PolicyToMe, Merge: 2},
+	}[policy]}
+	return &vit.Model{Params: vit.Initialize(c, 1, 0.25), Preprocessor: data.DefaultPreprocessor(28, 28, 1)}
+}
+
+// TestPlanned: halting by a plan that is what the scheme did changes nothing, to the bit; by another plan, tokens halt where that says.
+func TestPlanned(t *testing.T) {
+	for _, policy := range []string{"token", "sact", "similarity", "topk"} {
+		m, d := controlled(policy), fashionTest(t)
+		c := m.Params.Config
+		scheme, err := halting.New(c.Halting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		natural, err := infer.New(m.Params, infer.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer natural.Close()
+		plan := make([]int32, c.Tokens())
+		planned, err := infer.New(m.Params, infer.Options{Scheme: halting.Planned(scheme, plan)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer planned.Close()
+		pixels, image := make([]byte, imageSize(c)), make([]float32, imageSize(c))
+		var want, got infer.Output
+		differ := false
+		for i := range 20 {
+			if err := d.Pixels(pixels, i); err != nil {
+				t.Fatal(err)
+			}
+			m.Preprocessor.Normalize(image, pixels, c.Channels, c.Height, c.Width)
+			if err := natural.Run(image, &want); err != nil {
+				t.Fatal(err)
+			}
+			copy(plan, want.Depth)
+			if err := planned.Run(image, &got); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Fatalf("%s, image %d: %+v by the plan, %+v without", policy, i, got, want)
+			}
+			slices.Reverse(plan[1:])
+			if err := planned.Run(image, &got); err != nil {
+				t.Fatal(err)
+			}
+			for k := 1; k < len(plan); k++ {
+				if got.Depth[k] != min(plan[k], got.Depth[0]) {
+					t.Fatalf("%s, image %d: depths %v, planned %v", policy, i, got.Depth, plan)
+				}
+			}
+			differ = differ || !slices.Equal(got.Depth, want.Depth)
+		}
+		if !differ {
+			t.Errorf("%s: all patches have the same depth, which tests nothing", policy)
+		}
+	}
+}
+
+// TestControl compares the deviations with those of single classifications, and requires lots to be drawn where they can be, the same ones on any
+// number of threads.
+func TestControl(t *testing.T) {
+	const images = 60
+	for _, policy := range []string{"token", "act", "sact", "fused", "tome"} {
+		m, d := controlled(policy), torn{fashionTest(t), func(i int) bool { return i == 7 }}
+		c, err := New(m, Options{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var means []float64
+		within := 0.0
+		for i := range images {
+			if d.bad(i) {
+				continue
+			}
+			r, err := c.Classify(t.Context(), picture(t, d, i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			patches := r[0].Depth[1:]
+			mean := 0.0
+			for _, depth := range patches {
+				mean += float64(depth) / float64(len(patches))
+			}
+			for _, depth := range patches {
+				within += math.Pow(float64(depth)-mean, 2) / float64(len(patches))
+			}
+			means = append(means, mean)
+		}
+		mean, between := 0.0, 0.0
+		for _, v := range means {
+			mean += v / float64(len(means))
+		}
+		for _, v := range means {
+			between += (v - mean) * (v - mean) / float64(len(means))
+		}
+		var first Control
+		for threads := 1; threads <= 3; threads++ {
+			got, err := control(t.Context(), m, data.Tolerant(d, 0.01, nil), EvaluateOptions{Threads: threads, Precision: "f32", Limit: images})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if math.Abs(got.Images-math.Sqrt(between)) > 1e-9 || math.Abs(got.Tokens-math.Sqrt(within/float64(len(means)))) > 1e-9 {
+				t.Errorf("%s: %+v, want deviations %v and %v", policy, got, math.Sqrt(between), math.Sqrt(within/float64(len(means))))
+			}
+			if (got.ByLot != nil) != (policy == "token" || policy == "sact") {
+				t.Errorf("%s: top-1 by lot %v", policy, got.ByLot)
+			}
+			if threads == 1 {
+				first = got
+			} else if got.ByLot != nil && *got.ByLot != *first.ByLot {
+				t.Errorf("%s: %v by lot on %d threads, %v on one", policy, *got.ByLot, threads, *first.ByLot)
+			}
+		}
+		if between == 0 && policy != "tome" && policy != "fused" || (within == 0) != (policy == "act") {
+			t.Errorf("%s: deviations %v and %v, which test nothing", policy, between, within)
+		}
+	}
+}

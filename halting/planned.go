@@ -1,0 +1,44 @@
+package halting
+
+// Planned returns a scheme for a control experiment: everything is as in s, except that patch token k of the image halts after block depth[k], whatever s
+// says of it, or with the image where that is over before. depth is read at every step, so that it may be another's for the next image; the scheme
+// serves one image at a time.
+//
+// Schemes that merge tokens cannot be planned: rows that are one now cannot go at different times.
+func Planned(s Scheme, depth []int32) Scheme {
+	p := planned{s, depth}
+	if _, ok := s.(Freezing); ok {
+		return frozenPlanned{p}
+	}
+	return p
+}
+
+type planned struct {
+	Scheme
+	depth []int32 // [N]
+}
+
+// Step lets the scheme decide and then overrules it.
+func (p planned) Step(s *State, r Rows) {
+	p.Scheme.Step(s, r)
+	if r.Layer == r.Layers {
+		return
+	}
+	for i, k := range r.Token {
+		if k < r.special() {
+			continue
+		}
+		s.Depth[k] = 0
+		if int(p.depth[k]) == r.Layer {
+			r.halt(s, i)
+		}
+	}
+}
+
+// Needs implements Needing.
+func (p planned) Needs(layer, layers int) Needs { return NeedsOf(p.Scheme, layer, layers) }
+
+type frozenPlanned struct{ planned }
+
+// Freezes implements Freezing.
+func (frozenPlanned) Freezes() {}
