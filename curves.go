@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"math"
 	"path/filepath"
 	"slices"
@@ -103,21 +102,13 @@ const (
 )
 
 // showTokens adds to a report what the finished model does with the tokens of some test images, spread over all of them.
-func (o TrainOptions) showTokens(ctx context.Context, page *report.TrainingPage, threads int) error {
+func (o TrainOptions) showTokens(ctx context.Context, page *report.TrainingPage, test data.Dataset, threads int) error {
 	m, err := vit.Load(o.Dir)
 	if err != nil {
 		return err
 	}
 	if !m.Params.Config.Halting.Adaptive() {
 		return nil
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	var run train.Options
-	test, err := o.pictures(&run)
-	if err != nil {
-		return err
 	}
 	n := test.Len()
 	if o.Recipe.Limit > 0 {

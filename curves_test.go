@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -55,15 +56,19 @@ func TestShowTokens(t *testing.T) {
 	dir := t.TempDir()
 	set := filepath.Join(dir, "set")
 	writeIDX(t, set)
+	test, err := data.Open(set, data.Test)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, policy := range map[string]string{"dense": "none", "adaptive": "token", "spatial": "sact"} {
 		m := small(t, policy != "none")
 		m.Params.Config.Halting.Policy = policy
-		o := TrainOptions{Dir: filepath.Join(dir, name), Data: set, Recipe: train.DefaultRecipe()}
+		o := TrainOptions{Dir: filepath.Join(dir, name), Recipe: train.DefaultRecipe()}
 		if err := vit.Save(o.Dir, m, weights.F32); err != nil {
 			t.Fatal(err)
 		}
 		var page report.TrainingPage
-		if err := o.showTokens(t.Context(), &page, 1); err != nil {
+		if err := o.showTokens(t.Context(), &page, test, 1); err != nil {
 			t.Fatal(err)
 		}
 		if policy == "none" {

@@ -85,7 +85,7 @@ func Train(ctx context.Context, o TrainOptions) (TrainSummary, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	run, done, err := o.prepare(ctx)
+	run, test, done, err := o.prepare(ctx)
 	defer done()
 	if err != nil {
 		return TrainSummary{}, err
@@ -100,52 +100,51 @@ func Train(ctx context.Context, o TrainOptions) (TrainSummary, error) {
 	}
 	s := TrainSummary{Dir: o.Dir, Epochs: result.Epochs, Steps: result.Steps, Kept: result.Kept, Test: result.Test, Report: filepath.Join(o.Dir, "report.html")}
 	page := trainingPage(o, run.Threads, log)
-	if err := o.showTokens(ctx, &page, run.Threads); err != nil {
+	if err := o.showTokens(ctx, &page, test, run.Threads); err != nil {
 		return TrainSummary{}, err
 	}
 	return s, report.WriteTraining(s.Report, page)
 }
 
-// prepare finds model and data and puts the run together. done must be called when it is over, also after an error.
-func (o TrainOptions) prepare(ctx context.Context) (run train.Options, done func(), err error) {
+// prepare finds model and data and puts the run together; test are the images that measure it. done must be called when it is over, also after an error.
+func (o TrainOptions) prepare(ctx context.Context) (run train.Options, test data.Dataset, done func(), err error) {
 	r := o.Recipe
 	run = train.Options{Recipe: r, DataName: o.Data, Dir: o.Dir, Resume: o.Resume, Workers: o.Workers, Progress: o.Progress, Log: o.Log}
 	done = func() {}
 	if p, err := precision(o.Precision, nil); err != nil {
-		return run, done, err
+		return run, test, done, err
 	} else if p != infer.F32 {
-		return run, done, fmt.Errorf("%w: training computes in f32, not in %s", ErrUsage, p)
+		return run, test, done, fmt.Errorf("%w: training computes in f32, not in %s", ErrUsage, p)
 	}
 	if run.Threads, err = threads(o.Threads); err != nil {
-		return run, done, err
+		return run, test, done, err
 	}
 	if o.Workers < 0 || o.Workers > maxThreads {
-		return run, done, fmt.Errorf("%w: %d workers, want 1 to %d (or 0 for as many as threads)", ErrUsage, o.Workers, maxThreads)
+		return run, test, done, fmt.Errorf("%w: %d workers, want 1 to %d (or 0 for as many as threads)", ErrUsage, o.Workers, maxThreads)
 	}
 	if run.InitName = o.Init; run.InitName == "" {
 		run.InitName = r.Init
 	}
 	if run.InitName == "" && o.NewHead {
-		return run, done, fmt.Errorf("%w: a new head is for a model to start from, and none is named", ErrUsage)
+		return run, test, done, fmt.Errorf("%w: a new head is for a model to start from, and none is named", ErrUsage)
 	}
-	test, err := o.pictures(&run)
-	if err != nil {
-		return run, done, err
+	if test, err = o.pictures(&run); err != nil {
+		return run, test, done, err
 	}
 	c, err := o.model(ctx, &run)
 	if err != nil {
-		return run, done, err
+		return run, test, done, err
 	}
 	if r.Distill != nil {
 		t, err := newTeacher(ctx, *r.Distill, c, run.Preprocessor, run.Data.Classes(), run.Threads)
 		if err != nil {
-			return run, done, err
+			return run, test, done, err
 		}
 		run.Teacher, done = t.logits, t.close
 	}
 	watch, err := newBoard(o.Dir, run.Preprocessor, test, run.Threads)
 	if err != nil {
-		return run, done, err
+		return run, test, done, err
 	}
 	run.Watch = watch
 	run.Evaluate = func(ctx context.Context, p *vit.Params) (map[string]float64, error) {
@@ -161,7 +160,7 @@ func (o TrainOptions) prepare(ctx context.Context) (run train.Options, done func
 	run.Precisions = func(ctx context.Context, m *vit.Model) (map[string]float64, error) {
 		return precisionLoss(ctx, m, test, EvaluateOptions{Limit: r.Limit, Threads: run.Threads})
 	}
-	return run, done, nil
+	return run, test, done, nil
 }
 
 // heldOutSeed decides which images validation holds out. It is not the run's own, so that runs that differ in their seeds test on the same images.
