@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
+	"strings"
 
 	"github.com/adavit/adavit/vit"
 )
@@ -34,4 +36,19 @@ func freezeAll(p *vit.Params, patterns []string) ([]bool, error) {
 		}
 	}
 	return nil, errors.New("train: every tensor is frozen, so there is nothing to learn")
+}
+
+// firstLearnt is the first block, counted from 0, with a tensor that learns: 0 also if the embedding learns, and the number of blocks if neither it nor
+// any block does.
+func firstLearnt(p *vit.Params, frozen []bool) int {
+	first := p.Tensors()[slices.Index(frozen, false)] // tensors are in the order of the pass
+	for l := range p.Blocks {
+		if strings.HasPrefix(first.Name, fmt.Sprintf("blocks.%d.", l)) {
+			return l
+		}
+	}
+	if strings.HasPrefix(first.Name, "norm.") || strings.HasPrefix(first.Name, "head") {
+		return len(p.Blocks)
+	}
+	return 0
 }

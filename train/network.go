@@ -47,6 +47,8 @@ type Network struct {
 	prior     halting.Prior // of this pass, where the scheme has one
 	geometric []float64     // [L] PonderNet's
 	gate      gateGradient  // of the last step, added up since Step
+
+	lowest int // first block whose gradient is wanted; 0: also the embedding's
 }
 
 // linear is a weight matrix packed for both directions.
@@ -186,6 +188,10 @@ func (n *Network) prepare(loss Loss) error {
 	}
 	return err
 }
+
+// LearnFrom says that the blocks before block l, counted from 0, and the embedding need no gradient, which spares the way back through them: Step
+// leaves it 0. With l = 0 everything has one, as it has before the first call; with as many as there are blocks only the last norm and the heads.
+func (n *Network) LearnFrom(l int) { n.lowest = l }
 
 // pack lays the current weights out for the kernels, one block a task.
 func (n *Network) pack() {

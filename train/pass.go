@@ -203,11 +203,16 @@ func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, loss Loss, 
 		if n.policy.deep {
 			n.decideBackward(w.dfield, s.decisions[l], s.images, g, w)
 		}
+		if l < n.lowest {
+			continue
+		}
 		n.haltBackward(s, l, above, w)
 		n.blockBackward(s, l, g, w, loss.DropPath > 0 && l > 0)
 		above = &s.blocks[l]
 	}
-	n.embedBackward(s, g, w.dx)
+	if n.lowest == 0 {
+		n.embedBackward(s, g, w.dx)
+	}
 }
 
 // gateBackward replaces s.score, image by image, with the loss's gradient on each token's gate in each block, and sums that of the gates'

@@ -42,6 +42,7 @@ func newRunner(o Options, p *vit.Params) (*runner, error) {
 		if err := r.opt.freeze(p, o.Recipe.Freeze); err != nil {
 			return nil, err
 		}
+		net.LearnFrom(firstLearnt(p, r.opt.frozen))
 	}
 	if o.Recipe.LearnGate {
 		if err := r.opt.learnGates(p); err != nil {

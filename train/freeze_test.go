@@ -1,0 +1,75 @@
+package train
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/adavit/adavit/vit"
+)
+
+// TestLearnFrom: with every scheme, what comes after the frozen blocks gets the gradient that it always gets, to the bit, and what comes before none.
+func TestLearnFrom(t *testing.T) {
+	for name, scheme := range schemes {
+		p := tinyDistilled(3, vit.DistillHead)
+		p.Config.Halting = scheme
+		net, err := NewNetwork(p, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		net.shardSize = 2
+		for _, lesson := range lessons(p.Config, 6) {
+			all, some := vit.NewParams(p.Config), vit.NewParams(p.Config)
+			net.LearnFrom(0)
+			want, err := net.Step(lesson.b, lesson.loss, all)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantScale, wantCenter := net.GateGradient()
+			for first := range p.Config.Layers {
+				first++
+				net.LearnFrom(first)
+				got, err := net.Step(lesson.b, lesson.loss, some)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if scale, center := net.GateGradient(); got.Loss != want.Loss || scale != wantScale || center != wantCenter {
+					t.Errorf("%s, %s, from block %d: loss %v, gates %v %v, want %v, %v %v", name, lesson.name, first, got.Loss, scale, center, want.Loss, wantScale, wantCenter)
+				}
+				learns := false // tensors are in the order of the pass
+				for i, g := range some.Tensors() {
+					learns = learns || strings.HasPrefix(g.Name, fmt.Sprintf("blocks.%d.", first)) || g.Name == "norm.weight"
+					if learns && !slices.Equal(g.Data, all.Tensors()[i].Data) {
+						t.Errorf("%s, %s, from block %d: another gradient of %s", name, lesson.name, first, g.Name)
+					}
+					if !learns && largest(g.Data) != 0 {
+						t.Errorf("%s, %s, from block %d: a gradient of %s", name, lesson.name, first, g.Name)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestFirstLearnt(t *testing.T) {
+	p := tiny(3) // 4 blocks
+	for patterns, want := range map[string]int{
+		"head.*":                            0,
+		"blocks.*":                          0, // the embedding learns
+		"*_embed* blocks.[0-1].*":           0, // the class token does
+		"cls_token *_embed*":                0, // block 0 does
+		"cls_token *_embed* blocks.[0-1].*": 2,
+		"*_token *_embed* blocks.[0-2].*  blocks.3.attn.* head.*": 3,
+		"cls_token *_embed* blocks.*":                             4,
+		"cls_token *_embed* blocks.* norm.*":                      4,
+	} {
+		frozen, err := freezeAll(p, strings.Fields(patterns))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := firstLearnt(p, frozen); got != want {
+			t.Errorf("freeze %s: learns from block %d, want %d", patterns, got, want)
+		}
+	}
+}
