@@ -2,7 +2,6 @@ package adavit
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/adavit/adavit/data"
@@ -19,7 +18,6 @@ type collector struct {
 	tally   *report.Tally
 	picked  [][]report.Sample // of each class of the model
 	depth   []int             // [K]
-	err     error
 	channel []byte
 }
 
@@ -34,15 +32,7 @@ func collect(ctx context.Context, m *vit.Model, d data.Dataset, threads int) (*c
 	if err != nil {
 		return nil, err
 	}
-	for e.done < e.total && col.err == nil {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := e.slice(e.size); err != nil {
-			return nil, err
-		}
-	}
-	return col, col.err
+	return col, e.all(ctx)
 }
 
 // newCollector looks on while e runs.
@@ -57,12 +47,13 @@ func newCollector(e *evaluator) (*collector, error) {
 		return nil, err
 	}
 	col := &collector{tally: tally, picked: make([][]report.Sample, c.Classes), depth: make([]int, c.Patches()), channel: make([]byte, imageSize(c))}
-	e.seen = func(first int, e *evaluator) {
+	e.seen = func(first int) error {
 		for i := range e.done - first {
-			if col.err = errors.Join(col.err, col.add(e, first, i)); col.err != nil {
-				return
+			if err := col.add(e, first, i); err != nil {
+				return err
 			}
 		}
+		return nil
 	}
 	return col, nil
 }

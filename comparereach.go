@@ -18,9 +18,7 @@ import (
 
 // depth measures a model's mean depth on the training images that depths are matched on.
 func (c *comparer) depth(ctx context.Context, m *vit.Model, p parts, name string, seed uint64) (float64, error) {
-	o := c.testing("matching", name, seed)
-	o.Limit = 0
-	ev, err := Evaluate(ctx, m, p.calibration, o)
+	ev, err := Evaluate(ctx, m, p.calibration, c.testing("matching", name, seed))
 	return ev.MeanDepth, err
 }
 

@@ -198,7 +198,7 @@ func (c *comparer) test(ctx context.Context, m *vit.Model, d data.Dataset, name 
 	return Evaluate(ctx, m, d, c.testing("testing", name, seed))
 }
 
-// testing is how a scheme's models are measured on the test images.
+// testing is how a scheme's models are measured: on the test images, or the training images for matching, which are no more than the limit.
 func (c *comparer) testing(phase, name string, seed uint64) EvaluateOptions {
 	return EvaluateOptions{Name: name, Limit: c.recipes[0][0].Limit, Threads: c.o.Threads, Precision: c.o.Precision, Progress: func(done, total int) {
 		c.report(CompareProgress{Phase: phase, Scheme: name, Seed: seed, Done: done, Total: total})

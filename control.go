@@ -50,7 +50,7 @@ func control(ctx context.Context, m *vit.Model, d data.Dataset, o EvaluateOption
 		defer l.engine.Close()
 	}
 	errs := make([]error, len(lots))
-	e.seen = func(first int, e *evaluator) {
+	e.seen = func(first int) error {
 		n := e.done - first
 		spread(len(lots), len(lots), func(t int) {
 			for i := n * t / len(lots); i < n*(t+1)/len(lots) && errs[t] == nil; i++ {
@@ -59,17 +59,10 @@ func control(ctx context.Context, m *vit.Model, d data.Dataset, o EvaluateOption
 				}
 			}
 		})
+		return errors.Join(errs...)
 	}
-	for e.done < e.total {
-		if err := ctx.Err(); err != nil {
-			return Control{}, err
-		}
-		if err := errors.Join(e.slice(e.size), errors.Join(errs...)); err != nil {
-			return Control{}, err
-		}
-		if o.Progress != nil {
-			o.Progress(e.done, e.total)
-		}
+	if err := e.all(ctx); err != nil {
+		return Control{}, err
 	}
 	var sum lot
 	for _, l := range lots {

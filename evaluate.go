@@ -45,19 +45,8 @@ func Evaluate(ctx context.Context, m *vit.Model, d data.Dataset, o EvaluateOptio
 		return Evaluation{}, err
 	}
 	defer e.close()
-	for e.done < e.total {
-		if err := ctx.Err(); err != nil {
-			return Evaluation{}, fmt.Errorf("evaluation stopped after %d of %d images: %w", e.done, e.total, err)
-		}
-		if err := e.slice(e.size); err != nil {
-			return Evaluation{}, err
-		}
-		if o.Progress != nil {
-			o.Progress(e.done, e.total)
-		}
-	}
-	if e.counted == 0 {
-		return Evaluation{}, fmt.Errorf("all of the %d images are damaged", e.total)
+	if err := e.all(ctx); err != nil {
+		return Evaluation{}, err
 	}
 	return e.result(), nil
 }
@@ -85,7 +74,7 @@ type evaluator struct {
 	depth      int64 // token-blocks
 	macs       int64
 	took       time.Duration
-	seen       func(first int, e *evaluator) // after each slice, with its first image; may be nil
+	seen       func(first int) error // after each slice, with its first image; may be nil
 }
 
 // What a slice of images may take: memory for its pixels, 16 Mi numbers or 64 MiB, and time, since a run that is to stop waits for it: 40 GMACs for
@@ -150,6 +139,25 @@ func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, 
 
 func (e *evaluator) close() { e.engine.Close() }
 
+// all runs the images, and stops between slices when ctx ends.
+func (e *evaluator) all(ctx context.Context) error {
+	for e.done < e.total {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("evaluation stopped after %d of %d images: %w", e.done, e.total, err)
+		}
+		if err := e.slice(e.size); err != nil {
+			return err
+		}
+		if e.options.Progress != nil {
+			e.options.Progress(e.done, e.total)
+		}
+	}
+	if e.counted == 0 {
+		return fmt.Errorf("all of the %d images are damaged", e.total)
+	}
+	return nil
+}
+
 // slice runs the next n images, or as many as are left.
 func (e *evaluator) slice(n int) error {
 	n = min(n, e.size, e.total-e.done)
@@ -173,7 +181,7 @@ func (e *evaluator) slice(n int) error {
 	}
 	e.done += n
 	if e.seen != nil {
-		e.seen(first, e)
+		return e.seen(first)
 	}
 	return nil
 }

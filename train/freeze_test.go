@@ -12,13 +12,8 @@ import (
 // TestLearnFrom: with every scheme, what comes after the frozen blocks gets the gradient that it always gets, to the bit, and what comes before none.
 func TestLearnFrom(t *testing.T) {
 	for name, scheme := range schemes {
-		p := tinyDistilled(3, vit.DistillHead)
-		p.Config.Halting = scheme
-		net, err := NewNetwork(p, 2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		net.shardSize = 2
+		net := shards(t, scheme)
+		p := net.params
 		for _, lesson := range lessons(p.Config, 6) {
 			all, some := vit.NewParams(p.Config), vit.NewParams(p.Config)
 			net.LearnFrom(0)

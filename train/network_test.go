@@ -127,16 +127,24 @@ func TestAllTokensHaltInTheFirstBlock(t *testing.T) {
 	}
 }
 
+// shards is a small network with a scheme, whose batches are cut into shards of two images.
+func shards(t *testing.T, scheme halting.Config) *Network {
+	t.Helper()
+	p := tinyDistilled(3, vit.DistillHead)
+	p.Config.Halting = scheme
+	net, err := NewNetwork(p, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net.shardSize = 2
+	return net
+}
+
 // TestNumbersThatAreNone: a picture of NaN or infinities shows in the loss, with every scheme, and leaves nothing behind.
 func TestNumbersThatAreNone(t *testing.T) {
 	for name, scheme := range schemes {
-		p := tinyDistilled(3, vit.DistillHead)
-		p.Config.Halting = scheme
-		net, err := NewNetwork(p, 2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		net.shardSize = 2
+		net := shards(t, scheme)
+		p := net.params
 		l := lessons(p.Config, 6)[2]
 		before, after := vit.NewParams(p.Config), vit.NewParams(p.Config)
 		if _, err := net.Step(l.b, l.loss, before); err != nil {
