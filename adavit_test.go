@@ -13,9 +13,11 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -28,16 +30,16 @@ func small(t testing.TB, adaptive bool) *vit.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Layers, c.Labels = 3, data.FashionMNISTClasses()
+	c.Layers, c.Labels = 3, datasets.FashionMNISTClasses()
 	if adaptive {
 		c.Halting = halting.Config{Policy: halting.PolicyToken, GateScale: 4, GateCenter: 0.5, Epsilon: 0.01}
 	}
-	return &vit.Model{Params: vit.Initialize(c, 3, 0), Preprocessor: data.DefaultPreprocessor(28, 28, 1)}
+	return &vit.Model{Params: vit.Initialize(c, 3, 0), Preprocessor: picture.DefaultPreprocessor(28, 28, 1)}
 }
 
 func fashionTest(t testing.TB) data.Dataset {
 	t.Helper()
-	d, err := data.FashionMNISTTest()
+	d, err := datasets.FashionMNISTTest()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +47,7 @@ func fashionTest(t testing.TB) data.Dataset {
 }
 
 // picture returns image i of a data set of grey images.
-func picture(t testing.TB, d data.Dataset, i int) image.Image {
+func drawn(t testing.TB, d data.Dataset, i int) image.Image {
 	t.Helper()
 	_, h, w := d.Size()
 	img := image.NewGray(image.Rect(0, 0, w, h))
@@ -128,7 +130,7 @@ func TestClassify(t *testing.T) {
 	defer c.Close()
 	var images []image.Image
 	for i := range 9 {
-		images = append(images, picture(t, d, i))
+		images = append(images, drawn(t, d, i))
 	}
 	together, err := c.Classify(t.Context(), images...)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -56,7 +58,7 @@ func WriteAugmented(ctx context.Context, o AugmentOptions) (Augmented, error) {
 	if err != nil {
 		return Augmented{}, err
 	}
-	all, err := data.Open(o.Data, data.Train)
+	all, err := datasets.Open(o.Data, data.Train, o.Log)
 	if err != nil {
 		return Augmented{}, err
 	}
@@ -91,7 +93,7 @@ func WriteAugmented(ctx context.Context, o AugmentOptions) (Augmented, error) {
 }
 
 // shape is the size of a model's input and how pictures are prepared for it.
-func (o AugmentOptions) shape(ctx context.Context) (vit.Config, data.Preprocessor, error) {
+func (o AugmentOptions) shape(ctx context.Context) (vit.Config, picture.Preprocessor, error) {
 	name := o.Model
 	if name == "" {
 		name = o.Recipe.Init
@@ -99,7 +101,7 @@ func (o AugmentOptions) shape(ctx context.Context) (vit.Config, data.Preprocesso
 	if name != "" {
 		m, err := OpenContext(ctx, name, nil)
 		if err != nil {
-			return vit.Config{}, data.Preprocessor{}, err
+			return vit.Config{}, picture.Preprocessor{}, err
 		}
 		return m.Params.Config, m.Preprocessor, nil
 	}
@@ -107,10 +109,10 @@ func (o AugmentOptions) shape(ctx context.Context) (vit.Config, data.Preprocesso
 	if o.Recipe.Variant != "" {
 		var err error
 		if c, err = vit.Variant(o.Recipe.Variant); err != nil {
-			return c, data.Preprocessor{}, fmt.Errorf("recipe: %w", err)
+			return c, picture.Preprocessor{}, fmt.Errorf("recipe: %w", err)
 		}
 	}
-	return c, data.DefaultPreprocessor(c.Height, c.Width, c.Channels), nil
+	return c, picture.DefaultPreprocessor(c.Height, c.Width, c.Channels), nil
 }
 
 // sampler loads pictures for a contact sheet.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 )
@@ -77,7 +78,7 @@ func TestWriteAugmented(t *testing.T) {
 // TestAugmentedRows: without augmentation each view is the picture itself, byte for byte; mixed, a view is the mean that its caption tells.
 func TestAugmentedRows(t *testing.T) {
 	d := fashionTest(t)
-	p := data.DefaultPreprocessor(28, 28, 1)
+	p := picture.DefaultPreprocessor(28, 28, 1)
 	plain, err := data.NewAugmenter(data.Augment{}, d, p, 1, 28, 28)
 	if err != nil {
 		t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -23,7 +23,7 @@ type Options struct {
 
 // Classifier turns pictures into labels. Several goroutines may use one; their calls take turns.
 type Classifier struct {
-	preprocessor data.Preprocessor
+	preprocessor picture.Preprocessor
 	threads      int
 	engine       *infer.Engine
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
@@ -212,7 +213,7 @@ func TestCompareSchemes(t *testing.T) {
 				t.Errorf("%s: speed %+v", s.Name, r.Speed)
 			}
 			// The stored model is the one that was tested, and the test images are all of them.
-			d, err := data.Open(o.Data, data.Test)
+			d, err := datasets.Open(o.Data, data.Test, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/report"
-	"github.com/adavit/adavit/weights"
 )
 
 // meanOf is the mean of a figure over a scheme's runs.
@@ -46,10 +46,10 @@ func (c *comparer) finish() (Comparison, error) {
 	if err != nil {
 		return Comparison{}, err
 	}
-	if err := weights.WriteFile(filepath.Join(c.o.Dir, "compare.json"), append(text, '\n')); err != nil {
+	if err := atomicfile.WriteFile(filepath.Join(c.o.Dir, "compare.json"), append(text, '\n')); err != nil {
 		return Comparison{}, err
 	}
-	if err := weights.WriteFile(r.Table, []byte(r.Markdown())); err != nil {
+	if err := atomicfile.WriteFile(r.Table, []byte(r.Markdown())); err != nil {
 		return Comparison{}, err
 	}
 	page := c.page()

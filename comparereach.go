@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -96,7 +97,7 @@ func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, t
 	if err != nil {
 		return err
 	}
-	return weights.WriteFile(path, append(text, '\n'))
+	return atomicfile.WriteFile(path, append(text, '\n'))
 }
 
 // dial brings a model to a depth by its own constant.

@@ -13,9 +13,9 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
-	"github.com/adavit/adavit/weights"
 )
 
 // seed trains, matches, tests and times all schemes with one seed.
@@ -132,7 +132,7 @@ func (c *comparer) train(ctx context.Context, s scheme, r train.Recipe, dir stri
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			return train.Card{}, err
 		}
-		if err := weights.WriteFile(path, want); err != nil {
+		if err := atomicfile.WriteFile(path, want); err != nil {
 			return train.Card{}, err
 		}
 	case err != nil:

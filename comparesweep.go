@@ -10,9 +10,9 @@ import (
 	"slices"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/vit"
-	"github.com/adavit/adavit/weights"
 )
 
 // A sweep brings every scheme to several depths, one after the other, so that accuracy can be read off at equal time, not only at equal depth.
@@ -78,7 +78,7 @@ func (c *comparer) sweepPoint(ctx context.Context, s scheme, m *vit.Model, p par
 	if err != nil {
 		return point, err
 	}
-	return point, weights.WriteFile(path, append(text, '\n'))
+	return point, atomicfile.WriteFile(path, append(text, '\n'))
 }
 
 // pace is a point of a scheme's curve: the time that an image takes, as a share of the dense model's, and top-1; means over the seeds.

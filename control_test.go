@@ -9,6 +9,7 @@ import (
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -23,7 +24,7 @@ func controlled(policy string) *vit.Model {
 		"fused":      {Policy: halting.PolicyTopK, Keep: 0.6, Layers: []int{2, 4}, Fuse: true},
 		"tome":       {Policy: halting.PolicyToMe, Merge: 2},
 	}[policy]}
-	return &vit.Model{Params: vit.Initialize(c, 1, 0.25), Preprocessor: data.DefaultPreprocessor(28, 28, 1)}
+	return &vit.Model{Params: vit.Initialize(c, 1, 0.25), Preprocessor: picture.DefaultPreprocessor(28, 28, 1)}
 }
 
 // TestPlanned: halting by a plan that is what the scheme did changes nothing, to the bit; by another plan, tokens halt where that says.
@@ -98,7 +99,7 @@ func TestControl(t *testing.T) {
 			if d.bad(i) {
 				continue
 			}
-			r, err := c.Classify(t.Context(), picture(t, d, i))
+			r, err := c.Classify(t.Context(), drawn(t, d, i))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,9 +8,10 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/onnx"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -142,7 +143,7 @@ func (o ConvertOptions) change(m *vit.Model, done *Conversion) (*vit.Model, erro
 	}
 	if c = m.Params.Config; m.Preprocessor.Check(c.Channels, c.Height, c.Width) != nil && (c.Channels == 1 || c.Channels == 3) {
 		done.note("%s is missing or not for this model: DeiT's evaluation takes its place", vit.PreprocessorFile)
-		m.Preprocessor = data.DefaultPreprocessor(c.Height, c.Width, c.Channels)
+		m.Preprocessor = picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
 	}
 	return m, nil
 }
@@ -175,7 +176,7 @@ func (d *Conversion) noteFile(c *weights.Checkpoint, src string, o ConvertOption
 
 // writeONNX writes a file that appears whole or not at all.
 func writeONNX(path string, p *vit.Params) error {
-	f, err := weights.CreatePending(path)
+	f, err := atomicfile.Create(path)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -56,7 +57,7 @@ func TestShowTokens(t *testing.T) {
 	dir := t.TempDir()
 	set := filepath.Join(dir, "set")
 	writeIDX(t, set)
-	test, err := data.Open(set, data.Test)
+	test, err := datasets.Open(set, data.Test, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
+	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/vit"
-	"github.com/adavit/adavit/weights"
 )
 
 // DemoOptions say how Demo runs. The zero value will do.
@@ -53,7 +54,7 @@ func Demo(ctx context.Context, o DemoOptions) (DemoResult, error) {
 		}
 		found[i] = m
 	}
-	d, err := data.FashionMNISTTest()
+	d, err := datasets.FashionMNISTTest()
 	if err != nil {
 		return DemoResult{}, err
 	}
@@ -173,7 +174,7 @@ func writable(dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("folder for the results: %w", err)
 	}
-	p, err := weights.CreatePending(filepath.Join(dir, "report.html"))
+	p, err := atomicfile.Create(filepath.Join(dir, "report.html"))
 	if err != nil {
 		return fmt.Errorf("folder for the results: %w", err)
 	}

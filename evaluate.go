@@ -9,6 +9,7 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -54,7 +55,7 @@ func Evaluate(ctx context.Context, m *vit.Model, d data.Dataset, o EvaluateOptio
 // evaluator runs a model over a data set slice by slice and adds up what it finds.
 type evaluator struct {
 	options      EvaluateOptions
-	preprocessor data.Preprocessor
+	preprocessor picture.Preprocessor
 	config       vit.Config
 	data         data.Dataset
 	damaged      func(i int) bool // whether image i could not be read and another, which does not count, stands for it

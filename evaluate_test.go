@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -26,7 +27,7 @@ func TestEvaluate(t *testing.T) {
 	defer c.Close()
 	var want Evaluation
 	for i := range images {
-		results, err := c.Classify(t.Context(), picture(t, d, i))
+		results, err := c.Classify(t.Context(), drawn(t, d, i))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +196,7 @@ func TestCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, label := range data.FashionMNISTClasses() {
+	for _, label := range datasets.FashionMNISTClasses() {
 		if !strings.Contains(string(page), label) {
 			t.Errorf("the report does not show class %s", label)
 		}

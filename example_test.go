@@ -8,6 +8,8 @@ import (
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -23,7 +25,7 @@ func Example() {
 	}
 	defer classifier.Close()
 
-	picture, err := data.DecodeImageFile("shoe.png")
+	picture, err := picture.DecodeFile("shoe.png")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -43,7 +45,7 @@ func ExampleClassifier_Classify() {
 	}
 	model := &vit.Model{
 		Params:       vit.Initialize(config, 1, 0),
-		Preprocessor: data.DefaultPreprocessor(config.Height, config.Width, config.Channels),
+		Preprocessor: picture.DefaultPreprocessor(config.Height, config.Width, config.Channels),
 	}
 	classifier, err := adavit.New(model, adavit.Options{})
 	if err != nil {
@@ -69,9 +71,9 @@ func ExampleEvaluate() {
 	}
 	model := &vit.Model{
 		Params:       vit.Initialize(config, 1, 0),
-		Preprocessor: data.DefaultPreprocessor(config.Height, config.Width, config.Channels),
+		Preprocessor: picture.DefaultPreprocessor(config.Height, config.Width, config.Channels),
 	}
-	images, err := data.Open("fashion-mnist", data.Test)
+	images, err := datasets.Open("fashion-mnist", data.Test, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/picture"
 )
 
 // ImageFiles says which image files are read, and how.
@@ -23,7 +23,7 @@ type ImageFiles struct {
 	List  string
 	Stdin io.Reader
 
-	data.Decoding
+	picture.Decoding
 }
 
 // maxList bounds a list file in bytes.
@@ -108,7 +108,7 @@ func walk(name string) []imageFile {
 		switch {
 		case d.IsDir() && hidden:
 			return fs.SkipDir
-		case !d.IsDir() && !hidden && data.LooksLikeImage(path):
+		case !d.IsDir() && !hidden && picture.LooksLikeImage(path):
 			files = append(files, imageFile{name: path})
 		}
 		return nil

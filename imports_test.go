@@ -17,14 +17,16 @@ import (
 
 const modulePath = "github.com/adavit/adavit"
 
-// floors says which packages lie on which floor. A package imports only from floors below its own, never from its own.
+// floors says which packages lie on which floor, the basement first. A package imports only from floors below its own,
+// never from its own; tests may look sideways.
 var floors = [...][]string{
-	0: {"halting", "weights", "data", "internal/kernels", "recipes", "models"},
-	1: {"vit"},
-	2: {"infer", "train", "report", "onnx"},
-	3: {"."},
-	4: {"serve"},
-	5: {"cmd/adavit"},
+	{"internal/parallel", "internal/atomicfile", "internal/filelock", "internal/filetest", "internal/regular"},
+	{"halting", "picture", "weights", "recipes", "models", "internal/kernels"},
+	{"vit", "hub", "data"},
+	{"infer", "train", "onnx", "report", "internal/tfevents", "datasets"},
+	{"."},
+	{"serve"},
+	{"cmd/adavit"},
 }
 
 // floorOf returns the floor of a package by its folder.
@@ -34,7 +36,7 @@ func floorOf(dir string) (int, bool) {
 }
 
 // breach returns what is wrong with an import between two packages of this module, or "".
-func breach(from, to string) string {
+func breach(from, to string, test bool) string {
 	f, ok := floorOf(from)
 	if !ok {
 		return fmt.Sprintf("package %s is on no floor: give it one, here and in the documents", from)
@@ -45,7 +47,7 @@ func breach(from, to string) string {
 		return fmt.Sprintf("package %s imports %s, which is on no floor", from, to)
 	case g > f:
 		return fmt.Sprintf("package %s (floor %d) imports %s from floor %d, upward", from, f, to, g)
-	case g == f && from != to:
+	case g == f && from != to && !test:
 		return fmt.Sprintf("package %s imports %s, sideways on floor %d", from, to, f)
 	}
 	return ""
@@ -80,7 +82,7 @@ func TestImportOrder(t *testing.T) {
 		}
 		from := path.Dir(filepath.ToSlash(name))
 		if _, ok := floorOf(from); !ok {
-			t.Errorf("%s: %s", name, breach(from, from))
+			t.Errorf("%s: %s", name, breach(from, from, false))
 		}
 		for _, spec := range f.Imports {
 			imported, err := strconv.Unquote(spec.Path.Value)
@@ -94,7 +96,7 @@ func TestImportOrder(t *testing.T) {
 			if to = strings.TrimSuffix(to, "/"); to == "" {
 				to = "."
 			}
-			if fault := breach(from, to); fault != "" {
+			if fault := breach(from, to, strings.HasSuffix(name, "_test.go")); fault != "" {
 				t.Errorf("%s: %s", name, fault)
 			}
 		}
@@ -114,11 +116,11 @@ func TestBreach(t *testing.T) {
 		from, to string
 		allowed  bool
 	}{
-		{"vit", "data", true}, {"cmd/adavit", ".", true}, {"infer", "internal/kernels", true}, {".", ".", true},
-		{"data", "vit", false}, {"infer", "train", false}, {"halting", "weights", false}, {".", "cmd/adavit", false},
+		{"vit", "picture", true}, {"cmd/adavit", ".", true}, {"infer", "internal/kernels", true}, {".", ".", true},
+		{"picture", "vit", false}, {"infer", "train", false}, {"halting", "weights", false}, {".", "cmd/adavit", false},
 		{"vit", "elsewhere", false}, {"elsewhere", "vit", false},
 	} {
-		if fault := breach(c.from, c.to); (fault == "") != c.allowed {
+		if fault := breach(c.from, c.to, false); (fault == "") != c.allowed {
 			t.Errorf("%s imports %s: %q, want allowed %t", c.from, c.to, fault, c.allowed)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/infer"
 )
 
@@ -17,7 +18,7 @@ func TestPrecisionsOfBundled(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := m.Params.Config
-		set, err := data.Open("fashion-mnist", data.Test)
+		set, err := datasets.Open("fashion-mnist", data.Test, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

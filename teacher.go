@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
@@ -25,7 +25,7 @@ type teacher struct {
 
 // newTeacher opens the model that a recipe names, for a student of configuration c with preprocessor p that learns the given classes. The two must take
 // images of one size; classes are matched as Evaluate does it. The teacher must be closed.
-func newTeacher(ctx context.Context, d train.Distill, c vit.Config, p data.Preprocessor, classes []string, threads int) (*teacher, error) {
+func newTeacher(ctx context.Context, d train.Distill, c vit.Config, p picture.Preprocessor, classes []string, threads int) (*teacher, error) {
 	m, err := OpenContext(ctx, d.Model, nil)
 	if err != nil {
 		return nil, fmt.Errorf("teacher: %w", err)

@@ -17,8 +17,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
@@ -36,7 +36,7 @@ func TestTeacher(t *testing.T) {
 	if err := vit.Save(dir, m, weights.F32); err != nil {
 		t.Fatal(err)
 	}
-	own := data.DefaultPreprocessor(c.Height, c.Width, c.Channels)
+	own := picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
 	teacher, err := newTeacher(t.Context(), train.Distill{Model: dir}, c, own, names, 2)
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,9 @@ import (
 	"slices"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/recipes"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
@@ -168,7 +170,7 @@ const heldOutSeed = 0
 
 // pictures opens both parts of the data: the training images go to run, the test images are returned.
 func (o TrainOptions) pictures(run *train.Options) (test data.Dataset, err error) {
-	if run.Data, test, err = data.OpenPair(o.Data, o.Recipe.Validation, heldOutSeed); err != nil {
+	if run.Data, test, err = datasets.OpenPair(o.Data, o.Recipe.Validation, heldOutSeed, o.Log); err != nil {
 		return nil, err
 	}
 	if run.Data, err = limited(run.Data, o.Recipe.Limit); err != nil {
@@ -216,7 +218,7 @@ func (o TrainOptions) model(ctx context.Context, run *train.Options) (c vit.Conf
 		if r.ImageSize > 0 {
 			c.Height, c.Width = r.ImageSize, r.ImageSize
 		}
-		run.Preprocessor = data.DefaultPreprocessor(c.Height, c.Width, c.Channels)
+		run.Preprocessor = picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
 		return c, nil
 	}
 	m, err := OpenContext(ctx, run.InitName, nil)

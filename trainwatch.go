@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -28,7 +29,7 @@ type board struct {
 const boardImages = 8
 
 // newBoard prepares to show a run in dir whose test images are d.
-func newBoard(dir string, p data.Preprocessor, d data.Dataset, threads int) (*board, error) {
+func newBoard(dir string, p picture.Preprocessor, d data.Dataset, threads int) (*board, error) {
 	var picked []int
 	seen := map[int]bool{}
 	for i := 0; i < d.Len() && len(picked) < boardImages; i++ {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/infer"
 )
 
@@ -34,7 +35,7 @@ func measureAccuracy(ctx context.Context, precisions []string, threads, limit in
 	if err != nil {
 		return nil, err
 	}
-	d, err := data.Open(accuracyData, data.Test)
+	d, err := datasets.Open(accuracyData, data.Test, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -39,7 +40,7 @@ func makeModel(ctx context.Context, cache, name string, log *commandLog) (*model
 		return nil, err
 	}
 	m := &model{name: name, params: vit.Initialize(c, 1, 0), dir: base, onnx: base + ".onnx", onnxInt8: base + ".int8.onnx", input: base + ".input"}
-	whole := &vit.Model{Params: m.params, Preprocessor: data.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
+	whole := &vit.Model{Params: m.params, Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
 	if err := vit.Save(m.dir, whole, weights.F32); err != nil {
 		return nil, err
 	}

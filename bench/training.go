@@ -9,8 +9,9 @@ import (
 	"path/filepath"
 
 	"github.com/adavit/adavit"
-	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
@@ -39,7 +40,7 @@ const (
 // real run; a random model's gates are set so that tokens run in some seven of twelve blocks.
 func trainingModel(ctx context.Context, cache, name string, batch int) (*model, halting.Config, error) {
 	m := &model{name: name, dir: filepath.Join(cache, "models", name+"-training"), input: filepath.Join(cache, "models", name+"-training.input")}
-	var preprocessor data.Preprocessor
+	var preprocessor picture.Preprocessor
 	var policy halting.Config
 	if name == "fashion" {
 		whole, err := adavit.Open(accuracyModel)
@@ -47,7 +48,7 @@ func trainingModel(ctx context.Context, cache, name string, batch int) (*model, 
 			return nil, policy, err
 		}
 		m.params, preprocessor, policy = whole.Params.Clone(), whole.Preprocessor, whole.Params.Config.Halting
-		test, err := data.FashionMNISTTest()
+		test, err := datasets.FashionMNISTTest()
 		if err != nil {
 			return nil, policy, err
 		}
@@ -66,7 +67,7 @@ func trainingModel(ctx context.Context, cache, name string, batch int) (*model, 
 		if err != nil {
 			return nil, policy, err
 		}
-		m.params, preprocessor, m.images = vit.Initialize(c, 1, 0), data.DefaultPreprocessor(c.Height, c.Width, c.Channels), drawImages(c, batch)
+		m.params, preprocessor, m.images = vit.Initialize(c, 1, 0), picture.DefaultPreprocessor(c.Height, c.Width, c.Channels), drawImages(c, batch)
 		// Scores near 1/7, so that their sum is there in block 7 or 8.
 		policy = halting.Config{Policy: halting.PolicyToken, GateScale: 0.1, GateCenter: math.Log(6), Epsilon: 0.01}
 	}

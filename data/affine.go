@@ -1,6 +1,10 @@
 package data
 
-import "math"
+import (
+	"math"
+
+	"github.com/adavit/adavit/picture"
+)
 
 // Moving a picture's pixels by an affine map, with Pillow's arithmetic: output
 // pixel (x, y) shows the picture at
@@ -52,9 +56,9 @@ func cubicAt(v0, v1, v2, v3, t float64) float64 {
 func linearAt(v0, v1, t float64) float64 { return v0 + float64((v1-v0)*t) }
 
 // transform moves the picture; fill has a byte for each channel.
-func (p *picture) transform(m affineMap, filter int, fill []byte) {
+func (p *canvas) transform(m affineMap, filter int, fill []byte) {
 	at := sampleCubic
-	if filter == Bilinear {
+	if filter == picture.Bilinear {
 		at = sampleLinear
 	}
 	n := p.h * p.w
@@ -79,7 +83,7 @@ func (p *picture) transform(m affineMap, filter int, fill []byte) {
 
 // sampleCubic writes to spare[…, i] what the picture has at column u and row v,
 // which count from the middle of the first pixel.
-func sampleCubic(p *picture, i int, u, v float64) {
+func sampleCubic(p *canvas, i int, u, v float64) {
 	fu, fv := math.Floor(u), math.Floor(v)
 	tu, tv := u-fu, v-fv
 	x, y := int(fu)-1, int(fv)-1
@@ -100,7 +104,7 @@ func sampleCubic(p *picture, i int, u, v float64) {
 }
 
 // sampleLinear is sampleCubic from the four pixels around the place.
-func sampleLinear(p *picture, i int, u, v float64) {
+func sampleLinear(p *canvas, i int, u, v float64) {
 	fu, fv := math.Floor(u), math.Floor(v)
 	tu, tv := u-fu, v-fv
 	x, y := int(fu), int(fv)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // Augment is what happens to a picture at random before it is trained on. Its
@@ -48,7 +50,7 @@ type Augment struct {
 func (a Augment) Validate() error {
 	in := func(v, low, high float64) bool { return v >= low && v <= high } // false for NaN
 	switch {
-	case a.Shift < 0 || a.Shift > maxSide:
+	case a.Shift < 0 || a.Shift > picture.MaxSide:
 		return fmt.Errorf("augment: shift %d, want 0 or a few pixels", a.Shift)
 	case !in(a.Affine, 0, 0.9):
 		return fmt.Errorf("augment: affine %v, want 0 to 0.9", a.Affine)
@@ -82,7 +84,7 @@ func (a Augment) Validate() error {
 //
 //	dst = (byte/255 − mean[c]) / std[c]
 //
-// mean and std have c numbers (Preprocessor.MeanStd gives them). All chance
+// mean and std have c numbers (picture.Preprocessor.MeanStd gives them). All chance
 // comes from rng; how many numbers are drawn depends on a alone up to the
 // erased rectangles, so one step's luck does not alter another's.
 // Nothing is allocated.

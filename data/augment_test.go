@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"testing"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // spots is a picture whose bytes all differ, so that every move shows.
@@ -18,7 +20,7 @@ func spots(c, h, w int) []byte {
 }
 
 func TestAugmentNothing(t *testing.T) {
-	p := DefaultPreprocessor(5, 7, 3)
+	p := picture.DefaultPreprocessor(5, 7, 3)
 	mean, std := p.MeanStd(3)
 	src := spots(3, 5, 7)
 	got, want := make([]float32, len(src)), make([]float32, len(src))

@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"sync"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // Augmenter turns the pictures of a training set into a model's input, augmented
@@ -25,13 +27,13 @@ type Augmenter struct {
 	place                   place
 	mean, std               []float32
 	channels, height, width int
-	scratch                 sync.Pool // of *picture
+	scratch                 sync.Pool // of *canvas
 }
 
 // NewAugmenter prepares to augment the pictures of d, whatever their size, for a
 // model that takes [channels, height, width] after p. The error says which field
 // of a is out of range, or why p cannot make such pictures.
-func NewAugmenter(a Augment, d Dataset, p Preprocessor, channels, height, width int) (*Augmenter, error) {
+func NewAugmenter(a Augment, d Dataset, p picture.Preprocessor, channels, height, width int) (*Augmenter, error) {
 	if err := a.Validate(); err != nil {
 		return nil, err
 	}
@@ -44,7 +46,7 @@ func NewAugmenter(a Augment, d Dataset, p Preprocessor, channels, height, width 
 	}
 	g := &Augmenter{a: a, fitted: fit, channels: channels, height: height, width: width}
 	g.mean, g.std = p.MeanStd(channels)
-	usual := Bicubic
+	usual := picture.Bicubic
 	if p.DoResize {
 		usual = p.Resample
 	}
@@ -70,7 +72,7 @@ func NewAugmenter(a Augment, d Dataset, p Preprocessor, channels, height, width 
 	}
 	size := channels * height * width
 	g.scratch.New = func() any {
-		return &picture{pix: make([]byte, size), spare: make([]byte, size), c: channels, h: height, w: width}
+		return &canvas{pix: make([]byte, size), spare: make([]byte, size), c: channels, h: height, w: width}
 	}
 	return g, nil
 }
@@ -83,7 +85,7 @@ func (g *Augmenter) Load(dst []float32, i int, rng *rand.Rand) (label int, err e
 		return 0, fmt.Errorf("room for %d values, a picture of shape [%d %d %d] takes %d",
 			len(dst), g.channels, g.height, g.width, g.channels*g.height*g.width)
 	}
-	p := g.scratch.Get().(*picture)
+	p := g.scratch.Get().(*canvas)
 	defer g.scratch.Put(p)
 	if err := g.read(p.pix, i, rng); err != nil {
 		return 0, err
@@ -116,19 +118,19 @@ func (g *Augmenter) read(dst []byte, i int, rng *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	h, w, err := bounded(img)
+	h, w, err := picture.Sides(img)
 	if err != nil {
 		return fmt.Errorf("picture %d: %w", i, err)
 	}
 	kept := g.a.RandomResizedCrop.draw(h, w, rng)
-	if err := resizePart(dst, img, kept, g.channels, g.height, g.width, g.filter); err != nil {
+	if err := picture.ResizePart(dst, img, kept, g.channels, g.height, g.width, g.filter); err != nil {
 		return fmt.Errorf("picture %d: %w", i, err)
 	}
 	return nil
 }
 
 // flip mirrors left and right.
-func (p *picture) flip() {
+func (p *canvas) flip() {
 	for y := range p.c * p.h {
 		row := p.pix[y*p.w:][:p.w]
 		for x, z := 0, p.w-1; x < z; x, z = x+1, z-1 {

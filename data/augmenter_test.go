@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // photos is a Dataset of pictures of different sizes, some of them damaged.
@@ -38,7 +40,7 @@ func testPhotos(t testing.TB) photos {
 	for i := range palette.Pix {
 		palette.Pix[i] = byte(i / 5 % 3)
 	}
-	return photos{pictures: []image.Image{mustDecode(t, "testdata/chelsea.png"), mustDecode(t, "testdata/rocket.jpg"), grey, palette}}
+	return photos{pictures: []image.Image{mustDecode(t, "../picture/testdata/chelsea.png"), mustDecode(t, "../picture/testdata/rocket.jpg"), grey, palette}}
 }
 
 // imagenet is the augmentation of timm's recipe.
@@ -48,7 +50,7 @@ func imagenet() Augment {
 		EraseMode: ErasePixels}
 }
 
-func mustAugment(t testing.TB, a Augment, d Dataset, p Preprocessor, channels, height, width int) *Augmenter {
+func mustAugment(t testing.TB, a Augment, d Dataset, p picture.Preprocessor, channels, height, width int) *Augmenter {
 	t.Helper()
 	g, err := NewAugmenter(a, d, p, channels, height, width)
 	if err != nil {
@@ -72,7 +74,7 @@ func TestAugmenterAsApply(t *testing.T) {
 	const h, w = 24, 32
 	d := testPhotos(t)
 	for _, channels := range []int{1, 3} {
-		p := DefaultPreprocessor(h, w, channels)
+		p := picture.DefaultPreprocessor(h, w, channels)
 		fit, err := Fit(d, p, channels, h, w)
 		if err != nil {
 			t.Fatal(err)
@@ -99,7 +101,7 @@ func TestAugmenterAsApply(t *testing.T) {
 func TestAugmenterSteps(t *testing.T) {
 	const h, w, channels = 24, 32, 3
 	d := testPhotos(t)
-	p := DefaultPreprocessor(h, w, channels)
+	p := picture.DefaultPreprocessor(h, w, channels)
 	mean, std := p.MeanStd(channels)
 	full := imagenet()
 	for name, change := range map[string]func(a *Augment){
@@ -118,18 +120,18 @@ func TestAugmenterSteps(t *testing.T) {
 		change(&a)
 		g := mustAugment(t, a, d, p, channels, h, w)
 		policy, _ := ParseRandAugment(a.RandAugment)
-		filter := Bicubic
+		filter := picture.Bicubic
 		if name == "bilinear" {
-			filter = Bilinear
+			filter = picture.Bilinear
 		}
 		for i := range d.Len() * 5 {
 			i %= d.Len()
 			rng := Rand(1, 9, uint64(i))
-			pic := &picture{pix: make([]byte, channels*h*w), spare: make([]byte, channels*h*w), c: channels, h: h, w: w}
+			pic := &canvas{pix: make([]byte, channels*h*w), spare: make([]byte, channels*h*w), c: channels, h: h, w: w}
 			img := d.pictures[i]
 			if a.RandomResizedCrop != nil {
 				kept := a.RandomResizedCrop.draw(img.Bounds().Dy(), img.Bounds().Dx(), rng)
-				if err := resizePart(pic.pix, img, kept, channels, h, w, filter); err != nil {
+				if err := picture.ResizePart(pic.pix, img, kept, channels, h, w, filter); err != nil {
 					t.Fatal(err)
 				}
 			} else if err := p.Bytes(pic.pix, img, channels, h, w); err != nil {
@@ -161,7 +163,7 @@ func TestAugmenterWorkers(t *testing.T) {
 	const h, w, rounds = 32, 32, 24
 	d := testPhotos(t)
 	for _, channels := range []int{1, 3} {
-		g := mustAugment(t, imagenet(), d, DefaultPreprocessor(h, w, channels), channels, h, w)
+		g := mustAugment(t, imagenet(), d, picture.DefaultPreprocessor(h, w, channels), channels, h, w)
 		want := make([][]float32, rounds)
 		for k := range want {
 			want[k] = load(t, g, k%d.Len(), uint64(k))
@@ -200,21 +202,21 @@ func TestAugmenterDamaged(t *testing.T) {
 	d := testPhotos(t)
 	d.damaged = []int{1, 2}
 	for name, a := range map[string]Augment{"crop": imagenet(), "no crop": {Flip: true}} {
-		g := mustAugment(t, a, Tolerant(d, 0.5, nil), DefaultPreprocessor(16, 16, 3), 3, 16, 16)
+		g := mustAugment(t, a, Tolerant(d, 0.5, nil), picture.DefaultPreprocessor(16, 16, 3), 3, 16, 16)
 		dst := make([]float32, 3*16*16)
 		for i, want := range []int{0, 3, 3, 3} {
 			if label, err := g.Load(dst, i, Rand(1, 2, 3)); err != nil || label != want {
 				t.Errorf("%s: picture %d has label %d, %v, want %d", name, i, label, err, want)
 			}
 		}
-		if _, err := mustAugment(t, a, d, DefaultPreprocessor(16, 16, 3), 3, 16, 16).Load(dst, 1, Rand(1, 2, 3)); err == nil {
+		if _, err := mustAugment(t, a, d, picture.DefaultPreprocessor(16, 16, 3), 3, 16, 16).Load(dst, 1, Rand(1, 2, 3)); err == nil {
 			t.Errorf("%s: a damaged picture passed", name)
 		}
 	}
 }
 
 func TestAugmenterErrors(t *testing.T) {
-	d, p := testPhotos(t), DefaultPreprocessor(16, 16, 3)
+	d, p := testPhotos(t), picture.DefaultPreprocessor(16, 16, 3)
 	for _, bad := range []Augment{{Shift: -1}, {RandAugment: "auto"}, {RandAugment: "rand-x3"}, {ColorJitter: -1}, {ColorJitter: math.NaN()},
 		{RandomResizedCrop: &RandomResizedCrop{}}, {EraseMode: "const"}, {EraseCount: 2}, {EraseMode: ErasePixels, EraseCount: 1000}} {
 		if _, err := NewAugmenter(bad, d, p, 3, 16, 16); err == nil {
@@ -229,7 +231,7 @@ func TestAugmenterErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewAugmenter(Augment{RandomResizedCrop: &crop}, five, DefaultPreprocessor(2, 2, 1), 1, 2, 2); err == nil {
+	if _, err := NewAugmenter(Augment{RandomResizedCrop: &crop}, five, picture.DefaultPreprocessor(2, 2, 1), 1, 2, 2); err == nil {
 		t.Error("a crop of five channels passed")
 	}
 	g := mustAugment(t, imagenet(), d, p, 3, 16, 16)
@@ -307,7 +309,7 @@ func BenchmarkAugmenter(b *testing.B) {
 		a    Augment
 	}{{"crop", Augment{RandomResizedCrop: &crop, Flip: true}}, {"imagenet", imagenet()}} {
 		b.Run(c.name, func(b *testing.B) {
-			g := mustAugment(b, c.a, d, DefaultPreprocessor(224, 224, 3), 3, 224, 224)
+			g := mustAugment(b, c.a, d, picture.DefaultPreprocessor(224, 224, 3), 3, 224, 224)
 			dst := make([]float32, 3*224*224)
 			i := uint64(0)
 			for b.Loop() {
@@ -318,11 +320,11 @@ func BenchmarkAugmenter(b *testing.B) {
 			}
 		})
 	}
-	p := &picture{pix: bytes.Repeat(spots(3, 32, 32), 49), spare: make([]byte, 3*224*224), c: 3, h: 224, w: 224}
+	p := &canvas{pix: bytes.Repeat(spots(3, 32, 32), 49), spare: make([]byte, 3*224*224), c: 3, h: 224, w: 224}
 	for op, name := range operationNames {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				operation(op).run(p, operation(op).argument(9, true, false), place{Bicubic, []byte{124, 116, 104}})
+				operation(op).run(p, operation(op).argument(9, true, false), place{picture.Bicubic, []byte{124, 116, 104}})
 			}
 		})
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/adavit/adavit/internal/filetest"
 )
 
 func TestExpandBraces(t *testing.T) {
@@ -44,7 +46,7 @@ func TestExpandBraces(t *testing.T) {
 		strings.Repeat("{0..9}", 100) + "x.tar": "more than 100000",
 	} {
 		_, err := expandBraces(pattern)
-		wantError(t, err, want)
+		filetest.WantError(t, err, want)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+
+	"github.com/adavit/adavit/internal/regular"
 )
 
 // CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in their "binary version": files of
@@ -47,9 +49,9 @@ type cifarSource struct {
 }
 
 // findCIFAR looks for the files of either data set in dir.
-func findCIFAR(dir string) (source, bool) {
+func findCIFAR(dir string) (Source, bool) {
 	for _, kind := range []*cifarKind{&cifar10, &cifar100} {
-		if s := (cifarSource{dir, kind}); s.has(Train) || s.has(Test) {
+		if s := (cifarSource{dir, kind}); s.Has(Train) || s.Has(Test) {
 			return s, true
 		}
 	}
@@ -64,7 +66,7 @@ func (s cifarSource) files(split Split) []string {
 	return s.kind.train
 }
 
-func (s cifarSource) has(split Split) bool {
+func (s cifarSource) Has(split Split) bool {
 	for _, name := range s.files(split) {
 		if info, err := os.Stat(filepath.Join(s.dir, name)); err == nil && !info.IsDir() {
 			return true
@@ -75,7 +77,7 @@ func (s cifarSource) has(split Split) bool {
 
 // open reads a part into memory. Of the training part's files, the last ones
 // may be missing.
-func (s cifarSource) open(split Split) (Dataset, error) {
+func (s cifarSource) Open(split Split) (Dataset, error) {
 	classes, err := s.classes()
 	if err != nil {
 		return nil, err
@@ -125,7 +127,7 @@ func (s cifarSource) classes() ([]string, error) {
 
 // appendFile adds a file's pictures and labels.
 func (k *cifarKind) appendFile(pixels, labels []byte, path string) ([]byte, []byte, error) {
-	f, err := openRegular(path)
+	f, _, err := regular.Open(path)
 	if err != nil {
 		return nil, nil, err // names the path itself
 	}

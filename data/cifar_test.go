@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/adavit/adavit/internal/filetest"
 )
 
 // cifarFile is a file of records: picture i is labelled labels[i], its red plane
@@ -27,9 +29,9 @@ func cifarFile(group bool, labels ...byte) []byte {
 
 func TestOpenCIFAR(t *testing.T) {
 	dir := t.TempDir()
-	write(t, cifarFile(false, 3, 9), dir, "data_batch_1.bin")
-	write(t, cifarFile(false, 0), dir, "data_batch_2.bin")
-	write(t, cifarFile(false, 7, 7, 1, 2), dir, "test_batch.bin")
+	filetest.Write(t, cifarFile(false, 3, 9), dir, "data_batch_1.bin")
+	filetest.Write(t, cifarFile(false, 0), dir, "data_batch_2.bin")
+	filetest.Write(t, cifarFile(false, 7, 7, 1, 2), dir, "test_batch.bin")
 	train, test, err := OpenPair(dir, 0.3, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -44,24 +46,24 @@ func TestOpenCIFAR(t *testing.T) {
 		}
 	}
 	names := "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n"
-	write(t, []byte(names), dir, "batches.meta.txt")
+	filetest.Write(t, []byte(names), dir, "batches.meta.txt")
 	d, err := Open(dir, Test)
 	if err != nil || d.Classes()[d.Label(0)] != "horse" {
 		t.Errorf("%v, %v", d, err)
 	}
-	write(t, []byte("a\nb"), dir, "batches.meta.txt")
+	filetest.Write(t, []byte("a\nb"), dir, "batches.meta.txt")
 	_, err = Open(dir, Test)
-	wantError(t, err, "batches.meta.txt: 2 classes, want 10")
-	write(t, []byte(strings.ToUpper(names)), dir, "classes.txt") // goes before
+	filetest.WantError(t, err, "batches.meta.txt: 2 classes, want 10")
+	filetest.Write(t, []byte(strings.ToUpper(names)), dir, "classes.txt") // goes before
 	if d, err = Open(dir, Test); err != nil || d.Classes()[0] != "AIRPLANE" {
 		t.Errorf("%v, %v", d, err)
 	}
-	write(t, []byte("a\nb"), dir, "classes.txt")
+	filetest.Write(t, []byte("a\nb"), dir, "classes.txt")
 	_, err = Open(dir, Test)
-	wantError(t, err, dir, "label 7 of picture 0 is beyond the 2 classes")
+	filetest.WantError(t, err, dir, "label 7 of picture 0 is beyond the 2 classes")
 
 	hundred := t.TempDir()
-	write(t, cifarFile(true, 99, 0, 50), hundred, "train.bin")
+	filetest.Write(t, cifarFile(true, 99, 0, 50), hundred, "train.bin")
 	if train, test, err = OpenPair(hundred, 0.5, 1); err == nil {
 		t.Errorf("a test part of pictures that are the only ones of their class: %d, %d", train.Len(), test.Len())
 	}
@@ -72,7 +74,7 @@ func TestOpenCIFAR(t *testing.T) {
 		t.Errorf("%d %d, %v", got[0], got[3071], err)
 	}
 	_, err = Open(hundred, Test)
-	wantError(t, err, filepath.Join(hundred, "test.bin"), "no such file")
+	filetest.WantError(t, err, filepath.Join(hundred, "test.bin"), "no such file")
 
 	for _, c := range []struct {
 		name string
@@ -88,15 +90,15 @@ func TestOpenCIFAR(t *testing.T) {
 		{"data_batch_2.bin", cifarFile(false, 1), "data_batch_1.bin"},
 	} {
 		dir := t.TempDir()
-		write(t, c.file, dir, c.name)
+		filetest.Write(t, c.file, dir, c.name)
 		_, err := Open(dir, Train)
-		wantError(t, err, dir, c.want)
+		filetest.WantError(t, err, dir, c.want)
 	}
 	gap := t.TempDir()
-	write(t, cifarFile(false, 1), gap, "data_batch_1.bin")
-	write(t, cifarFile(false, 1), gap, "data_batch_3.bin")
+	filetest.Write(t, cifarFile(false, 1), gap, "data_batch_1.bin")
+	filetest.Write(t, cifarFile(false, 1), gap, "data_batch_3.bin")
 	_, err = Open(gap, Train)
-	wantError(t, err, "data_batch_2.bin is missing, though there is data_batch_3.bin")
+	filetest.WantError(t, err, "data_batch_2.bin is missing, though there is data_batch_3.bin")
 }
 
 // FuzzCIFAR: a file that is taken is the records that it was read as.

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/adavit/adavit/internal/regular"
 )
 
 // classFile is the class list's name, beside the data.
@@ -36,18 +37,9 @@ func readClasses(dirs ...string) ([]string, error) {
 
 // readClassFile reads a file that names a class a line.
 func readClassFile(path string) ([]string, error) {
-	f, err := openRegular(path)
+	b, err := regular.Read(path, 32<<20)
 	if err != nil {
-		return nil, err // names the path itself
-	}
-	defer f.Close()
-	const most = 32 << 20
-	b, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if len(b) > most {
-		return nil, fmt.Errorf("%s: more than %d MiB, which is no list of classes", path, most>>20)
+		return nil, fmt.Errorf("list of classes: %w", err)
 	}
 	names, err := parseClasses(b)
 	if err != nil {

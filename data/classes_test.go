@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/adavit/adavit/internal/filetest"
 )
 
 func TestParseClasses(t *testing.T) {
@@ -31,7 +33,7 @@ func TestParseClasses(t *testing.T) {
 		"\uFEFFa\n\uFEFFb":                 "line 2 holds a control character",
 	} {
 		_, err := parseClasses([]byte(text))
-		wantError(t, err, want)
+		filetest.WantError(t, err, want)
 	}
 }
 

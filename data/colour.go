@@ -17,10 +17,10 @@ func blend(poor, own byte, factor float32) byte {
 }
 
 // brightness blends with black.
-func (p *picture) brightness(factor float64) { p.blendFlat(0, factor) }
+func (p *canvas) brightness(factor float64) { p.blendFlat(0, factor) }
 
 // contrast blends with the mean of the picture's grey, rounded.
-func (p *picture) contrast(factor float64) {
+func (p *canvas) contrast(factor float64) {
 	sum := 0
 	for i := range p.h * p.w {
 		sum += int(p.grey(i))
@@ -29,7 +29,7 @@ func (p *picture) contrast(factor float64) {
 }
 
 // blendFlat blends with one grey value.
-func (p *picture) blendFlat(grey byte, factor float64) {
+func (p *canvas) blendFlat(grey byte, factor float64) {
 	var table [256]byte
 	for v := range table {
 		table[v] = blend(grey, byte(v), float32(factor))
@@ -38,7 +38,7 @@ func (p *picture) blendFlat(grey byte, factor float64) {
 }
 
 // grey is the picture's grey at pixel i: Pillow's "L" (see rows).
-func (p *picture) grey(i int) byte {
+func (p *canvas) grey(i int) byte {
 	if p.c != 3 {
 		return p.pix[i]
 	}
@@ -47,7 +47,7 @@ func (p *picture) grey(i int) byte {
 }
 
 // saturation blends with the grey picture; a grey picture stays as it is.
-func (p *picture) saturation(factor float64) {
+func (p *canvas) saturation(factor float64) {
 	if p.c != 3 {
 		return
 	}
@@ -62,7 +62,7 @@ func (p *picture) saturation(factor float64) {
 
 // sharpness blends with the picture smoothed: of the nine pixels about each, the
 // middle one counts five times. The pixels along the edges are not smoothed.
-func (p *picture) sharpness(factor float64) {
+func (p *canvas) sharpness(factor float64) {
 	if p.h < 3 || p.w < 3 {
 		return
 	}
@@ -88,7 +88,7 @@ const maxJitter = 10
 
 // jitter changes brightness, contrast and saturation by factors uniform in
 // 1 ± amount, not below 0, in random order (torchvision's ColorJitter).
-func (p *picture) jitter(amount float64, rng *rand.Rand) {
+func (p *canvas) jitter(amount float64, rng *rand.Rand) {
 	order := [3]int{0, 1, 2}
 	for i := 2; i > 0; i-- {
 		j := rng.IntN(i + 1)
@@ -104,8 +104,8 @@ func (p *picture) jitter(amount float64, rng *rand.Rand) {
 
 // adjust makes the three changes in the given order: 0 brightness, 1 contrast, 2
 // saturation, each with its factor.
-func (p *picture) adjust(order [3]int, factor [3]float64) {
+func (p *canvas) adjust(order [3]int, factor [3]float64) {
 	for _, which := range order {
-		[...]func(*picture, float64){(*picture).brightness, (*picture).contrast, (*picture).saturation}[which](p, factor[which])
+		[...]func(*canvas, float64){(*canvas).brightness, (*canvas).contrast, (*canvas).saturation}[which](p, factor[which])
 	}
 }

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"image"
 	"math"
 	"math/rand/v2"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // RandomResizedCrop cuts a random part out of a picture and resizes it to the
@@ -77,7 +78,7 @@ func (c RandomResizedCrop) Validate() error {
 	case !within(c.Ratio, 1./maxRatio, maxRatio):
 		return fmt.Errorf("random_resized_crop: ratio %v, want two rising shapes (width : height) of %v to %v", c.Ratio, 1./maxRatio, maxRatio)
 	}
-	_, err := c.filter(Bicubic)
+	_, err := c.filter(picture.Bicubic)
 	return err
 }
 
@@ -87,18 +88,15 @@ func (c RandomResizedCrop) filter(usual int) (int, error) {
 	case "":
 		return usual, nil
 	case "bilinear":
-		return Bilinear, nil
+		return picture.Bilinear, nil
 	case "bicubic":
-		return Bicubic, nil
+		return picture.Bicubic, nil
 	}
 	return 0, fmt.Errorf(`random_resized_crop: interpolation %q, want "bilinear" or "bicubic"`, c.Interpolation)
 }
 
-// part is a rectangle of a picture, in pixels.
-type part struct{ top, left, height, width int }
-
 // draw picks the part of an h×w picture that is kept.
-func (c RandomResizedCrop) draw(h, w int, rng *rand.Rand) part {
+func (c RandomResizedCrop) draw(h, w int, rng *rand.Rand) picture.Part {
 	area := float64(h) * float64(w)
 	low, high := math.Log(c.Ratio[0]), math.Log(c.Ratio[1])
 	for range cropTries {
@@ -108,14 +106,14 @@ func (c RandomResizedCrop) draw(h, w int, rng *rand.Rand) part {
 		ch := int(math.RoundToEven(math.Sqrt(size / ratio)))
 		if cw >= 1 && ch >= 1 && cw <= w && ch <= h {
 			top := rng.IntN(h - ch + 1)
-			return part{top, rng.IntN(w - cw + 1), ch, cw}
+			return picture.Part{Top: top, Left: rng.IntN(w - cw + 1), Height: ch, Width: cw}
 		}
 	}
 	return c.middle(h, w)
 }
 
 // middle is the largest part in the middle whose shape is within Ratio.
-func (c RandomResizedCrop) middle(h, w int) part {
+func (c RandomResizedCrop) middle(h, w int) picture.Part {
 	ch, cw := h, w
 	switch ratio := float64(w) / float64(h); {
 	case ratio < c.Ratio[0]:
@@ -123,42 +121,5 @@ func (c RandomResizedCrop) middle(h, w int) part {
 	case ratio > c.Ratio[1]:
 		cw = min(max(int(math.RoundToEven(float64(h)*c.Ratio[1])), 1), w)
 	}
-	return part{(h - ch) / 2, (w - cw) / 2, ch, cw}
-}
-
-// cut shows a part of a picture. Rows are read whole, so that colour that is kept
-// at half the resolution is interpolated as in the whole picture.
-func (r rows) cut(p part) rows {
-	line := make([]byte, r.width*r.channels)
-	return rows{height: p.height, width: p.width, channels: r.channels, row: func(y int, dst []byte) {
-		r.row(p.top+y, line)
-		copy(dst[:p.width*r.channels], line[p.left*r.channels:])
-	}}
-}
-
-// resizePart writes the part of img, resized, to dst [channels, height, width].
-func resizePart(dst []byte, img image.Image, p part, channels, height, width, filter int) error {
-	win := window{fullHeight: height, fullWidth: width, height: height, width: width}
-	src := readRows(img, channels).cut(p)
-	if channels == 1 {
-		return resize(dst, width, src, win, filter)
-	}
-	mixed := make([]byte, len(dst)) // [height, width, 3]
-	if err := resize(mixed, 3*width, src, win, filter); err != nil {
-		return err
-	}
-	n := height * width
-	for i := range n {
-		dst[i], dst[n+i], dst[2*n+i] = mixed[3*i], mixed[3*i+1], mixed[3*i+2]
-	}
-	return nil
-}
-
-// bounded checks that img can be cropped.
-func bounded(img image.Image) (h, w int, err error) {
-	h, w = img.Bounds().Dy(), img.Bounds().Dx()
-	if most := defaultLimits; h < 1 || w < 1 || int64(h) > most.side || int64(w) > most.side {
-		return 0, 0, fmt.Errorf("picture of %d×%d pixels", w, h)
-	}
-	return h, w, nil
+	return picture.Part{Top: (h - ch) / 2, Left: (w - cw) / 2, Height: ch, Width: cw}
 }

@@ -5,6 +5,8 @@ import (
 	"image"
 	"math"
 	"testing"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // TestCropsAsTorchvision: parts of photographs, one of them with its colour at
@@ -14,13 +16,13 @@ func TestCropsAsTorchvision(t *testing.T) {
 	want := planar(t, "testdata/augment/crops.png", 3)
 	const h, w = 20, 28
 	for i, c := range cases.Crops {
-		img := mustDecode(t, "testdata/"+c.Picture)
+		img := mustDecode(t, "../picture/testdata/"+c.Picture)
 		filter, err := RandomResizedCrop{Interpolation: c.Filter}.filter(0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got := make([]byte, 3*h*w)
-		if err := resizePart(got, img, part{c.Top, c.Left, c.Height, c.Width}, 3, h, w, filter); err != nil {
+		if err := picture.ResizePart(got, img, picture.Part{Top: c.Top, Left: c.Left, Height: c.Height, Width: c.Width}, 3, h, w, filter); err != nil {
 			t.Fatal(err)
 		}
 		if n, worst := differences(got, want.band(i, h)); n > 0 {
@@ -33,12 +35,12 @@ func TestCropMiddle(t *testing.T) {
 	for _, c := range readCases(t).Middle {
 		crop := RandomResizedCrop{Scale: [2]float64{0.5, 1}, Ratio: c.Ratio}
 		got := crop.middle(c.Height, c.Width)
-		if want := (part{c.Box[0], c.Box[1], c.Box[2], c.Box[3]}); got != want {
+		if want := (picture.Part{Top: c.Box[0], Left: c.Box[1], Height: c.Box[2], Width: c.Box[3]}); got != want {
 			t.Errorf("%d×%d within %v: %v, torchvision has %v", c.Height, c.Width, c.Ratio, got, want)
 		}
 		for i := range uint64(50) { // whatever is drawn lies inside
-			if p := crop.draw(c.Height, c.Width, Rand(1, 2, i)); p.top < 0 || p.left < 0 || p.height < 1 || p.width < 1 ||
-				p.top+p.height > c.Height || p.left+p.width > c.Width {
+			if p := crop.draw(c.Height, c.Width, Rand(1, 2, i)); p.Top < 0 || p.Left < 0 || p.Height < 1 || p.Width < 1 ||
+				p.Top+p.Height > c.Height || p.Left+p.Width > c.Width {
 				t.Errorf("%d×%d: drew %+v", c.Height, c.Width, p)
 			}
 		}
@@ -54,17 +56,17 @@ func TestCropDraws(t *testing.T) {
 	least, most := 1.0, 0.0
 	for i := range rounds {
 		p := c.draw(h, w, Rand(5, 6, uint64(i)))
-		if p.top < 0 || p.left < 0 || p.top+p.height > h || p.left+p.width > w {
+		if p.Top < 0 || p.Left < 0 || p.Top+p.Height > h || p.Left+p.Width > w {
 			t.Fatalf("%+v of %d×%d", p, h, w)
 		}
-		s, r := float64(p.height*p.width)/(h*w), float64(p.width)/float64(p.height)
+		s, r := float64(p.Height*p.Width)/(h*w), float64(p.Width)/float64(p.Height)
 		if s < 0.079 || s > 1 || r < 0.74 || r > 1.35 {
 			t.Fatalf("%+v: share %v, shape %v", p, s, r)
 		}
 		share, ratio = share+s/rounds, ratio+math.Log(r)/rounds
 		least, most = min(least, s), max(most, s)
-		if p.height < h {
-			top, bottom = top+float64(p.top), bottom+float64(h-p.height-p.top)
+		if p.Height < h {
+			top, bottom = top+float64(p.Top), bottom+float64(h-p.Height-p.Top)
 		}
 	}
 	// Large parts of unlucky shapes do not fit and are drawn anew, so that the means lie below 0.54 and, of a wide picture, above 0:
@@ -114,15 +116,15 @@ func TestCropJSON(t *testing.T) {
 
 // TestCropOfParts: a picture that is itself a part of one is cropped alike.
 func TestCropOfParts(t *testing.T) {
-	whole := mustDecode(t, "testdata/chelsea.png")
+	whole := mustDecode(t, "../picture/testdata/chelsea.png")
 	inner := whole.(interface {
 		SubImage(image.Rectangle) image.Image
 	}).SubImage(image.Rect(40, 30, 200, 180).Add(whole.Bounds().Min))
 	got, want := make([]byte, 3*8*9), make([]byte, 3*8*9)
-	if err := resizePart(got, inner, part{10, 20, 50, 60}, 3, 8, 9, Bicubic); err != nil {
+	if err := picture.ResizePart(got, inner, picture.Part{Top: 10, Left: 20, Height: 50, Width: 60}, 3, 8, 9, picture.Bicubic); err != nil {
 		t.Fatal(err)
 	}
-	if err := resizePart(want, whole, part{40, 60, 50, 60}, 3, 8, 9, Bicubic); err != nil {
+	if err := picture.ResizePart(want, whole, picture.Part{Top: 40, Left: 60, Height: 50, Width: 60}, 3, 8, 9, picture.Bicubic); err != nil {
 		t.Fatal(err)
 	}
 	if n, _ := differences(got, want); n > 0 {

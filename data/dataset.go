@@ -5,7 +5,7 @@
 // and the orders and random streams that make a training run repeatable.
 //
 // Pictures travel as bytes in [C, H, W] order (channel, row, column) until the
-// last moment; Preprocessor.Normalize or Augment.Apply turn them into the
+// last moment; picture.Preprocessor.Normalize or Augment.Apply turn them into the
 // float32 [C, H, W] that the model reads:
 //
 //	x = (byte · rescale_factor − mean[c]) / std[c]

@@ -5,25 +5,14 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
-)
 
-// write puts b into dir/name, making the folders on the way.
-func write(t *testing.T, b []byte, path ...string) {
-	t.Helper()
-	name := filepath.Join(path...)
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
+	"github.com/adavit/adavit/internal/filetest"
+	"github.com/adavit/adavit/picture"
+)
 
 // plain is a PNG of one grey value.
 func plain(t *testing.T, width, height int, v byte) []byte {
@@ -39,21 +28,11 @@ func plain(t *testing.T, width, height int, v byte) []byte {
 	return b.Bytes()
 }
 
-func wantError(t *testing.T, err error, words ...string) {
-	t.Helper()
-	for _, w := range words {
-		if err == nil || !strings.Contains(err.Error(), w) {
-			t.Errorf("error %v, want one with %q", err, w)
-			return
-		}
-	}
-}
-
 func TestOpenIDXFolder(t *testing.T) {
 	dir := t.TempDir()
 	pixels := []byte("aabbccddeeff")
-	write(t, idxFile(pixels, 3, 2, 2), dir, "train-images-idx3-ubyte")
-	write(t, gzipped(t, idxFile([]byte{2, 0, 1}, 3)), dir, "train-labels-idx1-ubyte.gz")
+	filetest.Write(t, filetest.IDX(pixels, 3, 2, 2), dir, "train-images-idx3-ubyte")
+	filetest.Write(t, filetest.Gzip(t, filetest.IDX([]byte{2, 0, 1}, 3)), dir, "train-labels-idx1-ubyte.gz")
 	d, err := Open(dir, Train)
 	if err != nil {
 		t.Fatal(err)
@@ -72,43 +51,43 @@ func TestOpenIDXFolder(t *testing.T) {
 	if err := part.Pixels(got, 0); err != nil || string(got) != "eeff" || part.Label(0) != 1 || part.Len() != 2 {
 		t.Errorf("%q, label %d, %v", got, part.Label(0), err)
 	}
-	wantError(t, d.Pixels(got, 3), "picture 3 of 3")
-	wantError(t, d.Pixels(got[:3], 0), "room for 3 bytes")
+	filetest.WantError(t, d.Pixels(got, 3), "picture 3 of 3")
+	filetest.WantError(t, d.Pixels(got[:3], 0), "room for 3 bytes")
 	_, err = Subset(d, []int{3})
-	wantError(t, err, "picture 3")
+	filetest.WantError(t, err, "picture 3")
 	_, err = Subset(d, nil)
-	wantError(t, err, "without any picture")
+	filetest.WantError(t, err, "without any picture")
 
 	_, err = Open(dir, Test)
-	wantError(t, err, filepath.Join(dir, "t10k-images-idx3-ubyte"), "not exist")
+	filetest.WantError(t, err, filepath.Join(dir, "t10k-images-idx3-ubyte"), "not exist")
 	_, err = Open(dir, "middle")
-	wantError(t, err, "middle")
-	write(t, idxFile([]byte{2, 0}, 2), dir, "train-labels-idx1-ubyte") // goes before the .gz
+	filetest.WantError(t, err, "middle")
+	filetest.Write(t, filetest.IDX([]byte{2, 0}, 2), dir, "train-labels-idx1-ubyte") // goes before the .gz
 	_, err = Open(dir, Train)
-	wantError(t, err, "3 pictures", "2 labels", "train-labels-idx1-ubyte")
-	write(t, idxFile([]byte{2, 0, 1}, 3, 1), dir, "train-labels-idx1-ubyte")
+	filetest.WantError(t, err, "3 pictures", "2 labels", "train-labels-idx1-ubyte")
+	filetest.Write(t, filetest.IDX([]byte{2, 0, 1}, 3, 1), dir, "train-labels-idx1-ubyte")
 	_, err = Open(dir, Train)
-	wantError(t, err, "shape [3 1]", "train-labels-idx1-ubyte")
-	write(t, idxFile(pixels, 6, 2), dir, "train-images-idx3-ubyte")
+	filetest.WantError(t, err, "shape [3 1]", "train-labels-idx1-ubyte")
+	filetest.Write(t, filetest.IDX(pixels, 6, 2), dir, "train-images-idx3-ubyte")
 	_, err = Open(dir, Train)
-	wantError(t, err, "shape [6 2]", "train-images-idx3-ubyte")
+	filetest.WantError(t, err, "shape [6 2]", "train-images-idx3-ubyte")
 
 	_, err = NewBlock("block", pixels, []byte{0, 1, 2}, 1, 2, 2, []string{"a", "b"})
-	wantError(t, err, "label 2 of picture 2", "2 classes")
+	filetest.WantError(t, err, "label 2 of picture 2", "2 classes")
 	_, err = NewBlock("block", nil, nil, 1, 2, 2, nil)
-	wantError(t, err, "no pictures")
+	filetest.WantError(t, err, "no pictures")
 	_, err = NewBlock("block", pixels, []byte{0}, 1, 2, 2, []string{"a"})
-	wantError(t, err, "12 bytes")
+	filetest.WantError(t, err, "12 bytes")
 }
 
 func TestOpenFolder(t *testing.T) {
 	dir := t.TempDir()
-	write(t, plain(t, 9, 4, 200), dir, "b cat", "1.png")
-	write(t, plain(t, 5, 6, 100), dir, "b cat", "2.JPG") // content decides
-	write(t, plain(t, 8, 8, 50), dir, "a dog", "x.png")
-	write(t, []byte("notes"), dir, "a dog", "readme.txt")
-	write(t, []byte("notes"), dir, "notes.txt")
-	write(t, plain(t, 8, 8, 0), dir, ".cache", "x.png")
+	filetest.Write(t, plain(t, 9, 4, 200), dir, "b cat", "1.png")
+	filetest.Write(t, plain(t, 5, 6, 100), dir, "b cat", "2.JPG") // content decides
+	filetest.Write(t, plain(t, 8, 8, 50), dir, "a dog", "x.png")
+	filetest.Write(t, []byte("notes"), dir, "a dog", "readme.txt")
+	filetest.Write(t, []byte("notes"), dir, "notes.txt")
+	filetest.Write(t, plain(t, 8, 8, 0), dir, ".cache", "x.png")
 	d, err := Open(dir, Test)
 	if err != nil {
 		t.Fatal(err)
@@ -116,14 +95,14 @@ func TestOpenFolder(t *testing.T) {
 	if c, _, _ := d.Size(); d.Len() != 3 || c != 0 || !slices.Equal(d.Classes(), []string{"a dog", "b cat"}) || d.Label(0) != 0 || d.Label(2) != 1 {
 		t.Fatalf("%d pictures, classes %q", d.Len(), d.Classes())
 	}
-	wantError(t, d.Pixels(make([]byte, 64), 0), dir, "preprocessor")
+	filetest.WantError(t, d.Pixels(make([]byte, 64), 0), dir, "preprocessor")
 
 	// Through a preprocessor, from several goroutines, as a part too.
 	part, err := Subset(d, []int{2, 1, 0})
 	if err != nil {
 		t.Fatal(err)
 	}
-	fit, err := Fit(part, DefaultPreprocessor(4, 4, 3), 3, 4, 4)
+	fit, err := Fit(part, picture.DefaultPreprocessor(4, 4, 3), 3, 4, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,27 +117,27 @@ func TestOpenFolder(t *testing.T) {
 	}
 	wait.Wait()
 
-	write(t, []byte("no picture"), dir, "b cat", "1.png")
-	wantError(t, fit.Pixels(make([]byte, 48), 1), filepath.Join(dir, "b cat", "1.png"), "not an image")
+	filetest.Write(t, []byte("no picture"), dir, "b cat", "1.png")
+	filetest.WantError(t, fit.Pixels(make([]byte, 48), 1), filepath.Join(dir, "b cat", "1.png"), "not an image")
 
 	// Parts in sub-folders of their own.
 	parted := t.TempDir()
-	write(t, plain(t, 4, 4, 1), parted, "train", "a", "1.png")
+	filetest.Write(t, plain(t, 4, 4, 1), parted, "train", "a", "1.png")
 	_, err = Open(parted, Test)
-	wantError(t, err, "no sub-folder test or val")
-	write(t, plain(t, 4, 4, 1), parted, "val", "a", "1.png")
-	write(t, plain(t, 4, 4, 1), parted, "val", "a", "2.png")
+	filetest.WantError(t, err, "no sub-folder test or val")
+	filetest.Write(t, plain(t, 4, 4, 1), parted, "val", "a", "1.png")
+	filetest.Write(t, plain(t, 4, 4, 1), parted, "val", "a", "2.png")
 	for split, n := range map[Split]int{Train: 1, Test: 2} {
 		if d, err := Open(parted, split); err != nil || d.Len() != n {
 			t.Errorf("%s: %v, %v", split, d, err)
 		}
 	}
 	_, err = Open(t.TempDir(), Train)
-	wantError(t, err, "neither IDX files")
+	filetest.WantError(t, err, "neither IDX files")
 	_, err = Open(filepath.Join(dir, "none"), Train)
-	wantError(t, err, "none", "fashion-mnist")
+	filetest.WantError(t, err, "none", "neither a folder nor a file")
 	_, err = Open(filepath.Join(dir, "notes.txt"), Train)
-	wantError(t, err, "notes.txt", "a file")
+	filetest.WantError(t, err, "notes.txt", "a file")
 }
 
 func TestFit(t *testing.T) {
@@ -166,11 +145,11 @@ func TestFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, err := Fit(small, DefaultPreprocessor(2, 2, 1), 1, 2, 2); err != nil || d != Dataset(small) {
+	if d, err := Fit(small, picture.DefaultPreprocessor(2, 2, 1), 1, 2, 2); err != nil || d != Dataset(small) {
 		t.Errorf("a data set of the model's size came back as %T, %v", d, err)
 	}
 	// Grey to colour, and another size.
-	p := DefaultPreprocessor(6, 6, 3)
+	p := picture.DefaultPreprocessor(6, 6, 3)
 	d, err := Fit(small, p, 3, 6, 6)
 	if err != nil {
 		t.Fatal(err)
@@ -192,18 +171,18 @@ func TestFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, err = Fit(colour, DefaultPreprocessor(1, 1, 1), 1, 1, 1); err != nil {
+	if d, err = Fit(colour, picture.DefaultPreprocessor(1, 1, 1), 1, 1, 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Pixels(got[:1], 0); err != nil || got[0] != byte(color.GrayModel.Convert(color.RGBA{200, 100, 50, 255}).(color.Gray).Y) {
 		t.Errorf("%d, %v", got[0], err)
 	}
-	_, err = Fit(small, DefaultPreprocessor(6, 6, 3), 3, 8, 8)
-	wantError(t, err, "6×6", "8×8")
+	_, err = Fit(small, picture.DefaultPreprocessor(6, 6, 3), 3, 8, 8)
+	filetest.WantError(t, err, "6×6", "8×8")
 	two, err := NewBlock("two", []byte{1, 2}, []byte{0}, 2, 1, 1, []string{"a"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Fit(two, DefaultPreprocessor(6, 6, 3), 3, 6, 6)
-	wantError(t, err, "[2 1 1]")
+	_, err = Fit(two, picture.DefaultPreprocessor(6, 6, 3), 3, 6, 6)
+	filetest.WantError(t, err, "[2 1 1]")
 }

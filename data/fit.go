@@ -3,18 +3,20 @@ package data
 import (
 	"fmt"
 	"image"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // Fit gives d the model's input size: d itself if its pictures need no
 // resizing, else a view that decodes, resizes and crops each picture when it is
 // asked for. Either way Normalize turns its bytes into the model's input.
-func Fit(d Dataset, p Preprocessor, channels, height, width int) (Dataset, error) {
+func Fit(d Dataset, p picture.Preprocessor, channels, height, width int) (Dataset, error) {
 	if err := p.Check(channels, height, width); err != nil {
 		return nil, err
 	}
 	c, h, w := d.Size()
 	if c == channels && h == height && w == width {
-		if fh, fw := p.resized(h, w, height, width); fh == h && fw == w {
+		if fh, fw := p.Resized(h, w, height, width); fh == h && fw == w {
 			return d, nil
 		}
 	}
@@ -29,7 +31,7 @@ func Fit(d Dataset, p Preprocessor, channels, height, width int) (Dataset, error
 type fitted struct {
 	Dataset
 	from                    imager // the pictures of Dataset
-	p                       Preprocessor
+	p                       picture.Preprocessor
 	channels, height, width int
 }
 

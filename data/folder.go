@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // folder is a Dataset of image files, one sub-folder for each class; they are
@@ -16,10 +18,6 @@ type folder struct {
 	paths   []string
 	labels  []int
 }
-
-// imageEndings are the files that a class folder's pictures are picked by. What
-// a file then is, its content decides.
-var imageEndings = []string{".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
 
 // partNames are the sub-folders that may hold a part of a data set.
 var partNames = map[Split][]string{
@@ -52,11 +50,11 @@ func findTree(dir string) treeSource {
 	return s
 }
 
-func (s treeSource) has(split Split) bool {
+func (s treeSource) Has(split Split) bool {
 	return s.part[split] != "" || s.part == nil && split == Train
 }
 
-func (s treeSource) open(split Split) (Dataset, error) {
+func (s treeSource) Open(split Split) (Dataset, error) {
 	dir := s.dir
 	if s.part != nil {
 		if dir = s.part[split]; dir == "" {
@@ -122,7 +120,7 @@ func listFolder(dir string, classes []string) (*folder, error) {
 				dir, names[k], len(classes), classFile)
 		}
 		for _, file := range files {
-			if !strings.HasPrefix(file.Name(), ".") && !file.IsDir() && hasImageEnding(file.Name()) {
+			if !strings.HasPrefix(file.Name(), ".") && !file.IsDir() && picture.HasEnding(file.Name()) {
 				f.paths = append(f.paths, filepath.Join(class, file.Name()))
 				f.labels = append(f.labels, l)
 			}
@@ -130,7 +128,7 @@ func listFolder(dir string, classes []string) (*folder, error) {
 	}
 	if len(f.paths) == 0 {
 		return nil, fmt.Errorf("data set %q: neither IDX files (%s, …) nor CIFAR's (%s, …), %s files, or sub-folders with image files",
-			dir, idxNames[Test][0], cifar10.test, tarEnding)
+			dir, IDXNames[Test][0], cifar10.test, tarEnding)
 	}
 	return f, nil
 }
@@ -150,7 +148,7 @@ func (f *folder) Classes() []string                   { return f.classes }
 func (f *folder) Size() (channels, height, width int) { return 0, 0, 0 }
 
 // Image decodes picture i.
-func (f *folder) Image(i int) (image.Image, error) { return DecodeImageFile(f.paths[i]) }
+func (f *folder) Image(i int) (image.Image, error) { return picture.DecodeFile(f.paths[i]) }
 
 func (f *folder) nameOf(i int) string { return f.paths[i] }
 

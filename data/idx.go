@@ -5,9 +5,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
+
+	"github.com/adavit/adavit/internal/regular"
 )
 
 // IDX is the content of a file in the IDX format of the MNIST pages: unsigned
@@ -25,7 +26,7 @@ var idxTypes = map[byte]string{0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C:
 
 // ReadIDXFile reads the IDX file at path, a regular file, compressed by gzip or not.
 func ReadIDXFile(path string) (IDX, error) {
-	f, err := openRegular(path)
+	f, _, err := regular.Open(path)
 	if err != nil {
 		return IDX{}, err // names the path itself
 	}
@@ -42,25 +43,26 @@ func ReadIDXFile(path string) (IDX, error) {
 // really there, never with what the header promises; fewer bytes than promised,
 // or more, are an error, and so is a dimension of 0 or more than 1 GiB of them.
 func ReadIDX(name string, r io.Reader) (IDX, error) {
-	x, err := readIDX(r, maxIDX)
+	x, err := ReadIDXLimit(r, maxIDX)
 	if err != nil {
 		return IDX{}, fmt.Errorf("%s: %w", name, err)
 	}
 	return x, nil
 }
 
-func readIDX(r io.Reader, limit int64) (IDX, error) {
+// ReadIDXLimit is ReadIDX for a file whose elements take at most limit bytes, without a name in its errors.
+func ReadIDXLimit(r io.Reader, limit int64) (IDX, error) {
 	br := bufio.NewReader(r)
 	if head, _ := br.Peek(2); bytes.Equal(head, []byte{0x1f, 0x8b}) {
 		zr, err := gzip.NewReader(br)
 		if err != nil {
-			return IDX{}, fmt.Errorf("gzip: %w", unexpected(err))
+			return IDX{}, fmt.Errorf("gzip: %w", regular.CutShort(err))
 		}
 		br = bufio.NewReader(zr)
 	}
 	var head [4]byte
 	if _, err := io.ReadFull(br, head[:]); err != nil {
-		return IDX{}, fmt.Errorf("IDX header: %w", unexpected(err))
+		return IDX{}, fmt.Errorf("IDX header: %w", regular.CutShort(err))
 	}
 	if head[0] != 0 || head[1] != 0 || idxTypes[head[2]] == "" {
 		return IDX{}, fmt.Errorf("not an IDX file: it starts with % x", head)
@@ -76,7 +78,7 @@ func readIDX(r io.Reader, limit int64) (IDX, error) {
 	for i := range x.Dims {
 		var b [4]byte
 		if _, err := io.ReadFull(br, b[:]); err != nil {
-			return IDX{}, fmt.Errorf("IDX header: %w", unexpected(err))
+			return IDX{}, fmt.Errorf("IDX header: %w", regular.CutShort(err))
 		}
 		d := int64(binary.BigEndian.Uint32(b[:]))
 		if d == 0 {
@@ -110,7 +112,7 @@ func readExactly(r io.Reader, n int) ([]byte, error) {
 		if err == io.EOF && len(buf) < n {
 			return nil, fmt.Errorf("%d bytes, the header promises %d: the file is cut short", len(buf), n)
 		} else if err != nil && err != io.EOF {
-			return nil, fmt.Errorf("after %d of %d bytes: %w", len(buf), n, unexpected(err))
+			return nil, fmt.Errorf("after %d of %d bytes: %w", len(buf), n, regular.CutShort(err))
 		}
 	}
 	// The read past the end also makes gzip check its sum.
@@ -118,16 +120,7 @@ func readExactly(r io.Reader, n int) ([]byte, error) {
 	case err == nil:
 		return nil, fmt.Errorf("more than the %d bytes that the header promises", n)
 	case err != io.EOF:
-		return nil, fmt.Errorf("at the end: %w", unexpected(err))
+		return nil, fmt.Errorf("at the end: %w", regular.CutShort(err))
 	}
 	return buf, nil
-}
-
-// unexpected turns the end of a file where it must not end into an error that
-// says so.
-func unexpected(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the file is cut short")
-	}
-	return err
 }

@@ -2,37 +2,15 @@ package data
 
 import (
 	"bytes"
-	"compress/gzip"
-	"encoding/binary"
 	"strings"
 	"testing"
+
+	"github.com/adavit/adavit/internal/filetest"
 )
 
-// idxFile is an IDX file of bytes with that shape.
-func idxFile(data []byte, dims ...uint32) []byte {
-	b := []byte{0, 0, 8, byte(len(dims))}
-	for _, d := range dims {
-		b = binary.BigEndian.AppendUint32(b, d)
-	}
-	return append(b, data...)
-}
-
-func gzipped(t testing.TB, b []byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	if _, err := w.Write(b); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
 func TestReadIDX(t *testing.T) {
-	good := idxFile([]byte("abcdef"), 3, 1, 2)
-	packed := gzipped(t, good)
+	good := filetest.IDX([]byte("abcdef"), 3, 1, 2)
+	packed := filetest.Gzip(t, good)
 	for _, b := range [][]byte{good, packed} {
 		x, err := ReadIDX("x", bytes.NewReader(b))
 		if err != nil || string(x.Data) != "abcdef" || len(x.Dims) != 3 || x.Dims[0] != 3 || x.Dims[2] != 2 {
@@ -57,9 +35,9 @@ func TestReadIDX(t *testing.T) {
 		{[]byte{0, 0, 0x0d, 1, 0, 0, 0, 1, 0, 0, 0, 0}, "float32"},
 		{[]byte{0, 0, 8, 0}, "0 dimensions"},
 		{[]byte{0, 0, 8, 5}, "5 dimensions"},
-		{idxFile(nil, 0, 28, 28), "dimension 1 is 0"},
-		{idxFile(nil, 1<<32-1, 1<<32-1, 1<<32-1), "more than"},
-		{idxFile([]byte{1}, 1<<30), "cut short"}, // a gigabyte promised, a byte there
+		{filetest.IDX(nil, 0, 28, 28), "dimension 1 is 0"},
+		{filetest.IDX(nil, 1<<32-1, 1<<32-1, 1<<32-1), "more than"},
+		{filetest.IDX([]byte{1}, 1<<30), "cut short"}, // a gigabyte promised, a byte there
 	} {
 		_, err := ReadIDX("dir/x.gz", bytes.NewReader(c.file))
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "dir/x.gz: ") {
@@ -72,13 +50,13 @@ func TestReadIDX(t *testing.T) {
 // writing it again gives the file's beginning; nothing takes more memory than
 // the limit.
 func FuzzIDX(f *testing.F) {
-	f.Add(idxFile([]byte("abcdef"), 3, 1, 2))
-	f.Add(gzipped(f, idxFile([]byte{1, 2, 3}, 3)))
-	f.Add(idxFile(nil, 1<<31, 2))
-	f.Add(idxFile([]byte{1}, 0))
+	f.Add(filetest.IDX([]byte("abcdef"), 3, 1, 2))
+	f.Add(filetest.Gzip(f, filetest.IDX([]byte{1, 2, 3}, 3)))
+	f.Add(filetest.IDX(nil, 1<<31, 2))
+	f.Add(filetest.IDX([]byte{1}, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		const limit = 1 << 20
-		x, err := readIDX(bytes.NewReader(b), limit)
+		x, err := ReadIDXLimit(bytes.NewReader(b), limit)
 		if err != nil {
 			if x.Data != nil || x.Dims != nil {
 				t.Fatal("both a result and an error")
@@ -94,10 +72,10 @@ func FuzzIDX(f *testing.F) {
 		if total != len(x.Data) || total > limit {
 			t.Fatalf("shape %v, %d bytes", x.Dims, len(x.Data))
 		}
-		if again := idxFile(x.Data, dims...); b[0] == 0 && !bytes.Equal(again, b) {
+		if again := filetest.IDX(x.Data, dims...); b[0] == 0 && !bytes.Equal(again, b) {
 			t.Fatalf("% x became % x", b, again)
 		}
-		if _, err := blockFromIDX("images", x, "labels", IDX{Dims: x.Dims[:1], Data: x.Data[:x.Dims[0]]}, nil); len(x.Dims) == 3 && err != nil {
+		if _, err := BlockFromIDX("images", x, "labels", IDX{Dims: x.Dims[:1], Data: x.Data[:x.Dims[0]]}, nil); len(x.Dims) == 3 && err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// idxNames are MNIST's file names for the two parts: pictures, then labels.
-var idxNames = map[Split][2]string{
+// IDXNames are MNIST's file names for the two parts: pictures, then labels.
+var IDXNames = map[Split][2]string{
 	Train: {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
 	Test:  {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"},
 }
@@ -22,11 +22,11 @@ type idxSource struct{ dir string }
 // isIDX reports whether dir looks like a folder of IDX files of either part.
 func isIDX(dir string) bool {
 	s := idxSource{dir}
-	return s.has(Train) || s.has(Test)
+	return s.Has(Train) || s.Has(Test)
 }
 
-func (s idxSource) has(split Split) bool {
-	for _, name := range idxNames[split] {
+func (s idxSource) Has(split Split) bool {
+	for _, name := range IDXNames[split] {
 		if _, err := findIDX(s.dir, name); err == nil {
 			return true
 		}
@@ -34,12 +34,12 @@ func (s idxSource) has(split Split) bool {
 	return false
 }
 
-func (s idxSource) open(split Split) (Dataset, error) {
+func (s idxSource) Open(split Split) (Dataset, error) {
 	classes, err := readClasses(s.dir)
 	if err != nil {
 		return nil, err
 	}
-	b, err := openIDXFolder(s.dir, split, classes)
+	b, err := OpenIDXFolder(s.dir, split, classes)
 	if err != nil {
 		return nil, err
 	}
@@ -62,14 +62,14 @@ func findIDX(dir, name string) (string, error) {
 	return "", fmt.Errorf("%s (or %s.gz): %w", filepath.Join(dir, name), name, fs.ErrNotExist)
 }
 
-// openIDXFolder reads one part of a folder of IDX files. Without classes the
+// OpenIDXFolder reads one part of a folder of IDX files. Without classes the
 // names are the labels' numbers, 0 to the largest one.
-func openIDXFolder(dir string, split Split, classes []string) (*Block, error) {
-	imagePath, err := findIDX(dir, idxNames[split][0])
+func OpenIDXFolder(dir string, split Split, classes []string) (*Block, error) {
+	imagePath, err := findIDX(dir, IDXNames[split][0])
 	if err != nil {
 		return nil, err
 	}
-	labelPath, err := findIDX(dir, idxNames[split][1])
+	labelPath, err := findIDX(dir, IDXNames[split][1])
 	if err != nil {
 		return nil, err
 	}
@@ -81,11 +81,11 @@ func openIDXFolder(dir string, split Split, classes []string) (*Block, error) {
 	if err != nil {
 		return nil, err
 	}
-	return blockFromIDX(imagePath, images, labelPath, labels, classes)
+	return BlockFromIDX(imagePath, images, labelPath, labels, classes)
 }
 
-// blockFromIDX joins pictures [n, H, W] and labels [n].
-func blockFromIDX(imageName string, images IDX, labelName string, labels IDX, classes []string) (*Block, error) {
+// BlockFromIDX joins pictures [n, H, W] and labels [n].
+func BlockFromIDX(imageName string, images IDX, labelName string, labels IDX, classes []string) (*Block, error) {
 	if len(images.Dims) != 3 {
 		return nil, fmt.Errorf("%s: shape %v, want [pictures height width]", imageName, images.Dims)
 	}

@@ -12,6 +12,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/adavit/adavit/internal/filetest"
+	"github.com/adavit/adavit/picture"
 )
 
 // stamped loads images that tell where they come from, after a pause that
@@ -75,7 +78,7 @@ func TestLoaderPictures(t *testing.T) {
 	const n, batch, side = 10, 3, 6
 	d, _ := broken(t, n, 4, 8)
 	run := func(workers, firstEpoch, firstBatch int) (images []float32, labels []int32) {
-		p := DefaultPreprocessor(side, side, 3)
+		p := picture.DefaultPreprocessor(side, side, 3)
 		g, err := NewAugmenter(Augment{Shift: 1, EraseProb: 0.5, EraseMax: 0.3}, Tolerant(d, 0.2, nil), p, 3, side, side)
 		if err != nil {
 			t.Fatal(err)
@@ -184,12 +187,12 @@ func TestLoaderErrors(t *testing.T) {
 	} {
 		l := NewLoader(o, 0, 0)
 		_, _, err := l.Next(t.Context())
-		wantError(t, err, "loader: ")
+		filetest.WantError(t, err, "loader: ")
 		l.Close()
 	}
 	l := NewLoader(LoaderOptions{Items: 4, Batch: 2, Workers: 1, Floats: 1, Load: stamped(false)}, 0, 3)
 	_, _, err := l.Next(t.Context())
-	wantError(t, err, "batch 3 of epoch 0, of 2 batches")
+	filetest.WantError(t, err, "batch 3 of epoch 0, of 2 batches")
 	l.Close()
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // Mix blends each picture of a batch with the one at the opposite place, i with
@@ -79,7 +81,7 @@ func (m Mix) Apply(images []float32, labels []int32, targets []float32, classes 
 	case cut:
 		box := drawBox(share, height, width, rng)
 		swapBoxes(images, len(labels), channels, height, width, box)
-		own = 1 - float64(box.height*box.width)/float64(height*width)
+		own = 1 - float64(box.Height*box.Width)/float64(height*width)
 	default:
 		blendPairs(images, len(labels), share)
 		own = share
@@ -103,7 +105,7 @@ func (m Mix) draw(rng *rand.Rand) (cut bool, share float64) {
 
 // drawBox is the rectangle of cutmix: both sides of the picture's times √(1 − λ),
 // centred anywhere, and cut off at the edges.
-func drawBox(share float64, height, width int, rng *rand.Rand) part {
+func drawBox(share float64, height, width int, rng *rand.Rand) picture.Part {
 	ratio := math.Sqrt(1 - share)
 	h, w := int(float64(height)*ratio), int(float64(width)*ratio)
 	return boxAt(rng.IntN(height), rng.IntN(width), h, w, height, width)
@@ -111,10 +113,10 @@ func drawBox(share float64, height, width int, rng *rand.Rand) part {
 
 // boxAt is what lies inside of the picture of a rectangle of h×w, made even,
 // about a pixel.
-func boxAt(y, x, h, w, height, width int) part {
+func boxAt(y, x, h, w, height, width int) picture.Part {
 	top, bottom := max(y-h/2, 0), min(y+h/2, height)
 	left, right := max(x-w/2, 0), min(x+w/2, width)
-	return part{top, left, bottom - top, right - left}
+	return picture.Part{Top: top, Left: left, Height: bottom - top, Width: right - left}
 }
 
 // blendPairs is mixup: x[i] ← λ·x[i] + (1 − λ)·x[B−1−i].
@@ -130,14 +132,14 @@ func blendPairs(images []float32, batch int, share float64) {
 }
 
 // swapBoxes is cutmix: opposite pictures exchange a rectangle.
-func swapBoxes(images []float32, batch, channels, height, width int, box part) {
+func swapBoxes(images []float32, batch, channels, height, width int, box picture.Part) {
 	size := len(images) / batch
 	for i := range batch / 2 {
 		a, b := images[i*size:][:size], images[(batch-1-i)*size:][:size]
 		for c := range channels {
-			for y := box.top; y < box.top+box.height; y++ {
-				at := (c*height+y)*width + box.left
-				ra, rb := a[at:][:box.width], b[at:][:box.width]
+			for y := box.Top; y < box.Top+box.Height; y++ {
+				at := (c*height+y)*width + box.Left
+				ra, rb := a[at:][:box.Width], b[at:][:box.Width]
 				for x, v := range ra {
 					ra[x], rb[x] = rb[x], v
 				}

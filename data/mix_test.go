@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"testing"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // TestMixAsTimm runs timm's batches, with its shares and places put in for what
@@ -20,7 +22,7 @@ func TestMixAsTimm(t *testing.T) {
 			ratio := math.Sqrt(1 - m.Share)
 			box := boxAt(m.Centre[0], m.Centre[1], int(h*ratio), int(w*ratio), h, w)
 			swapBoxes(images, len(b.Labels), c, h, w, box)
-			own = 1 - float64(box.height*box.width)/(h*w)
+			own = 1 - float64(box.Height*box.Width)/(h*w)
 		} else {
 			blendPairs(images, len(b.Labels), m.Share)
 		}
@@ -63,7 +65,7 @@ func TestMixByHand(t *testing.T) {
 		}
 	}
 	// A rectangle about a corner keeps a quarter, and one of an odd side is made even.
-	if got := boxAt(0, 5, 5, 4, 5, 6); got != (part{0, 3, 2, 3}) {
+	if got := boxAt(0, 5, 5, 4, 5, 6); got != (picture.Part{Top: 0, Left: 3, Height: 2, Width: 3}) {
 		t.Errorf("box %+v", got)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"math"
 	"os"
 	"testing"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // The files in testdata/augment were made by Pillow, torchvision and timm;
@@ -64,20 +66,20 @@ func readCases(t testing.TB) (c augmentCases) {
 }
 
 // planar reads an image file as a picture of 1 or 3 channels.
-func planar(t testing.TB, path string, channels int) *picture {
+func planar(t testing.TB, path string, channels int) *canvas {
 	t.Helper()
 	img := mustDecode(t, path)
 	h, w := img.Bounds().Dy(), img.Bounds().Dx()
-	p := &picture{pix: make([]byte, channels*h*w), spare: make([]byte, channels*h*w), c: channels, h: h, w: w}
-	whole := part{height: h, width: w}
-	if err := resizePart(p.pix, img, whole, channels, h, w, Bicubic); err != nil {
+	p := &canvas{pix: make([]byte, channels*h*w), spare: make([]byte, channels*h*w), c: channels, h: h, w: w}
+	whole := picture.Part{Height: h, Width: w}
+	if err := picture.ResizePart(p.pix, img, whole, channels, h, w, picture.Bicubic); err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
 // band is the i-th of the pictures of h rows that are stacked in p.
-func (p *picture) band(i, h int) []byte {
+func (p *canvas) band(i, h int) []byte {
 	var b []byte
 	for ch := range p.c {
 		b = append(b, p.channel(ch)[i*h*p.w:(i+1)*h*p.w]...)
@@ -115,9 +117,9 @@ func TestOperations(t *testing.T) {
 			for op, name := range operationNames {
 				if name == c.Op {
 					seen[name]++
-					filter := Bicubic
+					filter := picture.Bicubic
 					if c.Filter == "bilinear" {
-						filter = Bilinear
+						filter = picture.Bilinear
 					}
 					operation(op).run(p, c.Arg, place{filter, kind.fill})
 				}
@@ -165,7 +167,7 @@ func TestJitter(t *testing.T) {
 	// alone shows on a picture that the other two leave as it is.
 	least, most, mean := math.Inf(1), 0.0, 0.0
 	const rounds = 4000
-	grey := &picture{pix: make([]byte, 1), spare: make([]byte, 1), c: 1, h: 1, w: 1}
+	grey := &canvas{pix: make([]byte, 1), spare: make([]byte, 1), c: 1, h: 1, w: 1}
 	for i := range rounds {
 		grey.pix[0] = 100
 		grey.jitter(0.4, Rand(1, 2, uint64(i)))
@@ -183,30 +185,30 @@ func TestJitter(t *testing.T) {
 
 // TestTones are cases worked by hand.
 func TestTones(t *testing.T) {
-	make1 := func(pix ...byte) *picture {
-		return &picture{pix: pix, spare: make([]byte, len(pix)), c: 1, h: 1, w: len(pix)}
+	make1 := func(pix ...byte) *canvas {
+		return &canvas{pix: pix, spare: make([]byte, len(pix)), c: 1, h: 1, w: len(pix)}
 	}
 	for _, c := range []struct {
 		name     string
-		do       func(*picture)
+		do       func(*canvas)
 		in, want []byte
 	}{
-		{"invert", (*picture).invert, []byte{0, 10, 255}, []byte{255, 245, 0}},
-		{"solarize 128", func(p *picture) { p.solarize(128) }, []byte{127, 128, 255}, []byte{127, 127, 0}},
-		{"solarize add 50", func(p *picture) { p.solarizeAdd(50) }, []byte{0, 127, 128}, []byte{50, 177, 128}},
-		{"posterize 2", func(p *picture) { p.posterize(2) }, []byte{63, 64, 255}, []byte{0, 64, 192}},
-		{"posterize 0", func(p *picture) { p.posterize(0) }, []byte{63, 64, 255}, []byte{0, 0, 0}},
-		{"posterize 8", func(p *picture) { p.posterize(8) }, []byte{63, 64, 255}, []byte{63, 64, 255}},
-		{"contrast of one value", func(p *picture) { p.autoContrast() }, []byte{9, 9}, []byte{9, 9}},
-		{"contrast", (*picture).autoContrast, []byte{100, 101, 102}, []byte{0, 127, 255}},
-		{"equalize of few", (*picture).equalize, []byte{1, 2, 3}, []byte{1, 2, 3}}, // less than a pixel a level
-		{"brightness", func(p *picture) { p.brightness(1.5) }, []byte{0, 101, 200}, []byte{0, 151, 255}},
-		{"contrast about the mean", func(p *picture) { p.contrast(2) }, []byte{90, 100, 111}, []byte{80, 100, 122}},
-		{"saturation of grey", func(p *picture) { p.saturation(0) }, []byte{90, 100, 111}, []byte{90, 100, 111}},
-		{"sharpness of a line", func(p *picture) { p.sharpness(0) }, []byte{90, 100, 111}, []byte{90, 100, 111}},
-		{"mirror", (*picture).flip, []byte{1, 2, 3}, []byte{3, 2, 1}},
-		{"to the right", func(p *picture) { p.transform(translation(-1, 0), Bicubic, []byte{7}) }, []byte{1, 2, 3}, []byte{7, 1, 2}},
-		{"half a pixel", func(p *picture) { p.transform(translation(0.5, 0), Bilinear, []byte{7}) }, []byte{10, 20, 40}, []byte{15, 30, 7}},
+		{"invert", (*canvas).invert, []byte{0, 10, 255}, []byte{255, 245, 0}},
+		{"solarize 128", func(p *canvas) { p.solarize(128) }, []byte{127, 128, 255}, []byte{127, 127, 0}},
+		{"solarize add 50", func(p *canvas) { p.solarizeAdd(50) }, []byte{0, 127, 128}, []byte{50, 177, 128}},
+		{"posterize 2", func(p *canvas) { p.posterize(2) }, []byte{63, 64, 255}, []byte{0, 64, 192}},
+		{"posterize 0", func(p *canvas) { p.posterize(0) }, []byte{63, 64, 255}, []byte{0, 0, 0}},
+		{"posterize 8", func(p *canvas) { p.posterize(8) }, []byte{63, 64, 255}, []byte{63, 64, 255}},
+		{"contrast of one value", func(p *canvas) { p.autoContrast() }, []byte{9, 9}, []byte{9, 9}},
+		{"contrast", (*canvas).autoContrast, []byte{100, 101, 102}, []byte{0, 127, 255}},
+		{"equalize of few", (*canvas).equalize, []byte{1, 2, 3}, []byte{1, 2, 3}}, // less than a pixel a level
+		{"brightness", func(p *canvas) { p.brightness(1.5) }, []byte{0, 101, 200}, []byte{0, 151, 255}},
+		{"contrast about the mean", func(p *canvas) { p.contrast(2) }, []byte{90, 100, 111}, []byte{80, 100, 122}},
+		{"saturation of grey", func(p *canvas) { p.saturation(0) }, []byte{90, 100, 111}, []byte{90, 100, 111}},
+		{"sharpness of a line", func(p *canvas) { p.sharpness(0) }, []byte{90, 100, 111}, []byte{90, 100, 111}},
+		{"mirror", (*canvas).flip, []byte{1, 2, 3}, []byte{3, 2, 1}},
+		{"to the right", func(p *canvas) { p.transform(translation(-1, 0), picture.Bicubic, []byte{7}) }, []byte{1, 2, 3}, []byte{7, 1, 2}},
+		{"half a pixel", func(p *canvas) { p.transform(translation(0.5, 0), picture.Bilinear, []byte{7}) }, []byte{10, 20, 40}, []byte{15, 30, 7}},
 	} {
 		p := make1(bytes.Clone(c.in)...)
 		c.do(p)
@@ -235,8 +237,8 @@ func TestMapsOddSizes(t *testing.T) {
 			h, w := size[0], size[1]
 			for op := range operations {
 				for _, level := range []float64{0, 3.3, 10, 30} {
-					for _, filter := range []int{Bilinear, Bicubic} {
-						p := &picture{pix: spots(channels, h, w), spare: make([]byte, channels*h*w), c: channels, h: h, w: w}
+					for _, filter := range []int{picture.Bilinear, picture.Bicubic} {
+						p := &canvas{pix: spots(channels, h, w), spare: make([]byte, channels*h*w), c: channels, h: h, w: w}
 						op.run(p, op.argument(level, true, level > 5), place{filter, []byte{1, 2, 3}})
 						still := level == 0 && op != opAutoContrast && op != opEqualize && op != opInvert && op != opPosterize
 						if still && !bytes.Equal(p.pix, spots(channels, h, w)) {

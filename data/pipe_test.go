@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/adavit/adavit/internal/regular"
+	"github.com/adavit/adavit/picture"
 )
 
 // TestNamedPipe: opening one would wait for ever.
@@ -23,12 +26,12 @@ func TestNamedPipe(t *testing.T) {
 		}
 		return path
 	}
-	if _, err := DecodeImageFile(pipe("x.png")); !errors.Is(err, errIrregular) {
+	if _, err := picture.DecodeFile(pipe("x.png")); !errors.Is(err, regular.ErrNotRegular) {
 		t.Errorf("image: %v", err)
 	}
-	pipe("idx/" + idxNames[Test][0])
-	pipe("idx/" + idxNames[Test][1])
-	if _, err := Open(filepath.Join(dir, "idx"), Test); !errors.Is(err, errIrregular) {
+	pipe("idx/" + IDXNames[Test][0])
+	pipe("idx/" + IDXNames[Test][1])
+	if _, err := Open(filepath.Join(dir, "idx"), Test); !errors.Is(err, regular.ErrNotRegular) {
 		t.Errorf("IDX: %v", err)
 	}
 }

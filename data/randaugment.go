@@ -177,12 +177,12 @@ func (op operation) argument(level float64, increasing, negative bool) float64 {
 
 // place is what moving operations need besides their argument.
 type place struct {
-	filter int    // Bilinear or Bicubic
+	filter int    // picture.Bilinear or picture.Bicubic
 	fill   []byte // colour of what comes in from outside, a byte a channel
 }
 
 // run changes the picture.
-func (op operation) run(p *picture, arg float64, at place) {
+func (op operation) run(p *canvas, arg float64, at place) {
 	switch op {
 	case opAutoContrast:
 		p.autoContrast()
@@ -246,7 +246,7 @@ func (r RandAugment) draw(steps []step, rng *rand.Rand) []step {
 }
 
 // apply draws and runs the operations.
-func (r RandAugment) apply(p *picture, at place, rng *rand.Rand) {
+func (r RandAugment) apply(p *canvas, at place, rng *rand.Rand) {
 	var room [maxLayers]step
 	for _, s := range r.draw(room[:0], rng) {
 		s.op.run(p, s.arg, at)

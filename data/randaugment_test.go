@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/adavit/adavit/picture"
 )
 
 func TestParseRandAugment(t *testing.T) {
@@ -40,9 +42,9 @@ func FuzzRandAugment(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p := &picture{pix: spots(3, 4, 5), spare: make([]byte, 60), c: 3, h: 4, w: 5}
+		p := &canvas{pix: spots(3, 4, 5), spare: make([]byte, 60), c: 3, h: 4, w: 5}
 		for i := range uint64(4) {
-			r.apply(p, place{Bicubic, []byte{1, 2, 3}}, Rand(1, 2, i))
+			r.apply(p, place{picture.Bicubic, []byte{1, 2, 3}}, Rand(1, 2, i))
 		}
 		if len(p.pix) != 60 || r.Layers < 1 || r.Layers > maxLayers || !(r.Prob >= 0 && r.Prob <= 1) {
 			t.Errorf("%q: %+v", policy, r)
@@ -63,7 +65,7 @@ func FuzzAugmentJSON(f *testing.F) {
 		var a Augment
 		if json.Unmarshal(b, &a) == nil && a.Validate() == nil {
 			dst := make([]float32, 3*6*8)
-			if _, err := mustAugment(t, a, d, DefaultPreprocessor(6, 8, 3), 3, 6, 8).Load(dst, 0, Rand(1, 2, 3)); err != nil {
+			if _, err := mustAugment(t, a, d, picture.DefaultPreprocessor(6, 8, 3), 3, 6, 8).Load(dst, 0, Rand(1, 2, 3)); err != nil {
 				t.Errorf("%s: %v", b, err)
 			}
 		}
@@ -137,8 +139,8 @@ func TestRandAugmentDraws(t *testing.T) {
 	if mean /= n; most > 8 || most < 7.9 || math.Abs(mean-4) > 0.25 {
 		t.Errorf("levels drawn evenly from 0 to 8: mean %v, largest %v", mean, most)
 	}
-	p := &picture{pix: spots(3, 9, 9), spare: make([]byte, 243), c: 3, h: 9, w: 9}
-	at := place{Bicubic, []byte{1, 2, 3}}
+	p := &canvas{pix: spots(3, 9, 9), spare: make([]byte, 243), c: 3, h: 9, w: 9}
+	at := place{picture.Bicubic, []byte{1, 2, 3}}
 	if n := testing.AllocsPerRun(200, func() { r.apply(p, at, rng) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -15,6 +15,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"unicode"
+
+	"github.com/adavit/adavit/internal/regular"
+	"github.com/adavit/adavit/picture"
 )
 
 // tarEnding is how the names of tar files end that are looked into.
@@ -59,12 +62,12 @@ func (s shardSource) parts() (train, test []string) {
 	return train, test
 }
 
-func (s shardSource) has(split Split) bool {
+func (s shardSource) Has(split Split) bool {
 	train, test := s.parts()
 	return split == Train || len(train) > 0 && len(test) > 0
 }
 
-func (s shardSource) open(split Split) (Dataset, error) {
+func (s shardSource) Open(split Split) (Dataset, error) {
 	paths := s.paths
 	if train, test := s.parts(); len(train) > 0 && len(test) > 0 {
 		if paths = train; split == Test {
@@ -108,7 +111,7 @@ func findTars(dir string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("data set %q: %w", dir, err)
 		}
-		if slices.ContainsFunc(files, func(f os.DirEntry) bool { return hasImageEnding(f.Name()) }) {
+		if slices.ContainsFunc(files, func(f os.DirEntry) bool { return picture.HasEnding(f.Name()) }) {
 			return nil, fmt.Errorf("data set %q: both tar files (%s, …) and sub-folders of images (%s, …): which of them are meant?",
 				dir, filepath.Base(tars[0]), filepath.Base(sub))
 		}
@@ -122,7 +125,7 @@ func isPacked(name string) bool {
 }
 
 // findTarFile is the source of a single file.
-func findTarFile(path string) (source, error) {
+func findTarFile(path string) (Source, error) {
 	if isPacked(path) {
 		return nil, fmt.Errorf("data set %q: %w", path, errPacked("gunzip"))
 	}
@@ -133,7 +136,7 @@ func findTarFile(path string) (source, error) {
 }
 
 // findPattern is the source of the files that a pattern with braces names.
-func findPattern(pattern string) (source, error) {
+func findPattern(pattern string) (Source, error) {
 	paths, err := expandBraces(pattern)
 	if err != nil {
 		return nil, fmt.Errorf("data set %q: %w", pattern, err)
@@ -201,7 +204,7 @@ func openShards(name string, paths, classes []string) (Dataset, error) {
 
 // indexTarFile finds the labelled pictures of a tar file.
 func indexTarFile(path string) ([]tarPicture, error) {
-	f, err := openRegular(path)
+	f, _, err := regular.Open(path)
 	if err != nil {
 		return nil, err // names the path itself
 	}
@@ -226,12 +229,12 @@ func (s *shards) Size() (channels, height, width int) { return 0, 0, 0 }
 // opening costs little beside decoding.
 func (s *shards) Image(i int) (image.Image, error) {
 	p := &s.pictures[i]
-	f, err := openRegular(s.paths[p.file])
+	f, _, err := regular.Open(s.paths[p.file])
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errGone, err)
 	}
 	defer f.Close()
-	return DecodeImage(s.nameOf(i), io.NewSectionReader(f, p.offset, p.size))
+	return picture.Decode(s.nameOf(i), io.NewSectionReader(f, p.offset, p.size))
 }
 
 // Pixels fails: the pictures differ in size.

@@ -13,6 +13,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/adavit/adavit/internal/filetest"
+	"github.com/adavit/adavit/picture"
 )
 
 // member is one file of a tar file.
@@ -70,7 +73,7 @@ func TestShards(t *testing.T) {
 	long := strings.Repeat("d/", 60) + strings.Repeat("n", 150) + "é"
 	for _, format := range []tar.Format{tar.FormatUnknown, tar.FormatPAX, tar.FormatGNU} {
 		dir := t.TempDir()
-		write(t, tarred(t, format,
+		filetest.Write(t, tarred(t, format,
 			member{"some/", ""},
 			member{"some/a.b/x1.seg.png", "not the picture"}, // the key ends at the first dot of the last part
 			member{"some/a.b/x1.CLS", " 3\n"},
@@ -98,7 +101,7 @@ func TestShards(t *testing.T) {
 				t.Errorf("picture %d: label %d, value %d, want %d", i, d.Label(i), got, want)
 			}
 		}
-		wantError(t, d.Pixels(nil, 0), "preprocessor", "a.tar")
+		filetest.WantError(t, d.Pixels(nil, 0), "preprocessor", "a.tar")
 	}
 }
 
@@ -106,10 +109,10 @@ func TestShards(t *testing.T) {
 // order from several goroutines.
 func TestShardLists(t *testing.T) {
 	dir := t.TempDir()
-	write(t, shard(t, 0, 1), dir, "train-000.tar")
-	write(t, shard(t, 2), dir, "train-001.tar")
-	write(t, shard(t, 4, 0, 2), dir, "Val_000.tar")
-	write(t, []byte("x"), dir, "notes.txt")
+	filetest.Write(t, shard(t, 0, 1), dir, "train-000.tar")
+	filetest.Write(t, shard(t, 2), dir, "train-001.tar")
+	filetest.Write(t, shard(t, 4, 0, 2), dir, "Val_000.tar")
+	filetest.Write(t, []byte("x"), dir, "notes.txt")
 	pattern := filepath.Join(dir, "train-{000..001}.tar")
 	labels := func(spec string, split Split) string {
 		t.Helper()
@@ -151,42 +154,42 @@ func TestShardLists(t *testing.T) {
 		t.Fatalf("%v %v %v", train, test, err)
 	}
 
-	write(t, []byte("zero\none\ntwo\nthree\nfour\n"), dir, "classes.txt")
+	filetest.Write(t, []byte("zero\none\ntwo\nthree\nfour\n"), dir, "classes.txt")
 	d, err := Open(dir, Train)
 	if err != nil || len(d.Classes()) != 5 || d.Classes()[1] != "one" {
 		t.Fatalf("%v, %v", d, err)
 	}
-	write(t, []byte("zero\none\n"), dir, "classes.txt")
+	filetest.Write(t, []byte("zero\none\n"), dir, "classes.txt")
 	_, err = Open(dir, Train)
-	wantError(t, err, "train-001.tar: label 2 of 0000.png is beyond the 2 classes of classes.txt")
+	filetest.WantError(t, err, "train-001.tar: label 2 of 0000.png is beyond the 2 classes of classes.txt")
 
 	parts := t.TempDir()
-	write(t, shard(t, 1), parts, "train", "b.tar")
-	write(t, shard(t, 0), parts, "train", "a.tar")
-	write(t, shard(t, 1, 1), parts, "test", "a.tar")
+	filetest.Write(t, shard(t, 1), parts, "train", "b.tar")
+	filetest.Write(t, shard(t, 0), parts, "train", "a.tar")
+	filetest.Write(t, shard(t, 1, 1), parts, "test", "a.tar")
 	if got := labels(parts, Train) + labels(parts, Test); got != "[0 1][1 1]" {
 		t.Error(got)
 	}
-	write(t, []byte("x"), parts, "train", "class", "1.png")
+	filetest.Write(t, []byte("x"), parts, "train", "class", "1.png")
 	_, err = Open(parts, Train)
-	wantError(t, err, "both tar files (a.tar, …) and sub-folders of images (class, …)")
+	filetest.WantError(t, err, "both tar files (a.tar, …) and sub-folders of images (class, …)")
 
 	// Through a preprocessor, and a picture that is damaged.
 	bad := t.TempDir()
-	write(t, tarred(t, 0, member{"a.png", "\x89PNG no more"}, member{"a.cls", "0"}, member{"\x1b[31m.png", ""}, member{"\x1b[31m.cls", "0"}), bad, "a.tar")
+	filetest.Write(t, tarred(t, 0, member{"a.png", "\x89PNG no more"}, member{"a.cls", "0"}, member{"\x1b[31m.png", ""}, member{"\x1b[31m.cls", "0"}), bad, "a.tar")
 	if d, err = Open(bad, Train); err != nil {
 		t.Fatal(err)
 	}
-	fit, err := Fit(d, DefaultPreprocessor(4, 4, 3), 3, 4, 4)
+	fit, err := Fit(d, picture.DefaultPreprocessor(4, 4, 3), 3, 4, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, fit.Pixels(make([]byte, 48), 0), filepath.Join(bad, "a.tar")+": a.png: ", "png")
-	wantError(t, fit.Pixels(make([]byte, 48), 1), `a.tar: "\x1b[31m.png": image file is empty`) // no escapes reach a terminal
+	filetest.WantError(t, fit.Pixels(make([]byte, 48), 0), filepath.Join(bad, "a.tar")+": a.png: ", "png")
+	filetest.WantError(t, fit.Pixels(make([]byte, 48), 1), `a.tar: "\x1b[31m.png": image file is empty`) // no escapes reach a terminal
 	if err := os.Remove(filepath.Join(bad, "a.tar")); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, fit.Pixels(make([]byte, 48), 0), "a.tar", "gone")
+	filetest.WantError(t, fit.Pixels(make([]byte, 48), 0), "a.tar", "gone")
 }
 
 // TestShardErrors: what is no shard, and shards that nobody could learn from.
@@ -201,7 +204,7 @@ func TestShardErrors(t *testing.T) {
 		{"empty", nil, "the file is empty"},
 		{"short", good[:100], "cut short"},
 		{"no tar", bytes.Repeat([]byte("text "), 300), "tar: "},
-		{"gzip", gzipped(t, good), "compressed tar file"},
+		{"gzip", filetest.Gzip(t, good), "compressed tar file"},
 		{"zstd", []byte("\x28\xb5\x2f\xfd" + strings.Repeat("x", 600)), "unzstd"},
 		{"in a header", good[:1200], "cut short"},
 		{"in a picture", good[:560], "cut short"},
@@ -229,29 +232,29 @@ func TestShardErrors(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "s.tar")
-		write(t, c.file, path)
+		filetest.Write(t, c.file, path)
 		_, err := Open(path, Train)
-		wantError(t, err, path, c.want)
+		filetest.WantError(t, err, path, c.want)
 		if err == nil {
 			t.Errorf("%s: no error", c.name)
 		}
 	}
 
 	dir := t.TempDir()
-	write(t, gzipped(t, good), dir, "s.tar.gz")
+	filetest.Write(t, filetest.Gzip(t, good), dir, "s.tar.gz")
 	for _, spec := range []string{dir, filepath.Join(dir, "s.tar.gz"), filepath.Join(dir, "s.tar.{gz,xz}")} {
 		_, err := Open(spec, Train)
 		if strings.Contains(spec, "{") {
 			os.WriteFile(filepath.Join(dir, "s.tar.xz"), nil, 0o644)
 			_, err = Open(spec, Train)
 		}
-		wantError(t, err, "s.tar.", "unpack it")
+		filetest.WantError(t, err, "s.tar.", "unpack it")
 	}
-	write(t, good, dir, "s-0.tar")
+	filetest.Write(t, good, dir, "s-0.tar")
 	_, err := Open(filepath.Join(dir, "s-{0..2}.tar"), Train)
-	wantError(t, err, filepath.Join(dir, "s-1.tar"), "not exist")
+	filetest.WantError(t, err, filepath.Join(dir, "s-1.tar"), "not exist")
 	_, err = Open(filepath.Join(dir, "s-{0..x}.tar"), Train)
-	wantError(t, err, "two numbers")
+	filetest.WantError(t, err, "two numbers")
 }
 
 // resum puts the right sums into the headers of a tar file, so that changed ones

@@ -9,20 +9,17 @@ import (
 	"strings"
 )
 
-// source is where a data set lies, before any of it is read.
-type source interface {
-	// has reports whether that part can be opened. A source that does not tell
+// Source is where a data set lies, before any of it is read.
+type Source interface {
+	// Has reports whether that part can be opened. A source that does not tell
 	// the parts apart has a training part only.
-	has(split Split) bool
-	// open reads one part; all of it, if the source does not tell the parts apart.
-	open(split Split) (Dataset, error)
+	Has(split Split) bool
+	// Open reads one part; all of it, if the source does not tell the parts apart.
+	Open(split Split) (Dataset, error)
 }
 
 // Open opens a data set:
 //
-//	fashion-mnist        the bundled test images; the training images from the Debian package
-//	                     dataset-fashion-mnist, the user's cache, or downloaded once into it
-//	fashion-mnist:DIR    the same with the training images in DIR
 //	DIR                  a folder of one of these:
 //	                     - IDX files as MNIST names them (train-images-idx3-ubyte,
 //	                       t10k-labels-idx1-ubyte, …, with or without .gz)
@@ -42,14 +39,19 @@ type source interface {
 // A file classes.txt beside the data names the classes, one a line, the first one's
 // label being 0. Sub-folders of classes must then be among them.
 func Open(spec string, split Split) (Dataset, error) {
-	if split != Train && split != Test {
-		return nil, fmt.Errorf("data set %q: no part named %q, want %q or %q", spec, split, Train, Test)
-	}
-	s, err := findSource(spec)
+	s, err := Find(spec)
 	if err != nil {
 		return nil, err
 	}
-	return s.open(split)
+	return OpenPart(spec, s, split)
+}
+
+// OpenPart opens one part of a source, which spec names in errors.
+func OpenPart(spec string, s Source, split Split) (Dataset, error) {
+	if split != Train && split != Test {
+		return nil, fmt.Errorf("data set %q: no part named %q, want %q or %q", spec, split, Train, Test)
+	}
+	return s.Open(split)
 }
 
 // OpenPair opens both parts of a data set for a training run: the pictures to
@@ -60,27 +62,32 @@ func Open(spec string, split Split) (Dataset, error) {
 //
 // Both parts have the same classes.
 func OpenPair(spec string, validation float64, seed uint64) (train, test Dataset, err error) {
-	if !(validation >= 0 && validation < 1) {
-		return nil, nil, fmt.Errorf("validation %v: want a share of the training pictures from 0 to less than 1, such as 0.1", validation)
-	}
-	s, err := findSource(spec)
+	s, err := Find(spec)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !s.has(Test) && s.has(Train) && validation == 0 {
+	return PairOf(spec, s, validation, seed)
+}
+
+// PairOf is OpenPair for a source, which spec names in errors.
+func PairOf(spec string, s Source, validation float64, seed uint64) (train, test Dataset, err error) {
+	if !(validation >= 0 && validation < 1) {
+		return nil, nil, fmt.Errorf("validation %v: want a share of the training pictures from 0 to less than 1, such as 0.1", validation)
+	}
+	if !s.Has(Test) && s.Has(Train) && validation == 0 {
 		return nil, nil, fmt.Errorf("data set %q: no test part (for a folder, that is a sub-folder %s beside one named %s): "+
 			"add one, or hold out a tenth of the training pictures with validation=0.1", spec, strings.Join(partNames[Test], " or "), partNames[Train][0])
 	}
-	if train, err = s.open(Train); err != nil {
+	if train, err = s.Open(Train); err != nil {
 		return nil, nil, err
 	}
-	if !s.has(Test) {
+	if !s.Has(Test) {
 		if train, test, err = HoldOut(train, validation, seed); err != nil {
 			return nil, nil, fmt.Errorf("data set %q: %w", spec, err)
 		}
 		return train, test, nil
 	}
-	if test, err = s.open(Test); err != nil {
+	if test, err = s.Open(Test); err != nil {
 		return nil, nil, err
 	}
 	if train, test, err = agree(train, test); err != nil {
@@ -89,23 +96,14 @@ func OpenPair(spec string, validation float64, seed uint64) (train, test Dataset
 	return train, test, nil
 }
 
-// findSource recognises what spec names.
-func findSource(spec string) (source, error) {
-	if spec == fashionName {
-		return fashionSource(""), nil
-	}
-	if dir, ok := strings.CutPrefix(spec, fashionName+":"); ok {
-		if dir == "" {
-			return nil, fmt.Errorf("data set %q: no folder after the colon", spec)
-		}
-		return fashionSource(dir), nil
-	}
+// Find recognises what spec names.
+func Find(spec string) (Source, error) {
 	info, err := os.Stat(spec)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && strings.Contains(spec, "{"):
 		return findPattern(spec)
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("data set %q: neither the name %s nor a folder or file that exists", spec, fashionName)
+		return nil, fmt.Errorf("data set %q: neither a folder nor a file exists there: %w", spec, fs.ErrNotExist)
 	case err != nil:
 		return nil, fmt.Errorf("data set %q: %w", spec, err)
 	case !info.IsDir():

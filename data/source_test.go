@@ -1,13 +1,14 @@
 package data
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/adavit/adavit/internal/filetest"
 )
 
 // labelled is a data set of one-pixel pictures, byte i for picture i.
@@ -95,19 +96,19 @@ func TestHoldOut(t *testing.T) {
 		}
 	}
 	_, _, err := HoldOut(labelled(t, []byte{0, 1, 2, 0}, 3), 0.01, 1)
-	wantError(t, err, "a share of 0.01 of 4 pictures in 3 classes leaves none")
+	filetest.WantError(t, err, "a share of 0.01 of 4 pictures in 3 classes leaves none")
 }
 
 func TestOpenPair(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 20 {
-		write(t, plain(t, 3, 3, byte(i)), dir, []string{"cat", "dog"}[i%2], fmt.Sprintf("%02d.png", i))
+		filetest.Write(t, plain(t, 3, 3, byte(i)), dir, []string{"cat", "dog"}[i%2], fmt.Sprintf("%02d.png", i))
 	}
 	_, _, err := OpenPair(dir, 0, 1)
-	wantError(t, err, dir, "no test part", "validation=0.1")
+	filetest.WantError(t, err, dir, "no test part", "validation=0.1")
 	for _, v := range []float64{-0.1, 1, math.NaN()} {
 		_, _, err = OpenPair(dir, v, 1)
-		wantError(t, err, "validation", "less than 1")
+		filetest.WantError(t, err, "validation", "less than 1")
 	}
 	train, test, err := OpenPair(dir, 0.2, 1)
 	if err != nil || train.Len() != 16 || test.Len() != 4 || !slices.Equal(train.Classes(), test.Classes()) {
@@ -124,12 +125,12 @@ func TestOpenPair(t *testing.T) {
 		}
 	}
 	_, _, err = OpenPair(dir, 0.001, 1)
-	wantError(t, err, dir, "leaves none")
+	filetest.WantError(t, err, dir, "leaves none")
 
 	// With a test part validation is not used; that part may lack a class, and its labels are the training part's.
 	parted := t.TempDir()
 	for _, name := range []string{"train/ant/1.png", "train/bee/2.png", "train/cow/3.png", "val/cow/4.png"} {
-		write(t, plain(t, 3, 3, name[len(name)-5]), parted, name)
+		filetest.Write(t, plain(t, 3, 3, name[len(name)-5]), parted, name)
 	}
 	for _, v := range []float64{0, 0.5} {
 		train, test, err = OpenPair(parted, v, 1)
@@ -137,63 +138,49 @@ func TestOpenPair(t *testing.T) {
 			t.Fatalf("%v %v %v", train, test, err)
 		}
 	}
-	write(t, plain(t, 3, 3, 0), parted, "val", "dog", "5.png")
+	filetest.Write(t, plain(t, 3, 3, 0), parted, "val", "dog", "5.png")
 	_, _, err = OpenPair(parted, 0, 1)
-	wantError(t, err, filepath.Join(parted, "val"), `"dog" is none of the 3 classes`)
-	write(t, []byte("dog\nant\nbee\ncow\nelk\n"), parted, "classes.txt")
+	filetest.WantError(t, err, filepath.Join(parted, "val"), `"dog" is none of the 3 classes`)
+	filetest.Write(t, []byte("dog\nant\nbee\ncow\nelk\n"), parted, "classes.txt")
 	if train, test, err = OpenPair(parted, 0, 1); err != nil || train.Label(0) != 1 || test.Label(1) != 0 || len(test.Classes()) != 5 {
 		t.Fatalf("%v %v %v", train, test, err)
 	}
-	write(t, []byte("ant\nbee\ndog\n"), parted, "classes.txt")
+	filetest.Write(t, []byte("ant\nbee\ndog\n"), parted, "classes.txt")
 	_, _, err = OpenPair(parted, 0, 1)
-	wantError(t, err, `"cow" is none of the 3 classes`, "classes.txt")
-	write(t, []byte("ant\n\nbee\n"), parted, "classes.txt")
+	filetest.WantError(t, err, `"cow" is none of the 3 classes`, "classes.txt")
+	filetest.Write(t, []byte("ant\n\nbee\n"), parted, "classes.txt")
 	_, _, err = OpenPair(parted, 0, 1)
-	wantError(t, err, filepath.Join(parted, "classes.txt")+": line 2 is empty")
+	filetest.WantError(t, err, filepath.Join(parted, "classes.txt")+": line 2 is empty")
 
 	only := t.TempDir()
-	write(t, plain(t, 3, 3, 0), only, "val", "dog", "5.png")
+	filetest.Write(t, plain(t, 3, 3, 0), only, "val", "dog", "5.png")
 	_, _, err = OpenPair(only, 0.1, 1)
-	wantError(t, err, "no sub-folder train")
+	filetest.WantError(t, err, "no sub-folder train")
 
 	// IDX without a class list: the part with fewer labels has as many classes.
 	idx := t.TempDir()
-	write(t, idxFile([]byte{1, 2, 3, 4}, 4, 1, 1), idx, "train-images-idx3-ubyte")
-	write(t, idxFile([]byte{0, 0, 1, 1}, 4), idx, "train-labels-idx1-ubyte")
+	filetest.Write(t, filetest.IDX([]byte{1, 2, 3, 4}, 4, 1, 1), idx, "train-images-idx3-ubyte")
+	filetest.Write(t, filetest.IDX([]byte{0, 0, 1, 1}, 4), idx, "train-labels-idx1-ubyte")
 	if train, test, err = OpenPair(idx, 0.5, 1); err != nil || train.Len() != 2 || test.Len() != 2 {
 		t.Fatalf("%v %v %v", train, test, err)
 	}
-	write(t, idxFile([]byte{1}, 1, 1, 1), idx, "t10k-images-idx3-ubyte")
+	filetest.Write(t, filetest.IDX([]byte{1}, 1, 1, 1), idx, "t10k-images-idx3-ubyte")
 	_, _, err = OpenPair(idx, 0.5, 1) // a torn test part is not passed over
-	wantError(t, err, "t10k-labels-idx1-ubyte")
-	write(t, idxFile([]byte{3}, 1), idx, "t10k-labels-idx1-ubyte")
+	filetest.WantError(t, err, "t10k-labels-idx1-ubyte")
+	filetest.Write(t, filetest.IDX([]byte{3}, 1), idx, "t10k-labels-idx1-ubyte")
 	if train, test, err = OpenPair(idx, 0.5, 1); err != nil || len(train.Classes()) != 4 || len(test.Classes()) != 4 || train.Len() != 4 {
 		t.Fatalf("%v %v %v", train, test, err)
 	}
-	write(t, []byte("a\nb\nc\nd\n"), idx, "classes.txt")
+	filetest.Write(t, []byte("a\nb\nc\nd\n"), idx, "classes.txt")
 	if train, _, err = OpenPair(idx, 0, 1); err != nil || strings.Join(train.Classes(), "") != "abcd" {
 		t.Fatalf("%v %v", train, err)
 	}
-	write(t, []byte("a\nb\n"), idx, "classes.txt")
+	filetest.Write(t, []byte("a\nb\n"), idx, "classes.txt")
 	_, _, err = OpenPair(idx, 0, 1)
-	wantError(t, err, "label 3 of picture 0 is beyond the 2 classes")
+	filetest.WantError(t, err, "label 3 of picture 0 is beyond the 2 classes")
 
 	_, _, err = agree(labelled(t, []byte{0}, 2), labelled(t, []byte{0}, 3))
-	wantError(t, err, "2 classes (class 0, …), the test part 3")
+	filetest.WantError(t, err, "2 classes (class 0, …), the test part 3")
 	_, _, err = OpenPair(filepath.Join(idx, "nothing"), 0.1, 1)
-	wantError(t, err, "nothing", "exists")
-}
-
-// TestOpenPairFashion: both parts of a named data set, the training images from a folder.
-func TestOpenPairFashion(t *testing.T) {
-	dir := t.TempDir()
-	write(t, idxFile(make([]byte, 2*28*28), 2, 28, 28), dir, "train-images-idx3-ubyte")
-	write(t, idxFile([]byte{1, 9}, 2), dir, "train-labels-idx1-ubyte")
-	train, test, err := OpenPair("fashion-mnist:"+dir, 0.5, 1)
-	if err != nil || train.Len() != 2 || test.Len() != 10000 || !slices.Equal(train.Classes(), FashionMNISTClasses()) {
-		t.Fatalf("%v %v %v", train, test, err)
-	}
-	if _, _, err = OpenPair("fashion-mnist:", 0, 1); err == nil || errors.Is(err, ErrDamaged) {
-		t.Error(err)
-	}
+	filetest.WantError(t, err, "nothing", "file exists")
 }

@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/adavit/adavit/internal/regular"
+	"github.com/adavit/adavit/picture"
 )
 
 // tarPicture is a labelled picture of a tar file: where its bytes lie.
@@ -69,7 +72,7 @@ func indexTar(r io.ReadSeeker, size int64) ([]tarPicture, error) {
 			break
 		}
 		if err != nil && !errors.Is(err, tar.ErrInsecurePath) { // nothing is written under these names
-			return nil, fmt.Errorf("tar: %w", unexpected(err))
+			return nil, fmt.Errorf("tar: %w", regular.CutShort(err))
 		}
 		key, kind := memberKind(h.Name)
 		if kind == "" || h.Typeflag == tar.TypeDir {
@@ -102,7 +105,7 @@ func indexTar(r io.ReadSeeker, size int64) ([]tarPicture, error) {
 	for i, s := range samples {
 		switch {
 		case !s.pictured:
-			return nil, fmt.Errorf("%q: a label without a picture (%s)", s.name, strings.Join(imageEndings, ", "))
+			return nil, fmt.Errorf("%q: a label without a picture (%s)", s.name, strings.Join(picture.Endings, ", "))
 		case !s.cls && !s.object:
 			return nil, fmt.Errorf("%q: a picture without a label (.cls or .json)", s.name)
 		case !s.cls && s.objectErr != nil:
@@ -121,12 +124,12 @@ func checkTarStart(r io.ReadSeeker) error {
 		return errors.New("the file is empty")
 	}
 	for _, p := range packings {
-		if hasPrefix(head[:n], p.magic) {
+		if bytes.HasPrefix(head[:n], []byte(p.magic)) {
 			return errPacked(p.unpack)
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("tar: %w", unexpected(err))
+		return fmt.Errorf("tar: %w", regular.CutShort(err))
 	}
 	_, err = r.Seek(0, io.SeekStart)
 	return err
@@ -140,7 +143,7 @@ func checkTarEnd(r io.ReadSeeker) error {
 		return fmt.Errorf("tar: %w", err)
 	}
 	if _, err := io.ReadFull(r, block); err != nil {
-		return fmt.Errorf("tar: %w", unexpected(err))
+		return fmt.Errorf("tar: %w", regular.CutShort(err))
 	}
 	if slices.Max(block) > 0 {
 		return errors.New("tar: no end mark: the file is cut short")
@@ -168,7 +171,7 @@ func memberKind(name string) (key, kind string) {
 	switch ending = strings.ToLower(ending); {
 	case ending == "cls" || ending == "json":
 		return dir + stem, ending
-	case slices.Contains(imageEndings, "."+ending):
+	case slices.Contains(picture.Endings, "."+ending):
 		return dir + stem, "picture"
 	}
 	return "", ""
@@ -224,7 +227,7 @@ func readLabel(r io.Reader, size int64) (int, error) {
 	}
 	b, err := io.ReadAll(r)
 	if err != nil {
-		return 0, unexpected(err)
+		return 0, regular.CutShort(err)
 	}
 	return parseLabel(string(bytes.TrimSpace(b)))
 }
@@ -236,7 +239,7 @@ func readLabelObject(r io.Reader, size int64) (int, error) {
 	}
 	b, err := io.ReadAll(r)
 	if err != nil {
-		return 0, unexpected(err)
+		return 0, regular.CutShort(err)
 	}
 	var object struct {
 		Label json.RawMessage `json:"label"`

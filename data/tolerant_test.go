@@ -12,6 +12,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/adavit/adavit/internal/filetest"
+	"github.com/adavit/adavit/picture"
 )
 
 // broken makes a folder of n pictures of grey value i, some of which are damaged.
@@ -23,7 +26,7 @@ func broken(t *testing.T, n int, damaged ...int) (Dataset, string) {
 		if slices.Contains(damaged, i) {
 			b = b[:len(b)-20]
 		}
-		write(t, b, dir, fmt.Sprintf("class %02d", i), "x.png")
+		filetest.Write(t, b, dir, fmt.Sprintf("class %02d", i), "x.png")
 	}
 	d, err := Open(dir, Train)
 	if err != nil {
@@ -48,7 +51,7 @@ func TestTolerant(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				logged = append(logged, i)
-				wantError(t, err, filepath.Join(dir, fmt.Sprintf("class %02d", i), "x.png"))
+				filetest.WantError(t, err, filepath.Join(dir, fmt.Sprintf("class %02d", i), "x.png"))
 			})
 			var view Dataset = tol
 			var err error
@@ -61,7 +64,7 @@ func TestTolerant(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			fit, err := Fit(view, DefaultPreprocessor(4, 4, 3), 3, 4, 4)
+			fit, err := Fit(view, picture.DefaultPreprocessor(4, 4, 3), 3, 4, 4)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,14 +111,14 @@ func TestTolerant(t *testing.T) {
 // crops or after resizing, and whichever view of the data set it is given.
 func TestTolerantAugmented(t *testing.T) {
 	d, _ := broken(t, 6, 1, 2)
-	p := DefaultPreprocessor(4, 4, 1)
+	p := picture.DefaultPreprocessor(4, 4, 1)
 	crop := DefaultCrop()
 	for _, a := range []Augment{{}, {RandomResizedCrop: &crop}} {
 		for _, fitted := range []bool{false, true} {
 			var view Dataset = Tolerant(d, 0.3, nil)
 			var err error
 			if fitted {
-				if view, err = Fit(view, DefaultPreprocessor(5, 5, 1), 1, 5, 5); err != nil {
+				if view, err = Fit(view, picture.DefaultPreprocessor(5, 5, 1), 1, 5, 5); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -155,7 +158,7 @@ func TestTolerantLimit(t *testing.T) {
 		tol := Tolerant(d, limit, nil)
 		err := load(tol)
 		for range 2 {
-			wantError(t, err, "too many damaged pictures: 2 of 12", "1 are borne", filepath.Join(dir, "class 02", "x.png"))
+			filetest.WantError(t, err, "too many damaged pictures: 2 of 12", "1 are borne", filepath.Join(dir, "class 02", "x.png"))
 			if !errors.Is(err, ErrDamaged) {
 				t.Error("no ErrDamaged")
 			}
@@ -168,11 +171,11 @@ func TestTolerantLimit(t *testing.T) {
 			t.Error(err)
 		}
 		_, err := tol.Image(2)
-		wantError(t, err, "1 of 12 met, where 0 are borne")
+		filetest.WantError(t, err, "1 of 12 met, where 0 are borne")
 	}
 	all, _ := broken(t, 3, 0, 1, 2)
 	_, err := Tolerant(all, 1, nil).Image(1)
-	wantError(t, err, "too many damaged pictures: all 3")
+	filetest.WantError(t, err, "too many damaged pictures: all 3")
 }
 
 // TestTolerantOthers: what is not damage passes as it is, and other kinds of data sets work too.
@@ -189,9 +192,9 @@ func TestTolerantOthers(t *testing.T) {
 	}
 	for _, i := range []int{-1, 4} {
 		_, err = tol.Image(i)
-		wantError(t, err, "of 4")
+		filetest.WantError(t, err, "of 4")
 	}
-	wantError(t, tol.Pixels(make([]byte, 16), 0), "no common size")
+	filetest.WantError(t, tol.Pixels(make([]byte, 16), 0), "no common size")
 	if got := tol.Damaged(); !slices.Equal(got, []int{1}) {
 		t.Errorf("damaged: %v", got)
 	}
@@ -219,7 +222,7 @@ func TestTolerantOthers(t *testing.T) {
 	if img, err = block.Image(2); err != nil || img.(*image.Gray).Pix[0] != 2 {
 		t.Error(err)
 	}
-	wantError(t, block.Pixels(nil, 0), "room for 0 bytes")
+	filetest.WantError(t, block.Pixels(nil, 0), "room for 0 bytes")
 	if len(block.Damaged()) > 0 {
 		t.Error("a short buffer counts as damage")
 	}
@@ -228,19 +231,19 @@ func TestTolerantOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Tolerant(two, 0, nil).Image(0)
-	wantError(t, err, "[2 1 1] are no images")
-	_, err = Fit(Tolerant(two, 0, nil), DefaultPreprocessor(6, 6, 3), 3, 6, 6)
-	wantError(t, err, "[2 1 1] are no images to resize")
+	filetest.WantError(t, err, "[2 1 1] are no images")
+	_, err = Fit(Tolerant(two, 0, nil), picture.DefaultPreprocessor(6, 6, 3), 3, 6, 6)
+	filetest.WantError(t, err, "[2 1 1] are no images to resize")
 
 	// A picture that cannot be resized is damaged for Fit.
 	strips := t.TempDir()
-	write(t, plain(t, 1, 30000, 9), strips, "a", "1.png")
-	write(t, plain(t, 4, 4, 8), strips, "a", "2.png")
+	filetest.Write(t, plain(t, 1, 30000, 9), strips, "a", "1.png")
+	filetest.Write(t, plain(t, 4, 4, 8), strips, "a", "2.png")
 	if d, err = Open(strips, Train); err != nil {
 		t.Fatal(err)
 	}
-	tol = Tolerant(d, 0.5, func(i int, err error) { wantError(t, err, filepath.Join(strips, "a", "1.png"), "resized") })
-	p := mustParse(t, fmt.Sprintf(deitConfig, "256", "224", 3))
+	tol = Tolerant(d, 0.5, func(i int, err error) { filetest.WantError(t, err, filepath.Join(strips, "a", "1.png"), "resized") })
+	p := picture.DefaultPreprocessor(224, 224, 3)
 	fit, err := Fit(tol, p, 3, 224, 224)
 	if err != nil {
 		t.Fatal(err)
@@ -249,5 +252,5 @@ func TestTolerantOthers(t *testing.T) {
 	if err := fit.Pixels(got, 0); err != nil || !bytes.Equal(got, bytes.Repeat([]byte{8}, len(got))) || !slices.Equal(tol.Damaged(), []int{0}) {
 		t.Errorf("%v, %d, damaged %v", err, got[0], tol.Damaged())
 	}
-	wantError(t, fit.Pixels(got[:9], 1), "room for 9 bytes")
+	filetest.WantError(t, fit.Pixels(got[:9], 1), "room for 9 bytes")
 }

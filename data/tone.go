@@ -3,17 +3,17 @@ package data
 // Changes of a picture's tones: each byte is looked up in a table of its
 // channel. The arithmetic is Pillow's (ImageOps), truncations included.
 
-// picture is a picture in memory that operations change: pix [c, h, w].
-type picture struct {
+// canvas is a picture in memory that operations change: pix [c, h, w].
+type canvas struct {
 	pix, spare []byte // of one length; spare's content is of no interest
 	c, h, w    int
 }
 
 // channel is one channel of pix.
-func (p *picture) channel(ch int) []byte { return p.pix[ch*p.h*p.w:][:p.h*p.w] }
+func (p *canvas) channel(ch int) []byte { return p.pix[ch*p.h*p.w:][:p.h*p.w] }
 
 // take makes spare, which an operation filled, the picture.
-func (p *picture) take() { p.pix, p.spare = p.spare, p.pix }
+func (p *canvas) take() { p.pix, p.spare = p.spare, p.pix }
 
 // lookUp replaces every byte of a channel.
 func lookUp(pix []byte, table *[256]byte) {
@@ -23,7 +23,7 @@ func lookUp(pix []byte, table *[256]byte) {
 }
 
 // each replaces every byte v of the picture by f(v).
-func (p *picture) each(f func(v int) int) {
+func (p *canvas) each(f func(v int) int) {
 	var table [256]byte
 	for v := range table {
 		table[v] = byte(f(v))
@@ -32,10 +32,10 @@ func (p *picture) each(f func(v int) int) {
 }
 
 // invert turns dark into bright.
-func (p *picture) invert() { p.each(func(v int) int { return 255 - v }) }
+func (p *canvas) invert() { p.each(func(v int) int { return 255 - v }) }
 
 // solarize inverts the bytes from threshold on.
-func (p *picture) solarize(threshold int) {
+func (p *canvas) solarize(threshold int) {
 	p.each(func(v int) int {
 		if v < threshold {
 			return v
@@ -45,7 +45,7 @@ func (p *picture) solarize(threshold int) {
 }
 
 // solarizeAdd brightens the bytes below 128 by add.
-func (p *picture) solarizeAdd(add int) {
+func (p *canvas) solarizeAdd(add int) {
 	p.each(func(v int) int {
 		if v < 128 {
 			return min(v+add, 255)
@@ -55,7 +55,7 @@ func (p *picture) solarizeAdd(add int) {
 }
 
 // posterize keeps the upper bits of each byte, 0 to 8.
-func (p *picture) posterize(bits int) {
+func (p *canvas) posterize(bits int) {
 	mask := 0xff << max(8-bits, 0) & 0xff
 	p.each(func(v int) int { return v & mask })
 }
@@ -70,7 +70,7 @@ func histogram(pix []byte) (count [256]int) {
 
 // autoContrast stretches each channel to all of 0 … 255. A channel of one value
 // stays as it is.
-func (p *picture) autoContrast() {
+func (p *canvas) autoContrast() {
 	for ch := range p.c {
 		pix := p.channel(ch)
 		low, high := 255, 0
@@ -93,7 +93,7 @@ func (p *picture) autoContrast() {
 // equalize gives each channel an even histogram: with a step of the share of one
 // of 255 levels, the brightest value not counted, value v becomes the number of
 // steps in the counts below v, half a step added.
-func (p *picture) equalize() {
+func (p *canvas) equalize() {
 	for ch := range p.c {
 		pix := p.channel(ch)
 		count := histogram(pix)

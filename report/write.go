@@ -6,7 +6,7 @@ import (
 	"image"
 	"image/png"
 
-	"github.com/adavit/adavit/weights"
+	"github.com/adavit/adavit/internal/atomicfile"
 )
 
 // WritePNG stores img as a PNG file. The file appears whole or not at all.
@@ -31,7 +31,7 @@ func encodePNG(img image.Image) ([]byte, error) {
 }
 
 func writeFile(path string, data []byte) error {
-	if err := weights.WriteFile(path, data); err != nil {
+	if err := atomicfile.WriteFile(path, data); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil

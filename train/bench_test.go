@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/models"
 	"github.com/adavit/adavit/vit"
@@ -14,7 +15,7 @@ import (
 // BenchmarkStep is a training step of the bundled Fashion-MNIST models (E 96, 12 blocks, 50 tokens) on batches of 64 of the bundled test
 // images: augmentation, forward, backward and update. The adaptive model's tokens halt where they have learnt to.
 func BenchmarkStep(b *testing.B) {
-	pictures, err := data.FashionMNISTTest()
+	pictures, err := datasets.FashionMNISTTest()
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -5,9 +5,9 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
-	"github.com/adavit/adavit/weights"
 )
 
 // Card is training.json, which lies beside a trained model and says how it came about.
@@ -51,5 +51,5 @@ func (r *runner) writeCard(kept keptWeights, precisionLoss map[string]float64) e
 	if err != nil {
 		return err
 	}
-	return weights.WriteFile(filepath.Join(r.Dir, vit.CardFile), append(b, '\n'))
+	return atomicfile.WriteFile(filepath.Join(r.Dir, vit.CardFile), append(b, '\n'))
 }

@@ -22,7 +22,7 @@ import (
 
 // A checkpoint is one safetensors file, checkpoints/step-00000123.safetensors: weights, moments and average as flat tensors, and as metadata
 // the step, the recipe, the architecture, the sums of the epoch under way, and a checksum over all of it. All randomness is drawn from
-// (seed, epoch, image) or (seed, step), so the step is the only cursor. A file appears whole or not at all (weights.Pending).
+// (seed, epoch, image) or (seed, step), so the step is the only cursor. A file appears whole or not at all (atomicfile.File).
 
 // checkpointVersion changes when an old program could misread a new file, or a new one an old file.
 const checkpointVersion = "2"

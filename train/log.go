@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/adavit/adavit/weights"
+	"github.com/adavit/adavit/internal/atomicfile"
 )
 
 // Entry is one line of log.jsonl: an epoch's means.
@@ -136,7 +136,7 @@ func writeLines[T any](path string, list []T) error {
 		}
 		out.Write(append(line, '\n'))
 	}
-	return weights.WriteFile(path, out.Bytes())
+	return atomicfile.WriteFile(path, out.Bytes())
 }
 
 // trim rewrites a file of lines without those that keep does not want and without damaged ones, if there are any. A missing file stays so.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -97,7 +98,7 @@ func TestLeftovers(t *testing.T) {
 	if err := os.WriteFile(logPath(dir), append(log, `{"epoch":2,"ste`...), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	temp := filepath.Join(checkpointDir(dir), weights.TempName())
+	temp := filepath.Join(checkpointDir(dir), atomicfile.TempName())
 	if err := os.WriteFile(temp, []byte("half a checkpoint"), 0o666); err != nil {
 		t.Fatal(err)
 	}

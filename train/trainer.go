@@ -9,15 +9,16 @@ import (
 	"path/filepath"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/internal/atomicfile"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
-	"github.com/adavit/adavit/weights"
 )
 
 // Options are a run's inputs besides its recipe.
 type Options struct {
 	Recipe       Recipe
 	Init         *vit.Params // nil: the recipe's variant, initialised from its seed
-	Preprocessor data.Preprocessor
+	Preprocessor picture.Preprocessor
 	Data         data.Dataset
 	InitName     string // what Init and Data are called in training.json
 	DataName     string
@@ -90,7 +91,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("train: %w", err)
 	}
 	for _, dir := range []string{o.Dir, checkpointDir(o.Dir)} { // what a kill left; the lock says that nobody else is writing
-		if err := weights.RemoveTemp(dir); err != nil {
+		if err := atomicfile.RemoveTemp(dir); err != nil {
 			return Result{}, fmt.Errorf("train: %w", err)
 		}
 	}

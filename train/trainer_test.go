@@ -14,6 +14,7 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -48,7 +49,7 @@ func stripesRun(t *testing.T, dir string) Options {
 	r.Augment = data.Augment{Shift: 1}
 	c := vit.Config{Embed: 16, Heads: 2, Layers: 3, Hidden: 32, Height: 16, Width: 16, Patch: 4, Channels: 1, Classes: 2, Eps: 1e-6,
 		Halting: halting.Config{Policy: halting.PolicyToken, GateScale: 4, GateCenter: 1, Epsilon: 0.01}}
-	return Options{Recipe: r, Init: vit.Initialize(c, 3, 0), Preprocessor: data.DefaultPreprocessor(16, 16, 1), Data: stripes(t, 200), Dir: dir, Threads: 2}
+	return Options{Recipe: r, Init: vit.Initialize(c, 3, 0), Preprocessor: picture.DefaultPreprocessor(16, 16, 1), Data: stripes(t, 200), Dir: dir, Threads: 2}
 }
 
 func storedWeights(t *testing.T, dir string) []float32 {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/picture"
 )
 
 // headStd is the deviation of a fresh head's weights, DeiT's.
@@ -46,11 +46,11 @@ func (m *Model) Resize(height, width int) (*Model, error) {
 }
 
 // resized is the preprocessor of a model whose image size changed.
-func resized(p data.Preprocessor, from, to Config) data.Preprocessor {
+func resized(p picture.Preprocessor, from, to Config) picture.Preprocessor {
 	scale := func(v, from, to int) int { return (v*to + from/2) / from }
-	side := func(s data.Size) data.Size {
+	side := func(s picture.Size) picture.Size {
 		short := min(from.Height, from.Width)
-		return data.Size{Height: scale(s.Height, from.Height, to.Height), Width: scale(s.Width, from.Width, to.Width),
+		return picture.Size{Height: scale(s.Height, from.Height, to.Height), Width: scale(s.Width, from.Width, to.Width),
 			ShortestEdge: scale(s.ShortestEdge, short, min(to.Height, to.Width))}
 	}
 	p.Size, p.Crop = side(p.Size), side(p.Crop)

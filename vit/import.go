@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/weights"
 )
 
@@ -24,7 +24,7 @@ type ImportOptions struct {
 var publishedHeads = map[int]int{192: 3, 384: 6, 512: 8, 768: 12, 1024: 16, 1280: 16, 1408: 16, 1664: 16}
 
 // Import makes a model from tensors alone, under timm's names or transformers'. Sizes come from the shapes. If the image size asked for differs
-// from the position embedding's, that is resampled (Model.Resize). The preprocessor is DeiT's, data.DefaultPreprocessor.
+// from the position embedding's, that is resampled (Model.Resize). The preprocessor is DeiT's, picture.DefaultPreprocessor.
 //
 // LayerScale (DeiT III: blocks.N.ls1.gamma) is folded into the linear maps before it, which is the same function; a position embedding without rows
 // for the special tokens gets zeros for them. Whatever else this program does not compute, such as a norm before the blocks, is an error.
@@ -49,7 +49,7 @@ func Import(f *weights.File, o ImportOptions) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vit: %w", err)
 	}
-	m := &Model{Params: p, Preprocessor: data.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
+	m := &Model{Params: p, Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
 	if fresh {
 		if m, err = m.ReplaceHead(o.Classes, nil, 0); err != nil {
 			return nil, err

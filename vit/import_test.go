@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/weights"
 )
 
@@ -225,7 +225,7 @@ func TestResampleGrid(t *testing.T) {
 
 func TestResize(t *testing.T) {
 	m := microModel(t, 4)
-	m.Preprocessor = data.DefaultPreprocessor(32, 32, 3)
+	m.Preprocessor = picture.DefaultPreprocessor(32, 32, 3)
 	big, err := m.Resize(64, 48)
 	if err != nil {
 		t.Fatal(err)
@@ -281,7 +281,7 @@ func TestLoadTimm(t *testing.T) {
 	if !slices.Equal(m.Params.Data, p.Data) || m.Params.Config.Eps != 1e-6 {
 		t.Error("other parameters")
 	}
-	want := data.Preprocessor{DoResize: true, Resample: data.Bicubic, DoCenterCrop: true, Crop: data.Size{Height: 32, Width: 32}, Size: data.Size{ShortestEdge: 35},
+	want := picture.Preprocessor{DoResize: true, Resample: picture.Bicubic, DoCenterCrop: true, Crop: picture.Size{Height: 32, Width: 32}, Size: picture.Size{ShortestEdge: 35},
 		DoRescale: true, RescaleFactor: 1.0 / 255, DoNormalize: true, Mean: []float64{0.4, 0.5, 0.6}, Std: []float64{0.2, 0.25, 0.3}}
 	if diff := cmp.Diff(want, m.Preprocessor); diff != "" {
 		t.Error(diff)

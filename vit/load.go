@@ -10,7 +10,7 @@ import (
 	"path"
 	"path/filepath"
 
-	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/weights"
 )
 
@@ -29,7 +29,7 @@ const maxJSON = 16 << 20
 // Model is everything a directory holds: parameters with their configuration, and how to turn a picture into input.
 type Model struct {
 	Params       *Params
-	Preprocessor data.Preprocessor // zero if the directory does not say
+	Preprocessor picture.Preprocessor // zero if the directory does not say
 
 	// PrecisionLoss is what precisions other than f32 cost on test images, in points of top-1, by their names (bf16, int8), as far as the
 	// model's card, training.json, says.
@@ -68,11 +68,11 @@ func load(s source) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vit: %s: %w", s.shown(ConfigFile), err)
 	}
-	var pre data.Preprocessor // stays zero, which data refuses to use, where there is no file: tensors can still go in
+	var pre picture.Preprocessor // stays zero, which data refuses to use, where there is no file: tensors can still go in
 	text, err = s.read(PreprocessorFile, maxJSON)
 	switch {
 	case err == nil:
-		if pre, err = data.ParsePreprocessor(s.shown(PreprocessorFile), text); err != nil {
+		if pre, err = picture.ParsePreprocessor(s.shown(PreprocessorFile), text); err != nil {
 			return nil, fmt.Errorf("vit: %w", err)
 		}
 	case !errors.Is(err, fs.ErrNotExist):

@@ -1,6 +1,6 @@
 package vit
 
-import "github.com/adavit/adavit/data"
+import "github.com/adavit/adavit/picture"
 
 // resampleGrid resamples a grid of vectors src [h, w, e] to dst [height, width, e], by the bicubic filter that timm uses for position embeddings
 // (PyTorch's interpolate with antialias, which is Pillow's): Keys' cubic with a = −½, stretched by the factor when the grid shrinks. One axis
@@ -12,7 +12,7 @@ func resampleGrid(dst []float32, height, width int, src []float32, h, w, e int) 
 	}
 	across := make([]float64, h*width*e) // [h, width, e]
 	for x := range width {
-		first, weights := data.Taps(data.Bicubic, w, width, x, nil)
+		first, weights := picture.Taps(picture.Bicubic, w, width, x, nil)
 		for y := range h {
 			out := across[(y*width+x)*e:][:e]
 			for j, weight := range weights {
@@ -24,7 +24,7 @@ func resampleGrid(dst []float32, height, width int, src []float32, h, w, e int) 
 	}
 	sum := make([]float64, width*e)
 	for y := range height {
-		first, weights := data.Taps(data.Bicubic, h, height, y, nil)
+		first, weights := picture.Taps(picture.Bicubic, h, height, y, nil)
 		clear(sum)
 		for j, weight := range weights {
 			for k, v := range across[(first+j)*width*e:][:width*e] {

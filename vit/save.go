@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/weights"
 )
 
@@ -130,7 +131,7 @@ func (r *rendered) create(dir string) error {
 	if err := os.MkdirAll(parent, 0o777); err != nil {
 		return err
 	}
-	temp := filepath.Join(parent, weights.TempName())
+	temp := filepath.Join(parent, atomicfile.TempName())
 	if err := os.Mkdir(temp, 0o777); err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func (r *rendered) create(dir string) error {
 	if err := os.Rename(temp, dir); err != nil {
 		return err
 	}
-	return weights.SyncDir(parent)
+	return atomicfile.SyncDir(parent)
 }
 
 // swap puts a new directory in the place of one that holds nothing but a model, and reports whether it could.
@@ -150,12 +151,12 @@ func (r *rendered) swap(dir string, mode fs.FileMode) bool {
 	if err != nil || !onlyModel(dir) {
 		return false
 	}
-	temp := filepath.Join(filepath.Dir(dir), weights.TempName())
+	temp := filepath.Join(filepath.Dir(dir), atomicfile.TempName())
 	if os.Mkdir(temp, 0o777) != nil {
 		return false
 	}
 	defer os.RemoveAll(temp) // the old model afterwards
-	return r.replace(temp) == nil && os.Chmod(temp, mode) == nil && exchange(temp, dir) == nil && weights.SyncDir(filepath.Dir(dir)) == nil
+	return r.replace(temp) == nil && os.Chmod(temp, mode) == nil && exchange(temp, dir) == nil && atomicfile.SyncDir(filepath.Dir(dir)) == nil
 }
 
 // Replaceable reports whether saving over dir loses nothing and leaves the old model whole until the new one is there: dir does not exist, is empty,
@@ -187,7 +188,7 @@ func (r *rendered) replaceStep(dir string, step func()) error {
 	type part struct {
 		name  string
 		write func(w io.Writer) error
-		file  *weights.Pending
+		file  *atomicfile.File
 	}
 	parts := []part{
 		{name: PreprocessorFile, write: func(w io.Writer) error { _, err := w.Write(r.preprocessor); return err }},
@@ -202,7 +203,7 @@ func (r *rendered) replaceStep(dir string, step func()) error {
 	for i := range parts {
 		p := &parts[i]
 		var err error
-		if p.file, err = weights.CreatePending(filepath.Join(dir, p.name)); err != nil {
+		if p.file, err = atomicfile.Create(filepath.Join(dir, p.name)); err != nil {
 			return err
 		}
 		defer p.file.Discard()

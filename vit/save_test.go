@@ -17,13 +17,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/weights"
 )
 
 func microModel(t interface{ Fatal(...any) }, seed uint64) *Model {
 	c := mustVariant(t, "micro")
-	return &Model{Params: Initialize(c, seed, 0), Preprocessor: data.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
+	return &Model{Params: Initialize(c, seed, 0), Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
 }
 
 // read returns the content of all files in dir, directories with a slash behind their names.
@@ -59,7 +59,7 @@ const modelFiles = ConfigFile + " " + WeightsFile + " " + PreprocessorFile
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawConfig(t)
-		m := &Model{Params: Initialize(c, rapid.Uint64().Draw(t, "seed"), 0), Preprocessor: data.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
+		m := &Model{Params: Initialize(c, rapid.Uint64().Draw(t, "seed"), 0), Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
 		dtype := rapid.SampledFrom([]weights.DType{weights.F32, weights.F16, weights.BF16}).Draw(t, "dtype")
 		files := inMemory(t, m, dtype)
 		got, err := LoadFS(files, "m")

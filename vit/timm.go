@@ -8,8 +8,8 @@ import (
 	"math"
 	"strings"
 
-	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/picture"
 )
 
 // timmJSON is config.json as timm's models have it on the hub: the name of an architecture and how its pictures are made. The sizes are in the
@@ -100,7 +100,7 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 	// A preprocessor_config.json beside it is more exact than pretrained_cfg.
 	pre, err := s.read(PreprocessorFile, maxJSON)
 	if err == nil {
-		m.Preprocessor, err = data.ParsePreprocessor(s.shown(PreprocessorFile), pre)
+		m.Preprocessor, err = picture.ParsePreprocessor(s.shown(PreprocessorFile), pre)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("vit: %w", err)
@@ -131,8 +131,8 @@ func (j timmJSON) labels() []string {
 
 // preprocessor is timm's evaluation transform: the short side resized to ⌊size / crop_pct⌋ and a centre crop, or with crop_mode "squash" both sides
 // resized.
-func (t timmPretrained) preprocessor(c Config) (data.Preprocessor, error) {
-	p := data.DefaultPreprocessor(c.Height, c.Width, c.Channels)
+func (t timmPretrained) preprocessor(c Config) (picture.Preprocessor, error) {
+	p := picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
 	pct := t.CropPct
 	if pct == 0 {
 		pct = 0.875 // timm's own default
@@ -141,20 +141,20 @@ func (t timmPretrained) preprocessor(c Config) (data.Preprocessor, error) {
 		return p, fmt.Errorf("crop_pct is %v, want 0.01 to 1", t.CropPct)
 	}
 	larger := func(side int) int { return int(math.Floor(float64(side) / pct)) }
-	p.DoCenterCrop, p.Crop = true, data.Size{Height: c.Height, Width: c.Width}
+	p.DoCenterCrop, p.Crop = true, picture.Size{Height: c.Height, Width: c.Width}
 	switch {
 	case (t.CropMode == "" || t.CropMode == "center") && c.Height == c.Width:
-		p.Size = data.Size{ShortestEdge: larger(c.Height)}
+		p.Size = picture.Size{ShortestEdge: larger(c.Height)}
 	case t.CropMode == "" || t.CropMode == "center" || t.CropMode == "squash": // timm resizes both sides where the input is no square
-		p.Size = data.Size{Height: larger(c.Height), Width: larger(c.Width)}
+		p.Size = picture.Size{Height: larger(c.Height), Width: larger(c.Width)}
 	default:
 		return p, fmt.Errorf("crop_mode is %.40q, but only %q and %q are supported", t.CropMode, "center", "squash")
 	}
 	switch t.Interpolation {
 	case "", "bicubic":
-		p.Resample = data.Bicubic
+		p.Resample = picture.Bicubic
 	case "bilinear":
-		p.Resample = data.Bilinear
+		p.Resample = picture.Bilinear
 	default:
 		return p, fmt.Errorf("interpolation is %.40q, but only %q and %q are supported", t.Interpolation, "bicubic", "bilinear")
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/adavit/adavit/internal/regular"
 )
 
 // Checkpoint is the content of a file that some framework saved: tensors, and what else there is to know before using them. Tensors that
@@ -49,9 +51,9 @@ var usualKeys = []string{"model", "state_dict", "model_state_dict", "model_ema",
 // Nothing of a pickle is run. A class or function that it names is only a name, and an error if the chosen tensors depend on it. Before
 // memory is taken, every length is checked against the file's size; the tensors take no more than four times the file and 16 MiB.
 func ReadCheckpoint(path, key string) (*Checkpoint, error) {
-	f, size, err := openRegular(path)
+	f, size, err := regular.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("weights: %w", err)
 	}
 	defer f.Close()
 	return readCheckpoint(path, f, size, key)

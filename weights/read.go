@@ -4,7 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"os"
+
+	"github.com/adavit/adavit/internal/regular"
 )
 
 // maxHeader bounds the header's length, as the format's own library does.
@@ -13,27 +14,12 @@ const maxHeader = 100_000_000
 // ReadSafetensors reads a whole file. The tensors share one block of memory. The header is checked against the file's
 // size before anything of that size is allocated.
 func ReadSafetensors(path string) (*File, error) {
-	f, size, err := openRegular(path)
+	f, size, err := regular.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("weights: %w", err)
 	}
 	defer f.Close()
 	return ReadSafetensorsFrom(path, f, size)
-}
-
-// openRegular opens a file and returns its size. Asking first what it is keeps us from waiting for ever on a named pipe.
-func openRegular(path string) (f *os.File, size int64, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, 0, fmt.Errorf("weights: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("weights: %s: not a regular file", path)
-	}
-	if f, err = os.Open(path); err != nil {
-		return nil, 0, fmt.Errorf("weights: %w", err)
-	}
-	return f, info.Size(), nil
 }
 
 // ReadSafetensorsFrom reads a file of size bytes from r; name stands for it in errors. It reads the header first and

@@ -16,8 +16,10 @@ import (
 // IndexFile is the usual name of the index of a model whose tensors are spread over several safetensors files, the shards.
 const IndexFile = "model.safetensors.index.json"
 
+// MaxIndex bounds an index in bytes; the largest language models take a few megabytes.
+const MaxIndex = 32 << 20
+
 const (
-	maxIndex     = 32 << 20 // bytes of an index; the largest language models take a few megabytes
 	maxShards    = 4096
 	maxShardName = 255 // bytes; what file systems allow
 )
@@ -84,6 +86,16 @@ func readShard(path, shard string, open func(string) (io.ReadCloser, int64, erro
 	return ReadSafetensorsFrom(path, r, size)
 }
 
+// ShardNames returns the names of the shards that an index file lists, each once and sorted. The names are checked: each is a
+// plain file name that ends in .safetensors.
+func ShardNames(index []byte) ([]string, error) {
+	x, err := parseShardIndex(index)
+	if err != nil {
+		return nil, err
+	}
+	return x.shards, nil
+}
+
 // shardIndex is an index file's content.
 type shardIndex struct {
 	shardOf map[string]string // tensor → shard
@@ -92,8 +104,8 @@ type shardIndex struct {
 
 // parseShardIndex reads an index file, strictly where it says which tensor is where; keys beside weight_map are skipped.
 func parseShardIndex(text []byte) (*shardIndex, error) {
-	if len(text) > maxIndex {
-		return nil, fmt.Errorf("index of %d bytes is beyond the limit of %d", len(text), maxIndex)
+	if len(text) > MaxIndex {
+		return nil, fmt.Errorf("index of %d bytes is beyond the limit of %d", len(text), MaxIndex)
 	}
 	if !utf8.Valid(text) {
 		return nil, errors.New("index is not valid UTF-8")

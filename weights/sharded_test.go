@@ -113,7 +113,7 @@ func TestReadShardedRefuses(t *testing.T) {
 		{"bad UTF-8", "{\"weight_map\":{\"\xff\":\"x\"}}", "not valid UTF-8"},
 		{"lone surrogate", `{"weight_map":{"\ud800":"` + shardA + `"}}`, "lone surrogate"},
 		{"deep metadata", `{"metadata":` + strings.Repeat("[", 100000) + strings.Repeat("]", 100000) + `,` + goodMap + `}`, "invalid JSON"},
-		{"too large", `{"metadata":"` + strings.Repeat("x", maxIndex) + `"}`, "beyond the limit"},
+		{"too large", `{"metadata":"` + strings.Repeat("x", MaxIndex) + `"}`, "beyond the limit"},
 		{"parent", one(`../model.safetensors`), "not a plain file name"},
 		{"absolute", one(`/etc/model.safetensors`), "not a plain file name"},
 		{"folder", one(`a/model.safetensors`), "not a plain file name"},

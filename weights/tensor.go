@@ -11,7 +11,7 @@
 // The reader takes nothing on trust: a file that the format's own rules do not allow is refused with an error that
 // names the file, the tensor and the fault, and no memory is set aside for a length that the file's size contradicts.
 // The writer makes the same bytes from the same tensors whatever their order, aligns every tensor to its element size,
-// and puts the file under its final name only once it is whole and on disk (see Pending).
+// and puts the file under its final name only once it is whole and on disk (see internal/atomicfile).
 package weights
 
 import (

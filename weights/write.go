@@ -9,19 +9,21 @@ import (
 	"io"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/adavit/adavit/internal/atomicfile"
 )
 
-// WriteSafetensors writes tensors to path: the whole file or, on an error, nothing (see Pending). Tensors are put in
+// WriteSafetensors writes tensors to path: the whole file or, on an error, nothing (see atomicfile). Tensors are put in
 // order of falling element size, then name, so that each is aligned and equal content gives equal files.
 func WriteSafetensors(path string, metadata map[string]string, tensors []Tensor) error {
-	p, err := CreatePending(path)
+	p, err := atomicfile.Create(path)
 	if err != nil {
 		return err
 	}
 	defer p.Discard()
 	if err := EncodeSafetensors(p, metadata, tensors); err != nil {
-		if p.err != nil { // says all of it
-			return p.err
+		if e := p.Err(); e != nil { // says all of it
+			return e
 		}
 		return fmt.Errorf("weights: writing %s: %w", path, err)
 	}

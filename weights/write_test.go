@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/adavit/adavit/internal/filetest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
@@ -131,7 +132,7 @@ func TestEncodeRefuses(t *testing.T) {
 		if WriteSafetensors(filepath.Join(dir, "f"), c.metadata, c.tensors) == nil {
 			t.Errorf("%s: no error", c.name)
 		}
-		wantFiles(t, dir)
+		filetest.Names(t, dir)
 	}
 }
 

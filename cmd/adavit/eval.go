@@ -7,6 +7,7 @@ import (
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
 )
 
 func (a *app) eval() *cobra.Command {
@@ -30,7 +31,7 @@ func (a *app) eval() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := data.Open(set, data.Test)
+			d, err := datasets.Open(set, data.Test, a.log)
 			if err != nil {
 				return err
 			}

@@ -14,8 +14,9 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -79,7 +80,7 @@ func readReference(t *testing.T, name string) (*weights.File, *vit.Model) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return file, &vit.Model{Params: p, Preprocessor: data.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
+	return file, &vit.Model{Params: p, Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
 }
 
 // models writes micro (the reference's weights, adaptive), bare (micro without preprocessor_config.json), tiny (28×28 grey images, dense,
@@ -90,8 +91,8 @@ func (f fixtures) models() {
 	f.check(vit.Save(filepath.Join(f.dir, "micro"), micro, weights.F32))
 	c, err := vit.Variant("fashion-small")
 	f.check(err)
-	c.Layers, c.Labels = 2, data.FashionMNISTClasses()
-	tiny := &vit.Model{Params: vit.Initialize(c, 1, 0), Preprocessor: data.DefaultPreprocessor(28, 28, 1)}
+	c.Layers, c.Labels = 2, datasets.FashionMNISTClasses()
+	tiny := &vit.Model{Params: vit.Initialize(c, 1, 0), Preprocessor: picture.DefaultPreprocessor(28, 28, 1)}
 	f.check(vit.Save(filepath.Join(f.dir, "tiny"), tiny, weights.F16))
 
 	stored := f.read("micro/model.safetensors")

@@ -1,0 +1,57 @@
+// Package datasets opens data sets by name: those that have one here, Fashion-MNIST with its test images in the program itself,
+// and whatever package data finds at a path. It is apart from data so that programs which need neither the embedded pictures
+// nor a download do not carry them.
+package datasets
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+
+	"github.com/adavit/adavit/data"
+)
+
+// Find recognises what spec names:
+//
+//	fashion-mnist        the bundled test images; the training images from the Debian package
+//	                     dataset-fashion-mnist, the user's cache, or downloaded once into it
+//	fashion-mnist:DIR    the same with the training images in DIR
+//
+// and whatever data.Find knows. A download is told to log, which may be nil.
+func Find(spec string, log *slog.Logger) (data.Source, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	name, dir, given := strings.Cut(spec, ":")
+	switch {
+	case name == fashionName && given && dir == "":
+		return nil, fmt.Errorf("data set %q: no folder after the colon", spec)
+	case name == fashionName:
+		return fashionSource{dir, log}, nil
+	}
+	s, err := data.Find(spec)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("data set %q: neither the name %s nor a folder or file that exists", spec, fashionName)
+	}
+	return s, err
+}
+
+// Open opens one part of what Find finds.
+func Open(spec string, split data.Split, log *slog.Logger) (data.Dataset, error) {
+	s, err := Find(spec, log)
+	if err != nil {
+		return nil, err
+	}
+	return data.OpenPart(spec, s, split)
+}
+
+// OpenPair is data.OpenPair for what Find finds.
+func OpenPair(spec string, validation float64, seed uint64, log *slog.Logger) (train, test data.Dataset, err error) {
+	s, err := Find(spec, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return data.PairOf(spec, s, validation, seed)
+}

@@ -1,0 +1,153 @@
+package datasets
+
+import (
+	"bytes"
+	_ "embed" // the test images
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/adavit/adavit/data"
+)
+
+// Fashion-MNIST (Xiao, Rasul, Vollgraf 2017; MIT licence, Zalando SE, see
+// fashion/LICENSE): grey pictures of 28×28 in ten classes, 60 000 to train on
+// and 10 000 to test, which are bundled.
+
+//go:embed fashion/t10k-images-idx3-ubyte.gz
+var fashionTestImages []byte
+
+//go:embed fashion/t10k-labels-idx1-ubyte.gz
+var fashionTestLabels []byte
+
+const (
+	fashionName  = "fashion-mnist"
+	fashionSide  = 28
+	fashionDebDo = "apt-get install dataset-fashion-mnist"
+)
+
+// fashionDebDir is where the Debian package dataset-fashion-mnist puts its
+// files. A variable so that tests can do without it.
+var fashionDebDir = "/usr/share/datasets/fashion-mnist"
+
+var fashionClasses = []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+	"Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"}
+
+// FashionMNISTClasses names the ten classes in the order of their labels.
+func FashionMNISTClasses() []string { return slices.Clone(fashionClasses) }
+
+var fashionTest = sync.OnceValues(func() (*data.Block, error) {
+	const name = "bundled Fashion-MNIST test set"
+	images, err := data.ReadIDX(name, bytes.NewReader(fashionTestImages))
+	if err != nil {
+		return nil, err
+	}
+	labels, err := data.ReadIDX(name, bytes.NewReader(fashionTestLabels))
+	if err != nil {
+		return nil, err
+	}
+	return data.BlockFromIDX(name, images, name, labels, fashionClasses)
+})
+
+// FashionMNISTTest is the test set of Fashion-MNIST, 10 000 pictures of
+// [1, 28, 28], from the program itself. It is unpacked once, when first asked for.
+func FashionMNISTTest() (data.Dataset, error) {
+	b, err := fashionTest()
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// fashionSource is Fashion-MNIST, its training images in dir if that is not "".
+type fashionSource struct {
+	dir string
+	log *slog.Logger
+}
+
+// Has implements data.Source.
+func (fashionSource) Has(data.Split) bool { return true }
+
+// Open implements data.Source.
+func (s fashionSource) Open(split data.Split) (data.Dataset, error) {
+	return openFashion(s.dir, split, s.log)
+}
+
+// openFashion is one part of Fashion-MNIST. With a dir the training images
+// must be there.
+func openFashion(dir string, split data.Split, log *slog.Logger) (data.Dataset, error) {
+	if dir != "" {
+		if info, err := os.Stat(dir); err != nil {
+			return nil, fmt.Errorf("data set %s:%s: %w", fashionName, dir, err)
+		} else if !info.IsDir() {
+			return nil, fmt.Errorf("data set %s:%s: not a folder", fashionName, dir)
+		}
+	}
+	if split == data.Test {
+		return FashionMNISTTest()
+	}
+	if dir != "" {
+		b, err := openFashionFolder(dir)
+		if err != nil {
+			return nil, fmt.Errorf("data set %s:%s: %w", fashionName, dir, err)
+		}
+		return b, nil
+	}
+	return fashionTrain(log)
+}
+
+// openFashionFolder reads the training images in dir and checks that they can
+// be Fashion-MNIST's. (Not their sum: a part of the set is fine too.)
+func openFashionFolder(dir string) (*data.Block, error) {
+	b, err := data.OpenIDXFolder(dir, data.Train, fashionClasses)
+	if err != nil {
+		return nil, err
+	}
+	if _, h, w := b.Size(); h != fashionSide || w != fashionSide {
+		return nil, fmt.Errorf("%s: pictures of %d×%d, Fashion-MNIST's are 28×28", dir, h, w)
+	}
+	return b, nil
+}
+
+// fashionTrain looks for the training images: Debian's package, the user's
+// cache, the network.
+func fashionTrain(log *slog.Logger) (data.Dataset, error) {
+	b, debErr := openFashionFolder(fashionDebDir)
+	if debErr == nil {
+		return b, nil
+	}
+	if errors.Is(debErr, fs.ErrNotExist) {
+		debErr = fmt.Errorf("%s: not there", fashionDebDir)
+	}
+	b, err := fashionCached(log)
+	if err == nil {
+		return b, nil
+	}
+	return nil, fmt.Errorf("no Fashion-MNIST training images: %w; %w\n"+
+		"Install the Debian package (%s), or put %s.gz and %s.gz into a folder DIR and name the data set %s:DIR",
+		debErr, err, fashionDebDo, data.IDXNames[data.Train][0], data.IDXNames[data.Train][1], fashionName)
+}
+
+// fashionCached reads the training images from the user's cache, and downloads
+// there what is missing or damaged.
+func fashionCached(log *slog.Logger) (*data.Block, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("no cache folder to download into: %w", err)
+	}
+	dir := filepath.Join(cache, "adavit", fashionName)
+	var parts [2]data.IDX
+	var paths [2]string
+	for i, file := range fashionFiles {
+		paths[i] = filepath.Join(dir, file.name)
+		if parts[i], err = file.fetch(dir, log); err != nil {
+			return nil, err
+		}
+	}
+	return data.BlockFromIDX(paths[0], parts[0], paths[1], parts[1], fashionClasses)
+}

@@ -1,0 +1,111 @@
+package hub
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/adavit/adavit/internal/regular"
+)
+
+const defaultEndpoint = "https://huggingface.co"
+
+// maxToken bounds the token file that is read.
+const maxToken = 64 << 10
+
+// Default is the hub that the environment describes, read as Python's huggingface_hub reads it:
+//
+//	HF_ENDPOINT              the hub's URL, else https://huggingface.co
+//	HF_HUB_CACHE             the cache, else HUGGINGFACE_HUB_CACHE, else $HF_HOME/hub
+//	HF_HOME                  else $XDG_CACHE_HOME/huggingface, else ~/.cache/huggingface
+//	HF_TOKEN                 the token, else HUGGING_FACE_HUB_TOKEN, else the content of $HF_TOKEN_PATH, else of $HF_HOME/token
+//	HF_HUB_OFFLINE           1, true, yes or on: the cache alone; else TRANSFORMERS_OFFLINE likewise
+//	HF_HUB_DISABLE_IMPLICIT_TOKEN   1, true, yes or on: no token
+//
+// Paths may contain $NAME and start with ~. An empty variable counts as one that is not set.
+func Default() Hub {
+	endpoint := strings.TrimRight(os.Getenv("HF_ENDPOINT"), "/")
+	if endpoint == "" {
+		endpoint = defaultEndpoint
+	}
+	home := hubHome()
+	cache := firstSet("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
+	if cache != "" {
+		cache = expandPath(cache)
+	} else if home != "" {
+		cache = filepath.Join(home, "hub")
+	}
+	return Hub{Endpoint: endpoint, Token: hubToken(home), Cache: cache, Offline: isTrue(firstSet("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))}
+}
+
+// hubHome is the directory of everything Hugging Face; "" if not even a home directory is known.
+func hubHome() string {
+	if home := os.Getenv("HF_HOME"); home != "" {
+		return expandPath(home)
+	}
+	if cache := os.Getenv("XDG_CACHE_HOME"); cache != "" {
+		return expandPath(filepath.Join(cache, "huggingface"))
+	}
+	user, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(user, ".cache", "huggingface")
+}
+
+func hubToken(home string) string {
+	if isTrue(os.Getenv("HF_HUB_DISABLE_IMPLICIT_TOKEN")) {
+		return ""
+	}
+	if token := cleanToken(firstSet("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")); token != "" {
+		return token
+	}
+	path := expandPath(os.Getenv("HF_TOKEN_PATH"))
+	if path == "" && home != "" {
+		path = filepath.Join(home, "token")
+	}
+	if path == "" {
+		return ""
+	}
+	b, err := regular.Read(path, maxToken)
+	if err != nil {
+		return "" // public models need none; for others the hub's answer will say so
+	}
+	return cleanToken(string(b))
+}
+
+func cleanToken(s string) string {
+	return strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(s))
+}
+
+func firstSet(names ...string) string {
+	for _, name := range names {
+		if v := os.Getenv(name); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func isTrue(s string) bool {
+	return slices.Contains([]string{"1", "ON", "YES", "TRUE"}, strings.ToUpper(s))
+}
+
+var variable = regexp.MustCompile(`\$(?:\w+|\{[^}]*\})`)
+
+// expandPath replaces a leading ~ and variables; what is not set stays as it is written, as in Python.
+func expandPath(path string) string {
+	if path == "~" || strings.HasPrefix(path, "~/") || strings.HasPrefix(path, "~"+string(filepath.Separator)) {
+		if home, err := os.UserHomeDir(); err == nil {
+			path = home + path[1:]
+		}
+	}
+	return variable.ReplaceAllStringFunc(path, func(s string) string {
+		if v, ok := os.LookupEnv(strings.Trim(s, "${}")); ok {
+			return v
+		}
+		return s
+	})
+}

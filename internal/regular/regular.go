@@ -1,0 +1,61 @@
+// Package regular opens files that must be regular ones. To open a named pipe may mean to wait for ever, so a path is
+// looked at before it is opened.
+package regular
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// ErrNotRegular is wrapped by errors about paths that name no regular file.
+var ErrNotRegular = errors.New("not a regular file")
+
+// Open opens a regular file and returns its size in bytes. Errors name the path.
+func Open(path string) (f *os.File, size int64, err error) {
+	switch info, err := os.Stat(path); {
+	case err != nil: // opening it will say what is wrong
+	case info.IsDir():
+		return nil, 0, fmt.Errorf("%s: is a folder, %w", path, ErrNotRegular)
+	case !info.Mode().IsRegular():
+		return nil, 0, fmt.Errorf("%s: %w", path, ErrNotRegular)
+	default:
+		size = info.Size()
+	}
+	f, err = os.Open(path)
+	return f, size, err
+}
+
+// Read returns a regular file of at most limit bytes. Errors name the path.
+func Read(path string, limit int64) ([]byte, error) {
+	f, size, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if size > limit {
+		return nil, fmt.Errorf("%s: %d bytes, at most %d are read", path, size, limit)
+	}
+	return ReadAll(path, f, limit)
+}
+
+// ReadAll returns what r holds, which is an error if it is more than limit bytes; name stands for r in errors.
+func ReadAll(name string, r io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s: more than %d bytes", name, limit)
+	}
+	return b, nil
+}
+
+// CutShort words an end of file where more was expected; other errors stay what they are.
+func CutShort(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the file is cut short")
+	}
+	return err
+}

@@ -1,0 +1,131 @@
+package picture
+
+import "image"
+
+// JPEG keeps colour at half the resolution or less. Go's own conversion repeats
+// each chroma sample; libjpeg, which models are trained through, interpolates: a
+// chroma sample sits in the middle of the pixels that share it, and the value
+// between two of them is ¾ of the nearer one and ¼ of the farther one, on each
+// halved axis. Small pictures differ visibly.
+
+// plane is one channel, kept at a whole fraction of the picture's resolution.
+type plane struct {
+	pix           []byte
+	stride        int
+	width, height int // in samples
+	across, down  int // pixels of the picture that share a sample, on each axis
+	// Where the picture's first pixel lies in its sample: 0 but for a part of a picture.
+	left, top int
+	column    []int32 // one row, blended vertically
+}
+
+// row gives one sample a pixel of the picture's row y to dst. It interpolates as
+// libjpeg does: where an axis is halved, along the columns before the rows;
+// any other fraction is repeated, and so is a plane of 2 columns or less.
+func (p *plane) row(y int, dst []byte) {
+	y += p.top
+	near := p.pix[y/p.down*p.stride:][:p.width]
+	if p.across == 1 && p.down == 1 {
+		copy(dst, near)
+		return
+	}
+	if p.across > 2 || p.down > 2 || p.across == 2 && p.width <= 2 {
+		for x := range dst {
+			dst[x] = near[(p.left+x)/p.across]
+		}
+		return
+	}
+	far := near
+	if p.down == 2 {
+		other := y/2 - 1 // of two rows, the upper one looks up
+		if y&1 == 1 {
+			other = y/2 + 1
+		}
+		far = p.pix[min(max(other, 0), p.height-1)*p.stride:][:p.width]
+	}
+	if p.across == 1 {
+		bias := 1 + int32(y&1)
+		for x := range dst {
+			dst[x] = byte((3*int32(near[x]) + int32(far[x]) + bias) >> 2)
+		}
+		return
+	}
+	if p.column == nil {
+		p.column = make([]int32, p.width)
+	}
+	column := p.column
+	// The two roundings alternate, so that no drift remains.
+	even, odd, shift := int32(1), int32(2), 2
+	if p.down == 2 {
+		even, odd, shift = 8, 7, 4
+		for i, v := range near {
+			column[i] = 3*int32(v) + int32(far[i])
+		}
+	} else {
+		for i, v := range near {
+			column[i] = int32(v)
+		}
+	}
+	for x := range dst {
+		i := (p.left + x) / 2
+		if (p.left+x)&1 == 0 {
+			dst[x] = byte((3*column[i] + column[max(i-1, 0)] + even) >> shift)
+		} else {
+			dst[x] = byte((3*column[i] + column[min(i+1, p.width-1)] + odd) >> shift)
+		}
+	}
+}
+
+// ycbcr reads the rows of a luma-chroma picture as JPEG has them: all of 0 … 255.
+type ycbcr struct {
+	luma, cb, cr plane
+	y, b, r      []byte // one row of each, one sample a pixel
+}
+
+func newYCbCr(m *image.YCbCr) *ycbcr {
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	at := m.Rect.Min
+	luma := plane{pix: m.Y[m.YOffset(at.X, at.Y):], stride: m.YStride, width: w, height: h, across: 1, down: 1}
+	chroma := plane{stride: m.CStride, across: 1, down: 1}
+	switch m.SubsampleRatio {
+	case image.YCbCrSubsampleRatio422:
+		chroma.across = 2
+	case image.YCbCrSubsampleRatio420:
+		chroma.across, chroma.down = 2, 2
+	case image.YCbCrSubsampleRatio440:
+		chroma.down = 2
+	case image.YCbCrSubsampleRatio411:
+		chroma.across = 4
+	case image.YCbCrSubsampleRatio410:
+		chroma.across, chroma.down = 4, 2
+	}
+	first := image.Pt(at.X/chroma.across, at.Y/chroma.down)
+	chroma.left, chroma.top = at.X-first.X*chroma.across, at.Y-first.Y*chroma.down
+	chroma.width = (chroma.left + w + chroma.across - 1) / chroma.across
+	chroma.height = (chroma.top + h + chroma.down - 1) / chroma.down
+	cb, cr := chroma, chroma
+	cb.pix, cr.pix = m.Cb[m.COffset(at.X, at.Y):], m.Cr[m.COffset(at.X, at.Y):]
+	return &ycbcr{luma, cb, cr, make([]byte, w), make([]byte, w), make([]byte, w)}
+}
+
+// row writes row y as RGB.
+func (r *ycbcr) row(y int, dst []byte) {
+	r.luma.row(y, r.y)
+	r.cb.row(y, r.b)
+	r.cr.row(y, r.r)
+	cb, cr := r.b[:len(r.y)], r.r[:len(r.y)]
+	for x, v := range r.y {
+		p := dst[3*x : 3*x+3]
+		p[0], p[1], p[2] = fullRange(int32(v), int32(cb[x])-128, int32(cr[x])-128)
+	}
+}
+
+// fullRange is JFIF's conversion, rounded: cb and cr have 128 taken off.
+func fullRange(y, cb, cr int32) (r, g, b byte) {
+	const half = 1 << 15
+	return clampByte(y + (91881*cr+half)>>16), // 1.402
+		clampByte(y + (-22554*cb-46802*cr+half)>>16), // 0.344136, 0.714136
+		clampByte(y + (116130*cb+half)>>16) // 1.772
+}
+
+func clampByte(v int32) byte { return byte(min(max(v, 0), 255)) }

@@ -1,0 +1,169 @@
+package picture
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+
+	"github.com/adavit/adavit/internal/regular"
+)
+
+// Decoding says how image files become pictures. The zero value is what models
+// are usually trained with.
+type Decoding struct {
+	// Exif turns a picture as the orientation in its EXIF block says. Off, the
+	// block is ignored, as torchvision and transformers ignore it.
+	Exif bool
+	// MaxPixels is the most pixels, height · width, of a picture; 0 for 100 million.
+	MaxPixels int64
+}
+
+// limits bound what an image file may cost.
+type limits struct {
+	file   int64 // bytes of the file
+	pixels int64 // height · width
+	side   int64 // height or width: the resize weights of a side take 16 bytes a pixel
+	scans  int   // passes over the picture that a JPEG file may make
+}
+
+var defaultLimits = limits{file: 256 << 20, pixels: 100_000_000, side: 1 << 20, scans: 200}
+
+// DecodeFile decodes the image file at path as Decoding{} says.
+func DecodeFile(path string) (image.Image, error) { return Decoding{}.File(path) }
+
+// Decode decodes an image file as Decoding{} says.
+func Decode(name string, r io.Reader) (image.Image, error) { return Decoding{}.Image(name, r) }
+
+// File decodes the image file at path, which must be a regular file; see Image.
+func (d Decoding) File(path string) (image.Image, error) {
+	f, _, err := regular.Open(path)
+	if err != nil {
+		return nil, err // names the path itself
+	}
+	defer f.Close()
+	return d.Image(path, f)
+}
+
+// Image decodes a JPEG, PNG, GIF, WebP, BMP or TIFF file; of an animation or a
+// file of several pages, the first. The content decides which it is; name stands
+// for the file in errors.
+//
+// The colours are those of Pillow's convert("RGB"). What that does to 16 bits is
+// peculiar: of colour the upper 8 stay, but grey is cut off at 255, so that most
+// such pictures turn out white. A TIFF file's orientation always counts, as it
+// does in Pillow, EXIF's only if d says so.
+//
+// Files are not trusted: more than 256 MiB, or a header that says more than
+// MaxPixels or a side of more than 2²⁰, or more pixels than that many bytes can
+// hold, is refused before anything is decoded.
+func (d Decoding) Image(name string, r io.Reader) (image.Image, error) {
+	most := defaultLimits
+	if d.MaxPixels > 0 {
+		most.pixels = d.MaxPixels
+	}
+	img, err := decodeImage(r, most, d.Exif)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return img, nil
+}
+
+// header is what is known of an image file before its pixels are decoded.
+type header struct {
+	width, height int
+	least         int64 // the file cannot be whole with fewer bytes
+	exif          []byte
+}
+
+// format is one kind of image file. The functions take whole files.
+type format struct {
+	name   string
+	is     func(b []byte) bool
+	header func(b []byte, most limits) (header, error)
+	decode func(b []byte) (image.Image, error)
+}
+
+var formats = []format{
+	{"jpeg", isJPEG, headerJPEG, decodeJPEG},
+	{"png", isPNG, headerPNG, decodePNG},
+	{"gif", isGIF, headerGIF, decodeGIF},
+	{"webp", isWebP, headerWebP, decodeWebP},
+	{"bmp", isBMP, headerBMP, decodeBMP},
+	{"tiff", isTIFF, headerTIFF, decodeTIFF},
+}
+
+// magicBytes is how many bytes of a file tell its format.
+const magicBytes = 18
+
+// formatOf finds the format of a file that begins with b; nil if it is no image.
+func formatOf(b []byte) *format {
+	for i := range formats {
+		if formats[i].is(b) {
+			return &formats[i]
+		}
+	}
+	return nil
+}
+
+func decodeImage(r io.Reader, most limits, exif bool) (img image.Image, err error) {
+	b, err := io.ReadAll(io.LimitReader(r, most.file+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > most.file {
+		return nil, fmt.Errorf("image file of more than %d MiB", most.file>>20)
+	}
+	if len(b) == 0 {
+		return nil, errors.New("image file is empty")
+	}
+	f := formatOf(b)
+	if f == nil {
+		return nil, errors.New("not an image (JPEG, PNG, GIF, WebP, BMP and TIFF are supported)")
+	}
+	return f.read(b, most, exif)
+}
+
+// read decodes a file of that format. A decoder that panics gives an error.
+func (f *format) read(b []byte, most limits, exif bool) (img image.Image, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			img, err = nil, fmt.Errorf("damaged %s image: decoder panicked: %v", f.name, p)
+		}
+	}()
+	h, err := f.header(b, most)
+	if err != nil {
+		return nil, fmt.Errorf("%s header: %w", f.name, regular.CutShort(err))
+	}
+	if err := most.check(h, len(b)); err != nil {
+		return nil, fmt.Errorf("%s %w", f.name, err)
+	}
+	if img, err = f.decode(b); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.name, regular.CutShort(err))
+	}
+	if got := img.Bounds().Size(); got != image.Pt(h.width, h.height) {
+		return nil, fmt.Errorf("%s: picture of %d×%d pixels where the header promises %d×%d", f.name, got.X, got.Y, h.width, h.height)
+	}
+	if exif {
+		img = orient(img, exifOrientation(h.exif))
+	}
+	return img, nil
+}
+
+// check refuses a picture that is too large or that size bytes cannot hold.
+func (l limits) check(h header, size int) error {
+	w, ht := int64(h.width), int64(h.height)
+	switch {
+	case w < 1 || ht < 1:
+		return fmt.Errorf("image of %d×%d pixels", w, ht)
+	case w > l.side || ht > l.side || w > l.pixels/ht:
+		return fmt.Errorf("image of %d×%d pixels: the limit is %.4g million, and %d a side", w, ht, float64(l.pixels)/1e6, l.side)
+	case h.least > int64(size):
+		return fmt.Errorf("image of %d×%d pixels in %d bytes: the file is cut short", w, ht, size)
+	}
+	return nil
+}
+
+// hasPrefix is bytes.HasPrefix for a string, for the formats' first bytes.
+func hasPrefix(b []byte, prefix string) bool { return bytes.HasPrefix(b, []byte(prefix)) }

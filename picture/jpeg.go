@@ -1,0 +1,317 @@
+package picture
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+)
+
+// Go's own JPEG decoder differs from libjpeg by up to 3 and refuses colour that
+// is subsampled in an uncommon way, CMYK's above all. This one gives libjpeg's
+// bytes: baseline and progressive Huffman coding, 8 bits, 1, 3 or 4 components.
+// Arithmetic coding, 12 bits and lossless JPEG are not supported.
+
+func isJPEG(b []byte) bool { return hasPrefix(b, "\xff\xd8\xff") }
+
+// Markers.
+const (
+	jpegSOF0  = 0xc0 // baseline; 0xc1 is extended, which for 8 bits is the same
+	jpegSOF2  = 0xc2 // progressive
+	jpegDHT   = 0xc4
+	jpegEOI   = 0xd9
+	jpegSOS   = 0xda
+	jpegDQT   = 0xdb
+	jpegDRI   = 0xdd
+	jpegAPP0  = 0xe0
+	jpegAPP1  = 0xe1
+	jpegAPP14 = 0xee
+)
+
+// jpegMarker finds the next marker from pos on, its segment and the place behind
+// it. Bytes before a marker, entropy-coded ones too, are skipped. kind is 0 where
+// the file ends first.
+func jpegMarker(b []byte, pos int) (kind byte, segment []byte, next int) {
+	for {
+		i := bytes.IndexByte(b[pos:], 0xff)
+		if i < 0 || pos+i+1 >= len(b) {
+			return 0, nil, len(b)
+		}
+		pos += i + 1
+		kind = b[pos]
+		if kind == 0 || kind == 0xff {
+			continue
+		}
+		pos++
+		if kind == 1 || kind >= 0xd0 && kind <= jpegEOI { // TEM, RST, SOI, EOI stand alone
+			return kind, nil, pos
+		}
+		if pos+2 > len(b) {
+			return 0, nil, len(b)
+		}
+		n := int(binary.BigEndian.Uint16(b[pos:]))
+		if n < 2 || pos+n > len(b) {
+			return 0, nil, len(b)
+		}
+		return kind, b[pos+2 : pos+n], pos + n
+	}
+}
+
+// jpegDecoder decodes one file.
+type jpegDecoder struct {
+	b             []byte
+	width, height int
+	progressive   bool
+	components    []jpegComponent
+
+	most                   struct{ h, v int } // the largest sampling factors
+	unitsAcross, unitsDown int
+	quantisation           [4]*[64]int32
+	huffman                [2][4]*jpegHuffman // DC, AC
+	restart                int                // units between restart markers; 0 for none
+	jfif, adobe            bool
+	transform              byte // Adobe's
+}
+
+// jpegComponent is one channel.
+type jpegComponent struct {
+	id, table     byte
+	h, v          int // sampling factors
+	width, height int // in samples
+	pix           []byte
+	stride        int     // whole units; so are the rows
+	coefficients  []int16 // of a progressive file, block by block
+	quantisation  [64]int32
+	latched, seen bool  // has its table; has been in a scan
+	previous      int32 // the last block's first coefficient
+}
+
+// frame reads a SOF segment.
+func (d *jpegDecoder) frame(kind byte, p []byte) error {
+	switch {
+	case len(d.components) > 0:
+		return errors.New("a second frame")
+	case kind > jpegSOF2:
+		return fmt.Errorf("coding process %d (arithmetic, lossless or hierarchical) is not supported", kind-jpegSOF0)
+	case len(p) < 6 || len(p) != 6+3*int(p[5]):
+		return errors.New("bad SOF segment")
+	case p[0] != 8:
+		return fmt.Errorf("%d bits a sample are not supported", p[0])
+	case p[5] != 1 && p[5] != 3 && p[5] != 4:
+		return fmt.Errorf("%d components are not supported", p[5])
+	}
+	d.progressive = kind == jpegSOF2
+	d.height, d.width = int(binary.BigEndian.Uint16(p[1:])), int(binary.BigEndian.Uint16(p[3:]))
+	if d.height < 1 || d.width < 1 {
+		return fmt.Errorf("a picture of %d×%d pixels", d.width, d.height)
+	}
+	components := make([]jpegComponent, p[5])
+	for i := range components {
+		c := &components[i]
+		q := p[6+3*i:]
+		c.id, c.h, c.v, c.table = q[0], int(q[1]>>4), int(q[1]&15), q[2]
+		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.table > 3 {
+			return errors.New("bad SOF segment")
+		}
+		for k := range i {
+			if components[k].id == c.id {
+				return errors.New("two components of one name")
+			}
+		}
+		d.most.h, d.most.v = max(d.most.h, c.h), max(d.most.v, c.v)
+	}
+	d.unitsAcross = (d.width + 8*d.most.h - 1) / (8 * d.most.h)
+	d.unitsDown = (d.height + 8*d.most.v - 1) / (8 * d.most.v)
+	for i := range components {
+		c := &components[i]
+		if d.most.h%c.h != 0 || d.most.v%c.v != 0 {
+			return errors.New("subsampling by a fraction is not supported")
+		}
+		c.width = (d.width*c.h + d.most.h - 1) / d.most.h
+		c.height = (d.height*c.v + d.most.v - 1) / d.most.v
+		c.stride = d.unitsAcross * c.h * 8
+	}
+	d.components = components
+	return nil
+}
+
+// headerJPEG walks through all markers: it finds the frame and EXIF and counts the scans.
+func headerJPEG(b []byte, most limits) (header, error) {
+	var d jpegDecoder
+	var h header
+	scans := 0
+	for pos := 2; ; {
+		kind, p, next := jpegMarker(b, pos)
+		pos = next
+		switch {
+		case kind == 0:
+			return h, io.ErrUnexpectedEOF
+		case isJPEGFrame(kind):
+			if err := d.frame(kind, p); err != nil {
+				return h, err
+			}
+			h.width, h.height = d.width, d.height
+			// A block has one bit at least.
+			h.least = int64(d.unitsAcross) * int64(d.unitsDown) * int64(d.most.h*d.most.v) / 8
+		case kind == jpegAPP1 && h.exif == nil && hasPrefix(p, "Exif\x00\x00"):
+			h.exif = p
+		case kind == jpegSOS:
+			if scans++; scans > most.scans {
+				return h, fmt.Errorf("more than %d scans", most.scans)
+			}
+		case kind == jpegEOI:
+			if len(d.components) == 0 || scans == 0 {
+				return h, errors.New("no picture in it")
+			}
+			return h, nil
+		}
+	}
+}
+
+// isJPEGFrame reports whether a marker begins a frame of any kind.
+func isJPEGFrame(kind byte) bool {
+	return kind >= 0xc0 && kind <= 0xcf && kind != jpegDHT && kind != 0xc8 && kind != 0xcc
+}
+
+func decodeJPEG(b []byte) (image.Image, error) {
+	var d jpegDecoder
+	if err := d.read(b); err != nil {
+		return nil, err
+	}
+	if err := d.finish(); err != nil {
+		return nil, err
+	}
+	return d.picture(), nil
+}
+
+// read reads a file up to its end marker.
+func (d *jpegDecoder) read(b []byte) error {
+	d.b = b
+	for pos := 2; ; {
+		kind, p, next := jpegMarker(b, pos)
+		pos = next
+		var err error
+		switch {
+		case kind == 0:
+			return io.ErrUnexpectedEOF
+		case isJPEGFrame(kind):
+			if err = d.frame(kind, p); err == nil {
+				d.allocate()
+			}
+		case kind == jpegDQT:
+			err = d.tables(p)
+		case kind == jpegDHT:
+			err = d.codes(p)
+		case kind == jpegDRI:
+			if len(p) != 2 {
+				return errors.New("bad DRI segment")
+			}
+			d.restart = int(binary.BigEndian.Uint16(p))
+		case kind == jpegAPP0 && hasPrefix(p, "JFIF\x00"):
+			d.jfif = true
+		case kind == jpegAPP14 && len(p) >= 12 && hasPrefix(p, "Adobe"):
+			d.adobe, d.transform = true, p[11]
+		case kind == jpegSOS:
+			var s *jpegScan
+			if s, err = d.startScan(p); err == nil {
+				for _, c := range s.components {
+					c.previous = 0
+				}
+				pos, err = s.decode(d, pos)
+			}
+		case kind == jpegEOI:
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// allocate makes room for a frame's samples or coefficients.
+func (d *jpegDecoder) allocate() {
+	for i := range d.components {
+		c := &d.components[i]
+		n := c.stride * d.unitsDown * c.v * 8
+		if d.progressive {
+			c.coefficients = make([]int16, n)
+		} else {
+			c.pix = make([]byte, n)
+		}
+	}
+}
+
+// tables reads a DQT segment.
+func (d *jpegDecoder) tables(p []byte) error {
+	for len(p) > 0 {
+		wide, id := p[0]>>4, p[0]&15
+		if wide > 1 || id > 3 || len(p) < 1+64*(1+int(wide)) {
+			return errors.New("bad DQT segment")
+		}
+		p = p[1:]
+		t := new([64]int32)
+		for _, z := range jpegZigZag {
+			t[z] = int32(p[0])
+			if wide == 1 {
+				t[z] = t[z]<<8 | int32(p[1])
+			}
+			p = p[1+wide:]
+		}
+		d.quantisation[id] = t
+	}
+	return nil
+}
+
+// codes reads a DHT segment.
+func (d *jpegDecoder) codes(p []byte) error {
+	for len(p) > 0 {
+		if len(p) < 17 || p[0]>>4 > 1 || p[0]&15 > 3 {
+			return errors.New("bad DHT segment")
+		}
+		class, id, counts := p[0]>>4, p[0]&15, [16]byte(p[1:17])
+		p = p[17:]
+		n := 0
+		for _, count := range counts {
+			n += int(count)
+		}
+		if n > 256 || n > len(p) {
+			return errors.New("bad DHT segment")
+		}
+		h, err := newJPEGHuffman(counts, p[:n])
+		if err != nil {
+			return err
+		}
+		d.huffman[class][id] = h
+		p = p[n:]
+	}
+	return nil
+}
+
+// finish makes samples of all components when all scans are read.
+func (d *jpegDecoder) finish() error {
+	if len(d.components) == 0 {
+		return errors.New("no picture in it")
+	}
+	for i := range d.components {
+		c := &d.components[i]
+		if !c.seen {
+			return fmt.Errorf("component %d is in no scan", c.id)
+		}
+		if !d.progressive {
+			continue
+		}
+		c.pix = make([]byte, len(c.coefficients))
+		var b jpegBlock
+		for at := 0; at < len(c.coefficients); at += 64 {
+			for z, v := range (*[64]int16)(c.coefficients[at:]) {
+				b[z] = int32(v) * c.quantisation[z]
+			}
+			across := c.stride / 8
+			b.inverse(c.pix[at/64/across*8*c.stride+at/64%across*8:], c.stride)
+		}
+		c.coefficients = nil
+	}
+	return nil
+}

@@ -1,0 +1,297 @@
+package picture
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"math"
+	"reflect"
+)
+
+// Preprocessor says how a picture becomes a model's input. It is what
+// preprocessor_config.json holds, with ViTImageProcessor's keys; the steps, in
+// order, are resize, centre crop, rescale, normalise.
+type Preprocessor struct {
+	DoResize bool
+	Size     Size // what DoResize resizes to
+	Resample int  // Bilinear or Bicubic
+
+	DoCenterCrop bool
+	// Crop is the size of the centre crop; zero for the model's own.
+	Crop Size
+	// CropPct, if not 0, replaces Size: the picture's short side becomes
+	// ⌊short side of the crop / CropPct⌋ pixels, timm's rule.
+	CropPct float64
+
+	DoRescale     bool
+	RescaleFactor float64 // a byte is multiplied by it, usually 1/255
+
+	DoNormalize bool
+	// Mean and Std have one number for each channel, or one for all.
+	Mean, Std []float64
+}
+
+// Size is a size in pixels, in one of two forms: Height and Width, which
+// squashes a picture of another shape, or ShortestEdge, which keeps its shape.
+type Size struct {
+	Height, Width int
+	ShortestEdge  int
+}
+
+// MaxSide bounds the sizes that a preprocessor may ask for.
+const MaxSide = 1 << 14
+
+// DefaultPreprocessor is the preprocessor of a model of that input size. With
+// three channels it is DeiT's evaluation: the shorter side to 256/224 of the
+// model's by bicubic, a centre crop, ImageNet's mean and deviation. Otherwise the
+// whole picture is resized (bicubic), and mean and deviation are ½.
+func DefaultPreprocessor(height, width, channels int) Preprocessor {
+	p := Preprocessor{
+		DoResize: true, Size: Size{Height: height, Width: width}, Resample: Bicubic,
+		DoRescale: true, RescaleFactor: 1.0 / 255,
+		DoNormalize: true, Mean: []float64{0.5}, Std: []float64{0.5},
+	}
+	if channels == 3 {
+		p.Size = Size{ShortestEdge: (min(height, width)*256 + 112) / 224}
+		if height != width { // the short side alone would not fill such a crop
+			p.Size = Size{Height: (height*256 + 112) / 224, Width: (width*256 + 112) / 224}
+		}
+		p.DoCenterCrop, p.Crop = true, Size{Height: height, Width: width}
+		p.Mean, p.Std = []float64{0.485, 0.456, 0.406}, []float64{0.229, 0.224, 0.225}
+	}
+	return p
+}
+
+// Check reports whether p is sound and makes pictures of [channels, height,
+// width], as far as that does not depend on the picture.
+func (p Preprocessor) Check(channels, height, width int) error {
+	if reflect.ValueOf(p).IsZero() {
+		return errors.New("the model has no preprocessor_config.json, so it is not known how pictures become its input; add one (ViTImageProcessor's keys)")
+	}
+	if channels != 1 && channels != 3 {
+		return fmt.Errorf("pictures of %d channels cannot be made, only of 1 or 3", channels)
+	}
+	if height < 1 || width < 1 || height > MaxSide || width > MaxSide {
+		return fmt.Errorf("pictures of %d×%d cannot be made: a side has 1 to %d pixels", height, width, MaxSide)
+	}
+	if err := p.validate(); err != nil {
+		return err
+	}
+	got := Size{Height: height, Width: width}
+	if crop, ok := p.crop(height, width); ok {
+		got = crop
+	} else if p.DoResize && p.Size.ShortestEdge == 0 {
+		got = p.Size
+	}
+	if got.Height != height || got.Width != width {
+		return fmt.Errorf("the preprocessor makes pictures of %d×%d, the model takes %d×%d", got.Height, got.Width, height, width)
+	}
+	if p.DoNormalize {
+		for _, v := range []struct {
+			key  string
+			list []float64
+		}{{"image_mean", p.Mean}, {"image_std", p.Std}} {
+			if len(v.list) != 1 && len(v.list) != channels {
+				return fmt.Errorf("%s has %d numbers, the model %d channels", v.key, len(v.list), channels)
+			}
+		}
+	}
+	return nil
+}
+
+// validate checks what does not depend on the model.
+func (p Preprocessor) validate() error {
+	inRange := func(v int) bool { return v >= 1 && v <= MaxSide }
+	if p.DoResize && p.CropPct == 0 {
+		s := p.Size
+		if !(inRange(s.ShortestEdge) && s.Height == 0 && s.Width == 0 ||
+			s.ShortestEdge == 0 && inRange(s.Height) && inRange(s.Width)) {
+			return fmt.Errorf("size %+v: want a height and a width, or a shortest edge, of 1 to %d", s, MaxSide)
+		}
+	}
+	if p.DoResize && p.Resample != Bilinear && p.Resample != Bicubic {
+		return fmt.Errorf("resample %d: only %d (bilinear) and %d (bicubic) are supported", p.Resample, Bilinear, Bicubic)
+	}
+	if p.DoCenterCrop && p.Crop != (Size{}) &&
+		!(inRange(p.Crop.Height) && inRange(p.Crop.Width) && p.Crop.ShortestEdge == 0) {
+		return fmt.Errorf("crop_size %+v: want a height and a width of 1 to %d", p.Crop, MaxSide)
+	}
+	if p.CropPct != 0 && !(p.CropPct >= 0.01 && p.CropPct <= 1) {
+		return fmt.Errorf("crop_pct %v: want 0.01 to 1", p.CropPct)
+	}
+	finite := func(v float64) bool { return !math.IsNaN(v) && math.Abs(v) <= math.MaxFloat32 }
+	if p.DoRescale && !(finite(p.RescaleFactor) && p.RescaleFactor > 0) {
+		return fmt.Errorf("rescale_factor %v: want a positive number", p.RescaleFactor)
+	}
+	if p.DoNormalize {
+		for _, v := range p.Mean {
+			if !finite(v) {
+				return fmt.Errorf("image_mean %v: want finite numbers", p.Mean)
+			}
+		}
+		for _, v := range p.Std {
+			if !finite(v) || float32(v) <= 0 {
+				return fmt.Errorf("image_std %v: want positive numbers", p.Std)
+			}
+		}
+	}
+	return nil
+}
+
+// crop is the size of the centre crop for a model of that size, if there is one.
+func (p Preprocessor) crop(height, width int) (Size, bool) {
+	if !p.DoCenterCrop {
+		return Size{}, false
+	}
+	if p.Crop == (Size{}) {
+		return Size{Height: height, Width: width}, true
+	}
+	return p.Crop, true
+}
+
+// maxResized bounds a side after the resize step: a strip of pixels whose short
+// side grows to a model's size would else become millions long.
+const maxResized = 1 << 20
+
+// Resized is the size of an h×w picture after the resize step, for a model of
+// that size. What exceeds maxResized is just beyond it.
+func (p Preprocessor) Resized(h, w, height, width int) (int, int) {
+	edge := p.Size.ShortestEdge
+	switch {
+	case !p.DoResize:
+		return h, w
+	case p.CropPct > 0:
+		crop, ok := p.crop(height, width)
+		if !ok {
+			crop = Size{Height: height, Width: width}
+		}
+		edge = int(float64(min(crop.Height, crop.Width)) / p.CropPct)
+	case edge == 0:
+		return p.Size.Height, p.Size.Width
+	}
+	// torchvision: the long side is cut to a whole number, not rounded.
+	long := func(a, b int) int { return int(min(int64(edge)*int64(a)/int64(b), maxResized+1)) }
+	if w <= h {
+		return long(h, w), edge
+	}
+	return edge, long(w, h)
+}
+
+// centred places a crop of n pixels on a side of m: the offset of the crop, or,
+// where the side is shorter, how much black goes before it. torchvision's
+// rounding: half to even when cropping, down when padding.
+func centred(m, n int) (offset, pad int) {
+	if n > m {
+		return 0, (n - m) / 2
+	}
+	return int(math.RoundToEven(float64(m-n) / 2)), 0
+}
+
+// Bytes resizes and crops img to dst, [channels, height, width] bytes. Grey
+// pictures are replicated for three channels; colour becomes grey before
+// resizing for one.
+func (p Preprocessor) Bytes(dst []byte, img image.Image, channels, height, width int) error {
+	if err := p.Check(channels, height, width); err != nil {
+		return err
+	}
+	if len(dst) != channels*height*width {
+		return fmt.Errorf("room for %d values, a picture of shape [%d %d %d] takes %d",
+			len(dst), channels, height, width, channels*height*width)
+	}
+	h, w := img.Bounds().Dy(), img.Bounds().Dx()
+	if most := defaultLimits; h < 1 || w < 1 || int64(h) > most.side || int64(w) > most.side {
+		return fmt.Errorf("picture of %d×%d pixels", w, h)
+	}
+	var win window
+	win.fullHeight, win.fullWidth = p.Resized(h, w, height, width)
+	if max(win.fullHeight, win.fullWidth) > maxResized {
+		return fmt.Errorf("a picture of %d×%d pixels would be resized to more than %d a side", w, h, maxResized)
+	}
+	padTop, padLeft := 0, 0
+	win.height, win.width = win.fullHeight, win.fullWidth
+	if crop, ok := p.crop(height, width); ok {
+		win.top, padTop = centred(win.fullHeight, crop.Height)
+		win.left, padLeft = centred(win.fullWidth, crop.Width)
+		win.height, win.width = min(win.fullHeight, crop.Height), min(win.fullWidth, crop.Width)
+	} else if win.height != height || win.width != width {
+		return fmt.Errorf("a picture of %d×%d pixels becomes %d×%d, the model takes %d×%d (do_center_crop is off)",
+			w, h, win.width, win.height, width, height)
+	}
+	if channels == 1 {
+		if padTop+padLeft > 0 || win.height < height || win.width < width {
+			clear(dst)
+		}
+		return resize(dst[padTop*width+padLeft:], width, readRows(img, 1), win, p.Resample)
+	}
+	mixed := make([]byte, len(dst)) // [height, width, 3]
+	if err := resize(mixed[(padTop*width+padLeft)*3:], 3*width, readRows(img, 3), win, p.Resample); err != nil {
+		return err
+	}
+	plane := height * width
+	r, g, b := dst[:plane], dst[plane:2*plane], dst[2*plane:3*plane]
+	for i := range plane {
+		r[i], g[i], b[i] = mixed[3*i], mixed[3*i+1], mixed[3*i+2]
+	}
+	return nil
+}
+
+// Apply turns img into a model's input, dst [channels, height, width].
+func (p Preprocessor) Apply(dst []float32, img image.Image, channels, height, width int) error {
+	pixels := make([]byte, len(dst))
+	if err := p.Bytes(pixels, img, channels, height, width); err != nil {
+		return err
+	}
+	p.Normalize(dst, pixels, channels, height, width)
+	return nil
+}
+
+// Normalize rescales and normalises the bytes of a picture that has the model's
+// size already: dst = (src · rescale_factor − mean) / std, both [channels,
+// height, width]. In single precision, step by step, as transformers does it.
+func (p Preprocessor) Normalize(dst []float32, src []byte, channels, height, width int) {
+	plane := height * width
+	var table [256]float32
+	for c := range channels {
+		mean, std := p.channel(c)
+		for v := range table {
+			x := float32(v)
+			if p.DoRescale {
+				x = float32(float64(v) * p.RescaleFactor)
+			}
+			table[v] = (x - mean) / std
+		}
+		out := dst[c*plane:][:plane]
+		for i, v := range src[c*plane:][:plane] {
+			out[i] = table[v]
+		}
+	}
+}
+
+// MeanStd gives each channel's mean and deviation on the scale where a byte is
+// byte/255, whatever p's own scale is: what Augment.Apply wants.
+func (p Preprocessor) MeanStd(channels int) (mean, std []float32) {
+	factor := 1.0
+	if p.DoRescale {
+		factor = p.RescaleFactor
+	}
+	for c := range channels {
+		m, s := p.channel(c)
+		mean = append(mean, float32(float64(m)/(255*factor)))
+		std = append(std, float32(float64(s)/(255*factor)))
+	}
+	return mean, std
+}
+
+// channel is the mean and deviation of channel c; 0 and 1 if there is none.
+func (p Preprocessor) channel(c int) (mean, std float32) {
+	pick := func(list []float64, none float32) float32 {
+		switch {
+		case !p.DoNormalize || len(list) == 0:
+			return none
+		case c < len(list):
+			return float32(list[c])
+		}
+		return float32(list[len(list)-1])
+	}
+	return pick(p.Mean, 0), pick(p.Std, 1)
+}

@@ -1,0 +1,295 @@
+package picture
+
+import (
+	"fmt"
+	"image"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The expected pictures in testdata were made by Pillow (decode, convert, resize)
+// and torchvision's rules for the shortest edge and the centre crop.
+
+func mustDecode(t testing.TB, path string) image.Image {
+	t.Helper()
+	img, err := DecodeFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+func mustParse(t testing.TB, config string) Preprocessor {
+	t.Helper()
+	p, err := ParsePreprocessor("test", []byte(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// compare preprocesses img to the size of want, an opaque PNG, and returns the
+// largest and the mean difference of a byte.
+func compare(t *testing.T, p Preprocessor, img image.Image, channels int, want image.Image) (worst int, mean float64) {
+	t.Helper()
+	h, w := want.Bounds().Dy(), want.Bounds().Dx()
+	got := make([]byte, channels*h*w)
+	if err := p.Bytes(got, img, channels, h, w); err != nil {
+		t.Fatal(err)
+	}
+	sum := 0
+	for y := range h {
+		for x := range w {
+			r, g, b, _ := want.At(x, y).RGBA()
+			for c, v := range []uint32{r, g, b}[:channels] {
+				d := int(got[(c*h+y)*w+x]) - int(v>>8)
+				worst = max(worst, d, -d)
+				sum += max(d, -d)
+			}
+		}
+	}
+	return worst, float64(sum) / float64(len(got))
+}
+
+const deitConfig = `{"size": %s, "crop_size": %s, "do_center_crop": true, "resample": %d}`
+
+func TestResizeAsPillow(t *testing.T) {
+	for _, c := range []struct {
+		source, want, config string
+		channels, worst      int
+		mean                 float64
+	}{
+		{"chelsea.png", "chelsea.png.bicubic_256_224", fmt.Sprintf(deitConfig, "256", "224", 3), 3, 0, 0},
+		{"chelsea.png", "chelsea.png.bicubic_248_224", `{"size": 224, "crop_pct": 0.9, "resample": 3}`, 3, 0, 0},
+		{"chelsea.png", "chelsea.png.bilinear_256_224",
+			fmt.Sprintf(deitConfig, `{"shortest_edge": 256}`, `{"height": 224, "width": 224}`, 2), 3, 0, 0},
+		{"rocket.jpg", "rocket.jpg.bicubic_256_224", fmt.Sprintf(deitConfig, "256", "224", 3), 3, 0, 0},
+		{"pillow/alpha.png", "pillow/resize.crop24.rgb", fmt.Sprintf(deitConfig, "27", "24", 3), 3, 0, 0},
+		{"pillow/alpha.png", "pillow/resize.crop24.l", fmt.Sprintf(deitConfig, "27", "24", 3), 1, 0, 0},
+		{"pillow/alpha.png", "pillow/resize.pad48.rgb", fmt.Sprintf(deitConfig, "37", "48", 2), 3, 0, 0},
+		{"pillow/alpha.png", "pillow/resize.up96.rgb", fmt.Sprintf(deitConfig, "109", "96", 3), 3, 0, 0},
+		{"pillow/alpha.png", "pillow/resize.squash.rgb", `{"size": {"height": 90, "width": 20}, "resample": 3}`, 3, 0, 0},
+		{"pillow/alpha.png", "pillow/resize.squash.l", `{"size": {"height": 90, "width": 20}, "resample": 2}`, 1, 0, 0},
+	} {
+		img, want := mustDecode(t, "testdata/"+c.source), mustDecode(t, "testdata/"+c.want+".png")
+		worst, mean := compare(t, mustParse(t, c.config), img, c.channels, want)
+		t.Logf("%-32s largest difference %d, mean %.4f", c.want, worst, mean)
+		if worst > c.worst || mean > c.mean {
+			t.Errorf("%s: want at most %d, mean %v", c.want, c.worst, c.mean)
+		}
+	}
+}
+
+// TestResizeAgainstFloat checks odd sizes against the plain sum in floating
+// point, and that a window of a resized picture is the part of the whole.
+func TestResizeAgainstFloat(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		h, w, ch := 1+rng.IntN(60), 1+rng.IntN(60), 1+2*rng.IntN(2)
+		filter := Bilinear + rng.IntN(2)
+		win := window{fullHeight: 1 + rng.IntN(80), fullWidth: 1 + rng.IntN(80)}
+		pix := make([]byte, h*w*ch)
+		for i := range pix {
+			pix[i] = byte(rng.Uint32()) | byte(rng.IntN(2)*255) // often white, so that bicubic overshoots
+		}
+		src := rows{h, w, ch, func(y int, dst []byte) { copy(dst, pix[y*w*ch:][:w*ch]) }}
+
+		win.height, win.width = win.fullHeight, win.fullWidth
+		whole := make([]byte, win.height*win.width*ch)
+		if err := resize(whole, win.width*ch, src, win, filter); err != nil {
+			t.Fatal(err)
+		}
+		for y := range win.height {
+			for x := range win.width {
+				for c := range ch {
+					want := floatResize(pix, h, w, ch, win.fullHeight, win.fullWidth, y, x, c, filter)
+					got := float64(whole[(y*win.width+x)*ch+c])
+					if math.Abs(got-want) > 1.3 { // half a byte of each pass, the first one's times Σ|w|
+						t.Fatalf("%d×%d→%d×%d filter %d at %d,%d: %v, want %v", h, w, win.fullHeight, win.fullWidth, filter, y, x, got, want)
+					}
+				}
+			}
+		}
+
+		part := win
+		part.top, part.left = rng.IntN(win.height), rng.IntN(win.width)
+		part.height, part.width = 1+rng.IntN(win.height-part.top), 1+rng.IntN(win.width-part.left)
+		got := make([]byte, part.height*part.width*ch)
+		if err := resize(got, part.width*ch, src, part, filter); err != nil {
+			t.Fatal(err)
+		}
+		for y := range part.height {
+			a := got[y*part.width*ch:][:part.width*ch]
+			b := whole[((part.top+y)*win.width+part.left)*ch:][:part.width*ch]
+			if string(a) != string(b) {
+				t.Fatalf("row %d of window %+v differs from the whole", y, part)
+			}
+		}
+	}
+}
+
+// floatResize is one resized value, rounded to a byte's range between the
+// passes only.
+func floatResize(pix []byte, h, w, ch, toH, toW, y, x, c, filter int) float64 {
+	kernel, radius := cubic, 2.0
+	if filter == Bilinear {
+		kernel, radius = triangle, 1.0
+	}
+	along := func(n, to, at int, value func(i int) float64) float64 {
+		if n == to {
+			return value(at)
+		}
+		scale := float64(n) / float64(to)
+		s := max(scale, 1)
+		centre := (float64(at) + 0.5) * scale
+		sum, total := 0.0, 0.0
+		for i := range n {
+			if d := (float64(i) + 0.5 - centre) / s; math.Abs(d) < radius {
+				sum += kernel(d) * value(i)
+				total += kernel(d)
+			}
+		}
+		return min(max(sum/total, 0), 255)
+	}
+	return along(h, toH, y, func(i int) float64 {
+		return along(w, toW, x, func(j int) float64 { return float64(pix[(i*w+j)*ch+c]) })
+	})
+}
+
+func TestNormalize(t *testing.T) {
+	p := mustParse(t, `{"image_mean": [0.1, 0.2, 0.3], "image_std": [1, 2, 3]}`)
+	src := []byte{0, 255, 7, 8, 100, 200}
+	want := []float32{
+		-0.1, 0.9,
+		(7.0/255 - 0.2) / 2, (8.0/255 - 0.2) / 2,
+		(100.0/255 - 0.3) / 3, (200.0/255 - 0.3) / 3,
+	}
+	got := make([]float32, 6)
+	p.Normalize(got, src, 3, 1, 2)
+	for i := range got {
+		if math.Abs(float64(got[i]-want[i])) > 1e-6 {
+			t.Errorf("value %d: %v, want %v", i, got[i], want[i])
+		}
+	}
+	off := mustParse(t, `{"do_rescale": false, "do_normalize": false}`)
+	off.Normalize(got, src, 3, 1, 2)
+	for i := range got {
+		if got[i] != float32(src[i]) {
+			t.Errorf("value %d: %v, want the byte %d", i, got[i], src[i])
+		}
+	}
+}
+
+func TestPreprocessorConfig(t *testing.T) {
+	// A plain number is a square without a crop, the shortest edge with one.
+	if p := mustParse(t, `{"size": 32, "unknown": {}}`); p.Size != (Size{Height: 32, Width: 32}) || p.Resample != Bilinear {
+		t.Errorf("%+v", p)
+	}
+	if p := mustParse(t, `{"size": 36, "crop_size": 32, "do_center_crop": true}`); p.Size != (Size{ShortestEdge: 36}) || p.Crop != (Size{Height: 32, Width: 32}) {
+		t.Errorf("%+v", p)
+	}
+	for _, config := range []string{
+		`{}`, `{"size": 36, "crop_size": 32, "do_center_crop": true, "resample": 3, "image_mean": 0.5}`,
+		`{"size": 224, "crop_pct": 0.9}`, `{"do_resize": false, "do_normalize": false, "do_rescale": false}`,
+		`{"size": {"shortest_edge": 20}, "do_center_crop": true, "rescale_factor": 0.5}`,
+	} {
+		p := mustParse(t, config)
+		b, err := p.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(p, mustParse(t, string(b))); diff != "" {
+			t.Errorf("%s: read back (-was +is):\n%s", config, diff)
+		}
+	}
+	for config, want := range map[string]string{
+		``:                             "unexpected end",
+		`[]`:                           "cannot unmarshal",
+		`{"do_resize": 1}`:             "do_resize",
+		`{"size": 0}`:                  "size 0",
+		`{"size": -4}`:                 "size -4",
+		`{"size": 1e9}`:                "size",
+		`{"size": {"longest_edge":4}}`: "size",
+		`{"size": {"height": 4}}`:      "size",
+		`{"resample": 0}`:              "resample 0",
+		`{"do_center_crop": true, "crop_size": {"height": 3, "width": -1}}`: "crop_size",
+		`{"crop_pct": 0}`:          "crop_pct",
+		`{"crop_pct": 1.5}`:        "crop_pct",
+		`{"rescale_factor": 0}`:    "rescale_factor",
+		`{"image_std": [1, 0, 1]}`: "image_std",
+		`{"image_std": [1e-60]}`:   "image_std",
+		`{"image_mean": "a"}`:      "image_mean",
+		`{"image_mean": []}`:       "image_mean",
+		`{"image_mean": [1e300]}`:  "image_mean",
+		`{"image_mean": [NaN]}`:    "invalid character",
+	} {
+		_, err := ParsePreprocessor("dir/preprocessor_config.json", []byte(config))
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "dir/preprocessor_config.json") {
+			t.Errorf("%s: error %v, want one that names the file and %q", config, err, want)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	if err := DefaultPreprocessor(224, 160, 3).Check(3, 224, 160); err != nil {
+		t.Error(err)
+	}
+	if err := DefaultPreprocessor(28, 28, 1).Check(1, 28, 28); err != nil {
+		t.Error(err)
+	}
+	for want, err := range map[string]error{
+		"makes pictures of 224×224, the model takes 32×32": mustParse(t, `{}`).Check(3, 32, 32),
+		"makes pictures of 16×16, the model takes 32×32":   mustParse(t, fmt.Sprintf(deitConfig, "40", "16", 3)).Check(3, 32, 32),
+		"2 channels": mustParse(t, `{}`).Check(2, 224, 224),
+		"image_mean has 3 numbers, the model 1 channels": mustParse(t, `{"image_mean": [1, 2, 3]}`).Check(1, 224, 224),
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+	// What only the picture can tell: the shortest edge without a crop.
+	p := mustParse(t, `{"size": {"shortest_edge": 8}}`)
+	if err := p.Check(1, 8, 8); err != nil {
+		t.Error(err)
+	}
+	dst := make([]float32, 64)
+	if err := p.Apply(dst, image.NewGray(image.Rect(0, 0, 10, 10)), 1, 8, 8); err != nil {
+		t.Error(err)
+	}
+	if err := p.Apply(dst, image.NewGray(image.Rect(0, 0, 20, 10)), 1, 8, 8); err == nil || !strings.Contains(err.Error(), "16×8") {
+		t.Errorf("error %v, want one about 16×8", err)
+	}
+	if err := p.Apply(dst, image.NewGray(image.Rectangle{}), 1, 8, 8); err == nil {
+		t.Error("an empty picture was accepted")
+	}
+}
+
+// BenchmarkApply is DeiT's preprocessing of a photograph, decoding counted apart.
+func BenchmarkApply(b *testing.B) {
+	img := mustDecode(b, "testdata/rocket.jpg")
+	p := DefaultPreprocessor(224, 224, 3)
+	dst := make([]float32, 3*224*224)
+	b.Run("resize", func(b *testing.B) {
+		for b.Loop() {
+			if err := p.Apply(dst, img, 3, 224, 224); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("decode", func(b *testing.B) {
+		file, err := os.ReadFile("testdata/rocket.jpg")
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			if _, err := Decode("rocket.jpg", strings.NewReader(string(file))); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
