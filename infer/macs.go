@@ -33,7 +33,7 @@ func (e *Engine) MACs(active []int32) int64 {
 		if e.freezes && n > 0 {
 			keys = int64(e.start) // an image that goes on has lost none
 		}
-		gate := min(width, kernels.PanelWidth)
+		gate := int64(kernels.FirstPanel(c.Embed))
 		total += keys*2*width*width + asking*(2*width*width+width*hidden+gate*hidden) + onward*(width-gate)*hidden + 2*asking*keys*width
 		if n > 0 && e.needs != nil {
 			total += e.needs[l].MACs(int(n), c.Embed, c.HeadDim(), c.Readouts(), c.Classes)

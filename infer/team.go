@@ -107,11 +107,7 @@ func (w *worker) share(s stage, b *block, rows int) {
 
 // shareColumns is share with parts of whole panels of a map's outputs, for the few rows of the team's input.
 func (w *worker) shareColumns(s stage, b *block, l *linear, rows int) {
-	t := &w.team
-	panels := (len(l.bias) + kernels.PanelWidth - 1) / kernels.PanelWidth
-	for i := range t.bounds {
-		t.bounds[i] = min(panels*i/len(t.members)*kernels.PanelWidth, len(l.bias))
-	}
+	kernels.SplitColumns(w.team.bounds, len(l.bias))
 	w.shareParts(s, b, rows)
 }
 

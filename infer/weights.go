@@ -30,21 +30,17 @@ func newLinear(p Precision, weight, bias []float32, inputs int) linear {
 	return l
 }
 
-// columns returns the map to the outputs lo … hi−1 alone, which shares l's memory. lo is a multiple of kernels.PanelWidth, and so is hi unless it is the
-// number of outputs.
+// columns returns the map to the outputs lo … hi−1 alone, which shares l's memory. The bounds are those of
+// kernels.SplitColumns.
 func (l *linear) columns(lo, hi int) linear {
 	part := linear{precision: l.precision, bias: l.bias[lo:hi]}
 	switch l.precision {
 	case BF16:
-		k := l.bf16.K
-		part.bf16 = kernels.PackedBF16{K: k, N: hi - lo, Data: l.bf16.Data[kernels.PackedBF16Len(k, lo):kernels.PackedBF16Len(k, hi)]}
+		part.bf16 = l.bf16.Columns(lo, hi)
 	case Int8:
-		k := l.int8.K
-		part.int8 = kernels.PackedInt8{K: k, N: hi - lo, Data: l.int8.Data[kernels.PackedInt8Len(k, lo):kernels.PackedInt8Len(k, hi)],
-			Scale: l.int8.Scale[lo:hi], Offset: l.int8.Offset[lo:hi]}
+		part.int8 = l.int8.Columns(lo, hi)
 	default:
-		k := l.f32.K
-		part.f32 = kernels.Packed{K: k, N: hi - lo, Data: l.f32.Data[kernels.PackedLen(k, lo):kernels.PackedLen(k, hi)]}
+		part.f32 = l.f32.Columns(lo, hi)
 	}
 	return part
 }
@@ -91,7 +87,7 @@ type residual struct {
 func newResidual(p Precision, weight, bias []float32, inputs int) residual {
 	if p == F32 {
 		r := residual{linear: newLinear(p, weight, bias, inputs)}
-		n := min(kernels.PanelWidth, len(bias))
+		n := kernels.FirstPanel(len(bias))
 		r.first, r.beyond = r.columns(0, n), r.columns(n, len(bias))
 		return r
 	}
@@ -122,7 +118,7 @@ func (r *residual) addRest(y []float32, ldy int, x []float32, ldx, rows int, roo
 		return
 	}
 	if r.precision == F32 {
-		if n := kernels.PanelWidth; len(r.bias) > n {
+		if n := len(r.first.bias); len(r.bias) > n {
 			r.beyond.add(y[n:], ldy, operand{f32: x, stride: ldx}, rows)
 		}
 		return
