@@ -1,5 +1,14 @@
 package picture
 
+// Why not golang.org/x/image/tiff: it knows neither JPEG compression nor planes,
+// CMYK, YCbCr, 2, 4 or 32 bits. Of the 96 TIFF files among Pillow 13.0.0's test
+// images that Pillow can read (2026-11-26):
+//
+//	                               Pillow's pixels   other pixels   refused
+//	this decoder                                79              2        15
+//	x/image/tiff 0.48.0                         28             22        46
+//	turned, and 16-bit grey cut off             46              4        46
+
 import (
 	"encoding/binary"
 	"errors"
@@ -207,7 +216,8 @@ func (f *tiffFile) check() error {
 		ok = grey && f.samples == 1
 	}
 	if !ok || f.float && f.bits != 32 || f.signed && f.bits < 16 {
-		return fmt.Errorf("%d samples of %d bits in colour model %d are not supported", f.samples, f.bits, f.photometric)
+		return fmt.Errorf("%d samples of %d bits in colour model %d are not supported",
+			f.samples, f.bits, f.photometric)
 	}
 	if f.photometric == tiffYCbCr && f.compression != tiffJPEG {
 		if s := f.fields[tiffYCbCrSampling]; s.count != 2 || s.at(0) != 1 || s.at(1) != 1 {
@@ -250,7 +260,8 @@ func (f *tiffFile) row() int64 {
 
 // tiffRatios are the best ratios of the compressions.
 var tiffRatios = map[int64]int64{
-	tiffRaw: 1, tiffCCITT3: 1 << 20, tiffCCITT4: 1 << 20, tiffLZW: 4096, tiffJPEG: 8 * 64 * 4, tiffDeflate: 1032, tiffOldDeflate: 1032, tiffPackBits: 64,
+	tiffRaw: 1, tiffCCITT3: 1 << 20, tiffCCITT4: 1 << 20, tiffLZW: 4096, tiffJPEG: 8 * 64 * 4,
+	tiffDeflate: 1032, tiffOldDeflate: 1032, tiffPackBits: 64,
 }
 
 func headerTIFF(b []byte, _ limits) (header, error) {

@@ -145,7 +145,8 @@ func (f *tiffFile) jpeg(dst, src []byte, rows int) error {
 	if err != nil {
 		return err
 	}
-	if h.width != f.blockWidth && h.width != f.width || h.height < rows || h.height > f.blockHeight || h.least > int64(len(src)) {
+	if h.width != f.blockWidth && h.width != f.width || h.height < rows || h.height > f.blockHeight ||
+		h.least > int64(len(src)) {
 		return fmt.Errorf("a block is a JPEG picture of %d×%d pixels", h.width, h.height)
 	}
 	var d jpegDecoder

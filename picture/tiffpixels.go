@@ -20,7 +20,8 @@ func newTIFFPicture(f *tiffFile) *tiffPicture {
 	if f.colours > 1 {
 		p.step = 4
 	}
-	if extra := f.number(tiffExtraSamples, 0); f.photometric == tiffRGB && f.samples > 3 && !f.separate && f.compression != tiffJPEG {
+	extra := f.number(tiffExtraSamples, 0)
+	if f.photometric == tiffRGB && f.samples > 3 && !f.separate && f.compression != tiffJPEG {
 		p.alpha, p.associated = extra == 1 || extra == 2, extra == 1
 	}
 	p.pix = make([]byte, p.step*f.width*f.height)
