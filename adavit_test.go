@@ -32,7 +32,7 @@ func small(t testing.TB, adaptive bool) *vit.Model {
 	}
 	c.Layers, c.Labels = 3, datasets.FashionMNISTClasses()
 	if adaptive {
-		c.Halting = halting.Config{Policy: halting.PolicyToken, GateScale: 4, GateCenter: 0.5, Epsilon: 0.01}
+		c.Halting = halting.Config{Policy: "token"}.With("gate_scale", 4).With("gate_center", 0.5)
 	}
 	return &vit.Model{Params: vit.Initialize(c, 3, 0), Preprocessor: picture.DefaultPreprocessor(28, 28, 1)}
 }

@@ -124,7 +124,7 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 		if len(o.Active) > c.Layers {
 			return BenchResult{}, fmt.Errorf("%w: %d shares of active tokens for %d blocks", ErrUsage, len(o.Active), c.Layers)
 		}
-		profile, err := halting.NewProfile(o.Active)
+		profile, err := halting.NewFixedShares(o.Active)
 		if err != nil {
 			return BenchResult{}, fmt.Errorf("%w: %w", ErrUsage, err)
 		}

@@ -65,7 +65,7 @@ func (col *collector) add(e *evaluator, first, i int) error {
 	for k := range col.depth {
 		col.depth[k] = int(depth[c.Special()+k])
 	}
-	end := int(slices.Max(depth[:c.Readouts()])) // when the image was finished
+	end := int(slices.Max(depth[:c.Readouts().Heads])) // when the image was finished
 	if err := col.tally.Add(label, col.depth, end); err != nil {
 		return err
 	}

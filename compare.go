@@ -76,6 +76,9 @@ type SchemeResult struct {
 	Runs   []SchemeRun `json:"runs"` // one a seed
 }
 
+// adaptive reports whether tokens can halt.
+func (s *SchemeResult) adaptive() bool { return halting.Config{Policy: s.Policy}.Adaptive() }
+
 // Mean is a mean over seeds with the standard deviation of a sample; 0 of a single one.
 type Mean struct {
 	Mean   float64 `json:"mean"`

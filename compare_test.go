@@ -43,8 +43,8 @@ func TestParseSchemes(t *testing.T) {
 		t.Errorf("folder %q", list[3].folder())
 	}
 	all, err := parseSchemes(nil)
-	if err != nil || len(all) != len(halting.Policies()) {
-		t.Errorf("%d schemes of themselves, want all %d (%v)", len(all), len(halting.Policies()), err)
+	if err != nil || len(all) != len(halting.Names()) {
+		t.Errorf("%d schemes of themselves, want all %d (%v)", len(all), len(halting.Names()), err)
 	}
 	for _, bad := range []string{"", "nothing", "token:", "token:alpha_prior", "token:epochs=3", "token:halting={}", "tome:lr=1", "topk:train=maybe", "tome:train=true", "token,token", "act:x=1,act:x-1=1,act:x=1"} {
 		if _, err := parseSchemes(SplitSchemes(bad)); !errors.Is(err, ErrUsage) {
@@ -56,10 +56,13 @@ func TestParseSchemes(t *testing.T) {
 // TestCompareRecipes looks at what each scheme of a comparison would train by.
 func TestCompareRecipes(t *testing.T) {
 	o := CompareOptions{Epochs: 3, Limit: 100, Set: []string{"batch=16", "keep=best"}}
+	gate := func(name string, center float64) halting.Config {
+		return halting.Config{Policy: name}.With("gate_scale", 4).With("gate_center", center)
+	}
 	for entry, want := range map[string]halting.Config{
-		"none": {Policy: "none"}, "token": {Policy: "token", GateScale: 4, GateCenter: 12, Epsilon: 0.01}, // the recipe's own
-		"act:gate_center=5": {Policy: "act", GateScale: 4, GateCenter: 5, Epsilon: 0.01}, "sact": {Policy: "sact", GateScale: 4, GateCenter: 12, Epsilon: 0.01},
-		"confidence:threshold=0.7": {Policy: "confidence", Threshold: 0.7}, "topk:keep=0.5:fuse=true": {Policy: "topk", Keep: 0.5, Fuse: true},
+		"none": halting.Dense(), "token": gate("token", 12), // the recipe's own
+		"act:gate_center=5": gate("act", 5), "sact": gate("sact", 12),
+		"confidence:threshold=0.7": halting.Config{Policy: "confidence"}.With("threshold", 0.7), "topk:keep=0.5:fuse=true": halting.Config{Policy: "topk"}.With("keep", 0.5).With("fuse", true),
 	} {
 		s, err := parseScheme(entry)
 		if err != nil {
@@ -80,7 +83,7 @@ func TestCompareRecipes(t *testing.T) {
 		}
 	}
 	o.Set = []string{"target_layer=0"}
-	for entry, want := range map[string][2]float64{"ponder": {ponderBeta, 1.0 / 6}, "ponder:ponder_beta=0.3:ponder_lambda=0.4": {0.3, 0.4}} {
+	for entry, want := range map[string][2]float64{"ponder": {0.2, 1.0 / 6}, "ponder:ponder_beta=0.3:ponder_lambda=0.4": {0.3, 0.4}} {
 		s, err := parseScheme(entry)
 		if err != nil {
 			t.Fatal(err)
@@ -116,14 +119,14 @@ func TestMatchDepth(t *testing.T) {
 		depth   func(halting.Config) float64
 		reached bool
 	}{
-		{"gate", c("token"), 6, func(c halting.Config) float64 { return 12 / (1 + math.Exp(-(c.GateCenter-3)/2)) }, true},
-		{"gate from above", c("act"), 2, func(c halting.Config) float64 { return 12 / (1 + math.Exp(-(c.GateCenter-70)/2)) }, true},
-		{"threshold near one", c("confidence"), 11, func(c halting.Config) float64 { return 12 * math.Pow(c.Threshold, 1000) }, true},
-		{"epsilon falls", c("ponder"), 9, func(c halting.Config) float64 { return 12 * (1 - c.Epsilon) }, true},
-		{"counts", c("tome"), 7, func(c halting.Config) float64 { return max(1, 12-math.Floor(c.Merge)/3) }, true},
-		{"coarse counts", c("topk"), 7, func(c halting.Config) float64 { return 2 + math.Floor(5*c.Keep)*2 }, false},
-		{"out of reach below", c("topk"), 2, func(c halting.Config) float64 { return 4 + 8*c.Keep }, false},
-		{"out of reach above", c("tome"), 12, func(c halting.Config) float64 { return 11 - c.Merge/300 }, false},
+		{"gate", c("token"), 6, func(c halting.Config) float64 { return 12 / (1 + math.Exp(-(c.Number("gate_center")-3)/2)) }, true},
+		{"gate from above", c("act"), 2, func(c halting.Config) float64 { return 12 / (1 + math.Exp(-(c.Number("gate_center")-70)/2)) }, true},
+		{"threshold near one", c("confidence"), 11, func(c halting.Config) float64 { return 12 * math.Pow(c.Number("threshold"), 1000) }, true},
+		{"epsilon falls", c("ponder"), 9, func(c halting.Config) float64 { return 12 * (1 - c.Number("epsilon")) }, true},
+		{"counts", c("tome"), 7, func(c halting.Config) float64 { return max(1, 12-math.Floor(c.Number("merge"))/3) }, true},
+		{"coarse counts", c("topk"), 7, func(c halting.Config) float64 { return 2 + math.Floor(5*c.Number("keep"))*2 }, false},
+		{"out of reach below", c("topk"), 2, func(c halting.Config) float64 { return 4 + 8*c.Number("keep") }, false},
+		{"out of reach above", c("tome"), 12, func(c halting.Config) float64 { return 11 - c.Number("merge")/300 }, false},
 		{"there already", c("similarity"), 5, func(c halting.Config) float64 { return 5.01 }, true},
 	} {
 		tries, best := 0, math.Inf(1)

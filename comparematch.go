@@ -9,7 +9,7 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Dialled is how a trained model was brought to a mean depth: by the one constant that trades depth for accuracy (halting.Config.Dial).
+// Dialled is how a trained model was brought to a mean depth: by the one constant that trades depth for accuracy (halting.Config.Tuning).
 type Dialled struct {
 	Constant string  `json:"constant"`
 	From     float64 `json:"from"` // as trained
@@ -47,36 +47,20 @@ func withHalting(m *vit.Model, c halting.Config) *vit.Model {
 	return &q
 }
 
-// dialName is the constant that Dial turns, as config.json has it.
-func dialName(policy string) string {
-	switch policy {
-	case halting.PolicyToken, halting.PolicyACT, halting.PolicySACT:
-		return "gate_center"
-	case halting.PolicyPonder:
-		return "epsilon"
-	case halting.PolicyConfidence, halting.PolicySimilarity:
-		return "threshold"
-	case halting.PolicyTopK:
-		return "keep"
-	case halting.PolicyToMe:
-		return "merge"
-	}
-	return ""
-}
-
 // matchDepth turns the dial of c until depth says that tokens run in target blocks on average, or as near as the constant can bring it. Depth must
 // grow, or stay, as the dial goes from its low to its high end; what a step of bisection finds against that costs accuracy of the match, no more.
 func matchDepth(ctx context.Context, c halting.Config, target float64, depth func(halting.Config) (float64, error)) (halting.Config, Dialled, error) {
-	value, lo, hi, ok := c.Dial()
-	if !ok {
+	t := c.Tuning()
+	if t.Key == "" {
 		return c, Dialled{}, nil
 	}
-	d := Dialled{Constant: dialName(c.Policy), From: value, To: value, Target: target}
+	value := t.Value
+	d := Dialled{Constant: t.Key, From: value, To: value, Target: target}
 	try := func(v float64) (float64, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		got, err := depth(c.WithDial(v))
+		got, err := depth(c.With(t.Key, v))
 		if err == nil && math.Abs(got-target) < math.Abs(d.Depth-target) {
 			d.To, d.Depth = v, got
 		}
@@ -90,9 +74,9 @@ func matchDepth(ctx context.Context, c halting.Config, target float64, depth fun
 	d.Before = before
 	done := func() bool { return math.Abs(d.Depth-target) <= depthTolerance }
 	// Steps that grow by four, towards the end that can help, until the target lies between two values.
-	end := hi
+	end := t.Hi
 	if before > target {
-		end = lo
+		end = t.Lo
 	}
 	near, far, crossed := value, value, false
 	for part := 1.0 / 64; !done() && !crossed && near != end; part *= 4 {
@@ -118,5 +102,5 @@ func matchDepth(ctx context.Context, c halting.Config, target float64, depth fun
 		}
 	}
 	d.Reached = math.Abs(d.Depth-target) <= depthSlack
-	return c.WithDial(d.To), d, nil
+	return c.With(t.Key, d.To), d, nil
 }

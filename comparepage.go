@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/report"
 )
@@ -99,7 +98,7 @@ func (r *Comparison) ControlTable() report.Table {
 		{Head: "top-1 %"}, {Head: "patches by lot: top-1 %"}}}
 	for i := range r.Schemes {
 		s := &r.Schemes[i]
-		if s.Policy == halting.PolicyNone {
+		if !s.adaptive() {
 			continue
 		}
 		lot := "–"
@@ -157,7 +156,7 @@ func (c *comparer) page() report.ComparisonPage {
 		s := &r.Schemes[i]
 		point := func(figure func(SchemeRun) float64) report.Point {
 			x := s.meanOf(figure)
-			return report.Point{Name: s.Name, X: x.Mean, XSpread: x.Spread, Y: s.Top1.Mean, YSpread: s.Top1.Spread, Hollow: s.Policy == halting.PolicyNone}
+			return report.Point{Name: s.Name, X: x.Mean, XSpread: x.Spread, Y: s.Top1.Mean, YSpread: s.Top1.Spread, Hollow: !s.adaptive()}
 		}
 		single.Points = append(single.Points, point(func(r SchemeRun) float64 { return 1000 / r.Single }))
 		batch.Points = append(batch.Points, point(func(r SchemeRun) float64 { return 1000 / r.Batch }))
@@ -218,7 +217,7 @@ func (r *Comparison) facts() []report.Fact {
 	list := []report.Fact{{Value: fmt.Sprintf("%.2f %%", dense.Top1.Mean), Label: "top-1 of the dense model, trained on equally"}}
 	var best *SchemeResult
 	for i := range r.Schemes[1:] {
-		if s := &r.Schemes[1+i]; s.missed() == "" && s.Policy != halting.PolicyNone && (best == nil || s.Top1.Mean > best.Top1.Mean) {
+		if s := &r.Schemes[1+i]; s.missed() == "" && s.adaptive() && (best == nil || s.Top1.Mean > best.Top1.Mean) {
 			best = s
 		}
 	}

@@ -34,11 +34,11 @@ func parseScheme(entry string) (scheme, error) {
 	}
 	parts := splitOutside(entry, ':')
 	s := scheme{name: entry, policy: parts[0]}
-	constants, err := halting.Default(s.policy)
+	d, err := halting.Describe(s.policy)
 	if err != nil {
 		return bad("%v", err)
 	}
-	s.trains = s.policy != halting.PolicyToMe && s.policy != halting.PolicyTopK
+	s.trains = d.Training == halting.Trained
 	for _, setting := range parts[1:] {
 		key, value, ok := strings.Cut(setting, "=")
 		first, _, _ := strings.Cut(key, ".")
@@ -47,13 +47,13 @@ func parseScheme(entry string) (scheme, error) {
 			return bad("setting %q is not KEY=VALUE", setting)
 		case slices.Contains(fixedKeys, key):
 			return bad("%s is the same for all schemes of a comparison", key)
-		case key == trainKey && s.policy == halting.PolicyTopK:
+		case key == trainKey && d.Training == halting.Trainable:
 			if value != "true" && value != "false" {
 				return bad("train is %q, want true or false", value)
 			}
 			s.trains = value == "true"
 			continue
-		case hasConstant(constants, key):
+		case slices.ContainsFunc(d.Keys, func(k halting.Key) bool { return k.Name == key }):
 			setting, first = "halting."+setting, "halting"
 		}
 		if !s.trains && first != "halting" {
@@ -62,17 +62,6 @@ func parseScheme(entry string) (scheme, error) {
 		s.settings = append(s.settings, setting)
 	}
 	return s, nil
-}
-
-// hasConstant reports whether a policy has a constant of this name.
-func hasConstant(c halting.Config, key string) bool {
-	var object map[string]json.RawMessage
-	text, err := json.Marshal(c)
-	if err != nil || json.Unmarshal(text, &object) != nil || key == "policy" {
-		return false
-	}
-	_, ok := object[key]
-	return ok || c.Policy == halting.PolicyTopK && (key == "layers" || key == "fuse") // left out at their defaults
 }
 
 // splitOutside splits text at a separator that is not inside of brackets, braces or quotes.
@@ -101,16 +90,17 @@ func SplitSchemes(list string) []string { return splitOutside(list, ',') }
 // parseSchemes reads the entries of a comparison. The dense one goes first, whether it is asked for or not: the others are held against it.
 func parseSchemes(entries []string) ([]scheme, error) {
 	if len(entries) == 0 {
-		entries = halting.Policies()
+		entries = halting.Names()
 	}
-	list := []scheme{{name: halting.PolicyNone, policy: halting.PolicyNone, trains: true}}
+	dense := halting.Dense().Policy
+	list := []scheme{{name: dense, policy: dense, trains: true}}
 	folders := map[string]string{fileName(list[0].name): list[0].name}
 	for _, entry := range entries {
 		s, err := parseScheme(strings.TrimSpace(entry))
 		if err != nil {
 			return nil, err
 		}
-		if s.name == halting.PolicyNone && len(list) == 1 {
+		if s.name == dense && len(list) == 1 {
 			continue
 		}
 		if before, ok := folders[s.folder()]; ok {
@@ -150,25 +140,27 @@ func (o *CompareOptions) recipeName() string {
 	return small
 }
 
-// ponderBeta is PonderNet's weight of its prior where the recipe, which may be one for another scheme, gives none. With the 0.01 of Banino et al. (2021)
-// a dense model that is trained on goes on deciding in its last blocks; it is the prior that draws it away from there.
-const ponderBeta = 0.2
-
 // recipe is the scheme's: the common one with the scheme's own "halting" and settings, for a model of so many blocks.
 func (o *CompareOptions) recipe(s scheme, seed uint64, layers int) (train.Recipe, error) {
 	common, err := LoadRecipe(o.recipeName(), o.Set)
 	if err != nil {
 		return train.Recipe{}, err
 	}
-	constants, err := halting.Default(s.policy)
+	d, err := halting.Describe(s.policy)
 	if err != nil {
 		return train.Recipe{}, err
 	}
+	constants := halting.Config{Policy: s.policy}
 	if h := common.Halting; h != nil && h.Policy == s.policy {
 		constants = *h
-	} else if h != nil && gated(h.Policy) && gated(s.policy) {
-		// What suits one sum of scores suits another: the same gate opens as easily.
-		constants.GateScale, constants.GateCenter, constants.Epsilon = h.GateScale, h.GateCenter, h.Epsilon
+	} else if h != nil {
+		if of, err := h.Descriptor(); err == nil && of.Gate != "" && of.Gate == d.Gate {
+			for _, k := range of.Keys {
+				if k.Kind == halting.Number {
+					constants = constants.With(k.Name, h.Number(k.Name))
+				}
+			}
+		}
 	}
 	object, err := json.Marshal(constants)
 	if err != nil {
@@ -177,11 +169,16 @@ func (o *CompareOptions) recipe(s scheme, seed uint64, layers int) (train.Recipe
 	// The best epoch by its test images would be one of more depth, too, where depth falls in training.
 	overrides := append([]string{"keep=" + train.KeepLast}, o.Set...)
 	overrides = append(overrides, "halting="+string(object), fmt.Sprintf("seed=%d", seed))
-	if s.policy == halting.PolicyPonder && common.PonderBeta == 0 {
-		overrides = append(overrides, fmt.Sprintf("ponder_beta=%g", ponderBeta))
-	}
-	if s.policy == halting.PolicyPonder && common.PonderLambda == 0 && common.TargetLayer < 1 {
-		overrides = append(overrides, fmt.Sprintf("ponder_lambda=%g", min(1, 2/float64(layers)))) // half of the blocks
+	if d.Recipe != nil {
+		text, err := json.Marshal(common)
+		if err != nil {
+			return train.Recipe{}, err
+		}
+		var values map[string]any
+		if err := json.Unmarshal(text, &values); err != nil {
+			return train.Recipe{}, err
+		}
+		overrides = append(overrides, d.Recipe(func(key string) float64 { v, _ := values[key].(float64); return v }, layers)...)
 	}
 	if o.Epochs > 0 {
 		overrides = append(overrides, fmt.Sprintf("epochs=%d", o.Epochs))
@@ -199,9 +196,4 @@ func (o *CompareOptions) recipe(s scheme, seed uint64, layers int) (train.Recipe
 		}
 	}
 	return r, nil
-}
-
-// gated reports whether a policy adds up scores of a gate until they reach 1.
-func gated(policy string) bool {
-	return policy == halting.PolicyToken || policy == halting.PolicyACT || policy == halting.PolicySACT
 }

@@ -28,9 +28,13 @@ func (c *comparer) target(ctx context.Context, models []*vit.Model, p parts, see
 	if c.o.Depth > 0 {
 		return c.o.Depth, -1, nil
 	}
-	measure = slices.IndexFunc(c.schemes, func(s scheme) bool { return s.name == halting.PolicyToken })
+	reference := func(s scheme) bool {
+		d, err := halting.Describe(s.policy)
+		return err == nil && d.Reference
+	}
+	measure = slices.IndexFunc(c.schemes, func(s scheme) bool { return s.name == s.policy && reference(s) })
 	if measure < 0 {
-		measure = slices.IndexFunc(c.schemes, func(s scheme) bool { return s.policy == halting.PolicyToken })
+		measure = slices.IndexFunc(c.schemes, reference)
 	}
 	if measure < 0 {
 		return float64(c.result.Layers) / 2, -1, nil

@@ -77,18 +77,16 @@ func (c *comparer) seed(ctx context.Context, index int, seed uint64) error {
 	return c.sweep(ctx, trained, parts, index)
 }
 
-// opened is the recipe of a scheme with a gate that lets images halt about where they should from the first step. That is for layer-wise ACT, whose
-// gate is the class token's alone: its first number lies elsewhere than patch tokens', so that a gate made for those may be shut so firmly that
-// hardly a gradient comes through.
+// opened is the recipe of a scheme, with constants that let tokens halt about where they should from the first step where it needs that (halting.Descriptor.FitFirst).
 func (c *comparer) opened(ctx context.Context, s scheme, r train.Recipe, p parts, dir string) (train.Recipe, error) {
 	own := func(setting string) bool { return strings.HasPrefix(setting, "halting") }
-	if s.policy != halting.PolicyACT || slices.ContainsFunc(s.settings, own) || slices.ContainsFunc(c.o.Set, own) {
+	if d, err := halting.Describe(s.policy); err != nil || !d.FitFirst || slices.ContainsFunc(s.settings, own) || slices.ContainsFunc(c.o.Set, own) {
 		return r, nil
 	}
 	var before asked
 	if text, err := readSmall(filepath.Join(dir, askedFile), maxRecipe); err == nil && json.Unmarshal(text, &before) == nil && before.Recipe.Halting != nil {
-		opened := *r.Halting
-		opened.GateCenter = before.Recipe.Halting.GateCenter // found when the run began
+		key := r.Halting.Tuning().Key
+		opened := r.Halting.With(key, before.Recipe.Halting.Number(key)) // found when the run began
 		r.Halting = &opened
 		return r, nil
 	}

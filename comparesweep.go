@@ -136,7 +136,7 @@ func (r *Comparison) SpeedTable() report.Table {
 	}
 	for i := range r.Schemes {
 		s := &r.Schemes[i]
-		if s.Policy == halting.PolicyNone {
+		if !s.adaptive() {
 			continue
 		}
 		row, curve := []report.Cell{{Text: s.Name}}, s.curve()

@@ -35,7 +35,7 @@ func control(ctx context.Context, m *vit.Model, d data.Dataset, o EvaluateOption
 	}
 	merges := false
 	for l := range c.Layers {
-		merges = merges || halting.NeedsOf(scheme, l+1, c.Layers).Merges
+		merges = merges || scheme.Needs(l+1, c.Layers).Merges
 	}
 	lots := make([]lot, e.options.Threads)
 	for t := range lots {

@@ -16,7 +16,7 @@ import (
 // TestConvertCheckpoints converts what PyTorch, timm and transformers saved and compares the logits with theirs, without and with halting.
 func TestConvertCheckpoints(t *testing.T) {
 	const micro, hf, deit = "testdata/reference/micro.safetensors", "vit/testdata/hf_vit/expect.safetensors", "vit/testdata/hf_deit_distilled/expect.safetensors"
-	avit := &halting.Config{Policy: halting.PolicyToken, GateScale: 5, GateCenter: 2, Epsilon: 0.01}
+	avit := halting.Config{Policy: "token"}.With("gate_scale", 5).With("gate_center", 2)
 	for _, v := range []struct {
 		source, expect, logits string
 		heads                  int
@@ -28,7 +28,7 @@ func TestConvertCheckpoints(t *testing.T) {
 		{"weights/testdata/pth/deit_legacy.pth", micro, "expect.dense_logits", 2, nil, "", 1e-4},
 		{"weights/testdata/pth/deit_f16.pth", micro, "expect.dense_logits", 2, nil, "", 5e-3},
 		{"weights/testdata/pth/avit_training.pth", micro, "expect.dense_logits", 2, nil, "add --halting 5,2", 1e-4},
-		{"weights/testdata/pth/avit_training.pth", micro, "expect.logits", 2, avit, `entry "model" of model, model_ema`, 1e-4},
+		{"weights/testdata/pth/avit_training.pth", micro, "expect.logits", 2, &avit, `entry "model" of model, model_ema`, 1e-4},
 		{"vit/testdata/timm_vit.safetensors", hf, "logits", 2, nil, "", 1e-4},
 		{"vit/testdata/hf_vit", hf, "logits", 0, nil, "", 1e-4},
 		{"vit/testdata/hf_deit_distilled", deit, "logits", 0, nil, "", 1e-4},

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/data"
-	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -130,13 +129,11 @@ func (o TrainOptions) showTokens(ctx context.Context, page *report.TrainingPage,
 			}
 		}
 	}
-	switch m.Params.Config.Halting.Policy {
-	case halting.PolicySACT:
-		page.Notes = append(page.Notes, "A token that has halted is still seen by the others: it keeps its value and costs keys and values in every block.")
-	case halting.PolicyTopK, halting.PolicyToMe:
-		page.Notes = append(page.Notes, "A token that was merged into another counts as halted, though what it held goes on.")
+	d, err := m.Params.Config.Halting.Descriptor()
+	if d.Note != "" {
+		page.Notes = append(page.Notes, d.Note)
 	}
-	return nil
+	return err
 }
 
 // of reads a figure of the test images; NaN where it is not there.

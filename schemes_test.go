@@ -17,15 +17,15 @@ import (
 // come to the same logits, depths and number of correct images.
 func TestTrainingRunsWhatInferenceRuns(t *testing.T) {
 	for name, scheme := range map[string]halting.Config{
-		"none":       {Policy: halting.PolicyNone},
-		"token":      {Policy: halting.PolicyToken, GateScale: 3, GateCenter: 0.8, Epsilon: 0.01},
-		"act":        {Policy: halting.PolicyACT, GateScale: 3, GateCenter: 0.6, Epsilon: 0.01},
-		"sact":       {Policy: halting.PolicySACT, GateScale: 3, GateCenter: 0.8, Epsilon: 0.01},
-		"ponder":     {Policy: halting.PolicyPonder, GateScale: 1, GateCenter: 0.6, Epsilon: 0.3},
-		"confidence": {Policy: halting.PolicyConfidence, Threshold: 0.5},
-		"similarity": {Policy: halting.PolicySimilarity, Threshold: 0.8},
-		"topk":       {Policy: halting.PolicyTopK, Keep: 0.6},
-		"topk fused": {Policy: halting.PolicyTopK, Keep: 0.5, Layers: []int{1, 3}, Fuse: true},
+		"none":       halting.Dense(),
+		"token":      halting.Config{Policy: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
+		"act":        halting.Config{Policy: "act"}.With("gate_scale", 3).With("gate_center", 0.6),
+		"sact":       halting.Config{Policy: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
+		"ponder":     halting.Config{Policy: "ponder"}.With("gate_scale", 1).With("gate_center", 0.6).With("epsilon", 0.3),
+		"confidence": halting.Config{Policy: "confidence"}.With("threshold", 0.5),
+		"similarity": halting.Config{Policy: "similarity"}.With("threshold", 0.8),
+		"topk":       halting.Config{Policy: "topk"}.With("keep", 0.6),
+		"topk fused": halting.Config{Policy: "topk"}.With("keep", 0.5).With("layers", []int{1, 3}).With("fuse", true),
 	} {
 		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillToken, vit.DistillHead} {
 			t.Run(fmt.Sprintf("%s/%d", name, distillation), func(t *testing.T) { compareEngines(t, scheme, distillation) })
@@ -76,11 +76,12 @@ func compareEngines(t *testing.T, scheme halting.Config, distillation vit.Distil
 	depth := out.Depth
 	logits := out.Logits
 	switch scheme.Policy {
-	case halting.PolicyToken, halting.PolicyACT, halting.PolicySACT: // here tokens learn on when the class token has halted
+	case "token", "act", "sact": // here tokens learn on when the class token has halted
 		depth = run(p, true).Trace.Depth
-	case halting.PolicyPonder, halting.PolicyConfidence: // these learn in every block, and the network shows the last one's logits
+	case "ponder", "confidence": // these learn in every block, and the network shows the last one's logits
 		q := p.Clone()
-		q.Config.Halting.Epsilon, q.Config.Halting.Threshold = 0, 1
+		t := q.Config.Halting.Tuning() // of PonderNet 0, of confidence 1: no image stops early
+		q.Config.Halting = q.Config.Halting.With(t.Key, t.Hi)
 		logits = run(q, false).Logits
 	}
 	mean, correct := 0.0, 0
@@ -102,7 +103,7 @@ func compareEngines(t *testing.T, scheme halting.Config, distillation vit.Distil
 	if math.Abs(stats.MeanDepth-mean) > 1e-9 || stats.Correct != correct {
 		t.Errorf("training says depth %v and %d correct, inference %v and %d", stats.MeanDepth, stats.Correct, mean, correct)
 	}
-	if adaptive := scheme.Policy != halting.PolicyNone; adaptive == (slices.Min(depth) == slices.Max(depth)) {
+	if adaptive := scheme.Policy != "none"; adaptive == (slices.Min(depth) == slices.Max(depth)) {
 		t.Errorf("depths run from %d to %d: the test shows little", slices.Min(depth), slices.Max(depth))
 	}
 }

@@ -143,7 +143,7 @@ func TestTrainWithEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := got.Params.Config
-	if c.Height != 56 || c.Width != 56 || !slices.Equal(c.Labels, []string{"bright", "dark"}) || c.Halting.GateScale == 4 {
+	if c.Height != 56 || c.Width != 56 || !slices.Equal(c.Labels, []string{"bright", "dark"}) || c.Halting.Number("gate_scale") == 4 {
 		t.Errorf("the model takes %d×%d, labels %q, %+v", c.Height, c.Width, c.Labels, c.Halting)
 	}
 	if s.Test["images"] != 10 {

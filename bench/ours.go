@@ -33,7 +33,7 @@ type engineSide struct {
 func newEngineSide(j job, precision, path string, profile []float64) (*engineSide, error) {
 	o := infer.Options{Threads: j.threads, Precision: infer.Precision(precision)}
 	if profile != nil {
-		scheme, err := halting.NewProfile(profile)
+		scheme, err := halting.NewFixedShares(profile)
 		if err != nil {
 			return nil, err
 		}

@@ -1,5 +1,15 @@
 package halting
 
+var _ = Register(Descriptor{
+	Name: "act", Order: 3, Summary: "layer-wise ACT: the class token's cumulative score halts the image",
+	Keys: gateKeys, Tune: "gate_center", TuneRange: aroundCenter,
+	New: func(c Config) Scheme { return ACT(tokenOf(c)) },
+	// The gate is the class token's alone: its first number lies elsewhere than patch tokens', so that a gate made for those may be shut so firmly that
+	// hardly a gradient comes through.
+	FitFirst: true,
+	Gate:     cumulativeGate,
+})
+
 // ACT is layer-wise adaptive computation time (Graves 2016) on a vision transformer: the class token's cumulative score decides for the whole
 // image, all of whose tokens halt together. Scores, weights, depths and remainders of all tokens are the class token's; a distillation token's
 // mean field has the same weights.
@@ -23,8 +33,8 @@ func (a ACT) Step(s *State, r Rows) {
 	}
 }
 
-// Gated says that Step needs gates alone.
-func (ACT) Gated() bool { return true }
+// Needs looks at gates alone.
+func (ACT) Needs(layer, layers int) Needs { return Needs{Halts: layer < layers} }
 
 // Gate returns the constants of the score.
 func (a ACT) Gate() (scale, center float32) { return a.Scale, a.Center }
@@ -50,16 +60,3 @@ func (a ACT) Backward(dGate, score []float32, depth []int32, up Upstream) {
 		dGate[l*n] = float32(g * float64(a.Scale) * h * (1 - h))
 	}
 }
-
-// SACT is spatially adaptive computation time (Figurnov et al. 2017) on a vision transformer: tokens halt as A-ViT's do, each by its own cumulative
-// score, but a halted token keeps its value, from which every later block makes a key and a value. It is computed no more itself: no query, no
-// projection, no MLP. (In the original the output of every position is its mean field. Here the heads look at the readouts alone, so only theirs are made.)
-//
-// Its gates' gradient is Token's: what a frozen value sends back through later blocks reaches the token's row, not its score.
-type SACT struct{ Token }
-
-// Gated says no: a halted token's value is still wanted whole.
-func (SACT) Gated() bool { return false }
-
-// Freezes says that halted tokens stay keys.
-func (SACT) Freezes() {}

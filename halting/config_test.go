@@ -7,17 +7,26 @@ import (
 	"testing"
 )
 
+// with returns a scheme's configuration with constants, given as key, value, ….
+func with(name string, pairs ...any) Config {
+	c := Config{Policy: name}
+	for i := 0; i < len(pairs); i += 2 {
+		c = c.With(pairs[i].(string), pairs[i+1])
+	}
+	return c
+}
+
 func TestConfigJSON(t *testing.T) {
 	for text, want := range map[string]Config{
-		`{"policy":"token","gate_scale":10,"gate_center":75,"epsilon":0.02}`: {Policy: PolicyToken, GateScale: 10, GateCenter: 75, Epsilon: 0.02},
-		`{"gate_center":12}`: {Policy: PolicyToken, GateScale: 10, GateCenter: 12, Epsilon: 0.01},
-		`{"policy":"none","gate_scale":0,"gate_center":0,"epsilon":0}`: {Policy: PolicyNone},
-		`{"policy":"act"}`:                                        {Policy: PolicyACT, GateScale: 10, GateCenter: 30, Epsilon: 0.01},
-		`{"policy":"ponder","epsilon":0.9}`:                       {Policy: PolicyPonder, GateScale: 1, GateCenter: 2, Epsilon: 0.9},
-		`{"policy":"similarity","threshold":-0.5}`:                {Policy: PolicySimilarity, Threshold: -0.5},
-		`{"policy":"topk","keep":0.5,"layers":[2,5],"fuse":true}`: {Policy: PolicyTopK, Keep: 0.5, Layers: []int{2, 5}, Fuse: true},
-		`{"policy":"topk"}`:                                       {Policy: PolicyTopK, Keep: 0.7},
-		`{"policy":"tome","merge":0}`:                             {Policy: PolicyToMe},
+		`{"policy":"token","gate_scale":10,"gate_center":75,"epsilon":0.02}`: with("token", "gate_center", 75, "epsilon", 0.02),
+		`{"gate_center":12}`: with("token", "gate_scale", 10, "gate_center", 12, "epsilon", 0.01),
+		`{"policy":"none","gate_scale":0,"gate_center":0,"epsilon":0}`: Dense(),
+		`{"policy":"act"}`:                                        with("act", "gate_scale", 10, "gate_center", 30, "epsilon", 0.01),
+		`{"policy":"ponder","epsilon":0.9}`:                       with("ponder", "gate_scale", 1, "gate_center", 2, "epsilon", 0.9),
+		`{"policy":"similarity","threshold":-0.5}`:                with("similarity", "threshold", -0.5),
+		`{"policy":"topk","keep":0.5,"layers":[2,5],"fuse":true}`: with("topk", "keep", 0.5, "layers", []int{2, 5}, "fuse", true),
+		`{"policy":"topk"}`:                                       with("topk", "keep", 0.7),
+		`{"policy":"tome","merge":0}`:                             with("tome", "merge", 0),
 	} {
 		var c Config
 		if err := json.Unmarshal([]byte(text), &c); err != nil || !reflect.DeepEqual(c, want) {
@@ -25,18 +34,18 @@ func TestConfigJSON(t *testing.T) {
 		}
 	}
 	for text, fault := range map[string]string{
-		`{"policy":"token","gate":1}`:                  "unknown field",
+		`{"policy":"token","gate":1}`:                  `"gate" means nothing to scheme "token"`,
 		`{"policy":"psychic"}`:                         "not known",
 		`{"policy":""}`:                                "not known",
 		`{"policy":"token","epsilon":0.9}`:             "epsilon",
 		`{"policy":"token","gate_scale":1e300}`:        "gate_scale",
 		`{"policy":"token","gate_center":"far"}`:       "cannot unmarshal",
 		`[]`:                                           "cannot unmarshal",
-		`{"policy":"token","threshold":0.5}`:           `"threshold" means nothing to policy "token"`,
-		`{"policy":"none","threshold":0.5}`:            `"threshold" means nothing to policy "none"`,
-		`{"policy":"confidence","gate_center":1}`:      `"gate_center" means nothing to policy "confidence"`,
-		`{"policy":"tome","layers":[1]}`:               `"layers" means nothing to policy "tome"`,
-		`{"policy":"tome","fuse":false}`:               `"fuse" means nothing to policy "tome"`,
+		`{"policy":"token","threshold":0.5}`:           `"threshold" means nothing to scheme "token"`,
+		`{"policy":"none","threshold":0.5}`:            `"threshold" means nothing to scheme "none"`,
+		`{"policy":"confidence","gate_center":1}`:      `"gate_center" means nothing to scheme "confidence"`,
+		`{"policy":"tome","layers":[1]}`:               `"layers" means nothing to scheme "tome"`,
+		`{"policy":"tome","fuse":false}`:               `"fuse" means nothing to scheme "tome"`,
 		`{"policy":"confidence","threshold":1.5}`:      "threshold is 1.5, want 0 to 1",
 		`{"policy":"similarity","threshold":-2}`:       "want -1 to 1",
 		`{"policy":"topk","keep":2}`:                   "keep is 2",
@@ -60,7 +69,7 @@ func TestConfigJSON(t *testing.T) {
 
 // TestConfigWritten: what is written is what the policy knows, in the order that models on disk have, and reads back as it was.
 func TestConfigWritten(t *testing.T) {
-	for _, name := range Policies() {
+	for _, name := range Names() {
 		c, err := Default(name)
 		if err != nil {
 			t.Fatal(err)
@@ -77,13 +86,13 @@ func TestConfigWritten(t *testing.T) {
 			t.Errorf("%s is called %q", name, s)
 		}
 	}
-	all := Config{Policy: PolicyToken, GateScale: 10, GateCenter: 30, Epsilon: 0.01, Threshold: 7, Keep: 7, Layers: []int{7}, Fuse: true, Merge: 7}
+	all := with("other", "gate_scale", 10, "gate_center", 30, "epsilon", 0.01, "threshold", 7, "keep", 7, "layers", []int{7}, "fuse", true, "merge", 7)
 	for policy, want := range map[string]string{
-		PolicyToken: `{"policy":"token","gate_scale":10,"gate_center":30,"epsilon":0.01}`,
-		PolicyNone:  `{"policy":"none"}`,
-		"":          `{"policy":"none"}`,
-		PolicyTopK:  `{"policy":"topk","keep":7,"layers":[7],"fuse":true}`,
-		PolicyToMe:  `{"policy":"tome","merge":7}`,
+		"token": `{"policy":"token","gate_scale":10,"gate_center":30,"epsilon":0.01}`,
+		"none":  `{"policy":"none"}`,
+		"":      `{"policy":"none"}`,
+		"topk":  `{"policy":"topk","keep":7,"layers":[7],"fuse":true}`,
+		"tome":  `{"policy":"tome","merge":7}`,
 	} {
 		all.Policy = policy
 		if got, err := json.Marshal(all); err != nil || string(got) != want {
@@ -93,14 +102,14 @@ func TestConfigWritten(t *testing.T) {
 }
 
 func TestValidateFor(t *testing.T) {
-	c := Config{Policy: PolicyTopK, Keep: 0.5, Layers: []int{3, 12}}
+	c := with("topk", "keep", 0.5, "layers", []int{3, 12})
 	if err := c.ValidateFor(12); err != nil {
 		t.Error(err)
 	}
 	if err := c.ValidateFor(11); err == nil || !strings.Contains(err.Error(), "11 blocks") {
 		t.Errorf("block 12 of 11: %v", err)
 	}
-	c.Policy = PolicyToMe // which has no layers
+	c = with("tome") // which has no layers
 	if err := c.ValidateFor(2); err != nil {
 		t.Error(err)
 	}
@@ -108,7 +117,7 @@ func TestValidateFor(t *testing.T) {
 
 // TestNewTraining: which schemes learn, and how.
 func TestNewTraining(t *testing.T) {
-	for _, name := range Policies() {
+	for _, name := range Names() {
 		c, err := Default(name)
 		if err != nil {
 			t.Fatal(err)
@@ -117,7 +126,7 @@ func TestNewTraining(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		s, err := NewTraining(c)
-		if name == PolicyToMe {
+		if name == "tome" {
 			if err == nil || !strings.Contains(err.Error(), "cannot be trained") {
 				t.Errorf("tome: %v", err)
 			}
@@ -128,11 +137,11 @@ func TestNewTraining(t *testing.T) {
 			continue
 		}
 		_, learns := s.(Learner)
-		if want := c.knows("gate_scale"); learns != want {
+		if want := c.Number("gate_scale") != 0; learns != want {
 			t.Errorf("%s: learns is %v", name, learns)
 		}
 		_, deep := s.(Supervised)
-		if want := name == PolicyPonder || name == PolicyConfidence; deep != want {
+		if want := name == "ponder" || name == "confidence"; deep != want {
 			t.Errorf("%s: deep is %v", name, deep)
 		}
 		if !deep {
@@ -153,30 +162,27 @@ func TestNewTraining(t *testing.T) {
 	}
 }
 
-// TestDial: WithDial sets what Dial tells, every value on the way from lo to hi is valid, and dense models have none.
-func TestDial(t *testing.T) {
-	for _, name := range Policies() {
+// TestTuning: With sets what Tuning tells, every value on the way from Lo to Hi is valid, and dense models have none.
+func TestTuning(t *testing.T) {
+	for _, name := range Names() {
 		c, _ := Default(name)
-		value, lo, hi, ok := c.Dial()
-		if ok != c.Adaptive() {
-			t.Fatalf("%s: a dial is %v", name, ok)
+		at := c.Tuning()
+		if (at.Key != "") != c.Adaptive() {
+			t.Fatalf("%s: to tune is %q", name, at.Key)
 		}
-		if !ok {
-			if d := c.WithDial(5); !reflect.DeepEqual(d, c) {
-				t.Errorf("%s with a dial is %+v", name, d)
-			}
+		if at.Key == "" {
 			continue
 		}
-		if value < min(lo, hi) || value > max(lo, hi) {
-			t.Errorf("%s: %v is not between %v and %v", name, value, lo, hi)
+		if at.Value < min(at.Lo, at.Hi) || at.Value > max(at.Lo, at.Hi) {
+			t.Errorf("%s: %v is not between %v and %v", name, at.Value, at.Lo, at.Hi)
 		}
 		for i := range 11 {
-			want := lo + (hi-lo)*float64(i)/10
-			d := c.WithDial(want)
+			want := at.Lo + (at.Hi-at.Lo)*float64(i)/10
+			d := c.With(at.Key, want)
 			if err := d.Validate(); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			if got, _, _, _ := d.Dial(); got != want {
+			if got := d.Tuning().Value; got != want {
 				t.Errorf("%s: set to %v, %v", name, want, got)
 			}
 		}

@@ -8,7 +8,7 @@ import (
 
 // rowsOf returns the rows of an image of n tokens of the given width after a block, with all that schemes may want.
 func rowsOf(layer, layers, n, width int) Rows {
-	r := Rows{Layer: layer, Layers: layers, Special: 1, Stride: width, X: make([]float32, n*width), Previous: make([]float32, n*width),
+	r := Rows{Layer: layer, Layers: layers, Readouts: Readouts{1, 1}, Stride: width, X: make([]float32, n*width), Previous: make([]float32, n*width),
 		Score: make([]float32, n), Weight: make([]float32, n), Attention: make([]float32, n), Into: make([]int32, n), Share: make([]float32, n)}
 	for k := range n {
 		r.Token = append(r.Token, int32(k))
@@ -90,7 +90,7 @@ func TestTopK(t *testing.T) {
 		var st State
 		st.Reset(5)
 		r := rowsOf(1, 4, 5, 2)
-		r.Special, r.Attention = c.special, c.attention
+		r.Readouts.Special, r.Attention = c.special, c.attention
 		TopK{Keep: c.keep, Layers: []int{1}}.Step(&st, r)
 		var stay []int32
 		for k, d := range st.Depth {
@@ -153,7 +153,7 @@ func TestToMe(t *testing.T) {
 		st.Reset(len(angles))
 		copy(st.Size, sizes)
 		r := rowsOf(1, 4, len(angles), 2)
-		r.Special, r.Keys, r.KeyLen = special, keys, 2
+		r.Readouts.Special, r.Keys, r.KeyLen = special, keys, 2
 		ToMe{Merge: merge}.Step(&st, r)
 		return st, r
 	}

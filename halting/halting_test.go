@@ -19,7 +19,7 @@ func run(s Scheme, gates []float32, layers, n int) (score, weight []float32, st 
 				r.X = append(r.X, gates[(l-1)*n+k], 99) // the second number must not matter
 			}
 		}
-		r.Layer, r.Layers, r.Stride = l, layers, 2
+		r.Layer, r.Layers, r.Stride, r.Readouts = l, layers, 2, Readouts{1, 1}
 		r.Score, r.Weight = make([]float32, len(r.Token)), make([]float32, len(r.Token))
 		s.Step(&st, r)
 		for i, k := range r.Token {

@@ -5,13 +5,7 @@ package halting
 // serves one image at a time.
 //
 // Schemes that merge tokens cannot be planned: rows that are one now cannot go at different times.
-func Planned(s Scheme, depth []int32) Scheme {
-	p := planned{s, depth}
-	if _, ok := s.(Freezing); ok {
-		return frozenPlanned{p}
-	}
-	return p
-}
+func Planned(s Scheme, depth []int32) Scheme { return planned{s, depth} }
 
 type planned struct {
 	Scheme
@@ -25,7 +19,7 @@ func (p planned) Step(s *State, r Rows) {
 		return
 	}
 	for i, k := range r.Token {
-		if k < r.special() {
+		if !r.Readouts.Patch(k) {
 			continue
 		}
 		s.Depth[k] = 0
@@ -35,10 +29,9 @@ func (p planned) Step(s *State, r Rows) {
 	}
 }
 
-// Needs implements Needing.
-func (p planned) Needs(layer, layers int) Needs { return NeedsOf(p.Scheme, layer, layers) }
-
-type frozenPlanned struct{ planned }
-
-// Freezes implements Freezing.
-func (frozenPlanned) Freezes() {}
+// Needs are the scheme's, but tokens may halt after any block.
+func (p planned) Needs(layer, layers int) Needs {
+	n := p.Scheme.Needs(layer, layers)
+	n.Halts = layer < layers
+	return n
+}

@@ -1,9 +1,36 @@
 package halting
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
+
+var _ = Register(Descriptor{
+	Name: "ponder", Order: 5, Summary: "PonderNet: the class token's gate is the chance to stop",
+	// The gate starts at a chance of 0.12 for a gate of 0, near the priors that it is used with: from A-ViT's centre its chances and their
+	// gradients would be nothing.
+	Keys: []Key{
+		{Name: "gate_scale", Text: "gate scale", Default: 1, Min: -maxGate, Max: maxGate},
+		{Name: "gate_center", Text: "gate center", Default: 2, Min: -maxGate, Max: maxGate},
+		{Name: "epsilon", Default: 0.05, Max: 0.999}, // stop once the chance to have stopped reaches 1 − ε
+	},
+	Tune: "epsilon", TuneRange: func(float64) (lo, hi float64) { return 0.999, 0 },
+	New:         func(c Config) Scheme { return ponderOf(c, false) },
+	NewTraining: func(c Config) Scheme { return ponderOf(c, true) },
+	// With the β of 0.01 of Banino et al. a dense model that is trained on goes on deciding in its last blocks; it is the prior that draws it away from
+	// there, to half of the blocks.
+	Recipe: func(number func(key string) float64, layers int) (set []string) {
+		if number("ponder_beta") == 0 {
+			set = append(set, "ponder_beta=0.2")
+		}
+		if number("ponder_lambda") == 0 && number("target_layer") < 1 {
+			set = append(set, fmt.Sprintf("ponder_lambda=%g", min(1, 2/float64(layers))))
+		}
+		return set
+	},
+})
+
+func ponderOf(c Config, everyBlock bool) Ponder {
+	g := tokenOf(c)
+	return Ponder{Scale: g.Scale, Center: g.Center, Threshold: g.Threshold, EveryBlock: everyBlock}
+}
 
 // Ponder is PonderNet (Banino, Balaguer, Blundell 2021) on a vision transformer: λ[l] = sigmoid(gate of the class token) is the chance to stop after
 // block l if the image has come that far, λ[L] = 1, so
@@ -45,8 +72,8 @@ func (p Ponder) Step(s *State, r Rows) {
 	}
 }
 
-// Gated says that Step needs gates alone.
-func (Ponder) Gated() bool { return true }
+// Needs looks at gates alone.
+func (p Ponder) Needs(layer, layers int) Needs { return Needs{Halts: layer < layers && !p.EveryBlock} }
 
 // Gate returns the constants of λ.
 func (p Ponder) Gate() (scale, center float32) { return p.Scale, p.Center }
@@ -63,71 +90,4 @@ func (p Ponder) Backward(dGate, score []float32, depth []int32, up Upstream) {
 		h := float64(score[l*n])
 		dGate[l*n] = float32(up.Lambda[l] * float64(p.Scale) * h * (1 - h))
 	}
-}
-
-// Geometric returns the geometric distribution λ·(1−λ)^(l−1) at l = 1..layers, normalised to sum 1: PonderNet's prior, cut off at the last block. Its
-// mean is about 1/λ blocks where that is far below the last.
-func Geometric(lambda float64, layers int) ([]float64, error) {
-	if math.IsNaN(lambda) || lambda <= 0 || lambda > 1 || layers < 1 {
-		return nil, fmt.Errorf("halting: a geometric prior of λ %v over %d layers makes no sense (want λ more than 0 and at most 1)", lambda, layers)
-	}
-	p, sum := make([]float64, layers), 0.0
-	for l := range p {
-		p[l] = lambda * math.Pow(1-lambda, float64(l))
-		sum += p[l]
-	}
-	for l := range p {
-		p[l] /= sum
-	}
-	return p, nil
-}
-
-// PonderLoss returns PonderNet's loss of one image,
-//
-//	Σ_l p[l]·CE[l] + β·KL(p ‖ prior),   p[l] = λ[l]·S[l],   S[l] = Π_{j<l} (1 − λ[j])
-//
-// given λ, the cross-entropies of the blocks' predictions and the prior (see Geometric), all [L]; λ[L] counts as 1 whatever it says. It writes p, which is
-// also ∂loss/∂CE, and ∂loss/∂λ, both [L]. With g[l] = ∂loss/∂p[l] = CE[l] + β·(ln(p[l]/prior[l]) + 1), and R[l] what g amounts to on
-// the average from block l on,
-//
-//	R[L] = g[L],   R[l] = λ[l]·g[l] + (1 − λ[l])·R[l+1],   ∂loss/∂λ[l] = S[l]·(g[l] − R[l+1])
-//
-// A chance that is 0 in float64 counts as the smallest number above it inside the logarithm: the loss stays what it is, the gradient finite. (Where the
-// prior is 0 and the chance is not, the divergence is infinite; it counts as that smallest number too.)
-func PonderLoss(lambda, ce, prior []float64, beta float64, p, dLambda []float64) float64 {
-	layers := len(lambda)
-	reach, loss := 1.0, 0.0
-	for l := range layers {
-		h := lambda[l]
-		if l == layers-1 {
-			h = 1
-		}
-		p[l] = h * reach
-		reach *= 1 - h
-	}
-	slope := func(l int) (g float64) {
-		return ce[l] + beta*(logRatio(p[l], prior[l])+1)
-	}
-	for l := range layers {
-		loss += p[l] * (ce[l] + beta*logRatio(p[l], prior[l]))
-	}
-	rest := slope(layers - 1) // R[l+1]
-	dLambda[layers-1] = 0
-	for l := layers - 2; l >= 0; l-- {
-		g := slope(l)
-		dLambda[l] = g - rest
-		rest = lambda[l]*g + (1-lambda[l])*rest
-	}
-	reach = 1
-	for l := range layers - 1 {
-		dLambda[l] *= reach
-		reach *= 1 - lambda[l]
-	}
-	return loss
-}
-
-// logRatio is ln(p/q), finite whatever they are.
-func logRatio(p, q float64) float64 {
-	const least = 0x1p-1022
-	return math.Log(max(p, least)) - math.Log(max(q, least))
 }

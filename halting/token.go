@@ -2,6 +2,37 @@ package halting
 
 import "math"
 
+var _ = Register(Descriptor{
+	Name: "token", Order: 2, Summary: "A-ViT: every token halts by its own cumulative score",
+	Keys: gateKeys, Tune: "gate_center", TuneRange: aroundCenter,
+	New:  func(c Config) Scheme { return tokenOf(c) },
+	Gate: cumulativeGate, Reference: true, ONNX: true,
+})
+
+// cumulativeGate is the gate of the schemes that add up scores until they reach 1 − ε: what suits one sum suits another, the same gate opens as easily.
+const cumulativeGate = "cumulative"
+
+// maxGate bounds the constants of gates.
+const maxGate = 1e4
+
+// gateKeys are the constants of cumulative gates, at the values of A-ViT's released runs.
+var gateKeys = []Key{
+	{Name: "gate_scale", Text: "gate scale", Default: 10, Min: -maxGate, Max: maxGate},   // γ
+	{Name: "gate_center", Text: "gate center", Default: 30, Min: -maxGate, Max: maxGate}, // −β
+	{Name: "epsilon", Default: 0.01, Max: 0.5},                                           // ε: halt once the cumulative score reaches 1 − ε
+}
+
+// aroundCenter is how far from its place a gate's centre can be tuned: scores are 0 or 1 in float32 long before.
+func aroundCenter(now float64) (lo, hi float64) {
+	const reach = 100
+	return max(now-reach, -maxGate), min(now+reach, maxGate)
+}
+
+// tokenOf returns the gate of a configuration with gateKeys.
+func tokenOf(c Config) Token {
+	return Token{Scale: float32(c.Number("gate_scale")), Center: float32(c.Number("gate_center")), Threshold: float32(1 - c.Number("epsilon"))}
+}
+
 // Token is A-ViT's scheme: every token halts by itself once its cumulative score reaches Threshold = 1 − ε.
 type Token struct{ Scale, Center, Threshold float32 }
 
@@ -23,22 +54,14 @@ func (t Token) Step(s *State, r Rows) {
 	}
 }
 
-// Gated says that Step needs gates alone.
-func (Token) Gated() bool { return true }
+// Needs looks at gates alone.
+func (Token) Needs(layer, layers int) Needs { return Needs{Halts: layer < layers} }
 
 // Gate returns the constants of the score.
 func (t Token) Gate() (scale, center float32) { return t.Scale, t.Center }
 
 // Sigmoid is 1/(1+e^−x), rounded once to float32.
 func Sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
-
-// Upstream is the loss's gradient with respect to what halting contributes to it, for one image. Depths are constants.
-type Upstream struct {
-	Weight    []float32 // [Q, L] ∂loss/∂p[k,l] of the tokens k < Q that have a head, through their mean fields; the class token is token 0
-	Remainder float32   // ∂loss/∂r[k], the same for all tokens: α_ponder / (B·N)
-	Score     []float64 // [L] ∂loss/∂h[k,l] through the prior, the same for all tokens that ran in block l; 1/h in size, so beyond float32 for gates that are shut
-	Lambda    []float64 // [L] PonderNet alone, which reads nothing else: ∂loss/∂λ[l] of this image (see PonderLoss)
-}
 
 // Backward implements Learner. With r = 1 − Σ_{l<N} h and p[l] = h[l] below N:
 //

@@ -2,6 +2,15 @@ package halting
 
 import "math"
 
+var _ = Register(Descriptor{
+	Name: "tome", Order: 9, Summary: "ToMe: similar tokens are merged, a fixed number after each block",
+	Note: mergedNote,
+	Keys: []Key{{Name: "merge", Default: 8, Max: 1 << 16}}, // tokens merged after a block; a fraction adds up over the blocks
+	Tune: "merge", TuneRange: func(now float64) (lo, hi float64) { return max(now, 256), 0 },
+	New:      func(c Config) Scheme { return ToMe{c.Number("merge")} },
+	Training: Untrained,
+})
+
 // ToMe merges tokens that are alike (Bolya et al. 2023), a fixed number after each block, whatever the image, and needs no training. The rows are dealt
 // alternately to two sets; each row of the first looks for the row of the second with the most similar key (cosine, keys being the mean over the heads),
 // and the most similar pairs are merged into their mean, weighted by how many tokens each already stands for. In later blocks attention counts a merged
@@ -27,10 +36,12 @@ func (t ToMe) Step(s *State, r Rows) {
 		r.haltAll(s)
 		return
 	}
+	if t.count(r.Layer, r.Layers, math.MaxInt32, 0) == 0 {
+		return
+	}
 	r.asTheyAre()
-	n, special := len(r.Token), r.special()
-	specials := 0 // they come first
-	for specials < n && r.Token[specials] < special {
+	n, specials := len(r.Token), 0 // they come first
+	for specials < n && !r.Readouts.Patch(r.Token[specials]) {
 		specials++
 	}
 	count := t.count(r.Layer, r.Layers, n, specials)
@@ -114,6 +125,6 @@ func products(dst, a, b []float32, rows, cols, length int) {
 
 // Needs asks for keys where tokens are merged.
 func (t ToMe) Needs(layer, layers int) Needs {
-	merges := layer < layers
-	return Needs{Keys: merges && t.count(layer, layers, math.MaxInt32, 0) > 0, Merges: merges, Sizes: layer > 1}
+	some := t.count(layer, layers, math.MaxInt32, 0) > 0
+	return Needs{Halts: some, Output: some, Keys: some, Merges: some, Sizes: layer > 1}
 }

@@ -6,6 +6,22 @@ import (
 	"slices"
 )
 
+var _ = Register(Descriptor{
+	Name: "topk", Order: 8, Summary: "EViT: after some blocks only the patch tokens with most class attention go on",
+	Note: mergedNote,
+	Keys: []Key{
+		{Name: "keep", Default: 0.7, Max: 1},
+		{Name: "layers", Text: "after blocks", Kind: Blocks},
+		{Name: "fuse", Text: "fused", Kind: Switch},
+	},
+	Tune:     "keep",
+	New:      func(c Config) Scheme { return TopK{c.Number("keep"), c.Blocks("layers"), c.Switch("fuse")} },
+	Training: Trainable,
+})
+
+// mergedNote goes with the schemes that merge tokens.
+const mergedNote = "A token that was merged into another counts as halted, though what it held goes on."
+
 // TopK lets a fixed share of the patch tokens go on after some blocks: those to which the class token pays most attention in that block, mean over the
 // heads (EViT, Liang et al. 2022). With Fuse the others are merged, weighted by that attention, into one row, which takes the place of the first of
 // them and is a patch token like any other from then on.
@@ -41,17 +57,17 @@ func (t TopK) Step(s *State, r Rows) {
 		r.haltAll(s)
 		return
 	}
-	if t.Fuse {
-		r.asTheyAre()
-	}
 	if !t.at(r.Layer, r.Layers) {
 		return
+	}
+	if t.Fuse {
+		r.asTheyAre()
 	}
 	_, order := r.room(0, len(r.Token))
 	patches := order[:0]
 	for i, k := range r.Token {
 		r.Score[i] = r.Attention[i]
-		if k >= r.special() {
+		if r.Readouts.Patch(k) {
 			patches = append(patches, int32(i))
 		}
 	}
@@ -99,8 +115,6 @@ func descending(places []int32, value []float32) {
 
 // Needs asks for attention where tokens go, and for merging if there is any.
 func (t TopK) Needs(layer, layers int) Needs {
-	return Needs{Attention: t.at(layer, layers), Merges: t.Fuse && layer < layers}
+	goes := t.at(layer, layers)
+	return Needs{Halts: goes, Output: t.Fuse && goes, Attention: goes, Merges: t.Fuse && goes}
 }
-
-// Gated says that Step needs no token's output, unless it merges tokens.
-func (t TopK) Gated() bool { return !t.Fuse }

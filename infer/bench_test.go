@@ -47,7 +47,7 @@ func falling(t testing.TB, variant string) halting.Scheme {
 	for l := range active {
 		active[l] = 1 - 0.9*float64(l)/float64(c.Layers-1)
 	}
-	profile, err := halting.NewProfile(active)
+	profile, err := halting.NewFixedShares(active)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -25,60 +24,62 @@ type decider struct {
 // decide halts tokens after block l (1-based), given the tokens before and after it. It may merge rows of x.
 func (d *decider) decide(l int, before, x [][]float64) {
 	h, layers, n := d.p.Config.Halting, d.p.Config.Layers, len(x)
-	gate := func(k int) float64 { return 1 / (1 + math.Exp(-(h.GateScale*x[k][0] - h.GateCenter))) }
+	gate := func(k int) float64 {
+		return 1 / (1 + math.Exp(-(h.Number("gate_scale")*x[k][0] - h.Number("gate_center"))))
+	}
 	last := l == layers
 	score := d.m.score[(l-1)*n : l*n]
 	near := func(value, limit float64) { d.m.margin = min(d.m.margin, math.Abs(value-limit)) }
 	switch h.Policy {
-	case halting.PolicyToken, halting.PolicySACT:
+	case "token", "sact":
 		for k := range n {
 			if !d.alive[k] {
 				continue
 			}
 			s := gate(k)
 			score[k], d.weight[k] = s, s
-			near(d.sum[k]+s, 1-h.Epsilon)
-			if last || d.sum[k]+s >= 1-h.Epsilon {
+			near(d.sum[k]+s, 1-h.Number("epsilon"))
+			if last || d.sum[k]+s >= 1-h.Number("epsilon") {
 				d.halt(k, l, 1-d.sum[k])
 			}
 			d.sum[k] += s
 		}
-	case halting.PolicyACT, halting.PolicyPonder:
+	case "act", "ponder":
 		if !d.alive[0] {
 			return
 		}
 		s := gate(0)
 		chance := s
-		if h.Policy == halting.PolicyPonder {
+		if h.Policy == "ponder" {
 			chance *= 1 - d.sum[0]
 		}
-		near(d.sum[0]+chance, 1-h.Epsilon)
-		stop := last || d.sum[0]+chance >= 1-h.Epsilon
+		near(d.sum[0]+chance, 1-h.Number("epsilon"))
+		stop := last || d.sum[0]+chance >= 1-h.Number("epsilon")
 		for k := range n {
 			score[k] = s
 			switch {
-			case h.Policy == halting.PolicyACT && stop:
+			case h.Policy == "act" && stop:
 				d.halt(k, l, 1-d.sum[0])
-			case h.Policy == halting.PolicyACT:
+			case h.Policy == "act":
 				d.weight[k] = s
 			case stop:
 				d.halt(k, l, 1)
 			}
 		}
 		d.sum[0] += chance
-	case halting.PolicyConfidence:
+	case "confidence":
 		if !d.alive[0] {
 			return
 		}
 		stop := last
 		if !last {
-			z := headsPlain(d.p, x[:d.p.Config.Readouts()])
+			z := headsPlain(d.p, x[:d.p.Config.Readouts().Heads])
 			total := 0.0
 			for _, v := range z {
 				total += math.Exp(v - slices.Max(z))
 			}
-			near(1/total, h.Threshold)
-			stop = 1/total >= h.Threshold
+			near(1/total, h.Number("threshold"))
+			stop = 1/total >= h.Number("threshold")
 			for k := range n {
 				score[k] = 1 / total
 			}
@@ -88,7 +89,7 @@ func (d *decider) decide(l int, before, x [][]float64) {
 				d.halt(k, l, 1)
 			}
 		}
-	case halting.PolicySimilarity:
+	case "similarity":
 		for k := range n {
 			if !d.alive[k] {
 				continue
@@ -98,8 +99,8 @@ func (d *decider) decide(l int, before, x [][]float64) {
 				continue
 			}
 			score[k] = dotPlain(x[k], before[k]) / math.Sqrt(dotPlain(x[k], x[k])*dotPlain(before[k], before[k]))
-			near(score[k], h.Threshold)
-			if score[k] >= h.Threshold {
+			near(score[k], h.Number("threshold"))
+			if score[k] >= h.Number("threshold") {
 				d.halt(k, l, 1)
 			}
 		}
@@ -128,8 +129,8 @@ func (d *decider) decideCounts(l int, x [][]float64, score []float64) {
 		return
 	}
 	switch h.Policy {
-	case halting.PolicyTopK:
-		at := h.Layers
+	case "topk":
+		at := h.Blocks("layers")
 		if at == nil {
 			at = []int{layers/4 + 1, layers/4*2 + 1, layers/4*3 + 1}
 		}
@@ -142,7 +143,7 @@ func (d *decider) decideCounts(l int, x [][]float64, score []float64) {
 		patches := alive[special:]
 		order := slices.Clone(patches)
 		sort.SliceStable(order, func(a, b int) bool { return d.attention[order[a]] > d.attention[order[b]] })
-		keep := int(math.Ceil(h.Keep*float64(len(patches)) - 1e-9))
+		keep := int(math.Ceil(h.Number("keep")*float64(len(patches)) - 1e-9))
 		if keep >= len(patches) {
 			return
 		}
@@ -150,7 +151,7 @@ func (d *decider) decideCounts(l int, x [][]float64, score []float64) {
 			d.m.margin = min(d.m.margin, d.attention[order[keep-1]]/d.attention[order[keep]]-1)
 		}
 		gone := order[keep:]
-		if h.Fuse && len(gone) > 1 { // which of them stays is part of the result
+		if h.Switch("fuse") && len(gone) > 1 { // which of them stays is part of the result
 			d.m.margin = min(d.m.margin, d.attention[gone[0]]/d.attention[gone[1]]-1)
 		}
 		mean, total := make([]float64, len(x[0])), 0.0
@@ -159,17 +160,17 @@ func (d *decider) decideCounts(l int, x [][]float64, score []float64) {
 				mean[j] += d.attention[k] * v
 			}
 			total += d.attention[k]
-			if i > 0 || !h.Fuse {
+			if i > 0 || !h.Switch("fuse") {
 				d.halt(k, l, 1)
 			}
 		}
-		if h.Fuse {
+		if h.Switch("fuse") {
 			for j, v := range mean {
 				x[gone[0]][j] = v / total
 			}
 		}
-	case halting.PolicyToMe:
-		count := min(int(math.Floor(float64(l)*h.Merge)-math.Floor(float64(l-1)*h.Merge)), (len(alive)-special)/2)
+	case "tome":
+		count := min(int(math.Floor(float64(l)*h.Number("merge"))-math.Floor(float64(l-1)*h.Number("merge"))), (len(alive)-special)/2)
 		d.mergePairs(l, count, special, alive, x, score)
 	}
 }

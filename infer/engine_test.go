@@ -176,9 +176,9 @@ func TestFork(t *testing.T) {
 // TestOutputReused: what a run leaves in an output does not show in the next one.
 func TestOutputReused(t *testing.T) {
 	p := makeModel(smallConfig(4), 9, gatesMixed)
-	p.Config.Halting.GateCenter = 0 // so that tokens halt early and leave much untouched
+	p.Config.Halting = p.Config.Halting.With("gate_center", 0) // so that tokens halt early and leave much untouched
 	images := drawImages(p.Config, 3, 6)
-	few, err := halting.NewProfile([]float64{0.5, 0.25})
+	few, err := halting.NewFixedShares([]float64{0.5, 0.25})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestOutputReused(t *testing.T) {
 func TestProfile(t *testing.T) {
 	c := smallConfig(4) // 16 patches
 	p := makeModel(c, 5, gatesMixed)
-	profile, err := halting.NewProfile([]float64{0.75, 0.5, 0.25, 0})
+	profile, err := halting.NewFixedShares([]float64{0.75, 0.5, 0.25, 0})
 	if err != nil {
 		t.Fatal(err)
 	}

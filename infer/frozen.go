@@ -1,6 +1,6 @@
 package infer
 
-// Where the scheme freezes halted tokens (halting.Freezing), they stay in x behind all rows that are computed: first the active rows of all images,
+// Where the scheme freezes halted tokens (halting.Needs.Frozen), they stay in x behind all rows that are computed: first the active rows of all images,
 // then the frozen ones of all images. A block makes queries, projections and the MLP for the active rows, and keys and values for all. An image's rows are
 // then in two places, so for attention they are gathered, the active ones first; where a pass has one image, and so in a team, they lie that way.
 

@@ -55,7 +55,7 @@ func (w *worker) gatedMLP(b *block, first, l int) {
 
 // takeReadouts adds an image's readouts to their mean fields, and takes out of the slot the one that has halted if the other goes on.
 func (w *worker) takeReadouts(s slot) slot {
-	e, q := w.engine.config.Embed, w.engine.config.Readouts()
+	e, q := w.engine.config.Embed, w.engine.config.Readouts().Heads
 	state := &w.states[s.image]
 	n, left := w.readouts(s), 0
 	for i := range n {
@@ -90,7 +90,7 @@ func (w *worker) halt(first, l int, s slot) {
 	token := w.token[s.first : s.first+s.rows]
 	w.engine.scheme.Step(&w.states[s.image], w.look(l, s, token, w.x[s.first*c.Embed:]))
 	for i := range w.readouts(s) {
-		w.readoutWeight[s.image*c.Readouts()+int(token[i])] = w.weights[i]
+		w.readoutWeight[s.image*c.Readouts().Heads+int(token[i])] = w.weights[i]
 	}
 }
 
@@ -98,7 +98,7 @@ func (w *worker) halt(first, l int, s slot) {
 // unless all of those have halted a token that has not.
 func (w *worker) goesOn(image, r int) bool {
 	k := w.token[r]
-	return k < int32(w.engine.config.Readouts()) || w.states[image].Depth[k] == 0 && !w.read(image)
+	return k < int32(w.engine.config.Readouts().Heads) || w.states[image].Depth[k] == 0 && !w.read(image)
 }
 
 // compact moves those of an image's rows lo … hi−1 that go on up to row at, in x and token, and in hidden, where row r lies at r−from before the move

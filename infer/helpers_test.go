@@ -56,20 +56,36 @@ func drawModel(t *rapid.T) *vit.Params {
 	return makeModel(c, rapid.Uint64().Draw(t, "seed"), kind)
 }
 
-// drawHalting draws a policy other than none and its constants.
+// drawHalting draws a scheme other than none and its constants.
 func drawHalting(t *rapid.T, layers int) halting.Config {
-	c := halting.Config{
-		Policy:     rapid.SampledFrom(halting.Policies()[1:]).Draw(t, "policy"),
-		GateScale:  rapid.Float64Range(0.1, 8).Draw(t, "scale"),
-		GateCenter: rapid.Float64Range(-1, 6).Draw(t, "center"),
-		Epsilon:    rapid.Float64Range(0.001, 0.2).Draw(t, "epsilon"),
-		Threshold:  1 - rapid.Float64Range(0, 0.6).Draw(t, "below one"),
-		Keep:       rapid.Float64Range(0, 1).Draw(t, "keep"),
-		Fuse:       rapid.Bool().Draw(t, "fuse"),
-		Merge:      rapid.Float64Range(0, 4).Draw(t, "merge"),
+	return drawConstants(t, rapid.SampledFrom(halting.Names()[1:]).Draw(t, "scheme"), layers)
+}
+
+// drawConstants draws the constants of a scheme.
+func drawConstants(t *rapid.T, name string, layers int) halting.Config {
+	constants := map[string]any{
+		"gate_scale":  rapid.Float64Range(0.1, 8).Draw(t, "scale"),
+		"gate_center": rapid.Float64Range(-1, 6).Draw(t, "center"),
+		"epsilon":     rapid.Float64Range(0.001, 0.2).Draw(t, "epsilon"),
+		"threshold":   1 - rapid.Float64Range(0, 0.6).Draw(t, "below one"),
+		"keep":        rapid.Float64Range(0, 1).Draw(t, "keep"),
+		"fuse":        rapid.Bool().Draw(t, "fuse"),
+		"merge":       rapid.Float64Range(0, 4).Draw(t, "merge"),
 	}
 	if rapid.Bool().Draw(t, "chosen layers") {
-		c.Layers = []int{rapid.IntRange(1, layers).Draw(t, "layer")}
+		constants["layers"] = []int{rapid.IntRange(1, layers).Draw(t, "layer")}
+	}
+	return withKnown(name, constants)
+}
+
+// withKnown is a scheme with those of the constants that it has.
+func withKnown(name string, constants map[string]any) halting.Config {
+	c := halting.Config{Policy: name}
+	d, _ := c.Descriptor()
+	for _, k := range d.Keys {
+		if v, ok := constants[k.Name]; ok {
+			c = c.With(k.Name, v)
+		}
 	}
 	return c
 }

@@ -116,10 +116,8 @@ func New(p *vit.Params, o Options) (*Engine, error) {
 	}
 	e.limit = groupLimit(e.start, e.config.Embed, e.scheme)
 	e.needs, e.needsAny = needs(e.scheme, p.Config.Layers)
-	_, e.freezes = e.scheme.(halting.Freezing)
-	if g, ok := e.scheme.(halting.Gated); ok && g.Gated() && !o.Full {
-		e.gated = true
-	}
+	e.freezes = e.needsAny.Frozen
+	e.gated = e.needsAny.Halts && !e.needsAny.Output && !o.Full
 	e.weights = pack(p, o.Precision, !o.Full, e.freezes)
 	e.launch()
 	return e, nil

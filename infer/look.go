@@ -14,7 +14,7 @@ import (
 func needs(s halting.Scheme, layers int) (each []halting.Needs, any halting.Needs) {
 	each = make([]halting.Needs, layers)
 	for l := range each {
-		n := halting.NeedsOf(s, l+1, layers)
+		n := s.Needs(l+1, layers)
 		each[l] = n
 		any.Previous = any.Previous || n.Previous
 		any.Attention = any.Attention || n.Attention
@@ -22,6 +22,9 @@ func needs(s halting.Scheme, layers int) (each []halting.Needs, any halting.Need
 		any.Logits = any.Logits || n.Logits
 		any.Merges = any.Merges || n.Merges
 		any.Sizes = any.Sizes || n.Sizes
+		any.Frozen = any.Frozen || n.Frozen
+		any.Halts = any.Halts || n.Halts && l+1 < layers
+		any.Output = any.Output || n.Output && l+1 < layers
 	}
 	return each, any
 }
@@ -65,7 +68,7 @@ func (w *worker) growSight(g int) {
 		s.scratch = halting.ScratchFor(n, 0)
 	}
 	if need.Logits {
-		q := c.Readouts()
+		q := c.Readouts().Heads
 		s.field, s.logits, s.second = make([]float32, q*c.Embed), make([]float32, c.Classes), make([]float32, (q-1)*c.Classes)
 		s.predict = w.predictNow
 	}
@@ -109,7 +112,7 @@ func (w *worker) biasOf(s slot) []float32 {
 func (w *worker) look(l int, s slot, token []int32, x []float32) halting.Rows {
 	c, v, n := &w.engine.config, &w.sight, len(token)
 	e := c.Embed
-	r := halting.Rows{Layer: l, Layers: c.Layers, Special: c.Special(), X: x, Stride: e, Token: token, Score: w.scores[:n], Weight: w.weights[:n]}
+	r := halting.Rows{Layer: l, Layers: c.Layers, Readouts: c.Readouts(), X: x, Stride: e, Token: token, Score: w.scores[:n], Weight: w.weights[:n]}
 	need := w.engine.needs[l-1]
 	if need == (halting.Needs{}) {
 		return r

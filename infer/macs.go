@@ -19,7 +19,7 @@ func (e *Engine) MACs(active []int32) int64 {
 		}
 		return 0
 	}
-	readouts := int64(c.Readouts())
+	readouts := int64(c.Readouts().Heads)
 	total := int64(e.start-c.Special())*int64(c.PatchLen())*width + readouts*width*int64(c.Classes)
 	for l := range c.Layers {
 		n := ran(l)
@@ -36,7 +36,7 @@ func (e *Engine) MACs(active []int32) int64 {
 		gate := int64(kernels.FirstPanel(c.Embed))
 		total += keys*2*width*width + asking*(2*width*width+width*hidden+gate*hidden) + onward*(width-gate)*hidden + 2*asking*keys*width
 		if n > 0 && e.needs != nil {
-			total += e.needs[l].MACs(int(n), c.Embed, c.HeadDim(), c.Readouts(), c.Classes)
+			total += e.needs[l].MACs(int(n), c.Embed, c.HeadDim(), c.Readouts().Heads, c.Classes)
 		}
 	}
 	return total

@@ -4,7 +4,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -25,7 +24,7 @@ func maskedForward(p *vit.Params, image []float32) masked {
 	x := embedPlain(p, image)
 	m := masked{depth: make([]int, n), ran: make([]int, n), score: make([]float64, layers*n), rho: make([]float64, n), margin: math.Inf(1)}
 	d := decider{p: p, m: &m, sum: make([]float64, n), size: make([]float64, n), weight: make([]float64, n), alive: make([]bool, n)}
-	keys, field := make([]bool, n), make([][]float64, c.Readouts())
+	keys, field := make([]bool, n), make([][]float64, c.Readouts().Heads)
 	for k := range field {
 		field[k] = make([]float64, e)
 	}
@@ -48,7 +47,7 @@ func maskedForward(p *vit.Params, image []float32) masked {
 		for k := range n {
 			if d.alive[k] && m.depth[k] != 0 {
 				d.alive[k] = false
-				if c.Halting.Policy != halting.PolicySACT {
+				if c.Halting.Policy != "sact" {
 					keys[k] = false
 					clear(x[k])
 				}
@@ -66,7 +65,7 @@ func maskedForward(p *vit.Params, image []float32) masked {
 func headsPlain(p *vit.Params, field [][]float64) []float64 {
 	c := &p.Config
 	logits := linearPlain(normPlain(field[0], p.NormWeight, p.NormBias, c.Eps), p.HeadWeight, p.HeadBias)
-	if c.Readouts() == 2 {
+	if c.Readouts().Heads == 2 {
 		for j, v := range linearPlain(normPlain(field[1], p.NormWeight, p.NormBias, c.Eps), p.HeadDistWeight, p.HeadDistBias) {
 			logits[j] = (logits[j] + v) / 2
 		}

@@ -70,7 +70,7 @@ func (w *worker) grow(g int) {
 	w.x = make([]float32, t*e)
 	w.y = make([]float32, t*e)
 	w.qkv = make([]float32, t*3*e)
-	q, precision := c.Readouts(), w.engine.options.Precision
+	q, precision := c.Readouts().Heads, w.engine.options.Precision
 	chunk := max(min(t, max(chunkRows, n)), g*q)
 	w.hidden = make([]float32, max(t*c.PatchLen(), chunk*hiddenStride(c.Hidden)))
 	w.rounded, w.roundedH = newOperand(precision, max(t, g*q), e), newOperand(precision, chunk, c.Hidden)
@@ -96,7 +96,7 @@ func (w *worker) pass(first, end int) {
 	w.begin()
 	w.embed(first, g)
 	w.spentOn(Embed)
-	clear(w.field[:g*c.Readouts()*c.Embed])
+	clear(w.field[:g*c.Readouts().Heads*c.Embed])
 	w.thaw(g)
 	for l := 1; l <= c.Layers && len(w.slots) > 0; l++ {
 		b := &w.engine.weights.blocks[l-1]
@@ -142,7 +142,7 @@ func (w *worker) decide(logits []float32, g int) {
 // heads writes the logits [g, classes] of readouts [g, Q, E], which it normalises; second is where the second head's go, if there is one.
 func (w *worker) heads(logits, second, readouts []float32, g int) {
 	c, p := &w.engine.config, w.engine.weights
-	q, e := c.Readouts(), c.Embed
+	q, e := c.Readouts().Heads, c.Embed
 	p.norm.to(readouts, readouts, g*q)
 	p.heads[0].to(logits, c.Classes, operand{f32: readouts, stride: q * e}, g)
 	if q == 2 {
@@ -241,7 +241,7 @@ func (w *worker) lastBlock(b *block) {
 
 // readouts returns how many readouts are left in a slot; they are its first rows.
 func (w *worker) readouts(s slot) int {
-	n, q := 0, w.engine.config.Readouts()
+	n, q := 0, w.engine.config.Readouts().Heads
 	for n < min(q, s.rows) && int(w.token[s.first+n]) < q {
 		n++
 	}
@@ -250,10 +250,5 @@ func (w *worker) readouts(s slot) int {
 
 // read reports whether all readouts of an image have halted: nothing can change its logits any more.
 func (w *worker) read(image int) bool {
-	for _, d := range w.states[image].Depth[:w.engine.config.Readouts()] {
-		if d == 0 {
-			return false
-		}
-	}
-	return true
+	return w.engine.config.Readouts().Done(w.states[image].Depth)
 }

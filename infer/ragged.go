@@ -73,7 +73,7 @@ func (w *worker) score(first, l int, s slot, token []int32, x []float32) {
 // addField adds weight·x to the mean field of readout k: o = Σ p[k,l]·t[k,l].
 func (w *worker) addField(image, k int, weight float32, x []float32) {
 	e := w.engine.config.Embed
-	at := (image*w.engine.config.Readouts() + k) * e
+	at := (image*w.engine.config.Readouts().Heads + k) * e
 	kernels.Axpy(w.field[at:at+e], weight, x[:e])
 }
 

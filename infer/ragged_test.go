@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
 	"pgregory.net/rapid"
 )
@@ -153,6 +154,6 @@ func TestShortCutsChangeNothing(t *testing.T) {
 // smallConfig has grid×grid patches and 4 blocks.
 func smallConfig(grid int) vit.Config {
 	c := vit.Config{Embed: 24, Heads: 2, Layers: 4, Hidden: 40, Height: 3 * grid, Width: 3 * grid, Patch: 3, Channels: 2, Classes: 4, Eps: 1e-6}
-	c.Halting.Policy, c.Halting.GateScale, c.Halting.GateCenter, c.Halting.Epsilon = "token", 2, 1, 0.01
+	c.Halting = halting.Config{Policy: "token"}.With("gate_scale", 2).With("gate_center", 1)
 	return c
 }

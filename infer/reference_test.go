@@ -103,10 +103,8 @@ func referenceModel(t *testing.T, f *weights.File) *vit.Params {
 	c := vit.Config{
 		Embed: whole("embed_dim"), Heads: whole("num_heads"), Layers: whole("depth"), Hidden: int(number("mlp_ratio") * number("embed_dim")),
 		Height: whole("img_size"), Width: whole("img_size"), Patch: whole("patch_size"), Channels: 3, Classes: whole("num_classes"),
-		Eps: number("layer_norm_eps"),
-		Halting: halting.Config{
-			Policy: halting.PolicyToken, GateScale: number("gate_scale"), GateCenter: number("gate_center"), Epsilon: number("halt_eps"),
-		},
+		Eps:     number("layer_norm_eps"),
+		Halting: halting.Config{Policy: "token"}.With("gate_scale", number("gate_scale")).With("gate_center", number("gate_center")).With("epsilon", number("halt_eps")),
 	}
 	p := vit.NewParams(c)
 	for _, dst := range p.Tensors() {

@@ -9,22 +9,23 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// schemeConfig returns a small model's configuration for a policy, with constants at which tokens halt here and there.
-func schemeConfig(policy string, grid int) vit.Config {
+// schemeConfig returns a small model's configuration for a scheme, with constants at which tokens halt here and there.
+func schemeConfig(name string, grid int) vit.Config {
 	c := smallConfig(grid)
-	c.Halting = halting.Config{Policy: policy, GateScale: 2, GateCenter: 1, Epsilon: 0.01, Threshold: 0.5, Keep: 0.6, Layers: []int{1, 3}, Fuse: true, Merge: 2.5}
-	switch policy {
-	case halting.PolicySimilarity:
-		c.Halting.Threshold = 0.9
-	case halting.PolicyACT, halting.PolicyPonder: // the class token alone decides, and its gate is low in these models
-		c.Halting.GateCenter, c.Halting.Epsilon = -4, 0.3
+	constants := map[string]any{"gate_scale": 2.0, "gate_center": 1.0, "threshold": 0.5, "keep": 0.6, "layers": []int{1, 3}, "fuse": true, "merge": 2.5}
+	switch name {
+	case "similarity":
+		constants["threshold"] = 0.9
+	case "act", "ponder": // the class token alone decides, and its gate is low in these models
+		constants["gate_center"], constants["epsilon"] = -4.0, 0.3
 	}
+	c.Halting = withKnown(name, constants)
 	return c
 }
 
 // TestSchemesHalt: with these constants every policy halts some tokens of a model early and not all of them, so that the tests that use them say something.
 func TestSchemesHalt(t *testing.T) {
-	for _, policy := range halting.Policies()[1:] {
+	for _, policy := range halting.Names()[1:] {
 		p := makeModel(schemeConfig(policy, 5), 3, gatesMixed)
 		images := drawImages(p.Config, 12, 4)
 		out := run(t, p, Options{Full: true}, images)
@@ -37,7 +38,7 @@ func TestSchemesHalt(t *testing.T) {
 
 // TestSchemesAllocateNothing is invariant 4 for every policy, on one thread or more, in passes of several images or teams on one.
 func TestSchemesAllocateNothing(t *testing.T) {
-	for _, policy := range halting.Policies() {
+	for _, policy := range halting.Names() {
 		p := makeModel(schemeConfig(policy, 5), 3, gatesMixed)
 		images := drawImages(p.Config, 4, 4)
 		for _, o := range []Options{{Group: 2}, {Full: true, Group: 4}, {Threads: 2, Group: 2}, {Threads: 6}, {Precision: Int8}} {
@@ -64,7 +65,7 @@ func TestSchemesAllocateNothing(t *testing.T) {
 
 // TestSchemesMeetNaN: pixels that are no numbers end no engine, and do not touch the image beside them.
 func TestSchemesMeetNaN(t *testing.T) {
-	for _, policy := range halting.Policies() {
+	for _, policy := range halting.Names() {
 		p := makeModel(schemeConfig(policy, 4), 5, gatesMixed)
 		images := drawImages(p.Config, 2, 6)
 		for _, full := range []bool{false, true} {
@@ -82,7 +83,7 @@ func TestSchemesMeetNaN(t *testing.T) {
 // TestSchemesManyRows: passes of more rows than one chunk of the MLP give what single images give, for every policy and precision.
 func TestSchemesManyRows(t *testing.T) {
 	const b = 6
-	for _, policy := range halting.Policies()[1:] {
+	for _, policy := range halting.Names()[1:] {
 		p := makeModel(schemeConfig(policy, 9), 3, gatesMixed)
 		images := drawImages(p.Config, b, 4)
 		if rows := b * p.Config.Tokens(); rows <= chunkRows {
@@ -98,11 +99,11 @@ func TestSchemesManyRows(t *testing.T) {
 
 // TestFreezingKeepsKeys: spatial ACT and A-ViT halt the same tokens in block 1, and from then on their images differ, for the one has more keys.
 func TestFreezingKeepsKeys(t *testing.T) {
-	c := schemeConfig(halting.PolicySACT, 4)
+	c := schemeConfig("sact", 4)
 	frozen := makeModel(c, 5, gatesPatchHalt)
 	images := drawImages(c, 2, 6)
 	gone := *frozen
-	gone.Config.Halting.Policy = halting.PolicyToken
+	gone.Config.Halting.Policy = "token"
 	a, b := run(t, frozen, Options{}, images), run(t, &gone, Options{}, images)
 	if want := []int32{17, 1, 1, 1}; !slices.Equal(a.Active[:4], want) || !slices.Equal(b.Active[:4], want) {
 		t.Fatalf("active tokens %v and %v, want %v", a.Active[:4], b.Active[:4], want)
@@ -120,24 +121,24 @@ func TestSchemeMACs(t *testing.T) {
 	active := []int32{10, 6, 6, 2}
 	ints := []int{10, 6, 6, 2}
 	for policy, extra := range map[string]func(e, n, l int64) int64{ // l from 1
-		halting.PolicySACT:       func(e, n, l int64) int64 { return (10 - n) * (2*e*e + 2*n*e) }, // keys and values of frozen tokens, and attention to them
-		halting.PolicySimilarity: func(e, n, l int64) int64 { return 3 * n * e },
-		halting.PolicyTopK: func(e, n, l int64) int64 {
+		"sact":       func(e, n, l int64) int64 { return (10 - n) * (2*e*e + 2*n*e) }, // keys and values of frozen tokens, and attention to them
+		"similarity": func(e, n, l int64) int64 { return 3 * n * e },
+		"topk": func(e, n, l int64) int64 {
 			if l == 1 || l == 3 {
 				return n * e
 			}
 			return 0
 		},
-		halting.PolicyToMe:       func(e, n, l int64) int64 { return n*e/2 + n/2*(n/2)*e/2 }, // heads are e/2 wide
-		halting.PolicyConfidence: func(e, n, l int64) int64 { return 4 * e },
-		halting.PolicyACT:        func(e, n, l int64) int64 { return 0 },
+		"tome":       func(e, n, l int64) int64 { return n*e/2 + n/2*(n/2)*e/2 }, // heads are e/2 wide
+		"confidence": func(e, n, l int64) int64 { return 4 * e },
+		"act":        func(e, n, l int64) int64 { return 0 },
 	} {
 		c := schemeConfig(policy, 3) // 10 tokens
 		e := int64(c.Embed)
 		var want, last int64
 		for l := int64(1); l <= 4; l++ {
 			last = extra(e, int64(active[l-1]), l)
-			if l == 4 && policy != halting.PolicySACT {
+			if l == 4 && policy != "sact" {
 				last = 0 // in block L nothing is left to decide
 			}
 			want += last
@@ -155,7 +156,7 @@ func TestSchemeMACs(t *testing.T) {
 			t.Errorf("%s: a full engine counts %d MACs, the model %d", policy, got, c.MACs(ints))
 		}
 		full.Close()
-		if finished := []int32{10, 6, 0, 0}; policy == halting.PolicySACT {
+		if finished := []int32{10, 6, 0, 0}; policy == "sact" {
 			quick := newEngine(t, makeModel(c, 1, gatesMixed), Options{})
 			frozen := 4 * (2*e*e + 2*6*e) // of the second block; a finished image costs nothing for them
 			got := quick.MACs(finished)

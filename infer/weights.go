@@ -184,7 +184,7 @@ func pack(p *vit.Params, precision Precision, readoutsOnly, frozen bool) *packed
 		norm:     newNorm(p.NormWeight, p.NormBias, c.Eps),
 		heads:    []linear{newLinear(F32, p.HeadWeight, p.HeadBias, e)},
 	}
-	if c.Readouts() > 1 {
+	if c.Readouts().Heads > 1 {
 		w.heads = append(w.heads, newLinear(F32, p.HeadDistWeight, p.HeadDistBias, e))
 	}
 	kernels.Add(w.special, w.position[:len(w.special)])

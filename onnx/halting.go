@@ -35,7 +35,7 @@ func newHalt(n *network) *halt {
 func (h *halt) after(x string, l int) string {
 	h.prefix = blockPrefix(l)
 	defer func() { h.prefix = "" }()
-	q, e := int64(h.c.Readouts()), int64(h.c.Embed)
+	q, e := int64(h.c.Readouts().Heads), int64(h.c.Embed)
 	if l == h.c.Layers-1 {
 		h.read = append(h.read, h.reshape("halt.read", x, h.ints(-1, q, e)))
 		return x
@@ -51,15 +51,15 @@ func (h *halt) after(x string, l int) string {
 func (h *halt) score(x string) (live, running string) {
 	c := h.c.Halting
 	// In float32 and in this order, as everywhere: a depth must not depend on how a product is rounded.
-	s := h.mul("halt.scaled", h.take("halt.gate", x, 2, 0), h.number(float32(c.GateScale)))
-	s = h.node("Sub", "halt.centred", []string{s, h.number(float32(c.GateCenter))})
+	s := h.mul("halt.scaled", h.take("halt.gate", x, 2, 0), h.number(float32(c.Number("gate_scale"))))
+	s = h.node("Sub", "halt.centred", []string{s, h.number(float32(c.Number("gate_center")))})
 	s = h.node("Sigmoid", "halt.score", []string{s})
 	if h.sums != "" {
 		s = h.add("halt.sum", h.sums, s)
 	}
 	live = h.below("halt.live", s)
 	running = h.take("halt.class", live, 1, 0)
-	if h.c.Readouts() == 2 {
+	if h.c.Readouts().Heads == 2 {
 		running = h.node("Or", "halt.running", []string{running, h.take("halt.dist", live, 1, 1)})
 	}
 	live = h.node("And", "halt.goes", []string{live, running})
@@ -69,20 +69,20 @@ func (h *halt) score(x string) (live, running string) {
 
 // below says which tokens' cumulative scores have not reached 1 − ε.
 func (h *halt) below(name, sums string) string {
-	return h.node("Less", name, []string{sums, h.number(float32(1 - h.c.Halting.Epsilon))})
+	return h.node("Less", name, []string{sums, h.number(float32(1 - h.c.Halting.Number("epsilon")))})
 }
 
 // gather keeps the tokens that go on: as many as the image with the most of them has. In the other images halted ones fill the places, and
 // the mask bars them. The order of the tokens stays, so that the readouts are the first.
 func (h *halt) gather(x, live, running string) string {
-	if h.c.Readouts() == 2 { // one that has halted must not let the other move up
+	if h.c.Readouts().Heads == 2 { // one that has halted must not let the other move up
 		rest := h.node("Slice", "halt.patches", []string{live, h.ints(2), h.ints(math.MaxInt32), h.ints(1)})
 		live = h.concat("halt.keep", 1, running, running, rest)
 	}
 	key := h.node("Cast", "halt.key", []string{live}, intAttribute("to", int64(elemInt64)))
 	count := h.node("ReduceSum", "halt.counts", []string{key, h.ints(1, 2)}, intAttribute("keepdims", 0)) // [B]
 	count = h.node("ReduceMax", "halt.most", []string{count}, intAttribute("keepdims", 1))                // [1]
-	count = h.node("Max", "halt.count", []string{count, h.ints(int64(h.c.Readouts()))})                   // no matrix is ever empty
+	count = h.node("Max", "halt.count", []string{count, h.ints(int64(h.c.Readouts().Heads))})             // no matrix is ever empty
 	// Equal keys come in the order of their places.
 	order := h.split("TopK", []string{"halt.top", "halt.order"}, []string{key, count}, intAttribute("axis", 1))[1] // [B, n, 1]
 	h.sums = h.pick("halt.sums.left", h.sums, order)
@@ -104,7 +104,7 @@ func (h *halt) field() string {
 	}
 	h.prefix = "field."
 	defer func() { h.prefix = "" }()
-	q, e, layers := int64(h.c.Readouts()), int64(h.c.Embed), int64(h.c.Layers)
+	q, e, layers := int64(h.c.Readouts().Heads), int64(h.c.Embed), int64(h.c.Layers)
 	if layers == 1 {
 		return h.flat("o.rows", h.read[0])
 	}

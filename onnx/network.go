@@ -144,7 +144,7 @@ func (n *network) block(x string, l int) string {
 	if l == n.c.Layers-1 {
 		asking = n.readouts("attn.readouts", y)
 		x = n.readouts("x.readouts", x)
-		heads = n.ints(-1, int64(n.c.Readouts()), int64(n.c.Heads), int64(n.c.HeadDim()))
+		heads = n.ints(-1, int64(n.c.Readouts().Heads), int64(n.c.Heads), int64(n.c.HeadDim()))
 	}
 	query := n.reshape("attn.q.heads", n.third(asking, "attn.q", "attn.qkv", 0), heads)
 	key := n.reshape("attn.k.heads", n.third(y, "attn.k", "attn.qkv", 1), n.heads)
@@ -170,7 +170,7 @@ func (n *network) block(x string, l int) string {
 // readouts takes an image's first Q rows out of rows x: [B·Q, E].
 func (n *network) readouts(name, x string) string {
 	x = n.reshape(name+".images", x, n.images)
-	return n.flat(name, n.take(name+".taken", x, 1, upTo(n.c.Readouts())...))
+	return n.flat(name, n.take(name+".taken", x, 1, upTo(n.c.Readouts().Heads)...))
 }
 
 // gelu is x·(1 + erf(x/√2))/2.
@@ -188,7 +188,7 @@ func (n *network) gelu(x string) string {
 func (n *network) decide(x string) {
 	e := int64(n.c.Embed)
 	x = n.norm(x, "norm")
-	if n.c.Readouts() == 1 {
+	if n.c.Readouts().Heads == 1 {
 		n.gemm("logits", x, n.parameter("head.weight"), n.parameter("head.bias"))
 		return
 	}

@@ -33,10 +33,8 @@ func reference(t *testing.T, name string) (*weights.File, *vit.Params) {
 	p := vit.NewParams(vit.Config{
 		Embed: whole("embed_dim"), Heads: whole("num_heads"), Layers: whole("depth"), Hidden: int(number("mlp_ratio") * number("embed_dim")),
 		Height: whole("img_size"), Width: whole("img_size"), Patch: whole("patch_size"), Channels: 3, Classes: whole("num_classes"),
-		Eps: number("layer_norm_eps"),
-		Halting: halting.Config{
-			Policy: halting.PolicyToken, GateScale: number("gate_scale"), GateCenter: number("gate_center"), Epsilon: number("halt_eps"),
-		},
+		Eps:     number("layer_norm_eps"),
+		Halting: halting.Config{Policy: "token"}.With("gate_scale", number("gate_scale")).With("gate_center", number("gate_center")).With("epsilon", number("halt_eps")),
 	})
 	for _, dst := range p.Tensors() {
 		copy(dst.Data, floats(t, f, "weights."+dst.Name))
@@ -121,10 +119,7 @@ func randomModel(t *rapid.T) *vit.Params {
 		Height: patch * rapid.IntRange(1, 3).Draw(t, "rows"), Width: patch * rapid.IntRange(1, 4).Draw(t, "columns"),
 		Channels: rapid.IntRange(1, 3).Draw(t, "channels"), Classes: rapid.IntRange(1, 4).Draw(t, "classes"),
 		Eps: 1e-3, Distillation: vit.Distillation(rapid.IntRange(0, 2).Draw(t, "distillation")),
-		Halting: halting.Config{
-			Policy: halting.PolicyToken, GateScale: rapid.Float64Range(-3, 5).Draw(t, "scale"),
-			GateCenter: rapid.Float64Range(-2, 3).Draw(t, "center"), Epsilon: rapid.Float64Range(0, 0.5).Draw(t, "epsilon"),
-		},
+		Halting: halting.Config{Policy: "token"}.With("gate_scale", rapid.Float64Range(-3, 5).Draw(t, "scale")).With("gate_center", rapid.Float64Range(-2, 3).Draw(t, "center")).With("epsilon", rapid.Float64Range(0, 0.5).Draw(t, "epsilon")),
 	}
 	if rapid.Bool().Draw(t, "dense") {
 		c.Halting = halting.Dense()
@@ -175,11 +170,11 @@ func TestRandomModels(t *testing.T) {
 					halted++
 				}
 			}
-			finished := slices.Max(depth[:c.Readouts()])
+			finished := slices.Max(depth[:c.Readouts().Heads])
 			for l := range left {
-				n := c.Readouts() // are always there
+				n := c.Readouts().Heads // are always there
 				for k, v := range depth {
-					if k < c.Readouts() && l < finished {
+					if k < c.Readouts().Heads && l < finished {
 						continue
 					}
 					n += int(truth(v > l))

@@ -20,6 +20,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
+	"strings"
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
@@ -84,8 +86,8 @@ func check(p *vit.Params, o Options) error {
 		return fmt.Errorf("opset %d cannot be written (%d to %d can)", o.Opset, DefaultOpset, MaxOpset)
 	}
 	adaptive := c.Halting.Adaptive() && !o.Dense
-	if adaptive && c.Halting.Policy != halting.PolicyToken {
-		return fmt.Errorf("halting policy %q cannot be written (%q can, and every model as a dense one)", c.Halting.Policy, halting.PolicyToken)
+	if d, err := c.Halting.Descriptor(); adaptive && (err != nil || !d.ONNX) {
+		return fmt.Errorf("halting scheme %q cannot be written (%s can, and every model as a dense one)", c.Halting.Policy, writable())
 	}
 	if o.Depth && !adaptive {
 		return errors.New("a dense graph has no depth to give: every token runs in every block")
@@ -104,6 +106,17 @@ func check(p *vit.Params, o Options) error {
 		}
 	}
 	return nil
+}
+
+// writable lists the schemes that a graph can have.
+func writable() string {
+	var names []string
+	for _, d := range halting.Descriptors() {
+		if d.ONNX {
+			names = append(names, strconv.Quote(d.Name))
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // checkSize refuses a file that protobuf's readers cannot take.

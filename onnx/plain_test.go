@@ -13,7 +13,7 @@ import (
 func plain(p *vit.Params, image []float64) (logits []float64, depth []int) {
 	c := &p.Config
 	x := embedded(p, image)
-	n, special := len(x), c.Readouts()
+	n, special := len(x), c.Readouts().Heads
 	alive, sum, field := make([]bool, n), make([]float64, n), make([][]float64, special)
 	for k := range alive {
 		alive[k] = true
@@ -22,7 +22,7 @@ func plain(p *vit.Params, image []float64) (logits []float64, depth []int) {
 		field[k] = make([]float64, c.Embed)
 	}
 	depth = make([]int, n)
-	scale, center, threshold := float64(float32(c.Halting.GateScale)), float64(float32(c.Halting.GateCenter)), float64(float32(1-c.Halting.Epsilon))
+	scale, center, threshold := float64(float32(c.Halting.Number("gate_scale"))), float64(float32(c.Halting.Number("gate_center"))), float64(float32(1-c.Halting.Number("epsilon")))
 	for l := range c.Layers {
 		plainBlock(p, &p.Blocks[l], x, alive)
 		for k := range n {

@@ -68,7 +68,7 @@ func TestMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, policy := range []string{halting.PolicyNone, halting.PolicyToken, halting.PolicySACT, halting.PolicyPonder} {
+	for _, policy := range []string{"none", "token", "sact", "ponder"} {
 		if c.Halting, err = halting.Default(policy); err != nil {
 			t.Fatal(err)
 		}

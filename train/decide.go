@@ -22,7 +22,7 @@ type decision struct {
 
 // newDecision makes the memory of a decision on input [images, Q, E].
 func newDecision(c vit.Config, images int, input []float32) *decision {
-	q, e := c.Readouts(), c.Embed
+	q, e := c.Readouts().Heads, c.Embed
 	d := &decision{input: input, normed: make([]float32, images*q*e), mean: make([]float32, images*q), rstd: make([]float32, images*q),
 		label: make([]float64, images), teacher: make([]float64, images)}
 	for h := range q {
@@ -38,7 +38,7 @@ func newDecision(c vit.Config, images int, input []float32) *decision {
 // decideForward makes logits of d.input.
 func (n *Network) decideForward(d *decision, images int) {
 	c, p := n.config, n.params
-	q, e := c.Readouts(), c.Embed
+	q, e := c.Readouts().Heads, c.Embed
 	kernels.LayerNormTrain(d.normed, d.mean, d.rstd, d.input, p.NormWeight, p.NormBias, images*q, e, float32(c.Eps))
 	kernels.GemmPacked(d.heads[0], c.Classes, d.normed, q*e, images, &n.head.forward, kernels.Epilogue{Bias: p.HeadBias})
 	if q == 2 {
@@ -53,7 +53,7 @@ func (n *Network) decideForward(d *decision, images int) {
 // decideBackward writes dinput [images, Q, E] from d.dheads and adds the gradients of the heads and the last norm to g.
 func (n *Network) decideBackward(dinput []float32, d *decision, images int, g *vit.Params, w *scratch) {
 	c, p := n.config, n.params
-	q, e := c.Readouts(), c.Embed
+	q, e := c.Readouts().Heads, c.Embed
 	if q == 2 {
 		linearBackward(g.HeadDistWeight, g.HeadDistBias, d.dheads[1], c.Classes, d.normed[e:], q*e, e, images)
 		kernels.GemmPacked(w.dnorm[e:], q*e, d.dheads[1], c.Classes, images, &n.headDist.backward, kernels.Epilogue{})
@@ -67,7 +67,7 @@ func (n *Network) decideBackward(dinput []float32, d *decision, images int, g *v
 // classify computes what a decision costs each image, and in d.dheads the gradient of the mean over the batch of
 // (1−α)·label + α·teacher, α being 0 without a teacher.
 func (n *Network) classify(d *decision, s *shard, b Batch, loss Loss, w *scratch) {
-	classes, q := n.config.Classes, n.config.Readouts()
+	classes, q := n.config.Classes, n.config.Readouts().Heads
 	factor := loss.scale()
 	for i := range s.images {
 		lo, hi := i*classes, (i+1)*classes

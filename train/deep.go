@@ -35,7 +35,7 @@ func (n *Network) supervise(s *shard, b Batch, loss Loss, w *scratch) {
 		for l, d := range s.decisions {
 			s.crossEntropy += p[l] * d.label[i]
 			s.distill += p[l] * d.teacher[i]
-			for h := range c.Readouts() {
+			for h := range c.Readouts().Heads {
 				kernels.Scale(d.dheads[h][i*c.Classes:(i+1)*c.Classes], float32(p[l]))
 			}
 		}
@@ -52,9 +52,9 @@ func (n *Network) stopsAt(s *shard, i int) int {
 	c := n.config
 	var state halting.State
 	state.Reset(1)
-	r := halting.Rows{Layers: c.Layers, Special: 1, Stride: c.Embed, Token: []int32{0}, Score: make([]float32, 1), Weight: make([]float32, 1)}
+	r := halting.Rows{Layers: c.Layers, Readouts: halting.Readouts{Special: 1, Heads: 1}, Stride: c.Embed, Token: []int32{0}, Score: make([]float32, 1), Weight: make([]float32, 1)}
 	for l, d := range s.decisions {
-		at := i * c.Readouts() * c.Embed
+		at := i * c.Readouts().Heads * c.Embed
 		r.Layer, r.X = l+1, s.readout[l][at:at+c.Embed]
 		r.Logits = func() []float32 { return d.logits[i*c.Classes : (i+1)*c.Classes] }
 		n.policy.stop.Step(&state, r)

@@ -26,12 +26,12 @@ func (o *optimizer) learnGates(p *vit.Params) error {
 	if scheme, err := newPolicy(p.Config); err != nil {
 		return err
 	} else if scheme.learner == nil {
-		return fmt.Errorf("train: halting policy %q has no gates to learn", h.Policy)
+		return fmt.Errorf("train: halting scheme %q has no gates to learn", h.Policy)
 	}
-	if h.GateScale == 0 {
+	if h.Number("gate_scale") == 0 {
 		return errors.New("train: a gate of scale 0 cannot be learnt: it looks at nothing")
 	}
-	at := [2]float32{float32(h.GateScale), float32(h.GateCenter)}
+	at := [2]float32{float32(h.Number("gate_scale")), float32(h.Number("gate_center"))}
 	o.gates = &gateState{value: at, average: at}
 	o.gates.store(p, o.average)
 	return nil
@@ -48,8 +48,8 @@ func (g *gateState) update(d gateGradient, s kernels.AdamWStep) {
 
 // store writes the constants into the configurations of the weights and of their average.
 func (g *gateState) store(p, average *vit.Params) {
-	p.Config.Halting.GateScale, p.Config.Halting.GateCenter = float64(g.value[0]), float64(g.value[1])
-	average.Config.Halting.GateScale, average.Config.Halting.GateCenter = float64(g.average[0]), float64(g.average[1])
+	p.Config.Halting = p.Config.Halting.With("gate_scale", float64(g.value[0])).With("gate_center", float64(g.value[1]))
+	average.Config.Halting = average.Config.Halting.With("gate_scale", float64(g.average[0])).With("gate_center", float64(g.average[1]))
 }
 
 // snapshot returns all that a checkpoint has to keep of the gates: value, first and second moment and average of scale and center in turn, 8 numbers;

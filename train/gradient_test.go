@@ -13,15 +13,15 @@ import (
 
 // schemes are all that can be trained, with constants by which tiny's tokens halt at different depths.
 var schemes = map[string]halting.Config{
-	"none":       {Policy: halting.PolicyNone},
-	"token":      {Policy: halting.PolicyToken, GateScale: 3, GateCenter: 0.8, Epsilon: 0.01},
-	"act":        {Policy: halting.PolicyACT, GateScale: 3, GateCenter: -2, Epsilon: 0.01},
-	"sact":       {Policy: halting.PolicySACT, GateScale: 3, GateCenter: 0.8, Epsilon: 0.01},
-	"ponder":     {Policy: halting.PolicyPonder, GateScale: 2, GateCenter: 0.6, Epsilon: 0.3},
-	"confidence": {Policy: halting.PolicyConfidence, Threshold: 0.5},
-	"similarity": {Policy: halting.PolicySimilarity, Threshold: 0.8},
-	"topk":       {Policy: halting.PolicyTopK, Keep: 0.6},
-	"topk fused": {Policy: halting.PolicyTopK, Keep: 0.5, Layers: []int{1, 3}, Fuse: true},
+	"none":       halting.Dense(),
+	"token":      halting.Config{Policy: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
+	"act":        halting.Config{Policy: "act"}.With("gate_scale", 3).With("gate_center", -2),
+	"sact":       halting.Config{Policy: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
+	"ponder":     halting.Config{Policy: "ponder"}.With("gate_scale", 2).With("gate_center", 0.6).With("epsilon", 0.3),
+	"confidence": halting.Config{Policy: "confidence"}.With("threshold", 0.5),
+	"similarity": halting.Config{Policy: "similarity"}.With("threshold", 0.8),
+	"topk":       halting.Config{Policy: "topk"}.With("keep", 0.6),
+	"topk fused": halting.Config{Policy: "topk"}.With("keep", 0.5).With("layers", []int{1, 3}).With("fuse", true),
 }
 
 // lesson is a batch and a loss of some kind.
@@ -72,7 +72,7 @@ func TestGradientsByFiniteDifferences(t *testing.T) {
 			p := tinyDistilled(3, distillation)
 			p.Config.Halting = scheme
 			size := 4
-			if scheme.Policy == halting.PolicyACT { // of which an image has one depth alone
+			if scheme.Policy == "act" { // of which an image has one depth alone
 				size = 7
 				spread(t, p, size)
 			}
@@ -89,7 +89,9 @@ func TestGradientsByFiniteDifferences(t *testing.T) {
 // spread shuts layer-wise ACT's gate until three images reach the last block.
 func spread(t *testing.T, p *vit.Params, size int) {
 	t.Helper()
-	for c := &p.Config.Halting; c.GateCenter < 4; c.GateCenter += 0.05 {
+	c := &p.Config.Halting
+	for center := c.Number("gate_center"); center < 4; center += 0.05 {
+		*c = c.With("gate_center", center)
 		net, err := NewNetwork(p, 1)
 		if err != nil {
 			t.Fatal(err)
@@ -179,7 +181,7 @@ func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
 			slope += float64(v) * direction[i]
 		}
 		if slope == 0 {
-			if p.Config.Halting.Policy != halting.PolicyToken { // which may stop all before the last block
+			if p.Config.Halting.Policy != "token" { // which may stop all before the last block
 				t.Errorf("%s has no gradient", tensor.Name)
 			}
 			continue
@@ -196,6 +198,8 @@ func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
 	scale, center := net.GateGradient()
 	h := &p.Config.Halting
 	keep := *h
-	check("gate_scale", math.Abs(scale), func(by float64) { h.GateScale = keep.GateScale + math.Copysign(by, by*scale) })
-	check("gate_center", math.Abs(center), func(by float64) { h.GateCenter = keep.GateCenter + math.Copysign(by, by*center) })
+	check("gate_scale", math.Abs(scale), func(by float64) { *h = keep.With("gate_scale", keep.Number("gate_scale")+math.Copysign(by, by*scale)) })
+	check("gate_center", math.Abs(center), func(by float64) {
+		*h = keep.With("gate_center", keep.Number("gate_center")+math.Copysign(by, by*center))
+	})
 }

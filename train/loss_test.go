@@ -88,7 +88,7 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 					out, s, at := net.Image(i), net.shards[i/3], i%3
 					cost := func(d *decision) (float64, float64) {
 						var heads [][]float32
-						for h := range c.Readouts() {
+						for h := range c.Readouts().Heads {
 							heads = append(heads, d.heads[h][at*c.Classes:(at+1)*c.Classes])
 						}
 						return costOf(heads, l.b, l.loss, i)
@@ -96,7 +96,7 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 					reach := 1.0
 					for j, d := range s.decisions {
 						chance := 1 / float64(len(s.decisions))
-						if scheme.Policy == halting.PolicyPonder {
+						if scheme.Policy == "ponder" {
 							chance = reach * float64(out.Score[j*c.Tokens()])
 							if j == c.Layers-1 {
 								chance = reach
@@ -122,7 +122,7 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 					want = (1-l.loss.DistillAlpha)*ce + l.loss.DistillAlpha*distill
 				}
 				switch scheme.Policy {
-				case halting.PolicyToken, halting.PolicyACT, halting.PolicySACT:
+				case "token", "act", "sact":
 					target, err := halting.NewPrior(c.Layers, l.loss.TargetLayer, halting.PriorOptions{Shape: l.loss.PriorShape, Deviation: l.loss.PriorDeviation})
 					if err != nil {
 						t.Fatal(err)
@@ -141,7 +141,7 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 						}
 					}
 					want += l.loss.AlphaPonder*ponder + l.loss.AlphaPrior*prior
-				case halting.PolicyPonder:
+				case "ponder":
 					ponder = 0
 					want += l.loss.PonderBeta * prior
 				default:
@@ -252,7 +252,7 @@ func TestEverySchemesBits(t *testing.T) {
 
 func TestUntrainableSchemes(t *testing.T) {
 	p := tiny(3)
-	p.Config.Halting = halting.Config{Policy: halting.PolicyToMe, Merge: 1}
+	p.Config.Halting = halting.Config{Policy: "tome"}.With("merge", 1)
 	if _, err := NewNetwork(p, 1); err == nil || !strings.Contains(err.Error(), "tome") {
 		t.Errorf("ToMe: error %v", err)
 	}

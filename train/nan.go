@@ -21,7 +21,7 @@ func (n *Network) whereBad(grad *vit.Params, size int) string {
 			return fmt.Sprintf("image %d of the batch has a pixel of %v", s.first+at/pixels, s.patches[at])
 		}
 	}
-	readouts := n.config.Readouts() * n.config.Embed
+	readouts := n.config.Readouts().Heads * n.config.Embed
 	for l := range n.config.Layers {
 		for _, s := range shards {
 			switch {

@@ -100,7 +100,7 @@ func (n *Network) Accumulate(b Batch, loss Loss, grad *vit.Params) (Stats, error
 	return n.step(b, loss, grad, true)
 }
 
-// GateGradient is the loss's gradient with respect to the gates' constants (halting.Config.GateScale and GateCenter); 0 without gates.
+// GateGradient is the loss's gradient with respect to the gates' constants (gate_scale and gate_center in the configuration); 0 without gates.
 func (n *Network) GateGradient() (scale, center float64) { return n.gate.scale, n.gate.center }
 
 func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, error) {
@@ -169,7 +169,7 @@ func (n *Network) forward(b Batch, loss Loss) (Stats, upstream, error) {
 func (n *Network) prepare(loss Loss) error {
 	h := n.params.Config.Halting
 	if h.Policy != n.config.Halting.Policy {
-		return fmt.Errorf("train: the halting policy changed from %q to %q", n.config.Halting.Policy, h.Policy)
+		return fmt.Errorf("train: the halting scheme changed from %q to %q", n.config.Halting.Policy, h.Policy)
 	}
 	n.config.Halting = h
 	if err := n.config.Validate(); err != nil {
@@ -200,7 +200,7 @@ func (n *Network) pack() {
 		if l == c.Layers {
 			n.patch.pack(p.PatchWeight, c.Embed, c.PatchLen())
 			n.head.pack(p.HeadWeight, c.Classes, c.Embed)
-			if c.Readouts() > 1 {
+			if c.Readouts().Heads > 1 {
 				n.headDist.pack(p.HeadDistWeight, c.Classes, c.Embed)
 			}
 			return

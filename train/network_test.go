@@ -18,7 +18,7 @@ func tiny(seed uint64) *vit.Params { return tinyDistilled(seed, vit.NoDistillati
 
 func tinyDistilled(seed uint64, d vit.Distillation) *vit.Params {
 	c := vit.Config{Distillation: d, Embed: 12, Heads: 2, Layers: 4, Hidden: 20, Height: 8, Width: 12, Patch: 4, Channels: 2, Classes: 3, Eps: 1e-6,
-		Halting: halting.Config{Policy: halting.PolicyToken, GateScale: 3, GateCenter: 0.8, Epsilon: 0.01}}
+		Halting: halting.Config{Policy: "token"}.With("gate_scale", 3).With("gate_center", 0.8)}
 	p := vit.Initialize(c, seed, 0.3)
 	r := rand.New(rand.NewPCG(seed, 1))
 	for i := range p.Data {
@@ -104,7 +104,7 @@ func TestMemoryIsReused(t *testing.T) {
 
 func TestAllTokensHaltInTheFirstBlock(t *testing.T) {
 	p := tiny(12)
-	p.Config.Halting.GateCenter = -50 // every score is 1
+	p.Config.Halting = p.Config.Halting.With("gate_center", -50) // every score is 1
 	net, err := NewNetwork(p, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +171,9 @@ func TestNumbersThatAreNone(t *testing.T) {
 func TestSmallestModels(t *testing.T) {
 	for name, scheme := range schemes {
 		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillToken, vit.DistillHead} {
-			scheme.Layers = nil
+			if scheme.Blocks("layers") != nil {
+				scheme = scheme.With("layers", []int(nil))
+			}
 			c := vit.Config{Distillation: distillation, Embed: 1, Heads: 1, Layers: 1, Hidden: 1, Height: 1, Width: 1, Patch: 1, Channels: 1, Classes: 2, Eps: 1e-6, Halting: scheme}
 			p := vit.Initialize(c, 1, 1)
 			for _, l := range lessons(c, 1) {
@@ -287,7 +289,7 @@ func TestParseRecipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Epochs != 7 || r.Augment.Shift != 2 || r.Store != "F16" || r.Halting == nil || r.Halting.GateScale != 10 || r.Batch != DefaultRecipe().Batch {
+	if r.Epochs != 7 || r.Augment.Shift != 2 || r.Store != "F16" || r.Halting == nil || r.Halting.Number("gate_scale") != 10 || r.Batch != DefaultRecipe().Batch {
 		t.Errorf("got %+v", r)
 	}
 	for _, bad := range [][2]string{{`{"epoch":3}`, ""}, {`{`, ""}, {`{} {}`, ""}, {`[]`, ""}, {`{}`, "epochs"}, {`{}`, "epochs=0"}, {`{}`, "epochs=1e99"}, {`{}`, "lr=-1"},

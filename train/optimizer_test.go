@@ -90,7 +90,7 @@ func adamW(x, m, v, g, lr, beta1, beta2 float64, step int) (float64, float64, fl
 // TestLearntGates: the two constants take AdamW's steps down their own gradient, clipped with the others', reach the network, and the average follows.
 func TestLearntGates(t *testing.T) {
 	p := tiny(3)
-	p.Config.Halting.GateScale, p.Config.Halting.GateCenter = 3, 0.5
+	p.Config.Halting = p.Config.Halting.With("gate_scale", 3).With("gate_center", 0.5)
 	n, err := NewNetwork(p, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -124,8 +124,8 @@ func TestLearntGates(t *testing.T) {
 		center, m[1], v[1] = adamW(center, m[1], v[1], clip*dc, 0.01, r.Beta1, r.Beta2, step)
 		average += (1 - min(r.EMA, float64(1+step)/float64(10+step))) * (scale - average)
 		h, a := p.Config.Halting, o.average.Config.Halting
-		if math.Abs(h.GateScale-scale) > 1e-5 || math.Abs(h.GateCenter-center) > 1e-5 || math.Abs(a.GateScale-average) > 1e-5 {
-			t.Errorf("step %d: gates %v, %v, average %v; want %v, %v, %v", step, h.GateScale, h.GateCenter, a.GateScale, scale, center, average)
+		if math.Abs(h.Number("gate_scale")-scale) > 1e-5 || math.Abs(h.Number("gate_center")-center) > 1e-5 || math.Abs(a.Number("gate_scale")-average) > 1e-5 {
+			t.Errorf("step %d: gates %v, %v, average %v; want %v, %v, %v", step, h.Number("gate_scale"), h.Number("gate_center"), a.Number("gate_scale"), scale, center, average)
 		}
 		if s, c := n.policy.learner.Gate(); step > 1 && (s == 3 || c == 0.5) {
 			t.Errorf("step %d: the network still has gates %v, %v", step, s, c)
@@ -190,7 +190,7 @@ func TestLearnGatesRefuses(t *testing.T) {
 		}
 	}
 	p := tiny(3)
-	p.Config.Halting.GateScale = 0
+	p.Config.Halting = p.Config.Halting.With("gate_scale", 0)
 	if err := newOptimizer(p).learnGates(p); err == nil {
 		t.Error("a gate that looks at nothing was accepted")
 	}

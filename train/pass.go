@@ -70,7 +70,7 @@ func (n *Network) begin(s *shard, l int) {
 	run := int32(0)
 	for i := range s.images {
 		a.run[i] = run
-		for r := a.offset[i]; r < a.offset[i+1] && int(a.token[r]) < n.config.Readouts() && s.state[i].Depth[a.token[r]] == 0; r++ {
+		for r := a.offset[i]; r < a.offset[i+1] && int(a.token[r]) < n.config.Readouts().Heads && s.state[i].Depth[a.token[r]] == 0; r++ {
 			run++
 		}
 	}
@@ -81,14 +81,14 @@ func (n *Network) begin(s *shard, l int) {
 // tokens that go on together as the next block's input, followed, image by image, by those that are frozen.
 func (n *Network) haltForward(s *shard, l int, out []float32, w *scratch) {
 	c, needs := n.config, n.policy.needs[l]
-	e, q, tokens := c.Embed, c.Readouts(), c.Tokens()
+	e, q, tokens := c.Embed, c.Readouts().Heads, c.Tokens()
 	a, next := &s.blocks[l], s.x[l+1]
 	kept, going := 0, int32(0) // rows, and rows that run, of the next block
 	for i := range s.images {
 		lo, hi, in := int(a.run[i]), int(a.run[i+1]), int(a.offset[i])
 		state := &s.state[i]
 		token := a.token[in : in+hi-lo]
-		rows := halting.Rows{Layer: l + 1, Layers: c.Layers, Special: c.Special(), X: out[lo*e : hi*e], Stride: e, Token: token,
+		rows := halting.Rows{Layer: l + 1, Layers: c.Layers, Readouts: c.Readouts(), X: out[lo*e : hi*e], Stride: e, Token: token,
 			Score: a.score[lo:hi], Weight: a.weight[lo:hi], Scratch: w.halting}
 		if needs.Previous {
 			rows.Previous = s.x[l][in*e:]
@@ -174,13 +174,8 @@ func (s *shard) freeze(l, i, kept int, out []float32, e int) int {
 // end halts the tokens that nothing depends on any more: those that the last block did not run, and where only the readouts count all others of an
 // image whose readouts have halted.
 func (n *Network) end(state *halting.State, l int) {
-	if n.policy.couples() {
+	if n.policy.couples() || !n.config.Readouts().Done(state.Depth) {
 		return
-	}
-	for _, d := range state.Depth[:n.config.Readouts()] {
-		if d == 0 {
-			return
-		}
 	}
 	for k, d := range state.Depth {
 		if d == 0 {
@@ -222,7 +217,7 @@ func (n *Network) gateBackward(s *shard, w *scratch, up upstream) {
 	if learner == nil {
 		return
 	}
-	e, q, size := c.Embed, c.Readouts(), c.Layers*c.Tokens()
+	e, q, size := c.Embed, c.Readouts().Heads, c.Layers*c.Tokens()
 	scale, _ := learner.Gate()
 	for i := range s.images {
 		u := halting.Upstream{Weight: w.dweight, Remainder: up.remainder, Score: up.score}
@@ -257,7 +252,7 @@ func (n *Network) gateBackward(s *shard, w *scratch, up upstream) {
 // for the rows of the block's input that did not run in it.
 func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 	c := n.config
-	e, q, tokens := c.Embed, c.Readouts(), c.Tokens()
+	e, q, tokens := c.Embed, c.Readouts().Heads, c.Tokens()
 	a := &s.blocks[l]
 	w.dx, w.dxBelow = w.dxBelow, w.dx
 	for i := range s.images {

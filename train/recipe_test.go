@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -75,7 +74,7 @@ func TestResolve(t *testing.T) {
 	if r := (Recipe{}).resolve(c); r.TargetLayer != 0 {
 		t.Errorf("dense: target layer %v", r.TargetLayer)
 	}
-	c.Halting.Policy = halting.PolicyToken
+	c.Halting.Policy = "token"
 	if r := (Recipe{}).resolve(c); r.TargetLayer != 7 {
 		t.Errorf("target layer %v, want 7", r.TargetLayer)
 	}

@@ -29,11 +29,11 @@ func newPolicy(c vit.Config) (policy, error) {
 	}
 	p.learner, _ = scheme.(halting.Learner)
 	_, p.deep = scheme.(halting.Supervised)
-	_, p.freezes = scheme.(halting.Freezing)
+	p.freezes = scheme.Needs(1, c.Layers).Frozen
 	for l := range p.needs {
-		p.needs[l] = halting.NeedsOf(scheme, l+1, c.Layers)
+		p.needs[l] = scheme.Needs(l+1, c.Layers)
 		if n := p.needs[l]; n.Keys || n.Logits || n.Sizes || n.Merges && p.freezes {
-			return policy{}, fmt.Errorf("train: halting policy %q cannot be trained", c.Halting.Policy)
+			return policy{}, fmt.Errorf("train: halting scheme %q cannot be trained", c.Halting.Policy)
 		}
 	}
 	return p, nil

@@ -72,7 +72,7 @@ func (a *activation) runners(dst, src []float32, e, images int) {
 }
 
 func newShard(c vit.Config, p policy, images int) *shard {
-	t, e, q := images*c.Tokens(), c.Embed, c.Readouts()
+	t, e, q := images*c.Tokens(), c.Embed, c.Readouts().Heads
 	s := &shard{
 		patches:  make([]float32, images*c.Patches()*c.PatchLen()),
 		x:        make([][]float32, c.Layers+1),
@@ -145,7 +145,7 @@ func newScratch(c vit.Config, images int) *scratch {
 		dx: make([]float32, t*e), dxBelow: make([]float32, t*e), dinput: make([]float32, t*e), dnorm: make([]float32, t*e),
 		dhidden: make([]float32, t*c.Hidden), dqkv: make([]float32, 3*t*e),
 		attention: make([]float32, max(kernels.AttentionScratch(n, c.HeadDim()), kernels.AttentionBackwardScratch(n, c.HeadDim()))),
-		dfield:    make([]float32, images*c.Readouts()*e), dgate: make([]float32, c.Layers*n), dweight: make([]float32, c.Readouts()*c.Layers),
+		dfield:    make([]float32, images*c.Readouts().Heads*e), dgate: make([]float32, c.Layers*n), dweight: make([]float32, c.Readouts().Heads*c.Layers),
 		target: make([]float64, c.Classes), series: make([]float64, 4*c.Layers), halting: halting.ScratchFor(n, 0),
 	}
 	w.random = rand.New(&w.source)

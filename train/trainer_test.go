@@ -48,7 +48,7 @@ func stripesRun(t *testing.T, dir string) Options {
 	r.DropPath, r.LabelSmoothing, r.AlphaPonder, r.AlphaPrior, r.TargetLayer = 0.1, 0.1, 0.01, 0.1, 2
 	r.Augment = data.Augment{Shift: 1}
 	c := vit.Config{Embed: 16, Heads: 2, Layers: 3, Hidden: 32, Height: 16, Width: 16, Patch: 4, Channels: 1, Classes: 2, Eps: 1e-6,
-		Halting: halting.Config{Policy: halting.PolicyToken, GateScale: 4, GateCenter: 1, Epsilon: 0.01}}
+		Halting: halting.Config{Policy: "token"}.With("gate_scale", 4).With("gate_center", 1)}
 	return Options{Recipe: r, Init: vit.Initialize(c, 3, 0), Preprocessor: picture.DefaultPreprocessor(16, 16, 1), Data: stripes(t, 200), Dir: dir, Threads: 2}
 }
 

@@ -136,12 +136,13 @@ func (c Config) Special() int {
 	return 2
 }
 
-// Readouts is Q, the number of special tokens, counted from the first, that have a head: 1 or 2.
-func (c Config) Readouts() int {
+// Readouts says which tokens are special and which of them have a head: Q of them, 1 or 2.
+func (c Config) Readouts() halting.Readouts {
+	r := halting.Readouts{Special: c.Special(), Heads: 1}
 	if c.Distillation == DistillHead {
-		return 2
+		r.Heads = 2
 	}
-	return 1
+	return r
 }
 
 // Tokens is N = S+K: the special tokens, then the patches.
@@ -168,24 +169,24 @@ func (c Config) paramCount() int64 {
 	e, f := int64(c.Embed), int64(c.Hidden)
 	embed := int64(c.Special())*e + int64(c.Tokens())*e + int64(c.PatchLen())*e + e
 	block := 2*e + (3*e*e + 3*e) + (e*e + e) + 2*e + (f*e + f) + (e*f + e)
-	return embed + int64(c.Layers)*block + 2*e + int64(c.Readouts())*int64(c.Classes)*(e+1)
+	return embed + int64(c.Layers)*block + 2*e + int64(c.Readouts().Heads)*int64(c.Classes)*(e+1)
 }
 
 // MACs is the nominal number of multiply-accumulates of one image: patch embedding of all patches; for every block the
 // linear layers on the n tokens that run in it, 4·E²·n + 2·E·F·n, and attention, 2·n²·E; and the heads. active[l] is n in
 // block l+1 (with the special tokens); blocks beyond the end of active did not run. A nil slice means the dense model.
-// Norms, GELU, softmax and additions are not counted, as is usual. Where halted tokens stay keys (halting.Freezing), each costs 2·E² a block
+// Norms, GELU, softmax and additions are not counted, as is usual. Where halted tokens stay keys (halting.Needs.Frozen), each costs 2·E² a block
 // for key and value, and attention is 2·n·N·E; what a halting scheme computes in order to decide is counted as halting.Needs.MACs has it.
 func (c Config) MACs(active []int) int64 {
 	e, f := int64(c.Embed), int64(c.Hidden)
-	macs := int64(c.Patches())*int64(c.PatchLen())*e + int64(c.Readouts())*e*int64(c.Classes)
+	macs := int64(c.Patches())*int64(c.PatchLen())*e + int64(c.Readouts().Heads)*e*int64(c.Classes)
 	var scheme halting.Scheme = halting.None{}
 	if active != nil {
 		if s, err := halting.New(c.Halting); err == nil { // a configuration that is not valid counts as a dense one
 			scheme = s
 		}
 	}
-	_, freezes := scheme.(halting.Freezing)
+	freezes := scheme.Needs(1, c.Layers).Frozen
 	for l := range c.Layers {
 		n := int64(c.Tokens())
 		if active != nil {
@@ -200,7 +201,7 @@ func (c Config) MACs(active []int) int64 {
 		}
 		macs += n*(2*e*e+2*e*f) + keys*2*e*e + 2*n*keys*e
 		if n > 0 {
-			macs += halting.NeedsOf(scheme, l+1, c.Layers).MACs(int(n), c.Embed, c.HeadDim(), c.Readouts(), c.Classes)
+			macs += scheme.Needs(l+1, c.Layers).MACs(int(n), c.Embed, c.HeadDim(), c.Readouts().Heads, c.Classes)
 		}
 	}
 	return macs

@@ -107,7 +107,7 @@ func TestValidate(t *testing.T) {
 		{"eps is +Inf", func(c *Config) { c.Eps = math.Inf(1) }},
 		{"2 labels for 10 classes", func(c *Config) { c.Labels = []string{"a", "b"} }},
 		{"parameters, at most", func(c *Config) { c.Embed, c.Hidden, c.Layers = 16384, 65536, 512 }},
-		{`policy "maybe"`, func(c *Config) { c.Halting.Policy = "maybe" }},
+		{`scheme "maybe"`, func(c *Config) { c.Halting.Policy = "maybe" }},
 	} {
 		c := mustVariant(t, "micro")
 		v.change(&c)
@@ -156,7 +156,7 @@ const goldenConfig = `{
 func goldenModelConfig(t *testing.T) Config {
 	c := mustVariant(t, "micro")
 	c.Width, c.Classes, c.Labels = 64, 3, []string{"cat", `"dög" <&>`, "LABEL_2"}
-	c.Halting = halting.Config{Policy: halting.PolicyToken, GateScale: 10, GateCenter: 30, Epsilon: 0.01}
+	c.Halting = halting.Config{Policy: "token"}
 	return c
 }
 
@@ -260,7 +260,7 @@ func TestConfigRefuses(t *testing.T) {
 		{`"id2label": {`, `"num_labels": 0, "id2labels": {`, "number of classes is 0"},
 		{`"policy": "token"`, `"policy": "sometimes"`, `"sometimes"`},
 		{`"policy": "token"`, `"policy": 7`, `"halting"`},
-		{`"gate_scale": 10`, `"gate_scales": 10`, `unknown field "gate_scales"`},
+		{`"gate_scale": 10`, `"gate_scales": 10`, `key "gate_scales" means nothing to scheme "token"`},
 		{`"gate_scale": 10`, `"Gate_Scale": 10`, `unknown key "Gate_Scale"`},
 		{`"gate_scale": 10`, `"gate_scale": 10, "gate_scale": 5`, `"gate_scale" appears twice`},
 		{`"gate_scale": 10`, `"gate_ſcale": 10`, `unknown key`},

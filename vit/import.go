@@ -304,5 +304,5 @@ func withHead(f *weights.File, c Config, l naming) *weights.File {
 
 // headOffset is where the heads begin in Params.Data; they come last.
 func headOffset(c Config) int {
-	return c.ParamCount() - c.Readouts()*c.Classes*(c.Embed+1)
+	return c.ParamCount() - c.Readouts().Heads*c.Classes*(c.Embed+1)
 }

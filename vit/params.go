@@ -94,7 +94,7 @@ func layout(c Config) []Tensor {
 	}
 	norm("norm")
 	linear("head", c.Classes, e)
-	if c.Readouts() > 1 {
+	if c.Readouts().Heads > 1 {
 		linear("head_dist", c.Classes, e)
 	}
 	return list
@@ -115,7 +115,7 @@ func NewParams(c Config) *Params {
 			&b.Norm2Weight, &b.Norm2Bias, &b.FC1Weight, &b.FC1Bias, &b.FC2Weight, &b.FC2Bias)
 	}
 	slots = append(slots, &p.NormWeight, &p.NormBias, &p.HeadWeight, &p.HeadBias)
-	if c.Readouts() > 1 {
+	if c.Readouts().Heads > 1 {
 		slots = append(slots, &p.HeadDistWeight, &p.HeadDistBias)
 	}
 	for i, t := range p.Tensors() {

@@ -59,7 +59,7 @@ func denseLogits(p *Params, image []float32) []float64 {
 		}
 	}
 	logits := linear(p.HeadWeight, p.HeadBias, layerNorm(x[0], p.NormWeight, p.NormBias, c.Eps))
-	if c.Readouts() == 2 {
+	if c.Readouts().Heads == 2 {
 		for j, v := range linear(p.HeadDistWeight, p.HeadDistBias, layerNorm(x[1], p.NormWeight, p.NormBias, c.Eps)) {
 			logits[j] = (logits[j] + v) / 2
 		}

@@ -27,7 +27,7 @@ func (a *app) compare() *cobra.Command {
 			"of an image's patches has which is drawn by lot.\n\n" +
 			"It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json and table.md. Interrupted, the same\n" +
 			"command goes on; runs that are finished are not repeated.\n\n" +
-			"A scheme is a policy (" + strings.Join(halting.Policies(), ", ") + "), or a policy with values of\n" +
+			"A scheme is a policy (" + strings.Join(halting.Names(), ", ") + "), or a policy with values of\n" +
 			"its own: token:alpha_prior=0 changes the recipe, similarity:threshold=0.9 and topk:keep=0.5:fuse=true the policy's constants; topk:train=true\n" +
 			"trains the model with the scheme.",
 		Example: "  adavit compare --model fashion-dense --data fashion-mnist --out compared --epochs 5\n" +

@@ -108,7 +108,7 @@ func parseHalting(s string) (*halting.Config, error) {
 	switch {
 	case s == "":
 		return nil, nil
-	case s == halting.PolicyNone:
+	case s == halting.Dense().Policy:
 		c := halting.Dense()
 		return &c, nil
 	case strings.HasPrefix(s, "{"):
@@ -131,14 +131,14 @@ func parseHalting(s string) (*halting.Config, error) {
 		}
 		return haltingJSON(s, text)
 	}
-	c := halting.Config{Policy: halting.PolicyToken, Epsilon: 0.01}
+	c := halting.Config{Policy: "token"}
 	parts := strings.Split(s, ",")
 	for i, part := range parts {
 		v, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
 		if err != nil || len(parts) < 2 || len(parts) > 3 {
 			return nil, usage("--halting is %q, want SCALE,CENTER[,EPSILON] or none", s)
 		}
-		*[]*float64{&c.GateScale, &c.GateCenter, &c.Epsilon}[i] = v
+		c = c.With([]string{"gate_scale", "gate_center", "epsilon"}[i], v)
 	}
 	return &c, nil
 }

@@ -2,51 +2,11 @@ package halting
 
 import "math"
 
-// Confidence stops the whole image at the first block whose prediction, softmax(head(norm(class token))), gives a class a probability of Threshold or
-// more (in a model with two heads, their mean logits). Every block's prediction is learnt; at inference that of the block where it stopped counts.
-type Confidence struct {
-	Threshold  float32
-	EveryBlock bool // training: no image stops early
-}
-
-// Step asks for a prediction in all blocks but the last. Scores of all tokens are the largest probability.
-func (c Confidence) Step(s *State, r Rows) {
-	if len(r.Token) == 0 {
-		return
-	}
-	last := r.Layer == r.Layers
-	if last || c.EveryBlock {
-		r.fill(0, 0)
-	} else {
-		sure := largestProbability(r.Logits())
-		r.fill(sure, 0)
-		last = sure >= c.Threshold
-	}
-	if last {
-		r.haltAll(s)
-	}
-}
-
-// Needs asks for logits where they can stop the image.
-func (c Confidence) Needs(layer, layers int) Needs {
-	return Needs{Logits: layer < layers && !c.EveryBlock}
-}
-
-// Deep says that every block's prediction is learnt.
-func (Confidence) Deep() {}
-
-// largestProbability returns the largest of softmax(z), NaN if any of z is.
-func largestProbability(z []float32) float32 {
-	largest := float32(math.Inf(-1))
-	for _, v := range z {
-		largest = max(largest, v)
-	}
-	total := 0.0
-	for _, v := range z {
-		total += math.Exp(float64(v) - float64(largest))
-	}
-	return float32(1 / total)
-}
+var _ = Register(Descriptor{
+	Name: "similarity", Order: 7, Summary: "a token halts when it has stopped changing",
+	Keys: []Key{{Name: "threshold", Default: 0.98, Min: -1, Max: 1}}, Tune: "threshold", // τ, the cosine from which on to halt
+	New: func(c Config) Scheme { return Similarity{Threshold: float32(c.Number("threshold"))} },
+})
 
 // Similarity halts token k after the first block that has hardly turned it: cos(t[k,l], t[k,l−1]) ≥ Threshold. The class token's halt ends the
 // image as always; the readouts' last values are what the heads see.
@@ -69,7 +29,9 @@ func (t Similarity) Step(s *State, r Rows) {
 }
 
 // Needs asks for what the tokens were.
-func (Similarity) Needs(layer, layers int) Needs { return Needs{Previous: layer < layers} }
+func (Similarity) Needs(layer, layers int) Needs {
+	return Needs{Halts: layer < layers, Output: layer < layers, Previous: layer < layers}
+}
 
 // cosine returns a·b/(|a||b|), 0 if either is nothing. Sums run in four lanes, in an order that the length alone decides.
 func cosine(a, b []float32) float32 {

@@ -1,0 +1,57 @@
+package halting
+
+import "math"
+
+var _ = Register(Descriptor{
+	Name: "confidence", Order: 6, Summary: "the image stops when its prediction is sure enough",
+	Keys: []Key{{Name: "threshold", Default: 0.9, Max: 1}}, Tune: "threshold", // τ, the largest probability from which on to stop
+	New:         func(c Config) Scheme { return Confidence{Threshold: float32(c.Number("threshold"))} },
+	NewTraining: func(c Config) Scheme { return Confidence{Threshold: float32(c.Number("threshold")), EveryBlock: true} },
+})
+
+// Confidence stops the whole image at the first block whose prediction, softmax(head(norm(class token))), gives a class a probability of Threshold or
+// more (in a model with two heads, their mean logits). Every block's prediction is learnt; at inference that of the block where it stopped counts.
+type Confidence struct {
+	Threshold  float32
+	EveryBlock bool // training: no image stops early
+}
+
+// Step asks for a prediction in all blocks but the last. Scores of all tokens are the largest probability.
+func (c Confidence) Step(s *State, r Rows) {
+	if len(r.Token) == 0 {
+		return
+	}
+	last := r.Layer == r.Layers
+	if last || c.EveryBlock {
+		r.fill(0, 0)
+	} else {
+		sure := largestProbability(r.Logits())
+		r.fill(sure, 0)
+		last = sure >= c.Threshold
+	}
+	if last {
+		r.haltAll(s)
+	}
+}
+
+// Needs asks for logits where they can stop the image.
+func (c Confidence) Needs(layer, layers int) Needs {
+	stops := layer < layers && !c.EveryBlock
+	return Needs{Halts: stops, Output: stops, Logits: stops}
+}
+
+// Deep says that every block's prediction is learnt.
+func (Confidence) Deep() {}
+
+// largestProbability returns the largest of softmax(z), NaN if any of z is.
+func largestProbability(z []float32) float32 {
+	largest := float32(math.Inf(-1))
+	for _, v := range z {
+		largest = max(largest, v)
+	}
+	total := 0.0
+	for _, v := range z {
+		total += math.Exp(float64(v) - float64(largest))
+	}
+	return float32(1 / total)
+}

@@ -1,0 +1,103 @@
+package halting
+
+// State is what a scheme remembers of one image between blocks, indexed by a token's original place 0..N−1.
+type State struct {
+	Cumulative []float32 // [N] c[k,l]
+	Remainder  []float32 // [N] r[k], once halted
+	Depth      []int32   // [N] N[k]; 0 while the token is active
+	Size       []float32 // [N] tokens that were merged into this one, itself included
+}
+
+// Reset prepares s for an image of n tokens; it allocates only to grow.
+func (s *State) Reset(n int) {
+	if cap(s.Depth) < n {
+		s.Cumulative, s.Remainder, s.Depth, s.Size = make([]float32, n), make([]float32, n), make([]int32, n), make([]float32, n)
+	}
+	s.Cumulative, s.Remainder, s.Depth, s.Size = s.Cumulative[:n], s.Remainder[:n], s.Depth[:n], s.Size[:n]
+	clear(s.Cumulative)
+	clear(s.Remainder)
+	clear(s.Depth)
+	for i := range s.Size {
+		s.Size[i] = 1
+	}
+}
+
+// Rows is one image right after block Layer: its n tokens that ran there, in the order of their places. What comes after Weight is there where the
+// scheme's Needs ask for it.
+type Rows struct {
+	Layer, Layers int       // this block and the number of blocks; 1-based
+	Readouts      Readouts  // what the tokens' places are
+	X             []float32 // [n, Stride] token i starts at X[i·Stride]
+	Stride        int
+	Token         []int32   // [n] original place of each row
+	Score         []float32 // [n] out: sigmoid of the gate, block L's too, or what else the scheme goes by
+	Weight        []float32 // [n] out: p[k,l]
+
+	Previous  []float32        // [n, Stride] the same tokens before the block
+	Attention []float32        // [n] what the class token pays each row in this block, mean over the heads
+	Keys      []float32        // [n, KeyLen] the rows' keys in this block, mean over the heads
+	KeyLen    int              //
+	Logits    func() []float32 // returns what the heads make of the readouts' rows, mean over the heads [classes]; good until the next call
+
+	// Out, of schemes that merge: row i goes into row Into[i], its own where nothing happens to it, with factor Share[i]:
+	// x'[j] = Σ Share[i]·x[i] over Into[i] = j. A row that goes into another has halted.
+	Into  []int32   // [n]
+	Share []float32 // [n]
+
+	Scratch  *Scratch                                          // room to work in, one for each thread; nil: Step makes its own
+	Products func(dst, a, b []float32, rows, cols, length int) // dst [rows, cols] = a·bᵀ, a [rows, length], b [cols, length]; nil: plain loops
+}
+
+// halt ends row i after this block, with its whole weight.
+func (r *Rows) halt(s *State, i int) {
+	k := r.Token[i]
+	r.Weight[i], s.Remainder[k], s.Depth[k] = 1, 1, int32(r.Layer)
+}
+
+// fill gives all rows the same score and weight.
+func (r *Rows) fill(score, weight float32) {
+	for i := range r.Token {
+		r.Score[i], r.Weight[i] = score, weight
+	}
+}
+
+// haltAll ends the whole image after this block.
+func (r *Rows) haltAll(s *State) {
+	for i := range r.Token {
+		r.halt(s, i)
+	}
+}
+
+// Scratch is working memory that Step may use for one call.
+type Scratch struct {
+	floats []float32
+	ints   []int32
+}
+
+// room returns n floats and m ints of r's scratch, holding anything.
+func (r *Rows) room(n, m int) ([]float32, []int32) {
+	s := r.Scratch
+	if s == nil {
+		s = &Scratch{}
+	}
+	if cap(s.floats) < n {
+		s.floats = make([]float32, n)
+	}
+	if cap(s.ints) < m {
+		s.ints = make([]int32, m)
+	}
+	return s.floats[:n], s.ints[:m]
+}
+
+// ScratchFor returns scratch that is large enough for images of n rows with keys of the given length.
+func ScratchFor(n, keyLen int) *Scratch {
+	return &Scratch{floats: make([]float32, n*keyLen+n*n+n), ints: make([]int32, 2*n)}
+}
+
+// Bytes returns what s holds.
+func (s *Scratch) Bytes() int64 {
+	if s == nil {
+		return 0
+	}
+	return 4 * int64(cap(s.floats)+cap(s.ints))
+}

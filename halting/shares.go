@@ -1,0 +1,54 @@
+package halting
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// FixedShares is the scheme of a benchmark: it keeps a fixed share of the patch tokens alive in each block, whatever they hold, so that
+// the speed of removal can be measured on random input. The class token always stays.
+type FixedShares struct{ active []float64 }
+
+// NewFixedShares checks the shares: active[l] is the share of patch tokens that run in block l+1, and the last share holds for the blocks
+// beyond the list. Shares must not grow. A first share below 1 means that the other tokens never start; Start says how many do.
+func NewFixedShares(active []float64) (FixedShares, error) {
+	if len(active) == 0 {
+		return FixedShares{}, errors.New("halting: no active shares given")
+	}
+	for l, a := range active {
+		switch {
+		case math.IsNaN(a) || a < 0 || a > 1:
+			return FixedShares{}, fmt.Errorf("halting: active share %v of block %d is not between 0 and 1", a, l+1)
+		case l > 0 && a > active[l-1]:
+			return FixedShares{}, fmt.Errorf("halting: active share grows from %v to %v in block %d; a token that is gone cannot come back", active[l-1], a, l+1)
+		}
+	}
+	return FixedShares{active}, nil
+}
+
+// Start returns how many of an image's patch tokens run in the first block: those at places 1..Start.
+func (f FixedShares) Start(patches int) int { return f.keep(1, patches) }
+
+// keep returns the number of patch tokens that run in the given block (1-based).
+func (f FixedShares) keep(layer, patches int) int {
+	return int(math.Round(f.active[min(layer, len(f.active))-1] * float64(patches)))
+}
+
+// Step halts the patch tokens whose place is beyond the share of the next block.
+func (f FixedShares) Step(s *State, r Rows) {
+	keep := 0 // places 0..keep run in the next block
+	if r.Layer < r.Layers {
+		keep = f.keep(r.Layer+1, len(s.Depth)-1)
+	}
+	for i, k := range r.Token {
+		r.Score[i], r.Weight[i] = 0, 0
+		if r.Layer == r.Layers || int(k) > keep {
+			s.Remainder[k], s.Depth[k] = 1, int32(r.Layer)
+			r.Weight[i] = 1
+		}
+	}
+}
+
+// Needs looks at gates alone, as the schemes do that it stands for (Step needs nothing at all).
+func (FixedShares) Needs(layer, layers int) Needs { return Needs{Halts: layer < layers} }
