@@ -1,16 +1,20 @@
-// Package adavit classifies images with vision transformers whose tokens stop being computed once they have said what they know. It is the
-// library's front door: open a model, classify images, measure a model on a data set, train one. What it is built of can be used on its
-// own: vit (models and their files), infer (the engine), train, data, halting.
+// Package adavit classifies images with vision transformers whose tokens stop being computed once they have said what they
+// know. It is the library's front door:
 //
-//	model, err := adavit.Open("fashion-adaptive") // or a directory
-//	classifier, err := adavit.New(model, adavit.Options{})
-//	defer classifier.Close()
-//	results, err := classifier.Classify(ctx, img)
-//	fmt.Println(results[0].Top[0].Label, results[0].Tokens, "token-blocks")
+//	m, err := adavit.Open("fashion-adaptive") // or a directory, or hf:owner/name
+//	c, err := adavit.NewClassifier(m, adavit.Options{})
+//	defer c.Close()
+//	r, err := c.Classify(ctx, img)
+//	fmt.Println(r.Top[0].Label, r.Tokens, "token-blocks")
 //
-// How much was computed is given in two units. A token-block is one token going through one block: a dense model of N tokens (the class
-// token included) and L blocks spends N·L of them on an image. MACs are multiply-accumulates as vit.Config.MACs counts them, from the
-// tokens that really ran. Both leave out blocks that an image skipped because its class token had halted.
+// A Classifier is safe for concurrent use: it holds the weights once, and calls of many goroutines share passes. What it is
+// built of can be used on its own: vit (models and their files), infer (the engine), eval (accuracy on a data set), train and
+// trainer, data, picture, halting.
+//
+// How much was computed is given in two units. A token-block is one token going through one block: a dense model of N tokens
+// (the class token included) and L blocks spends N·L of them on an image. MACs are multiply-accumulates as vit.Config.MACs
+// counts them, from the tokens that really ran. Both leave out blocks that an image skipped because its class token had
+// halted.
 package adavit
 
 import (
@@ -18,40 +22,78 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 
+	"github.com/adavit/adavit/hub"
 	"github.com/adavit/adavit/infer"
-	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/models"
 	"github.com/adavit/adavit/vit"
 )
 
-// Open loads a model: a bundled one by its name (BundledModels lists them), a directory with config.json, weights and preprocessor_config.json,
-// or hf:owner/name[@revision] from a model hub (see Fetch). A bundled name goes before a directory of the same name; write ./name for the
-// directory. A checkpoint that is a single file must become a directory first: Convert.
-func Open(name string) (*vit.Model, error) { return OpenContext(context.Background(), name, nil) }
+// Model is a vision transformer with how pictures become its input.
+type Model = vit.Model
 
-// OpenContext is Open with a download that ctx can end and progress, which may be nil, can watch.
-func OpenContext(ctx context.Context, name string, progress func(file string, done, total int64)) (*vit.Model, error) {
+// Precision is the arithmetic of a model's large products.
+type Precision = infer.Precision
+
+// Auto, the zero value, is the precision that the model's training.json asks for, else the fastest that costs the model at
+// most 0.1 points of its accuracy by that file; where it says nothing, F32. See infer.Precision for what the others round.
+const (
+	Auto Precision = infer.Auto
+	F32  Precision = infer.F32
+	BF16 Precision = infer.BF16
+	Int8 Precision = infer.Int8
+)
+
+// ErrUsage is wrapped by errors about options that no model and no data could make valid.
+var ErrUsage = usage.Err
+
+// OpenOptions say how a model of a hub is downloaded. The zero value will do.
+type OpenOptions struct {
+	// Progress is told how many of a file's bytes have come; total is −1 while it is not known.
+	Progress func(file string, done, total int64)
+	Log      *slog.Logger // told what a user should know, such as a cached model used for want of the hub
+}
+
+// Open loads a model: a bundled one by its name (BundledModels lists them), a directory with config.json, weights and
+// preprocessor_config.json, or hf:owner/name[@revision] from a model hub. A bundled name goes before a directory of the same
+// name; write ./name for the directory. A checkpoint that is a single file must become a directory first.
+func Open(name string) (*Model, error) { return OpenContext(context.Background(), name, OpenOptions{}) }
+
+// OpenContext is Open with a download that ctx can end and that can be watched. Hub, token and cache are those of the
+// environment (hub.Default says which variables), shared with Python's huggingface_hub; what a cancelled download has
+// brought is kept for the next one. A malformed reference is an error that wraps ErrUsage.
+func OpenContext(ctx context.Context, name string, o OpenOptions) (*Model, error) {
 	if name == "" {
 		return nil, fmt.Errorf("no model named; %s", bundled())
 	}
 	if slices.Contains(models.Names(), name) {
 		return vit.LoadFS(models.FS, name)
 	}
-	dir, err := Fetch(ctx, name, progress)
+	repo, revision, ok, err := hub.ParseReference(name)
 	if err != nil {
-		return nil, err
+		return nil, usage.Wrap(err)
+	}
+	dir := name
+	if ok {
+		h := hub.Default()
+		h.Progress, h.Log = o.Progress, o.Log
+		if dir, err = h.Model(ctx, repo, revision); err != nil {
+			return nil, err
+		}
 	}
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("model %q: neither a bundled model, nor a directory that exists, nor hf:owner/name; %s", name, bundled())
+		return nil, fmt.Errorf("model %q: neither a bundled model, nor a directory that exists, nor hf:owner/name; %s",
+			name, bundled())
 	case err == nil && !info.IsDir():
-		return nil, fmt.Errorf("model %s is not a model directory (one with config.json and model.safetensors); if it is a checkpoint, 'adavit convert %s DIR' makes one of it", name, name)
+		return nil, fmt.Errorf("model %s is not a model directory (one with config.json and model.safetensors); "+
+			"if it is a checkpoint, 'adavit convert %s DIR' makes one of it", name, name)
 	}
 	return vit.Load(dir)
 }
@@ -65,57 +107,4 @@ func bundled() string {
 		return "this build has no bundled models"
 	}
 	return "bundled models: " + strings.Join(names, ", ")
-}
-
-// PrecisionAuto is the precision that the model's training.json asks for (see ConvertOptions), else the fastest that costs the model no more than
-// autoLoss of its accuracy by that file; where it says nothing of precisions, f32. The others are infer's: f32, bf16, int8.
-const PrecisionAuto = "auto"
-
-// autoLoss is what PrecisionAuto may cost, in points of top-1.
-const autoLoss = 0.1
-
-// ErrUsage is wrapped by errors about options that no model and no data could make valid.
-var ErrUsage = errors.New("wrong usage")
-
-// precision resolves a name of a precision for a model, which may be nil where there is no more than an architecture; "" means auto.
-func precision(name string, m *vit.Model) (infer.Precision, error) {
-	if err := kernels.Configured(); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrUsage, err)
-	}
-	if name != "" && name != PrecisionAuto {
-		p, err := infer.ParsePrecision(name)
-		if err != nil {
-			return "", fmt.Errorf("%w: precision %q is not known (known: f32, bf16, int8, auto)", ErrUsage, name)
-		}
-		return p, nil
-	}
-	if m != nil && m.Precision != "" {
-		p, err := infer.ParsePrecision(m.Precision)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", vit.CardFile, err)
-		}
-		return p, nil
-	}
-	if m != nil && kernels.Path() != "portable" { // plain Go gains nothing from fewer bits
-		for _, p := range []infer.Precision{infer.Int8, infer.BF16} {
-			if loss, ok := m.PrecisionLoss[string(p)]; ok && loss <= autoLoss {
-				return p, nil
-			}
-		}
-	}
-	return infer.F32, nil
-}
-
-// maxThreads is far above any machine; more is a slip of the finger.
-const maxThreads = 1024
-
-// threads resolves a number of threads; 0 means the CPUs that the process may use (affinity and cgroup quota counted).
-func threads(n int) (int, error) {
-	if n < 0 || n > maxThreads {
-		return 0, fmt.Errorf("%w: %d threads, want 1 to %d (or 0 for all CPUs that the process may use)", ErrUsage, n, maxThreads)
-	}
-	if n == 0 {
-		n = min(runtime.GOMAXPROCS(0), maxThreads)
-	}
-	return n, nil
 }

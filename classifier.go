@@ -1,192 +1,180 @@
 package adavit
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"image"
-	"math"
-	"slices"
 	"sync"
+	"time"
 
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/parallel"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 )
 
 // Options say how a Classifier runs. The zero value uses all CPUs and the fastest arithmetic.
 type Options struct {
-	Threads   int    // 0 for the CPUs that the process may use
-	Precision string // "" for PrecisionAuto
+	Threads   int // that compute; 0 for the CPUs that the process may use. As many goroutines prepare pictures
+	Precision Precision
 }
 
-// Classifier turns pictures into labels. Several goroutines may use one; their calls take turns.
+// Classifier turns pictures into labels. Any number of goroutines may use one at the same time: it holds the packed weights
+// once, gathers what they ask for into common passes, and shares an image among its threads where there is nothing else to
+// do. A result does not depend on the images beside it, to the bit.
 type Classifier struct {
 	preprocessor picture.Preprocessor
+	config       vit.Config
+	model        *Model // for its budgets; the weights are packed apart
 	threads      int
-	engine       *infer.Engine
+	pass         int // images in a pass at most
 
-	mu     sync.Mutex // over what follows
-	pixels []float32
-	out    infer.Output
+	prepare chan struct{} // as many as may prepare pictures at the same time
+	pixels  sync.Pool     // of *[]float32 [C, H, W]
+	queue   queue
+	team    *infer.Engine // for fewer images than threads
+	engines []*infer.Engine
+	running sync.WaitGroup
 }
 
-// Prediction is one class with its probability.
-type Prediction struct {
-	Class       int     `json:"class"`
-	Label       string  `json:"label"`
-	Probability float64 `json:"probability"` // softmax of the logits, 0..1
-}
-
-// Result is what became of one image.
-type Result struct {
-	Top        []Prediction `json:"top"`         // the five most probable classes, or all if there are fewer
-	Tokens     int          `json:"tokens"`      // token-blocks spent: the blocks that each token ran in, summed over all tokens
-	TokenShare float64      `json:"token_share"` // Tokens against N·L, what the dense model spends; 0..1
-	MeanDepth  float64      `json:"mean_depth"`  // blocks that a token ran in, mean over the image's tokens
-	Blocks     int          `json:"blocks"`      // blocks the image went through before its class token halted
-	MACs       int64        `json:"macs"`        // of the tokens that ran
-	Depth      []int        `json:"-"`           // [N] blocks each token ran in; the class token first, then the patches row by row
-}
-
-// New prepares a model for classification. The classifier copies the weights; Close releases its threads.
-func New(m *vit.Model, o Options) (*Classifier, error) {
-	n, err := threads(o.Threads)
+// NewClassifier packs a model's weights, of which it keeps a copy, and starts its threads; Close ends them.
+func NewClassifier(m *Model, o Options) (*Classifier, error) {
+	if m == nil {
+		return nil, errors.New("no model given")
+	}
+	n, err := parallel.Threads(o.Threads)
 	if err != nil {
 		return nil, err
 	}
-	p, err := precision(o.Precision, m)
+	p, err := infer.Resolve(o.Precision, m)
 	if err != nil {
 		return nil, err
 	}
-	c := m.Params.Config
-	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
-		return nil, named(vit.PreprocessorFile, err)
+	config := m.Params.Config
+	if err := m.Preprocessor.Check(config.Channels, config.Height, config.Width); err != nil {
+		return nil, fmt.Errorf("%s: %w", vit.PreprocessorFile, err)
 	}
-	engine, err := infer.New(m.Params, infer.Options{Threads: n, Precision: p})
+	schemes, err := infer.Schemes(m)
 	if err != nil {
 		return nil, err
 	}
-	return &Classifier{preprocessor: m.Preprocessor, threads: n, engine: engine}, nil
-}
-
-// Close releases the classifier's threads. It must not be used afterwards.
-func (c *Classifier) Close() { c.engine.Close() }
-
-// batchFloats bounds the memory of pixels that are classified together: 16 Mi numbers, 64 MiB.
-const batchFloats = 16 << 20
-
-// Classify returns one result for each image, in order. Images of any size and colour are resized, cropped and normalised as the model's
-// preprocessor_config.json says; a one-channel model sees them in grey. A result does not depend on the images beside it. Classify stops
-// between batches when ctx ends.
-func (c *Classifier) Classify(ctx context.Context, images ...image.Image) ([]Result, error) {
-	if len(images) == 0 {
-		return nil, errors.New("no images given")
+	weights, err := infer.Pack(m.Params, p)
+	if err != nil {
+		return nil, err
 	}
-	size := max(batchFloats/imageSize(c.engine.Config()), c.threads)
-	results := make([]Result, 0, len(images))
-	for part := range slices.Chunk(images, size) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		found, errs, err := c.batch(len(part), func(i int, dst []float32) error { return c.apply(dst, part[i]) })
+	shape := &vit.Model{Params: &vit.Params{Config: config}, Ladder: m.Ladder} // the parameters need not be kept
+	c := &Classifier{preprocessor: m.Preprocessor, config: config, model: shape, threads: n,
+		prepare: make(chan struct{}, n)}
+	c.pixels.New = func() any { p := make([]float32, config.ImageLen()); return &p }
+	c.queue.init(n)
+	for range n {
+		e, err := infer.New(weights, infer.Options{Schemes: schemes})
 		if err != nil {
 			return nil, err
 		}
-		for i, err := range errs {
-			if err != nil {
-				return nil, fmt.Errorf("image %d: %w", len(results)+i, err)
-			}
-		}
-		results = append(results, found...)
+		c.engines = append(c.engines, e)
 	}
-	return results, nil
+	c.pass = c.engines[0].PassSize()
+	if n > 1 {
+		if c.team, err = infer.New(weights, infer.Options{Threads: n, Schemes: schemes}); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range c.engines {
+		c.running.Go(func() { c.work(e) })
+	}
+	return c, nil
 }
 
-// apply turns a picture into the model's input.
-func (c *Classifier) apply(dst []float32, img image.Image) error {
-	config := c.engine.Config()
-	return c.preprocessor.Apply(dst, img, config.Channels, config.Height, config.Width)
+// Close waits for the calls that are under way and ends the classifier's threads. Later calls fail.
+func (c *Classifier) Close() {
+	if !c.queue.close() {
+		return
+	}
+	c.running.Wait()
+	for _, e := range c.engines {
+		e.Close()
+	}
+	if c.team != nil {
+		c.team.Close()
+	}
 }
 
-// batch classifies n images, which load writes as the model wants them, on all threads. errs[i] says why image i has no result; err, why none has.
-func (c *Classifier) batch(n int, load func(i int, dst []float32) error) (results []Result, errs []error, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	config := c.engine.Config()
-	size := imageSize(config)
-	if len(c.pixels) < n*size {
-		c.pixels = make([]float32, n*size)
-	}
-	results, errs = make([]Result, n), make([]error, n)
-	spread(c.threads, n, func(i int) { errs[i] = load(i, c.pixels[i*size:(i+1)*size]) })
-	good := 0
-	for i := range n {
-		if errs[i] != nil {
-			continue
-		}
-		if good != i {
-			copy(c.pixels[good*size:(good+1)*size], c.pixels[i*size:])
-		}
-		good++
-	}
-	if good == 0 {
-		return results, errs, nil
-	}
-	if err := c.engine.Run(c.pixels[:good*size], &c.out); err != nil {
-		return nil, nil, err
-	}
-	good = 0
-	for i := range n {
-		if errs[i] == nil {
-			results[i], errs[i] = newResult(config, &c.out, good)
-			good++
-		}
-	}
-	return results, errs, nil
-}
-
-// newResult reads image i of an engine's output.
-func newResult(c vit.Config, out *infer.Output, i int) (Result, error) {
-	top, err := topOf(c, out.Logits[i*c.Classes:(i+1)*c.Classes], 5)
+// Classify returns the result of one image. Images of any size and colour are resized, cropped and normalised as the model's
+// preprocessor_config.json says; a one-channel model sees them in grey. There may be one Budget. When ctx ends Classify
+// returns its error, and the image costs nothing from the next block on.
+func (c *Classifier) Classify(ctx context.Context, img image.Image, budget ...Budget) (Result, error) {
+	b, l, err := c.limits(budget)
 	if err != nil {
 		return Result{}, err
 	}
-	r := Result{Top: top, Depth: make([]int, c.Tokens())}
-	for k, d := range out.Depth[i*c.Tokens() : (i+1)*c.Tokens()] {
-		r.Depth[k] = int(d)
-		r.Tokens += int(d)
-	}
-	active := make([]int, c.Layers)
-	for l := range active {
-		active[l] = int(out.Active[i*c.Layers+l])
-	}
-	r.MACs = c.MACs(active)
-	r.Blocks = r.Depth[0]
-	r.MeanDepth = float64(r.Tokens) / float64(c.Tokens())
-	r.TokenShare = r.MeanDepth / float64(c.Layers)
-	return r, nil
+	r, _, err := c.classify(ctx, l, func(dst []float32) error { return c.apply(dst, img) })
+	r.Budget = b
+	return r, err
 }
 
-// topOf returns the n most probable classes; equal ones in the order of their numbers.
-func topOf(c vit.Config, logits []float32, n int) ([]Prediction, error) {
-	if j := notFinite(logits); j >= 0 {
-		return nil, fmt.Errorf("logit %d is %v: the weights are beyond what float32 can compute", j, logits[j])
+// ClassifyAll returns the results of images, in order. A bad image does not cost the others theirs: its place holds the zero
+// Result, and the error joins an *ImageError for each. When ctx ends the error joins ctx's.
+func (c *Classifier) ClassifyAll(ctx context.Context, images []image.Image, budget ...Budget) ([]Result, error) {
+	b, l, err := c.limits(budget)
+	if err != nil {
+		return nil, err
 	}
-	best := float64(slices.Max(logits))
-	sum := 0.0
-	all := make([]Prediction, len(logits))
-	for j, v := range logits {
-		p := math.Exp(float64(v) - best)
-		sum += p
-		all[j] = Prediction{Class: j, Probability: p}
+	results, errs := make([]Result, len(images)), make([]error, len(images))
+	parallel.For(c.inFlight(), len(images), func(_, i int) {
+		if ctx.Err() != nil {
+			return
+		}
+		r, _, err := c.classify(ctx, l, func(dst []float32) error { return c.apply(dst, images[i]) })
+		switch {
+		case err == nil:
+			r.Budget = b
+			results[i] = r
+		case ctx.Err() == nil:
+			errs[i] = &ImageError{i, err}
+		}
+	})
+	return results, errors.Join(append(errs, ctx.Err())...)
+}
+
+// inFlight is how many images are prepared or wait while others run, so that passes are full.
+func (c *Classifier) inFlight() int { return 2*c.threads*c.pass + c.threads }
+
+// apply turns a picture into the model's input.
+func (c *Classifier) apply(dst []float32, img image.Image) error {
+	if img == nil {
+		return errors.New("no image given")
 	}
-	slices.SortStableFunc(all, func(a, b Prediction) int { return cmp.Compare(b.Probability, a.Probability) })
-	top := slices.Clone(all[:min(n, len(all))])
-	for i := range top {
-		top[i].Probability /= sum
-		top[i].Label = c.Label(top[i].Class)
+	return c.preprocessor.Apply(dst, img, c.config.Channels, c.config.Height, c.config.Width)
+}
+
+// classify prepares an image by load, which writes it as the model wants it, and waits for its result. took is the time that
+// this took, of a pass the image's share.
+func (c *Classifier) classify(ctx context.Context, l limits, load func(dst []float32) error) (
+	result Result, took time.Duration, err error) {
+	select {
+	case c.prepare <- struct{}{}:
+	case <-ctx.Done():
+		return Result{}, 0, ctx.Err()
 	}
-	return top, nil
+	pixels, begin := c.pixels.Get().(*[]float32), time.Now()
+	err = func() error {
+		defer func() { <-c.prepare }() // also where a picture's own methods panic
+		return load(*pixels)
+	}()
+	if err != nil {
+		c.pixels.Put(pixels)
+		return Result{}, 0, err
+	}
+	r := &request{ctx: ctx, limits: l, pixels: pixels, took: time.Since(begin), done: make(chan struct{})}
+	if err := c.queue.put(r); err != nil {
+		return Result{}, 0, err
+	}
+	select {
+	case <-r.done:
+		return r.result, r.took, r.err
+	case <-ctx.Done(): // whoever runs it will see that too
+		return Result{}, 0, ctx.Err()
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/train"
@@ -94,7 +95,7 @@ type SchemeRun struct {
 	Dialled *Dialled       `json:"dialled,omitempty"` // nil for a dense model and for one that is the measure of the others
 	Trained Reached        `json:"trained"`           // as the training left it; of a scheme without training, with its usual constants
 	Matched Reached        `json:"matched"`
-	Control *Control       `json:"control,omitempty"` // of the matched model; nil of a dense one
+	Control *eval.Control  `json:"control,omitempty"` // of the matched model; nil of a dense one
 	Sweep   []SweepPoint   `json:"sweep,omitempty"`   // at further depths
 	Seconds float64        `json:"training_seconds"`
 	Speed
@@ -178,7 +179,7 @@ func newComparer(ctx context.Context, o CompareOptions) (*comparer, error) {
 	if c.schemes, err = parseSchemes(o.Schemes); err != nil {
 		return nil, err
 	}
-	if c.start, err = OpenContext(ctx, o.Model, nil); err != nil {
+	if c.start, err = OpenContext(ctx, o.Model, OpenOptions{}); err != nil {
 		return nil, err
 	}
 	config := c.start.Params.Config

@@ -14,7 +14,9 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/datasets"
+	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -168,10 +170,10 @@ func comparison(t *testing.T) CompareOptions {
 	t.Helper()
 	dir := t.TempDir()
 	model, set := filepath.Join(dir, "dense"), filepath.Join(dir, "set")
-	if err := vit.Save(model, small(t, false), weights.F32); err != nil {
+	if err := vit.Save(model, modeltest.Small(t, false), weights.F32); err != nil {
 		t.Fatal(err)
 	}
-	writeIDX(t, set)
+	modeltest.WriteIDX(t, set)
 	recipe := filepath.Join(dir, "recipe.json")
 	if err := os.WriteFile(recipe, []byte(`{"epochs": 9, "batch": 8, "lr": 1e-3, "halting": {"policy": "token", "gate_scale": 4, "gate_center": 2}, "alpha_ponder": 1e-3}`), 0o666); err != nil {
 		t.Fatal(err)
@@ -220,7 +222,7 @@ func TestCompareSchemes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ev, err := Evaluate(t.Context(), m, d, EvaluateOptions{Threads: 1, Precision: "f32"})
+			ev, err := eval.Run(t.Context(), m, d, eval.Options{Threads: 1, Precision: "f32"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -356,7 +358,7 @@ func TestCompareInterrupted(t *testing.T) {
 func TestCompareRefuses(t *testing.T) {
 	good := comparison(t)
 	adaptive := filepath.Join(t.TempDir(), "adaptive")
-	if err := vit.Save(adaptive, small(t, true), weights.F32); err != nil {
+	if err := vit.Save(adaptive, modeltest.Small(t, true), weights.F32); err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(o *CompareOptions){

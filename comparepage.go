@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/internal/atomicfile"
+	"github.com/adavit/adavit/internal/machine"
 	"github.com/adavit/adavit/report"
 )
 
@@ -102,8 +103,8 @@ func (r *Comparison) ControlTable() report.Table {
 			continue
 		}
 		lot := "–"
-		if !slices.ContainsFunc(s.Runs, func(r SchemeRun) bool { return r.Control.ByLot == nil }) {
-			lot = spreadText(s.meanOf(func(r SchemeRun) float64 { return *r.Control.ByLot }), 2, n)
+		if !slices.ContainsFunc(s.Runs, func(r SchemeRun) bool { return r.Control.Random == nil }) {
+			lot = spreadText(s.meanOf(func(r SchemeRun) float64 { return *r.Control.Random }), 2, n)
 		}
 		t.Rows = append(t.Rows, []report.Cell{{Text: s.Name}, {Text: fmt.Sprintf("%.2f", s.meanOf(func(r SchemeRun) float64 { return r.Control.Images }).Mean)},
 			{Text: fmt.Sprintf("%.2f", s.meanOf(func(r SchemeRun) float64 { return r.Control.Tokens }).Mean)}, {Text: spreadText(s.Top1, 2, n)}, {Text: lot}})
@@ -138,7 +139,7 @@ func (c *comparer) page() report.ComparisonPage {
 	r := &c.result
 	p := report.ComparisonPage{
 		Title: "Halting schemes compared", Subtitle: fmt.Sprintf("%d schemes from %s on %s, %d epochs each, %d test images", len(r.Schemes), r.Model, r.Data, r.Epochs, r.Images),
-		Machine: machine(r.Threads), Date: time.Now(), Table: r.Summary(), Facts: r.facts(),
+		Machine: machine.Describe(r.Threads), Date: time.Now(), Table: r.Summary(), Facts: r.facts(),
 		Notes: []string{
 			"All schemes start from the same dense model and train with equal epochs, seeds and data. “none” is the dense model trained on equally; topk and tome work on its weights unless they are told to train.",
 			"Then each is brought to one mean depth by its own constant, found by bisection on training images; no test image takes part in that. “trained” are the figures before. (!) marks a depth that the constant cannot give.",

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/vit"
@@ -19,7 +20,7 @@ import (
 
 // depth measures a model's mean depth on the training images that depths are matched on.
 func (c *comparer) depth(ctx context.Context, m *vit.Model, p parts, name string, seed uint64) (float64, error) {
-	ev, err := Evaluate(ctx, m, p.calibration, c.testing("matching", name, seed))
+	ev, err := eval.Run(ctx, m, p.calibration, c.testing("matching", name, seed))
 	return ev.MeanDepth, err
 }
 
@@ -56,7 +57,7 @@ type found struct {
 	Dialled *Dialled       `json:"dialled,omitempty"`
 	Trained Reached        `json:"trained"`
 	Matched Reached        `json:"matched"`
-	Control *Control       `json:"control,omitempty"`
+	Control *eval.Control  `json:"control,omitempty"`
 }
 
 // reach brings a scheme's model to the target depth, tests it before and after, and stores it.
@@ -122,8 +123,8 @@ func (c *comparer) reached(ctx context.Context, s scheme, m *vit.Model, p parts,
 }
 
 // control finds what a model's choice of tokens is worth.
-func (c *comparer) control(ctx context.Context, s scheme, m *vit.Model, p parts, seed uint64) (*Control, error) {
-	result, err := control(ctx, m, p.test, c.testing("control", s.name, seed))
+func (c *comparer) control(ctx context.Context, s scheme, m *vit.Model, p parts, seed uint64) (*eval.Control, error) {
+	result, err := eval.MeasureControl(ctx, m, p.test, c.testing("control", s.name, seed))
 	return &result, err
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/train"
@@ -192,13 +193,13 @@ func (c *comparer) openParts(index int) (p parts, err error) {
 }
 
 // test measures a model on the test images.
-func (c *comparer) test(ctx context.Context, m *vit.Model, d data.Dataset, name string, seed uint64) (Evaluation, error) {
-	return Evaluate(ctx, m, d, c.testing("testing", name, seed))
+func (c *comparer) test(ctx context.Context, m *vit.Model, d data.Dataset, name string, seed uint64) (eval.Result, error) {
+	return eval.Run(ctx, m, d, c.testing("testing", name, seed))
 }
 
 // testing is how a scheme's models are measured: on the test images, or the training images for matching, which are no more than the limit.
-func (c *comparer) testing(phase, name string, seed uint64) EvaluateOptions {
-	return EvaluateOptions{Name: name, Limit: c.recipes[0][0].Limit, Threads: c.o.Threads, Precision: c.o.Precision, Progress: func(done, total int) {
+func (c *comparer) testing(phase, name string, seed uint64) eval.Options {
+	return eval.Options{Name: name, Limit: c.recipes[0][0].Limit, Threads: c.o.Threads, Precision: Precision(c.o.Precision), Progress: func(done, total int) {
 		c.report(CompareProgress{Phase: phase, Scheme: name, Seed: seed, Done: done, Total: total})
 	}}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/vit"
 )
@@ -31,24 +32,26 @@ const timeRounds = 7
 // timeTogether times models on the same real images, since how much of a model runs depends on what it sees. Models take turns, and the turns
 // another order each round, so that whatever else the machine does slows all of them alike. The first model is what the speed-ups are against.
 // A turn takes about so many seconds for that one; images is a whole number of images of the models' size.
-func timeTogether(ctx context.Context, models []*vit.Model, o EvaluateOptions, images []float32, batch int, seconds float64, progress func(done, total int)) ([]Speed, error) {
-	size := imageSize(models[0].Params.Config)
+func timeTogether(ctx context.Context, models []*vit.Model, o eval.Options, images []float32, batch int, seconds float64, progress func(done, total int)) ([]Speed, error) {
+	size := models[0].Params.Config.ImageLen()
 	count := len(images) / size
 	batch = min(batch, count)
 	list := make([]*contestant, len(models))
 	for i, m := range models {
-		p, err := precision(o.Precision, m)
+		p, err := infer.Resolve(o.Precision, m)
 		if err != nil {
 			return nil, err
 		}
-		e, err := infer.New(m.Params, infer.Options{Threads: o.Threads, Precision: p})
+		e, err := newEngine(m.Params, p, infer.Options{Threads: o.Threads})
 		if err != nil {
 			return nil, err
 		}
 		defer e.Close()
 		list[i] = &contestant{engine: e}
 	}
-	run := func(c *contestant, at, n int) error { return c.engine.Run(images[at*size:(at+n)*size], &c.out) }
+	run := func(c *contestant, at, n int) error {
+		return c.engine.Run(ctx, infer.Batch{Images: images[at*size : (at+n)*size]}, &c.out)
+	}
 	turn := func(c *contestant, most, n int) (rate float64, err error) {
 		begin := time.Now()
 		ran := 0
@@ -119,7 +122,7 @@ func medianRatio(a, b []float64) float64 {
 // time measures the models' speed on test images.
 func (c *comparer) time(ctx context.Context, models []*vit.Model, p parts, seed uint64) ([]Speed, error) {
 	m := models[0]
-	config, size := m.Params.Config, imageSize(m.Params.Config)
+	config, size := m.Params.Config, m.Params.Config.ImageLen()
 	d, err := data.Fit(p.test, m.Preprocessor, config.Channels, config.Height, config.Width)
 	if err != nil {
 		return nil, err
@@ -133,7 +136,7 @@ func (c *comparer) time(ctx context.Context, models []*vit.Model, p parts, seed 
 		}
 		m.Preprocessor.Normalize(images[i*size:(i+1)*size], pixels, config.Channels, config.Height, config.Width)
 	}
-	return timeTogether(ctx, models, EvaluateOptions{Threads: c.o.Threads, Precision: c.o.Precision}, images, c.o.Batch, c.o.Seconds, func(done, total int) {
+	return timeTogether(ctx, models, eval.Options{Threads: c.o.Threads, Precision: infer.Precision(c.o.Precision)}, images, c.o.Batch, c.o.Seconds, func(done, total int) {
 		c.report(CompareProgress{Phase: "timing", Seed: seed, Done: done, Total: total})
 	})
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/eval"
+	"github.com/adavit/adavit/internal/machine"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -18,7 +20,7 @@ import (
 
 // trainingPage draws a finished run's log.
 func trainingPage(o TrainOptions, threads int, log []train.Entry) report.TrainingPage {
-	page := report.TrainingPage{Title: filepath.Base(o.Dir), Subtitle: o.Recipe.Description, Machine: machine(threads), Date: time.Now(), Settings: settings(o)}
+	page := report.TrainingPage{Title: filepath.Base(o.Dir), Subtitle: o.Recipe.Description, Machine: machine.Describe(threads), Date: time.Now(), Settings: settings(o)}
 	if len(log) == 0 {
 		return page
 	}
@@ -117,13 +119,13 @@ func (o TrainOptions) showTokens(ctx context.Context, page *report.TrainingPage,
 	if err != nil {
 		return err
 	}
-	c, err := collect(ctx, m, some, threads)
+	c, err := eval.Collect(ctx, m, some, threads)
 	if err != nil {
 		return err
 	}
-	page.Tally = c.tally
-	for round := range perClass { // one of each class before the second of any
-		for _, of := range c.picked {
+	page.Tally = c.Tally
+	for round := range eval.PerClass { // one of each class before the second of any
+		for _, of := range c.Picked {
 			if round < len(of) && len(page.Samples) < shownCards {
 				page.Samples = append(page.Samples, of[round])
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/datasets"
+	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -56,13 +57,13 @@ func TestTrainingPage(t *testing.T) {
 func TestShowTokens(t *testing.T) {
 	dir := t.TempDir()
 	set := filepath.Join(dir, "set")
-	writeIDX(t, set)
+	modeltest.WriteIDX(t, set)
 	test, err := datasets.Open(set, data.Test, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, policy := range map[string]string{"dense": "none", "adaptive": "token", "spatial": "sact"} {
-		m := small(t, policy != "none")
+		m := modeltest.Small(t, policy != "none")
 		m.Params.Config.Halting.Policy = policy
 		o := TrainOptions{Dir: filepath.Join(dir, name), Recipe: train.DefaultRecipe()}
 		if err := vit.Save(o.Dir, m, weights.F32); err != nil {

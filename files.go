@@ -2,172 +2,116 @@ package adavit
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"image"
-	"os"
-	"path/filepath"
+	"io"
+	"iter"
 	"time"
 
-	"github.com/adavit/adavit/vit"
-	"github.com/adavit/adavit/weights"
+	"github.com/adavit/adavit/picture"
 )
+
+// FileOptions say which image files are read besides those that are named, and how.
+type FileOptions struct {
+	// List, if not "", is a file that lists more of them, one a line, "-" being Stdin. Its lines are files and
+	// directories, not patterns.
+	List  string
+	Stdin io.Reader // of "-", in names and in a list
+
+	picture.Decoding // EXIF orientation, and the most pixels of a picture
+	Budget
+}
 
 // FileResult is what became of one image file.
 type FileResult struct {
-	File string `json:"file"`
-	*Result
-	Milliseconds float64 `json:"milliseconds,omitempty"` // decoding, resizing and inference; of a batch of files, the mean
-	Error        string  `json:"error,omitempty"`        // why there is no result
+	File string
+	Result
+	Took time.Duration // decoding, resizing, and its share of the pass that it was in
 }
 
-// filesBatch is how many files are read before they are classified together. Each thread has one picture at a time in memory as it was decoded.
-const filesBatch = 8
-
-// ClassifyFiles classifies image files and hands each one's result to emit, in order. A file that is no image is reported to emit as well
-// and the rest goes on; failed counts them. Files go in batches of 8, so that all threads have work; a batch's time is shared out evenly.
-// The error is the list's, emit's, ctx's or the engine's.
-func ClassifyFiles(ctx context.Context, c *Classifier, f ImageFiles, emit func(FileResult) error) (failed int, err error) {
-	files, err := f.resolve()
-	if err != nil {
-		return 0, err
-	}
-	for len(files) > 0 {
-		if err := ctx.Err(); err != nil {
-			return failed, err
-		}
-		n := min(filesBatch, len(files))
-		results, err := c.files(f, files[:n])
+// Files classifies image files. names are files; directories, which stand for the images in them and below them; patterns of
+// path/filepath.Match, where no file has that very name; and "-", an image on standard input.
+//
+// The results come in the order of the names; files are decoded ahead, while others run. An error that comes with a result
+// is that file's, whose name FileResult.File is: the rest goes on. An error without a file's name is about the names
+// themselves, or ctx's, and the last. To stop early, break out of the loop.
+func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) iter.Seq2[FileResult, error] {
+	return func(yield func(FileResult, error) bool) {
+		b, l, err := c.limits(budgetsOf(o.Budget))
 		if err != nil {
-			return failed, err
+			yield(FileResult{}, err)
+			return
 		}
-		for _, r := range results {
-			if r.Error != "" {
-				failed++
+		all := picture.Files{Names: names, List: o.List, Stdin: o.Stdin, Decoding: o.Decoding}
+		files, err := all.Resolve()
+		if err != nil {
+			yield(FileResult{}, err)
+			return
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel() // what is ahead when the loop ends early is not wanted any more
+		type outcome struct {
+			result   FileResult
+			err      error
+			panicked any // of a reader or a picture of the caller's: it is his to recover from
+		}
+		ahead := make(chan chan outcome, c.inFlight())
+		go func() {
+			defer close(ahead)
+			for _, f := range files {
+				place := make(chan outcome, 1)
+				select {
+				case ahead <- place:
+				case <-ctx.Done():
+					return
+				}
+				go func() {
+					var out outcome
+					defer func() {
+						out.panicked = recover()
+						place <- out
+					}()
+					out.result, out.err = c.file(ctx, l, all, f)
+					out.result.Budget = b
+				}()
 			}
-			if err := emit(r); err != nil {
-				return failed, err
+		}()
+		for place := range ahead {
+			out := <-place
+			if out.panicked != nil {
+				panic(out.panicked)
+			}
+			if ctx.Err() != nil {
+				break
+			}
+			if !yield(out.result, out.err) {
+				return
 			}
 		}
-		files = files[n:]
+		if err := ctx.Err(); err != nil {
+			yield(FileResult{}, err)
+		}
 	}
-	return failed, nil
 }
 
-// files decodes and classifies one batch.
-func (c *Classifier) files(f ImageFiles, files []imageFile) ([]FileResult, error) {
-	begin := time.Now()
-	read := make([]bool, len(files))
-	found, errs, err := c.batch(len(files), func(i int, dst []float32) error {
-		img, err := f.decode(files[i])
-		if read[i] = err == nil; !read[i] {
-			return err
-		}
-		return c.apply(dst, img)
-	})
-	if err != nil {
-		return nil, err
-	}
-	good := 0
-	for i, err := range errs {
-		if err == nil {
-			good++
-		} else if read[i] {
-			errs[i] = named(files[i].name, err)
-		}
-	}
-	each := float64(time.Since(begin).Microseconds()) / 1000 / float64(max(1, good))
-	results := make([]FileResult, len(files))
-	for i, file := range files {
-		results[i] = FileResult{File: file.name}
-		if errs[i] != nil {
-			results[i].Error = errs[i].Error()
-		} else {
-			results[i].Result, results[i].Milliseconds = &found[i], each
-		}
-	}
-	return results, nil
-}
-
-// notInput refuses an output file that is one of the inputs, or a model directory's weights: it would be lost.
-func notInput(output string, inputs ...string) error {
-	out, err := os.Stat(output)
-	if err != nil {
-		return nil // it is not there, or writing it will say what is wrong
-	}
-	if dir, name := filepath.Split(output); name == vit.WeightsFile {
-		if _, err := os.Stat(filepath.Join(dir, vit.ConfigFile)); err == nil {
-			return fmt.Errorf("%w: the output %s is the weights of a model, which would be lost", ErrUsage, output)
-		}
-	}
-	for _, input := range inputs {
-		if in, err := os.Stat(input); err == nil && os.SameFile(in, out) {
-			return fmt.Errorf("%w: the output %s is the input %s, which would be lost", ErrUsage, output, input)
-		}
-	}
-	return nil
-}
-
-// named puts a file's name before an error.
-func named(file string, err error) error {
-	if err == nil {
+// budgetsOf is a budget as a call's list of them.
+func budgetsOf(b Budget) []Budget {
+	if b == (Budget{}) {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", file, err)
+	return []Budget{b}
 }
 
-// maxPixels bounds the tensor that PreprocessFiles makes: 1 Gi numbers, 4 GiB.
-const maxPixels = 1 << 30
-
-// PreprocessFiles writes the images as the tensor "input" [B, C, H, W] F32 that the model would be fed, B in the order of ImageFiles, to a
-// safetensors file, which appears whole or, if any image is bad, not at all. The error names all bad ones.
-func PreprocessFiles(ctx context.Context, m *vit.Model, f ImageFiles, output string, threadCount int) (Written, error) {
-	n, err := threads(threadCount)
-	if err != nil {
-		return Written{}, err
-	}
-	c := m.Params.Config
-	files, err := f.resolve()
-	if err != nil {
-		return Written{}, err
-	}
-	var inputs []string
-	if f.List != "-" {
-		inputs = append(inputs, f.List)
-	}
-	for _, file := range files {
-		inputs = append(inputs, file.name)
-	}
-	if err := notInput(output, inputs...); err != nil {
-		return Written{}, err
-	}
-	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
-		return Written{}, named(vit.PreprocessorFile, err)
-	}
-	size := imageSize(c)
-	if len(files) > maxPixels/size {
-		return Written{}, fmt.Errorf("%d images of %d numbers each: a tensor holds at most %d such images", len(files), size, maxPixels/size)
-	}
-	pixels := make([]float32, len(files)*size)
-	var bad []error
-	for first := 0; first < len(files); first += filesBatch {
-		if err := ctx.Err(); err != nil {
-			return Written{}, err
+// file classifies one file. The error names it.
+func (c *Classifier) file(ctx context.Context, l limits, all picture.Files, f picture.File) (FileResult, error) {
+	result, took, err := c.classify(ctx, l, func(dst []float32) error {
+		img, err := all.Decode(f)
+		if err != nil {
+			return err // names the file itself
 		}
-		batch := files[first:min(first+filesBatch, len(files))]
-		errs := make([]error, len(batch))
-		spread(n, len(batch), func(i int) {
-			at := (first + i) * size
-			var img image.Image
-			if img, errs[i] = f.decode(batch[i]); errs[i] == nil {
-				errs[i] = named(batch[i].name, m.Preprocessor.Apply(pixels[at:at+size], img, c.Channels, c.Height, c.Width))
-			}
-		})
-		bad = append(bad, errs...)
-	}
-	if err := errors.Join(bad...); err != nil {
-		return Written{}, err
-	}
-	t := weights.Float32Tensor("input", []int{len(files), c.Channels, c.Height, c.Width}, pixels)
-	return Written{output, len(files)}, weights.WriteSafetensors(output, nil, []weights.Tensor{t})
+		if err := c.apply(dst, img); err != nil {
+			return fmt.Errorf("%s: %w", f.Name, err)
+		}
+		return nil
+	})
+	return FileResult{File: f.Name, Result: result, Took: took}, err
 }

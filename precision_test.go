@@ -7,6 +7,7 @@ import (
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/modeltest"
 )
 
 // TestPrecisionsOfBundled: on test images the trained models' logits point where float32's do, and name the same class.
@@ -22,7 +23,7 @@ func TestPrecisionsOfBundled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		size := imageSize(c)
+		size := c.ImageLen()
 		pixels, bytes := make([]float32, images*size), make([]byte, size)
 		for i := range images {
 			if err := set.Pixels(bytes, i); err != nil {
@@ -31,13 +32,9 @@ func TestPrecisionsOfBundled(t *testing.T) {
 			m.Preprocessor.Normalize(pixels[i*size:(i+1)*size], bytes, c.Channels, c.Height, c.Width)
 		}
 		logits := func(p infer.Precision) []float32 {
-			e, err := infer.New(m.Params, infer.Options{Precision: p})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer e.Close()
+			e := modeltest.Engine(t, m.Params, p, infer.Options{})
 			var out infer.Output
-			if err := e.Run(pixels, &out); err != nil {
+			if err := e.Run(t.Context(), infer.Batch{Images: pixels}, &out); err != nil {
 				t.Fatal(err)
 			}
 			return out.Logits

@@ -9,6 +9,7 @@ import (
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
@@ -58,16 +59,12 @@ func compareEngines(t *testing.T, scheme halting.Config, distillation vit.Distil
 		t.Fatal(err)
 	}
 	run := func(p *vit.Params, full bool) infer.Output {
-		e, err := infer.New(p, infer.Options{Threads: 2, Full: full})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer e.Close()
+		e := modeltest.Engine(t, p, infer.F32, infer.Options{Threads: 2, Full: full})
 		var out infer.Output
 		if full {
 			out.Trace = &infer.Trace{}
 		}
-		if err := e.Run(pixels, &out); err != nil {
+		if err := e.Run(t.Context(), infer.Batch{Images: pixels}, &out); err != nil {
 			t.Fatal(err)
 		}
 		return out

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/train"
@@ -26,7 +27,7 @@ type teacher struct {
 // newTeacher opens the model that a recipe names, for a student of configuration c with preprocessor p that learns the given classes. The two must take
 // images of one size; classes are matched as Evaluate does it. The teacher must be closed.
 func newTeacher(ctx context.Context, d train.Distill, c vit.Config, p picture.Preprocessor, classes []string, threads int) (*teacher, error) {
-	m, err := OpenContext(ctx, d.Model, nil)
+	m, err := OpenContext(ctx, d.Model, OpenOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("teacher: %w", err)
 	}
@@ -38,13 +39,13 @@ func newTeacher(ctx context.Context, d train.Distill, c vit.Config, p picture.Pr
 	if err := m.Preprocessor.Check(own.Channels, own.Height, own.Width); err != nil {
 		return nil, fmt.Errorf("teacher %s: %w", d.Model, named(vit.PreprocessorFile, err))
 	}
-	t := &teacher{config: own, slice: quickly(own, threads)}
-	if t.class, err = matchClasses(own, classes); err != nil {
+	t := &teacher{config: own, slice: eval.HalfSecond(own, threads)}
+	if t.class, err = eval.MatchClasses(own, classes); err != nil {
 		return nil, fmt.Errorf("teacher %s: %w", d.Model, err)
 	}
 	t.mean, t.std = p.MeanStd(c.Channels)
 	t.ownMean, t.ownStd = m.Preprocessor.MeanStd(c.Channels)
-	if t.engine, err = infer.New(m.Params, infer.Options{Threads: threads}); err != nil {
+	if t.engine, err = newEngine(m.Params, infer.F32, infer.Options{Threads: threads}); err != nil {
 		return nil, fmt.Errorf("teacher %s: %w", d.Model, err)
 	}
 	return t, nil
@@ -52,14 +53,14 @@ func newTeacher(ctx context.Context, d train.Distill, c vit.Config, p picture.Pr
 
 // logits writes what the teacher says of images [B, C, H, W], normalised for the student, to dst [B, student's classes]. It ends soon after ctx does.
 func (t *teacher) logits(ctx context.Context, images, dst []float32) error {
-	n, own, size := len(t.class), t.config.Classes, imageSize(t.config)
+	n, own, size := len(t.class), t.config.Classes, t.config.ImageLen()
 	images = t.renormalise(images)
 	for len(images) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		some := min(t.slice*size, len(images))
-		if err := t.engine.Run(images[:some], &t.out); err != nil {
+		if err := t.engine.Run(ctx, infer.Batch{Images: images[:some]}, &t.out); err != nil {
 			return err
 		}
 		for i := range some / size {

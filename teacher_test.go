@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -28,7 +29,7 @@ import (
 // for itself, in the student's order.
 func TestTeacher(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "teacher")
-	m := small(t, false)
+	m := modeltest.Small(t, false)
 	c := m.Params.Config
 	names := slices.Clone(c.Labels)
 	slices.Reverse(names)
@@ -59,13 +60,9 @@ func TestTeacher(t *testing.T) {
 	if err := teacher.logits(t.Context(), mine, got); err != nil {
 		t.Fatal(err)
 	}
-	e, err := infer.New(m.Params, infer.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	e := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
 	var out infer.Output
-	if err := e.Run(its, &out); err != nil {
+	if err := e.Run(t.Context(), infer.Batch{Images: its}, &out); err != nil {
 		t.Fatal(err)
 	}
 	for i := range images {
@@ -107,7 +104,7 @@ func TestTeacher(t *testing.T) {
 func TestTrainWithEverything(t *testing.T) {
 	dir := t.TempDir()
 	init, set, out := filepath.Join(dir, "init"), filepath.Join(dir, "set"), filepath.Join(dir, "out")
-	m := small(t, true)
+	m := modeltest.Small(t, true)
 	if err := vit.Save(init, m, weights.F32); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/datasets"
+	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/recipes"
@@ -151,7 +152,7 @@ func (o TrainOptions) prepare(ctx context.Context) (run train.Options, test data
 	run.Watch = watch
 	run.Evaluate = func(ctx context.Context, p *vit.Params) (map[string]float64, error) {
 		m := &vit.Model{Params: p, Preprocessor: run.Preprocessor}
-		ev, err := Evaluate(ctx, m, test, EvaluateOptions{Limit: r.Limit, Threads: run.Threads, Precision: string(infer.F32)})
+		ev, err := eval.Run(ctx, m, test, eval.Options{Limit: r.Limit, Threads: run.Threads, Precision: infer.F32})
 		if err != nil {
 			return nil, err
 		}
@@ -160,7 +161,7 @@ func (o TrainOptions) prepare(ctx context.Context) (run train.Options, test data
 			"macs_per_image": ev.MACs, "images_per_second": ev.ImagesPerSecond}, nil
 	}
 	run.Precisions = func(ctx context.Context, m *vit.Model) (map[string]float64, error) {
-		return precisionLoss(ctx, m, test, EvaluateOptions{Limit: r.Limit, Threads: run.Threads})
+		return precisionLoss(ctx, m, test, eval.Options{Limit: r.Limit, Threads: run.Threads})
 	}
 	return run, test, done, nil
 }
@@ -221,7 +222,7 @@ func (o TrainOptions) model(ctx context.Context, run *train.Options) (c vit.Conf
 		run.Preprocessor = picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
 		return c, nil
 	}
-	m, err := OpenContext(ctx, run.InitName, nil)
+	m, err := OpenContext(ctx, run.InitName, OpenOptions{})
 	if err != nil {
 		return c, err
 	}
@@ -240,10 +241,10 @@ func (o TrainOptions) model(ctx context.Context, run *train.Options) (c vit.Conf
 }
 
 // precisionLoss measures what each precision costs a model, in points of top-1 against f32.
-func precisionLoss(ctx context.Context, m *vit.Model, test data.Dataset, o EvaluateOptions) (map[string]float64, error) {
+func precisionLoss(ctx context.Context, m *vit.Model, test data.Dataset, o eval.Options) (map[string]float64, error) {
 	top1 := func(p infer.Precision) (float64, error) {
-		o.Precision = string(p)
-		ev, err := Evaluate(ctx, m, test, o)
+		o.Precision = p
+		ev, err := eval.Run(ctx, m, test, o)
 		return ev.Top1, err
 	}
 	exact, err := top1(infer.F32)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/recipes"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -43,10 +44,10 @@ func TestBundledRecipes(t *testing.T) {
 func TestTrainInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	init, set := filepath.Join(dir, "init"), filepath.Join(dir, "set")
-	if err := vit.Save(init, small(t, true), weights.F32); err != nil {
+	if err := vit.Save(init, modeltest.Small(t, true), weights.F32); err != nil {
 		t.Fatal(err)
 	}
-	writeIDX(t, set)
+	modeltest.WriteIDX(t, set)
 	r, err := train.ParseRecipe("test", []byte(`{"epochs": 2, "batch": 8, "seed": 1, "alpha_prior": 0.1, "target_layer": 2}`), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -87,31 +88,6 @@ func TestTrainInterrupted(t *testing.T) {
 	}
 	if !bytes.Equal(a, b) {
 		t.Error("the resumed run's weights differ")
-	}
-}
-
-// writeIDX makes a data set of the first test images of Fashion-MNIST: 24 to train on, 10 to test.
-func writeIDX(t *testing.T, dir string) {
-	t.Helper()
-	d := fashionTest(t)
-	if err := os.Mkdir(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	for part, n := range map[string]int{"train": 24, "t10k": 10} {
-		images, labels := []byte{0, 0, 8, 3, 0, 0, 0, byte(n), 0, 0, 0, 28, 0, 0, 0, 28}, []byte{0, 0, 8, 1, 0, 0, 0, byte(n)}
-		for i := range n {
-			pixels := make([]byte, 784)
-			if err := d.Pixels(pixels, i); err != nil {
-				t.Fatal(err)
-			}
-			images, labels = append(images, pixels...), append(labels, byte(d.Label(i)))
-		}
-		labels[len(labels)-1] = 9 // all ten classes are there
-		for name, content := range map[string][]byte{"images-idx3": images, "labels-idx1": labels} {
-			if err := os.WriteFile(filepath.Join(dir, part+"-"+name+"-ubyte"), content, 0o666); err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
@@ -102,11 +103,11 @@ func (b *board) Epoch(ctx context.Context, e train.Entry, p *vit.Params) error {
 // tokens draws the depth of the images' tokens, and counts it.
 func (b *board) tokens(ctx context.Context, at int64, p *vit.Params) error {
 	b.show.Params = p
-	c, err := collect(ctx, b.show, b.images, b.threads)
+	c, err := eval.Collect(ctx, b.show, b.images, b.threads)
 	if err != nil {
 		return err
 	}
-	samples := c.samples()
+	samples := c.Samples()
 	if len(samples) == 0 { // images of neither one nor three channels cannot be drawn
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/internal/turns"
 )
 
 // Names of the two columns that a side has in tables and in claims.
@@ -61,18 +62,6 @@ func (c *contest) find(key string) *entry {
 	return nil
 }
 
-// order returns who goes when in a round: another side begins each time, and every other round runs backwards. Neighbours stay neighbours.
-func order(n, round int) []int {
-	turns := make([]int, n)
-	for i := range turns {
-		turns[i] = (round/2 + i) % n
-		if round%2 == 1 {
-			turns[i] = (round/2 + n - i) % n
-		}
-	}
-	return turns
-}
-
 const (
 	pause    = 100 * time.Millisecond // between turns: threads of the side before stop looking for work
 	peakTime = 60 * time.Millisecond
@@ -82,26 +71,28 @@ const (
 
 // measure runs the rounds.
 func (c *contest) measure(ctx context.Context, rounds int, turn time.Duration) error {
-	for round := range rounds {
-		if round < peakRounds {
+	err := turns.Play(ctx, rounds, len(c.entries), func(round, i int) error {
+		if round < peakRounds && i == turns.Order(len(c.entries), round)[0] {
 			if err := c.measurePeak(); err != nil {
 				return err
 			}
 		}
-		for _, i := range order(len(c.entries), round) {
-			e := c.entries[i]
-			time.Sleep(pause)
-			ms, err := e.side.run(ctx, turn.Seconds())
-			if err != nil {
-				return fmt.Errorf("%s: %w", e.key(), err)
-			}
-			e.rounds = append(e.rounds, ms)
-			for _, t := range c.parts {
-				if e.who == oursName && !e.profile && t.precision == e.precision {
-					t.run(turn.Seconds() / 3)
-				}
+		e := c.entries[i]
+		time.Sleep(pause)
+		ms, err := e.side.run(ctx, turn.Seconds())
+		if err != nil {
+			return fmt.Errorf("%s: %w", e.key(), err)
+		}
+		e.rounds = append(e.rounds, ms)
+		for _, t := range c.parts {
+			if e.who == oursName && !e.profile && t.precision == e.precision {
+				t.run(turn.Seconds() / 3)
 			}
 		}
+		return nil
+	}, nil)
+	if err != nil {
+		return err
 	}
 	for _, e := range c.entries {
 		if s, ok := e.side.(*engineSide); ok {

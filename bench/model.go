@@ -8,8 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/internal/tools"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
@@ -45,7 +45,7 @@ func makeModel(ctx context.Context, cache, name string, log *commandLog) (*model
 		return nil, err
 	}
 	log.add("adavit", "convert", m.dir, m.onnx)
-	if _, err := adavit.Convert(ctx, m.dir, m.onnx, adavit.ConvertOptions{}); err != nil {
+	if _, err := tools.Convert(ctx, m.dir, m.onnx, tools.ConvertOptions{}); err != nil {
 		return nil, err
 	}
 	if err := quantizeFile(m.onnx, m.onnxInt8); err != nil {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/internal/turns"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -40,7 +41,7 @@ func (t *partsTurns) median() parts {
 		for _, p := range t.passes {
 			all = append(all, part(p))
 		}
-		return median(all)
+		return turns.Median(all)
 	}
 	return parts{
 		prepare: of(func(p parts) float64 { return p.prepare }), products: of(func(p parts) float64 { return p.products }),

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/adavit/adavit/internal/turns"
 )
 
 // write writes the report as Markdown.
@@ -103,7 +105,7 @@ func (c *contest) writeTable(w io.Writer) {
 			all = append(all, r...)
 		}
 		ms := e.milliseconds()
-		row := []string{e.key(), fmt.Sprintf("%.2f (%.2f–%.2f)", ms.value, ms.low, ms.high), fmt.Sprintf("%.2f", percentile(all, 99)),
+		row := []string{e.key(), fmt.Sprintf("%.2f (%.2f–%.2f)", ms.value, ms.low, ms.high), fmt.Sprintf("%.2f", turns.Percentile(all, 99)),
 			fmt.Sprintf("%.1f", 1000*float64(c.batch)/ms.value), "", ""}
 		if e.performed > 0 {
 			row[4], row[5] = fmt.Sprintf("%.2f", e.performed/1e9), fmt.Sprintf("%.0f %%", 100*c.share(e))

@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"context"
 	"math"
 	"slices"
 	"strings"
@@ -12,19 +13,32 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestNothingAllocated is invariant 4: once memory has grown to a batch, runs allocate nothing, ragged or not, on one thread or more.
+// TestNothingAllocated is invariant 4: once memory has grown to a batch, runs allocate nothing, ragged or not, on one
+// thread or more.
 func TestNothingAllocated(t *testing.T) {
 	p := makeModel(smallConfig(5), 3, gatesMixed)
 	images := drawImages(p.Config, 7, 4)
-	for _, o := range []Options{{}, {Group: 3}, {Threads: 3}, {Threads: 2, Group: 2}, {Full: true}, {Full: true, Threads: 2}, {Precision: BF16}, {Precision: Int8, Group: 3}, {Threads: 9}, {Threads: 8, Precision: Int8}} {
+	ctx, cancel := context.WithCancel(background)
+	defer cancel()
+	stop := func(image int) bool { return image == 3 }
+	batches := []Batch{
+		{Images: images},
+		{Images: images, Caps: []int{0, 60, 30, 0, 1, 90, 70}, Scheme: make([]int, 7), Stop: stop},
+	}
+	for _, o := range []options{
+		{}, {Group: 3}, {Threads: 3}, {Threads: 2, Group: 2}, {Full: true}, {Full: true, Threads: 2}, {Precision: BF16},
+		{Precision: Int8, Group: 3}, {Threads: 9}, {Threads: 8, Precision: Int8},
+	} {
 		e := newEngine(t, p, o)
 		out := &Output{}
 		if o.Full {
 			out.Trace = &Trace{}
 		}
 		once := func() {
-			if err := e.Run(images, out); err != nil {
-				t.Fatal(err)
+			for _, b := range batches {
+				if err := e.Run(ctx, b, out); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		for range 20 {
@@ -45,18 +59,18 @@ func TestBadOptions(t *testing.T) {
 	other.Config.Layers++
 	for name, c := range map[string]struct {
 		p    *vit.Params
-		o    Options
+		o    options
 		want string
 	}{
-		"no model":  {nil, Options{}, "no model"},
-		"config":    {&bad, Options{}, "heads"},
-		"mismatch":  {&other, Options{}, "do not belong to this configuration"},
-		"threads":   {p, Options{Threads: -1}, "threads is -1"},
-		"many":      {p, Options{Threads: 1 << 20}, "threads is 1048576"},
-		"group":     {p, Options{Group: -2}, "group is -2"},
-		"precision": {p, Options{Precision: "f8"}, `precision "f8"`},
+		"no model":  {nil, options{}, "no model"},
+		"config":    {&bad, options{}, "heads"},
+		"mismatch":  {&other, options{}, "do not belong to a configuration"},
+		"threads":   {p, options{Threads: -1}, "threads is -1"},
+		"many":      {p, options{Threads: 1 << 20}, "threads is 1048576"},
+		"group":     {p, options{Group: -2}, "group is -2"},
+		"precision": {p, options{Precision: "f8"}, `precision "f8"`},
 	} {
-		e, err := New(c.p, c.o)
+		e, err := makeEngine(c.p, c.o)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v does not say %q", name, err, c.want)
 		}
@@ -68,28 +82,35 @@ func TestBadOptions(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	p := makeModel(smallConfig(2), 1, gatesMixed)
-	e := newEngine(t, p, Options{Threads: 2})
+	e := newEngine(t, p, options{Threads: 2})
 	images := drawImages(p.Config, 2, 1)
 	for name, c := range map[string]struct {
-		images []float32
-		out    *Output
-		want   string
+		batch Batch
+		out   *Output
+		want  string
 	}{
-		"nothing":   {nil, &Output{}, "no images"},
-		"too short": {images[:len(images)-1], &Output{}, "[2, 6, 6] = 72 numbers"},
-		"no output": {images, nil, "no output"},
-		"trace":     {images, &Output{Trace: &Trace{}}, "Options.Full"},
+		"nothing":    {Batch{}, &Output{}, "no images"},
+		"too short":  {Batch{Images: images[:len(images)-1]}, &Output{}, "[2, 6, 6] = 72 numbers"},
+		"no output":  {Batch{Images: images}, nil, "no output"},
+		"trace":      {Batch{Images: images}, &Output{Trace: &Trace{}}, "Options.Full"},
+		"caps":       {Batch{Images: images, Caps: []int{1}}, &Output{}, "1 caps and 0 schemes for 2 images"},
+		"cap":        {Batch{Images: images, Caps: []int{1, -1}}, &Output{}, "image 1 may cost -1 token-blocks"},
+		"schemes":    {Batch{Images: images, Scheme: []int{0, 0, 0}}, &Output{}, "3 schemes for 2 images"},
+		"scheme":     {Batch{Images: images, Scheme: []int{0, 1}}, &Output{}, "image 1 wants scheme 1 of 1"},
+		"not scheme": {Batch{Images: images, Scheme: []int{-1, 0}}, &Output{}, "image 0 wants scheme -1"},
 	} {
-		if err := e.Run(c.images, c.out); err == nil || !strings.Contains(err.Error(), c.want) {
+		err := e.Run(background, c.batch, c.out)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v does not say %q", name, err, c.want)
 		}
 	}
-	if err := e.Run(images, &Output{}); err != nil {
+	if err := e.Run(background, Batch{Images: images}, &Output{}); err != nil {
 		t.Errorf("a good run after bad ones: %v", err)
 	}
 	e.Close()
 	e.Close()
-	if err := e.Run(images, &Output{}); err == nil || !strings.Contains(err.Error(), "closed") {
+	err := e.Run(background, Batch{Images: images}, &Output{})
+	if err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Errorf("run after Close: %v", err)
 	}
 }
@@ -99,14 +120,14 @@ func TestNotFinite(t *testing.T) {
 	onEveryPath(t, func(t *testing.T) {
 		p := makeModel(smallConfig(3), 5, gatesMixed)
 		images := drawImages(p.Config, 2, 6)
-		clean := run(t, p, Options{Group: 2}, images)
+		clean := run(t, p, options{Group: 2}, images)
 		for _, v := range []float64{math.NaN(), math.Inf(1), 3e38} {
 			size := len(images) / 2
 			for i := range size {
 				images[i] = float32(v)
 			}
 			for _, full := range []bool{false, true} {
-				out := run(t, p, Options{Group: 2, Full: full}, images)
+				out := run(t, p, options{Group: 2, Full: full}, images)
 				sameBits(t, "the other image's logits", out.Logits[p.Config.Classes:], clean.Logits[p.Config.Classes:])
 				if math.IsNaN(v) && !math.IsNaN(float64(out.Logits[0])) {
 					t.Errorf("an image of NaN has logit %v", out.Logits[0])
@@ -121,19 +142,20 @@ func TestRunsTakeTurns(t *testing.T) {
 	p := makeModel(smallConfig(3), 5, gatesMixed)
 	images := drawImages(p.Config, 6, 6)
 	size := len(images) / 6
-	want := run(t, p, Options{}, images)
-	e := newEngine(t, p, Options{Threads: 3})
+	want := run(t, p, options{}, images)
+	e := newEngine(t, p, options{Threads: 3})
 	defer e.Close()
 	var group sync.WaitGroup
 	for i := range 4 {
 		group.Go(func() {
 			var out Output
 			for _, b := range []int{6, 1 + i, 3} {
-				if err := e.Run(images[:b*size], &out); err != nil {
+				if err := e.Run(background, Batch{Images: images[:b*size]}, &out); err != nil {
 					t.Error(err)
 					return
 				}
-				if len(out.Logits) != b*p.Config.Classes || len(out.Depth) != b*p.Config.Tokens() || len(out.Active) != b*p.Config.Layers {
+				c := &p.Config
+				if len(out.Logits) != b*c.Classes || len(out.Depth) != b*c.Tokens() || len(out.Active) != b*c.Layers {
 					t.Errorf("%d images: lengths %d, %d, %d", b, len(out.Logits), len(out.Depth), len(out.Active))
 				}
 				for j, v := range out.Logits {
@@ -148,29 +170,45 @@ func TestRunsTakeTurns(t *testing.T) {
 	group.Wait()
 }
 
-// TestFork: forks run at the same time as their engine, outlive it, and give its bits.
-func TestFork(t *testing.T) {
+// TestSharedWeights: engines that share weights run at the same time and give the bits of one that has them alone, on
+// any number of threads.
+func TestSharedWeights(t *testing.T) {
 	p := makeModel(smallConfig(3), 5, gatesMixed)
 	images := drawImages(p.Config, 6, 6)
-	want := run(t, p, Options{}, images)
-	e := newEngine(t, p, Options{Threads: 2})
-	var group sync.WaitGroup
-	for _, f := range []*Engine{e, e.Fork(), e.Fork()} {
-		group.Go(func() {
-			defer f.Close()
-			for range 3 {
-				var out Output
-				if err := f.Run(images, &out); err != nil {
-					t.Error(err)
-					return
-				}
-				if !slices.Equal(out.Logits, want.Logits) {
-					t.Errorf("a fork's logits are %v, want %v", out.Logits, want.Logits)
-				}
+	for _, precision := range precisions {
+		want := run(t, p, options{Precision: precision}, images)
+		w, err := Pack(p, precision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Precision() != precision || w.Bytes() < int64(len(p.Data)) {
+			t.Errorf("%s: %d bytes of weights in %s", precision, w.Bytes(), w.Precision())
+		}
+		var group sync.WaitGroup
+		for threads := range 3 {
+			e, err := New(w, Options{Threads: threads + 1})
+			if err != nil {
+				t.Fatal(err)
 			}
-		})
+			for _, b := range []int{6, 1} { // a team on one image where there are threads enough
+				group.Go(func() {
+					for range 3 {
+						var out Output
+						n := b * len(images) / 6
+						if err := e.Run(background, Batch{Images: images[:n]}, &out); err != nil {
+							t.Error(err)
+							return
+						}
+						if !slices.Equal(out.Logits, want.Logits[:b*p.Config.Classes]) {
+							t.Errorf("%d threads: logits are %v, want %v", threads+1, out.Logits, want.Logits)
+						}
+					}
+				})
+			}
+			defer e.Close()
+		}
+		group.Wait()
 	}
-	group.Wait()
 }
 
 // TestOutputReused: what a run leaves in an output does not show in the next one.
@@ -182,7 +220,7 @@ func TestOutputReused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []Options{{}, {Full: true}, {Scheme: few}, {Full: true, Scheme: few}} {
+	for _, o := range []options{{}, {Full: true}, {Scheme: few}, {Full: true, Scheme: few}} {
 		want := run(t, p, o, images)
 		e := newEngine(t, p, o)
 		got := &Output{}
@@ -190,7 +228,7 @@ func TestOutputReused(t *testing.T) {
 			got.Trace = &Trace{}
 		}
 		for range 2 {
-			if err := e.Run(images, got); err != nil {
+			if err := e.Run(background, Batch{Images: images}, got); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -223,7 +261,7 @@ func TestProfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, full := range []bool{false, true} {
-		out := run(t, p, Options{Scheme: profile, Full: full}, drawImages(c, 2, 1))
+		out := run(t, p, options{Scheme: profile, Full: full}, drawImages(c, 2, 1))
 		for i, want := range []int32{13, 9, 5, 1, 13, 9, 5, 1} {
 			if out.Active[i] != want {
 				t.Errorf("full %v: active %v, want 13, 9, 5, 1 for each image", full, out.Active)
@@ -239,17 +277,20 @@ func TestProfile(t *testing.T) {
 	}
 }
 
-// TestMACs: with every token through every block the engine's own count is the model's nominal one; the class-only block L costs less.
+// TestMACs: with every token through every block the engine's own count is the model's nominal one; the class-only
+// block L costs less.
 func TestMACs(t *testing.T) {
 	c, err := vit.Variant("deit-small")
 	if err != nil {
 		t.Fatal(err)
 	}
-	full := &Engine{config: c, options: Options{Full: true}, start: c.Tokens()}
+	full := newEngine(t, vit.NewParams(c), options{Full: true})
+	defer full.Close()
 	if got, want := full.MACs(nil), c.MACs(nil); got != want {
 		t.Errorf("dense and full: %d, the model says %d", got, want)
 	}
-	quick := &Engine{config: c, start: c.Tokens()}
+	quick := newEngine(t, vit.NewParams(c), options{})
+	defer quick.Close()
 	e, n := int64(c.Embed), int64(c.Tokens())
 	saved := (n - 1) * (2*e*e + 2*e*int64(c.Hidden) + 2*n*e)
 	if got := full.MACs(nil) - quick.MACs(nil); got != saved {
@@ -257,7 +298,8 @@ func TestMACs(t *testing.T) {
 	}
 }
 
-// TestPlan: passes cover the batch without gaps, stay within the group, and feed every thread where there are images enough.
+// TestPlan: passes cover the batch without gaps, stay within the group, and feed every thread where there are images
+// enough.
 func TestPlan(t *testing.T) {
 	for b := 1; b <= 40; b++ {
 		for limit := 1; limit <= 9; limit++ {

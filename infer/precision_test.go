@@ -11,29 +11,32 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// TestPrecisions: on random dense models reduced precisions give logits close to float32's, in direction and in size, and closer in bf16.
+// TestPrecisions: on random dense models reduced precisions give logits close to float32's, in direction and in size,
+// and closer in bf16.
 func TestPrecisions(t *testing.T) {
 	onEveryPath(t, func(t *testing.T) {
-		c := vit.Config{Embed: 96, Heads: 3, Layers: 4, Hidden: 200, Height: 24, Width: 24, Patch: 4, Channels: 1, Classes: 50, Eps: 1e-6, Halting: halting.Dense()}
+		c := vit.Config{Embed: 96, Heads: 3, Layers: 4, Hidden: 200,
+			Height: 24, Width: 24, Patch: 4, Channels: 1, Classes: 50, Eps: 1e-6, Halting: halting.Dense()}
 		p := makeModel(c, 7, gatesDense)
 		images := drawImages(c, 4, 8)
-		exact := run(t, p, Options{}, images).Logits
+		exact := run(t, p, options{}, images).Logits
 		for precision, limit := range map[Precision]float64{BF16: 0.02, Int8: 0.05} {
-			got := run(t, p, Options{Precision: precision}, images).Logits
+			got := run(t, p, options{Precision: precision}, images).Logits
 			var difference, size float64
 			for i, v := range exact {
 				difference += math.Pow(float64(got[i]-v), 2)
 				size += math.Pow(float64(v), 2)
 			}
 			if e := math.Sqrt(difference / size); !(e <= limit) || e == 0 {
-				t.Errorf("%s: logits are off by %v of their size, want at most %v, and not nothing", precision, e, limit)
+				t.Errorf("%s: logits are off by %v of their size, want at most %v, and not nothing",
+					precision, e, limit)
 			}
 		}
 	})
 }
 
-// TestGateIsExact: in the first block, where tokens are the same in every precision, the gate differs only by what the rounded attention and MLP feed
-// it: with those switched off it has the bits of float32.
+// TestGateIsExact: in the first block, where tokens are the same in every precision, the gate differs only by what the
+// rounded attention and MLP feed it: with those switched off it has the bits of float32.
 func TestGateIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawModel(t)
@@ -45,9 +48,9 @@ func TestGateIsExact(t *testing.T) {
 			clear(p.Blocks[l].FC2Weight)
 		}
 		images := drawImages(p.Config, 2, rapid.Uint64().Draw(t, "pixels"))
-		exact := run(t, p, Options{Full: true}, images)
+		exact := run(t, p, options{Full: true}, images)
 		for _, precision := range []Precision{BF16, Int8} {
-			got := run(t, p, Options{Full: true, Precision: precision}, images)
+			got := run(t, p, options{Full: true, Precision: precision}, images)
 			sameBits(t, "scores", got.Trace.Score, exact.Trace.Score)
 			sameBits(t, "logits", got.Logits, exact.Logits)
 		}
@@ -61,9 +64,10 @@ func TestPrecisionRefusesNaN(t *testing.T) {
 		for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(-1))} {
 			images := drawImages(p.Config, 3, 6)
 			images[len(images)/3+5] = bad
-			e := newEngine(t, p, Options{Precision: precision})
+			e := newEngine(t, p, options{Precision: precision})
 			defer e.Close()
-			if err := e.Run(images, &Output{}); err == nil || !strings.Contains(err.Error(), "image 1 holds") {
+			err := e.Run(background, Batch{Images: images}, &Output{})
+			if err == nil || !strings.Contains(err.Error(), "image 1 holds") {
 				t.Errorf("%s, %v: error %v", precision, bad, err)
 			}
 		}

@@ -12,7 +12,10 @@ import (
 // schemeConfig returns a small model's configuration for a scheme, with constants at which tokens halt here and there.
 func schemeConfig(name string, grid int) vit.Config {
 	c := smallConfig(grid)
-	constants := map[string]any{"gate_scale": 2.0, "gate_center": 1.0, "threshold": 0.5, "keep": 0.6, "layers": []int{1, 3}, "fuse": true, "merge": 2.5}
+	constants := map[string]any{
+		"gate_scale": 2.0, "gate_center": 1.0, "threshold": 0.5, "keep": 0.6, "layers": []int{1, 3},
+		"fuse": true, "merge": 2.5,
+	}
 	switch name {
 	case "similarity":
 		constants["threshold"] = 0.9
@@ -23,32 +26,37 @@ func schemeConfig(name string, grid int) vit.Config {
 	return c
 }
 
-// TestSchemesHalt: with these constants every policy halts some tokens of a model early and not all of them, so that the tests that use them say something.
+// TestSchemesHalt: with these constants every policy halts some tokens of a model early and not all of them, so that
+// the tests that use them say something.
 func TestSchemesHalt(t *testing.T) {
 	for _, policy := range halting.Names()[1:] {
 		p := makeModel(schemeConfig(policy, 5), 3, gatesMixed)
 		images := drawImages(p.Config, 12, 4)
-		out := run(t, p, Options{Full: true}, images)
-		if lo, hi := slices.Min(out.Trace.Depth), slices.Max(out.Trace.Depth); lo == hi || lo < 1 || int(hi) > p.Config.Layers {
+		out := run(t, p, options{Full: true}, images)
+		lo, hi := slices.Min(out.Trace.Depth), slices.Max(out.Trace.Depth)
+		if lo == hi || lo < 1 || int(hi) > p.Config.Layers {
 			t.Errorf("%s: depths from %d to %d", policy, lo, hi)
 		}
 		checkAgainstMasked(t, p, images)
 	}
 }
 
-// TestSchemesAllocateNothing is invariant 4 for every policy, on one thread or more, in passes of several images or teams on one.
+// TestSchemesAllocateNothing is invariant 4 for every policy, on one thread or more, in passes of several images or
+// teams on one.
 func TestSchemesAllocateNothing(t *testing.T) {
 	for _, policy := range halting.Names() {
 		p := makeModel(schemeConfig(policy, 5), 3, gatesMixed)
 		images := drawImages(p.Config, 4, 4)
-		for _, o := range []Options{{Group: 2}, {Full: true, Group: 4}, {Threads: 2, Group: 2}, {Threads: 6}, {Precision: Int8}} {
+		for _, o := range []options{
+			{Group: 2}, {Full: true, Group: 4}, {Threads: 2, Group: 2}, {Threads: 6}, {Precision: Int8},
+		} {
 			e := newEngine(t, p, o)
 			out := &Output{}
 			if o.Full {
 				out.Trace = &Trace{}
 			}
 			once := func() {
-				if err := e.Run(images, out); err != nil {
+				if err := e.Run(background, Batch{Images: images}, out); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -69,18 +77,19 @@ func TestSchemesMeetNaN(t *testing.T) {
 		p := makeModel(schemeConfig(policy, 4), 5, gatesMixed)
 		images := drawImages(p.Config, 2, 6)
 		for _, full := range []bool{false, true} {
-			clean := run(t, p, Options{Group: 2, Full: full}, images)
+			clean := run(t, p, options{Group: 2, Full: full}, images)
 			bad := slices.Clone(images)
 			for i := range len(bad) / 4 { // half of the first image
 				bad[i] = float32(math.NaN())
 			}
-			out := run(t, p, Options{Group: 2, Full: full}, bad)
-			sameBits(t, policy+": the other image's logits", out.Logits[p.Config.Classes:], clean.Logits[p.Config.Classes:])
+			out := run(t, p, options{Group: 2, Full: full}, bad)
+			sameImage(t, &p.Config, out, 1, clean, 1)
 		}
 	}
 }
 
-// TestSchemesManyRows: passes of more rows than one chunk of the MLP give what single images give, for every policy and precision.
+// TestSchemesManyRows: passes of more rows than one chunk of the MLP give what single images give, for every policy and
+// precision.
 func TestSchemesManyRows(t *testing.T) {
 	const b = 6
 	for _, policy := range halting.Names()[1:] {
@@ -90,21 +99,23 @@ func TestSchemesManyRows(t *testing.T) {
 			t.Fatalf("%d rows: the test misses its point", rows)
 		}
 		for _, precision := range precisions {
-			single := run(t, p, Options{Group: 1, Precision: precision}, images)
-			sameBits(t, policy, run(t, p, Options{Group: b, Precision: precision}, images).Logits, single.Logits)
-			sameBits(t, policy+", full", run(t, p, Options{Group: b, Full: true, Precision: precision}, images).Logits, single.Logits)
+			single := run(t, p, options{Group: 1, Precision: precision}, images)
+			sameBits(t, policy, run(t, p, options{Group: b, Precision: precision}, images).Logits, single.Logits)
+			full := run(t, p, options{Group: b, Full: true, Precision: precision}, images)
+			sameBits(t, policy+", full", full.Logits, single.Logits)
 		}
 	}
 }
 
-// TestFreezingKeepsKeys: spatial ACT and A-ViT halt the same tokens in block 1, and from then on their images differ, for the one has more keys.
+// TestFreezingKeepsKeys: spatial ACT and A-ViT halt the same tokens in block 1, and from then on their images differ,
+// for the one has more keys.
 func TestFreezingKeepsKeys(t *testing.T) {
 	c := schemeConfig("sact", 4)
 	frozen := makeModel(c, 5, gatesPatchHalt)
 	images := drawImages(c, 2, 6)
 	gone := *frozen
 	gone.Config.Halting.Policy = "token"
-	a, b := run(t, frozen, Options{}, images), run(t, &gone, Options{}, images)
+	a, b := run(t, frozen, options{}, images), run(t, &gone, options{}, images)
 	if want := []int32{17, 1, 1, 1}; !slices.Equal(a.Active[:4], want) || !slices.Equal(b.Active[:4], want) {
 		t.Fatalf("active tokens %v and %v, want %v", a.Active[:4], b.Active[:4], want)
 	}
@@ -121,7 +132,8 @@ func TestSchemeMACs(t *testing.T) {
 	active := []int32{10, 6, 6, 2}
 	ints := []int{10, 6, 6, 2}
 	for policy, extra := range map[string]func(e, n, l int64) int64{ // l from 1
-		"sact":       func(e, n, l int64) int64 { return (10 - n) * (2*e*e + 2*n*e) }, // keys and values of frozen tokens, and attention to them
+		// keys and values of frozen tokens, and attention to them
+		"sact":       func(e, n, l int64) int64 { return (10 - n) * (2*e*e + 2*n*e) },
 		"similarity": func(e, n, l int64) int64 { return 3 * n * e },
 		"topk": func(e, n, l int64) int64 {
 			if l == 1 || l == 3 {
@@ -151,18 +163,19 @@ func TestSchemeMACs(t *testing.T) {
 		if got := c.MACs(nil); got != dense.MACs(nil) {
 			t.Errorf("%s: %d MACs when no token halts, want the dense model's %d", policy, got, dense.MACs(nil))
 		}
-		full := newEngine(t, makeModel(c, 1, gatesMixed), Options{Full: true})
+		full := newEngine(t, makeModel(c, 1, gatesMixed), options{Full: true})
 		if got := full.MACs(active); got != c.MACs(ints) {
 			t.Errorf("%s: a full engine counts %d MACs, the model %d", policy, got, c.MACs(ints))
 		}
 		full.Close()
 		if finished := []int32{10, 6, 0, 0}; policy == "sact" {
-			quick := newEngine(t, makeModel(c, 1, gatesMixed), Options{})
+			quick := newEngine(t, makeModel(c, 1, gatesMixed), options{})
 			frozen := 4 * (2*e*e + 2*6*e) // of the second block; a finished image costs nothing for them
 			got := quick.MACs(finished)
-			quick.freezes = false
+			for l := range quick.schemes[0].needs {
+				quick.schemes[0].needs[l].Frozen = false
+			}
 			got -= quick.MACs(finished)
-			quick.freezes = true
 			if got != frozen {
 				t.Errorf("sact, finished after two blocks: %d MACs for frozen tokens, want %d", got, frozen)
 			}

@@ -35,6 +35,8 @@ type Model struct {
 	// model's card, training.json, says.
 	PrecisionLoss map[string]float64
 	Precision     string // that the model is to run in unless another is asked for, as its card says; "" if it does not
+
+	Ladder []Rung // measured budgets, if LadderFile is there
 }
 
 // Load reads a model directory as transformers lays it out (ViT and DeiT image classifiers) or as timm's hub does; preprocessor_config.json may be
@@ -87,7 +89,7 @@ func load(s source) (*Model, error) {
 		return nil, fmt.Errorf("vit: %s: %w", s.shown(name), err)
 	}
 	m := &Model{Params: params, Preprocessor: pre}
-	return m, s.readCard(m)
+	return m, errors.Join(s.readCard(m), s.readLadder(m))
 }
 
 // card is what this package reads of training.json.

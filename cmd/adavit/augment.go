@@ -6,11 +6,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/internal/tools"
 	"github.com/adavit/adavit/train"
 )
 
 func (a *app) augment() *cobra.Command {
-	o := adavit.AugmentOptions{}
+	o := tools.AugmentOptions{}
 	var recipe string
 	var overrides []string
 	var seed uint64
@@ -46,7 +47,7 @@ func (a *app) augment() *cobra.Command {
 				return err
 			}
 			o.Log = a.log
-			drawn, err := adavit.WriteAugmented(cmd.Context(), o)
+			drawn, err := tools.WriteAugmented(cmd.Context(), o)
 			if err != nil {
 				return err
 			}

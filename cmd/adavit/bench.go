@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/tools"
 )
 
 func (a *app) bench() *cobra.Command {
@@ -34,21 +34,21 @@ func (a *app) bench() *cobra.Command {
 			}
 			for _, n := range append(append([]int{}, threads...), batches...) {
 				if n < 1 {
-					return usage("--threads and --batch want numbers of 1 or more, not %d", n)
+					return badUsage("--threads and --batch want numbers of 1 or more, not %d", n)
 				}
 			}
 			if seconds <= 0 {
-				return usage("--seconds is %v, want more than 0", seconds)
+				return badUsage("--seconds is %v, want more than 0", seconds)
 			}
 			if len(threads) == 0 {
 				threads = []int{0}
 			}
-			var results []adavit.BenchResult
+			var results []tools.BenchResult
 			for _, o := range subjects(variants, models) {
 				for _, o.Threads = range threads {
 					for _, o.Batch = range batches {
 						o.Precision, o.Active, o.Seconds, o.Profile = a.precision, active, seconds, profile
-						r, err := adavit.Bench(cmd.Context(), o)
+						r, err := tools.Bench(cmd.Context(), o)
 						if err != nil {
 							return err
 						}
@@ -78,18 +78,18 @@ func (a *app) bench() *cobra.Command {
 }
 
 // subjects lists what is to be measured.
-func subjects(variants, models []string) []adavit.BenchOptions {
-	var list []adavit.BenchOptions
+func subjects(variants, models []string) []tools.BenchOptions {
+	var list []tools.BenchOptions
 	for _, v := range variants {
-		list = append(list, adavit.BenchOptions{Variant: v})
+		list = append(list, tools.BenchOptions{Variant: v})
 	}
 	for _, m := range models {
-		list = append(list, adavit.BenchOptions{Model: m})
+		list = append(list, tools.BenchOptions{Model: m})
 	}
 	return list
 }
 
-func benchText(results []adavit.BenchResult) []byte {
+func benchText(results []tools.BenchResult) []byte {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight) // writing to a buffer cannot fail
 	fmt.Fprintf(w, "what\tprecision\tthreads\tbatch\timages/s\tp50 ms\tp99 ms\tMMACs/image\tof dense\tGFLOP/s\tpeak\tof peak\tMB held\t\n")
@@ -113,7 +113,7 @@ func benchText(results []adavit.BenchResult) []byte {
 }
 
 // profileText prints where the time of an image goes: a line for each block, a column for each activity.
-func profileText(b *bytes.Buffer, r adavit.BenchResult) {
+func profileText(b *bytes.Buffer, r tools.BenchResult) {
 	fmt.Fprintf(b, "\n%s, %s, %d threads, batch %d: milliseconds an image (summed over threads)\n", r.Model, r.Precision, r.Threads, r.Batch)
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "block\t")

@@ -47,14 +47,14 @@ func (a *app) compare() *cobra.Command {
 			for _, text := range strings.Split(seeds, ",") {
 				seed, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
 				if err != nil {
-					return usage("--seeds is %q, want numbers with commas between them", seeds)
+					return badUsage("--seeds is %q, want numbers with commas between them", seeds)
 				}
 				o.Seeds = append(o.Seeds, seed)
 			}
 			for _, text := range strings.FieldsFunc(sweep, func(r rune) bool { return r == ',' }) {
 				depth, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 				if err != nil {
-					return usage("--sweep is %q, want depths with commas between them", sweep)
+					return badUsage("--sweep is %q, want depths with commas between them", sweep)
 				}
 				o.Sweep = append(o.Sweep, depth)
 			}
@@ -65,7 +65,7 @@ func (a *app) compare() *cobra.Command {
 			defer func() { w.bar.end() }()
 			o.Threads, o.Log, o.Progress = a.threads, a.log, w.update
 			if cmd.Flag("precision").Changed {
-				o.Precision = a.precision
+				o.Precision = string(a.precision)
 			}
 			r, err := adavit.Compare(cmd.Context(), o)
 			if err != nil {

@@ -8,13 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/tools"
 	"github.com/adavit/adavit/weights"
 )
 
 func (a *app) convert() *cobra.Command {
-	var o adavit.ConvertOptions
+	var o tools.ConvertOptions
 	var size, labels, halt, store string
 	cmd := &cobra.Command{
 		Use:   "convert SRC DST",
@@ -41,10 +41,10 @@ func (a *app) convert() *cobra.Command {
 				return err
 			}
 			if o.Store = weights.DType(strings.ToUpper(store)); o.Store != weights.F32 && o.Store != weights.F16 && o.Store != weights.BF16 {
-				return usage("--store is %q, want F32, F16 or BF16", store)
+				return badUsage("--store is %q, want F32, F16 or BF16", store)
 			}
 			if labels != "" {
-				if o.Labels, err = adavit.ReadLabels(labels); err != nil {
+				if o.Labels, err = tools.ReadLabels(labels); err != nil {
 					return err
 				}
 			}
@@ -52,7 +52,7 @@ func (a *app) convert() *cobra.Command {
 			bar := a.progress("downloading")
 			defer bar.end()
 			o.Progress = bar.download
-			c, err := adavit.Convert(cmd.Context(), args[0], args[1], o)
+			c, err := tools.Convert(cmd.Context(), args[0], args[1], o)
 			if err != nil {
 				return err
 			}
@@ -81,7 +81,7 @@ func (a *app) convert() *cobra.Command {
 func haltingJSON(s string, text []byte) (*halting.Config, error) {
 	var c halting.Config
 	if err := json.Unmarshal(text, &c); err != nil {
-		return nil, usage("--halting is %q: %v", s, err)
+		return nil, badUsage("--halting is %q: %v", s, err)
 	}
 	return &c, nil
 }
@@ -98,7 +98,7 @@ func parseSize(s string) (height, width int, err error) {
 	height, errH := strconv.Atoi(h)
 	width, errW := strconv.Atoi(w)
 	if errH != nil || errW != nil || height < 1 || width < 1 {
-		return 0, 0, usage("--image-size is %q, want a side such as 384, or HEIGHTxWIDTH", s)
+		return 0, 0, badUsage("--image-size is %q, want a side such as 384, or HEIGHTxWIDTH", s)
 	}
 	return height, width, nil
 }
@@ -121,13 +121,13 @@ func parseHalting(s string) (*halting.Config, error) {
 			pair, rest, more = strings.Cut(rest, ",")
 			key, value, ok := strings.Cut(pair, "=")
 			if !ok || !json.Valid([]byte(value)) {
-				return nil, usage("--halting is %q, want POLICY,KEY=VALUE with a number, true or false for each value", s)
+				return nil, badUsage("--halting is %q, want POLICY,KEY=VALUE with a number, true or false for each value", s)
 			}
 			object[key] = json.RawMessage(value)
 		}
 		text, err := json.Marshal(object)
 		if err != nil {
-			return nil, usage("--halting is %q: %v", s, err)
+			return nil, badUsage("--halting is %q: %v", s, err)
 		}
 		return haltingJSON(s, text)
 	}
@@ -136,7 +136,7 @@ func parseHalting(s string) (*halting.Config, error) {
 	for i, part := range parts {
 		v, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
 		if err != nil || len(parts) < 2 || len(parts) > 3 {
-			return nil, usage("--halting is %q, want SCALE,CENTER[,EPSILON] or none", s)
+			return nil, badUsage("--halting is %q, want SCALE,CENTER[,EPSILON] or none", s)
 		}
 		c = c.With([]string{"gate_scale", "gate_center", "epsilon"}[i], v)
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/internal/tools"
 	"github.com/adavit/adavit/report"
 )
 
@@ -29,7 +29,7 @@ func (a *app) demo() *cobra.Command {
 			}
 			bar := a.progress("images")
 			defer bar.end()
-			r, err := adavit.Demo(cmd.Context(), adavit.DemoOptions{Dir: out, Limit: limit, Threads: a.threads, Precision: a.precision, Progress: bar.update})
+			r, err := tools.Demo(cmd.Context(), tools.DemoOptions{Dir: out, Limit: limit, Threads: a.threads, Precision: a.precision, Progress: bar.update})
 			if err != nil {
 				return err
 			}

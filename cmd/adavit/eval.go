@@ -5,13 +5,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/datasets"
+	"github.com/adavit/adavit/eval"
 )
 
 func (a *app) eval() *cobra.Command {
-	var model, set string
+	var model, set, budget string
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "eval --model DIR|NAME --data SET",
@@ -27,6 +27,10 @@ func (a *app) eval() *cobra.Command {
 			if err := atLeastOne(cmd, "limit"); err != nil {
 				return err
 			}
+			b, err := parseBudget(budget)
+			if err != nil {
+				return err
+			}
 			m, err := a.open(cmd, model)
 			if err != nil {
 				return err
@@ -37,7 +41,7 @@ func (a *app) eval() *cobra.Command {
 			}
 			bar := a.progress("images")
 			defer bar.end()
-			ev, err := adavit.Evaluate(cmd.Context(), m, d, adavit.EvaluateOptions{Name: model, Limit: limit, Threads: a.threads, Precision: a.precision, Progress: bar.update})
+			ev, err := eval.Run(cmd.Context(), m, d, eval.Options{Name: model, Limit: limit, Threads: a.threads, Precision: a.precision, Progress: bar.update, Budget: b})
 			if err != nil {
 				return err
 			}
@@ -52,6 +56,7 @@ func (a *app) eval() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
+	budgetFlag(cmd, &budget)
 	f.StringVar(&model, "model", "", "model `directory` or bundled name")
 	f.StringVar(&set, "data", "", dataUsage)
 	f.IntVar(&limit, "limit", 0, "use the first so `many` images only")

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/adavit/adavit/internal/tools"
 	"github.com/spf13/cobra"
-
-	"github.com/adavit/adavit"
 )
 
 func (a *app) inspect() *cobra.Command {
@@ -23,7 +22,7 @@ func (a *app) inspect() *cobra.Command {
 		Args:    arguments("a model (directory, bundled name, hf:owner/name) or a file", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
-				in, err := adavit.InspectFile(args[0], key)
+				in, err := tools.InspectFile(args[0], key)
 				if err != nil {
 					return err
 				}
@@ -33,13 +32,13 @@ func (a *app) inspect() *cobra.Command {
 				return a.print(fileText(in))
 			}
 			if key != "" {
-				return usage("--key is for a single file, %s is none", args[0])
+				return badUsage("--key is for a single file, %s is none", args[0])
 			}
 			m, err := a.open(cmd, args[0])
 			if err != nil {
 				return err
 			}
-			in := adavit.Inspect(args[0], m)
+			in := tools.Inspect(args[0], m)
 			if a.json {
 				return a.printJSON(in)
 			}
@@ -50,7 +49,7 @@ func (a *app) inspect() *cobra.Command {
 	return cmd
 }
 
-func fileText(in adavit.FileInspection) []byte {
+func fileText(in tools.FileInspection) []byte {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "file\t%s\nformat\t%s\nparameters\t%d\n", in.File, in.Format, in.Parameters)
@@ -72,7 +71,7 @@ func fileText(in adavit.FileInspection) []byte {
 	return b.Bytes()
 }
 
-func inspectionText(in adavit.Inspection) []byte {
+func inspectionText(in tools.Inspection) []byte {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0) // writing to a buffer cannot fail
 	fmt.Fprintf(w, "model\t%s\n", in.Model)

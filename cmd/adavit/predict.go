@@ -1,9 +1,8 @@
 package main
 
 import (
+	"github.com/adavit/adavit/internal/tools"
 	"github.com/spf13/cobra"
-
-	"github.com/adavit/adavit"
 )
 
 func (a *app) predict() *cobra.Command {
@@ -26,26 +25,26 @@ func (a *app) predict() *cobra.Command {
 			}
 			for _, name := range []string{"alpha-ponder", "alpha-prior", "target-layer", "label-smoothing", "reverse-prior"} {
 				if cmd.Flag(name).Changed && !gradients {
-					return usage("--%s has no effect without --gradients", name)
+					return badUsage("--%s has no effect without --gradients", name)
 				}
 			}
 			m, err := a.open(cmd, model)
 			if err != nil {
 				return err
 			}
-			o := adavit.PredictOptions{Threads: a.threads}
+			o := tools.PredictOptions{Threads: a.threads}
 			if cmd.Flag("precision").Changed {
 				o.Precision = a.precision
 			}
 			if gradients {
-				loss := adavit.DefaultLoss(m.Params.Config)
+				loss := tools.DefaultLoss(m.Params.Config)
 				loss.AlphaPonder, loss.AlphaPrior, loss.LabelSmoothing, loss.ReversePrior = ponder, prior, smoothing, reverse
 				if cmd.Flag("target-layer").Changed {
 					loss.TargetLayer = target
 				}
 				o.Loss = &loss
 			}
-			written, err := adavit.PredictFile(cmd.Context(), m, input, output, o)
+			written, err := tools.PredictFile(cmd.Context(), m, input, output, o)
 			if err != nil {
 				return err
 			}

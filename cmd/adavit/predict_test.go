@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/internal/tools"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -94,8 +94,8 @@ func TestPredictDense(t *testing.T) {
 	model.Params.Config.Halting = halting.Dense()
 	input, _ := file.Get("input")
 	labels, _ := file.Get("labels")
-	loss := adavit.DefaultLoss(model.Params.Config)
-	out, err := adavit.Predict(t.Context(), model, "x", &weights.File{Tensors: []weights.Tensor{input, labels}}, adavit.PredictOptions{Loss: &loss, Threads: 1})
+	loss := tools.DefaultLoss(model.Params.Config)
+	out, err := tools.Predict(t.Context(), model, "x", &weights.File{Tensors: []weights.Tensor{input, labels}}, tools.PredictOptions{Loss: &loss, Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

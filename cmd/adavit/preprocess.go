@@ -1,9 +1,9 @@
 package main
 
 import (
+	"github.com/adavit/adavit/internal/tools"
+	"github.com/adavit/adavit/picture"
 	"github.com/spf13/cobra"
-
-	"github.com/adavit/adavit"
 )
 
 func (a *app) preprocess() *cobra.Command {
@@ -19,15 +19,16 @@ func (a *app) preprocess() *cobra.Command {
 			if err := required(cmd, "model", "output"); err != nil {
 				return err
 			}
-			files, err := images.files(a, cmd, args)
+			o, err := images.options(a, cmd, args)
 			if err != nil {
 				return err
 			}
+			files := picture.Files{Names: args, List: o.List, Stdin: o.Stdin, Decoding: o.Decoding}
 			m, err := a.open(cmd, model)
 			if err != nil {
 				return err
 			}
-			written, err := adavit.PreprocessFiles(cmd.Context(), m, files, output, a.threads)
+			written, err := tools.Preprocess(cmd.Context(), m, files, output, a.threads)
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/hub"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -28,7 +31,7 @@ type app struct {
 	log      *slog.Logger
 
 	threads   int
-	precision string
+	precision infer.Precision
 	json      bool
 }
 
@@ -75,20 +78,23 @@ func (a *app) root() *cobra.Command {
 			if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
 				hint = "; did you mean " + strings.Join(similar, " or ") + "?"
 			}
-			return usage("there is no command %q%s", args[0], hint)
+			return badUsage("there is no command %q%s", args[0], hint)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return usage("no command given; 'adavit demo' is a good first one")
+			return badUsage("no command given; 'adavit demo' is a good first one")
 		},
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badUsage("%v", err) })
 	f := root.PersistentFlags()
 	f.IntVar(&a.threads, "threads", 0, "`number` of threads (default: the CPUs that the process may use)")
-	f.StringVar(&a.precision, "precision", adavit.PrecisionAuto, "`kind` of arithmetic: f32, bf16, int8 or auto")
+	precision := f.String("precision", "auto", "`kind` of arithmetic: f32, bf16, int8 or auto")
 	f.BoolVar(&a.json, "json", false, "print one JSON object")
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if a.precision, err = infer.ParsePrecision(*precision); err != nil {
+			return usage.Wrap(err)
+		}
 		if cmd.Name() == "bench" { // has a list of its own
 			return nil
 		}
@@ -100,7 +106,7 @@ func (a *app) root() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			about, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
-				return usage("there is no command %q to explain", strings.Join(args, " "))
+				return badUsage("there is no command %q to explain", strings.Join(args, " "))
 			}
 			return about.Help()
 		},
@@ -109,27 +115,19 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// usage makes an error that ends the program with status 2.
-func usage(format string, args ...any) error {
-	return usageError{fmt.Errorf(format, args...)}
-}
-
-// usageError is adavit.ErrUsage with words of its own.
-type usageError struct{ error }
-
-func (e usageError) Is(target error) bool { return target == adavit.ErrUsage }
-func (e usageError) Unwrap() error        { return e.error }
+// badUsage makes an error that ends the program with status 2.
+func badUsage(format string, args ...any) error { return usage.Errorf(format, args...) }
 
 // arguments checks the number of a command's arguments; most < 0 means any number.
 func arguments(what string, least, most int) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		switch {
 		case most == 0 && len(args) > 0:
-			return usage("unexpected argument %q", args[0])
+			return badUsage("unexpected argument %q", args[0])
 		case len(args) < least:
-			return usage("missing argument: %s", what)
+			return badUsage("missing argument: %s", what)
 		case most >= 0 && len(args) > most:
-			return usage("unexpected argument %q after %s", args[most], what)
+			return badUsage("unexpected argument %q after %s", args[most], what)
 		}
 		return nil
 	}
@@ -139,7 +137,7 @@ func arguments(what string, least, most int) cobra.PositionalArgs {
 func required(cmd *cobra.Command, names ...string) error {
 	for _, name := range names {
 		if cmd.Flag(name).Value.String() == "" {
-			return usage("--%s is missing", name)
+			return badUsage("--%s is missing", name)
 		}
 	}
 	return nil
@@ -149,17 +147,24 @@ func required(cmd *cobra.Command, names ...string) error {
 func atLeastOne(cmd *cobra.Command, names ...string) error {
 	for _, name := range names {
 		if f := cmd.Flag(name); f.Changed && (f.Value.String() == "0" || strings.HasPrefix(f.Value.String(), "-")) {
-			return usage("--%s is %s, want 1 or more", name, f.Value)
+			return badUsage("--%s is %s, want 1 or more", name, f.Value)
 		}
 	}
 	return nil
 }
 
-// fetch brings a model of a hub into the cache, where what opens it next will find it, and shows how far the download has come.
+// fetch brings a model of a hub into the cache, where what opens it next will find it, and shows how far the download has
+// come. What is not a hub's is left alone.
 func (a *app) fetch(cmd *cobra.Command, name string) error {
+	repo, revision, ok, err := hub.ParseReference(name)
+	if !ok || err != nil {
+		return usage.Wrap(err)
+	}
 	bar := a.progress("downloading")
 	defer bar.end()
-	_, err := adavit.Fetch(cmd.Context(), name, bar.download)
+	h := hub.Default()
+	h.Progress, h.Log = bar.download, a.log
+	_, err = h.Model(cmd.Context(), repo, revision)
 	return err
 }
 
@@ -167,5 +172,5 @@ func (a *app) fetch(cmd *cobra.Command, name string) error {
 func (a *app) open(cmd *cobra.Command, name string) (*vit.Model, error) {
 	bar := a.progress("downloading")
 	defer bar.end()
-	return adavit.OpenContext(cmd.Context(), name, bar.download)
+	return adavit.OpenContext(cmd.Context(), name, adavit.OpenOptions{Progress: bar.download, Log: a.log})
 }

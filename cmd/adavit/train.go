@@ -46,7 +46,7 @@ func (a *app) train() *cobra.Command {
 			w := a.watch()
 			defer w.bar.end()
 			summary, err := adavit.Train(cmd.Context(), adavit.TrainOptions{Recipe: r, Data: set, Dir: out, Init: init, NewHead: newHead, Resume: resume, Threads: a.threads, Workers: workers,
-				Precision: a.precision, Log: a.log, Progress: w.step})
+				Precision: string(a.precision), Log: a.log, Progress: w.step})
 			if err != nil {
 				return err
 			}

@@ -184,3 +184,16 @@ func WriteFile(path string, data []byte) error {
 	}
 	return p.Commit()
 }
+
+// Writable makes the folder dir and tries whether a file can be put there.
+func Writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("folder for the results: %w", err)
+	}
+	p, err := Create(filepath.Join(dir, "report.html"))
+	if err != nil {
+		return fmt.Errorf("folder for the results: %w", err)
+	}
+	p.Discard()
+	return nil
+}

@@ -1,0 +1,97 @@
+package eval
+
+import (
+	"context"
+	"slices"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/report"
+	"github.com/adavit/adavit/vit"
+)
+
+// PerClass is the number of pictures of each class that a Collector keeps.
+const PerClass = 2
+
+// Collector gathers from an Evaluator what a report shows of its model.
+type Collector struct {
+	Tally  *report.Tally     // counts of tokens by depth
+	Picked [][]report.Sample // [classes of the model] the first PerClass pictures of each class
+
+	depth   []int // [K]
+	channel []byte
+}
+
+// Collect runs the pictures of d through a model in f32 and gathers what becomes of them.
+func Collect(ctx context.Context, m *vit.Model, d data.Dataset, threads int) (*Collector, error) {
+	e, err := New(m, d, Options{Threads: threads, Precision: infer.F32})
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	col, err := NewCollector(e)
+	if err != nil {
+		return nil, err
+	}
+	return col, e.All(ctx)
+}
+
+// NewCollector looks on while e runs.
+func NewCollector(e *Evaluator) (*Collector, error) {
+	c := e.config
+	labels := make([]string, c.Classes)
+	for i := range labels {
+		labels[i] = c.Label(i)
+	}
+	tally, err := report.NewTally(c.Layers, c.GridW(), c.GridH(), labels)
+	if err != nil {
+		return nil, err
+	}
+	col := &Collector{Tally: tally, Picked: make([][]report.Sample, c.Classes), depth: make([]int, c.Patches()),
+		channel: make([]byte, c.ImageLen())}
+	e.seen = func(first int) error {
+		for i := range e.done - first {
+			if e.damaged(first + i) {
+				continue
+			}
+			if err := col.add(e, first, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return col, nil
+}
+
+// add takes image i of the slice that began with image first.
+func (col *Collector) add(e *Evaluator, first, i int) error {
+	c, label := e.config, e.labels[i]
+	depth := e.out.Depth[i*c.Tokens() : (i+1)*c.Tokens()]
+	for k := range col.depth {
+		col.depth[k] = int(depth[c.Special()+k])
+	}
+	end := int(slices.Max(depth[:c.Readouts().Heads])) // when the image was finished
+	if err := col.Tally.Add(label, col.depth, end); err != nil {
+		return err
+	}
+	if len(col.Picked[label]) == PerClass || c.Channels != 1 && c.Channels != 3 {
+		return nil
+	}
+	if err := e.data.Pixels(col.channel, first+i); err != nil {
+		return err
+	}
+	top, err := infer.Top(&c, e.out.Logits[i*c.Classes:(i+1)*c.Classes], 1)
+	if err != nil {
+		return err
+	}
+	col.Picked[label] = append(col.Picked[label], report.Sample{
+		Pixels: report.Interleave(col.channel, c.Channels, c.Height, c.Width),
+		Width:  c.Width, Height: c.Height, Channels: c.Channels,
+		Depth: slices.Clone(col.depth), GridW: c.GridW(), GridH: c.GridH(), ClassDepth: end, Layers: c.Layers,
+		Label: c.Label(label), Predicted: top[0].Label, Probability: top[0].Probability,
+	})
+	return nil
+}
+
+// Samples lists what was picked, class by class.
+func (col *Collector) Samples() []report.Sample { return slices.Concat(col.Picked...) }

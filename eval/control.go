@@ -1,0 +1,146 @@
+package eval
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/parallel"
+	"github.com/adavit/adavit/vit"
+)
+
+// Control says what a scheme's choice of tokens is worth. Depths may differ because images do, so that an easy image is
+// cheap, or because the tokens of an image do; and if the choice among these knows something, a random one in its place must
+// cost accuracy.
+type Control struct {
+	// Images is the standard deviation of the images' mean depths, in blocks; Tokens that of patch tokens' depths about
+	// their image's mean, the root of the mean square.
+	Images float64 `json:"depth_deviation_images"`
+	Tokens float64 `json:"depth_deviation_tokens"`
+	// Random is top-1 where each image's patch tokens have its depths in random order; nil where all are equal, or merge.
+	Random *float64 `json:"top1_by_lot,omitempty"`
+}
+
+// MeasureControl runs the images as Run does, and those whose patch tokens differ in depth once more with their depths in
+// random order: as many halt in each block, but not the same ones.
+func MeasureControl(ctx context.Context, m *vit.Model, d data.Dataset, o Options) (Control, error) {
+	e, err := New(m, d, o)
+	if err != nil {
+		return Control{}, err
+	}
+	defer e.Close()
+	shuffles, merges, err := e.shuffles()
+	for i := range shuffles {
+		if shuffles[i].engine != nil {
+			defer shuffles[i].engine.Close()
+		}
+	}
+	if err != nil {
+		return Control{}, err
+	}
+	errs := make([]error, len(shuffles))
+	e.seen = func(first int) error {
+		n := e.done - first
+		parallel.For(len(shuffles), len(shuffles), func(_, t int) {
+			for i := n * t / len(errs); i < n*(t+1)/len(errs) && errs[t] == nil; i++ {
+				if !e.damaged(first + i) {
+					errs[t] = shuffles[t].run(e, i, uint64(first+i))
+				}
+			}
+		})
+		return errors.Join(errs...)
+	}
+	if err := e.All(ctx); err != nil {
+		return Control{}, err
+	}
+	var sum shuffle
+	for _, s := range shuffles {
+		sum.means, sum.squares = sum.means+s.means, sum.squares+s.squares
+		sum.within, sum.right = sum.within+s.within, sum.right+s.right
+	}
+	n := float64(e.counted)
+	mean := sum.means / n
+	result := Control{Images: math.Sqrt(max(sum.squares/n-mean*mean, 0)), Tokens: math.Sqrt(sum.within / n)}
+	if top1 := 100 * float64(sum.right) / n; sum.within > 0 && !merges {
+		result.Random = &top1
+	}
+	return result, nil
+}
+
+// shuffle runs images with their patches' depths in random order, one at a time, and adds up.
+type shuffle struct {
+	engine *infer.Engine // nil where tokens merge
+	depth  []int32       // [N] of the image that the engine runs
+	out    infer.Output
+
+	// Sums over images: mean depth of the patch tokens, its square, and the mean square of the distances from it.
+	means, squares, within float64
+	right                  int // images whose largest logit is their label
+}
+
+// shuffles makes one for each thread, and reports whether the model's scheme merges tokens. After an error some may have
+// engines.
+func (e *Evaluator) shuffles() (list []shuffle, merges bool, err error) {
+	c := e.config
+	scheme, err := halting.New(c.Halting)
+	if err != nil {
+		return nil, false, err
+	}
+	for l := range c.Layers {
+		merges = merges || scheme.Needs(l+1, c.Layers).Merges
+	}
+	list = make([]shuffle, e.options.Threads)
+	for t := range list {
+		s := &list[t]
+		s.depth = make([]int32, c.Tokens())
+		if merges {
+			continue
+		}
+		o := infer.Options{Schemes: []halting.Scheme{halting.Planned(scheme, s.depth)}}
+		if s.engine, err = infer.New(e.engine.Weights(), o); err != nil {
+			return list, merges, err
+		}
+	}
+	return list, merges, nil
+}
+
+// run takes image i of the evaluator's slice. The same seed gives the same order.
+func (s *shuffle) run(e *Evaluator, i int, seed uint64) error {
+	c, size := e.config, e.config.ImageLen()
+	logits := e.out.Logits[i*c.Classes : (i+1)*c.Classes]
+	copy(s.depth, e.out.Depth[i*c.Tokens():])
+	patches := s.depth[c.Special():]
+	mean, square := momentsOf(patches)
+	s.means, s.squares, s.within = s.means+mean, s.squares+mean*mean, s.within+square
+	if square > 0 && s.engine != nil {
+		rand.New(rand.NewPCG(0, seed)).Shuffle(len(patches), func(a, b int) {
+			patches[a], patches[b] = patches[b], patches[a]
+		})
+		if err := s.engine.Run(context.Background(), infer.Batch{Images: e.images[i*size : (i+1)*size]}, &s.out); err != nil {
+			return err
+		}
+		logits = s.out.Logits
+	}
+	rank, err := rankOf(logits, e.labels[i])
+	if err == nil && rank == 0 {
+		s.right++
+	}
+	return err
+}
+
+// momentsOf is the mean of depths and the mean square of their distances from it.
+func momentsOf(depths []int32) (mean, square float64) {
+	sum, n := 0, float64(len(depths))
+	for _, d := range depths {
+		sum += int(d)
+	}
+	mean = float64(sum) / n
+	for _, d := range depths {
+		square += (float64(d) - mean) * (float64(d) - mean) / n
+	}
+	return mean, square
+}

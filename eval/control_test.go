@@ -1,0 +1,130 @@
+package eval
+
+import (
+	"math"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/modeltest"
+	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/vit"
+)
+
+// controlled is an untrained model of a scheme whose tokens, or images, differ in depth.
+func controlled(policy string) *vit.Model {
+	c := vit.Config{Embed: 24, Heads: 2, Layers: 6, Hidden: 40, Height: 28, Width: 28, Patch: 7, Channels: 1, Classes: 10, Eps: 1e-6, Halting: map[string]halting.Config{
+		"token":      halting.Config{Policy: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
+		"act":        halting.Config{Policy: "act"}.With("gate_scale", 3).With("gate_center", 0.6),
+		"sact":       halting.Config{Policy: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
+		"similarity": halting.Config{Policy: "similarity"}.With("threshold", 0.8),
+		"topk":       halting.Config{Policy: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}),
+		"fused":      halting.Config{Policy: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}).With("fuse", true),
+		"tome":       halting.Config{Policy: "tome"}.With("merge", 2),
+	}[policy]}
+	return &vit.Model{Params: vit.Initialize(c, 1, 0.25), Preprocessor: picture.DefaultPreprocessor(28, 28, 1)}
+}
+
+// TestPlanned: halting by a plan that is what the scheme did changes nothing, to the bit; by another plan, tokens halt where that says.
+func TestPlanned(t *testing.T) {
+	for _, policy := range []string{"token", "sact", "similarity", "topk"} {
+		m, d := controlled(policy), modeltest.Fashion(t)
+		c := m.Params.Config
+		scheme, err := halting.New(c.Halting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		natural := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
+		plan := make([]int32, c.Tokens())
+		planned := modeltest.Engine(t, m.Params, infer.F32, infer.Options{Schemes: []halting.Scheme{halting.Planned(scheme, plan)}})
+		pixels, image := make([]byte, c.ImageLen()), make([]float32, c.ImageLen())
+		var want, got infer.Output
+		differ := false
+		for i := range 20 {
+			if err := d.Pixels(pixels, i); err != nil {
+				t.Fatal(err)
+			}
+			m.Preprocessor.Normalize(image, pixels, c.Channels, c.Height, c.Width)
+			if err := natural.Run(t.Context(), infer.Batch{Images: image}, &want); err != nil {
+				t.Fatal(err)
+			}
+			copy(plan, want.Depth)
+			if err := planned.Run(t.Context(), infer.Batch{Images: image}, &got); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Fatalf("%s, image %d: %+v by the plan, %+v without", policy, i, got, want)
+			}
+			slices.Reverse(plan[1:])
+			if err := planned.Run(t.Context(), infer.Batch{Images: image}, &got); err != nil {
+				t.Fatal(err)
+			}
+			for k := 1; k < len(plan); k++ {
+				if got.Depth[k] != min(plan[k], got.Depth[0]) {
+					t.Fatalf("%s, image %d: depths %v, planned %v", policy, i, got.Depth, plan)
+				}
+			}
+			differ = differ || !slices.Equal(got.Depth, want.Depth)
+		}
+		if !differ {
+			t.Errorf("%s: all patches have the same depth, which tests nothing", policy)
+		}
+	}
+}
+
+// TestControl compares the deviations with those of single classifications, and requires depths to be shuffled where they can be, the same ones on any
+// number of threads.
+func TestControl(t *testing.T) {
+	const images = 60
+	for _, policy := range []string{"token", "act", "sact", "fused", "tome"} {
+		m, d := controlled(policy), modeltest.Torn{modeltest.Fashion(t), func(i int) bool { return i == 7 }}
+		e := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
+		var means []float64
+		within := 0.0
+		for i := range images {
+			if d.Bad(i) {
+				continue
+			}
+			patches := runImage(t, e, m, d, i).Depth[1:]
+			mean := 0.0
+			for _, depth := range patches {
+				mean += float64(depth) / float64(len(patches))
+			}
+			for _, depth := range patches {
+				within += math.Pow(float64(depth)-mean, 2) / float64(len(patches))
+			}
+			means = append(means, mean)
+		}
+		mean, between := 0.0, 0.0
+		for _, v := range means {
+			mean += v / float64(len(means))
+		}
+		for _, v := range means {
+			between += (v - mean) * (v - mean) / float64(len(means))
+		}
+		var first Control
+		for threads := 1; threads <= 3; threads++ {
+			got, err := MeasureControl(t.Context(), m, data.Tolerant(d, 0.01, nil), Options{Threads: threads, Precision: "f32", Limit: images})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if math.Abs(got.Images-math.Sqrt(between)) > 1e-9 || math.Abs(got.Tokens-math.Sqrt(within/float64(len(means)))) > 1e-9 {
+				t.Errorf("%s: %+v, want deviations %v and %v", policy, got, math.Sqrt(between), math.Sqrt(within/float64(len(means))))
+			}
+			if (got.Random != nil) != (policy == "token" || policy == "sact") {
+				t.Errorf("%s: top-1 by lot %v", policy, got.Random)
+			}
+			if threads == 1 {
+				first = got
+			} else if got.Random != nil && *got.Random != *first.Random {
+				t.Errorf("%s: %v by lot on %d threads, %v on one", policy, *got.Random, threads, *first.Random)
+			}
+		}
+		if between == 0 && policy != "tome" && policy != "fused" || (within == 0) != (policy == "act") {
+			t.Errorf("%s: deviations %v and %v, which test nothing", policy, between, within)
+		}
+	}
+}

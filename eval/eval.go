@@ -1,0 +1,310 @@
+// Package eval runs a model over a data set: accuracy, depth, work and speed, what became of the tokens, and what a halting
+// scheme's choice of tokens is worth.
+package eval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/parallel"
+	"github.com/adavit/adavit/internal/usage"
+	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/vit"
+)
+
+// Options say how a model is measured. The zero value measures it on all images, on all CPUs.
+type Options struct {
+	Name      string          // what Result.Model says
+	Limit     int             // only the first so many images; 0 for all
+	Threads   int             // 0 for the CPUs that the process may use
+	Precision infer.Precision // the zero value is infer.Auto
+	Budget    infer.Budget    // of every image
+	Progress  func(done, total int)
+}
+
+// Result is what a model reached on a data set.
+type Result struct {
+	Model           string  `json:"model"`
+	Images          int     `json:"images"`
+	Top1            float64 `json:"top1"`                 // percent of the images whose largest logit is their label
+	Top5            float64 `json:"top5"`                 // percent of the images whose label is among the five largest logits
+	MeanDepth       float64 `json:"mean_depth"`           // blocks that a token really ran in, mean over all tokens of all images
+	MACs            float64 `json:"macs_per_image"`       // mean, counted from the tokens that ran
+	DenseMACs       float64 `json:"dense_macs_per_image"` // the same had no token halted
+	ImagesPerSecond float64 `json:"images_per_second"`    // from the data set's bytes (decoding included, if it decodes) to logits
+	Threads         int     `json:"threads"`
+	Precision       string  `json:"precision"`
+}
+
+// Run runs m over d, which is resized to the model's input where it must be. It stops between slices of images when ctx ends.
+//
+// Classes are matched by name where all of the data's names are among the model's labels, else by number. Damaged images that d bears
+// (data.Tolerated) are left out of all figures, and Result.Images tells how many were not.
+func Run(ctx context.Context, m *vit.Model, d data.Dataset, o Options) (Result, error) {
+	e, err := New(m, d, o)
+	if err != nil {
+		return Result{}, err
+	}
+	defer e.Close()
+	if err := e.All(ctx); err != nil {
+		return Result{}, err
+	}
+	return e.Result(), nil
+}
+
+// Evaluator runs a model over a data set slice by slice and adds up what it finds: what Run does, in steps.
+type Evaluator struct {
+	options      Options
+	preprocessor picture.Preprocessor
+	config       vit.Config
+	data         data.Dataset
+	damaged      func(i int) bool // whether image i could not be read and another, which does not count, stands for it
+	class        []int            // of the model, for each label of the data
+	engine       *infer.Engine
+
+	total, done int
+	counted     int         // of done, those that are not damaged
+	size        int         // images in a slice
+	pixels      [][]byte    // of each thread: one image
+	images      []float32   // [size, C, H, W]
+	labels      []int       // [size]
+	batch       infer.Batch // what budget each has [size]
+	active      []int       // [L]
+	out         infer.Output
+
+	top1, top5 int
+	depth      int64 // token-blocks
+	macs       int64
+	took       time.Duration
+	seen       func(first int) error // after each slice, with its first image; may be nil
+}
+
+// What a slice of images may take: memory for its pixels, 16 Mi numbers or 64 MiB, and time, since a run that is to stop waits for it: 40 GMACs for
+// each thread are about half a second in AVX-512.
+const (
+	sliceFloats = 16 << 20
+	sliceMACs   = 40e9
+)
+
+// HalfSecond is the number of images that so many threads run in about half a second, but at least one each.
+func HalfSecond(c vit.Config, threads int) int {
+	return threads * max(1, int(sliceMACs/float64(c.MACs(nil))))
+}
+
+// New prepares to run m over d as Run does; the Evaluator must be closed.
+func New(m *vit.Model, d data.Dataset, o Options) (*Evaluator, error) {
+	var err error
+	if o.Threads, err = parallel.Threads(o.Threads); err != nil {
+		return nil, err
+	}
+	if o.Precision, err = infer.Resolve(o.Precision, m); err != nil {
+		return nil, err
+	}
+	if o.Limit < 0 {
+		return nil, usage.Errorf("a limit of %d images", o.Limit)
+	}
+	c := m.Params.Config
+	damaged := func(int) bool { return false }
+	if t, ok := d.(*data.Tolerated); ok {
+		damaged = t.Replaced
+	}
+	class, err := MatchClasses(c, d.Classes())
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
+		return nil, fmt.Errorf("%s: %w", vit.PreprocessorFile, err)
+	}
+	if d, err = data.Fit(d, m.Preprocessor, c.Channels, c.Height, c.Width); err != nil {
+		return nil, err
+	}
+	e := &Evaluator{options: o, preprocessor: m.Preprocessor, config: c, data: d, damaged: damaged, class: class, total: d.Len()}
+	if o.Limit > 0 {
+		e.total = min(e.total, o.Limit)
+	}
+	if e.total == 0 {
+		return nil, errors.New("the data set has no images")
+	}
+	weights, err := infer.Pack(m.Params, o.Precision)
+	if err != nil {
+		return nil, err
+	}
+	schemes, err := infer.Schemes(m)
+	if err != nil {
+		return nil, err
+	}
+	scheme, most, err := o.Budget.Limits(m)
+	if err != nil {
+		return nil, err
+	}
+	if e.engine, err = infer.New(weights, infer.Options{Threads: o.Threads, Schemes: schemes}); err != nil {
+		return nil, err
+	}
+	size := c.ImageLen()
+	e.size = min(max(sliceFloats/size, o.Threads), HalfSecond(c, o.Threads), 500, e.total)
+	e.images, e.labels, e.active = make([]float32, e.size*size), make([]int, e.size), make([]int, c.Layers)
+	e.batch = infer.Batch{Scheme: slices.Repeat([]int{scheme}, e.size), Caps: slices.Repeat([]int{most}, e.size)}
+	e.pixels = make([][]byte, o.Threads)
+	for i := range e.pixels {
+		e.pixels[i] = make([]byte, size)
+	}
+	return e, nil
+}
+
+// Close frees the engine's threads.
+func (e *Evaluator) Close() { e.engine.Close() }
+
+// Name is what Options call the model.
+func (e *Evaluator) Name() string { return e.options.Name }
+
+// Total is the number of images to run, Done that of those that have run.
+func (e *Evaluator) Total() int { return e.total }
+func (e *Evaluator) Done() int  { return e.done }
+
+// SliceSize is the number of images that Slice runs at most.
+func (e *Evaluator) SliceSize() int { return e.size }
+
+// All runs the images, and stops between slices when ctx ends.
+func (e *Evaluator) All(ctx context.Context) error {
+	for e.done < e.total {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("evaluation stopped after %d of %d images: %w", e.done, e.total, err)
+		}
+		if err := e.Slice(ctx, e.size); err != nil {
+			return err
+		}
+		if e.options.Progress != nil {
+			e.options.Progress(e.done, e.total)
+		}
+	}
+	if e.counted == 0 {
+		return fmt.Errorf("all of the %d images are damaged", e.total)
+	}
+	return nil
+}
+
+// Slice runs the next n images, or as many as are left.
+func (e *Evaluator) Slice(ctx context.Context, n int) error {
+	n = min(n, e.size, e.total-e.done)
+	begin := time.Now()
+	if err := e.load(n); err != nil {
+		return err
+	}
+	batch := infer.Batch{Images: e.images[:n*len(e.pixels[0])], Caps: e.batch.Caps[:n], Scheme: e.batch.Scheme[:n]}
+	if err := e.engine.Run(ctx, batch, &e.out); err != nil {
+		return err
+	}
+	e.took += time.Since(begin)
+	first := e.done
+	for i := range n {
+		if e.damaged(first + i) {
+			continue
+		}
+		if err := e.count(i); err != nil {
+			return fmt.Errorf("image %d: %w", first+i, err)
+		}
+		e.counted++
+	}
+	e.done += n
+	if e.seen != nil {
+		return e.seen(first)
+	}
+	return nil
+}
+
+// load reads and normalises the next n images, on all threads since a data set of files decodes them here.
+func (e *Evaluator) load(n int) error {
+	c, size := e.config, len(e.pixels[0])
+	errs := make([]error, len(e.pixels))
+	parallel.For(len(errs), len(errs), func(_, t int) {
+		for i := n * t / len(errs); i < n*(t+1)/len(errs); i++ {
+			if errs[t] = e.data.Pixels(e.pixels[t], e.done+i); errs[t] != nil {
+				return
+			}
+			e.preprocessor.Normalize(e.images[i*size:(i+1)*size], e.pixels[t], c.Channels, c.Height, c.Width)
+			e.labels[i] = e.class[e.data.Label(e.done+i)]
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// count adds image i of the slice to the sums.
+func (e *Evaluator) count(i int) error {
+	c := e.config
+	logits := e.out.Logits[i*c.Classes : (i+1)*c.Classes]
+	rank, err := rankOf(logits, e.labels[i])
+	if err != nil {
+		return err
+	}
+	if rank < 1 {
+		e.top1++
+	}
+	if rank < 5 {
+		e.top5++
+	}
+	for _, d := range e.out.Depth[i*c.Tokens() : (i+1)*c.Tokens()] {
+		e.depth += int64(d)
+	}
+	for l := range e.active {
+		e.active[l] = int(e.out.Active[i*c.Layers+l])
+	}
+	e.macs += c.MACs(e.active)
+	return nil
+}
+
+// Result is the evaluation of the images counted so far, which are some.
+func (e *Evaluator) Result() Result {
+	n := float64(e.counted)
+	return Result{
+		Model: e.options.Name, Images: e.counted, Top1: 100 * float64(e.top1) / n, Top5: 100 * float64(e.top5) / n,
+		MeanDepth: float64(e.depth) / (n * float64(e.config.Tokens())), MACs: math.Round(float64(e.macs) / n), DenseMACs: float64(e.config.MACs(nil)),
+		ImagesPerSecond: float64(e.done) / e.took.Seconds(), Threads: e.options.Threads, Precision: string(e.options.Precision),
+	}
+}
+
+// rankOf counts the logits that go before the label's: larger ones, and equal ones of a lower class.
+func rankOf(logits []float32, label int) (int, error) {
+	rank := 0
+	for j, v := range logits {
+		if v-v != 0 {
+			return 0, fmt.Errorf("logit %d is %v: the weights or the pixels are beyond what float32 can compute", j, v)
+		}
+		if v > logits[label] || v == logits[label] && j < label {
+			rank++
+		}
+	}
+	return rank, nil
+}
+
+// MatchClasses gives the model's class for each class of the data.
+func MatchClasses(c vit.Config, names []string) ([]int, error) {
+	class, byName := make([]int, len(names)), map[string]int{}
+	for i, l := range c.Labels {
+		byName[l] = i
+	}
+	named, numbered := true, data.Numbered(names)
+	for i, name := range names {
+		j, ok := byName[name]
+		class[i], named = j, named && ok
+	}
+	if named {
+		return class, nil
+	}
+	// Labels that are bare numbers may leave out classes that the data has no image of.
+	if len(names) == c.Classes || numbered && len(names) < c.Classes {
+		for i := range class {
+			class[i] = i
+		}
+		return class, nil
+	}
+	if numbered {
+		return nil, fmt.Errorf("the data has labels up to %d, the model classes 0 to %d", len(names)-1, c.Classes-1)
+	}
+	return nil, fmt.Errorf("the data has %d classes (%s, …), the model %d (%s, …), and their names do not match", len(names), names[0], c.Classes, c.Label(0))
+}

@@ -1,0 +1,83 @@
+package adavit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image/png"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/adavit/adavit/internal/modeltest"
+)
+
+// TestFiles: results in order, a bad file among them, as Classify gives them.
+func TestFiles(t *testing.T) {
+	dir, d := t.TempDir(), modeltest.Fashion(t)
+	c := newTestClassifier(t, modeltest.Small(t, true), 2)
+	var names []string
+	for i := range 25 {
+		names = append(names, filepath.Join(dir, fmt.Sprintf("%02d.png", i)))
+		if i == 7 {
+			if err := os.WriteFile(names[i], []byte("no picture"), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		f, err := os.Create(names[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(png.Encode(f, modeltest.Image(t, d, i)), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i := 0
+	for f, err := range c.Files(t.Context(), FileOptions{Budget: Budget{Max: 0.8}}, dir) {
+		if f.File != names[i] {
+			t.Errorf("place %d: %s, want %s", i, f.File, names[i])
+		}
+		if bad := i == 7; bad != (err != nil) || bad && !strings.Contains(err.Error(), names[i]) {
+			t.Errorf("%s: %v", f.File, err)
+		} else if !bad {
+			want, err := c.Classify(t.Context(), modeltest.Image(t, d, i), Budget{Max: 0.8})
+			if err != nil || !slices.Equal(f.Top, want.Top) || f.Tokens != want.Tokens || f.Took <= 0 {
+				t.Errorf("%s: %+v, want %+v (%v)", f.File, f, want, err)
+			}
+		}
+		i++
+	}
+	if i != len(names) {
+		t.Errorf("%d results, want %d", i, len(names))
+	}
+	// A loop that ends early ends what is ahead, too.
+	for range c.Files(t.Context(), FileOptions{}, dir) {
+		break
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var last error
+	for f, err := range c.Files(ctx, FileOptions{}, dir) {
+		cancel()
+		if last = err; f.File == "" {
+			break
+		}
+	}
+	if !errors.Is(last, context.Canceled) {
+		t.Errorf("cancelled: %v", last)
+	}
+	for name, o := range map[string]FileOptions{"list": {List: filepath.Join(dir, "none")}, "budget": {Budget: Budget{Max: 7}}} {
+		n := 0
+		for f, err := range c.Files(t.Context(), o, dir) {
+			if n++; err == nil || f.File != "" {
+				t.Errorf("%s: %+v, %v", name, f, err)
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s: %d results", name, n)
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/atomicfile"
+	"github.com/adavit/adavit/internal/regular"
+	"github.com/adavit/adavit/internal/usage"
+	"github.com/adavit/adavit/onnx"
+	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/vit"
+	"github.com/adavit/adavit/weights"
+)
+
+// ConvertOptions say what a checkpoint does not, and what shall be different in the copy. Zero values change nothing.
+type ConvertOptions struct {
+	Heads         int             // attention heads, where the checkpoint is a single file, which does not say
+	Height, Width int             // another image size; position embeddings are resampled
+	Classes       int             // a fresh head for that many classes
+	Labels        []string        // names of the classes
+	Halting       *halting.Config // how tokens halt
+	Key           string          // entry of a PyTorch checkpoint that holds the weights, such as model_ema
+	Precision     infer.Precision // that the model is to run in unless another is asked for; Auto leaves that open
+	Store         weights.DType   // type of the stored weights: F32 (also ""), F16 or BF16
+	Progress      func(file string, done, total int64)
+}
+
+// Conversion says what became of a checkpoint.
+type Conversion struct {
+	Source     string   `json:"source"`
+	Output     string   `json:"output"`
+	Kind       string   `json:"kind"` // of the output: directory, safetensors or onnx
+	Parameters int      `json:"parameters"`
+	Notes      []string `json:"notes,omitempty"` // what a user should know: choices made, tensors to pick instead
+}
+
+// Convert writes the model src as dst: as ONNX if dst ends in .onnx, as one safetensors file under timm's names if it ends in .safetensors, else
+// as a model directory. src is whatever Open takes, or a single file: safetensors, or what torch.save wrote of a state dict. dst appears whole
+// or not at all.
+func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion, error) {
+	done := Conversion{Source: src, Output: dst, Kind: "directory"}
+	if o.Store == "" {
+		o.Store = weights.F32
+	}
+	if dst == "" {
+		return done, usage.Errorf("no output named")
+	}
+	if err := notInput(dst, src); err != nil {
+		return done, err
+	}
+	m, err := o.open(ctx, src, &done)
+	if err != nil {
+		return done, err
+	}
+	if m, err = o.change(m, &done); err != nil {
+		return done, err
+	}
+	if o.Precision != infer.Auto {
+		if _, err := infer.Resolve(o.Precision, nil); err != nil {
+			return done, err
+		}
+		m.Precision = string(o.Precision)
+		if ext := strings.ToLower(filepath.Ext(dst)); ext == ".onnx" || ext == ".safetensors" {
+			return done, usage.Errorf("a precision is kept in a model directory, not in %s", dst)
+		}
+	}
+	done.Parameters = m.Params.Config.ParamCount()
+	switch strings.ToLower(filepath.Ext(dst)) {
+	case ".onnx":
+		done.Kind = "onnx"
+		return done, writeONNX(dst, m.Params)
+	case ".safetensors":
+		done.Kind = "safetensors"
+		return done, vit.SaveTimm(dst, m.Params, o.Store)
+	}
+	if info, err := os.Stat(dst); err == nil && info.IsDir() && !vit.Replaceable(dst) {
+		return done, fmt.Errorf("%s holds other files than a model's; name a new directory", dst)
+	}
+	return done, vit.Save(dst, m, o.Store)
+}
+
+// open reads the model, from a single file or as Open does.
+func (o ConvertOptions) open(ctx context.Context, src string, done *Conversion) (*vit.Model, error) {
+	info, err := os.Stat(src)
+	if err != nil || info.IsDir() {
+		for _, v := range []struct {
+			flag string
+			set  bool
+		}{{"heads", o.Heads != 0}, {"key", o.Key != ""}} {
+			if v.set {
+				return nil, usage.Errorf("--%s is for a checkpoint of a single file; %s says for itself", v.flag, src)
+			}
+		}
+		return adavit.OpenContext(ctx, src, adavit.OpenOptions{Progress: o.Progress})
+	}
+	c, err := weights.ReadCheckpoint(src, o.Key)
+	if err != nil {
+		return nil, err
+	}
+	done.noteFile(c, src, o)
+	in := vit.ImportOptions{Heads: o.Heads, Height: o.Height, Width: o.Width, Classes: o.Classes}
+	m, err := vit.Import(c.File, in)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", src, err)
+	}
+	done.note("%s does not say how pictures become its input: DeiT's evaluation was written to %s (short side %d, centre crop, ImageNet's mean and deviation)",
+		filepath.Base(src), vit.PreprocessorFile, m.Preprocessor.Size.ShortestEdge)
+	return m, nil
+}
+
+// change makes what the options ask to be different.
+func (o ConvertOptions) change(m *vit.Model, done *Conversion) (*vit.Model, error) {
+	var err error
+	c := m.Params.Config
+	if o.Height != 0 && (o.Height != c.Height || o.Width != c.Width) {
+		if m, err = m.Resize(o.Height, o.Width); err != nil {
+			return nil, usage.Wrap(err)
+		}
+		done.note("position embeddings resampled from %d×%d to %d×%d patches", c.GridH(), c.GridW(), m.Params.Config.GridH(), m.Params.Config.GridW())
+	}
+	switch {
+	case o.Classes != 0:
+		if m, err = m.ReplaceHead(o.Classes, o.Labels, 0); err != nil {
+			return nil, usage.Wrap(err)
+		}
+		done.note("the head is fresh: fine-tune it before use (adavit train --init)")
+	case o.Labels != nil && len(o.Labels) != c.Classes:
+		return nil, usage.Errorf("%d labels for %d classes; --num-classes %d asks for a new head", len(o.Labels), c.Classes, len(o.Labels))
+	case o.Labels != nil:
+		m.Params.Config.Labels = o.Labels
+	}
+	if o.Halting != nil {
+		if err := o.Halting.Validate(); err != nil {
+			return nil, usage.Wrap(err)
+		}
+		m.Params.Config.Halting = *o.Halting
+		m.PrecisionLoss = nil // was measured with other halting
+	}
+	if c = m.Params.Config; m.Preprocessor.Check(c.Channels, c.Height, c.Width) != nil && (c.Channels == 1 || c.Channels == 3) {
+		done.note("%s is missing or not for this model: DeiT's evaluation takes its place", vit.PreprocessorFile)
+		m.Preprocessor = picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
+	}
+	return m, nil
+}
+
+func (d *Conversion) note(format string, args ...any) {
+	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))
+}
+
+// avitName is how A-ViT's authors name a checkpoint: architecture, gate scale, gate centre.
+var avitName = regexp.MustCompile(`^[a-z]+-([0-9]{1,4})-([0-9]{1,4})\.pth$`)
+
+// noteFile says what a single file leaves open.
+func (d *Conversion) noteFile(c *weights.Checkpoint, src string, o ConvertOptions) {
+	if len(c.Keys) > 1 && o.Key == "" {
+		d.note("weights taken from entry %q of %s; --key takes another", c.Key, strings.Join(c.Keys, ", "))
+	}
+	if o.Halting != nil {
+		return
+	}
+	where, scale, center := "", c.Args["gate_scale"], c.Args["gate_center"]
+	if scale != "" && center != "" {
+		where = "its entry \"args\" has"
+	} else if name := avitName.FindStringSubmatch(filepath.Base(src)); name != nil {
+		where, scale, center = "its name is how A-ViT's authors write", name[1], name[2]
+	}
+	if where != "" {
+		d.note("converted as a dense model, but %s gate scale %s and center %s: if this is an A-ViT, add --halting %s,%s", where, scale, center, scale, center)
+	}
+}
+
+// writeONNX writes a file that appears whole or not at all.
+func writeONNX(path string, p *vit.Params) error {
+	f, err := atomicfile.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Discard()
+	if err := onnx.Write(f, p, onnx.Options{}); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return f.Commit()
+}
+
+// maxLabels bounds a file of labels; twenty thousand names take about a megabyte.
+const maxLabels = 16 << 20
+
+// ReadLabels reads the names of classes, one a line.
+func ReadLabels(path string) ([]string, error) {
+	text, err := regular.Read(path, maxLabels)
+	if err != nil {
+		return nil, fmt.Errorf("labels: %w", err)
+	}
+	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n"), "\n")
+	for i, line := range lines {
+		if lines[i] = strings.TrimSpace(line); lines[i] == "" {
+			return nil, fmt.Errorf("labels: %s: line %d is empty", path, i+1)
+		}
+	}
+	return lines, nil
+}

@@ -1,0 +1,176 @@
+package adavit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/adavit/adavit/infer"
+)
+
+// request is an image that waits for its result.
+type request struct {
+	ctx context.Context
+	limits
+	pixels *[]float32 // [C, H, W]; whoever runs the request gives it back
+
+	took   time.Duration // so far
+	result Result
+	err    error
+	done   chan struct{} // closed when result and err are there
+}
+
+// queue holds the images that wait, and decides who runs them. A worker takes its share of them for a pass of its own. Where
+// there are fewer than threads and nobody is at work, one worker takes them all to the team, whose threads share each image,
+// and the others rest meanwhile.
+type queue struct {
+	mu      sync.Mutex
+	wake    *sync.Cond
+	waiting []*request
+	workers int
+	busy    int  // workers with a pass
+	shared  bool // the team is at work
+	closed  bool
+}
+
+func (q *queue) init(workers int) { q.wake, q.workers = sync.NewCond(&q.mu), workers }
+
+// put adds a request.
+func (q *queue) put(r *request) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return errors.New("the classifier is closed")
+	}
+	q.waiting = append(q.waiting, r)
+	if !q.shared {
+		q.wake.Signal()
+	}
+	return nil
+}
+
+// take waits for work and returns some of it, at most most images: for the team if shared, else for the worker itself. It
+// returns nothing once the queue is closed and empty.
+func (q *queue) take(most int) (requests []*request, shared bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.shared || len(q.waiting) == 0 {
+		if q.closed && len(q.waiting) == 0 {
+			return nil, false
+		}
+		q.wake.Wait()
+	}
+	n := len(q.waiting)
+	if q.workers > 1 && n < q.workers && q.busy == 0 {
+		q.shared = true
+	} else {
+		n = min((n+q.workers-1)/q.workers, most)
+		q.busy++
+	}
+	requests = append(requests, q.waiting[:n]...)
+	q.waiting = append(q.waiting[:0], q.waiting[n:]...)
+	return requests, q.shared
+}
+
+// finished says that what take returned has run.
+func (q *queue) finished(shared bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !shared {
+		q.busy--
+		return
+	}
+	q.shared = false
+	q.wake.Broadcast()
+}
+
+// close lets no more requests in, and reports whether it was the first to do so.
+func (q *queue) close() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	first := !q.closed
+	q.closed = true
+	q.wake.Broadcast()
+	return first
+}
+
+// work runs what the queue has for one worker until it is closed.
+func (c *Classifier) work(own *infer.Engine) {
+	p := pass{classifier: c}
+	for {
+		requests, shared := c.queue.take(c.pass)
+		if requests == nil {
+			return
+		}
+		engine := own
+		if shared {
+			engine = c.team
+		}
+		p.run(engine, requests)
+		c.queue.finished(shared)
+	}
+}
+
+// pass is a worker's memory for what it gives the engine.
+type pass struct {
+	classifier   *Classifier
+	requests     []*request
+	images       []float32 // [B, C, H, W]
+	caps, scheme []int     // [B]
+	out          infer.Output
+}
+
+// run gives the requests their results. Those that nobody waits for any more are left out, or leave the engine.
+func (p *pass) run(engine *infer.Engine, requests []*request) {
+	c := p.classifier
+	p.requests, p.images, p.caps, p.scheme = p.requests[:0], p.images[:0], p.caps[:0], p.scheme[:0]
+	for _, r := range requests {
+		if err := r.ctx.Err(); err != nil {
+			p.finish(r, Result{}, err)
+			continue
+		}
+		p.requests = append(p.requests, r)
+		p.images = append(p.images, *r.pixels...)
+		p.caps, p.scheme = append(p.caps, r.cap), append(p.scheme, r.scheme)
+	}
+	if len(p.requests) == 0 {
+		return
+	}
+	batch := infer.Batch{Images: p.images, Caps: p.caps, Scheme: p.scheme,
+		Stop: func(i int) bool { return p.requests[i].ctx.Err() != nil }}
+	begin := time.Now()
+	err := runSafely(engine, batch, &p.out)
+	each := time.Since(begin) / time.Duration(len(p.requests))
+	for i, r := range p.requests {
+		r.took += each
+		switch {
+		case err != nil:
+			p.finish(r, Result{}, err)
+		case p.out.Stopped[i]:
+			p.finish(r, Result{}, r.ctx.Err())
+		default:
+			result, err := newResult(&c.config, &p.out, i)
+			p.finish(r, result, err)
+		}
+	}
+	clear(p.requests)
+}
+
+// finish hands a result to whoever waits for it.
+func (p *pass) finish(r *request, result Result, err error) {
+	p.classifier.pixels.Put(r.pixels)
+	r.pixels, r.result, r.err = nil, result, err
+	close(r.done)
+}
+
+// runSafely turns a panic of the engine, which would end a program that could not recover from it here, into an error.
+func runSafely(engine *infer.Engine, b infer.Batch, out *infer.Output) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("internal error: %v", p)
+		}
+	}()
+	return engine.Run(context.Background(), b, out)
+}
