@@ -19,7 +19,7 @@ func BenchmarkDense(b *testing.B) {
 	}{{"fashion", 256}, {"deit-tiny", 16}, {"deit-small", 8}} {
 		for _, threads := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/threads=%d", m.variant, threads), func(b *testing.B) {
-				benchmark(b, m.variant, m.batch, Options{Threads: threads})
+				benchmark(b, m.variant, m.batch, options{Threads: threads})
 			})
 		}
 	}
@@ -32,7 +32,7 @@ func BenchmarkProfile(b *testing.B) {
 		batch   int
 	}{{"fashion", 256}, {"deit-tiny", 16}, {"deit-small", 8}} {
 		b.Run(m.variant, func(b *testing.B) {
-			benchmark(b, m.variant, m.batch, Options{Scheme: falling(b, m.variant)})
+			benchmark(b, m.variant, m.batch, options{Scheme: falling(b, m.variant)})
 		})
 	}
 }
@@ -54,7 +54,7 @@ func falling(t testing.TB, variant string) halting.Scheme {
 	return profile
 }
 
-func benchmark(b *testing.B, variant string, batch int, o Options) {
+func benchmark(b *testing.B, variant string, batch int, o options) {
 	c, err := vit.Variant(variant)
 	if err != nil {
 		b.Fatal(err)
@@ -63,13 +63,13 @@ func benchmark(b *testing.B, variant string, batch int, o Options) {
 	defer e.Close()
 	images := drawImages(c, batch, 1)
 	var out Output
-	if err := e.Run(images, &out); err != nil {
+	if err := e.Run(background, Batch{Images: images}, &out); err != nil {
 		b.Fatal(err)
 	}
 	macs := e.MACs(out.Active[:c.Layers])
 	peak := kernels.PeakFLOPS(50 * time.Millisecond)
 	for b.Loop() {
-		if err := e.Run(images, &out); err != nil {
+		if err := e.Run(background, Batch{Images: images}, &out); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -16,14 +16,14 @@ import (
 func TestNothingAllocated(t *testing.T) {
 	p := makeModel(smallConfig(5), 3, gatesMixed)
 	images := drawImages(p.Config, 7, 4)
-	for _, o := range []Options{{}, {Group: 3}, {Threads: 3}, {Threads: 2, Group: 2}, {Full: true}, {Full: true, Threads: 2}, {Precision: BF16}, {Precision: Int8, Group: 3}, {Threads: 9}, {Threads: 8, Precision: Int8}} {
+	for _, o := range []options{{}, {Group: 3}, {Threads: 3}, {Threads: 2, Group: 2}, {Full: true}, {Full: true, Threads: 2}, {Precision: BF16}, {Precision: Int8, Group: 3}, {Threads: 9}, {Threads: 8, Precision: Int8}} {
 		e := newEngine(t, p, o)
 		out := &Output{}
 		if o.Full {
 			out.Trace = &Trace{}
 		}
 		once := func() {
-			if err := e.Run(images, out); err != nil {
+			if err := e.Run(background, Batch{Images: images}, out); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -45,18 +45,18 @@ func TestBadOptions(t *testing.T) {
 	other.Config.Layers++
 	for name, c := range map[string]struct {
 		p    *vit.Params
-		o    Options
+		o    options
 		want string
 	}{
-		"no model":  {nil, Options{}, "no model"},
-		"config":    {&bad, Options{}, "heads"},
-		"mismatch":  {&other, Options{}, "do not belong to this configuration"},
-		"threads":   {p, Options{Threads: -1}, "threads is -1"},
-		"many":      {p, Options{Threads: 1 << 20}, "threads is 1048576"},
-		"group":     {p, Options{Group: -2}, "group is -2"},
-		"precision": {p, Options{Precision: "f8"}, `precision "f8"`},
+		"no model":  {nil, options{}, "no model"},
+		"config":    {&bad, options{}, "heads"},
+		"mismatch":  {&other, options{}, "do not belong to this configuration"},
+		"threads":   {p, options{Threads: -1}, "threads is -1"},
+		"many":      {p, options{Threads: 1 << 20}, "threads is 1048576"},
+		"group":     {p, options{Group: -2}, "group is -2"},
+		"precision": {p, options{Precision: "f8"}, `precision "f8"`},
 	} {
-		e, err := New(c.p, c.o)
+		e, err := makeEngine(c.p, c.o)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v does not say %q", name, err, c.want)
 		}
@@ -68,7 +68,7 @@ func TestBadOptions(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	p := makeModel(smallConfig(2), 1, gatesMixed)
-	e := newEngine(t, p, Options{Threads: 2})
+	e := newEngine(t, p, options{Threads: 2})
 	images := drawImages(p.Config, 2, 1)
 	for name, c := range map[string]struct {
 		images []float32
@@ -80,16 +80,16 @@ func TestBadInput(t *testing.T) {
 		"no output": {images, nil, "no output"},
 		"trace":     {images, &Output{Trace: &Trace{}}, "Options.Full"},
 	} {
-		if err := e.Run(c.images, c.out); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := e.Run(background, Batch{Images: c.images}, c.out); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v does not say %q", name, err, c.want)
 		}
 	}
-	if err := e.Run(images, &Output{}); err != nil {
+	if err := e.Run(background, Batch{Images: images}, &Output{}); err != nil {
 		t.Errorf("a good run after bad ones: %v", err)
 	}
 	e.Close()
 	e.Close()
-	if err := e.Run(images, &Output{}); err == nil || !strings.Contains(err.Error(), "closed") {
+	if err := e.Run(background, Batch{Images: images}, &Output{}); err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Errorf("run after Close: %v", err)
 	}
 }
@@ -99,14 +99,14 @@ func TestNotFinite(t *testing.T) {
 	onEveryPath(t, func(t *testing.T) {
 		p := makeModel(smallConfig(3), 5, gatesMixed)
 		images := drawImages(p.Config, 2, 6)
-		clean := run(t, p, Options{Group: 2}, images)
+		clean := run(t, p, options{Group: 2}, images)
 		for _, v := range []float64{math.NaN(), math.Inf(1), 3e38} {
 			size := len(images) / 2
 			for i := range size {
 				images[i] = float32(v)
 			}
 			for _, full := range []bool{false, true} {
-				out := run(t, p, Options{Group: 2, Full: full}, images)
+				out := run(t, p, options{Group: 2, Full: full}, images)
 				sameBits(t, "the other image's logits", out.Logits[p.Config.Classes:], clean.Logits[p.Config.Classes:])
 				if math.IsNaN(v) && !math.IsNaN(float64(out.Logits[0])) {
 					t.Errorf("an image of NaN has logit %v", out.Logits[0])
@@ -121,15 +121,15 @@ func TestRunsTakeTurns(t *testing.T) {
 	p := makeModel(smallConfig(3), 5, gatesMixed)
 	images := drawImages(p.Config, 6, 6)
 	size := len(images) / 6
-	want := run(t, p, Options{}, images)
-	e := newEngine(t, p, Options{Threads: 3})
+	want := run(t, p, options{}, images)
+	e := newEngine(t, p, options{Threads: 3})
 	defer e.Close()
 	var group sync.WaitGroup
 	for i := range 4 {
 		group.Go(func() {
 			var out Output
 			for _, b := range []int{6, 1 + i, 3} {
-				if err := e.Run(images[:b*size], &out); err != nil {
+				if err := e.Run(background, Batch{Images: images[:b*size]}, &out); err != nil {
 					t.Error(err)
 					return
 				}
@@ -148,29 +148,45 @@ func TestRunsTakeTurns(t *testing.T) {
 	group.Wait()
 }
 
-// TestFork: forks run at the same time as their engine, outlive it, and give its bits.
-func TestFork(t *testing.T) {
+// TestSharedWeights: engines that share weights run at the same time and give the bits of one that has them alone, on any
+// number of threads.
+func TestSharedWeights(t *testing.T) {
 	p := makeModel(smallConfig(3), 5, gatesMixed)
 	images := drawImages(p.Config, 6, 6)
-	want := run(t, p, Options{}, images)
-	e := newEngine(t, p, Options{Threads: 2})
-	var group sync.WaitGroup
-	for _, f := range []*Engine{e, e.Fork(), e.Fork()} {
-		group.Go(func() {
-			defer f.Close()
-			for range 3 {
-				var out Output
-				if err := f.Run(images, &out); err != nil {
-					t.Error(err)
-					return
-				}
-				if !slices.Equal(out.Logits, want.Logits) {
-					t.Errorf("a fork's logits are %v, want %v", out.Logits, want.Logits)
-				}
+	for _, precision := range precisions {
+		want := run(t, p, options{Precision: precision}, images)
+		w, err := Pack(p, precision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Precision() != precision || w.Bytes() < int64(len(p.Data)) {
+			t.Errorf("%s: %d bytes of weights in %s", precision, w.Bytes(), w.Precision())
+		}
+		var group sync.WaitGroup
+		for threads := range 3 {
+			e, err := New(w, Options{Threads: threads + 1})
+			if err != nil {
+				t.Fatal(err)
 			}
-		})
+			for _, b := range []int{6, 1} { // a team on one image where there are threads enough
+				group.Go(func() {
+					for range 3 {
+						var out Output
+						n := b * len(images) / 6
+						if err := e.Run(background, Batch{Images: images[:n]}, &out); err != nil {
+							t.Error(err)
+							return
+						}
+						if !slices.Equal(out.Logits, want.Logits[:b*p.Config.Classes]) {
+							t.Errorf("%d threads: logits are %v, want %v", threads+1, out.Logits, want.Logits)
+						}
+					}
+				})
+			}
+			defer e.Close()
+		}
+		group.Wait()
 	}
-	group.Wait()
 }
 
 // TestOutputReused: what a run leaves in an output does not show in the next one.
@@ -182,7 +198,7 @@ func TestOutputReused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []Options{{}, {Full: true}, {Scheme: few}, {Full: true, Scheme: few}} {
+	for _, o := range []options{{}, {Full: true}, {Scheme: few}, {Full: true, Scheme: few}} {
 		want := run(t, p, o, images)
 		e := newEngine(t, p, o)
 		got := &Output{}
@@ -190,7 +206,7 @@ func TestOutputReused(t *testing.T) {
 			got.Trace = &Trace{}
 		}
 		for range 2 {
-			if err := e.Run(images, got); err != nil {
+			if err := e.Run(background, Batch{Images: images}, got); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -223,7 +239,7 @@ func TestProfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, full := range []bool{false, true} {
-		out := run(t, p, Options{Scheme: profile, Full: full}, drawImages(c, 2, 1))
+		out := run(t, p, options{Scheme: profile, Full: full}, drawImages(c, 2, 1))
 		for i, want := range []int32{13, 9, 5, 1, 13, 9, 5, 1} {
 			if out.Active[i] != want {
 				t.Errorf("full %v: active %v, want 13, 9, 5, 1 for each image", full, out.Active)
@@ -245,11 +261,13 @@ func TestMACs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	full := &Engine{config: c, options: Options{Full: true}, start: c.Tokens()}
+	full := newEngine(t, vit.NewParams(c), options{Full: true})
+	defer full.Close()
 	if got, want := full.MACs(nil), c.MACs(nil); got != want {
 		t.Errorf("dense and full: %d, the model says %d", got, want)
 	}
-	quick := &Engine{config: c, start: c.Tokens()}
+	quick := newEngine(t, vit.NewParams(c), options{})
+	defer quick.Close()
 	e, n := int64(c.Embed), int64(c.Tokens())
 	saved := (n - 1) * (2*e*e + 2*e*int64(c.Hidden) + 2*n*e)
 	if got := full.MACs(nil) - quick.MACs(nil); got != saved {

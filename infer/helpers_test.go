@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -129,18 +130,41 @@ type fataler interface {
 	Fatal(...any)
 }
 
-// newEngine makes an engine; the caller closes it.
-func newEngine(t fataler, p *vit.Params, o Options) *Engine {
+// background is the context of runs that nobody cancels.
+var background = context.Background()
+
+// options are those of an engine, and the precision of weights that are packed for it alone.
+type options struct {
+	Threads, Group int
+	Full           bool
+	Scheme         halting.Scheme
+	Precision      Precision
+}
+
+// newEngine makes an engine with weights of its own; the caller closes it.
+func newEngine(t fataler, p *vit.Params, o options) *Engine {
 	t.Helper()
-	e, err := New(p, o)
+	e, err := makeEngine(p, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e
 }
 
+func makeEngine(p *vit.Params, o options) (*Engine, error) {
+	w, err := Pack(p, o.Precision)
+	if err != nil {
+		return nil, err
+	}
+	all := Options{Threads: o.Threads, Group: o.Group, Full: o.Full}
+	if o.Scheme != nil {
+		all.Schemes = []halting.Scheme{o.Scheme}
+	}
+	return New(w, all)
+}
+
 // run makes an engine, runs it once and closes it.
-func run(t fataler, p *vit.Params, o Options, images []float32) *Output {
+func run(t fataler, p *vit.Params, o options, images []float32) *Output {
 	t.Helper()
 	e := newEngine(t, p, o)
 	defer e.Close()
@@ -148,7 +172,7 @@ func run(t fataler, p *vit.Params, o Options, images []float32) *Output {
 	if o.Full {
 		out.Trace = &Trace{}
 	}
-	if err := e.Run(images, out); err != nil {
+	if err := e.Run(background, Batch{Images: images}, out); err != nil {
 		t.Fatal(err)
 	}
 	return out

@@ -1,24 +1,32 @@
-// Package infer is the ragged inference engine: it runs a vision transformer and takes halted tokens out of the computation.
+// Package infer is the ragged inference engine: it runs a vision transformer and takes halted tokens out of the
+// computation.
 //
-// A pass works on a group of G images. Their tokens are the rows of one packed matrix X [T, E]; image i owns the rows
-// first_i .. first_i+rows_i, its class token first. A block does to all rows that exist
+// A pass works on a group of G images. Their tokens are the rows of one packed matrix X [T, E]; each image owns a range
+// of rows, its special tokens first. A block is a list of stages on the rows that exist, chunk by chunk, a chunk being
+// some hundred rows of whole images:
 //
-//	X = X + proj(attention(norm1(X)))        one GEMM over T rows for q|k|v, attention image by image, one GEMM for proj
-//	X = X + fc2(gelu(fc1(norm2(X))))         two GEMMs over T rows
+//	queries, keys, values of norm1(X)                one product each for all rows
+//	X = X + proj(attention)                          attention image by image, one product for proj
+//	X = X + fc2(gelu(fc1(norm2(X))))                 two products
+//	the halting scheme looks at each image's rows    o = o + p[k,l]·t[k,l] for the tokens k that a head reads (mean field)
+//	rows of halted tokens go, the others close up
 //
-// and then the halting scheme looks at each image's rows: o = o + p[cls,l]·t[cls,l] (the class token's mean field), and rows of halted
-// tokens are taken out by moving the others up. No mask exists, so a halted token costs nothing from the next block on. (A scheme may merge rows
-// before some of them go, see look.go, and may want the last values of halted tokens as keys, see frozen.go.)
+// No mask exists, so a halted token costs nothing from the next block on. A stage is run by one worker, or by a team that
+// shares its rows where there are fewer images than threads. A scheme may merge rows before some of them go, and may want
+// the last values of halted tokens as keys: such frozen rows stay in X behind the image's active ones and give keys and
+// values alone.
 //
-// Three things are left out because they cannot change the logits head(norm(o)): all blocks of an image after its class token has halted;
-// in block L, everything but keys and values for every token that is not the class token; and, in the block where a token halts by its gate alone, what
-// fc2 would add to it beyond that. Options.Full brings all back, for those who want each token's own depth.
+// Three things are left out because they cannot change the logits head(norm(o)): all blocks of an image after the tokens
+// that are read have halted; in block L, everything but keys and values for every other token; and, in a block where
+// tokens halt by their gates alone, what fc2 would add to them beyond that. Options.Full brings all back, for those who
+// want each token's own depth.
 //
-// Every number of a result is summed in an order that depends on the image alone. So results are the same, bit for bit, whatever the batch,
-// the group, and the number of threads. In steady state nothing is allocated.
+// Every number of a result is summed in an order that depends on the image alone. So results are the same, bit for bit,
+// whatever the batch, the group, and the number of threads. In steady state nothing is allocated.
 package infer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -27,43 +35,41 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
 )
 
 // Options say how an Engine runs.
 type Options struct {
-	Threads   int            // images run on so many cores at once; 0 means 1
-	Group     int            // images that share a pass; 0 lets the engine choose
-	Full      bool           // run every token to its own depth: no stop at the class token's halt, no class-only last block
-	Scheme    halting.Scheme // nil: the model's own. All threads call it at once; a method Start says how many patch tokens enter block 1
-	Precision Precision      // of the large products; "" means f32
-	Profile   bool           // measure where the time goes (see Engine.Profile)
+	Threads int  // images run on so many cores at once; 0 means 1
+	Group   int  // images that share a pass; 0 lets the engine choose
+	Full    bool // run every token to its own depth: no stop when the tokens that are read have halted, nothing left out
+	Profile bool // measure where the time goes (see Engine.Profile)
+
+	// Schemes decide which tokens go on; nil: the model's own. An image picks one by Batch.Scheme. They are of one kind
+	// with other constants, say; those that freeze halted tokens do not go with those that do not. All threads call them
+	// at once. A method Start(patches int) int says how many patch tokens enter block 1.
+	Schemes []halting.Scheme
 }
 
 // maxThreads bounds Options.Threads: more is a slip, and each thread owns scratch memory.
 const maxThreads = 1024
 
-// starter is implemented by schemes that keep some patch tokens out of the first block.
-type starter interface {
-	Start(patches int) int // the patch tokens at places 1..Start run in block 1
-}
-
-// Engine runs one model. It may be used by several goroutines; their Runs take turns. Close frees its threads.
+// Engine runs one model: threads and their memory. It may be used by several goroutines; their Runs take turns. Close
+// frees its threads.
 type Engine struct {
-	config  vit.Config
-	options Options
-	weights *packed
-	scheme  halting.Scheme
-	start   int           // tokens that run in block 1, the class token counted: 1..N
-	limit   int           // most images in a pass when the engine chooses
-	gated   bool          // halted tokens go before fc2 is complete
-	alone   time.Duration // workers that wait let no other goroutine through before; 0 where these may be their own fellows
-	freezes bool          // halted tokens stay keys
-
-	needs    []halting.Needs // [L] what the scheme looks at after each block
+	weights  *Weights
+	config   vit.Config
+	readouts halting.Readouts
+	options  Options
+	schemes  []scheme
+	needs    []halting.Needs // [L] all that a scheme wants after each block
 	needsAny halting.Needs   // all of that
+	start    int             // tokens that run in block 1, special ones counted, at most
+	limit    int             // most images in a pass when the engine chooses
+	alone    time.Duration   // waiting workers let no other goroutine through before; 0 where these may be their fellows
 
-	mu      sync.Mutex // held by Run and Close
+	turn    chan struct{} // holds something while a Run, or Close, is under way
 	closed  bool
 	workers []*worker // workers[0] runs in the caller's goroutine
 	pending sync.WaitGroup
@@ -74,75 +80,49 @@ type Engine struct {
 
 // job is what one call of Run shares with the workers.
 type job struct {
-	images []float32
-	out    *Output
-	plan   plan
-
-	together bool // all workers share each image (see team)
+	Batch
+	ctx      context.Context
+	out      *Output
+	plan     plan
+	together bool        // all workers share each image (see team)
+	ended    atomic.Bool // ctx did, before some image was done
 }
 
-// New packs the weights and starts Options.Threads − 1 goroutines. The engine keeps copies: later changes to p do not reach it.
-func New(p *vit.Params, o Options) (*Engine, error) {
-	if p == nil {
-		return nil, errors.New("infer: no model given")
-	}
-	if err := p.Config.Validate(); err != nil {
-		return nil, fmt.Errorf("infer: %w", err)
-	}
+// New starts Options.Threads − 1 goroutines. Engines share weights: each has threads and memory of its own, so that they
+// run at the same time.
+func New(w *Weights, o Options) (*Engine, error) {
 	switch {
-	case len(p.Data) != p.Config.ParamCount() || len(p.Blocks) != p.Config.Layers:
-		return nil, fmt.Errorf("infer: %d parameters in %d blocks do not belong to this configuration, which has %d in %d", len(p.Data), len(p.Blocks), p.Config.ParamCount(), p.Config.Layers)
+	case w == nil:
+		return nil, errors.New("infer: no weights given")
 	case o.Threads < 0 || o.Threads > maxThreads:
 		return nil, fmt.Errorf("infer: threads is %d, want 1 to %d (0 means 1)", o.Threads, maxThreads)
 	case o.Group < 0:
 		return nil, fmt.Errorf("infer: group is %d, want 1 or more images (0 lets the engine choose)", o.Group)
 	}
-	precision, err := ParsePrecision(string(o.Precision))
-	if err != nil {
-		return nil, fmt.Errorf("infer: %w", err)
-	}
-	o.Precision = precision
 	o.Threads = max(o.Threads, 1)
-	e := &Engine{config: p.Config, options: o, scheme: o.Scheme, start: p.Config.Tokens()}
-	if e.scheme == nil {
-		s, err := halting.New(p.Config.Halting)
+	if len(o.Schemes) == 0 {
+		s, err := halting.New(w.config.Halting)
 		if err != nil {
 			return nil, fmt.Errorf("infer: %w", err)
 		}
-		e.scheme = s
+		o.Schemes = []halting.Scheme{s}
 	}
-	if s, ok := e.scheme.(starter); ok {
-		e.start = p.Config.Special() + min(max(s.Start(p.Config.Patches()), 0), p.Config.Patches())
+	e := &Engine{weights: w, config: w.config, readouts: w.config.Readouts(), options: o, turn: make(chan struct{}, 1)}
+	if err := e.addSchemes(); err != nil {
+		return nil, err
 	}
-	e.limit = groupLimit(e.start, e.config.Embed, e.scheme)
-	e.needs, e.needsAny = needs(e.scheme, p.Config.Layers)
-	e.freezes = e.needsAny.Frozen
-	e.gated = e.needsAny.Halts && !e.needsAny.Output && !o.Full
-	e.weights = pack(p, o.Precision, !o.Full, e.freezes)
-	e.launch()
-	return e, nil
-}
-
-// Fork returns another engine with the same model and options, which shares the packed weights with e and has threads and memory of its own:
-// the two can run at the same time. Each is closed by itself.
-func (e *Engine) Fork() *Engine {
-	f := &Engine{config: e.config, options: e.options, weights: e.weights, scheme: e.scheme, start: e.start, limit: e.limit, gated: e.gated, freezes: e.freezes, needs: e.needs, needsAny: e.needsAny}
-	f.launch()
-	return f
-}
-
-// launch makes the workers and starts those that have a goroutine of their own.
-func (e *Engine) launch() {
-	if e.options.Threads <= runtime.GOMAXPROCS(0) {
+	e.limit = groupLimit(e.start, e.config.Embed, e.needsAny.Halts)
+	if o.Threads <= runtime.GOMAXPROCS(0) {
 		e.alone = alone
 	}
-	for i := range e.options.Threads {
+	for i := range o.Threads {
 		w := &worker{engine: e, wake: make(chan struct{}, 1)}
 		e.workers = append(e.workers, w)
 		if i > 0 {
 			go w.serve()
 		}
 	}
+	return e, nil
 }
 
 // Config returns the model's configuration.
@@ -150,8 +130,8 @@ func (e *Engine) Config() vit.Config { return e.config }
 
 // Close ends the engine's goroutines. The engine cannot run afterwards; closing twice does nothing.
 func (e *Engine) Close() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.turn <- struct{}{}
+	defer e.release()
 	if e.closed {
 		return
 	}
@@ -161,56 +141,117 @@ func (e *Engine) Close() {
 	}
 }
 
-// Run classifies images [B, C, H, W], which must be normalised as the model wants them. It fills out, whose slices it reuses when they are
-// large enough. Pixels that are not finite give logits that are not in f32, where other images of the batch do not feel it, and are an error in the
-// other precisions, where rounding would hide them. A panic in any of the engine's
-// goroutines, of a scheme for example, comes out of Run, where it can be recovered from; the engine can run again.
-func (e *Engine) Run(images []float32, out *Output) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	c := &e.config
-	size := c.Channels * c.Height * c.Width
-	switch {
-	case e.closed:
-		return errors.New("infer: the engine is closed")
-	case out == nil:
-		return errors.New("infer: no output given")
-	case len(images) == 0:
-		return errors.New("infer: no images given")
-	case len(images)%size != 0:
-		return fmt.Errorf("infer: %d numbers are not a whole number of images of [%d, %d, %d] = %d numbers", len(images), c.Channels, c.Height, c.Width, size)
-	case out.Trace != nil && !e.options.Full:
-		return errors.New("infer: a trace needs an engine with Options.Full: without it tokens stop with their image's class token")
+// Bytes returns the memory that the engine's workers have grown to; that of its weights is Weights.Bytes.
+func (e *Engine) Bytes() int64 {
+	e.turn <- struct{}{}
+	defer e.release()
+	n := int64(0)
+	for _, w := range e.workers {
+		n += w.bytes()
 	}
-	if e.options.Precision != F32 {
-		for i, v := range images {
-			if v-v != 0 {
-				return fmt.Errorf("infer: image %d holds %v", i/size, v)
-			}
+	return n
+}
+
+func (e *Engine) release() { <-e.turn }
+
+// Batch is what Run is to do.
+type Batch struct {
+	Images []float32 // [B, C, H, W], normalised as the model wants them
+	Caps   []int     // [B] most token-blocks that an image may cost, 0: no cap; nil: none (see halting.State.Enforce)
+	Scheme []int     // [B] index into Options.Schemes; nil: 0
+
+	// Stop is asked for each image after every block but the last, from any goroutine; true: nobody wants it any more,
+	// and it leaves the pass. nil: nobody asks.
+	Stop func(image int) bool
+}
+
+// Run classifies a batch of images. It fills out, whose slices it reuses when they are large enough. When ctx ends Run
+// returns its error within one block's time, or before its turn comes.
+//
+// Pixels that are not finite give logits that are not in F32, where other images of the batch do not feel it, and are an
+// error in the other precisions, where rounding would hide them. A panic in any of the engine's goroutines, of a scheme
+// for example, comes out of Run, where it can be recovered from; the engine can run again.
+func (e *Engine) Run(ctx context.Context, batch Batch, out *Output) error {
+	select {
+	case e.turn <- struct{}{}:
+	default:
+		select {
+		case e.turn <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
-	b := len(images) / size
-	out.resize(b, c)
-	e.job = job{images: images, out: out, plan: newPlan(b, e.options.Group, e.limit, e.options.Threads)}
+	defer e.release()
+	if err := e.check(batch, out); err != nil {
+		return fmt.Errorf("infer: %w", err)
+	}
+	b := len(batch.Images) / e.imageSize()
+	out.resize(b, &e.config)
+	e.job.Batch, e.job.ctx, e.job.out = batch, ctx, out
+	e.job.plan = newPlan(b, e.options.Group, e.limit, e.options.Threads)
+	e.job.together = e.job.plan.passes < len(e.workers) && e.job.plan.largest() == 1
+	e.job.ended.Store(false)
 	e.next.Store(0)
-	if e.job.plan.passes < len(e.workers) && e.job.plan.largest() == 1 {
+	if e.job.together {
 		e.runTogether()
-		return nil
+	} else {
+		helpers := e.workers[1:min(e.job.plan.passes, len(e.workers))]
+		e.pending.Add(len(helpers))
+		for _, w := range helpers {
+			w.wake <- struct{}{}
+		}
+		e.workers[0].work()
 	}
-	helpers := e.workers[1:min(e.job.plan.passes, len(e.workers))]
-	e.pending.Add(len(helpers))
-	for _, w := range helpers {
-		w.wake <- struct{}{}
-	}
-	e.workers[0].work()
 	e.finish()
+	if e.job.ended.Load() {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// imageSize returns C·H·W.
+func (e *Engine) imageSize() int { return e.config.Channels * e.config.Height * e.config.Width }
+
+// check returns what is wrong with a batch.
+func (e *Engine) check(batch Batch, out *Output) error {
+	c, size, b := &e.config, e.imageSize(), len(batch.Images)/e.imageSize()
+	switch {
+	case e.closed:
+		return errors.New("the engine is closed")
+	case out == nil:
+		return errors.New("no output given")
+	case len(batch.Images) == 0:
+		return errors.New("no images given")
+	case len(batch.Images)%size != 0:
+		return fmt.Errorf("%d numbers are not a whole number of images of [%d, %d, %d] = %d numbers",
+			len(batch.Images), c.Channels, c.Height, c.Width, size)
+	case out.Trace != nil && !e.options.Full:
+		return errors.New("a trace needs an engine with Options.Full: without it an image stops when its logits are known")
+	case batch.Caps != nil && len(batch.Caps) != b || batch.Scheme != nil && len(batch.Scheme) != b:
+		return fmt.Errorf("%d caps and %d schemes for %d images", len(batch.Caps), len(batch.Scheme), b)
+	}
+	for i, most := range batch.Caps {
+		if most != 0 && most < e.readouts.Heads {
+			return fmt.Errorf("image %d may cost %d token-blocks, want at least %d, or 0 for no cap", i, most, e.readouts.Heads)
+		}
+	}
+	for i, s := range batch.Scheme {
+		if s < 0 || s >= len(e.schemes) {
+			return fmt.Errorf("image %d wants scheme %d of %d", i, s, len(e.schemes))
+		}
+	}
+	if e.weights.precision != F32 {
+		if i := kernels.FirstNotFinite(batch.Images); i >= 0 {
+			return fmt.Errorf("image %d holds %v", i/size, batch.Images[i])
+		}
+	}
 	return nil
 }
 
 // finish waits for the helpers of a Run.
 func (e *Engine) finish() {
 	e.pending.Wait()
-	e.job = job{} // the caller's slices are not kept
+	e.job.Batch, e.job.ctx, e.job.out = Batch{}, nil, nil // the caller's things are not kept
 	if p := e.broken.Swap(nil); p != nil {
 		panic(*p)
 	}
@@ -228,8 +269,9 @@ func (w *worker) serve() {
 	}
 }
 
-// woken waits for the next Run and reports whether there is one. Where Runs follow closely on each other the goroutine is still awake for the next: a thread
-// that sleeps takes some hundred microseconds to come back, which is much beside an image on many threads.
+// woken waits for the next Run and reports whether there is one. Where Runs follow closely on each other the goroutine is
+// still awake for the next: a thread that sleeps takes some hundred microseconds to come back, which is much beside an
+// image on many threads.
 func (w *worker) woken() bool {
 	for begin := time.Now(); time.Since(begin) < patience; {
 		select {
@@ -259,8 +301,7 @@ func (w *worker) work() {
 		if i >= e.job.plan.passes {
 			return
 		}
-		first, end := e.job.plan.bounds(i)
-		w.pass(first, end)
+		w.pass(e.job.plan.bounds(i))
 	}
 }
 

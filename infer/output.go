@@ -4,10 +4,11 @@ import "github.com/adavit/adavit/vit"
 
 // Output is what Run finds out about B images. N counts tokens, the class token included and at place 0; L counts blocks.
 type Output struct {
-	Logits []float32 // [B, classes]
-	Depth  []int32   // [B, N] blocks that each token really ran in; an image that stopped early stops its tokens
-	Active []int32   // [B, L] tokens that ran in each block; in block L those that gave keys and values
-	Trace  *Trace    // set by the caller who wants it filled; needs Options.Full
+	Logits  []float32 // [B, classes]
+	Depth   []int32   // [B, N] blocks that each token really ran in; an image that stopped early stops its tokens
+	Active  []int32   // [B, L] tokens that ran in each block; in block L those that gave keys and values
+	Stopped []bool    // [B] the image left because of Batch.Stop or ctx: its logits are void, the rest says what ran until then
+	Trace   *Trace    // set by the caller who wants it filled; needs Options.Full
 }
 
 // Trace holds the method's own quantities for every token and block.
@@ -24,8 +25,10 @@ func (o *Output) resize(b int, c *vit.Config) {
 	o.Logits = resize(o.Logits, b*c.Classes)
 	o.Depth = resize(o.Depth, b*n)
 	o.Active = resize(o.Active, b*l)
+	o.Stopped = resize(o.Stopped, b)
 	clear(o.Depth)
 	clear(o.Active)
+	clear(o.Stopped)
 	if t := o.Trace; t != nil {
 		t.Depth = resize(t.Depth, b*n)
 		t.Score = resize(t.Score, l*b*n)
@@ -44,7 +47,8 @@ func resize[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// add records what a trace wants to know of one image after one block: image i of b, block layer (1-based), the tokens that ran and their scores.
+// add records what a trace wants to know of one image after one block: image i of b, block layer (1-based), the tokens
+// that ran and their scores.
 func (t *Trace) add(b, i, n, layer int, token []int32, score []float32) {
 	at := ((layer-1)*b + i) * n
 	for j, k := range token {

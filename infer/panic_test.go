@@ -28,17 +28,17 @@ func TestPanicComesOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := run(t, p, Options{Group: 1, Full: true}, images)
+	want := run(t, p, options{Group: 1, Full: true}, images)
 	for _, threads := range []int{1, 2, 4, 8} { // with 8, more than images, they share each image
 		left := &atomic.Int64{}
-		e := newEngine(t, p, Options{Threads: threads, Group: 1, Full: true, Scheme: faulty{scheme, left}})
+		e := newEngine(t, p, options{Threads: threads, Group: 1, Full: true, Scheme: faulty{scheme, left}})
 		defer e.Close()
 		out := &Output{Trace: &Trace{}}
 		for call := 1; call <= 6*p.Config.Layers; call++ {
 			left.Store(int64(call))
 			got := func() (got any) {
 				defer func() { got = recover() }()
-				return e.Run(images, out)
+				return e.Run(background, Batch{Images: images}, out)
 			}()
 			if got != nil && got != "a fault" {
 				t.Fatalf("%d threads, call %d: Run panicked with %v", threads, call, got)
@@ -47,7 +47,7 @@ func TestPanicComesOut(t *testing.T) {
 				t.Fatalf("%d threads: the panic in call %d was lost", threads, call)
 			}
 			left.Store(0)
-			if err := e.Run(images, out); err != nil {
+			if err := e.Run(background, Batch{Images: images}, out); err != nil {
 				t.Fatal(err)
 			}
 			sameBits(t, "logits after a panic", out.Logits, want.Logits)

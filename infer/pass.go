@@ -7,50 +7,72 @@ import (
 	"github.com/adavit/adavit/internal/kernels"
 )
 
-// worker runs one pass at a time and owns all memory that a pass needs. Sizes are for G images of at most N tokens each, T = G·N rows. The tokens
-// k < Q are the readouts, whose mean fields the heads look at: the class token, and the distillation token where it has a head.
+// worker runs one pass at a time and owns all memory that it needs. Sizes are for G images of at most N tokens each,
+// T = G·N rows in all, C rows in a chunk. Q is the number of mean fields of an image.
 type worker struct {
 	engine *Engine
 	wake   chan struct{}
-
-	team team // where several workers share an image
+	team   team // where several workers share an image
 
 	spent [][activities]time.Duration // [L+1] with Options.Profile
-	layer int                         // the block that is running, 1-based, for which time is booked; 0 outside the blocks
-	clock time.Time                   // when that was last done
+	clock time.Time                   // when time was last booked
 
-	capacity int             // G that the slices below are made for
-	x        []float32       // [T, E] the tokens
-	y        []float32       // [T, E] normalised tokens, then attention's output
-	qkv      []float32       // [T, 3E]
-	hidden   []float32       // [T, C·P·P] patches before block 1, then [chunk, hiddenStride] for the MLP
+	capacity int             // G that the memory is made for
 	scratch  []float32       // attention's own
-	rounded  operand         // [T, E] tokens, normalised or attended, in the precision of the products
-	roundedH operand         // [chunk, F] the MLP's hidden layer
+	first    int             // the pass's first image in the batch
+	x        []float32       // [T, E] the tokens
 	token    []int32         // [T] original place of each row
-	scores   []float32       // [N] of one image
-	weights  []float32       // [N]
+	at       int             // rows of x that are done with in this block: the next that goes on moves here
 	slots    []slot          // the images that still run
 	states   []halting.State // [G]
-	field    []float32       // [G, Q, E] o, the readouts' mean fields
-	readout  []float32       // [G·Q, E] readout rows of block L
-	readoutY []float32       // [G·Q, E]
-	logits   []float32       // [G, classes] of the second head
+	field    []float32       // [G, Q, E] o, the mean fields
+	second   []float32       // [G, classes] logits of a second head
 
-	sight sight // what the scheme looks at
-	ice   ice   // what the scheme has frozen
-
-	readoutWeight []float32 // [G, Q] p[k,l] of the block that is being finished
+	chunk       chunk
+	observation observation
 }
 
-// slot is an image that still runs: image is its place in the pass, its tokens are the rows first..first+rows−1.
-type slot struct{ image, first, rows int }
+// slot is an image that still runs. In x it owns active rows from first on, its tokens that run, and behind them its
+// frozen rows.
+type slot struct {
+	image                 int // its place in the pass
+	first, active, frozen int
+	queries, at           int  // in a chunk: of the active rows, the first so many run whole, from row `at` of chunk.x on
+	stopped               bool // nobody wants the image any more
+}
 
-// chunkRows is the number of rows that go through fc1 and fc2 together, so that the hidden layer between them, the widest of all, stays small.
-const chunkRows = 384
+// chunk is some whole images in the block that is running, and the memory for it.
+type chunk struct {
+	layer   int // the block, 1-based; 0 while patches are embedded
+	block   *block
+	slots   []slot
+	base    int       // its first row in the worker's x
+	rows    int       // K, that give keys and values
+	queries int       // A, of those, that run whole
+	split   bool      // halted tokens go before fc2 is complete
+	apart   bool      // the rows that run whole are copied together in gathered, for others lie between them in the worker's x
+	x       []float32 // [A, E] the rows that run whole: gathered, or in the worker's x
+	token   []int32   // [A] their places
+	going   []int     // of a split block: rows of the chunk's x, and of hidden, for which fc2 is to be completed
 
-// hiddenStride returns the row stride for the MLP's hidden layer: rows that are a multiple of 4 KiB apart would all fall into the same
-// few cache sets.
+	score    []float32 // [C] what the scheme says of each row
+	weight   []float32 // [C]
+	gathered []float32 // [C, E]
+	places   []int32   // [C]
+	y        []float32 // [C, E] normalised tokens, then attention's output
+	qkv      []float32 // [C, 3E]
+	hidden   []float32 // [C, C·P·P] patches before block 1, then [C, hiddenStride] for the MLP
+	rounded  operand   // [C, E] tokens, normalised or attended, in the precision of the products
+	roundedH operand   // [C, F] the MLP's hidden layer
+	input    operand   // of a stage that is shared by columns
+}
+
+// chunkRows is the number of rows up to which whole images go through a block together: enough to hide the streaming of the
+// weights, few enough that what lies between the products, the MLP's hidden layer above all, stays in the cache.
+const chunkRows = 400
+
+// hiddenStride returns the row stride for the MLP's hidden layer: rows that are a multiple of 4 KiB apart would all fall
+// into the same few cache sets.
 func hiddenStride(hidden int) int {
 	if hidden%1024 == 0 {
 		return hidden + 16
@@ -58,197 +80,173 @@ func hiddenStride(hidden int) int {
 	return hidden
 }
 
+// growScratch makes room for what every member of a team needs.
+func (w *worker) growScratch() {
+	if n, d := w.engine.start, w.engine.config.HeadDim(); w.scratch == nil {
+		w.scratch = make([]float32, max(kernels.AttentionScratch(n, d), kernels.AttentionReducedScratch(n, d)))
+	}
+}
+
 // grow makes the worker's memory large enough for g images.
 func (w *worker) grow(g int) {
+	w.growScratch()
 	if g <= w.capacity {
 		return
 	}
-	c := &w.engine.config
-	n, e := c.Tokens(), c.Embed
-	t := g * w.engine.start
+	c, p, q := &w.engine.config, w.engine.weights.precision, w.engine.readouts.Fields()
+	n, e := w.engine.start, c.Embed
+	t := g * n
+	rows := min(t, max(chunkRows, n))
 	w.capacity = g
 	w.x = make([]float32, t*e)
-	w.y = make([]float32, t*e)
-	w.qkv = make([]float32, t*3*e)
-	q, precision := c.Readouts().Heads, w.engine.options.Precision
-	chunk := max(min(t, max(chunkRows, n)), g*q)
-	w.hidden = make([]float32, max(t*c.PatchLen(), chunk*hiddenStride(c.Hidden)))
-	w.rounded, w.roundedH = newOperand(precision, max(t, g*q), e), newOperand(precision, chunk, c.Hidden)
-	w.scratch = make([]float32, max(kernels.AttentionScratch(w.engine.start, c.HeadDim()), kernels.AttentionReducedScratch(w.engine.start, c.HeadDim())))
 	w.token = make([]int32, t)
-	w.scores = make([]float32, n)
-	w.weights = make([]float32, n)
 	w.slots = make([]slot, 0, g)
 	w.states = make([]halting.State, g)
 	w.field = make([]float32, g*q*e)
-	w.readout = make([]float32, g*q*e)
-	w.readoutY = make([]float32, g*q*e)
-	w.logits = make([]float32, g*(q-1)*c.Classes)
-	w.readoutWeight = make([]float32, g*q)
-	w.growSight(g)
-	w.growIce(g)
+	w.second = make([]float32, g*c.Classes)
+	w.chunk = chunk{
+		going: make([]int, 0, rows), score: make([]float32, rows), weight: make([]float32, rows),
+		gathered: make([]float32, rows*e), places: make([]int32, rows),
+		y: make([]float32, rows*e), qkv: make([]float32, rows*3*e),
+		hidden:  make([]float32, rows*max(c.PatchLen(), hiddenStride(c.Hidden))),
+		rounded: newOperand(p, rows, e), roundedH: newOperand(p, rows, c.Hidden),
+	}
+	w.observation.grow(w, rows)
 }
 
-// pass classifies the images first..end−1 of the job.
+// pass classifies the images first … end−1 of the job.
 func (w *worker) pass(first, end int) {
-	c := &w.engine.config
-	g := end - first
+	e := w.engine
+	c, g := &e.config, end-first
 	w.begin()
-	w.embed(first, g)
-	w.spentOn(Embed)
-	clear(w.field[:g*c.Readouts().Heads*c.Embed])
-	w.thaw(g)
-	for l := 1; l <= c.Layers && len(w.slots) > 0; l++ {
-		b := &w.engine.weights.blocks[l-1]
-		w.layer = l
-		w.prepare(l)
-		if l == c.Layers && !w.engine.options.Full {
-			w.lastBlock(b)
-			w.finish(first)
+	w.enter(first, g)
+	for l := 0; l <= c.Layers && len(w.slots) > 0; l++ {
+		todo := w.slots
+		w.slots, w.at = w.slots[:0], 0 // what stays only ever moves up, so it is written over what was
+		for len(todo) > 0 {
+			todo = w.open(l, todo)
+			w.runBlock()
+			w.decide()
+			if w.chunk.split {
+				w.complete()
+			}
+			w.compact()
 			w.spentOn(Halt)
+		}
+	}
+	w.chunk.layer = 0
+	w.heads(e.job.out.Logits[first*c.Classes:end*c.Classes], w.second, w.field, g)
+	w.spentOn(Head)
+	if t := e.job.out.Trace; t != nil {
+		w.trace(t, g)
+	}
+}
+
+// enter begins a pass with the tokens of g images that start.
+func (w *worker) enter(first, g int) {
+	e, at := w.engine, 0
+	w.first, w.slots = first, w.slots[:0]
+	clear(w.field[:g*e.readouts.Fields()*e.config.Embed])
+	for i := range g {
+		w.states[i].Reset(e.config.Tokens())
+		start := w.scheme(i).start
+		w.slots = append(w.slots, slot{image: i, first: at, active: start})
+		for k := range start {
+			w.token[at+k] = int32(k)
+		}
+		at += start
+	}
+}
+
+// scheme returns the one that decides for image i of the pass.
+func (w *worker) scheme(i int) *scheme {
+	if s := w.engine.job.Scheme; s != nil {
+		return &w.engine.schemes[s[w.first+i]]
+	}
+	return &w.engine.schemes[0]
+}
+
+// open makes a chunk of the first images of todo for block l, and returns the others.
+func (w *worker) open(l int, todo []slot) []slot {
+	c, e := &w.chunk, w.engine.config.Embed
+	c.layer, c.base, c.rows, c.queries = l, todo[0].first, 0, 0
+	n := 0
+	for ; n < len(todo) && (n == 0 || c.rows+todo[n].active+todo[n].frozen <= chunkRows); n++ {
+		s := &todo[n]
+		s.at, s.queries = c.queries, s.active
+		if w.engine.readsAlone(l) {
+			s.queries = w.counted(w.token[s.first : s.first+s.active])
+		}
+		c.queries += s.queries
+		c.rows += s.active + s.frozen
+	}
+	c.slots = todo[:n]
+	c.split, c.apart = false, false
+	if l > 0 {
+		c.block = &w.engine.weights.blocks[l-1]
+		c.split, c.apart = w.engine.split(l), w.engine.needsAny.Frozen || c.queries < c.rows
+	}
+	if c.apart {
+		c.x, c.token = c.gathered, c.places
+		for _, s := range c.slots {
+			copy(c.token[s.at:], w.token[s.first:s.first+s.queries])
+		}
+	} else {
+		c.x, c.token = w.x[c.base*e:], w.token[c.base:]
+	}
+	if l > 0 {
+		w.foresee()
+	}
+	return todo[n:]
+}
+
+// counted returns how many tokens, of an image's active ones, have to run for the mean fields' sake: those that are read are
+// the first.
+func (w *worker) counted(token []int32) int {
+	n := len(token)
+	for n > 0 {
+		if _, ok := w.engine.readouts.Field(token[n-1]); ok {
 			break
 		}
-		switch {
-		case w.team.members != nil:
-			w.teamBlock(b, first, l)
-		case w.engine.gated:
-			w.attend(b)
-			w.gatedMLP(b, first, l)
-		case w.engine.freezes:
-			w.attendFrozen(b)
-			w.mlp(b, w.x, w.y, w.rows())
-			w.stepFrozen(first, l)
-			w.spentOn(Halt)
-		default:
-			w.attend(b)
-			w.mlp(b, w.x, w.y, w.rows())
-			w.step(first, l)
-			w.spentOn(Halt)
-		}
+		n--
 	}
-	w.layer = 0
-	w.decide(w.engine.job.out.Logits[first*c.Classes:(first+g)*c.Classes], g)
-	w.spentOn(Head)
-	if t := w.engine.job.out.Trace; t != nil {
-		w.trace(t, first, g)
-	}
+	return n
 }
 
-// decide turns the mean fields of g images into logits [g, classes]: each readout's head on its normalised field, averaged.
-func (w *worker) decide(logits []float32, g int) {
-	w.heads(logits, w.logits, w.field, g)
-}
-
-// heads writes the logits [g, classes] of readouts [g, Q, E], which it normalises; second is where the second head's go, if there is one.
-func (w *worker) heads(logits, second, readouts []float32, g int) {
-	c, p := &w.engine.config, w.engine.weights
-	q, e := c.Readouts().Heads, c.Embed
-	p.norm.to(readouts, readouts, g*q)
-	p.heads[0].to(logits, c.Classes, operand{f32: readouts, stride: q * e}, g)
-	if q == 2 {
-		p.heads[1].to(second, c.Classes, operand{f32: readouts[e:], stride: q * e}, g)
+// heads writes the logits [g, classes] of mean fields [g, Q, E], which it normalises: each one's head, averaged. second is
+// where the second head's go, if there is one.
+func (w *worker) heads(logits, second, field []float32, g int) {
+	c, p, q := &w.engine.config, w.engine.weights, w.engine.readouts.Fields()
+	e := c.Embed
+	p.norm.to(field, field, g*q)
+	p.heads[0].to(logits, c.Classes, operand{f32: field, stride: q * e}, g)
+	if len(p.heads) == 2 {
+		p.heads[1].to(second, c.Classes, operand{f32: field[e:], stride: q * e}, g)
 		kernels.Add(logits, second[:len(logits)])
 		kernels.Scale(logits, 0.5)
 	}
 }
 
-// rows returns the number of rows that exist.
-func (w *worker) rows() int {
-	last := w.slots[len(w.slots)-1]
-	return last.first + last.rows
-}
-
-// attend runs the first half of a block over all rows.
-func (w *worker) attend(b *block) {
-	e, t := w.engine.config.Embed, w.rows()
-	x := w.rounded.ofNorm(&b.norm1, w.y, w.x, t)
-	w.spentOn(Norm)
-	b.qkv.to(w.qkv, 3*e, x, t)
-	w.spentOn(QKV)
-	for _, s := range w.slots {
-		w.attention(0, w.biasOf(s), w.y[s.first*e:], w.qkv[s.first*3*e:], s.rows, s.rows, w.scratch)
-	}
-	w.spentOn(Attention)
-	b.proj.addAll(w.x, e, w.y, e, t, w.rounded)
-	w.spentOn(Proj)
-}
-
-// mlp adds fc2(gelu(fc1(norm2(x)))) to x [rows, E]; y is where norm2(x) may go.
-func (w *worker) mlp(b *block, x, y []float32, rows int) {
-	c := &w.engine.config
-	e, stride := c.Embed, hiddenStride(c.Hidden)
-	for i := 0; i < rows; i += chunkRows {
-		n := min(chunkRows, rows-i)
-		normed := w.rounded.ofNorm(&b.norm2, y, x[i*e:], n)
-		w.spentOn(Norm)
-		b.fc1.gelu(w.hidden, stride, normed, n)
-		w.spentOn(FC1)
-		b.fc2.addAll(x[i*e:], e, w.hidden, stride, n, w.roundedH)
-		w.spentOn(FC2)
-	}
-}
-
-// attention lets the rows first … first+queries−1 of an image attend to its n rows of qkv [n, 3E]; out is [queries, E], bias [n] or nil.
-func (w *worker) attention(first int, bias, out, qkv []float32, n, queries int, scratch []float32) {
-	c := &w.engine.config
-	attend := kernels.AttentionBiased
-	if w.engine.options.Precision != F32 {
-		attend = kernels.AttentionReducedBiased
-	}
-	attend(first, bias, out, c.Embed, qkv, 3*c.Embed, n, queries, c.Heads, c.HeadDim(), scratch)
-}
-
-// keys computes keys and values of the rows lo … hi−1 in the block that asks for readouts alone.
-func (w *worker) keys(b *block, lo, hi int) {
-	e := w.engine.config.Embed
-	x := w.rounded.from(lo).ofNorm(&b.norm1, w.y[lo*e:], w.x[lo*e:], hi-lo)
-	b.keyValue.to(w.qkv[lo*3*e+e:], 3*e, x, hi-lo)
-}
-
-// lastBlock runs block L for the readout rows alone, gathered in w.readout [rows, E] slot by slot; all rows give keys and values.
-func (w *worker) lastBlock(b *block) {
-	e, t, n := w.engine.config.Embed, w.rows()+w.ice.rows, 0
-	if w.team.members != nil {
-		w.share(stageKeys, b, t)
-	} else {
-		w.keys(b, 0, t)
-	}
-	for _, s := range w.slots {
-		n += copy(w.readout[n*e:], w.x[s.first*e:(s.first+w.readouts(s))*e]) / e
-	}
-	w.spentOn(QKV)
-	// w.x is not needed any more: it takes the queries.
-	b.query.to(w.x, e, w.rounded.ofNorm(&b.norm1, w.readoutY, w.readout, n), n)
-	n = 0
-	for _, s := range w.slots {
-		q := w.readouts(s)
-		for i := range q {
-			copy(w.qkv[(s.first+i)*3*e:][:e], w.x[(n+i)*e:])
+// trace writes what is known of the pass's g images once all their tokens have halted.
+func (w *worker) trace(t *Trace, g int) {
+	n := w.engine.config.Tokens()
+	for i := range g {
+		s := &w.states[i]
+		at := (w.first + i) * n
+		copy(t.Depth[at:at+n], s.Depth)
+		for k, d := range s.Depth {
+			t.Rho[at+k] = float32(d) + s.Remainder[k]
 		}
-		qkv, rows := w.keysOf(s)
-		w.attention(0, w.biasOf(s), w.readoutY[n*e:], qkv, rows, q, w.scratch)
-		n += q
-	}
-	w.spentOn(Attention)
-	b.proj.addAll(w.readout, e, w.readoutY, e, n, w.rounded)
-	w.spentOn(Proj)
-	if w.team.members != nil {
-		w.teamReadouts(b, n)
-	} else {
-		w.mlp(b, w.readout, w.readoutY, n)
 	}
 }
 
-// readouts returns how many readouts are left in a slot; they are its first rows.
-func (w *worker) readouts(s slot) int {
-	n, q := 0, w.engine.config.Readouts().Heads
-	for n < min(q, s.rows) && int(w.token[s.first+n]) < q {
-		n++
+func (w *worker) bytes() int64 {
+	c := &w.chunk
+	n := cap(w.scratch) + cap(w.x) + cap(w.token) + cap(w.field) + cap(w.second) + cap(c.score) + cap(c.weight) +
+		cap(c.gathered) + cap(c.places) + cap(c.y) + cap(c.qkv) + cap(c.hidden) + 2*cap(c.going)
+	for i := range w.states {
+		s := &w.states[i]
+		n += cap(s.Cumulative) + cap(s.Remainder) + cap(s.Depth) + cap(s.Size)
 	}
-	return n
-}
-
-// read reports whether all readouts of an image have halted: nothing can change its logits any more.
-func (w *worker) read(image int) bool {
-	return w.engine.config.Readouts().Done(w.states[image].Depth)
+	return 4*int64(n) + w.observation.bytes() + c.rounded.bytes() + c.roundedH.bytes()
 }

@@ -3,38 +3,70 @@ package infer
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/vit"
 )
 
-// Precision is the arithmetic of the large products: q, k, v, proj, fc1 and fc2 of every block. Everything else stays in float32 whatever the precision:
-// patch embedding, layer norms, softmax, GELU, the residual stream, the mean field, the heads, and the gate, the first number of every token,
-// by which tokens halt (see residual).
+// Precision is the arithmetic of the large products: q, k, v, proj, fc1 and fc2 of every block. Everything else stays in
+// float32 whatever the precision: patch embedding, layer norms, softmax, GELU, the residual stream, the mean field, the
+// heads, and the gate, the first number of every token, by which tokens halt (see residual).
 type Precision string
 
+// The precisions, Auto being the wish for the fastest that the model bears (see Resolve).
 const (
+	Auto Precision = ""
 	F32  Precision = "f32"  // float32
 	BF16 Precision = "bf16" // weights and activations rounded to bfloat16, sums in float32
-	Int8 Precision = "int8" // weights in 8 bits with a scale for each output, activations in 8 bits with a scale for each token, sums exact
+	Int8 Precision = "int8" // 8 bits with a scale for each output of the weights and each token, sums exact
 )
 
 // precisions lists them from the most exact to the fastest.
 var precisions = []Precision{F32, BF16, Int8}
 
-// ParsePrecision reads a precision's name; "" is f32.
+// ParsePrecision reads a precision's name; "" and "auto" are Auto.
 func ParsePrecision(name string) (Precision, error) {
-	if name == "" {
-		return F32, nil
-	}
-	if p := Precision(name); slices.Contains(precisions, p) {
+	switch p := Precision(name); {
+	case p == Auto || p == "auto":
+		return Auto, nil
+	case slices.Contains(precisions, p):
 		return p, nil
 	}
-	var known []string
-	for _, p := range precisions {
-		known = append(known, string(p))
+	return Auto, fmt.Errorf("precision %q is not known (known: f32, bf16, int8, auto)", name)
+}
+
+// autoLoss is what Auto may cost, in points of top-1.
+const autoLoss = 0.1
+
+// Resolve returns the precision that p means for a model, which may be nil where there is no more than an architecture.
+// Auto is the one that the model's card names, else the fastest that costs it no more than a tenth of a point of top-1 by
+// that card; where the card says nothing of precisions, F32. A wish of the environment that this machine's kernels cannot
+// fulfil is an error here, before anything is packed.
+func Resolve(p Precision, m *vit.Model) (Precision, error) {
+	if err := kernels.Configured(); err != nil {
+		return Auto, err
 	}
-	return "", fmt.Errorf("precision %q is not known (known: %s)", name, strings.Join(known, ", "))
+	p, err := ParsePrecision(string(p))
+	if err != nil || p != Auto {
+		return p, err
+	}
+	if m == nil {
+		return F32, nil
+	}
+	if p, err = ParsePrecision(m.Precision); err != nil {
+		return Auto, fmt.Errorf("%s: %w", vit.CardFile, err)
+	}
+	if p != Auto {
+		return p, nil
+	}
+	if kernels.Path() != "portable" { // plain Go gains nothing from fewer bits
+		for _, p := range []Precision{Int8, BF16} {
+			if loss, ok := m.PrecisionLoss[string(p)]; ok && loss <= autoLoss {
+				return p, nil
+			}
+		}
+	}
+	return F32, nil
 }
 
 // operand is a matrix of activations [rows, width] as the products of one precision take it.
@@ -87,6 +119,33 @@ func (o operand) of(x []float32, ldx, rows, width int) operand {
 	return o
 }
 
+// ofRows returns the given rows of x alone, in increasing order, as an operand in o's memory. In f32 they close up inside
+// of x, from row `to` on, which is at most the first of them.
+func (o operand) ofRows(x []float32, ldx, width int, rows []int, to int) operand {
+	for i, n := 0, 0; i < len(rows); i += n {
+		n = consecutive(rows[i:])
+		switch from := x[rows[i]*ldx:]; {
+		case o.precision != F32:
+			o.from(i).of(from, ldx, n, width)
+		case rows[i] != to+i:
+			copy(x[(to+i)*ldx:], from[:n*ldx])
+		}
+	}
+	if o.precision == F32 {
+		return o.of(x[to*ldx:], ldx, len(rows), width)
+	}
+	return o
+}
+
+// consecutive returns how many consecutive numbers rows begin with.
+func consecutive(rows []int) int {
+	n := 1
+	for n < len(rows) && rows[n] == rows[0]+n {
+		n++
+	}
+	return n
+}
+
 // ofNorm returns n(x), x [rows, E] without gaps, as an operand in o's memory, or in y [rows, E] in f32.
 func (o operand) ofNorm(n *norm, y, x []float32, rows int) operand {
 	e := len(n.gamma)
@@ -100,4 +159,8 @@ func (o operand) ofNorm(n *norm, y, x []float32, rows int) operand {
 		o.f32, o.stride = y, e
 	}
 	return o
+}
+
+func (o *operand) bytes() int64 {
+	return 2*int64(cap(o.bf16)) + int64(cap(o.int8)) + 4*int64(cap(o.scale))
 }

@@ -17,9 +17,9 @@ func TestPrecisions(t *testing.T) {
 		c := vit.Config{Embed: 96, Heads: 3, Layers: 4, Hidden: 200, Height: 24, Width: 24, Patch: 4, Channels: 1, Classes: 50, Eps: 1e-6, Halting: halting.Dense()}
 		p := makeModel(c, 7, gatesDense)
 		images := drawImages(c, 4, 8)
-		exact := run(t, p, Options{}, images).Logits
+		exact := run(t, p, options{}, images).Logits
 		for precision, limit := range map[Precision]float64{BF16: 0.02, Int8: 0.05} {
-			got := run(t, p, Options{Precision: precision}, images).Logits
+			got := run(t, p, options{Precision: precision}, images).Logits
 			var difference, size float64
 			for i, v := range exact {
 				difference += math.Pow(float64(got[i]-v), 2)
@@ -45,9 +45,9 @@ func TestGateIsExact(t *testing.T) {
 			clear(p.Blocks[l].FC2Weight)
 		}
 		images := drawImages(p.Config, 2, rapid.Uint64().Draw(t, "pixels"))
-		exact := run(t, p, Options{Full: true}, images)
+		exact := run(t, p, options{Full: true}, images)
 		for _, precision := range []Precision{BF16, Int8} {
-			got := run(t, p, Options{Full: true, Precision: precision}, images)
+			got := run(t, p, options{Full: true, Precision: precision}, images)
 			sameBits(t, "scores", got.Trace.Score, exact.Trace.Score)
 			sameBits(t, "logits", got.Logits, exact.Logits)
 		}
@@ -61,9 +61,9 @@ func TestPrecisionRefusesNaN(t *testing.T) {
 		for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(-1))} {
 			images := drawImages(p.Config, 3, 6)
 			images[len(images)/3+5] = bad
-			e := newEngine(t, p, Options{Precision: precision})
+			e := newEngine(t, p, options{Precision: precision})
 			defer e.Close()
-			if err := e.Run(images, &Output{}); err == nil || !strings.Contains(err.Error(), "image 1 holds") {
+			if err := e.Run(background, Batch{Images: images}, &Output{}); err == nil || !strings.Contains(err.Error(), "image 1 holds") {
 				t.Errorf("%s, %v: error %v", precision, bad, err)
 			}
 		}

@@ -5,8 +5,8 @@ import "time"
 // Activity is what a worker spends its time on.
 type Activity int
 
-// The activities, in the order of a block. Rounding to bf16 or int8 counts with what it follows: with Norm before qkv and fc1, with Attention before
-// proj, and with FC2 after the GELU, which itself counts with FC1.
+// The activities, in the order of a block. Rounding to bf16 or int8 counts with what it follows: with Norm before qkv and
+// fc1, with Attention before proj, and with FC2 after the GELU, which itself counts with FC1.
 const (
 	Embed Activity = iota // cutting and embedding patches
 	Norm
@@ -33,16 +33,17 @@ func Activities() []Activity {
 	return list
 }
 
-// Profile is where the time of an engine's runs went: Time[l][a] is what activity a took in block l (1-based), or outside of all blocks for l = 0.
+// Profile is where the time of an engine's runs went: Time[l][a] is what activity a took in block l (1-based), or outside
+// of all blocks for l = 0.
 type Profile struct {
 	Time [][]time.Duration // [L+1][activities]
 }
 
-// Profile sums up all workers since the engine was made. It is nil unless the engine has Options.Profile. Where workers share an image the leader's
-// time alone is counted.
+// Profile sums up all workers since the engine was made. It is nil unless the engine has Options.Profile. Where workers
+// share an image the leader's time alone is counted.
 func (e *Engine) Profile() *Profile {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.turn <- struct{}{}
+	defer e.release()
 	if !e.options.Profile {
 		return nil
 	}
@@ -67,7 +68,7 @@ func (w *worker) begin() {
 		if w.spent == nil {
 			w.spent = make([][activities]time.Duration, w.engine.config.Layers+1)
 		}
-		w.layer, w.clock = 0, time.Now()
+		w.clock = time.Now()
 	}
 }
 
@@ -75,7 +76,7 @@ func (w *worker) begin() {
 func (w *worker) spentOn(a Activity) {
 	if w.spent != nil {
 		now := time.Now()
-		w.spent[w.layer][a] += now.Sub(w.clock)
+		w.spent[w.chunk.layer][a] += now.Sub(w.clock)
 		w.clock = now
 	}
 }

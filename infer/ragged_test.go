@@ -25,8 +25,8 @@ func checkAgainstMasked(t fataler, p *vit.Params, images []float32) {
 	c := &p.Config
 	n, size := c.Tokens(), c.Channels*c.Height*c.Width
 	b := len(images) / size
-	quick := run(t, p, Options{}, images)
-	full := run(t, p, Options{Full: true}, images)
+	quick := run(t, p, options{}, images)
+	full := run(t, p, options{Full: true}, images)
 	for i := range b {
 		want := maskedForward(p, images[i*size:(i+1)*size])
 		if want.margin < 1e-4 {
@@ -77,7 +77,7 @@ func TestRaggedEdges(t *testing.T) {
 				p := makeModel(smallConfig(grid), 7, kind)
 				images := drawImages(p.Config, 3, 8)
 				checkAgainstMasked(t, p, images)
-				out := run(t, p, Options{}, images)
+				out := run(t, p, options{}, images)
 				want := []int32{int32(p.Config.Tokens()), 1, 1, 1}
 				if kind != gatesPatchHalt {
 					want = []int32{int32(p.Config.Tokens()), 0, 0, 0}
@@ -99,15 +99,15 @@ func TestOthersDoNotMatter(t *testing.T) {
 			b := rapid.IntRange(2, 9).Draw(t, "images")
 			images := drawImages(*c, b, rapid.Uint64().Draw(t, "pixels"))
 			full, precision := rapid.Bool().Draw(t, "full"), rapid.SampledFrom(precisions).Draw(t, "precision")
-			all := run(t, p, Options{
+			all := run(t, p, options{
 				Threads: rapid.IntRange(1, 4).Draw(t, "threads"), Group: rapid.IntRange(0, b).Draw(t, "group"), Full: full, Precision: precision,
 			}, images)
-			single := newEngine(t, p, Options{Full: full, Precision: precision})
+			single := newEngine(t, p, options{Full: full, Precision: precision})
 			defer single.Close()
 			size, n := c.Channels*c.Height*c.Width, c.Tokens()
 			for i := range b {
 				var one Output
-				if err := single.Run(images[i*size:(i+1)*size], &one); err != nil {
+				if err := single.Run(background, Batch{Images: images[i*size:(i+1)*size]}, &one); err != nil {
 					t.Fatal(err)
 				}
 				sameBits(t, "logits", all.Logits[i*c.Classes:(i+1)*c.Classes], one.Logits)
@@ -131,9 +131,9 @@ func TestManyRows(t *testing.T) {
 		p := makeModel(c, 3, gatesMixed)
 		images := drawImages(c, b, 4)
 		for _, precision := range precisions {
-			single := run(t, p, Options{Group: 1, Precision: precision}, images)
-			sameBits(t, "logits", run(t, p, Options{Group: b, Precision: precision}, images).Logits, single.Logits)
-			sameBits(t, "logits of the full engine", run(t, p, Options{Group: b, Full: true, Precision: precision}, images).Logits, single.Logits)
+			single := run(t, p, options{Group: 1, Precision: precision}, images)
+			sameBits(t, "logits", run(t, p, options{Group: b, Precision: precision}, images).Logits, single.Logits)
+			sameBits(t, "logits of the full engine", run(t, p, options{Group: b, Full: true, Precision: precision}, images).Logits, single.Logits)
 		}
 		checkAgainstMasked(t, p, images[:len(images)/b])
 	})
@@ -146,7 +146,7 @@ func TestShortCutsChangeNothing(t *testing.T) {
 			p := drawModel(t)
 			images := drawImages(p.Config, rapid.IntRange(1, 4).Draw(t, "images"), rapid.Uint64().Draw(t, "pixels"))
 			precision := rapid.SampledFrom(precisions).Draw(t, "precision")
-			sameBits(t, "logits", run(t, p, Options{Precision: precision}, images).Logits, run(t, p, Options{Full: true, Precision: precision}, images).Logits)
+			sameBits(t, "logits", run(t, p, options{Precision: precision}, images).Logits, run(t, p, options{Full: true, Precision: precision}, images).Logits)
 		})
 	})
 }

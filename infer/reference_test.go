@@ -24,10 +24,10 @@ func TestReference(t *testing.T) {
 		images := floats(t, f, "input")
 		t.Run(name, func(t *testing.T) {
 			onEveryPath(t, func(t *testing.T) {
-				full := run(t, p, Options{Full: true}, images)
+				full := run(t, p, options{Full: true}, images)
 				close4(t, "logits", full.Logits, floats(t, f, "expect.logits"))
-				close4(t, "logits of the quick engine", run(t, p, Options{}, images).Logits, floats(t, f, "expect.logits"))
-				close4(t, "dense logits", run(t, dense, Options{}, images).Logits, floats(t, f, "expect.dense_logits"))
+				close4(t, "logits of the quick engine", run(t, p, options{}, images).Logits, floats(t, f, "expect.logits"))
+				close4(t, "dense logits", run(t, dense, options{}, images).Logits, floats(t, f, "expect.dense_logits"))
 				close4(t, "scores", full.Trace.Score, floats(t, f, "expect.scores"))
 				close4(t, "rho", full.Trace.Rho, floats(t, f, "expect.rho"))
 				depth, err := tensor(t, f, "expect.depth").Int32s()

@@ -28,7 +28,7 @@ func TestSchemesHalt(t *testing.T) {
 	for _, policy := range halting.Names()[1:] {
 		p := makeModel(schemeConfig(policy, 5), 3, gatesMixed)
 		images := drawImages(p.Config, 12, 4)
-		out := run(t, p, Options{Full: true}, images)
+		out := run(t, p, options{Full: true}, images)
 		if lo, hi := slices.Min(out.Trace.Depth), slices.Max(out.Trace.Depth); lo == hi || lo < 1 || int(hi) > p.Config.Layers {
 			t.Errorf("%s: depths from %d to %d", policy, lo, hi)
 		}
@@ -41,14 +41,14 @@ func TestSchemesAllocateNothing(t *testing.T) {
 	for _, policy := range halting.Names() {
 		p := makeModel(schemeConfig(policy, 5), 3, gatesMixed)
 		images := drawImages(p.Config, 4, 4)
-		for _, o := range []Options{{Group: 2}, {Full: true, Group: 4}, {Threads: 2, Group: 2}, {Threads: 6}, {Precision: Int8}} {
+		for _, o := range []options{{Group: 2}, {Full: true, Group: 4}, {Threads: 2, Group: 2}, {Threads: 6}, {Precision: Int8}} {
 			e := newEngine(t, p, o)
 			out := &Output{}
 			if o.Full {
 				out.Trace = &Trace{}
 			}
 			once := func() {
-				if err := e.Run(images, out); err != nil {
+				if err := e.Run(background, Batch{Images: images}, out); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -69,12 +69,12 @@ func TestSchemesMeetNaN(t *testing.T) {
 		p := makeModel(schemeConfig(policy, 4), 5, gatesMixed)
 		images := drawImages(p.Config, 2, 6)
 		for _, full := range []bool{false, true} {
-			clean := run(t, p, Options{Group: 2, Full: full}, images)
+			clean := run(t, p, options{Group: 2, Full: full}, images)
 			bad := slices.Clone(images)
 			for i := range len(bad) / 4 { // half of the first image
 				bad[i] = float32(math.NaN())
 			}
-			out := run(t, p, Options{Group: 2, Full: full}, bad)
+			out := run(t, p, options{Group: 2, Full: full}, bad)
 			sameBits(t, policy+": the other image's logits", out.Logits[p.Config.Classes:], clean.Logits[p.Config.Classes:])
 		}
 	}
@@ -90,9 +90,9 @@ func TestSchemesManyRows(t *testing.T) {
 			t.Fatalf("%d rows: the test misses its point", rows)
 		}
 		for _, precision := range precisions {
-			single := run(t, p, Options{Group: 1, Precision: precision}, images)
-			sameBits(t, policy, run(t, p, Options{Group: b, Precision: precision}, images).Logits, single.Logits)
-			sameBits(t, policy+", full", run(t, p, Options{Group: b, Full: true, Precision: precision}, images).Logits, single.Logits)
+			single := run(t, p, options{Group: 1, Precision: precision}, images)
+			sameBits(t, policy, run(t, p, options{Group: b, Precision: precision}, images).Logits, single.Logits)
+			sameBits(t, policy+", full", run(t, p, options{Group: b, Full: true, Precision: precision}, images).Logits, single.Logits)
 		}
 	}
 }
@@ -104,7 +104,7 @@ func TestFreezingKeepsKeys(t *testing.T) {
 	images := drawImages(c, 2, 6)
 	gone := *frozen
 	gone.Config.Halting.Policy = "token"
-	a, b := run(t, frozen, Options{}, images), run(t, &gone, Options{}, images)
+	a, b := run(t, frozen, options{}, images), run(t, &gone, options{}, images)
 	if want := []int32{17, 1, 1, 1}; !slices.Equal(a.Active[:4], want) || !slices.Equal(b.Active[:4], want) {
 		t.Fatalf("active tokens %v and %v, want %v", a.Active[:4], b.Active[:4], want)
 	}
@@ -151,18 +151,19 @@ func TestSchemeMACs(t *testing.T) {
 		if got := c.MACs(nil); got != dense.MACs(nil) {
 			t.Errorf("%s: %d MACs when no token halts, want the dense model's %d", policy, got, dense.MACs(nil))
 		}
-		full := newEngine(t, makeModel(c, 1, gatesMixed), Options{Full: true})
+		full := newEngine(t, makeModel(c, 1, gatesMixed), options{Full: true})
 		if got := full.MACs(active); got != c.MACs(ints) {
 			t.Errorf("%s: a full engine counts %d MACs, the model %d", policy, got, c.MACs(ints))
 		}
 		full.Close()
 		if finished := []int32{10, 6, 0, 0}; policy == "sact" {
-			quick := newEngine(t, makeModel(c, 1, gatesMixed), Options{})
+			quick := newEngine(t, makeModel(c, 1, gatesMixed), options{})
 			frozen := 4 * (2*e*e + 2*6*e) // of the second block; a finished image costs nothing for them
 			got := quick.MACs(finished)
-			quick.freezes = false
+			for l := range quick.schemes[0].needs {
+				quick.schemes[0].needs[l].Frozen = false
+			}
 			got -= quick.MACs(finished)
-			quick.freezes = true
 			if got != frozen {
 				t.Errorf("sact, finished after two blocks: %d MACs for frozen tokens, want %d", got, frozen)
 			}

@@ -12,7 +12,7 @@ func TestTeam(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			p := drawModel(t)
 			images := drawImages(p.Config, rapid.IntRange(1, 2).Draw(t, "images"), rapid.Uint64().Draw(t, "pixels"))
-			o := Options{Full: rapid.Bool().Draw(t, "full"), Precision: rapid.SampledFrom(precisions).Draw(t, "precision")}
+			o := options{Full: rapid.Bool().Draw(t, "full"), Precision: rapid.SampledFrom(precisions).Draw(t, "precision")}
 			alone := run(t, p, o, images)
 			o.Threads = rapid.IntRange(3, 7).Draw(t, "threads")
 			e := newEngine(t, p, o)
@@ -22,7 +22,7 @@ func TestTeam(t *testing.T) {
 				together.Trace = &Trace{}
 			}
 			for range 2 { // memory is used again
-				if err := e.Run(images, together); err != nil {
+				if err := e.Run(background, Batch{Images: images}, together); err != nil {
 					t.Fatal(err)
 				}
 				sameBits(t, "logits", together.Logits, alone.Logits)

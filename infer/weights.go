@@ -1,11 +1,107 @@
 package infer
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
 )
+
+// Weights is a model as the engines read it: copied, and packed for the products of one precision. It never changes, so
+// any number of engines share it.
+type Weights struct {
+	config    vit.Config
+	precision Precision
+	special   []float32 // [S, E] special tokens + their positions
+	position  []float32 // [N, E]
+	patch     linear    // [C·P·P] → [E]
+	blocks    []block
+	norm      norm
+	heads     []linear // of [E] → [classes], one for each token that is read
+}
+
+// block holds one transformer block. Queries have a product of their own, since rows may give keys and values alone.
+type block struct {
+	norm1, norm2    norm
+	query, keyValue linear // [E] → [E], [2E]
+	proj            residual
+	fc1             linear
+	fc2             residual
+}
+
+// Pack copies and packs a model's parameters; Auto means F32, for parameters come without a card (see Resolve).
+func Pack(p *vit.Params, precision Precision) (*Weights, error) {
+	if p == nil {
+		return nil, errors.New("infer: no model given")
+	}
+	if err := p.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("infer: %w", err)
+	}
+	if len(p.Data) != p.Config.ParamCount() || len(p.Blocks) != p.Config.Layers {
+		return nil, fmt.Errorf("infer: %d parameters in %d blocks do not belong to this configuration, which has %d in %d",
+			len(p.Data), len(p.Blocks), p.Config.ParamCount(), p.Config.Layers)
+	}
+	precision, err := ParsePrecision(string(precision))
+	if err != nil {
+		return nil, fmt.Errorf("infer: %w", err)
+	}
+	if precision == Auto {
+		precision = F32
+	}
+	c := &p.Config
+	e := c.Embed
+	w := &Weights{
+		config:    *c,
+		precision: precision,
+		special:   slices.Concat(p.ClassToken, p.DistToken),
+		position:  slices.Clone(p.Position),
+		patch:     newLinear(F32, p.PatchWeight, p.PatchBias, c.PatchLen()),
+		blocks:    make([]block, c.Layers),
+		norm:      newNorm(p.NormWeight, p.NormBias, c.Eps),
+		heads:     []linear{newLinear(F32, p.HeadWeight, p.HeadBias, e)},
+	}
+	if c.Readouts().Heads > 1 {
+		w.heads = append(w.heads, newLinear(F32, p.HeadDistWeight, p.HeadDistBias, e))
+	}
+	kernels.Add(w.special, w.position[:len(w.special)])
+	for l := range w.blocks {
+		from := &p.Blocks[l]
+		w.blocks[l] = block{
+			norm1:    newNorm(from.Norm1Weight, from.Norm1Bias, c.Eps),
+			query:    newLinear(precision, from.QKVWeight[:e*e], from.QKVBias[:e], e),
+			keyValue: newLinear(precision, from.QKVWeight[e*e:], from.QKVBias[e:], e),
+			proj:     newResidual(precision, from.ProjWeight, from.ProjBias, e),
+			norm2:    newNorm(from.Norm2Weight, from.Norm2Bias, c.Eps),
+			fc1:      newLinear(precision, from.FC1Weight, from.FC1Bias, e),
+			fc2:      newResidual(precision, from.FC2Weight, from.FC2Bias, c.Hidden),
+		}
+	}
+	return w, nil
+}
+
+// Config returns the model's configuration.
+func (w *Weights) Config() vit.Config { return w.config }
+
+// Precision returns the arithmetic of the large products: F32, BF16 or Int8.
+func (w *Weights) Precision() Precision { return w.precision }
+
+// Bytes returns the memory that the weights hold.
+func (w *Weights) Bytes() int64 {
+	n := 4*int64(cap(w.special)+cap(w.position)) + w.patch.bytes() + w.norm.bytes()
+	for i := range w.heads {
+		n += w.heads[i].bytes()
+	}
+	for i := range w.blocks {
+		b := &w.blocks[i]
+		for _, l := range []*linear{&b.query, &b.keyValue, &b.proj.linear, &b.fc1, &b.fc2.linear} {
+			n += l.bytes()
+		}
+		n += b.norm1.bytes() + b.norm2.bytes() + 4*int64(cap(b.proj.gate)+cap(b.fc2.gate))
+	}
+	return n
+}
 
 // linear is y = x·Wᵀ + b with the weight packed for the products of one precision.
 type linear struct {
@@ -73,8 +169,14 @@ func (l *linear) add(y []float32, ldy int, x operand, rows int) {
 	l.product(y, ldy, x, rows, kernels.Epilogue{Add: true})
 }
 
-// residual is a linear map whose output is added to the tokens: proj and fc2. The tokens' first number decides when they halt, so in every
-// precision its share is computed in float32, from unrounded inputs; the rounded product adds nothing to it.
+func (l *linear) bytes() int64 {
+	return 4*int64(cap(l.f32.Data)+cap(l.bias)+cap(l.int8.Scale)+cap(l.int8.Offset)) + 2*int64(cap(l.bf16.Data)) +
+		int64(cap(l.int8.Data))
+}
+
+// residual is a linear map whose output is added to the tokens: proj and fc2. The tokens' first number decides when they
+// halt, so in every precision its share is computed in float32, from unrounded inputs; the rounded product adds nothing
+// to it.
 type residual struct {
 	linear           // of all outputs; in bf16 and int8 without the first, whose weights and bias are 0 there
 	first  linear    // f32: the panel of outputs with the gate
@@ -99,8 +201,8 @@ func newResidual(p Precision, weight, bias []float32, inputs int) residual {
 	return r
 }
 
-// addGate adds the gate's share of x·Wᵀ + b to the tokens y, rows ldy apart: in f32, where nothing is gained by computing one output, that of the
-// whole first panel. x has rows ldx apart.
+// addGate adds the gate's share of x·Wᵀ + b to the tokens y, rows ldy apart: in f32, where nothing is gained by computing
+// one output, that of the whole first panel. x has rows ldx apart.
 func (r *residual) addGate(y []float32, ldy int, x []float32, ldx, rows int) {
 	if r.precision == F32 {
 		r.first.add(y, ldy, operand{f32: x, stride: ldx}, rows)
@@ -112,29 +214,25 @@ func (r *residual) addGate(y []float32, ldy int, x []float32, ldx, rows int) {
 	}
 }
 
-// addRest adds what addGate leaves out; room is where x is rounded to.
-func (r *residual) addRest(y []float32, ldy int, x []float32, ldx, rows int, room operand) {
-	if rows == 0 {
-		return
+// addRest adds what addGate leaves out.
+func (r *residual) addRest(y []float32, ldy int, x operand, rows int) {
+	if r.precision != F32 {
+		r.add(y, ldy, x, rows)
+	} else if n := len(r.first.bias); len(r.bias) > n {
+		r.beyond.add(y[n:], ldy, x, rows)
 	}
-	if r.precision == F32 {
-		if n := len(r.first.bias); len(r.bias) > n {
-			r.beyond.add(y[n:], ldy, operand{f32: x, stride: ldx}, rows)
-		}
-		return
-	}
-	r.add(y, ldy, room.of(x, ldx, rows, len(r.gate)), rows)
 }
 
-// addAll adds x·Wᵀ + b to the tokens y.
+// addAll adds x·Wᵀ + b to the tokens y; room is where x is rounded to.
 func (r *residual) addAll(y []float32, ldy int, x []float32, ldx, rows int, room operand) {
-	if r.precision == F32 {
-		r.add(y, ldy, operand{f32: x, stride: ldx}, rows)
-		return
+	if r.precision != F32 {
+		r.addGate(y, ldy, x, ldx, rows)
 	}
-	r.addGate(y, ldy, x, ldx, rows)
-	r.addRest(y, ldy, x, ldx, rows, room)
+	r.add(y, ldy, room.of(x, ldx, rows, r.inputs()), rows)
 }
+
+// inputs returns the width of x.
+func (r *residual) inputs() int { return max(r.f32.K, len(r.gate)) }
 
 // norm is a LayerNorm's scale and shift [E].
 type norm struct {
@@ -151,56 +249,4 @@ func (n *norm) to(y, x []float32, rows int) {
 	kernels.LayerNorm(y, x, n.gamma, n.beta, rows, len(n.gamma), n.eps)
 }
 
-// block holds one transformer block. Where only a part of the rows asks there are query and keyValue in place of qkv: in block L of an engine that is
-// not Full, and in all blocks where halted tokens freeze.
-type block struct {
-	norm1, norm2    norm
-	qkv             linear // [E] → [3E]
-	query, keyValue linear // [E] → [E], [2E]
-	proj            residual
-	fc1             linear
-	fc2             residual
-}
-
-// packed is a model's weights as the engine wants them.
-type packed struct {
-	special  []float32 // [S, E] special tokens + their positions
-	position []float32 // [N, E]
-	patch    linear    // [C·P·P] → [E]
-	blocks   []block
-	norm     norm
-	heads    []linear // [Q] of [E] → [classes]
-}
-
-// pack copies the parameters; readoutsOnly says that the last block will run for readout rows alone, frozen that in every block some rows give keys only.
-func pack(p *vit.Params, precision Precision, readoutsOnly, frozen bool) *packed {
-	c := &p.Config
-	e := c.Embed
-	w := &packed{
-		special:  slices.Concat(p.ClassToken, p.DistToken),
-		position: slices.Clone(p.Position),
-		patch:    newLinear(F32, p.PatchWeight, p.PatchBias, c.PatchLen()),
-		blocks:   make([]block, c.Layers),
-		norm:     newNorm(p.NormWeight, p.NormBias, c.Eps),
-		heads:    []linear{newLinear(F32, p.HeadWeight, p.HeadBias, e)},
-	}
-	if c.Readouts().Heads > 1 {
-		w.heads = append(w.heads, newLinear(F32, p.HeadDistWeight, p.HeadDistBias, e))
-	}
-	kernels.Add(w.special, w.position[:len(w.special)])
-	for l := range w.blocks {
-		from, to := &p.Blocks[l], &w.blocks[l]
-		to.norm1 = newNorm(from.Norm1Weight, from.Norm1Bias, c.Eps)
-		to.norm2 = newNorm(from.Norm2Weight, from.Norm2Bias, c.Eps)
-		if frozen || readoutsOnly && l == c.Layers-1 {
-			to.query = newLinear(precision, from.QKVWeight[:e*e], from.QKVBias[:e], e)
-			to.keyValue = newLinear(precision, from.QKVWeight[e*e:], from.QKVBias[e:], e)
-		} else {
-			to.qkv = newLinear(precision, from.QKVWeight, from.QKVBias, e)
-		}
-		to.proj = newResidual(precision, from.ProjWeight, from.ProjBias, e)
-		to.fc1 = newLinear(precision, from.FC1Weight, from.FC1Bias, e)
-		to.fc2 = newResidual(precision, from.FC2Weight, from.FC2Bias, c.Hidden)
-	}
-	return w
-}
+func (n *norm) bytes() int64 { return 4 * int64(cap(n.gamma)+cap(n.beta)) }

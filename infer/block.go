@@ -1,0 +1,190 @@
+package infer
+
+import "github.com/adavit/adavit/internal/kernels"
+
+// stage is a piece of a block, or the embedding: what it does to the rows (or columns) lo … hi−1 of w's chunk needs no
+// other's result, so that the members of a team can share them. m is the worker that runs it: w itself, or a member that
+// lends its thread and its scratch.
+type stage func(w, m *worker, lo, hi int)
+
+// runBlock does everything in a block but what follows from the scheme's decision.
+func (w *worker) runBlock() {
+	c := &w.chunk
+	if c.layer == 0 {
+		w.run((*worker).embed, c.queries)
+		w.spentOn(Embed)
+		return
+	}
+	w.run((*worker).project, c.rows)
+	if c.split || c.queries > len(w.team.members) {
+		w.run((*worker).attend, c.queries)
+		return
+	}
+	w.mix(w, 0, c.queries)
+	w.columns()
+}
+
+// embed makes tokens as block 1 takes them:
+//
+//	special token k  special token + position[k], k = 0..S−1
+//	patch token k    W·pixels + b + position[k], k = S..N−1
+//
+// Special tokens go through the product too, as zeros, so that there is one; they are written afterwards.
+func (w *worker) embed(m *worker, lo, hi int) {
+	c, config, p := &w.chunk, &w.engine.config, w.engine.weights
+	e, pixels, size, special := config.Embed, config.PatchLen(), w.engine.imageSize(), config.Special()
+	for i := range c.slots {
+		s := &c.slots[i]
+		from, to := s.within(lo, hi)
+		if from >= to {
+			continue
+		}
+		copy(c.x[from*e:], p.position[(from-s.at)*e:(to-s.at)*e])
+		first := min(max(from, s.at+special), to) // patch
+		clear(c.hidden[from*pixels : first*pixels])
+		image := (w.first + s.image) * size
+		config.CutPatchesFrom(first-s.at-special, c.hidden[first*pixels:to*pixels], w.engine.job.Images[image:image+size])
+	}
+	p.patch.add(c.x[lo*e:], e, operand{f32: c.hidden[lo*pixels:], stride: pixels}, hi-lo)
+	for i := range c.slots {
+		s := &c.slots[i]
+		from, to := s.within(lo, hi)
+		if to = min(to, s.at+special); from < to {
+			copy(c.x[from*e:to*e], p.special[(from-s.at)*e:])
+		}
+	}
+}
+
+// within returns those of the slot's rows in the chunk's x that are among lo … hi−1: from … to−1.
+func (s *slot) within(lo, hi int) (from, to int) { return max(lo, s.at), min(hi, s.at+s.queries) }
+
+// project makes keys and values of the chunk's rows lo … hi−1, and queries of those that run whole.
+func (w *worker) project(m *worker, lo, hi int) {
+	c, e := &w.chunk, w.engine.config.Embed
+	x := c.rounded.from(lo).ofNorm(&c.block.norm1, c.y[lo*e:], w.x[(c.base+lo)*e:], hi-lo)
+	m.spentOn(Norm)
+	c.block.keyValue.to(c.qkv[lo*3*e+e:], 3*e, x, hi-lo)
+	if c.queries == c.rows {
+		c.block.query.to(c.qkv[lo*3*e:], 3*e, x, hi-lo)
+	} else {
+		for i := range c.slots {
+			s := &c.slots[i]
+			from := max(lo, s.first-c.base)
+			if to := min(hi, s.first-c.base+s.queries); from < to {
+				c.block.query.to(c.qkv[from*3*e:], 3*e, x.from(from-lo), to-from)
+			}
+		}
+	}
+	m.spentOn(QKV)
+}
+
+// attend takes the rows lo … hi−1 that run whole from their queries to the end of the block, in a split block as far as the
+// gate needs it; the hidden layer is then left for what goes on.
+func (w *worker) attend(m *worker, lo, hi int) {
+	w.mix(m, lo, hi)
+	c, e, stride := &w.chunk, w.engine.config.Embed, hiddenStride(w.engine.config.Hidden)
+	hidden, most := c.hidden[lo*stride:], chunkRows
+	if c.split {
+		most = hi - lo
+	}
+	for ; lo < hi; lo += most {
+		x, n := c.x[lo*e:], min(most, hi-lo)
+		normed := c.rounded.from(lo).ofNorm(&c.block.norm2, c.y[lo*e:], x, n)
+		m.spentOn(Norm)
+		c.block.fc1.gelu(hidden, stride, normed, n)
+		m.spentOn(FC1)
+		if c.split {
+			c.block.fc2.addGate(x, e, hidden, stride, n)
+		} else {
+			c.block.fc2.addAll(x, e, hidden, stride, n, c.roundedH.from(lo))
+		}
+		m.spentOn(FC2)
+	}
+}
+
+// mix adds proj(attention) to the rows lo … hi−1 that run whole.
+func (w *worker) mix(m *worker, lo, hi int) {
+	c, config := &w.chunk, &w.engine.config
+	e := config.Embed
+	attention := kernels.AttentionBiased
+	if w.engine.weights.precision != F32 {
+		attention = kernels.AttentionReducedBiased
+	}
+	for i := range c.slots {
+		s := &c.slots[i]
+		from, to := s.within(lo, hi)
+		if from >= to {
+			continue
+		}
+		if c.apart {
+			copy(c.x[from*e:to*e], w.x[(s.first+from-s.at)*e:])
+		}
+		keys, first := s.active+s.frozen, s.first-c.base
+		attention(from-s.at, w.bias(s), c.y[from*e:], e, c.qkv[first*3*e:], 3*e, keys, to-from, config.Heads,
+			config.HeadDim(), m.scratch)
+	}
+	m.spentOn(Attention)
+	c.block.proj.addAll(c.x[lo*e:], e, c.y[lo*e:], e, hi-lo, c.rounded.from(lo))
+	m.spentOn(Proj)
+}
+
+// columns is the MLP for so few rows that a team shares the outputs of its products instead of them: each member reads a
+// part of the weights.
+func (w *worker) columns() {
+	c, e, stride := &w.chunk, w.engine.config.Embed, hiddenStride(w.engine.config.Hidden)
+	c.input = c.rounded.ofNorm(&c.block.norm2, c.y, c.x, c.queries)
+	w.spentOn(Norm)
+	w.runColumns((*worker).fc1, w.engine.config.Hidden)
+	w.spentOn(FC1)
+	if w.engine.weights.precision != F32 {
+		c.block.fc2.addGate(c.x, e, c.hidden, stride, c.queries)
+	}
+	c.input = c.roundedH.of(c.hidden, stride, c.queries, w.engine.config.Hidden)
+	w.runColumns((*worker).fc2, e)
+	w.spentOn(FC2)
+}
+
+func (w *worker) fc1(_ *worker, lo, hi int) {
+	c, l := &w.chunk, w.chunk.block.fc1.columns(lo, hi)
+	l.gelu(c.hidden[lo:], hiddenStride(w.engine.config.Hidden), c.input, c.queries)
+}
+
+func (w *worker) fc2(_ *worker, lo, hi int) {
+	c, l := &w.chunk, w.chunk.block.fc2.columns(lo, hi)
+	l.add(c.x[lo:], w.engine.config.Embed, c.input, c.queries)
+}
+
+// complete adds what fc2 has left out to the rows that go on, and closes these up from the worker's row `at` on.
+func (w *worker) complete() {
+	c, e := &w.chunk, w.engine.config.Embed
+	w.spentOn(Halt)
+	w.run((*worker).rest, len(c.going))
+	c.base = w.at
+	c.x = w.x[c.base*e:]
+	if t := &w.team; t.members != nil { // each part has closed up by itself
+		for i, lo := range t.bounds[:len(t.members)] {
+			if hi := t.bounds[i+1]; lo > 0 && lo < hi {
+				copy(c.x[lo*e:hi*e], c.x[c.going[lo]*e:])
+			}
+		}
+	}
+	w.spentOn(FC2)
+}
+
+// rest is complete for the rows going[lo:hi], which close up from where the first of them was on, if it is not the first
+// of all. (A team has one image, which begins at row 0.)
+func (w *worker) rest(_ *worker, lo, hi int) {
+	c, e, stride := &w.chunk, w.engine.config.Embed, hiddenStride(w.engine.config.Hidden)
+	rows, to := c.going[lo:hi], 0
+	if lo > 0 {
+		to = rows[0]
+	}
+	for i, n := 0, 0; i < len(rows); i += n {
+		n = consecutive(rows[i:])
+		if from := c.base + rows[i]; from != w.at+to+i {
+			copy(w.x[(w.at+to+i)*e:], w.x[from*e:(from+n)*e])
+		}
+	}
+	hidden := c.roundedH.from(to).ofRows(c.hidden, stride, w.engine.config.Hidden, rows, to)
+	c.block.fc2.addRest(w.x[(w.at+to)*e:], e, hidden, hi-lo)
+}

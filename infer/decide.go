@@ -1,0 +1,121 @@
+package infer
+
+import "github.com/adavit/adavit/internal/kernels"
+
+// decide lets the schemes look at the chunk's images after the block: states, weights and scores are then known. In a
+// split block it leaves in going the rows for which fc2 is to be completed, and token and weight are theirs alone.
+func (w *worker) decide() {
+	e, c := w.engine, &w.chunk
+	layers, tokens := e.config.Layers, e.config.Tokens()
+	c.going = c.going[:0]
+	for i := range c.slots {
+		s := &c.slots[i]
+		state, image := &w.states[s.image], w.first+s.image
+		if c.layer > 0 {
+			out := e.job.out
+			out.Active[image*layers+c.layer-1] = int32(s.active)
+			for _, k := range w.token[s.first : s.first+s.active] {
+				out.Depth[image*tokens+int(k)] = int32(c.layer)
+			}
+			rows := w.observe(s)
+			w.scheme(s.image).Step(state, rows)
+			if out.Trace != nil {
+				out.Trace.add(e.job.plan.images, image, tokens, c.layer, rows.Token, rows.Score)
+			}
+		}
+		if c.layer < layers {
+			s.stopped = w.unwanted(image)
+		}
+		if c.split {
+			w.keep(s)
+		}
+	}
+}
+
+// unwanted reports whether an image is to leave before it is done.
+func (w *worker) unwanted(image int) bool {
+	job := &w.engine.job
+	if job.ctx.Err() != nil {
+		job.ended.Store(true)
+	} else if job.Stop == nil || !job.Stop(image) {
+		return false
+	}
+	job.out.Stopped[image] = true
+	return true
+}
+
+// over reports whether nothing of an image is wanted any more.
+func (w *worker) over(s *slot) bool {
+	return s.stopped || !w.engine.options.Full && w.engine.readouts.Done(w.states[s.image].Depth)
+}
+
+// keep lets those of an image's rows go on whose output is wanted: they count in a mean field, or have not halted.
+func (w *worker) keep(s *slot) {
+	c, depth, over, at := &w.chunk, w.states[s.image].Depth, w.over(s), len(w.chunk.going)
+	for r := s.at; r < s.at+s.queries; r++ {
+		k := c.token[r]
+		if _, counts := w.engine.readouts.Field(k); counts || !over && depth[k] == 0 {
+			c.token[len(c.going)], c.weight[len(c.going)] = k, c.weight[r]
+			c.going = append(c.going, r)
+		}
+	}
+	s.at, s.queries = at, len(c.going)-at
+}
+
+// compact adds up mean fields once the block is complete, and moves the rows of tokens that go on up in the worker's x.
+func (w *worker) compact() {
+	c, e := &w.chunk, w.engine.config.Embed
+	for i := range c.slots {
+		s := c.slots[i] // a copy: its place is written over
+		if c.layer > 0 {
+			w.addFields(&s)
+			w.merge(&s)
+		}
+		if w.over(&s) || c.layer == w.engine.config.Layers {
+			continue
+		}
+		next := slot{image: s.image, first: w.at, frozen: s.frozen}
+		depth := w.states[s.image].Depth
+		tokens := c.token[s.at : s.at+s.queries]
+		for i, k := range tokens {
+			if depth[k] == 0 {
+				w.move(c.x[(s.at+i)*e:], tokens[i:], 1)
+			}
+		}
+		next.active = w.at - next.first
+		if next.active == 0 {
+			continue
+		}
+		if c.apart { // only frozen ones lie apart before block L
+			w.move(w.x[(s.first+s.active)*e:], w.token[s.first+s.active:], s.frozen)
+			for i, k := range tokens {
+				if depth[k] != 0 {
+					w.move(c.x[(s.at+i)*e:], tokens[i:], 1)
+				}
+			}
+			next.frozen = w.at - next.first - next.active
+		}
+		w.slots = append(w.slots, next)
+	}
+}
+
+// move puts n rows x, with their tokens, where the next row of the worker's x is to be.
+func (w *worker) move(x []float32, token []int32, n int) {
+	e := w.engine.config.Embed
+	if to := w.x[w.at*e:]; n > 0 && &to[0] != &x[0] {
+		copy(to, x[:n*e])
+	}
+	copy(w.token[w.at:], token[:n])
+	w.at += n
+}
+
+// addFields adds an image's share of this block to its mean fields: o = Σ p[k,l]·t[k,l].
+func (w *worker) addFields(s *slot) {
+	c, r, e := &w.chunk, w.engine.readouts, w.engine.config.Embed
+	for i := s.at; i < s.at+s.queries; i++ {
+		if f, ok := r.Field(c.token[i]); ok {
+			f += s.image * r.Fields()
+			kernels.Axpy(w.field[f*e:(f+1)*e], c.weight[i], c.x[i*e:(i+1)*e])
+		}
+	}
+}

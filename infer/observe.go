@@ -1,0 +1,160 @@
+package infer
+
+import (
+	"math"
+
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/kernels"
+)
+
+// Some schemes look at more than the tokens that a block leaves: at what they were before it, at its attention or its
+// keys, or at a prediction made from the tokens that are read as they are. Some merge rows. What a scheme needs is known
+// for each block beforehand, and nothing else is computed.
+
+// observation is the memory that a worker needs for what schemes look at; slices that none of them needs are nil.
+type observation struct {
+	previous  []float32 // [C, E] the rows that run whole before the block
+	bias      []float32 // [C] what a key's size adds to its products with the queries
+	into      []int32   // [C]
+	share     []float32 // [C]
+	attention []float32 // [N] of one image
+	room      []float32 // [N]
+	keys      []float32 // [N, E/H] of one image
+	field     []float32 // [Q, E] as predict takes it
+	logits    []float32 // [classes]
+	second    []float32 // [classes] of a second head
+	scratch   *halting.Scratch
+	packed    kernels.Packed // a factor of Rows.Products
+
+	slot     *slot                                             // that a scheme is looking at
+	predict  func() []float32                                  // w.predict
+	products func(dst, a, b []float32, rows, cols, length int) // w.multiply
+}
+
+// grow makes room for chunks of so many rows.
+func (o *observation) grow(w *worker, rows int) {
+	c, n, need := &w.engine.config, w.engine.start, w.engine.needsAny
+	if need.Previous {
+		o.previous = make([]float32, rows*c.Embed)
+	}
+	if need.Attention || need.Keys {
+		o.attention, o.room = make([]float32, n), make([]float32, n)
+		o.keys = make([]float32, n*c.HeadDim())
+		o.packed.Data = make([]float32, kernels.PackedLen(c.HeadDim(), n))
+		o.scratch, o.products = halting.ScratchFor(n, c.HeadDim()), w.multiply
+	}
+	if need.Logits {
+		o.field = make([]float32, w.engine.readouts.Fields()*c.Embed)
+		o.logits, o.second, o.predict = make([]float32, c.Classes), make([]float32, c.Classes), w.predict
+	}
+	if need.Merges {
+		o.into, o.share = make([]int32, rows), make([]float32, rows)
+	}
+	if need.Sizes {
+		o.bias = make([]float32, rows)
+	}
+}
+
+// foresee is called before a block: it keeps the tokens as they are if a scheme will ask for them, and weighs keys by
+// their sizes.
+func (w *worker) foresee() {
+	c, o, e := &w.chunk, &w.observation, w.engine.config.Embed
+	need := w.engine.needs[c.layer-1]
+	for i := range c.slots {
+		s := &c.slots[i]
+		if need.Previous {
+			copy(o.previous[s.at*e:(s.at+s.queries)*e], w.x[s.first*e:])
+		}
+		if need.Sizes {
+			root, size := math.Sqrt(float64(w.engine.config.HeadDim())), w.states[s.image].Size
+			for r, k := range w.token[s.first : s.first+s.active+s.frozen] {
+				bias := &o.bias[s.first-c.base+r]
+				*bias = 0
+				if v := size[k]; v != 1 {
+					*bias = float32(root * math.Log(float64(v)))
+				}
+			}
+		}
+	}
+}
+
+// bias returns what attention adds to the products with an image's keys, or nil.
+func (w *worker) bias(s *slot) []float32 {
+	if !w.scheme(s.image).needs[w.chunk.layer-1].Sizes {
+		return nil
+	}
+	return w.observation.bias[s.first-w.chunk.base:]
+}
+
+// observe returns what the scheme is to see of an image after a block, and where it is to write.
+func (w *worker) observe(s *slot) halting.Rows {
+	c, o, config, lo, hi := &w.chunk, &w.observation, &w.engine.config, s.at, s.at+s.queries
+	e, n, qkv := config.Embed, s.queries, c.qkv[(s.first-c.base)*3*config.Embed:]
+	r := halting.Rows{
+		Layer: c.layer, Layers: config.Layers, Readouts: w.engine.readouts,
+		X: c.x[lo*e:], Stride: e, Token: c.token[lo:hi], Score: c.score[lo:hi], Weight: c.weight[lo:hi],
+		Scratch: o.scratch, Products: o.products,
+	}
+	need := w.scheme(s.image).needs[c.layer-1]
+	if need.Previous {
+		r.Previous = o.previous[lo*e : hi*e]
+	}
+	if need.Attention {
+		kernels.AttentionRow(o.attention, qkv, 3*e, n, 0, config.Heads, config.HeadDim(), o.room)
+		r.Attention = o.attention[:n]
+	}
+	if need.Keys {
+		kernels.MeanKeys(o.keys, qkv, 3*e, n, config.Heads, config.HeadDim())
+		r.Keys, r.KeyLen = o.keys, config.HeadDim()
+	}
+	if need.Logits {
+		o.slot, r.Logits = s, o.predict
+	}
+	if need.Merges {
+		r.Into, r.Share = o.into[lo:hi], o.share[lo:hi]
+	}
+	return r
+}
+
+// merge applies what the scheme said of an image's rows: x'[j] = Σ share[i]·x[i] over into[i] = j.
+func (w *worker) merge(s *slot) {
+	c, o, e := &w.chunk, &w.observation, w.engine.config.Embed
+	if !w.scheme(s.image).needs[c.layer-1].Merges {
+		return
+	}
+	into, share, x := o.into[s.at:s.at+s.queries], o.share[s.at:], c.x[s.at*e:]
+	for i, j := range into {
+		if int(j) == i && share[i] != 1 {
+			kernels.Scale(x[i*e:(i+1)*e], share[i])
+		}
+	}
+	for i, j := range into {
+		if int(j) != i {
+			kernels.Axpy(x[int(j)*e:(int(j)+1)*e], share[i], x[i*e:(i+1)*e])
+		}
+	}
+}
+
+// predict is Rows.Logits: what the heads make of the tokens that are read as they are, or as they were when they halted.
+func (w *worker) predict() []float32 {
+	c, o, r, e := &w.chunk, &w.observation, w.engine.readouts, w.engine.config.Embed
+	copy(o.field, w.field[o.slot.image*len(o.field):])
+	for i := o.slot.at; i < o.slot.at+o.slot.queries; i++ {
+		if f, ok := r.Field(c.token[i]); ok {
+			copy(o.field[f*e:(f+1)*e], c.x[i*e:])
+		}
+	}
+	w.heads(o.logits, o.second, o.field, 1)
+	return o.logits
+}
+
+// multiply is Rows.Products.
+func (w *worker) multiply(dst, a, b []float32, rows, cols, length int) {
+	kernels.PackTransposed(&w.observation.packed, b, length, length, cols)
+	kernels.GemmPacked(dst, cols, a, length, rows, &w.observation.packed, kernels.Epilogue{})
+}
+
+func (o *observation) bytes() int64 {
+	return o.scratch.Bytes() + 4*int64(cap(o.previous)+cap(o.attention)+cap(o.room)+cap(o.keys)+cap(o.field)+cap(o.logits)+
+		cap(o.second)+cap(o.into)+cap(o.share)+cap(o.bias)+cap(o.packed.Data))
+}
