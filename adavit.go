@@ -14,6 +14,7 @@
 package adavit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,39 +72,25 @@ func bundled() string {
 // autoLoss of its accuracy by that file; where it says nothing of precisions, f32. The others are infer's: f32, bf16, int8.
 const PrecisionAuto = "auto"
 
-// autoLoss is what PrecisionAuto may cost, in points of top-1.
-const autoLoss = 0.1
-
 // ErrUsage is wrapped by errors about options that no model and no data could make valid.
 var ErrUsage = errors.New("wrong usage")
 
 // precision resolves a name of a precision for a model, which may be nil where there is no more than an architecture; "" means auto.
 func precision(name string, m *vit.Model) (infer.Precision, error) {
-	if err := kernels.Configured(); err != nil {
+	_, err := infer.ParsePrecision(name)
+	if err := cmp.Or(kernels.Configured(), err); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrUsage, err)
 	}
-	if name != "" && name != PrecisionAuto {
-		p, err := infer.ParsePrecision(name)
-		if err != nil {
-			return "", fmt.Errorf("%w: precision %q is not known (known: f32, bf16, int8, auto)", ErrUsage, name)
-		}
-		return p, nil
+	return infer.Resolve(infer.Precision(name), m)
+}
+
+// newEngine packs a model for one engine.
+func newEngine(p *vit.Params, precision infer.Precision, o infer.Options) (*infer.Engine, error) {
+	w, err := infer.Pack(p, precision)
+	if err != nil {
+		return nil, err
 	}
-	if m != nil && m.Precision != "" {
-		p, err := infer.ParsePrecision(m.Precision)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", vit.CardFile, err)
-		}
-		return p, nil
-	}
-	if m != nil && kernels.Path() != "portable" { // plain Go gains nothing from fewer bits
-		for _, p := range []infer.Precision{infer.Int8, infer.BF16} {
-			if loss, ok := m.PrecisionLoss[string(p)]; ok && loss <= autoLoss {
-				return p, nil
-			}
-		}
-	}
-	return infer.F32, nil
+	return infer.New(w, o)
 }
 
 // maxThreads is far above any machine; more is a slip of the finger.

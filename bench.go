@@ -119,7 +119,11 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 	if memory := float64(o.Batch) * float64(imageSize(c)); memory > 1<<30 {
 		return BenchResult{}, fmt.Errorf("%w: a batch of %d images of %d numbers is too large", ErrUsage, o.Batch, imageSize(c))
 	}
-	e := infer.Options{Threads: o.Threads, Precision: precision, Profile: o.Profile}
+	e := infer.Options{Threads: o.Threads, Profile: o.Profile}
+	packed, err := infer.Pack(p, precision)
+	if err != nil {
+		return BenchResult{}, err
+	}
 	if o.Active != nil {
 		if len(o.Active) > c.Layers {
 			return BenchResult{}, fmt.Errorf("%w: %d shares of active tokens for %d blocks", ErrUsage, len(o.Active), c.Layers)
@@ -128,17 +132,17 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 		if err != nil {
 			return BenchResult{}, fmt.Errorf("%w: %w", ErrUsage, err)
 		}
-		e.Scheme = profile
+		e.Schemes = []halting.Scheme{profile}
 	}
-	run, err := newBenchRun(p, e, o.Batch)
+	run, err := newBenchRun(packed, e, o.Batch)
 	if err != nil {
 		return BenchResult{}, err
 	}
 	defer run.engine.Close()
 	sides := []*benchRun{run}
 	if o.Active != nil {
-		e.Scheme = halting.None{}
-		dense, err := newBenchRun(p, e, o.Batch)
+		e.Schemes = []halting.Scheme{halting.None{}}
+		dense, err := newBenchRun(packed, e, o.Batch)
 		if err != nil {
 			return BenchResult{}, err
 		}
@@ -151,7 +155,7 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 	}
 	peak = max(peak, peakGFLOPS(o.Threads, precision))
 	r := o.result(c, run, peak)
-	r.BytesHeld = run.engine.Bytes()
+	r.BytesHeld = packed.Bytes() + run.engine.Bytes()
 	if p := run.engine.Profile(); p != nil {
 		images := float64(o.Batch * (len(run.times) + 1)) // with the one that warmed up
 		for l, times := range p.Time {
@@ -180,12 +184,12 @@ type benchRun struct {
 	took   time.Duration   // of all of them
 }
 
-func newBenchRun(p *vit.Params, o infer.Options, batch int) (*benchRun, error) {
+func newBenchRun(p *infer.Weights, o infer.Options, batch int) (*benchRun, error) {
 	engine, err := infer.New(p, o)
 	if err != nil {
 		return nil, err
 	}
-	r := &benchRun{engine: engine, images: make([]float32, batch*imageSize(p.Config)), times: make([]time.Duration, 0, 1<<16)}
+	r := &benchRun{engine: engine, images: make([]float32, batch*imageSize(p.Config())), times: make([]time.Duration, 0, 1<<16)}
 	rng := data.Rand(0, 0, 0)
 	for i := range r.images {
 		r.images[i] = float32(rng.NormFloat64())
@@ -208,7 +212,7 @@ func measure(ctx context.Context, sides []*benchRun, d time.Duration) error {
 					return err
 				}
 				start := time.Now()
-				if err := r.engine.Run(r.images, &r.out); err != nil {
+				if err := r.engine.Run(ctx, infer.Batch{Images: r.images}, &r.out); err != nil {
 					return err
 				}
 				if turn == 0 {

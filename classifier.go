@@ -64,7 +64,7 @@ func New(m *vit.Model, o Options) (*Classifier, error) {
 	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
 		return nil, named(vit.PreprocessorFile, err)
 	}
-	engine, err := infer.New(m.Params, infer.Options{Threads: n, Precision: p})
+	engine, err := newEngine(m.Params, p, infer.Options{Threads: n})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (c *Classifier) Classify(ctx context.Context, images ...image.Image) ([]Res
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		found, errs, err := c.batch(len(part), func(i int, dst []float32) error { return c.apply(dst, part[i]) })
+		found, errs, err := c.batch(ctx, len(part), func(i int, dst []float32) error { return c.apply(dst, part[i]) })
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +111,7 @@ func (c *Classifier) apply(dst []float32, img image.Image) error {
 }
 
 // batch classifies n images, which load writes as the model wants them, on all threads. errs[i] says why image i has no result; err, why none has.
-func (c *Classifier) batch(n int, load func(i int, dst []float32) error) (results []Result, errs []error, err error) {
+func (c *Classifier) batch(ctx context.Context, n int, load func(i int, dst []float32) error) (results []Result, errs []error, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	config := c.engine.Config()
@@ -134,7 +134,7 @@ func (c *Classifier) batch(n int, load func(i int, dst []float32) error) (result
 	if good == 0 {
 		return results, errs, nil
 	}
-	if err := c.engine.Run(c.pixels[:good*size], &c.out); err != nil {
+	if err := c.engine.Run(ctx, infer.Batch{Images: c.pixels[:good*size]}, &c.out); err != nil {
 		return nil, nil, err
 	}
 	good = 0

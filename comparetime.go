@@ -41,14 +41,16 @@ func timeTogether(ctx context.Context, models []*vit.Model, o EvaluateOptions, i
 		if err != nil {
 			return nil, err
 		}
-		e, err := infer.New(m.Params, infer.Options{Threads: o.Threads, Precision: p})
+		e, err := newEngine(m.Params, p, infer.Options{Threads: o.Threads})
 		if err != nil {
 			return nil, err
 		}
 		defer e.Close()
 		list[i] = &contestant{engine: e}
 	}
-	run := func(c *contestant, at, n int) error { return c.engine.Run(images[at*size:(at+n)*size], &c.out) }
+	run := func(c *contestant, at, n int) error {
+		return c.engine.Run(ctx, infer.Batch{Images: images[at*size : (at+n)*size]}, &c.out)
+	}
 	turn := func(c *contestant, most, n int) (rate float64, err error) {
 		begin := time.Now()
 		ran := 0

@@ -44,7 +44,7 @@ func control(ctx context.Context, m *vit.Model, d data.Dataset, o EvaluateOption
 		if merges {
 			continue
 		}
-		if l.engine, err = infer.New(m.Params, infer.Options{Threads: 1, Scheme: halting.Planned(scheme, l.depth), Precision: infer.Precision(e.options.Precision)}); err != nil {
+		if l.engine, err = infer.New(e.engine.Weights(), infer.Options{Schemes: []halting.Scheme{halting.Planned(scheme, l.depth)}}); err != nil {
 			return Control{}, err
 		}
 		defer l.engine.Close()
@@ -55,7 +55,7 @@ func control(ctx context.Context, m *vit.Model, d data.Dataset, o EvaluateOption
 		spread(len(lots), len(lots), func(t int) {
 			for i := n * t / len(lots); i < n*(t+1)/len(lots) && errs[t] == nil; i++ {
 				if !e.damaged(first + i) {
-					errs[t] = lots[t].run(e, i, uint64(first+i))
+					errs[t] = lots[t].run(ctx, e, i, uint64(first+i))
 				}
 			}
 		})
@@ -88,7 +88,7 @@ type lot struct {
 }
 
 // run takes image i of the evaluator's slice. The same seed gives the same order.
-func (l *lot) run(e *evaluator, i int, seed uint64) error {
+func (l *lot) run(ctx context.Context, e *evaluator, i int, seed uint64) error {
 	c, size, logits := e.config, imageSize(e.config), e.out.Logits[i*e.config.Classes:(i+1)*e.config.Classes]
 	copy(l.depth, e.out.Depth[i*c.Tokens():])
 	patches := l.depth[c.Special():]
@@ -96,7 +96,7 @@ func (l *lot) run(e *evaluator, i int, seed uint64) error {
 	l.means, l.squares, l.within = l.means+mean, l.squares+mean*mean, l.within+square
 	if square > 0 && l.engine != nil {
 		rand.New(rand.NewPCG(0, seed)).Shuffle(len(patches), func(a, b int) { patches[a], patches[b] = patches[b], patches[a] })
-		if err := l.engine.Run(e.images[i*size:(i+1)*size], &l.out); err != nil {
+		if err := l.engine.Run(ctx, infer.Batch{Images: e.images[i*size : (i+1)*size]}, &l.out); err != nil {
 			return err
 		}
 		logits = l.out.Logits

@@ -36,13 +36,13 @@ func TestPlanned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		natural, err := infer.New(m.Params, infer.Options{})
+		natural, err := newEngine(m.Params, infer.F32, infer.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer natural.Close()
 		plan := make([]int32, c.Tokens())
-		planned, err := infer.New(m.Params, infer.Options{Scheme: halting.Planned(scheme, plan)})
+		planned, err := newEngine(m.Params, infer.F32, infer.Options{Schemes: []halting.Scheme{halting.Planned(scheme, plan)}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,18 +55,18 @@ func TestPlanned(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.Preprocessor.Normalize(image, pixels, c.Channels, c.Height, c.Width)
-			if err := natural.Run(image, &want); err != nil {
+			if err := natural.Run(t.Context(), infer.Batch{Images: image}, &want); err != nil {
 				t.Fatal(err)
 			}
 			copy(plan, want.Depth)
-			if err := planned.Run(image, &got); err != nil {
+			if err := planned.Run(t.Context(), infer.Batch{Images: image}, &got); err != nil {
 				t.Fatal(err)
 			}
 			if !reflect.DeepEqual(got, want) {
 				t.Fatalf("%s, image %d: %+v by the plan, %+v without", policy, i, got, want)
 			}
 			slices.Reverse(plan[1:])
-			if err := planned.Run(image, &got); err != nil {
+			if err := planned.Run(t.Context(), infer.Batch{Images: image}, &got); err != nil {
 				t.Fatal(err)
 			}
 			for k := 1; k < len(plan); k++ {

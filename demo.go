@@ -95,7 +95,7 @@ func compare(ctx context.Context, denseName string, dense *vit.Model, adaptiveNa
 			pair[0], pair[1] = other, base
 		}
 		for _, e := range pair {
-			if err := e.slice(size); err != nil {
+			if err := e.slice(ctx, size); err != nil {
 				return DemoResult{}, fmt.Errorf("%s: %w", e.options.Name, err)
 			}
 		}

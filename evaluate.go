@@ -125,7 +125,7 @@ func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, 
 	if e.total == 0 {
 		return nil, errors.New("the data set has no images")
 	}
-	if e.engine, err = infer.New(m.Params, infer.Options{Threads: o.Threads, Precision: p}); err != nil {
+	if e.engine, err = newEngine(m.Params, p, infer.Options{Threads: o.Threads}); err != nil {
 		return nil, err
 	}
 	size := imageSize(c)
@@ -146,7 +146,7 @@ func (e *evaluator) all(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("evaluation stopped after %d of %d images: %w", e.done, e.total, err)
 		}
-		if err := e.slice(e.size); err != nil {
+		if err := e.slice(ctx, e.size); err != nil {
 			return err
 		}
 		if e.options.Progress != nil {
@@ -160,13 +160,13 @@ func (e *evaluator) all(ctx context.Context) error {
 }
 
 // slice runs the next n images, or as many as are left.
-func (e *evaluator) slice(n int) error {
+func (e *evaluator) slice(ctx context.Context, n int) error {
 	n = min(n, e.size, e.total-e.done)
 	begin := time.Now()
 	if err := e.load(n); err != nil {
 		return err
 	}
-	if err := e.engine.Run(e.images[:n*len(e.pixels[0])], &e.out); err != nil {
+	if err := e.engine.Run(ctx, infer.Batch{Images: e.images[:n*len(e.pixels[0])]}, &e.out); err != nil {
 		return err
 	}
 	e.took += time.Since(begin)

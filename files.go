@@ -37,7 +37,7 @@ func ClassifyFiles(ctx context.Context, c *Classifier, f ImageFiles, emit func(F
 			return failed, err
 		}
 		n := min(filesBatch, len(files))
-		results, err := c.files(f, files[:n])
+		results, err := c.files(ctx, f, files[:n])
 		if err != nil {
 			return failed, err
 		}
@@ -55,10 +55,10 @@ func ClassifyFiles(ctx context.Context, c *Classifier, f ImageFiles, emit func(F
 }
 
 // files decodes and classifies one batch.
-func (c *Classifier) files(f ImageFiles, files []imageFile) ([]FileResult, error) {
+func (c *Classifier) files(ctx context.Context, f ImageFiles, files []imageFile) ([]FileResult, error) {
 	begin := time.Now()
 	read := make([]bool, len(files))
-	found, errs, err := c.batch(len(files), func(i int, dst []float32) error {
+	found, errs, err := c.batch(ctx, len(files), func(i int, dst []float32) error {
 		img, err := f.decode(files[i])
 		if read[i] = err == nil; !read[i] {
 			return err

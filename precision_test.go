@@ -31,13 +31,13 @@ func TestPrecisionsOfBundled(t *testing.T) {
 			m.Preprocessor.Normalize(pixels[i*size:(i+1)*size], bytes, c.Channels, c.Height, c.Width)
 		}
 		logits := func(p infer.Precision) []float32 {
-			e, err := infer.New(m.Params, infer.Options{Precision: p})
+			e, err := newEngine(m.Params, p, infer.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer e.Close()
 			var out infer.Output
-			if err := e.Run(pixels, &out); err != nil {
+			if err := e.Run(t.Context(), infer.Batch{Images: pixels}, &out); err != nil {
 				t.Fatal(err)
 			}
 			return out.Logits

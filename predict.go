@@ -62,7 +62,7 @@ func Predict(ctx context.Context, m *vit.Model, name string, in *weights.File, o
 			return nil, err
 		}
 	}
-	out, err := forward(m, images, infer.Options{Threads: n, Full: true, Precision: p})
+	out, err := forward(ctx, m, images, p, n)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -102,15 +102,15 @@ func PredictFile(ctx context.Context, m *vit.Model, input, output string, o Pred
 }
 
 // forward runs the engine with a trace and names what comes out.
-func forward(m *vit.Model, images []float32, o infer.Options) ([]weights.Tensor, error) {
+func forward(ctx context.Context, m *vit.Model, images []float32, p infer.Precision, threads int) ([]weights.Tensor, error) {
 	c := m.Params.Config
-	engine, err := infer.New(m.Params, o)
+	engine, err := newEngine(m.Params, p, infer.Options{Threads: threads, Full: true})
 	if err != nil {
 		return nil, err
 	}
 	defer engine.Close()
 	out := infer.Output{Trace: &infer.Trace{}}
-	if err := engine.Run(images, &out); err != nil {
+	if err := engine.Run(ctx, infer.Batch{Images: images}, &out); err != nil {
 		return nil, err
 	}
 	if i := notFinite(out.Logits); i >= 0 {

@@ -58,7 +58,7 @@ func compareEngines(t *testing.T, scheme halting.Config, distillation vit.Distil
 		t.Fatal(err)
 	}
 	run := func(p *vit.Params, full bool) infer.Output {
-		e, err := infer.New(p, infer.Options{Threads: 2, Full: full})
+		e, err := newEngine(p, infer.F32, infer.Options{Threads: 2, Full: full})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func compareEngines(t *testing.T, scheme halting.Config, distillation vit.Distil
 		if full {
 			out.Trace = &infer.Trace{}
 		}
-		if err := e.Run(pixels, &out); err != nil {
+		if err := e.Run(t.Context(), infer.Batch{Images: pixels}, &out); err != nil {
 			t.Fatal(err)
 		}
 		return out

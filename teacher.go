@@ -44,7 +44,7 @@ func newTeacher(ctx context.Context, d train.Distill, c vit.Config, p picture.Pr
 	}
 	t.mean, t.std = p.MeanStd(c.Channels)
 	t.ownMean, t.ownStd = m.Preprocessor.MeanStd(c.Channels)
-	if t.engine, err = infer.New(m.Params, infer.Options{Threads: threads}); err != nil {
+	if t.engine, err = newEngine(m.Params, infer.F32, infer.Options{Threads: threads}); err != nil {
 		return nil, fmt.Errorf("teacher %s: %w", d.Model, err)
 	}
 	return t, nil
@@ -59,7 +59,7 @@ func (t *teacher) logits(ctx context.Context, images, dst []float32) error {
 			return err
 		}
 		some := min(t.slice*size, len(images))
-		if err := t.engine.Run(images[:some], &t.out); err != nil {
+		if err := t.engine.Run(ctx, infer.Batch{Images: images[:some]}, &t.out); err != nil {
 			return err
 		}
 		for i := range some / size {

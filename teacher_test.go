@@ -59,13 +59,13 @@ func TestTeacher(t *testing.T) {
 	if err := teacher.logits(t.Context(), mine, got); err != nil {
 		t.Fatal(err)
 	}
-	e, err := infer.New(m.Params, infer.Options{})
+	e, err := newEngine(m.Params, infer.F32, infer.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer e.Close()
 	var out infer.Output
-	if err := e.Run(its, &out); err != nil {
+	if err := e.Run(t.Context(), infer.Batch{Images: its}, &out); err != nil {
 		t.Fatal(err)
 	}
 	for i := range images {

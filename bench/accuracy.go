@@ -57,7 +57,11 @@ func measureAccuracy(ctx context.Context, precisions []string, threads, limit in
 	labels := make([]int, n)
 	engines := make([]*infer.Engine, len(precisions))
 	for i, p := range precisions {
-		if engines[i], err = infer.New(m.Params, infer.Options{Threads: threads, Precision: infer.Precision(p), Full: true}); err != nil {
+		w, err := infer.Pack(m.Params, infer.Precision(p))
+		if err != nil {
+			return nil, err
+		}
+		if engines[i], err = infer.New(w, infer.Options{Threads: threads, Full: true}); err != nil {
 			return nil, err
 		}
 		defer engines[i].Close()
@@ -76,7 +80,7 @@ func measureAccuracy(ctx context.Context, precisions []string, threads, limit in
 			labels[first+i] = d.Label(first + i)
 		}
 		for i, engine := range engines {
-			if err := engine.Run(images[:count*size], &out); err != nil {
+			if err := engine.Run(ctx, infer.Batch{Images: images[:count*size]}, &out); err != nil {
 				return nil, fmt.Errorf("%s: %w", precisions[i], err)
 			}
 			for k := range count {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -81,7 +82,7 @@ func reportMemory(stdout io.Writer, args []string) error {
 	c := engine.Config()
 	images := make([]float32, c.Channels*c.Height*c.Width)
 	var out infer.Output
-	if err := engine.Run(images, &out); err != nil {
+	if err := engine.Run(context.Background(), infer.Batch{Images: images}, &out); err != nil {
 		return err
 	}
 	debug.FreeOSMemory()
@@ -127,7 +128,11 @@ func loadEngine(dir, precision string) (*infer.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return infer.New(m.Params, infer.Options{Threads: 1, Precision: infer.Precision(precision)})
+	w, err := infer.Pack(m.Params, infer.Precision(precision))
+	if err != nil {
+		return nil, err
+	}
+	return infer.New(w, infer.Options{})
 }
 
 // status reads one of Linux's figures of this process, in bytes.

@@ -9,7 +9,7 @@ import (
 	"github.com/adavit/adavit/internal/kernels"
 )
 
-// Precisions by the names that tables and infer.Options use.
+// Precisions by the names that tables and infer use.
 const (
 	f32      = string(infer.F32)
 	bf16     = string(infer.BF16)
@@ -31,21 +31,24 @@ type engineSide struct {
 
 // newEngineSide packs the weights. profile, if it is not nil, is the share of patch tokens that run in each block.
 func newEngineSide(j job, precision, path string, profile []float64) (*engineSide, error) {
-	o := infer.Options{Threads: j.threads, Precision: infer.Precision(precision)}
+	o := infer.Options{Threads: j.threads}
 	if profile != nil {
 		scheme, err := halting.NewFixedShares(profile)
 		if err != nil {
 			return nil, err
 		}
-		o.Scheme = scheme
+		o.Schemes = []halting.Scheme{scheme}
 	}
 	s := &engineSide{path: path, images: j.model.images}
 	c := j.model.params.Config
 	s.size = c.Channels * c.Height * c.Width
 	s.batch = make([]float32, j.batch*s.size)
 	copy(s.batch, s.images)
-	err := s.onPath(func() (err error) {
-		s.engine, err = infer.New(j.model.params, o)
+	err := s.onPath(func() error {
+		w, err := infer.Pack(j.model.params, infer.Precision(precision))
+		if err == nil {
+			s.engine, err = infer.New(w, o)
+		}
 		return err
 	})
 	return s, err
@@ -66,7 +69,7 @@ func (s *engineSide) onPath(f func() error) error {
 
 func (s *engineSide) run(ctx context.Context, seconds float64) (ms []float64, err error) {
 	err = s.onPath(func() error {
-		ms, err = takeTurn(ctx, seconds, func() error { return s.engine.Run(s.batch, &s.out) })
+		ms, err = takeTurn(ctx, seconds, func() error { return s.engine.Run(ctx, infer.Batch{Images: s.batch}, &s.out) })
 		return err
 	})
 	return ms, err
@@ -97,7 +100,8 @@ func (s *engineSide) logits(ctx context.Context) ([]float32, error) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := s.engine.Run(s.images[first:min(first+len(s.batch), len(s.images))], &s.out); err != nil {
+			part := infer.Batch{Images: s.images[first:min(first+len(s.batch), len(s.images))]}
+			if err := s.engine.Run(ctx, part, &s.out); err != nil {
 				return err
 			}
 			all = append(all, s.out.Logits...)

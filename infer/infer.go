@@ -128,6 +128,9 @@ func New(w *Weights, o Options) (*Engine, error) {
 // Config returns the model's configuration.
 func (e *Engine) Config() vit.Config { return e.config }
 
+// Weights returns the model's packed weights, for other engines.
+func (e *Engine) Weights() *Weights { return e.weights }
+
 // Close ends the engine's goroutines. The engine cannot run afterwards; closing twice does nothing.
 func (e *Engine) Close() {
 	e.turn <- struct{}{}
