@@ -39,8 +39,9 @@ func (o *operand) bytes() int64 {
 func (w *worker) bytes() int64 {
 	floats := cap(w.x) + cap(w.y) + cap(w.qkv) + cap(w.hidden) + cap(w.scratch) + cap(w.scores) + cap(w.weights) + cap(w.field) +
 		cap(w.readout) + cap(w.readoutY) + cap(w.logits) + cap(w.readoutWeight) + cap(w.token)
+	n := 4 * int64(floats)
 	for i := range w.states {
-		floats += cap(w.states[i].Cumulative) + cap(w.states[i].Remainder) + cap(w.states[i].Depth) + cap(w.states[i].Size)
+		n += w.states[i].Bytes()
 	}
-	return 4*int64(floats) + w.sight.bytes() + w.ice.bytes() + w.rounded.bytes() + w.roundedH.bytes()
+	return n + w.sight.bytes() + w.ice.bytes() + w.rounded.bytes() + w.roundedH.bytes()
 }
