@@ -4,15 +4,15 @@ var _ = Register(Descriptor{
 	Name: "act", Order: 3, Summary: "layer-wise ACT: the class token's cumulative score halts the image",
 	Keys: gateKeys, Tune: "gate_center", TuneRange: aroundCenter,
 	New: func(c Config) Scheme { return ACT(tokenOf(c)) },
-	// The gate is the class token's alone: its first number lies elsewhere than patch tokens', so that a gate made for those may be shut so firmly that
-	// hardly a gradient comes through.
+	// The gate is the class token's alone: its first number lies elsewhere than patch tokens', so that a gate made for
+	// those may be shut so firmly that hardly a gradient comes through.
 	FitFirst: true,
 	Gate:     cumulativeGate,
 })
 
-// ACT is layer-wise adaptive computation time (Graves 2016) on a vision transformer: the class token's cumulative score decides for the whole
-// image, all of whose tokens halt together. Scores, weights, depths and remainders of all tokens are the class token's; a distillation token's
-// mean field has the same weights.
+// ACT is layer-wise adaptive computation time (Graves 2016) on a vision transformer: the class token's cumulative score
+// decides for the whole image, all of whose tokens halt together. Scores, weights, depths and remainders of all tokens
+// are the class token's; a distillation token's mean field has the same weights.
 type ACT Token
 
 // Step accumulates the class token's score.
@@ -39,8 +39,8 @@ func (ACT) Needs(layer, layers int) Needs { return Needs{Halts: layer < layers} 
 // Gate returns the constants of the score.
 func (a ACT) Gate() (scale, center float32) { return a.Scale, a.Center }
 
-// Backward implements Learner. The one score h[l] is that of all n tokens, so what comes from above for each of them adds up in the class token's gate;
-// the others' gates get nothing. N is the image's depth:
+// Backward implements Learner. The one score h[l] is that of all n tokens, so what comes from above for each of them
+// adds up in the class token's gate; the others' gates get nothing. N is the image's depth:
 //
 //	∂loss/∂h[l]      = n·prior[l] + (l < N) · (−n·∂loss/∂r + Σ_{k<Q} (∂loss/∂p[k,l] − ∂loss/∂p[k,N]))
 //	∂loss/∂t[cls][0] = ∂loss/∂h · scale·h·(1−h)

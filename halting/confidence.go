@@ -4,13 +4,16 @@ import "math"
 
 var _ = Register(Descriptor{
 	Name: "confidence", Order: 6, Summary: "the image stops when its prediction is sure enough",
-	Keys: []Key{{Name: "threshold", Default: 0.9, Max: 1}}, Tune: "threshold", // τ, the largest probability from which on to stop
+	Keys: []Key{{Name: "threshold", Default: 0.9, Max: 1}}, // τ, the largest probability from which on to stop
+	Tune: "threshold",
+
 	New:         func(c Config) Scheme { return Confidence{Threshold: float32(c.Number("threshold"))} },
-	NewTraining: func(c Config) Scheme { return Confidence{Threshold: float32(c.Number("threshold")), EveryBlock: true} },
+	NewTraining: func(Config) Scheme { return Confidence{EveryBlock: true} },
 })
 
-// Confidence stops the whole image at the first block whose prediction, softmax(head(norm(class token))), gives a class a probability of Threshold or
-// more (in a model with two heads, their mean logits). Every block's prediction is learnt; at inference that of the block where it stopped counts.
+// Confidence stops the whole image at the first block whose prediction, softmax(head(norm(class token))), gives a class
+// a probability of Threshold or more (in a model with two heads, their mean logits). Every block's prediction is
+// learnt; at inference that of the block where it stopped counts.
 type Confidence struct {
 	Threshold  float32
 	EveryBlock bool // training: no image stops early

@@ -8,10 +8,12 @@ import (
 	"strings"
 )
 
-// Config is a scheme and its constants: the "halting" object of a model's config.json. Its zero value is a dense model's.
+// Config is a scheme and its constants: the "halting" object of a model's config.json. Its zero value is a dense
+// model's.
 type Config struct {
 	Policy string // the scheme's name; the key in config.json has always been "policy"
-	// Constants are those that are not at their defaults: float64, bool or []int, as their Key has it. The map is shared by copies of c; With makes another.
+	// Constants are those that are not at their defaults: float64, bool or []int, as their Key has it. The map is
+	// shared by copies of c; With makes another.
 	Constants map[string]any
 }
 
@@ -61,7 +63,8 @@ func (c Config) Blocks(key string) []int {
 	return v
 }
 
-// With returns c with another value of a constant: float64 or int for a number, bool for a switch, []int for blocks. Validate knows what is wrong with it.
+// With returns c with another value of a constant: float64 or int for a number, bool for a switch, []int for blocks.
+// Validate knows what is wrong with it.
 func (c Config) With(key string, value any) Config {
 	c.Constants = maps.Clone(c.Constants)
 	if c.Constants == nil {
@@ -90,8 +93,8 @@ func (c Config) With(key string, value any) Config {
 	return c
 }
 
-// Tuning is the number that trades depth for accuracy in a trained model. Key is "" where a scheme has none. Depth grows as Value goes from Lo to
-// Hi; Lo may be the larger.
+// Tuning is the number that trades depth for accuracy in a trained model. Key is "" where a scheme has none. Depth
+// grows as Value goes from Lo to Hi; Lo may be the larger.
 type Tuning struct {
 	Key           string
 	Value, Lo, Hi float64
@@ -159,8 +162,9 @@ func (c Config) ValidateFor(layers int) error {
 	return nil
 }
 
-// UnmarshalJSON reads the "halting" object; a key that its scheme does not know is an error, since a model that ignored it would give other results.
-// Constants that are left out have the scheme's defaults, a scheme that is left out is A-ViT's.
+// UnmarshalJSON reads the "halting" object; a key that its scheme does not know is an error, since a model that ignored
+// it would give other results. Constants that are left out have the scheme's defaults, a scheme that is left out is
+// A-ViT's.
 func (c *Config) UnmarshalJSON(b []byte) error {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(b, &object); err != nil {
@@ -298,7 +302,8 @@ func New(c Config) (Scheme, error) {
 	return d.New(c), nil
 }
 
-// NewTraining returns the scheme that a configuration names, for training: one that may stop an image after any block runs all of them there.
+// NewTraining returns the scheme that a configuration names, for training: one that may stop an image after any block
+// runs all of them there.
 func NewTraining(c Config) (Scheme, error) {
 	s, err := New(c)
 	if err != nil {
@@ -306,7 +311,7 @@ func NewTraining(c Config) (Scheme, error) {
 	}
 	switch d, _ := c.Descriptor(); {
 	case d.Training == Untrained:
-		return nil, fmt.Errorf("halting: scheme %q cannot be trained; it works on a dense model as it is (set the scheme on that)", d.Name)
+		return nil, fmt.Errorf("halting: scheme %q cannot be trained; it works on a dense model as it is", d.Name)
 	case d.NewTraining != nil:
 		return d.NewTraining(c), nil
 	}

@@ -17,16 +17,20 @@ func with(name string, pairs ...any) Config {
 }
 
 func TestConfigJSON(t *testing.T) {
+	gates := func(name string, scale, center, epsilon float64) Config {
+		return with(name, "gate_scale", scale, "gate_center", center, "epsilon", epsilon)
+	}
 	for text, want := range map[string]Config{
-		`{"policy":"token","gate_scale":10,"gate_center":75,"epsilon":0.02}`: with("token", "gate_center", 75, "epsilon", 0.02),
-		`{"gate_center":12}`: with("token", "gate_scale", 10, "gate_center", 12, "epsilon", 0.01),
+		`{"policy":"token","gate_scale":10,"gate_center":75,"epsilon":0.02}`: gates("token", 10, 75, 0.02),
+		`{"gate_center":12}`: gates("token", 10, 12, 0.01),
 		`{"policy":"none","gate_scale":0,"gate_center":0,"epsilon":0}`: Dense(),
-		`{"policy":"act"}`:                                        with("act", "gate_scale", 10, "gate_center", 30, "epsilon", 0.01),
-		`{"policy":"ponder","epsilon":0.9}`:                       with("ponder", "gate_scale", 1, "gate_center", 2, "epsilon", 0.9),
-		`{"policy":"similarity","threshold":-0.5}`:                with("similarity", "threshold", -0.5),
-		`{"policy":"topk","keep":0.5,"layers":[2,5],"fuse":true}`: with("topk", "keep", 0.5, "layers", []int{2, 5}, "fuse", true),
-		`{"policy":"topk"}`:                                       with("topk", "keep", 0.7),
-		`{"policy":"tome","merge":0}`:                             with("tome", "merge", 0),
+		`{"policy":"act"}`:                         gates("act", 10, 30, 0.01),
+		`{"policy":"ponder","epsilon":0.9}`:        gates("ponder", 1, 2, 0.9),
+		`{"policy":"similarity","threshold":-0.5}`: with("similarity", "threshold", -0.5),
+		`{"policy":"topk","keep":0.5,"layers":[2,5],"fuse":true}`: with("topk", "keep", 0.5,
+			"layers", []int{2, 5}, "fuse", true),
+		`{"policy":"topk"}`:           with("topk", "keep", 0.7),
+		`{"policy":"tome","merge":0}`: with("tome", "merge", 0),
 	} {
 		var c Config
 		if err := json.Unmarshal([]byte(text), &c); err != nil || !reflect.DeepEqual(c, want) {
@@ -67,7 +71,8 @@ func TestConfigJSON(t *testing.T) {
 	}
 }
 
-// TestConfigWritten: what is written is what the policy knows, in the order that models on disk have, and reads back as it was.
+// TestConfigWritten: what is written is what the policy knows, in the order that models on disk have, and reads back as
+// it was.
 func TestConfigWritten(t *testing.T) {
 	for _, name := range Names() {
 		c, err := Default(name)
@@ -86,7 +91,8 @@ func TestConfigWritten(t *testing.T) {
 			t.Errorf("%s is called %q", name, s)
 		}
 	}
-	all := with("other", "gate_scale", 10, "gate_center", 30, "epsilon", 0.01, "threshold", 7, "keep", 7, "layers", []int{7}, "fuse", true, "merge", 7)
+	all := with("other", "gate_scale", 10, "gate_center", 30, "epsilon", 0.01, "threshold", 7, "keep", 7,
+		"layers", []int{7}, "fuse", true, "merge", 7)
 	for policy, want := range map[string]string{
 		"token": `{"policy":"token","gate_scale":10,"gate_center":30,"epsilon":0.01}`,
 		"none":  `{"policy":"none"}`,
@@ -151,7 +157,8 @@ func TestNewTraining(t *testing.T) {
 		var st State
 		st.Reset(1)
 		for l := 1; l <= 3; l++ {
-			s.Step(&st, Rows{Layer: l, Layers: 3, X: []float32{1e6}, Stride: 1, Token: []int32{0}, Score: make([]float32, 1), Weight: make([]float32, 1)})
+			s.Step(&st, Rows{Layer: l, Layers: 3, X: []float32{1e6}, Stride: 1, Token: []int32{0},
+				Score: make([]float32, 1), Weight: make([]float32, 1)})
 			if halted := st.Depth[0] != 0; halted != (l == 3) {
 				t.Errorf("%s: in training the image has halted after block %d: %v", name, l, halted)
 			}
@@ -191,7 +198,8 @@ func TestTuning(t *testing.T) {
 
 // FuzzConfigJSON: whatever is read is valid, and is what comes back when it is written.
 func FuzzConfigJSON(f *testing.F) {
-	for _, text := range []string{`{"policy":"token"}`, `{"policy":"topk","keep":0.5,"layers":[2,5],"fuse":true}`, `{"policy":"tome","merge":1e3}`, `{}`, `[1]`, `{"policy":"ponder","epsilon":0.5}`} {
+	for _, text := range []string{`{"policy":"token"}`, `{"policy":"topk","keep":0.5,"layers":[2,5],"fuse":true}`,
+		`{"policy":"tome","merge":1e3}`, `{}`, `[1]`, `{"policy":"ponder","epsilon":0.5}`} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -8,8 +8,10 @@ import (
 
 // rowsOf returns the rows of an image of n tokens of the given width after a block, with all that schemes may want.
 func rowsOf(layer, layers, n, width int) Rows {
-	r := Rows{Layer: layer, Layers: layers, Readouts: Readouts{1, 1}, Stride: width, X: make([]float32, n*width), Previous: make([]float32, n*width),
-		Score: make([]float32, n), Weight: make([]float32, n), Attention: make([]float32, n), Into: make([]int32, n), Share: make([]float32, n)}
+	r := Rows{Layer: layer, Layers: layers, Readouts: Readouts{1, 1}, Stride: width,
+		X: make([]float32, n*width), Previous: make([]float32, n*width),
+		Score: make([]float32, n), Weight: make([]float32, n),
+		Attention: make([]float32, n), Into: make([]int32, n), Share: make([]float32, n)}
 	for k := range n {
 		r.Token = append(r.Token, int32(k))
 	}
@@ -40,7 +42,8 @@ func TestConfidence(t *testing.T) {
 		}
 		for k := range 3 {
 			if st.Depth[k] != want {
-				t.Errorf("threshold %v, logits %v: token %d halts after block %d, want %d", c.threshold, c.logits, k, st.Depth[k], want)
+				t.Errorf("threshold %v, logits %v: token %d halts after block %d, want %d",
+					c.threshold, c.logits, k, st.Depth[k], want)
 			}
 		}
 	}
@@ -157,7 +160,8 @@ func TestToMe(t *testing.T) {
 		ToMe{Merge: merge}.Step(&st, r)
 		return st, r
 	}
-	// The nearest pair is 4 → 3 (2°), then 2 → 1 (5°), then 6 → 3 or 5 (both 20°, the first counts). The class token, row 0, seeks none.
+	// The nearest pair is 4 → 3 (2°), then 2 → 1 (5°), then 6 → 3 or 5 (both 20°, the first counts). The class token,
+	// row 0, seeks none.
 	st, r := step(2, 1)
 	if want := []int32{0, 1, 1, 3, 3, 5, 6}; !slices.Equal(r.Into, want) {
 		t.Errorf("two merged: rows go into %v, want %v", r.Into, want)
@@ -179,9 +183,11 @@ func TestToMe(t *testing.T) {
 	if r.Share[1] != 0.25 || r.Share[2] != 0.75 {
 		t.Errorf("three merged: shares %v", r.Share)
 	}
-	// A distillation token, row 1, is no mate, though nearest to row 2, whose next is 35° away: 4 and 6 come before, and two of five is all.
+	// A distillation token, row 1, is no mate, though nearest to row 2, whose next is 35° away: 4 and 6 come before,
+	// and two of five is all.
 	st, r = step(100, 2)
-	if want := []int32{0, 1, 2, 3, 3, 5, 3}; !slices.Equal(r.Into, want) || st.Depth[0] != 0 || st.Depth[1] != 0 || st.Size[3] != 3 {
+	want := []int32{0, 1, 2, 3, 3, 5, 3}
+	if !slices.Equal(r.Into, want) || st.Depth[0] != 0 || st.Depth[1] != 0 || st.Size[3] != 3 {
 		t.Errorf("with two special tokens: rows go into %v, depths %v, sizes %v", r.Into, st.Depth, st.Size)
 	}
 	// Fractions add up: 2.5 a block are 2, 3, 2, … and none after block L.

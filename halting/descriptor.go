@@ -19,15 +19,16 @@ type Descriptor struct {
 	Ignored []string // keys of older files that mean nothing to it and are no fault
 	Tune    string   // key of the number that trades depth for accuracy in a trained model; "" for none
 
-	// TuneRange returns the values between which that number may be set where it is now. Depth grows as it goes from lo to hi (on the whole:
-	// a token that stays changes the others), so lo may be the larger. nil: the key's Min and Max.
+	// TuneRange returns the values between which that number may be set where it is now. Depth grows as it goes from lo
+	// to hi (on the whole: a token that stays changes the others), so lo may be the larger. nil: the key's Min and Max.
 	TuneRange func(now float64) (lo, hi float64)
 
 	New func(Config) Scheme // for inference, of a valid configuration
 
 	Training    Training
 	NewTraining func(Config) Scheme // for training; nil: New does for both
-	// Recipe returns values that a recipe lacks in which the scheme was not thought of, as KEY=VALUE. number reads one of the recipe's, 0 where it is left out.
+	// Recipe returns values that a recipe lacks in which the scheme was not thought of, as KEY=VALUE. number reads one
+	// of the recipe's, 0 where it is left out.
 	Recipe func(number func(key string) float64, layers int) []string
 
 	FitFirst  bool   // before a dense model is trained with it, Tune is set so that tokens halt about where they should
@@ -65,8 +66,8 @@ type Key struct {
 
 var descriptors []Descriptor
 
-// Register makes a scheme known by its name. Call it before any configuration is read: at best in a declaration, var _ = Register(…). It panics if
-// the descriptor is not whole or the name is taken.
+// Register makes a scheme known by its name. Call it before any configuration is read: at best in a declaration, var _
+// = Register(…). It panics if the descriptor is not whole or the name is taken.
 func Register(d Descriptor) Descriptor {
 	tune := d.key(d.Tune)
 	switch {
@@ -78,7 +79,8 @@ func Register(d Descriptor) Descriptor {
 		panic(fmt.Sprintf("halting: scheme %q has no number %q to tune", d.Name, d.Tune))
 	}
 	for i, k := range d.Keys {
-		if k.Kind == Number && !(k.Min <= k.Default && k.Default <= k.Max) || k.Name == "policy" || d.key(k.Name) != &d.Keys[i] {
+		twice := d.key(k.Name) != &d.Keys[i]
+		if k.Name == "policy" || twice || k.Kind == Number && !(k.Min <= k.Default && k.Default <= k.Max) {
 			panic(fmt.Sprintf("halting: scheme %q has no use for key %+v", d.Name, k))
 		}
 	}
@@ -165,5 +167,6 @@ func (k *Key) check(v any) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("halting: %s is %v, want %s", k.Name, v, [...]string{"a number", "true or false", "numbers of blocks"}[k.Kind])
+	wanted := [...]string{Number: "a number", Switch: "true or false", Blocks: "numbers of blocks"}
+	return fmt.Errorf("halting: %s is %v, want %s", k.Name, v, wanted[k.Kind])
 }

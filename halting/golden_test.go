@@ -11,8 +11,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/config.golden anew")
 
-// TestConfigGolden holds what is read of a "halting" object, how it is written and what people see of it. The cases stand in testdata/config.golden, each
-// with what came of it.
+// TestConfigGolden holds what is read of a "halting" object, how it is written and what people see of it. The cases
+// stand in testdata/config.golden, each with what came of it.
 func TestConfigGolden(t *testing.T) {
 	const path = "testdata/config.golden"
 	file, err := os.ReadFile(path)
@@ -35,7 +35,8 @@ func TestConfigGolden(t *testing.T) {
 			indented, _ := json.MarshalIndent(struct {
 				Halting *Config `json:"halting,omitempty"`
 			}{&c}, "", " ")
-			fmt.Fprintf(&b, "\twritten %s\n\tcalled %s\n\tindented %s\n", written, c, strings.ReplaceAll(string(indented), "\n", "␤"))
+			fmt.Fprintf(&b, "\twritten %s\n\tcalled %s\n", written, c)
+			fmt.Fprintf(&b, "\tindented %s\n", strings.ReplaceAll(string(indented), "\n", "␤"))
 			for _, layers := range []int{1, 12} {
 				if err := c.ValidateFor(layers); err != nil {
 					fmt.Fprintf(&b, "\tof %d blocks: %v\n", layers, err)

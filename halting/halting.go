@@ -1,8 +1,8 @@
-// Package halting holds the mathematics of adaptive token depth on plain slices: the halting schemes, their losses and each one's gradient. It
-// knows nothing of the network that makes the tokens.
+// Package halting holds the mathematics of adaptive token depth on plain slices: the halting schemes, their losses and
+// each one's gradient. It knows nothing of the network that makes the tokens.
 //
-// Let t[k,l] be token k after block l (l = 1..L); t[k,0] goes into block 1. In the schemes that learn to halt its first number is the
-// gate (A-ViT, Yin et al. 2022, after ACT, Graves 2016):
+// Let t[k,l] be token k after block l (l = 1..L); t[k,0] goes into block 1. In the schemes that learn to halt its first
+// number is the gate (A-ViT, Yin et al. 2022, after ACT, Graves 2016):
 //
 //	h[k,l] = sigmoid(scale·t[k,l][0] − center)     score; in block L the token halts whatever its score
 //	c[k,l] = h[k,1] + … + h[k,l]                    cumulative score
@@ -10,39 +10,42 @@
 //	r[k]   = 1 − c[k,N[k]−1]                        remainder
 //	p[k,l] = h[k,l] for l < N[k], r[k] at l = N[k]  halting distribution, sums to 1
 //
-// After block N[k] the token is gone. In the other schemes p[k,l] is 1 in the block where the token halts, so that its last value counts, and r[k] is 1.
-// Every scheme decides after a whole block, also where its paper does so inside of one. Layers are counted from 1 in arguments and from 0 in slices.
+// After block N[k] the token is gone. In the other schemes p[k,l] is 1 in the block where the token halts, so that its
+// last value counts, and r[k] is 1. Every scheme decides after a whole block, also where its paper does so inside of
+// one. Layers are counted from 1 in arguments and from 0 in slices.
 package halting
 
-// Scheme decides after every block which tokens of one image go on. The engines call nothing else, so a new scheme is one new type with its Descriptor. A scheme
-// remembers nothing itself: one value serves all images and threads at once.
+// Scheme decides after every block which tokens of one image go on. The engines call nothing else, so a new scheme is
+// one new type with its Descriptor. A scheme remembers nothing itself: one value serves all images and threads at once.
 type Scheme interface {
-	// Step is called after block r.Layer with the tokens that ran in it. It fills r.Score and r.Weight, updates s, and for every token that
-	// halts here sets s.Depth[k] = r.Layer and s.Remainder[k]. In block r.Layers every token halts.
+	// Step is called after block r.Layer with the tokens that ran in it. It fills r.Score and r.Weight, updates s, and
+	// for every token that halts here sets s.Depth[k] = r.Layer and s.Remainder[k]. In block r.Layers every token
+	// halts.
 	//
-	// In block L an engine may pass the readouts alone, the tokens that have a head: nothing else is needed any more. An image whose tokens have all
-	// halted has no rows, and Step does nothing.
+	// In block L an engine may pass the readouts alone, the tokens that have a head: nothing else is needed any more.
+	// An image whose tokens have all halted has no rows, and Step does nothing.
 	Step(s *State, r Rows)
-	// Needs returns what Step wants to see after a block (1-based), and what it may do there. Where Halts is set and Output is not, an engine may take
-	// halted tokens out before their other numbers are known.
+	// Needs returns what Step wants to see after a block (1-based), and what it may do there. Where Halts is set and
+	// Output is not, an engine may take halted tokens out before their other numbers are known.
 	Needs(layer, layers int) Needs
 }
 
-// Needs is what a scheme wants to see in Rows after one block, and what it may do there. The zero value: nothing halts after this block, and Step looks at
-// gates alone.
+// Needs is what a scheme wants to see in Rows after one block, and what it may do there. The zero value: nothing halts
+// after this block, and Step looks at gates alone.
 type Needs struct {
 	Halts     bool // tokens may halt after this block; in block L all do, whatever it says
-	Output    bool // Step looks at, or changes, more of a row than its gate (the first number), or a token's output is wanted after it has halted
+	Output    bool // Step needs more of a row than its gate (the first number), or what has halted is needed whole
 	Previous  bool // Rows.Previous
 	Attention bool // Rows.Attention
 	Keys      bool // Rows.Keys
 	Logits    bool // Rows.Logits
 	Merges    bool // Step fills Rows.Into and Rows.Share, which the engine then applies
 	Sizes     bool // in this block a key stands for State.Size tokens: its attention logit is log(size) larger
-	Frozen    bool // tokens that halted before are computed no more, but their last values are keys and values here; the same in all blocks
+	Frozen    bool // halted tokens stay keys and values of all later blocks, as they were last; in every block or none
 }
 
-// MACs returns the multiply-adds that an image of the given number of rows costs beyond the block itself. Every scalar product counts its length.
+// MACs returns the multiply-adds that an image of the given number of rows costs beyond the block itself. Every scalar
+// product counts its length.
 func (n Needs) MACs(rows, embed, headDim, heads, classes int) int64 {
 	var m int64
 	r, e := int64(rows), int64(embed)

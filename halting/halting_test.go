@@ -46,7 +46,8 @@ func naive(h []float64, eps float64) (depth int, remainder float64, p []float64)
 
 func drawGates(t *rapid.T) (token Token, gates []float32, layers, n int) {
 	layers, n = rapid.IntRange(1, 9).Draw(t, "layers"), rapid.IntRange(1, 6).Draw(t, "n")
-	token = Token{Scale: float32(rapid.Float64Range(0.5, 10).Draw(t, "scale")), Center: float32(rapid.Float64Range(-3, 5).Draw(t, "center")), Threshold: 0.99}
+	scale, center := rapid.Float64Range(0.5, 10).Draw(t, "scale"), rapid.Float64Range(-3, 5).Draw(t, "center")
+	token = Token{Scale: float32(scale), Center: float32(center), Threshold: 0.99}
 	gates = make([]float32, layers*n)
 	for i := range gates {
 		gates[i] = float32(rapid.Float64Range(-1, 1).Draw(t, "gate"))
@@ -95,14 +96,15 @@ func TestTokenFollowsTheDefinitions(t *testing.T) {
 	})
 }
 
-// TestTokenBackward differentiates a loss that uses everything halting contributes, by the formulas and by central differences in float64
-// with the depths held constant.
+// TestTokenBackward differentiates a loss that uses everything halting contributes, by the formulas and by central
+// differences in float64 with the depths held constant.
 func TestTokenBackward(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		token, gates, layers, n := drawGates(t)
 		score, _, st := run(token, gates, layers, n)
 		readouts := rapid.IntRange(1, min(n, 2)).Draw(t, "readouts")
-		up := Upstream{Weight: make([]float32, readouts*layers), Score: make([]float64, layers), Remainder: float32(rapid.Float64Range(-1, 1).Draw(t, "dr"))}
+		up := Upstream{Weight: make([]float32, readouts*layers), Score: make([]float64, layers)}
+		up.Remainder = float32(rapid.Float64Range(-1, 1).Draw(t, "dr"))
 		for i := range up.Weight {
 			up.Weight[i] = float32(rapid.Float64Range(-1, 1).Draw(t, "dp"))
 		}
@@ -204,7 +206,8 @@ func TestPrior(t *testing.T) {
 	}
 }
 
-// TestPriorOfShutGates: where no gate opens, mean scores are so small that their gradient is beyond float32; times the sigmoid's slope it is not.
+// TestPriorOfShutGates: where no gate opens, mean scores are so small that their gradient is beyond float32; times the
+// sigmoid's slope it is not.
 func TestPriorOfShutGates(t *testing.T) {
 	const layers = 4
 	prior, err := NewPrior(layers, 2, PriorOptions{})

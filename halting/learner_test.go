@@ -7,12 +7,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestLearnersBackward differentiates, for each scheme with a gate, a loss that uses everything it contributes, by the formulas and by central
-// differences in float64 with the depths held constant.
+// TestLearnersBackward differentiates, for each scheme with a gate, a loss that uses everything it contributes, by the
+// formulas and by central differences in float64 with the depths held constant.
 func TestLearnersBackward(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		token, gates, layers, n := drawGates(t)
-		for _, s := range []Learner{token, ACT(token), SACT{token}, Ponder{Scale: token.Scale, Center: token.Center, Threshold: token.Threshold, EveryBlock: true}} {
+		ponder := Ponder{Scale: token.Scale, Center: token.Center, Threshold: token.Threshold, EveryBlock: true}
+		for _, s := range []Learner{token, ACT(token), SACT{token}, ponder} {
 			checkBackward(t, s, gates, layers, n)
 		}
 	})
@@ -23,7 +24,8 @@ func checkBackward(t *rapid.T, s Learner, gates []float32, layers, n int) {
 	score, _, st := run(s, gates, layers, n)
 	readouts := rapid.IntRange(1, min(n, 2)).Draw(t, "readouts")
 	draw := func(what string) float64 { return rapid.Float64Range(-1, 1).Draw(t, what) }
-	up := Upstream{Weight: make([]float32, readouts*layers), Score: make([]float64, layers), Remainder: float32(draw("dr")), Lambda: make([]float64, layers)}
+	up := Upstream{Weight: make([]float32, readouts*layers), Remainder: float32(draw("dr"))}
+	up.Score, up.Lambda = make([]float64, layers), make([]float64, layers)
 	for i := range up.Weight {
 		up.Weight[i] = float32(draw("dp"))
 	}
@@ -83,7 +85,8 @@ func checkBackward(t *rapid.T, s Learner, gates []float32, layers, n int) {
 	}
 }
 
-// TestACTFollowsTheDefinitions: all tokens have the class token's depth, remainder and distribution, which Token gives it too.
+// TestACTFollowsTheDefinitions: all tokens have the class token's depth, remainder and distribution, which Token gives
+// it too.
 func TestACTFollowsTheDefinitions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		token, gates, layers, n := drawGates(t)
@@ -91,11 +94,13 @@ func TestACTFollowsTheDefinitions(t *testing.T) {
 		tokenScore, tokenWeight, tokenState := run(token, gates, layers, n)
 		for k := range n {
 			if st.Depth[k] != tokenState.Depth[0] || st.Remainder[k] != tokenState.Remainder[0] {
-				t.Fatalf("token %d: depth %d and remainder %v, the class token's are %d and %v", k, st.Depth[k], st.Remainder[k], tokenState.Depth[0], tokenState.Remainder[0])
+				t.Fatalf("token %d: depth %d and remainder %v, the class token's are %d and %v",
+					k, st.Depth[k], st.Remainder[k], tokenState.Depth[0], tokenState.Remainder[0])
 			}
 			for l := range layers {
 				if score[l*n+k] != tokenScore[l*n] || weight[l*n+k] != tokenWeight[l*n] {
-					t.Fatalf("token %d, block %d: score %v and weight %v, the class token's are %v and %v", k, l+1, score[l*n+k], weight[l*n+k], tokenScore[l*n], tokenWeight[l*n])
+					t.Fatalf("token %d, block %d: score %v and weight %v, the class token's are %v and %v",
+						k, l+1, score[l*n+k], weight[l*n+k], tokenScore[l*n], tokenWeight[l*n])
 				}
 			}
 		}

@@ -4,8 +4,8 @@ import "fmt"
 
 var _ = Register(Descriptor{
 	Name: "ponder", Order: 5, Summary: "PonderNet: the class token's gate is the chance to stop",
-	// The gate starts at a chance of 0.12 for a gate of 0, near the priors that it is used with: from A-ViT's centre its chances and their
-	// gradients would be nothing.
+	// The gate starts at a chance of 0.12 for a gate of 0, near the priors that it is used with: from A-ViT's centre
+	// its chances and their gradients would be nothing.
 	Keys: []Key{
 		{Name: "gate_scale", Text: "gate scale", Default: 1, Min: -maxGate, Max: maxGate},
 		{Name: "gate_center", Text: "gate center", Default: 2, Min: -maxGate, Max: maxGate},
@@ -14,8 +14,8 @@ var _ = Register(Descriptor{
 	Tune: "epsilon", TuneRange: func(float64) (lo, hi float64) { return 0.999, 0 },
 	New:         func(c Config) Scheme { return ponderOf(c, false) },
 	NewTraining: func(c Config) Scheme { return ponderOf(c, true) },
-	// With the β of 0.01 of Banino et al. a dense model that is trained on goes on deciding in its last blocks; it is the prior that draws it away from
-	// there, to half of the blocks.
+	// With the β of 0.01 of Banino et al. a dense model that is trained on goes on deciding in its last blocks; it is
+	// the prior that draws it away from there, to half of the blocks.
 	Recipe: func(number func(key string) float64, layers int) (set []string) {
 		if number("ponder_beta") == 0 {
 			set = append(set, "ponder_beta=0.2")
@@ -32,13 +32,13 @@ func ponderOf(c Config, everyBlock bool) Ponder {
 	return Ponder{Scale: g.Scale, Center: g.Center, Threshold: g.Threshold, EveryBlock: everyBlock}
 }
 
-// Ponder is PonderNet (Banino, Balaguer, Blundell 2021) on a vision transformer: λ[l] = sigmoid(gate of the class token) is the chance to stop after
-// block l if the image has come that far, λ[L] = 1, so
+// Ponder is PonderNet (Banino, Balaguer, Blundell 2021) on a vision transformer: λ[l] = sigmoid(gate of the class
+// token) is the chance to stop after block l if the image has come that far, λ[L] = 1, so
 //
 //	p[l] = λ[l]·Π_{j<l} (1 − λ[j])
 //
-// is the chance to stop there. Every block has a prediction in training. At inference the image stops at the first l with
-// p[1] + … + p[l] ≥ Threshold = 1 − ε, where the original draws a lot, and that block's prediction counts.
+// is the chance to stop there. Every block has a prediction in training. At inference the image stops at the first l
+// with p[1] + … + p[l] ≥ Threshold = 1 − ε, where the original draws a lot, and that block's prediction counts.
 type Ponder struct {
 	Scale, Center, Threshold float32
 	EveryBlock               bool // training: no image stops early, and Weight is p[l]
@@ -81,8 +81,8 @@ func (p Ponder) Gate() (scale, center float32) { return p.Scale, p.Center }
 // Deep says that every block's prediction is learnt.
 func (Ponder) Deep() {}
 
-// Backward implements Learner: with up.Lambda alone, ∂loss/∂t[cls][0] = ∂loss/∂λ · scale·λ·(1−λ) below block L. The other tokens' gates and the last
-// block's get nothing.
+// Backward implements Learner: with up.Lambda alone, ∂loss/∂t[cls][0] = ∂loss/∂λ · scale·λ·(1−λ) below block L. The
+// other tokens' gates and the last block's get nothing.
 func (p Ponder) Backward(dGate, score []float32, depth []int32, up Upstream) {
 	n := len(depth)
 	clear(dGate)

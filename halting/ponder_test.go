@@ -77,21 +77,24 @@ func TestPonderLoss(t *testing.T) {
 	})
 }
 
-// TestPonderLossAtTheEnds: gates that are wide open or shut, to the last bit, give numbers, and a gate's gradient of nothing where it is one.
+// TestPonderLossAtTheEnds: gates that are wide open or shut, to the last bit, give numbers, and a gate's gradient of
+// nothing where it is one.
 func TestPonderLossAtTheEnds(t *testing.T) {
 	prior, err := Geometric(0.2, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p, d := make([]float64, 4), make([]float64, 4)
-	for _, lambda := range [][]float64{{0, 0, 0, 0}, {1, 1, 1, 1}, {0, 1, 0, 1}, {1e-300, 0.5, 1 - 1e-16, 0}, {1e-45, 1e-45, 1e-45, 0.3}} {
+	for _, lambda := range [][]float64{{0, 0, 0, 0}, {1, 1, 1, 1}, {0, 1, 0, 1}, {1e-300, 0.5, 1 - 1e-16, 0},
+		{1e-45, 1e-45, 1e-45, 0.3}} {
 		loss := PonderLoss(lambda, []float64{1, 2, 3, 4}, prior, 0.5, p, d)
 		want, _ := ponderPlain(lambda, []float64{1, 2, 3, 4}, prior, 0.5)
 		if math.Abs(loss-want) > 1e-9 {
 			t.Errorf("λ %v: loss %v, want %v", lambda, loss, want)
 		}
 		for l := range d {
-			if g := d[l] * lambda[l] * (1 - lambda[l]); math.IsNaN(g) || math.IsInf(d[l], 0) || (lambda[l] == 0 || lambda[l] == 1) && g != 0 {
+			g := d[l] * lambda[l] * (1 - lambda[l])
+			if math.IsNaN(g) || math.IsInf(d[l], 0) || (lambda[l] == 0 || lambda[l] == 1) && g != 0 {
 				t.Errorf("λ %v: ∂loss/∂λ[%d] is %v, of its gate %v", lambda, l+1, d[l], g)
 			}
 		}
@@ -121,11 +124,13 @@ func TestGeometric(t *testing.T) {
 	}
 }
 
-// TestPonderStops: at inference the image stops in the first block where the chance to have stopped reaches the threshold, all tokens with it.
+// TestPonderStops: at inference the image stops in the first block where the chance to have stopped reaches the
+// threshold, all tokens with it.
 func TestPonderStops(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		token, gates, layers, n := drawGates(t)
-		ponder := Ponder{Scale: token.Scale, Center: token.Center, Threshold: float32(rapid.Float64Range(0.05, 0.99).Draw(t, "threshold"))}
+		threshold := float32(rapid.Float64Range(0.05, 0.99).Draw(t, "threshold"))
+		ponder := Ponder{Scale: token.Scale, Center: token.Center, Threshold: threshold}
 		score, weight, st := run(ponder, gates, layers, n)
 		still, want := 1.0, layers
 		for l := range layers {
@@ -144,7 +149,8 @@ func TestPonderStops(t *testing.T) {
 		}
 		for k := range n {
 			if int(st.Depth[k]) != want || weight[(want-1)*n+k] != 1 || st.Remainder[k] != 1 {
-				t.Fatalf("token %d stops after block %d with weight %v, want %d and 1", k, st.Depth[k], weight[(want-1)*n+k], want)
+				t.Fatalf("token %d stops after block %d with weight %v, want %d and 1",
+					k, st.Depth[k], weight[(want-1)*n+k], want)
 			}
 		}
 		// In training every block runs and its weight is its chance.

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// PonderSum returns Σ_k (N[k] + r[k]) over the tokens of one image; the ponder cost is its mean over all tokens of the batch.
-// Its gradient flows through the remainder only and is 1 there (see Upstream.Remainder).
+// PonderSum returns Σ_k (N[k] + r[k]) over the tokens of one image; the ponder cost is its mean over all tokens of the
+// batch. Its gradient flows through the remainder only and is 1 there (see Upstream.Remainder).
 func PonderSum(depth []int32, remainder []float32) float64 {
 	sum := 0.0
 	for k, d := range depth {
@@ -19,7 +19,7 @@ func PonderSum(depth []int32, remainder []float32) float64 {
 const (
 	PriorNormal    = "normal"    // a bell around the target layer: A-ViT's
 	PriorLaplace   = "laplace"   // a sharper peak with longer tails
-	PriorGeometric = "geometric" // falling from the first layer on, with its mean (before it is cut off at the last layer) at the target
+	PriorGeometric = "geometric" // falling from the first layer on, its mean at the target (but for the cut at layer L)
 	PriorUniform   = "uniform"   // all layers alike, wherever the target is
 )
 
@@ -30,7 +30,8 @@ type PriorOptions struct {
 	Reverse   bool    // KL(target ‖ Ĥ), as the released code has it, instead of the paper's KL(Ĥ ‖ target)
 }
 
-// Prior pulls the mean halting scores of the layers towards a distribution around a target layer (A-ViT's distributional prior).
+// Prior pulls the mean halting scores of the layers towards a distribution around a target layer (A-ViT's
+// distributional prior).
 type Prior struct {
 	Target  []float64 // [L] density at l = 1..L, normalised to sum 1
 	log     []float64 // its logarithm, finite also where the density is too small for a number
@@ -60,13 +61,14 @@ func NewPrior(layers int, targetLayer float64, o PriorOptions) (Prior, error) {
 		density = func(l float64) float64 { return -math.Abs(l-targetLayer) * math.Sqrt2 / deviation }
 	case PriorGeometric: // of λ = 1/target
 		if targetLayer <= 1 {
-			return Prior{}, fmt.Errorf("halting: a geometric prior with its mean at layer %v makes no sense, want more than 1", targetLayer)
+			return Prior{}, fmt.Errorf("halting: a geometric prior's mean is layer %v, want more than 1", targetLayer)
 		}
 		density = func(l float64) float64 { return l * math.Log1p(-1/targetLayer) }
 	case PriorUniform:
 		density = func(float64) float64 { return 0 }
 	default:
-		return Prior{}, fmt.Errorf("halting: a prior's shape is %.60q, want %q, %q, %q or %q", o.Shape, PriorNormal, PriorLaplace, PriorGeometric, PriorUniform)
+		return Prior{}, fmt.Errorf("halting: a prior's shape is %.60q, want %q, %q, %q or %q",
+			o.Shape, PriorNormal, PriorLaplace, PriorGeometric, PriorUniform)
 	}
 	p := Prior{Target: make([]float64, layers), log: make([]float64, layers), Reverse: o.Reverse}
 	nearest := math.Inf(-1)
@@ -85,13 +87,14 @@ func NewPrior(layers int, targetLayer float64, o PriorOptions) (Prior, error) {
 	return p, nil
 }
 
-// Loss returns the divergence for mean scores [L] (the mean over images and tokens of h[k,l], a halted token counting 0) and writes its
-// gradient with respect to them. With S = Σ mean and q = mean/S:
+// Loss returns the divergence for mean scores [L] (the mean over images and tokens of h[k,l], a halted token counting
+// 0) and writes its gradient with respect to them. With S = Σ mean and q = mean/S:
 //
 //	KL(q ‖ t) = Σ q·ln(q/t)    ∂/∂mean[l] = (ln(q[l]/t[l]) − KL)/S
 //	KL(t ‖ q) = Σ t·ln(t/q)    ∂/∂mean[l] = (1 − t[l]/q[l])/S
 //
-// A layer where nothing ran has q = 0; it is left out of the reverse sum, where it would be infinite, and gets no gradient.
+// A layer where nothing ran has q = 0; it is left out of the reverse sum, where it would be infinite, and gets no
+// gradient.
 func (p Prior) Loss(mean, grad []float64) float64 {
 	s := 0.0
 	for _, m := range mean {

@@ -1,29 +1,45 @@
 package halting
 
+import "slices"
+
 // State is what a scheme remembers of one image between blocks, indexed by a token's original place 0..N−1.
 type State struct {
-	Cumulative []float32 // [N] c[k,l]
+	Cumulative []float32 // [N] c[k,l], or how near to halting a token is in the scheme's own measure
 	Remainder  []float32 // [N] r[k], once halted
-	Depth      []int32   // [N] N[k]; 0 while the token is active
+	Depth      []int32   // [N] N[k]; 0 while the token is active, NeverRan if it was left out before block 1
 	Size       []float32 // [N] tokens that were merged into this one, itself included
+
+	Cap   int // most token-blocks that the image may cost, 0 for any number: see Enforce
+	spent int // token-blocks so far
+
+	given []float32 // [N] Σ p[k,j] over the blocks so far, where there is a cap
+	order []int32   // [N] Enforce's own
 }
 
-// Reset prepares s for an image of n tokens; it allocates only to grow.
+// NeverRan is the depth of a token that a cap kept out of block 1.
+const NeverRan = -1
+
+// Reset prepares s for an image of n tokens, without a cap; it allocates only to grow.
 func (s *State) Reset(n int) {
-	if cap(s.Depth) < n {
-		s.Cumulative, s.Remainder, s.Depth, s.Size = make([]float32, n), make([]float32, n), make([]int32, n), make([]float32, n)
+	for _, f := range []*[]float32{&s.Cumulative, &s.Remainder, &s.Size, &s.given} {
+		*f = slices.Grow((*f)[:0], n)[:n]
+		clear(*f)
 	}
-	s.Cumulative, s.Remainder, s.Depth, s.Size = s.Cumulative[:n], s.Remainder[:n], s.Depth[:n], s.Size[:n]
-	clear(s.Cumulative)
-	clear(s.Remainder)
+	s.Depth, s.order = slices.Grow(s.Depth[:0], n)[:n], slices.Grow(s.order[:0], n)[:n]
 	clear(s.Depth)
 	for i := range s.Size {
 		s.Size[i] = 1
 	}
+	s.Cap, s.spent = 0, 0
 }
 
-// Rows is one image right after block Layer: its n tokens that ran there, in the order of their places. What comes after Weight is there where the
-// scheme's Needs ask for it.
+// Bytes returns what s holds.
+func (s *State) Bytes() int64 {
+	return 4 * int64(cap(s.Cumulative)+cap(s.Remainder)+cap(s.Size)+cap(s.given)+cap(s.Depth)+cap(s.order))
+}
+
+// Rows is one image right after block Layer: its n tokens that ran there, in the order of their places. What comes
+// after Weight is there where the scheme's Needs ask for it.
 type Rows struct {
 	Layer, Layers int       // this block and the number of blocks; 1-based
 	Readouts      Readouts  // what the tokens' places are
@@ -37,15 +53,16 @@ type Rows struct {
 	Attention []float32        // [n] what the class token pays each row in this block, mean over the heads
 	Keys      []float32        // [n, KeyLen] the rows' keys in this block, mean over the heads
 	KeyLen    int              //
-	Logits    func() []float32 // returns what the heads make of the readouts' rows, mean over the heads [classes]; good until the next call
+	Logits    func() []float32 // what the heads make of their tokens' rows, averaged [classes]; until the next call
 
-	// Out, of schemes that merge: row i goes into row Into[i], its own where nothing happens to it, with factor Share[i]:
-	// x'[j] = Σ Share[i]·x[i] over Into[i] = j. A row that goes into another has halted.
+	// Out, of schemes that merge: row i goes into row Into[i], its own where nothing happens to it, with factor
+	// Share[i]: x'[j] = Σ Share[i]·x[i] over Into[i] = j. A row that goes into another has halted.
 	Into  []int32   // [n]
 	Share []float32 // [n]
 
-	Scratch  *Scratch                                          // room to work in, one for each thread; nil: Step makes its own
-	Products func(dst, a, b []float32, rows, cols, length int) // dst [rows, cols] = a·bᵀ, a [rows, length], b [cols, length]; nil: plain loops
+	Scratch *Scratch // room to work in, one for each thread; nil: Step makes its own
+	// dst [rows, cols] = a·bᵀ, a [rows, length], b [cols, length]; nil: plain loops
+	Products func(dst, a, b []float32, rows, cols, length int)
 }
 
 // halt ends row i after this block, with its whole weight.

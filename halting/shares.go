@@ -6,12 +6,13 @@ import (
 	"math"
 )
 
-// FixedShares is the scheme of a benchmark: it keeps a fixed share of the patch tokens alive in each block, whatever they hold, so that
-// the speed of removal can be measured on random input. The class token always stays.
+// FixedShares is the scheme of a benchmark: it keeps a fixed share of the patch tokens alive in each block, whatever
+// they hold, so that the speed of removal can be measured on random input. The class token always stays.
 type FixedShares struct{ active []float64 }
 
-// NewFixedShares checks the shares: active[l] is the share of patch tokens that run in block l+1, and the last share holds for the blocks
-// beyond the list. Shares must not grow. A first share below 1 means that the other tokens never start; Start says how many do.
+// NewFixedShares checks the shares: active[l] is the share of patch tokens that run in block l+1, and the last share
+// holds for the blocks beyond the list. Shares must not grow. A first share below 1 means that the other tokens never
+// start; Start says how many do.
 func NewFixedShares(active []float64) (FixedShares, error) {
 	if len(active) == 0 {
 		return FixedShares{}, errors.New("halting: no active shares given")
@@ -21,7 +22,8 @@ func NewFixedShares(active []float64) (FixedShares, error) {
 		case math.IsNaN(a) || a < 0 || a > 1:
 			return FixedShares{}, fmt.Errorf("halting: active share %v of block %d is not between 0 and 1", a, l+1)
 		case l > 0 && a > active[l-1]:
-			return FixedShares{}, fmt.Errorf("halting: active share grows from %v to %v in block %d; a token that is gone cannot come back", active[l-1], a, l+1)
+			return FixedShares{}, fmt.Errorf("halting: active share grows from %v to %v in block %d; "+
+				"a token that is gone cannot come back", active[l-1], a, l+1)
 		}
 	}
 	return FixedShares{active}, nil

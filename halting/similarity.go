@@ -4,12 +4,13 @@ import "math"
 
 var _ = Register(Descriptor{
 	Name: "similarity", Order: 7, Summary: "a token halts when it has stopped changing",
-	Keys: []Key{{Name: "threshold", Default: 0.98, Min: -1, Max: 1}}, Tune: "threshold", // τ, the cosine from which on to halt
-	New: func(c Config) Scheme { return Similarity{Threshold: float32(c.Number("threshold"))} },
+	Keys: []Key{{Name: "threshold", Default: 0.98, Min: -1, Max: 1}}, // τ, the cosine from which on to halt
+	Tune: "threshold",
+	New:  func(c Config) Scheme { return Similarity{Threshold: float32(c.Number("threshold"))} },
 })
 
-// Similarity halts token k after the first block that has hardly turned it: cos(t[k,l], t[k,l−1]) ≥ Threshold. The class token's halt ends the
-// image as always; the readouts' last values are what the heads see.
+// Similarity halts token k after the first block that has hardly turned it: cos(t[k,l], t[k,l−1]) ≥ Threshold. The
+// class token's halt ends the image as always; the readouts' last values are what the heads see.
 type Similarity struct{ Threshold float32 }
 
 // Step compares every token with what it was. Scores are the cosines, 0 in block L, where nothing depends on them.
@@ -22,6 +23,7 @@ func (t Similarity) Step(s *State, r Rows) {
 	width := r.Stride
 	for i := range r.Token {
 		r.Score[i] = cosine(r.X[i*width:(i+1)*width], r.Previous[i*width:(i+1)*width])
+		s.Cumulative[r.Token[i]] = r.Score[i]
 		if r.Score[i] >= t.Threshold {
 			r.halt(s, i)
 		}
@@ -33,7 +35,8 @@ func (Similarity) Needs(layer, layers int) Needs {
 	return Needs{Halts: layer < layers, Output: layer < layers, Previous: layer < layers}
 }
 
-// cosine returns a·b/(|a||b|), 0 if either is nothing. Sums run in four lanes, in an order that the length alone decides.
+// cosine returns a·b/(|a||b|), 0 if either is nothing. Sums run in four lanes, in an order that the length alone
+// decides.
 func cosine(a, b []float32) float32 {
 	var ab, aa, bb [4]float32
 	b = b[:len(a)]

@@ -9,17 +9,18 @@ var _ = Register(Descriptor{
 	Gate: cumulativeGate, Reference: true, ONNX: true,
 })
 
-// cumulativeGate is the gate of the schemes that add up scores until they reach 1 − ε: what suits one sum suits another, the same gate opens as easily.
+// cumulativeGate is the gate of the schemes that add up scores until they reach 1 − ε: what suits one sum suits
+// another, the same gate opens as easily.
 const cumulativeGate = "cumulative"
 
 // maxGate bounds the constants of gates.
 const maxGate = 1e4
 
-// gateKeys are the constants of cumulative gates, at the values of A-ViT's released runs.
+// gateKeys are the constants γ, −β and ε of cumulative gates, at the values of A-ViT's released runs.
 var gateKeys = []Key{
-	{Name: "gate_scale", Text: "gate scale", Default: 10, Min: -maxGate, Max: maxGate},   // γ
-	{Name: "gate_center", Text: "gate center", Default: 30, Min: -maxGate, Max: maxGate}, // −β
-	{Name: "epsilon", Default: 0.01, Max: 0.5},                                           // ε: halt once the cumulative score reaches 1 − ε
+	{Name: "gate_scale", Text: "gate scale", Default: 10, Min: -maxGate, Max: maxGate},
+	{Name: "gate_center", Text: "gate center", Default: 30, Min: -maxGate, Max: maxGate},
+	{Name: "epsilon", Default: 0.01, Max: 0.5},
 }
 
 // aroundCenter is how far from its place a gate's centre can be tuned: scores are 0 or 1 in float32 long before.
@@ -30,13 +31,14 @@ func aroundCenter(now float64) (lo, hi float64) {
 
 // tokenOf returns the gate of a configuration with gateKeys.
 func tokenOf(c Config) Token {
-	return Token{Scale: float32(c.Number("gate_scale")), Center: float32(c.Number("gate_center")), Threshold: float32(1 - c.Number("epsilon"))}
+	return Token{float32(c.Number("gate_scale")), float32(c.Number("gate_center")), float32(1 - c.Number("epsilon"))}
 }
 
 // Token is A-ViT's scheme: every token halts by itself once its cumulative score reaches Threshold = 1 − ε.
 type Token struct{ Scale, Center, Threshold float32 }
 
-// Step accumulates scores and halts tokens, in float32 as the reference does: a depth must not depend on extra precision.
+// Step accumulates scores and halts tokens, in float32 as the reference does: a depth must not depend on extra
+// precision.
 func (t Token) Step(s *State, r Rows) {
 	last := r.Layer == r.Layers
 	for i, k := range r.Token {

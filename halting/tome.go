@@ -5,19 +5,20 @@ import "math"
 var _ = Register(Descriptor{
 	Name: "tome", Order: 9, Summary: "ToMe: similar tokens are merged, a fixed number after each block",
 	Note: mergedNote,
-	Keys: []Key{{Name: "merge", Default: 8, Max: 1 << 16}}, // tokens merged after a block; a fraction adds up over the blocks
+	Keys: []Key{{Name: "merge", Default: 8, Max: 1 << 16}}, // tokens merged after a block; fractions add up
 	Tune: "merge", TuneRange: func(now float64) (lo, hi float64) { return max(now, 256), 0 },
 	New:      func(c Config) Scheme { return ToMe{c.Number("merge")} },
 	Training: Untrained,
 })
 
-// ToMe merges tokens that are alike (Bolya et al. 2023), a fixed number after each block, whatever the image, and needs no training. The rows are dealt
-// alternately to two sets; each row of the first looks for the row of the second with the most similar key (cosine, keys being the mean over the heads),
-// and the most similar pairs are merged into their mean, weighted by how many tokens each already stands for. In later blocks attention counts a merged
-// row as so many (Needs.Sizes). Special tokens stay themselves.
+// ToMe merges tokens that are alike (Bolya et al. 2023), a fixed number after each block, whatever the image, and needs
+// no training. The rows are dealt alternately to two sets; each row of the first looks for the row of the second with
+// the most similar key (cosine, keys being the mean over the heads), and the most similar pairs are merged into their
+// mean, weighted by how many tokens each already stands for. In later blocks attention counts a merged row as so many
+// (Needs.Sizes). Special tokens stay themselves.
 //
-// The original merges between attention and MLP; here it happens after the whole block. ⌊l·Merge⌋ − ⌊(l−1)·Merge⌋ tokens are merged after block
-// l, but at most half of the patch tokens, and none after block L.
+// The original merges between attention and MLP; here it happens after the whole block. ⌊l·Merge⌋ − ⌊(l−1)·Merge⌋
+// tokens are merged after block l, but at most half of the patch tokens, and none after block L.
 type ToMe struct{ Merge float64 }
 
 // count returns how many rows are merged after a block with n rows of which special are no patches.

@@ -22,12 +22,13 @@ var _ = Register(Descriptor{
 // mergedNote goes with the schemes that merge tokens.
 const mergedNote = "A token that was merged into another counts as halted, though what it held goes on."
 
-// TopK lets a fixed share of the patch tokens go on after some blocks: those to which the class token pays most attention in that block, mean over the
-// heads (EViT, Liang et al. 2022). With Fuse the others are merged, weighted by that attention, into one row, which takes the place of the first of
-// them and is a patch token like any other from then on.
+// TopK lets a fixed share of the patch tokens go on after some blocks: those to which the class token pays most
+// attention in that block, mean over the heads (EViT, Liang et al. 2022). With Fuse the others are merged, weighted by
+// that attention, into one row, which takes the place of the first of them and is a patch token like any other from
+// then on.
 //
-// The original takes tokens out between attention and MLP, and its fused row is the sum of a[k]·t[k]; here both happen after the whole block, and the
-// sum is divided by Σ a[k], so that the row is of a token's size.
+// The original takes tokens out between attention and MLP, and its fused row is the sum of a[k]·t[k]; here both happen
+// after the whole block, and the sum is divided by Σ a[k], so that the row is of a token's size.
 type TopK struct {
 	Keep   float64 // share of the patch tokens that goes on, rounded up
 	Layers []int   // blocks after which tokens go, 1-based; nil: ⌊L/4⌋·i + 1 for i = 1, 2, 3
@@ -50,7 +51,8 @@ func (t TopK) at(layer, layers int) bool {
 	return false
 }
 
-// Step keeps the tokens with most attention; of equals the earlier. Scores are the attention where it decides, 0 elsewhere.
+// Step keeps the tokens with most attention; of equals the earlier. Scores are the attention where it decides, 0
+// elsewhere.
 func (t TopK) Step(s *State, r Rows) {
 	r.fill(0, 0)
 	if r.Layer == r.Layers {
@@ -67,6 +69,7 @@ func (t TopK) Step(s *State, r Rows) {
 	patches := order[:0]
 	for i, k := range r.Token {
 		r.Score[i] = r.Attention[i]
+		s.Cumulative[k] = -r.Attention[i]
 		if r.Readouts.Patch(k) {
 			patches = append(patches, int32(i))
 		}

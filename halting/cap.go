@@ -1,0 +1,78 @@
+package halting
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// Enforce ends tokens so that an image never costs more than s.Cap token-blocks, whatever its scheme says. An engine
+// calls it right after Step, with the rows that Step had and how many rows ran in block r.Layer (in block L, r may have
+// the tokens that are read alone); and before block 1, with r.Layer 0 and all tokens, where those that get a depth do
+// not start. Step's decisions stand; a cap of N·L or more changes nothing, and neither does 0, which is none.
+//
+// One token-block for each token that is read is kept back for each block to come. The other tokens may have the rest,
+// in one block half of what is left of it, in block L all: so they grow fewer from block to block near the cap instead
+// of ending all at once, and as long as twice their number is left nobody ends. Those with the largest cumulative score
+// go first, equal ones spread over the image. The tokens that are read end last and together, where there is not a
+// token-block for each of them. An image costs one for each at least, so a smaller cap counts as that.
+//
+// A token that is made to halt has the weight 1 − Σ p[k,j] over the blocks before, so that a mean field stays a mean.
+func (s *State) Enforce(r Rows, ran int) {
+	s.spent += ran
+	if s.Cap == 0 || r.Layer == r.Layers {
+		return
+	}
+	read, others := 0, s.order[:0]
+	for i, k := range r.Token {
+		switch {
+		case s.Depth[k] != 0:
+		case r.Readouts.Read(k):
+			read++
+		default:
+			others = append(others, int32(i))
+		}
+	}
+	left, blocks := max(s.Cap, r.Readouts.Heads)-s.spent, r.Layers-r.Layer
+	room := max(left-read*blocks, 0)
+	if blocks > 1 {
+		room /= 2
+	}
+	if len(others) > room {
+		slices.SortFunc(others, func(a, b int32) int { return s.before(r.Token[a], r.Token[b]) })
+		for _, i := range others[:len(others)-room] {
+			s.end(r, int(i))
+		}
+	}
+	for i, k := range r.Token {
+		if s.Depth[k] == 0 && read > left { // none but those that are read are left
+			s.end(r, i)
+		} else if s.Depth[k] == 0 && r.Layer > 0 {
+			s.given[k] += r.Weight[i]
+		}
+	}
+}
+
+// end halts row i, which the scheme would have let go on.
+func (s *State) end(r Rows, i int) {
+	k := r.Token[i]
+	s.Depth[k], s.Remainder[k] = int32(r.Layer), 1-s.given[k]
+	if r.Layer == 0 {
+		s.Depth[k] = NeverRan
+	} else {
+		r.Weight[i] = s.Remainder[k]
+	}
+}
+
+// before orders tokens by who has to go first. What is no number goes before all.
+func (s *State) before(a, b int32) int {
+	rank := func(k int32) float32 {
+		if c := s.Cumulative[k]; c == c {
+			return c
+		}
+		return float32(math.Inf(1))
+	}
+	// Multiples of the golden ratio, modulo 1, are far apart where their numbers are near each other.
+	const golden = 0x9E3779B1
+	return cmp.Or(cmp.Compare(rank(b), rank(a)), cmp.Compare(uint32(a)*golden, uint32(b)*golden))
+}
