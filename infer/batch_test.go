@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
 	"pgregory.net/rapid"
 )
@@ -213,4 +214,84 @@ func TestSeveralSchemes(t *testing.T) {
 			sameImage(t, c, &got, i, &want, 0)
 		}
 	})
+}
+
+// TestCaps: whatever the scheme, no image costs more than its cap (one token-block for each token that is read at least),
+// with gates that are all shut above all; the logits are finite; an image without a cap, or with one that it does not
+// reach, does not feel those of the others; and threads and groups change no bit.
+func TestCaps(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawModel(t)
+		c := &p.Config
+		if rapid.Bool().Draw(t, "gates shut") {
+			p = makeModel(*c, rapid.Uint64().Draw(t, "other weights"), gatesNoneHalt)
+		}
+		b, dense := rapid.IntRange(1, 6).Draw(t, "images"), c.Tokens()*c.Layers
+		batch := Batch{Images: drawImages(*c, b, rapid.Uint64().Draw(t, "pixels")), Caps: make([]int, b)}
+		for i := range batch.Caps {
+			batch.Caps[i] = rapid.OneOf(rapid.Just(0), rapid.Just(dense), rapid.IntRange(1, dense+1)).Draw(t, "cap")
+		}
+		w, err := Pack(p, rapid.SampledFrom(precisions).Draw(t, "precision"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := func(o Options, batch Batch) *Output {
+			e, err := New(w, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			out := &Output{}
+			if o.Full {
+				out.Trace = &Trace{}
+			}
+			if err := e.Run(background, batch, out); err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		full := rapid.Bool().Draw(t, "full")
+		one, free := run(Options{Full: full, Group: 1}, batch), run(Options{Full: full}, Batch{Images: batch.Images})
+		out := run(Options{Full: full, Threads: rapid.IntRange(1, 8).Draw(t, "threads")}, batch)
+		for i, most := range batch.Caps {
+			cost, uncapped := 0, 0
+			for k := range c.Tokens() {
+				cost += int(out.Depth[i*c.Tokens()+k])
+				uncapped += int(free.Depth[i*c.Tokens()+k])
+			}
+			if most > 0 && cost > max(most, c.Readouts().Heads) {
+				t.Fatalf("image %d costs %d token-blocks, its cap is %d", i, cost, most)
+			}
+			if most == 0 || most >= dense {
+				sameImage(t, c, out, i, free, i)
+			}
+			sameImage(t, c, out, i, one, i)
+		}
+		if at := kernels.FirstNotFinite(out.Logits); at >= 0 {
+			t.Fatalf("logit %d is %v", at, out.Logits[at])
+		}
+	})
+}
+
+// TestCapIsHalting: tokens that a cap ends after a block have halted there like any other.
+func TestCapIsHalting(t *testing.T) {
+	p := makeModel(schemeConfig("none", 5), 5, gatesMixed)
+	n := p.Config.Tokens()
+	plan := make([]int32, n)
+	capped, planned := newEngine(t, p, options{}), newEngine(t, p, options{Scheme: halting.Planned(halting.None{}, plan)})
+	defer capped.Close()
+	defer planned.Close()
+	var got, want Output
+	batch := Batch{Images: drawImages(p.Config, 1, 6), Caps: []int{n * p.Config.Layers * 6 / 10}}
+	if err := capped.Run(background, batch, &got); err != nil {
+		t.Fatal(err)
+	}
+	copy(plan, got.Depth)
+	if slices.Min(plan) < 1 || slices.Min(plan) == slices.Max(plan) {
+		t.Fatalf("depths %v: the test misses its point", plan)
+	}
+	if err := planned.Run(background, Batch{Images: batch.Images}, &want); err != nil {
+		t.Fatal(err)
+	}
+	sameImage(t, &p.Config, &got, 0, &want, 0)
 }

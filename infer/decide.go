@@ -2,7 +2,7 @@ package infer
 
 import "github.com/adavit/adavit/internal/kernels"
 
-// decide lets the schemes look at the chunk's images after the block: states, weights and scores are then known. In a
+// decide lets the schemes look at the chunk's images after the block, and sees to their caps, before block 1 too. In a
 // split block it leaves in going the rows for which fc2 is to be completed, and token and weight are theirs alone.
 func (w *worker) decide() {
 	e, c := w.engine, &w.chunk
@@ -11,17 +11,21 @@ func (w *worker) decide() {
 	for i := range c.slots {
 		s := &c.slots[i]
 		state, image := &w.states[s.image], w.first+s.image
+		rows, ran := w.observe(s), 0
 		if c.layer > 0 {
 			out := e.job.out
-			out.Active[image*layers+c.layer-1] = int32(s.active)
-			for _, k := range w.token[s.first : s.first+s.active] {
+			ran = s.active
+			out.Active[image*layers+c.layer-1] = int32(ran)
+			for _, k := range w.token[s.first : s.first+ran] {
 				out.Depth[image*tokens+int(k)] = int32(c.layer)
 			}
-			rows := w.observe(s)
 			w.scheme(s.image).Step(state, rows)
 			if out.Trace != nil {
 				out.Trace.add(e.job.plan.images, image, tokens, c.layer, rows.Token, rows.Score)
 			}
+		}
+		if state.Cap > 0 {
+			state.Enforce(rows, ran)
 		}
 		if c.layer < layers {
 			s.stopped = w.unwanted(image)

@@ -160,7 +160,7 @@ func (e *Engine) release() { <-e.turn }
 // Batch is what Run is to do.
 type Batch struct {
 	Images []float32 // [B, C, H, W], normalised as the model wants them
-	Caps   []int     // [B] most token-blocks that an image may cost, 0: no cap; nil: none (see halting.State.Enforce)
+	Caps   []int     // [B] most token-blocks that an image may cost, 0: any number; nil: no caps (see halting.State.Enforce)
 	Scheme []int     // [B] index into Options.Schemes; nil: 0
 
 	// Stop is asked for each image after every block but the last, from any goroutine; true: nobody wants it any more,
@@ -234,8 +234,8 @@ func (e *Engine) check(batch Batch, out *Output) error {
 		return fmt.Errorf("%d caps and %d schemes for %d images", len(batch.Caps), len(batch.Scheme), b)
 	}
 	for i, most := range batch.Caps {
-		if most != 0 && most < e.readouts.Heads {
-			return fmt.Errorf("image %d may cost %d token-blocks, want at least %d, or 0 for no cap", i, most, e.readouts.Heads)
+		if most < 0 {
+			return fmt.Errorf("image %d may cost %d token-blocks, want 1 or more, or 0 for no cap", i, most)
 		}
 	}
 	for i, s := range batch.Scheme {

@@ -95,6 +95,9 @@ func (w *worker) observe(s *slot) halting.Rows {
 		X: c.x[lo*e:], Stride: e, Token: c.token[lo:hi], Score: c.score[lo:hi], Weight: c.weight[lo:hi],
 		Scratch: o.scratch, Products: o.products,
 	}
+	if c.layer == 0 {
+		return r
+	}
 	need := w.scheme(s.image).needs[c.layer-1]
 	if need.Previous {
 		r.Previous = o.previous[lo*e : hi*e]

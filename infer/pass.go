@@ -149,6 +149,9 @@ func (w *worker) enter(first, g int) {
 	clear(w.field[:g*e.readouts.Fields()*e.config.Embed])
 	for i := range g {
 		w.states[i].Reset(e.config.Tokens())
+		if e.job.Caps != nil {
+			w.states[i].Cap = e.job.Caps[first+i]
+		}
 		start := w.scheme(i).start
 		w.slots = append(w.slots, slot{image: i, first: at, active: start})
 		for k := range start {
@@ -233,9 +236,11 @@ func (w *worker) trace(t *Trace, g int) {
 	for i := range g {
 		s := &w.states[i]
 		at := (w.first + i) * n
-		copy(t.Depth[at:at+n], s.Depth)
 		for k, d := range s.Depth {
-			t.Rho[at+k] = float32(d) + s.Remainder[k]
+			t.Depth[at+k], t.Rho[at+k] = d, float32(d)+s.Remainder[k]
+			if d == halting.NeverRan {
+				t.Depth[at+k], t.Rho[at+k] = 0, 0
+			}
 		}
 	}
 }
@@ -244,9 +249,9 @@ func (w *worker) bytes() int64 {
 	c := &w.chunk
 	n := cap(w.scratch) + cap(w.x) + cap(w.token) + cap(w.field) + cap(w.second) + cap(c.score) + cap(c.weight) +
 		cap(c.gathered) + cap(c.places) + cap(c.y) + cap(c.qkv) + cap(c.hidden) + 2*cap(c.going)
+	sum := 4*int64(n) + w.observation.bytes() + c.rounded.bytes() + c.roundedH.bytes()
 	for i := range w.states {
-		s := &w.states[i]
-		n += cap(s.Cumulative) + cap(s.Remainder) + cap(s.Depth) + cap(s.Size)
+		sum += w.states[i].Bytes()
 	}
-	return 4*int64(n) + w.observation.bytes() + c.rounded.bytes() + c.roundedH.bytes()
+	return sum
 }
