@@ -162,7 +162,8 @@ func TestCancelledInTheQueue(t *testing.T) {
 	e.Close()
 }
 
-// TestSeveralSchemes: in a batch whose images go by different schemes each has the bits that it has with its scheme alone.
+// TestSeveralSchemes: in a batch whose images go by different schemes each has the bits that it has with its scheme
+// alone.
 func TestSeveralSchemes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawModel(t)
@@ -216,9 +217,9 @@ func TestSeveralSchemes(t *testing.T) {
 	})
 }
 
-// TestCaps: whatever the scheme, no image costs more than its cap (one token-block for each token that is read at least),
-// with gates that are all shut above all; the logits are finite; an image without a cap, or with one that it does not
-// reach, does not feel those of the others; and threads and groups change no bit.
+// TestCaps: whatever the scheme, no image costs more than its cap (one token-block for each token that is read at
+// least), with gates that are all shut above all; the logits are finite; an image without a cap, or with one that it
+// does not reach, does not feel those of the others; and threads and groups change no bit.
 func TestCaps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawModel(t)
@@ -278,7 +279,8 @@ func TestCapIsHalting(t *testing.T) {
 	p := makeModel(schemeConfig("none", 5), 5, gatesMixed)
 	n := p.Config.Tokens()
 	plan := make([]int32, n)
-	capped, planned := newEngine(t, p, options{}), newEngine(t, p, options{Scheme: halting.Planned(halting.None{}, plan)})
+	capped := newEngine(t, p, options{})
+	planned := newEngine(t, p, options{Scheme: halting.Planned(halting.None{}, plan)})
 	defer capped.Close()
 	defer planned.Close()
 	var got, want Output

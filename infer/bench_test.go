@@ -10,8 +10,9 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// BenchmarkDense runs dense models on one thread and two. "peak" is the share of the FMA rate of one core (times threads), measured right before;
-// the multiply-adds are those that the engine performs (Engine.MACs), not the nominal ones.
+// BenchmarkDense runs dense models on one thread and two. "peak" is the share of the FMA rate of one core (times
+// threads), measured right before; the multiply-adds are those that the engine performs (Engine.MACs), not the nominal
+// ones.
 func BenchmarkDense(b *testing.B) {
 	for _, m := range []struct {
 		variant string

@@ -3,8 +3,8 @@ package infer
 import "github.com/adavit/adavit/internal/kernels"
 
 // stage is a piece of a block, or the embedding: what it does to the rows (or columns) lo … hi−1 of w's chunk needs no
-// other's result, so that the members of a team can share them. m is the worker that runs it: w itself, or a member that
-// lends its thread and its scratch.
+// other's result, so that the members of a team can share them. m is the worker that runs it: w itself, or a member
+// that lends its thread and its scratch.
 type stage func(w, m *worker, lo, hi int)
 
 // runBlock does everything in a block but what follows from the scheme's decision.
@@ -42,8 +42,8 @@ func (w *worker) embed(m *worker, lo, hi int) {
 		copy(c.x[from*e:], p.position[(from-s.at)*e:(to-s.at)*e])
 		first := min(max(from, s.at+special), to) // patch
 		clear(c.hidden[from*pixels : first*pixels])
-		image := (w.first + s.image) * size
-		config.CutPatchesFrom(first-s.at-special, c.hidden[first*pixels:to*pixels], w.engine.job.Images[image:image+size])
+		image := w.engine.job.Images[(w.first+s.image)*size:][:size]
+		config.CutPatchesFrom(first-s.at-special, c.hidden[first*pixels:to*pixels], image)
 	}
 	p.patch.add(c.x[lo*e:], e, operand{f32: c.hidden[lo*pixels:], stride: pixels}, hi-lo)
 	for i := range c.slots {
@@ -58,7 +58,7 @@ func (w *worker) embed(m *worker, lo, hi int) {
 // within returns those of the slot's rows in the chunk's x that are among lo … hi−1: from … to−1.
 func (s *slot) within(lo, hi int) (from, to int) { return max(lo, s.at), min(hi, s.at+s.queries) }
 
-// project makes keys and values of the chunk's rows lo … hi−1, and queries of those that run whole.
+// project makes keys and values of the chunk's rows lo … hi−1, and queries of those that go through all of the block.
 func (w *worker) project(m *worker, lo, hi int) {
 	c, e := &w.chunk, w.engine.config.Embed
 	x := c.rounded.from(lo).ofNorm(&c.block.norm1, c.y[lo*e:], w.x[(c.base+lo)*e:], hi-lo)
@@ -78,8 +78,8 @@ func (w *worker) project(m *worker, lo, hi int) {
 	m.spentOn(QKV)
 }
 
-// attend takes the rows lo … hi−1 that run whole from their queries to the end of the block, in a split block as far as the
-// gate needs it; the hidden layer is then left for what goes on.
+// attend takes the rows lo … hi−1 that go through all of the block from their queries to the end of the block, in a split block as far as
+// the gate needs it; the hidden layer is then left for what goes on.
 func (w *worker) attend(m *worker, lo, hi int) {
 	w.mix(m, lo, hi)
 	c, e, stride := &w.chunk, w.engine.config.Embed, hiddenStride(w.engine.config.Hidden)
@@ -102,7 +102,7 @@ func (w *worker) attend(m *worker, lo, hi int) {
 	}
 }
 
-// mix adds proj(attention) to the rows lo … hi−1 that run whole.
+// mix adds proj(attention) to the rows lo … hi−1 that go through all of the block.
 func (w *worker) mix(m *worker, lo, hi int) {
 	c, config := &w.chunk, &w.engine.config
 	e := config.Embed
@@ -128,8 +128,8 @@ func (w *worker) mix(m *worker, lo, hi int) {
 	m.spentOn(Proj)
 }
 
-// columns is the MLP for so few rows that a team shares the outputs of its products instead of them: each member reads a
-// part of the weights.
+// columns is the MLP for so few rows that a team shares the outputs of its products instead of them: each member reads
+// a part of the weights.
 func (w *worker) columns() {
 	c, e, stride := &w.chunk, w.engine.config.Embed, hiddenStride(w.engine.config.Hidden)
 	c.input = c.rounded.ofNorm(&c.block.norm2, c.y, c.x, c.queries)
@@ -171,8 +171,8 @@ func (w *worker) complete() {
 	w.spentOn(FC2)
 }
 
-// rest is complete for the rows going[lo:hi], which close up from where the first of them was on, if it is not the first
-// of all. (A team has one image, which begins at row 0.)
+// rest is complete for the rows going[lo:hi], which close up from where the first of them was on, if it is not the
+// first of all. (A team has one image, which begins at row 0.)
 func (w *worker) rest(_ *worker, lo, hi int) {
 	c, e, stride := &w.chunk, w.engine.config.Embed, hiddenStride(w.engine.config.Hidden)
 	rows, to := c.going[lo:hi], 0

@@ -170,7 +170,8 @@ func (d *decider) decideCounts(l int, x [][]float64, score []float64) {
 			}
 		}
 	case "tome":
-		count := min(int(math.Floor(float64(l)*h.Number("merge"))-math.Floor(float64(l-1)*h.Number("merge"))), (len(alive)-special)/2)
+		merge := h.Number("merge")
+		count := min(int(math.Floor(float64(l)*merge)-math.Floor(float64(l-1)*merge)), (len(alive)-special)/2)
 		d.mergePairs(l, count, special, alive, x, score)
 	}
 }
@@ -192,7 +193,8 @@ func (d *decider) mergePairs(l, count, special int, alive []int, x [][]float64, 
 			if a < special || b < special {
 				continue
 			}
-			cos := dotPlain(d.keys[a], d.keys[b]) / math.Sqrt(dotPlain(d.keys[a], d.keys[a])*dotPlain(d.keys[b], d.keys[b]))
+			ka, kb := d.keys[a], d.keys[b]
+			cos := dotPlain(ka, kb) / math.Sqrt(dotPlain(ka, ka)*dotPlain(kb, kb))
 			if cos > best.cos {
 				second = best.cos
 				best = pair{a, b, cos}

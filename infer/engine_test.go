@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"context"
 	"math"
 	"slices"
 	"strings"
@@ -12,19 +13,32 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestNothingAllocated is invariant 4: once memory has grown to a batch, runs allocate nothing, ragged or not, on one thread or more.
+// TestNothingAllocated is invariant 4: once memory has grown to a batch, runs allocate nothing, ragged or not, on one
+// thread or more.
 func TestNothingAllocated(t *testing.T) {
 	p := makeModel(smallConfig(5), 3, gatesMixed)
 	images := drawImages(p.Config, 7, 4)
-	for _, o := range []options{{}, {Group: 3}, {Threads: 3}, {Threads: 2, Group: 2}, {Full: true}, {Full: true, Threads: 2}, {Precision: BF16}, {Precision: Int8, Group: 3}, {Threads: 9}, {Threads: 8, Precision: Int8}} {
+	ctx, cancel := context.WithCancel(background)
+	defer cancel()
+	stop := func(image int) bool { return image == 3 }
+	batches := []Batch{
+		{Images: images},
+		{Images: images, Caps: []int{0, 60, 30, 0, 1, 90, 70}, Scheme: make([]int, 7), Stop: stop},
+	}
+	for _, o := range []options{
+		{}, {Group: 3}, {Threads: 3}, {Threads: 2, Group: 2}, {Full: true}, {Full: true, Threads: 2}, {Precision: BF16},
+		{Precision: Int8, Group: 3}, {Threads: 9}, {Threads: 8, Precision: Int8},
+	} {
 		e := newEngine(t, p, o)
 		out := &Output{}
 		if o.Full {
 			out.Trace = &Trace{}
 		}
 		once := func() {
-			if err := e.Run(background, Batch{Images: images}, out); err != nil {
-				t.Fatal(err)
+			for _, b := range batches {
+				if err := e.Run(ctx, b, out); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		for range 20 {
@@ -50,7 +64,7 @@ func TestBadOptions(t *testing.T) {
 	}{
 		"no model":  {nil, options{}, "no model"},
 		"config":    {&bad, options{}, "heads"},
-		"mismatch":  {&other, options{}, "do not belong to this configuration"},
+		"mismatch":  {&other, options{}, "do not belong to a configuration"},
 		"threads":   {p, options{Threads: -1}, "threads is -1"},
 		"many":      {p, options{Threads: 1 << 20}, "threads is 1048576"},
 		"group":     {p, options{Group: -2}, "group is -2"},
@@ -71,16 +85,22 @@ func TestBadInput(t *testing.T) {
 	e := newEngine(t, p, options{Threads: 2})
 	images := drawImages(p.Config, 2, 1)
 	for name, c := range map[string]struct {
-		images []float32
-		out    *Output
-		want   string
+		batch Batch
+		out   *Output
+		want  string
 	}{
-		"nothing":   {nil, &Output{}, "no images"},
-		"too short": {images[:len(images)-1], &Output{}, "[2, 6, 6] = 72 numbers"},
-		"no output": {images, nil, "no output"},
-		"trace":     {images, &Output{Trace: &Trace{}}, "Options.Full"},
+		"nothing":    {Batch{}, &Output{}, "no images"},
+		"too short":  {Batch{Images: images[:len(images)-1]}, &Output{}, "[2, 6, 6] = 72 numbers"},
+		"no output":  {Batch{Images: images}, nil, "no output"},
+		"trace":      {Batch{Images: images}, &Output{Trace: &Trace{}}, "Options.Full"},
+		"caps":       {Batch{Images: images, Caps: []int{1}}, &Output{}, "1 caps and 0 schemes for 2 images"},
+		"cap":        {Batch{Images: images, Caps: []int{1, -1}}, &Output{}, "image 1 may cost -1 token-blocks"},
+		"schemes":    {Batch{Images: images, Scheme: []int{0, 0, 0}}, &Output{}, "3 schemes for 2 images"},
+		"scheme":     {Batch{Images: images, Scheme: []int{0, 1}}, &Output{}, "image 1 wants scheme 1 of 1"},
+		"not scheme": {Batch{Images: images, Scheme: []int{-1, 0}}, &Output{}, "image 0 wants scheme -1"},
 	} {
-		if err := e.Run(background, Batch{Images: c.images}, c.out); err == nil || !strings.Contains(err.Error(), c.want) {
+		err := e.Run(background, c.batch, c.out)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v does not say %q", name, err, c.want)
 		}
 	}
@@ -89,7 +109,8 @@ func TestBadInput(t *testing.T) {
 	}
 	e.Close()
 	e.Close()
-	if err := e.Run(background, Batch{Images: images}, &Output{}); err == nil || !strings.Contains(err.Error(), "closed") {
+	err := e.Run(background, Batch{Images: images}, &Output{})
+	if err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Errorf("run after Close: %v", err)
 	}
 }
@@ -133,7 +154,8 @@ func TestRunsTakeTurns(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if len(out.Logits) != b*p.Config.Classes || len(out.Depth) != b*p.Config.Tokens() || len(out.Active) != b*p.Config.Layers {
+				c := &p.Config
+				if len(out.Logits) != b*c.Classes || len(out.Depth) != b*c.Tokens() || len(out.Active) != b*c.Layers {
 					t.Errorf("%d images: lengths %d, %d, %d", b, len(out.Logits), len(out.Depth), len(out.Active))
 				}
 				for j, v := range out.Logits {
@@ -148,8 +170,8 @@ func TestRunsTakeTurns(t *testing.T) {
 	group.Wait()
 }
 
-// TestSharedWeights: engines that share weights run at the same time and give the bits of one that has them alone, on any
-// number of threads.
+// TestSharedWeights: engines that share weights run at the same time and give the bits of one that has them alone, on
+// any number of threads.
 func TestSharedWeights(t *testing.T) {
 	p := makeModel(smallConfig(3), 5, gatesMixed)
 	images := drawImages(p.Config, 6, 6)
@@ -255,7 +277,8 @@ func TestProfile(t *testing.T) {
 	}
 }
 
-// TestMACs: with every token through every block the engine's own count is the model's nominal one; the class-only block L costs less.
+// TestMACs: with every token through every block the engine's own count is the model's nominal one; the class-only
+// block L costs less.
 func TestMACs(t *testing.T) {
 	c, err := vit.Variant("deit-small")
 	if err != nil {
@@ -275,7 +298,8 @@ func TestMACs(t *testing.T) {
 	}
 }
 
-// TestPlan: passes cover the batch without gaps, stay within the group, and feed every thread where there are images enough.
+// TestPlan: passes cover the batch without gaps, stay within the group, and feed every thread where there are images
+// enough.
 func TestPlan(t *testing.T) {
 	for b := 1; b <= 40; b++ {
 		for limit := 1; limit <= 9; limit++ {

@@ -8,18 +8,18 @@
 //	queries, keys, values of norm1(X)                one product each for all rows
 //	X = X + proj(attention)                          attention image by image, one product for proj
 //	X = X + fc2(gelu(fc1(norm2(X))))                 two products
-//	the halting scheme looks at each image's rows    o = o + p[k,l]·t[k,l] for the tokens k that a head reads (mean field)
+//	the halting scheme looks at each image's rows    mean field o = o + p[k,l]·t[k,l] of a token k that a head reads
 //	rows of halted tokens go, the others close up
 //
-// No mask exists, so a halted token costs nothing from the next block on. A stage is run by one worker, or by a team that
-// shares its rows where there are fewer images than threads. A scheme may merge rows before some of them go, and may want
-// the last values of halted tokens as keys: such frozen rows stay in X behind the image's active ones and give keys and
-// values alone.
+// No mask exists, so a halted token costs nothing from the next block on. A stage is run by one worker, or by a team
+// that shares its rows where there are fewer images than threads. A scheme may merge rows before some of them go, and
+// may want the last values of halted tokens as keys: such frozen rows stay in X behind the image's active ones and give
+// keys and values alone.
 //
-// Three things are left out because they cannot change the logits head(norm(o)): all blocks of an image after the tokens
-// that are read have halted; in block L, everything but keys and values for every other token; and, in a block where
-// tokens halt by their gates alone, what fc2 would add to them beyond that. Options.Full brings all back, for those who
-// want each token's own depth.
+// Three things are left out because they cannot change the logits head(norm(o)): all blocks of an image after the
+// tokens that are read have halted; in block L, everything but keys and values for every other token; and, in a block
+// where tokens halt by their gates alone, what fc2 would add to them beyond that. Options.Full brings all back, for
+// those who want each token's own depth.
 //
 // Every number of a result is summed in an order that depends on the image alone. So results are the same, bit for bit,
 // whatever the batch, the group, and the number of threads. In steady state nothing is allocated.
@@ -43,12 +43,12 @@ import (
 type Options struct {
 	Threads int  // images run on so many cores at once; 0 means 1
 	Group   int  // images that share a pass; 0 lets the engine choose
-	Full    bool // run every token to its own depth: no stop when the tokens that are read have halted, nothing left out
+	Full    bool // run every token to its own depth, leave nothing out and stop no image before
 	Profile bool // measure where the time goes (see Engine.Profile)
 
 	// Schemes decide which tokens go on; nil: the model's own. An image picks one by Batch.Scheme. They are of one kind
-	// with other constants, say; those that freeze halted tokens do not go with those that do not. All threads call them
-	// at once. A method Start(patches int) int says how many patch tokens enter block 1.
+	// with other constants, say; those that freeze halted tokens do not go with those that do not. All threads call
+	// them at once. A method Start(patches int) int says how many patch tokens enter block 1.
 	Schemes []halting.Scheme
 }
 
@@ -67,7 +67,7 @@ type Engine struct {
 	needsAny halting.Needs   // all of that
 	start    int             // tokens that run in block 1, special ones counted, at most
 	limit    int             // most images in a pass when the engine chooses
-	alone    time.Duration   // waiting workers let no other goroutine through before; 0 where these may be their fellows
+	alone    time.Duration   // how long a worker waits without letting other goroutines through
 
 	turn    chan struct{} // holds something while a Run, or Close, is under way
 	closed  bool
@@ -88,8 +88,8 @@ type job struct {
 	ended    atomic.Bool // ctx did, before some image was done
 }
 
-// New starts Options.Threads − 1 goroutines. Engines share weights: each has threads and memory of its own, so that they
-// run at the same time.
+// New starts Options.Threads − 1 goroutines. Engines share weights: each has threads and memory of its own, so that
+// they run at the same time.
 func New(w *Weights, o Options) (*Engine, error) {
 	switch {
 	case w == nil:
@@ -112,7 +112,7 @@ func New(w *Weights, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e.limit = groupLimit(e.start, e.config.Embed, e.needsAny.Halts)
-	if o.Threads <= runtime.GOMAXPROCS(0) {
+	if o.Threads <= runtime.GOMAXPROCS(0) { // else the others may be those that it waits for
 		e.alone = alone
 	}
 	for i := range o.Threads {
@@ -160,7 +160,7 @@ func (e *Engine) release() { <-e.turn }
 // Batch is what Run is to do.
 type Batch struct {
 	Images []float32 // [B, C, H, W], normalised as the model wants them
-	Caps   []int     // [B] most token-blocks that an image may cost, 0: any number; nil: no caps (see halting.State.Enforce)
+	Caps   []int     // [B] most token-blocks that an image may cost, 0: any number (see halting.State.Enforce); nil: 0
 	Scheme []int     // [B] index into Options.Schemes; nil: 0
 
 	// Stop is asked for each image after every block but the last, from any goroutine; true: nobody wants it any more,
@@ -171,9 +171,9 @@ type Batch struct {
 // Run classifies a batch of images. It fills out, whose slices it reuses when they are large enough. When ctx ends Run
 // returns its error within one block's time, or before its turn comes.
 //
-// Pixels that are not finite give logits that are not in F32, where other images of the batch do not feel it, and are an
-// error in the other precisions, where rounding would hide them. A panic in any of the engine's goroutines, of a scheme
-// for example, comes out of Run, where it can be recovered from; the engine can run again.
+// Pixels that are not finite give logits that are not in F32, where other images of the batch do not feel it, and are
+// an error in the other precisions, where rounding would hide them. A panic in any of the engine's goroutines, of a
+// scheme for example, comes out of Run, where it can be recovered from; the engine can run again.
 func (e *Engine) Run(ctx context.Context, batch Batch, out *Output) error {
 	select {
 	case e.turn <- struct{}{}:
@@ -229,7 +229,7 @@ func (e *Engine) check(batch Batch, out *Output) error {
 		return fmt.Errorf("%d numbers are not a whole number of images of [%d, %d, %d] = %d numbers",
 			len(batch.Images), c.Channels, c.Height, c.Width, size)
 	case out.Trace != nil && !e.options.Full:
-		return errors.New("a trace needs an engine with Options.Full: without it an image stops when its logits are known")
+		return errors.New("a trace needs an engine with Options.Full, which runs every token to its own depth")
 	case batch.Caps != nil && len(batch.Caps) != b || batch.Scheme != nil && len(batch.Scheme) != b:
 		return fmt.Errorf("%d caps and %d schemes for %d images", len(batch.Caps), len(batch.Scheme), b)
 	}
@@ -272,9 +272,9 @@ func (w *worker) serve() {
 	}
 }
 
-// woken waits for the next Run and reports whether there is one. Where Runs follow closely on each other the goroutine is
-// still awake for the next: a thread that sleeps takes some hundred microseconds to come back, which is much beside an
-// image on many threads.
+// woken waits for the next Run and reports whether there is one. Where Runs follow closely on each other the goroutine
+// is still awake for the next: a thread that sleeps takes some hundred microseconds to come back, which is much beside
+// an image on many threads.
 func (w *worker) woken() bool {
 	for begin := time.Now(); time.Since(begin) < patience; {
 		select {

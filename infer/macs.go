@@ -2,12 +2,12 @@ package infer
 
 import "github.com/adavit/adavit/internal/kernels"
 
-// MACs returns the multiply-adds that the engine itself performs for one image, by the first of its schemes, whose blocks
-// ran on active[l] tokens (nil: on all that start). Unlike vit.Config.MACs, which counts a block as if every token went
-// through all of it, it counts what runs unless Options.Full asks for everything: in block L keys and values for all
-// tokens and the rest for those that are read alone, elsewhere all of fc2 only for these and the tokens that go on. Patch
-// embedding counts the tokens that start. Frozen tokens count with their keys and values, and as keys in attention; what
-// the scheme computes itself in order to decide counts too.
+// MACs returns the multiply-adds that the engine itself performs for one image, by the first of its schemes, whose
+// blocks ran on active[l] tokens (nil: on all that start). Unlike vit.Config.MACs, which counts a block as if every
+// token went through all of it, it counts what runs unless Options.Full asks for everything: in block L keys and values
+// for all tokens and the rest for those that are read alone, elsewhere all of fc2 only for these and the tokens that go
+// on. Patch embedding counts the tokens that start. Frozen tokens count with their keys and values, and as keys in
+// attention; what the scheme computes itself in order to decide counts too.
 func (e *Engine) MACs(active []int32) int64 {
 	c, s := &e.config, &e.schemes[0]
 	width, hidden, classes := int64(c.Embed), int64(c.Hidden), int64(c.Classes)

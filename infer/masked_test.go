@@ -7,8 +7,9 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// masked is the slow, plain forward that the engine is held against: every token goes through every block, a halted one is zeroed and barred as
-// a key (frozen: keeps its value and stays a key). It works in float64 and shares no code with the engine or the schemes.
+// masked is the slow, plain forward that the engine is held against: every token goes through every block, a halted one
+// is zeroed and barred as a key (frozen: keeps its value and stays a key). It works in float64 and shares no code with
+// the engine or the schemes.
 type masked struct {
 	logits []float64 // [classes]
 	depth  []int     // [N]
@@ -22,8 +23,10 @@ func maskedForward(p *vit.Params, image []float32) masked {
 	c := &p.Config
 	n, e, layers := c.Tokens(), c.Embed, c.Layers
 	x := embedPlain(p, image)
-	m := masked{depth: make([]int, n), ran: make([]int, n), score: make([]float64, layers*n), rho: make([]float64, n), margin: math.Inf(1)}
-	d := decider{p: p, m: &m, sum: make([]float64, n), size: make([]float64, n), weight: make([]float64, n), alive: make([]bool, n)}
+	floats := func(n int) []float64 { return make([]float64, n) }
+	m := masked{depth: make([]int, n), ran: make([]int, n), score: floats(layers * n), rho: floats(n)}
+	m.margin = math.Inf(1)
+	d := decider{p: p, m: &m, sum: floats(n), size: floats(n), weight: floats(n), alive: make([]bool, n)}
 	keys, field := make([]bool, n), make([][]float64, c.Readouts().Heads)
 	for k := range field {
 		field[k] = make([]float64, e)
@@ -66,7 +69,8 @@ func headsPlain(p *vit.Params, field [][]float64) []float64 {
 	c := &p.Config
 	logits := linearPlain(normPlain(field[0], p.NormWeight, p.NormBias, c.Eps), p.HeadWeight, p.HeadBias)
 	if c.Readouts().Heads == 2 {
-		for j, v := range linearPlain(normPlain(field[1], p.NormWeight, p.NormBias, c.Eps), p.HeadDistWeight, p.HeadDistBias) {
+		second := normPlain(field[1], p.NormWeight, p.NormBias, c.Eps)
+		for j, v := range linearPlain(second, p.HeadDistWeight, p.HeadDistBias) {
 			logits[j] = (logits[j] + v) / 2
 		}
 	}
@@ -102,9 +106,11 @@ func embedPlain(p *vit.Params, image []float32) [][]float64 {
 	return x
 }
 
-// blockPlain runs one block over all tokens: only keys are attended to, each as if it were there size times, and the row of a token that is not alive is
-// left alone. It returns what the class token pays each token and the tokens' keys, both mean over the heads.
-func blockPlain(p *vit.Params, b *vit.Block, x [][]float64, alive, keys []bool, size []float64) (attention []float64, meanKeys [][]float64) {
+// blockPlain runs one block over all tokens: only keys are attended to, each as if it were there size times, and the
+// row of a token that is not alive is left alone. It returns what the class token pays each token and the tokens' keys,
+// both mean over the heads.
+func blockPlain(p *vit.Params, b *vit.Block, x [][]float64, alive, keys []bool, size []float64) (
+	attention []float64, meanKeys [][]float64) {
 	c := &p.Config
 	attention, meanKeys = make([]float64, len(x)), make([][]float64, len(x))
 	e, d := c.Embed, c.Embed/c.Heads
@@ -128,7 +134,8 @@ func blockPlain(p *vit.Params, b *vit.Block, x [][]float64, alive, keys []bool, 
 			for j := range x {
 				logit[j] = math.Inf(-1)
 				if keys[j] {
-					logit[j] = dotPlain(qkv[i][h*d:(h+1)*d], qkv[j][e+h*d:e+(h+1)*d])/math.Sqrt(float64(d)) + math.Log(size[j])
+					query, key := qkv[i][h*d:(h+1)*d], qkv[j][e+h*d:e+(h+1)*d]
+					logit[j] = dotPlain(query, key)/math.Sqrt(float64(d)) + math.Log(size[j])
 				}
 				largest = max(largest, logit[j])
 			}

@@ -8,12 +8,12 @@ import (
 )
 
 // Some schemes look at more than the tokens that a block leaves: at what they were before it, at its attention or its
-// keys, or at a prediction made from the tokens that are read as they are. Some merge rows. What a scheme needs is known
-// for each block beforehand, and nothing else is computed.
+// keys, or at a prediction made from the tokens that are read as they are. Some merge rows. What a scheme needs is
+// known for each block beforehand, and nothing else is computed.
 
 // observation is the memory that a worker needs for what schemes look at; slices that none of them needs are nil.
 type observation struct {
-	previous  []float32 // [C, E] the rows that run whole before the block
+	previous  []float32 // [C, E] the rows that go through all of the block before the block
 	bias      []float32 // [C] what a key's size adds to its products with the queries
 	into      []int32   // [C]
 	share     []float32 // [C]
@@ -138,7 +138,8 @@ func (w *worker) merge(s *slot) {
 	}
 }
 
-// predict is Rows.Logits: what the heads make of the tokens that are read as they are, or as they were when they halted.
+// predict is Rows.Logits: what the heads make of the tokens that are read as they are, or as they were when they
+// halted.
 func (w *worker) predict() []float32 {
 	c, o, r, e := &w.chunk, &w.observation, w.engine.readouts, w.engine.config.Embed
 	copy(o.field, w.field[o.slot.image*len(o.field):])
@@ -158,6 +159,7 @@ func (w *worker) multiply(dst, a, b []float32, rows, cols, length int) {
 }
 
 func (o *observation) bytes() int64 {
-	return o.scratch.Bytes() + 4*int64(cap(o.previous)+cap(o.attention)+cap(o.room)+cap(o.keys)+cap(o.field)+cap(o.logits)+
-		cap(o.second)+cap(o.into)+cap(o.share)+cap(o.bias)+cap(o.packed.Data))
+	n := cap(o.previous) + cap(o.attention) + cap(o.room) + cap(o.keys) + cap(o.field) + cap(o.logits) + cap(o.second) +
+		cap(o.into) + cap(o.share) + cap(o.bias) + cap(o.packed.Data)
+	return 4*int64(n) + o.scratch.Bytes()
 }

@@ -2,12 +2,13 @@ package infer
 
 import "github.com/adavit/adavit/vit"
 
-// Output is what Run finds out about B images. N counts tokens, the class token included and at place 0; L counts blocks.
+// Output is what Run finds out about B images. N counts tokens, the class token included and at place 0; L counts
+// blocks.
 type Output struct {
 	Logits  []float32 // [B, classes]
 	Depth   []int32   // [B, N] blocks that each token really ran in; an image that stopped early stops its tokens
 	Active  []int32   // [B, L] tokens that ran in each block; in block L those that gave keys and values
-	Stopped []bool    // [B] the image left because of Batch.Stop or ctx: its logits are void, the rest says what ran until then
+	Stopped []bool    // [B] Batch.Stop or ctx ended the image: its logits are void, the rest says what ran until then
 	Trace   *Trace    // set by the caller who wants it filled; needs Options.Full
 }
 

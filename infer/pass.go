@@ -37,7 +37,8 @@ type worker struct {
 type slot struct {
 	image                 int // its place in the pass
 	first, active, frozen int
-	queries, at           int  // in a chunk: of the active rows, the first so many run whole, from row `at` of chunk.x on
+	queries               int  // of the active rows, the first so many go through all of the block
+	at                    int  // the first of these in chunk.x
 	stopped               bool // nobody wants the image any more
 }
 
@@ -47,12 +48,12 @@ type chunk struct {
 	block   *block
 	slots   []slot
 	base    int       // its first row in the worker's x
-	rows    int       // K, that give keys and values
-	queries int       // A, of those, that run whole
+	rows    int       // all give keys and values
+	queries int       // A, those that go through all of the block
 	split   bool      // halted tokens go before fc2 is complete
-	apart   bool      // the rows that run whole are copied together in gathered, for others lie between them in the worker's x
-	x       []float32 // [A, E] the rows that run whole: gathered, or in the worker's x
-	token   []int32   // [A] their places
+	apart   bool      // others lie between the rows that go through all of the block: these are copied together
+	x       []float32 // [A, E] the rows that go through all of the block: gathered, or in the worker's x
+	token   []int32   // [A] their original places
 	going   []int     // of a split block: rows of the chunk's x, and of hidden, for which fc2 is to be completed
 
 	score    []float32 // [C] what the scheme says of each row
@@ -67,12 +68,12 @@ type chunk struct {
 	input    operand   // of a stage that is shared by columns
 }
 
-// chunkRows is the number of rows up to which whole images go through a block together: enough to hide the streaming of the
-// weights, few enough that what lies between the products, the MLP's hidden layer above all, stays in the cache.
+// chunkRows is the number of rows up to which whole images go through a block together: enough to hide the streaming of
+// the weights, few enough that what lies between the products, the MLP's hidden layer above all, stays in the cache.
 const chunkRows = 400
 
-// hiddenStride returns the row stride for the MLP's hidden layer: rows that are a multiple of 4 KiB apart would all fall
-// into the same few cache sets.
+// hiddenStride returns the row stride for the MLP's hidden layer: rows that are a multiple of 4 KiB apart would all
+// fall into the same few cache sets.
 func hiddenStride(hidden int) int {
 	if hidden%1024 == 0 {
 		return hidden + 16
@@ -203,8 +204,8 @@ func (w *worker) open(l int, todo []slot) []slot {
 	return todo[n:]
 }
 
-// counted returns how many tokens, of an image's active ones, have to run for the mean fields' sake: those that are read are
-// the first.
+// counted returns how many tokens, of an image's active ones, have to run for the mean fields' sake: those that are
+// read are the first.
 func (w *worker) counted(token []int32) int {
 	n := len(token)
 	for n > 0 {
@@ -216,8 +217,8 @@ func (w *worker) counted(token []int32) int {
 	return n
 }
 
-// heads writes the logits [g, classes] of mean fields [g, Q, E], which it normalises: each one's head, averaged. second is
-// where the second head's go, if there is one.
+// heads writes the logits [g, classes] of mean fields [g, Q, E], which it normalises: each one's head, averaged. second
+// is where the second head's go, if there is one.
 func (w *worker) heads(logits, second, field []float32, g int) {
 	c, p, q := &w.engine.config, w.engine.weights, w.engine.readouts.Fields()
 	e := c.Embed

@@ -1,9 +1,10 @@
 package infer
 
-// How large X [rows, E] should be in the first block of a pass when the engine chooses. A GEMM needs rows enough to hide
-// the streaming of its weights, and few enough that the activations, some ten times X, stay in the cache. Where tokens
-// halt, late blocks have a fraction of the first block's rows, so more images share a pass. Measured on Zen 5 (1 MiB L2 a
-// core, 32 MiB L3) in f32, bf16 and int8, where anything from half to four times as much is within a few percent.
+// How large X [rows, E] should be in the first block of a pass when the engine chooses. A GEMM needs rows enough to
+// hide the streaming of its weights, and few enough that the activations, some ten times X, stay in the cache. Where
+// tokens halt, late blocks have a fraction of the first block's rows, so more images share a pass. Measured on Zen 5 (1
+// MiB L2 a core, 32 MiB L3) in f32, bf16 and int8, where anything from half to four times as much is within a few
+// percent.
 const (
 	denseFloats    = 80 << 10
 	adaptiveFloats = 160 << 10
@@ -23,9 +24,9 @@ func groupLimit(tokens, embed int, adaptive bool) int {
 // plan cuts a batch into passes of whole images.
 type plan struct{ images, passes, group int }
 
-// newPlan cuts b images into passes. A group that the user asked for is kept to, the last pass takes the rest. Otherwise
-// passes are as equal as can be, at most limit images each, and a multiple of the number of threads where there are images
-// enough, so that no thread idles.
+// newPlan cuts b images into passes. A group that the user asked for is kept to, the last pass takes the rest.
+// Otherwise passes are as equal as can be, at most limit images each, and a multiple of the number of threads where
+// there are images enough, so that no thread idles.
 func newPlan(b, group, limit, threads int) plan {
 	if group > 0 {
 		return plan{b, (b-1)/group + 1, group}

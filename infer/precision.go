@@ -8,9 +8,9 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Precision is the arithmetic of the large products: q, k, v, proj, fc1 and fc2 of every block. Everything else stays in
-// float32 whatever the precision: patch embedding, layer norms, softmax, GELU, the residual stream, the mean field, the
-// heads, and the gate, the first number of every token, by which tokens halt (see residual).
+// Precision is the arithmetic of the large products: q, k, v, proj, fc1 and fc2 of every block. Everything else stays
+// in float32 whatever the precision: patch embedding, layer norms, softmax, GELU, the residual stream, the mean field,
+// the heads, and the gate, the first number of every token, by which tokens halt (see residual).
 type Precision string
 
 // The precisions, Auto being the wish for the fastest that the model bears (see Resolve).
@@ -39,9 +39,9 @@ func ParsePrecision(name string) (Precision, error) {
 const autoLoss = 0.1
 
 // Resolve returns the precision that p means for a model, which may be nil where there is no more than an architecture.
-// Auto is the one that the model's card names, else the fastest that costs it no more than a tenth of a point of top-1 by
-// that card; where the card says nothing of precisions, F32. A wish of the environment that this machine's kernels cannot
-// fulfil is an error here, before anything is packed.
+// Auto is the one that the model's card names, else the fastest that costs it no more than a tenth of a point of top-1
+// by that card; where the card says nothing of precisions, F32. A wish of the environment that this machine's kernels
+// cannot fulfil is an error here, before anything is packed.
 func Resolve(p Precision, m *vit.Model) (Precision, error) {
 	if err := kernels.Configured(); err != nil {
 		return Auto, err
@@ -119,8 +119,8 @@ func (o operand) of(x []float32, ldx, rows, width int) operand {
 	return o
 }
 
-// ofRows returns the given rows of x alone, in increasing order, as an operand in o's memory. In f32 they close up inside
-// of x, from row `to` on, which is at most the first of them.
+// ofRows returns the given rows of x alone, in increasing order, as an operand in o's memory. In f32 they close up
+// inside of x, from row `to` on, which is at most the first of them.
 func (o operand) ofRows(x []float32, ldx, width int, rows []int, to int) operand {
 	for i, n := 0, 0; i < len(rows); i += n {
 		n = consecutive(rows[i:])

@@ -11,10 +11,12 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// TestPrecisions: on random dense models reduced precisions give logits close to float32's, in direction and in size, and closer in bf16.
+// TestPrecisions: on random dense models reduced precisions give logits close to float32's, in direction and in size,
+// and closer in bf16.
 func TestPrecisions(t *testing.T) {
 	onEveryPath(t, func(t *testing.T) {
-		c := vit.Config{Embed: 96, Heads: 3, Layers: 4, Hidden: 200, Height: 24, Width: 24, Patch: 4, Channels: 1, Classes: 50, Eps: 1e-6, Halting: halting.Dense()}
+		c := vit.Config{Embed: 96, Heads: 3, Layers: 4, Hidden: 200,
+			Height: 24, Width: 24, Patch: 4, Channels: 1, Classes: 50, Eps: 1e-6, Halting: halting.Dense()}
 		p := makeModel(c, 7, gatesDense)
 		images := drawImages(c, 4, 8)
 		exact := run(t, p, options{}, images).Logits
@@ -26,14 +28,15 @@ func TestPrecisions(t *testing.T) {
 				size += math.Pow(float64(v), 2)
 			}
 			if e := math.Sqrt(difference / size); !(e <= limit) || e == 0 {
-				t.Errorf("%s: logits are off by %v of their size, want at most %v, and not nothing", precision, e, limit)
+				t.Errorf("%s: logits are off by %v of their size, want at most %v, and not nothing",
+					precision, e, limit)
 			}
 		}
 	})
 }
 
-// TestGateIsExact: in the first block, where tokens are the same in every precision, the gate differs only by what the rounded attention and MLP feed
-// it: with those switched off it has the bits of float32.
+// TestGateIsExact: in the first block, where tokens are the same in every precision, the gate differs only by what the
+// rounded attention and MLP feed it: with those switched off it has the bits of float32.
 func TestGateIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawModel(t)
@@ -63,7 +66,8 @@ func TestPrecisionRefusesNaN(t *testing.T) {
 			images[len(images)/3+5] = bad
 			e := newEngine(t, p, options{Precision: precision})
 			defer e.Close()
-			if err := e.Run(background, Batch{Images: images}, &Output{}); err == nil || !strings.Contains(err.Error(), "image 1 holds") {
+			err := e.Run(background, Batch{Images: images}, &Output{})
+			if err == nil || !strings.Contains(err.Error(), "image 1 holds") {
 				t.Errorf("%s, %v: error %v", precision, bad, err)
 			}
 		}

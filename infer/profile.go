@@ -5,8 +5,8 @@ import "time"
 // Activity is what a worker spends its time on.
 type Activity int
 
-// The activities, in the order of a block. Rounding to bf16 or int8 counts with what it follows: with Norm before qkv and
-// fc1, with Attention before proj, and with FC2 after the GELU, which itself counts with FC1.
+// The activities, in the order of a block. Rounding to bf16 or int8 counts with what it follows: with Norm before qkv
+// and fc1, with Attention before proj, and with FC2 after the GELU, which itself counts with FC1.
 const (
 	Embed Activity = iota // cutting and embedding patches
 	Norm
@@ -33,8 +33,8 @@ func Activities() []Activity {
 	return list
 }
 
-// Profile is where the time of an engine's runs went: Time[l][a] is what activity a took in block l (1-based), or outside
-// of all blocks for l = 0.
+// Profile is where the time of an engine's runs went: Time[l][a] is what activity a took in block l (1-based), or
+// outside of all blocks for l = 0.
 type Profile struct {
 	Time [][]time.Duration // [L+1][activities]
 }

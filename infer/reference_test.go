@@ -26,7 +26,8 @@ func TestReference(t *testing.T) {
 			onEveryPath(t, func(t *testing.T) {
 				full := run(t, p, options{Full: true}, images)
 				close4(t, "logits", full.Logits, floats(t, f, "expect.logits"))
-				close4(t, "logits of the quick engine", run(t, p, options{}, images).Logits, floats(t, f, "expect.logits"))
+				quick := run(t, p, options{}, images)
+				close4(t, "logits of the quick engine", quick.Logits, floats(t, f, "expect.logits"))
 				close4(t, "dense logits", run(t, dense, options{}, images).Logits, floats(t, f, "expect.dense_logits"))
 				close4(t, "scores", full.Trace.Score, floats(t, f, "expect.scores"))
 				close4(t, "rho", full.Trace.Rho, floats(t, f, "expect.rho"))
@@ -100,11 +101,13 @@ func referenceModel(t *testing.T, f *weights.File) *vit.Params {
 		return v
 	}
 	whole := func(key string) int { return int(number(key)) }
+	gate := halting.Config{Policy: "token"}.With("gate_scale", number("gate_scale"))
 	c := vit.Config{
-		Embed: whole("embed_dim"), Heads: whole("num_heads"), Layers: whole("depth"), Hidden: int(number("mlp_ratio") * number("embed_dim")),
-		Height: whole("img_size"), Width: whole("img_size"), Patch: whole("patch_size"), Channels: 3, Classes: whole("num_classes"),
-		Eps:     number("layer_norm_eps"),
-		Halting: halting.Config{Policy: "token"}.With("gate_scale", number("gate_scale")).With("gate_center", number("gate_center")).With("epsilon", number("halt_eps")),
+		Embed: whole("embed_dim"), Heads: whole("num_heads"), Layers: whole("depth"),
+		Hidden: int(number("mlp_ratio") * number("embed_dim")),
+		Height: whole("img_size"), Width: whole("img_size"), Patch: whole("patch_size"),
+		Channels: 3, Classes: whole("num_classes"), Eps: number("layer_norm_eps"),
+		Halting: gate.With("gate_center", number("gate_center")).With("epsilon", number("halt_eps")),
 	}
 	p := vit.NewParams(c)
 	for _, dst := range p.Tensors() {

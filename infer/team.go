@@ -10,8 +10,8 @@ import (
 )
 
 // With fewer images than threads, all workers share each image: worker 0 leads and owns the image's rows, and in every
-// stage each member computes a part of them. Rows of a product, of a norm and of attention's queries do not depend on each
-// other, so the bits are those of one worker.
+// stage each member computes a part of them. Rows of a product, of a norm and of attention's queries do not depend on
+// each other, so the bits are those of one worker.
 
 // team is what the leader and its members have in common. The leader writes the fields above sequence before it raises
 // that.
@@ -114,16 +114,16 @@ func (w *worker) part(leader *worker, i int) {
 	}
 }
 
-// How long a worker keeps its core while it waits: at first without letting other goroutines through, for those may change
-// places with it and find the wrong core's caches.
+// How long a worker keeps its core while it waits: at first without letting other goroutines through, for those may
+// change places with it and find the wrong core's caches.
 const (
 	alone    = 100 * time.Microsecond
 	patience = 200 * time.Microsecond
 )
 
-// spin waits for something that other workers bring about, usually within microseconds. At first it keeps the core, after
-// a while letting other goroutines through; if that takes long, the machine is busy and the core is better left to those
-// who hold the work up.
+// spin waits for something that other workers bring about, usually within microseconds. At first it keeps the core,
+// after a while letting other goroutines through; if that takes long, the machine is busy and the core is better left
+// to those who hold the work up.
 func (e *Engine) spin(done func() bool) {
 	var begin time.Time
 	for i := 0; !done(); i++ {

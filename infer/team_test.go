@@ -12,7 +12,8 @@ func TestTeam(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			p := drawModel(t)
 			images := drawImages(p.Config, rapid.IntRange(1, 2).Draw(t, "images"), rapid.Uint64().Draw(t, "pixels"))
-			o := options{Full: rapid.Bool().Draw(t, "full"), Precision: rapid.SampledFrom(precisions).Draw(t, "precision")}
+			o := options{Full: rapid.Bool().Draw(t, "full")}
+			o.Precision = rapid.SampledFrom(precisions).Draw(t, "precision")
 			alone := run(t, p, o, images)
 			o.Threads = rapid.IntRange(3, 7).Draw(t, "threads")
 			e := newEngine(t, p, o)

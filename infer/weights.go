@@ -40,7 +40,7 @@ func Pack(p *vit.Params, precision Precision) (*Weights, error) {
 		return nil, fmt.Errorf("infer: %w", err)
 	}
 	if len(p.Data) != p.Config.ParamCount() || len(p.Blocks) != p.Config.Layers {
-		return nil, fmt.Errorf("infer: %d parameters in %d blocks do not belong to this configuration, which has %d in %d",
+		return nil, fmt.Errorf("infer: %d parameters in %d blocks do not belong to a configuration with %d in %d",
 			len(p.Data), len(p.Blocks), p.Config.ParamCount(), p.Config.Layers)
 	}
 	precision, err := ParsePrecision(string(precision))
@@ -174,9 +174,9 @@ func (l *linear) bytes() int64 {
 		int64(cap(l.int8.Data))
 }
 
-// residual is a linear map whose output is added to the tokens: proj and fc2. The tokens' first number decides when they
-// halt, so in every precision its share is computed in float32, from unrounded inputs; the rounded product adds nothing
-// to it.
+// residual is a linear map whose output is added to the tokens: proj and fc2. The tokens' first number decides when
+// they halt, so in every precision its share is computed in float32, from unrounded inputs; the rounded product adds
+// nothing to it.
 type residual struct {
 	linear           // of all outputs; in bf16 and int8 without the first, whose weights and bias are 0 there
 	first  linear    // f32: the panel of outputs with the gate
@@ -201,8 +201,8 @@ func newResidual(p Precision, weight, bias []float32, inputs int) residual {
 	return r
 }
 
-// addGate adds the gate's share of x·Wᵀ + b to the tokens y, rows ldy apart: in f32, where nothing is gained by computing
-// one output, that of the whole first panel. x has rows ldx apart.
+// addGate adds the gate's share of x·Wᵀ + b to the tokens y, rows ldy apart: in f32, where nothing is gained by
+// computing one output, that of the whole first panel. x has rows ldx apart.
 func (r *residual) addGate(y []float32, ldy int, x []float32, ldx, rows int) {
 	if r.precision == F32 {
 		r.first.add(y, ldy, operand{f32: x, stride: ldx}, rows)
