@@ -58,7 +58,7 @@ func (w *worker) embed(m *worker, lo, hi int) {
 // within returns those of the slot's rows in the chunk's x that are among lo … hi−1: from … to−1.
 func (s *slot) within(lo, hi int) (from, to int) { return max(lo, s.at), min(hi, s.at+s.queries) }
 
-// project makes keys and values of the chunk's rows lo … hi−1, and queries of those that go through all of the block.
+// project makes keys and values of the chunk's rows lo … hi−1, and queries of its query rows.
 func (w *worker) project(m *worker, lo, hi int) {
 	c, e := &w.chunk, w.engine.config.Embed
 	x := c.rounded.from(lo).ofNorm(&c.block.norm1, c.y[lo*e:], w.x[(c.base+lo)*e:], hi-lo)
@@ -78,8 +78,8 @@ func (w *worker) project(m *worker, lo, hi int) {
 	m.spentOn(QKV)
 }
 
-// attend takes the rows lo … hi−1 that go through all of the block from their queries to the end of the block, in a split block as far as
-// the gate needs it; the hidden layer is then left for what goes on.
+// attend takes the query rows lo … hi−1 from attention to the end of the block, in a split block as far as the gate
+// needs it; the hidden layer is then left for what goes on.
 func (w *worker) attend(m *worker, lo, hi int) {
 	w.mix(m, lo, hi)
 	c, e, stride := &w.chunk, w.engine.config.Embed, hiddenStride(w.engine.config.Hidden)
@@ -102,7 +102,7 @@ func (w *worker) attend(m *worker, lo, hi int) {
 	}
 }
 
-// mix adds proj(attention) to the rows lo … hi−1 that go through all of the block.
+// mix adds proj(attention) to the query rows lo … hi−1.
 func (w *worker) mix(m *worker, lo, hi int) {
 	c, config := &w.chunk, &w.engine.config
 	e := config.Embed

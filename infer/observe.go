@@ -13,7 +13,7 @@ import (
 
 // observation is the memory that a worker needs for what schemes look at; slices that none of them needs are nil.
 type observation struct {
-	previous  []float32 // [C, E] the rows that go through all of the block before the block
+	previous  []float32 // [C, E] the query rows before the block
 	bias      []float32 // [C] what a key's size adds to its products with the queries
 	into      []int32   // [C]
 	share     []float32 // [C]

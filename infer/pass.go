@@ -37,8 +37,8 @@ type worker struct {
 type slot struct {
 	image                 int // its place in the pass
 	first, active, frozen int
-	queries               int  // of the active rows, the first so many go through all of the block
-	at                    int  // the first of these in chunk.x
+	queries               int  // its query rows: so many of the active ones, from the first on
+	at                    int  // where these are in chunk.x
 	stopped               bool // nobody wants the image any more
 }
 
@@ -49,10 +49,10 @@ type chunk struct {
 	slots   []slot
 	base    int       // its first row in the worker's x
 	rows    int       // all give keys and values
-	queries int       // A, those that go through all of the block
+	queries int       // A, query rows: those that make queries too and go through all of the block
 	split   bool      // halted tokens go before fc2 is complete
-	apart   bool      // others lie between the rows that go through all of the block: these are copied together
-	x       []float32 // [A, E] the rows that go through all of the block: gathered, or in the worker's x
+	apart   bool      // others lie between the query rows: these are copied together
+	x       []float32 // [A, E] the query rows: gathered, or in the worker's x
 	token   []int32   // [A] their original places
 	going   []int     // of a split block: rows of the chunk's x, and of hidden, for which fc2 is to be completed
 
