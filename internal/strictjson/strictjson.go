@@ -23,21 +23,30 @@ import (
 	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
+// NoNull refuses null wherever it stands in the place of another value.
+var NoNull = json.WithUnmarshalers(json.UnmarshalFromFunc(func(d *jsontext.Decoder, v any) error {
+	if d.PeekKind() == 'n' {
+		return &json.SemanticError{JSONKind: 'n', GoType: reflect.TypeOf(v)}
+	}
+	return errors.ErrUnsupported // the usual way
+}))
+
 // Unmarshal reads the JSON text b into v, a pointer. A key that a struct does not have is an error.
-func Unmarshal(b []byte, v any) error { return unmarshal(b, v, true) }
+func Unmarshal(b []byte, v any, options ...json.Options) error {
+	return unmarshal(b, v, append(options, json.RejectUnknownMembers(true)))
+}
 
 // UnmarshalKnown is Unmarshal that skips the keys that a struct does not have.
-func UnmarshalKnown(b []byte, v any) error { return unmarshal(b, v, false) }
+func UnmarshalKnown(b []byte, v any, options ...json.Options) error { return unmarshal(b, v, options) }
 
-func unmarshal(b []byte, v any, reject bool) error {
+func unmarshal(b []byte, v any, options []json.Options) error {
 	if !utf8.Valid(b) {
 		return errors.New("not valid UTF-8")
 	}
 	if string(bytes.TrimSpace(b)) == "null" {
 		return fmt.Errorf("null where %s was expected", expected(reflect.TypeOf(v)))
 	}
-	err := json.Unmarshal(b, v, json.RejectUnknownMembers(reject), jsonv1.MergeWithLegacySemantics(true))
-	return inWords(err)
+	return inWords(json.Unmarshal(b, v, append(options, jsonv1.MergeWithLegacySemantics(true))...))
 }
 
 // inWords says what is wrong where, without the names of Go's types and without repeating much of the text.
@@ -57,10 +66,18 @@ func inWords(err error) error {
 		return err
 	case errors.Is(meaning.Err, json.ErrUnknownName):
 		return within(meaning.JSONPointer.Parent(), fmt.Errorf("unknown key %s", quoted(meaning.JSONPointer.LastToken())))
-	case meaning.Err == nil, errors.Is(meaning.Err, strconv.ErrSyntax), errors.Is(meaning.Err, strconv.ErrRange):
-		return within(meaning.JSONPointer, fmt.Errorf("%s where %s was expected", found(meaning), expected(meaning.GoType)))
+	case meaning.JSONValue != nil && errors.Is(meaning.Err, strconv.ErrRange):
+		err = fmt.Errorf("number %.40s is out of range", meaning.JSONValue)
+	case meaning.JSONValue != nil && errors.Is(meaning.Err, strconv.ErrSyntax):
+		err = fmt.Errorf("number %.40s is not %s", meaning.JSONValue, expected(meaning.GoType))
+	case meaning.Err == nil:
+		err = fmt.Errorf("%s where %s was expected", found(meaning.JSONKind), expected(meaning.GoType))
+	case meaning.GoType.Kind() == reflect.Array:
+		err = fmt.Errorf("%w: %d are wanted", meaning.Err, meaning.GoType.Len())
+	default:
+		err = meaning.Err // what a type's own method says
 	}
-	return within(meaning.JSONPointer, meaning.Err) // what a type's own method says
+	return within(meaning.JSONPointer, err)
 }
 
 // within puts the place of a fault before it: the keys and indices from the outermost value on, with dots between them.
@@ -84,16 +101,13 @@ func quoted(s string) string {
 }
 
 // found says what stands in the text.
-func found(e *json.SemanticError) string {
-	switch e.JSONKind {
+func found(kind jsontext.Kind) string {
+	switch kind {
 	case 'n':
 		return "null"
 	case 't', 'f':
 		return "a boolean"
 	case '0':
-		if e.JSONValue != nil {
-			return fmt.Sprintf("number %.40s", e.JSONValue)
-		}
 		return "a number"
 	case '"':
 		return "a string"

@@ -80,17 +80,17 @@ func TestErrors(t *testing.T) {
 		{`{"own": {"side": -1}}`, `key "own": less than nothing`},
 		{`{"own": null}`, `key "own": null where an object was expected`},
 		{`{"own": {"side": "x"}}`, `key "own": key "side": a string where a whole number was expected`},
-		{`{"steps": 1.5}`, `key "steps": number 1.5 where a whole number was expected`},
-		{`{"steps": 1e99}`, `key "steps": number 1e99 where a whole number was expected`},
-		{`{"steps": 99999999999999999999}`, `key "steps": number 99999999999999999999 where a whole number was expected`},
-		{`{"batch": -1}`, `key "batch": number -1 where a whole number from 0 on was expected`},
-		{`{"rate": 1e999}`, `key "rate": number 1e999 where a number was expected`},
+		{`{"steps": 1.5}`, `key "steps": number 1.5 is not a whole number`},
+		{`{"steps": 1e99}`, `key "steps": number 1e99 is not a whole number`},
+		{`{"steps": 99999999999999999999}`, `key "steps": number 99999999999999999999 is out of range`},
+		{`{"batch": -1}`, `key "batch": number -1 is not a whole number from 0 on`},
+		{`{"rate": 1e999}`, `key "rate": number 1e999 is out of range`},
 		{`{"rate": {}}`, `key "rate": an object where a number was expected`},
 		{`{"rate": []}`, `key "rate": an array where a number was expected`},
 		{`{"flip": 1}`, `key "flip": a number where true or false was expected`},
 		{`{"name": true}`, `key "name": a boolean where a string was expected`},
-		{`{"range": [1]}`, `key "range": too few array elements`},
-		{`{"range": [1, 2, 3]}`, `key "range": too many array elements`},
+		{`{"range": [1]}`, `key "range": too few array elements: 2 are wanted`},
+		{`{"range": [1, 2, 3]}`, `key "range": too many array elements: 2 are wanted`},
 		{`{"list": [1, "2"]}`, `key "list.1": a string where a whole number was expected`},
 		{`{"list": 1}`, `key "list": a number where an array was expected`},
 		{`{"parts": {"a/b~c": null, "a.b": false}}`, `key "parts.a.b": a boolean where a number was expected`},
@@ -106,5 +106,22 @@ func TestErrors(t *testing.T) {
 	deep := strings.Repeat(`{"raw":`, 1e6)
 	if err := UnmarshalKnown([]byte(deep), new(recipe)); err == nil || len(err.Error()) > 200 {
 		t.Errorf("a very deep text: %.300v", err)
+	}
+}
+
+func TestNoNull(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"steps": null}`:        `key "steps": null where a whole number was expected`,
+		`{"crop": null}`:         `key "crop": null where an object was expected`,
+		`{"list": [1, null]}`:    `key "list.1": null where a whole number was expected`,
+		`{"parts": {"a": null}}`: `key "parts.a": null where a number was expected`,
+	} {
+		if err := Unmarshal([]byte(text), new(recipe), NoNull); err == nil || err.Error() != want {
+			t.Errorf("%s: error %v, want %q", text, err, want)
+		}
+	}
+	var r recipe
+	if err := UnmarshalKnown([]byte(`{"steps": 3, "x": null, "list": [1]}`), &r, NoNull); err != nil || r.Steps != 3 || len(r.List) != 1 {
+		t.Error(err, r)
 	}
 }
