@@ -4,12 +4,11 @@
 //
 // Refused are what encoding/json lets pass: a key that appears twice in an object, text that is not UTF-8 (half a
 // surrogate pair too), an array of another length than its Go array, anything after the value. "Keep" is another key
-// than "keep". As in encoding/json, null leaves numbers, strings, booleans and structs as they were, so that defaults
-// set before reading stay; a whole text that is null is refused.
+// than "keep". As in encoding/json, null leaves numbers, strings, booleans, arrays and structs as they were, so that
+// defaults set before reading stay (unless NoNull is asked for).
 package strictjson
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -42,9 +41,6 @@ func UnmarshalKnown(b []byte, v any, options ...json.Options) error { return unm
 func unmarshal(b []byte, v any, options []json.Options) error {
 	if !utf8.Valid(b) {
 		return errors.New("not valid UTF-8")
-	}
-	if string(bytes.TrimSpace(b)) == "null" {
-		return fmt.Errorf("null where %s was expected", expected(reflect.TypeOf(v)))
 	}
 	return inWords(json.Unmarshal(b, v, append(options, jsonv1.MergeWithLegacySemantics(true))...))
 }
