@@ -54,7 +54,7 @@ func control(ctx context.Context, m *vit.Model, d data.Dataset, o EvaluateOption
 		n := e.done - first
 		spread(len(lots), len(lots), func(t int) {
 			for i := n * t / len(lots); i < n*(t+1)/len(lots) && errs[t] == nil; i++ {
-				if !e.damaged(first + i) {
+				if !data.Replaced(e.data, first+i) {
 					errs[t] = lots[t].run(e, i, uint64(first+i))
 				}
 			}

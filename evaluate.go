@@ -58,8 +58,7 @@ type evaluator struct {
 	preprocessor picture.Preprocessor
 	config       vit.Config
 	data         data.Dataset
-	damaged      func(i int) bool // whether image i could not be read and another, which does not count, stands for it
-	class        []int            // of the model, for each label of the data
+	class        []int // of the model, for each label of the data
 	engine       *infer.Engine
 
 	total, done int
@@ -104,10 +103,6 @@ func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, 
 		return nil, fmt.Errorf("%w: a limit of %d images", ErrUsage, o.Limit)
 	}
 	c := m.Params.Config
-	damaged := func(int) bool { return false }
-	if t, ok := d.(*data.Tolerated); ok {
-		damaged = t.Replaced
-	}
 	class, err := matchClasses(c, d.Classes())
 	if err != nil {
 		return nil, err
@@ -118,7 +113,7 @@ func newEvaluator(m *vit.Model, d data.Dataset, o EvaluateOptions) (*evaluator, 
 	if d, err = data.Fit(d, m.Preprocessor, c.Channels, c.Height, c.Width); err != nil {
 		return nil, err
 	}
-	e := &evaluator{options: o, preprocessor: m.Preprocessor, config: c, data: d, damaged: damaged, class: class, total: d.Len()}
+	e := &evaluator{options: o, preprocessor: m.Preprocessor, config: c, data: d, class: class, total: d.Len()}
 	if o.Limit > 0 {
 		e.total = min(e.total, o.Limit)
 	}
@@ -172,7 +167,7 @@ func (e *evaluator) slice(n int) error {
 	e.took += time.Since(begin)
 	first := e.done
 	for i := range n {
-		if e.damaged(first + i) {
+		if data.Replaced(e.data, first+i) { // it could not be read; what stands for it does not count
 			continue
 		}
 		if err := e.count(i); err != nil {

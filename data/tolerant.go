@@ -77,8 +77,7 @@ func (t *Tolerated) standIn(i int) int {
 	return i
 }
 
-// Replaced reports whether picture i is known to be damaged, so that another is
-// given for it. Once i has been loaded the answer stays.
+// Replaced is the function Replaced for this Dataset.
 func (t *Tolerated) Replaced(i int) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

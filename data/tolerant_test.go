@@ -89,6 +89,9 @@ func TestTolerant(t *testing.T) {
 							}
 							value, label = int(got[7]), fit.Label(i)
 						}
+						if (want[i] != i) != Replaced(view, i) || way != "Image" && Replaced(view, i) != Replaced(fit, i) {
+							t.Errorf("%s, picture %d: replaced %v, want %v", way, i, Replaced(view, i), want[i] != i)
+						}
 						if value != want[i] || label != want[i] {
 							t.Errorf("%s, picture %d: value %d, label %d, want %d", way, i, value, label, want[i])
 						}
