@@ -49,6 +49,9 @@ func newCollector(e *evaluator) (*collector, error) {
 	col := &collector{tally: tally, picked: make([][]report.Sample, c.Classes), depth: make([]int, c.Patches()), channel: make([]byte, imageSize(c))}
 	e.seen = func(first int) error {
 		for i := range e.done - first {
+			if data.Replaced(e.data, first+i) {
+				continue
+			}
 			if err := col.add(e, first, i); err != nil {
 				return err
 			}

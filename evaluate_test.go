@@ -118,6 +118,13 @@ func TestEvaluateDamaged(t *testing.T) {
 			t.Errorf("data set %d: %+v, want %+v", i, got, want)
 		}
 	}
+	c, err := collect(t.Context(), m, part, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := c.tally.Images(); n != len(whole) {
+		t.Errorf("a report counts the tokens of %d images, want %d", n, len(whole))
+	}
 	if _, err := Evaluate(t.Context(), m, torn{d, bad}, EvaluateOptions{}); err == nil || !strings.Contains(err.Error(), "torn") {
 		t.Errorf("without tolerance: %v", err)
 	}
