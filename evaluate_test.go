@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/data"
-	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -208,7 +207,7 @@ func TestCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, label := range datasets.FashionMNISTClasses() {
+	for _, label := range fashionTest(t).Classes() {
 		if !strings.Contains(string(page), label) {
 			t.Errorf("the report does not show class %s", label)
 		}

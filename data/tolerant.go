@@ -12,9 +12,6 @@ import (
 	"syscall"
 )
 
-// DefaultDamaged is the share of damaged pictures that a run usually bears.
-const DefaultDamaged = 0.01
-
 // ErrDamaged says that more pictures of a data set are damaged than are allowed.
 var ErrDamaged = errors.New("too many damaged pictures")
 

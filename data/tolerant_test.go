@@ -218,7 +218,7 @@ func TestTolerantOthers(t *testing.T) {
 
 	// A block has no damage, and its pictures as images are the same.
 	b := labelled(t, []byte{0, 1, 1}, 2)
-	block := Tolerant(b, DefaultDamaged, nil)
+	block := Tolerant(b, 0.01, nil)
 	if got := members(t, block); !slices.Equal(got, []int{0, 1, 2}) {
 		t.Errorf("%v", got)
 	}

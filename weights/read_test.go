@@ -25,6 +25,11 @@ func withLength(n uint64, rest string) []byte {
 	return append(binary.LittleEndian.AppendUint64(nil, n), rest...)
 }
 
+// decode reads a file that is in memory.
+func decode(name string, b []byte) (*File, error) {
+	return ReadSafetensorsFrom(name, bytes.NewReader(b), int64(len(b)))
+}
+
 const f32x2 = `"dtype":"F32","shape":[2],"data_offsets":[0,8]`
 
 // malformed lists files that must be refused, and what the error must say.
@@ -129,7 +134,7 @@ func TestMalformed(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range malformed {
 		t.Run(c.name, func(t *testing.T) {
-			f, err := DecodeSafetensors("x/the.safetensors", c.file)
+			f, err := decode("x/the.safetensors", c.file)
 			if err == nil {
 				t.Fatalf("accepted: %+v", f)
 			}
@@ -153,7 +158,7 @@ func TestMalformed(t *testing.T) {
 }
 
 func TestErrorNamesTensor(t *testing.T) {
-	_, err := DecodeSafetensors("f", raw(`{"good":{`+f32x2+`},"bad\n":{"dtype":"F32","shape":[2],"data_offsets":[8,15]}}`, 15))
+	_, err := decode("f", raw(`{"good":{`+f32x2+`},"bad\n":{"dtype":"F32","shape":[2],"data_offsets":[8,15]}}`, 15))
 	if err == nil || !strings.Contains(err.Error(), `tensor "bad\n"`) {
 		t.Errorf("%v", err)
 	}
@@ -164,8 +169,7 @@ func TestMemoryBounded(t *testing.T) {
 	for _, c := range malformed {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		DecodeSafetensors("f", c.file)
-		ReadSafetensorsFrom("f", bytes.NewReader(c.file), int64(len(c.file)))
+		decode("f", c.file)
 		runtime.ReadMemStats(&after)
 		if n := after.TotalAlloc - before.TotalAlloc; n > uint64(1<<16+40*len(c.file)) {
 			t.Errorf("%s: %d bytes allocated for a file of %d", c.name, n, len(c.file))
@@ -193,7 +197,7 @@ func TestAccepted(t *testing.T) {
 		{"escaped backslash before u", raw(`{"\\ud800":{`+f32x2+`}}`, 8), `\ud800`, [][]int{{2}}},
 		{"empty name", raw(`{"":{`+f32x2+`}}`, 8), "", [][]int{{2}}},
 	} {
-		f, err := DecodeSafetensors("f", c.file)
+		f, err := decode("f", c.file)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
