@@ -1,12 +1,11 @@
 package data
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
 
+	"github.com/adavit/adavit/internal/strictjson"
 	"github.com/adavit/adavit/picture"
 )
 
@@ -36,37 +35,11 @@ func DefaultCrop() RandomResizedCrop {
 // UnmarshalJSON reads an object; what it leaves out is as in DefaultCrop.
 func (c *RandomResizedCrop) UnmarshalJSON(b []byte) error {
 	type plain RandomResizedCrop // without this method
-	// A list of another length than two would be cut or filled up.
-	v := struct {
-		*plain
-		Scale *[]float64 `json:"scale"`
-		Ratio *[]float64 `json:"ratio"`
-	}{plain: (*plain)(c)}
 	*c = DefaultCrop()
-	if err := decodeStrictly(b, &v); err != nil {
+	if err := strictjson.Unmarshal(b, (*plain)(c)); err != nil {
 		return fmt.Errorf("random_resized_crop: %w", err)
 	}
-	for _, f := range []struct {
-		name string
-		list *[]float64
-		dst  *[2]float64
-	}{{"scale", v.Scale, &c.Scale}, {"ratio", v.Ratio, &c.Ratio}} {
-		if f.list == nil {
-			continue
-		}
-		if len(*f.list) != 2 {
-			return fmt.Errorf("random_resized_crop: %s %v, want two numbers, the least and the largest", f.name, *f.list)
-		}
-		*f.dst = [2]float64(*f.list)
-	}
 	return nil
-}
-
-// decodeStrictly reads one JSON object without keys that v does not know.
-func decodeStrictly(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	return d.Decode(v)
 }
 
 // Validate says which field is out of range.

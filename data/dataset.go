@@ -53,6 +53,17 @@ type imager interface {
 	Image(i int) (image.Image, error)
 }
 
+// replacer is a Dataset that may give another picture in place of a damaged one.
+// A view of one answers for it, or the stand-in would count as a picture.
+type replacer interface{ Replaced(i int) bool }
+
+// Replaced reports whether picture i of d is known to be damaged, so that another
+// is given for it (see Tolerated). Once i has been loaded the answer stays.
+func Replaced(d Dataset, i int) bool {
+	r, ok := d.(replacer)
+	return ok && r.Replaced(i)
+}
+
 // namer is a Dataset whose pictures have names of their own, for messages.
 type namer interface{ nameOf(i int) string }
 
@@ -153,6 +164,7 @@ func Subset(d Dataset, index []int) (Dataset, error) {
 func (s subset) Len() int                       { return len(s.index) }
 func (s subset) Label(i int) int                { return s.Dataset.Label(s.index[i]) }
 func (s subset) Pixels(dst []byte, i int) error { return s.Dataset.Pixels(dst, s.index[i]) }
+func (s subset) Replaced(i int) bool            { return Replaced(s.Dataset, s.index[i]) }
 
 // imageSubset keeps the ability to hand out whole pictures.
 type imageSubset struct {

@@ -37,6 +37,8 @@ type fitted struct {
 
 func (f fitted) Size() (channels, height, width int) { return f.channels, f.height, f.width }
 
+func (f fitted) Replaced(i int) bool { return Replaced(f.Dataset, i) }
+
 // Pixels decodes, resizes and crops picture i. One that cannot be resized counts
 // as damaged too, where the Dataset bears that.
 func (f fitted) Pixels(dst []byte, i int) error {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"github.com/adavit/adavit/internal/strictjson"
 	"github.com/adavit/adavit/picture"
 )
 
@@ -33,7 +34,7 @@ const (
 func (m *Mix) UnmarshalJSON(b []byte) error {
 	type plain Mix // without this method
 	*m = Mix{Prob: 1, SwitchProb: 0.5}
-	if err := decodeStrictly(b, (*plain)(m)); err != nil {
+	if err := strictjson.Unmarshal(b, (*plain)(m)); err != nil {
 		return fmt.Errorf("mix: %w", err)
 	}
 	return nil

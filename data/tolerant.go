@@ -12,9 +12,6 @@ import (
 	"syscall"
 )
 
-// DefaultDamaged is the share of damaged pictures that a run usually bears.
-const DefaultDamaged = 0.01
-
 // ErrDamaged says that more pictures of a data set are damaged than are allowed.
 var ErrDamaged = errors.New("too many damaged pictures")
 
@@ -77,8 +74,7 @@ func (t *Tolerated) standIn(i int) int {
 	return i
 }
 
-// Replaced reports whether picture i is known to be damaged, so that another is
-// given for it. Once i has been loaded the answer stays.
+// Replaced is the function Replaced for this Dataset.
 func (t *Tolerated) Replaced(i int) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

@@ -89,6 +89,9 @@ func TestTolerant(t *testing.T) {
 							}
 							value, label = int(got[7]), fit.Label(i)
 						}
+						if (want[i] != i) != Replaced(view, i) || way != "Image" && Replaced(view, i) != Replaced(fit, i) {
+							t.Errorf("%s, picture %d: replaced %v, want %v", way, i, Replaced(view, i), want[i] != i)
+						}
 						if value != want[i] || label != want[i] {
 							t.Errorf("%s, picture %d: value %d, label %d, want %d", way, i, value, label, want[i])
 						}
@@ -215,7 +218,7 @@ func TestTolerantOthers(t *testing.T) {
 
 	// A block has no damage, and its pictures as images are the same.
 	b := labelled(t, []byte{0, 1, 1}, 2)
-	block := Tolerant(b, DefaultDamaged, nil)
+	block := Tolerant(b, 0.01, nil)
 	if got := members(t, block); !slices.Equal(got, []int{0, 1, 2}) {
 		t.Errorf("%v", got)
 	}

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"github.com/adavit/adavit/data"
@@ -35,11 +34,9 @@ const (
 // files. A variable so that tests can do without it.
 var fashionDebDir = "/usr/share/datasets/fashion-mnist"
 
+// fashionClasses are named in the order of their labels.
 var fashionClasses = []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
 	"Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"}
-
-// FashionMNISTClasses names the ten classes in the order of their labels.
-func FashionMNISTClasses() []string { return slices.Clone(fashionClasses) }
 
 var fashionTest = sync.OnceValues(func() (*data.Block, error) {
 	const name = "bundled Fashion-MNIST test set"

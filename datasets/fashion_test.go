@@ -185,7 +185,7 @@ func TestOpenPairFashion(t *testing.T) {
 	filetest.Write(t, filetest.IDX(make([]byte, 2*28*28), 2, 28, 28), dir, "train-images-idx3-ubyte")
 	filetest.Write(t, filetest.IDX([]byte{1, 9}, 2), dir, "train-labels-idx1-ubyte")
 	train, test, err := OpenPair("fashion-mnist:"+dir, 0.5, 1, nil)
-	if err != nil || train.Len() != 2 || test.Len() != 10000 || !slices.Equal(train.Classes(), FashionMNISTClasses()) {
+	if err != nil || train.Len() != 2 || test.Len() != 10000 || !slices.Equal(train.Classes(), fashionClasses) {
 		t.Fatalf("%v %v %v", train, test, err)
 	}
 	if _, _, err = OpenPair("fashion-mnist:", 0, 1, nil); err == nil || errors.Is(err, data.ErrDamaged) {

@@ -51,7 +51,7 @@ func NewCollector(e *Evaluator) (*Collector, error) {
 		channel: make([]byte, c.ImageLen())}
 	e.seen = func(first int) error {
 		for i := range e.done - first {
-			if e.damaged(first + i) {
+			if data.Replaced(e.data, first+i) {
 				continue
 			}
 			if err := col.add(e, first, i); err != nil {

@@ -47,7 +47,7 @@ func MeasureControl(ctx context.Context, m *vit.Model, d data.Dataset, o Options
 		n := e.done - first
 		parallel.For(len(shuffles), len(shuffles), func(_, t int) {
 			for i := n * t / len(errs); i < n*(t+1)/len(errs) && errs[t] == nil; i++ {
-				if !e.damaged(first + i) {
+				if !data.Replaced(e.data, first+i) {
 					errs[t] = shuffles[t].run(e, i, uint64(first+i))
 				}
 			}

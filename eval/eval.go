@@ -64,8 +64,7 @@ type Evaluator struct {
 	preprocessor picture.Preprocessor
 	config       vit.Config
 	data         data.Dataset
-	damaged      func(i int) bool // whether image i could not be read and another, which does not count, stands for it
-	class        []int            // of the model, for each label of the data
+	class        []int // of the model, for each label of the data
 	engine       *infer.Engine
 
 	total, done int
@@ -110,10 +109,6 @@ func New(m *vit.Model, d data.Dataset, o Options) (*Evaluator, error) {
 		return nil, usage.Errorf("a limit of %d images", o.Limit)
 	}
 	c := m.Params.Config
-	damaged := func(int) bool { return false }
-	if t, ok := d.(*data.Tolerated); ok {
-		damaged = t.Replaced
-	}
 	class, err := MatchClasses(c, d.Classes())
 	if err != nil {
 		return nil, err
@@ -124,7 +119,7 @@ func New(m *vit.Model, d data.Dataset, o Options) (*Evaluator, error) {
 	if d, err = data.Fit(d, m.Preprocessor, c.Channels, c.Height, c.Width); err != nil {
 		return nil, err
 	}
-	e := &Evaluator{options: o, preprocessor: m.Preprocessor, config: c, data: d, damaged: damaged, class: class, total: d.Len()}
+	e := &Evaluator{options: o, preprocessor: m.Preprocessor, config: c, data: d, class: class, total: d.Len()}
 	if o.Limit > 0 {
 		e.total = min(e.total, o.Limit)
 	}
@@ -203,7 +198,7 @@ func (e *Evaluator) Slice(ctx context.Context, n int) error {
 	e.took += time.Since(begin)
 	first := e.done
 	for i := range n {
-		if e.damaged(first + i) {
+		if data.Replaced(e.data, first+i) { // it could not be read; what stands for it does not count
 			continue
 		}
 		if err := e.count(i); err != nil {

@@ -91,14 +91,27 @@ func TestEvaluateDamaged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, threads := range []int{1, 3} {
-		got, err := Run(t.Context(), m, data.Tolerant(modeltest.Torn{d, bad}, 0.1, nil), Options{Threads: threads})
+	// A report and a calibration look at a part of what they are given.
+	tolerant := func() data.Dataset { return data.Tolerant(modeltest.Torn{d, bad}, 0.1, nil) }
+	part, err := data.Subset(tolerant(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range []data.Dataset{tolerant(), tolerant(), part} {
+		got, err := Run(t.Context(), m, d, Options{Threads: 1 + 2*(i%2)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got.Images != len(whole) || got.Top1 != want.Top1 || got.Top5 != want.Top5 || got.MeanDepth != want.MeanDepth || got.MACs != want.MACs {
-			t.Errorf("%d threads: %+v, want %+v", threads, got, want)
+			t.Errorf("data set %d: %+v, want %+v", i, got, want)
 		}
+	}
+	c, err := Collect(t.Context(), m, part, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := c.Tally.Images(); n != len(whole) {
+		t.Errorf("a report counts the tokens of %d images, want %d", n, len(whole))
 	}
 	if _, err := Run(t.Context(), m, modeltest.Torn{d, bad}, Options{}); err == nil || !strings.Contains(err.Error(), "torn") {
 		t.Errorf("without tolerance: %v", err)

@@ -1,32 +1,84 @@
 package picture
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+
+	"github.com/adavit/adavit/internal/strictjson"
 )
 
 // preprocessorJSON is preprocessor_config.json. Pointers tell what is absent.
 type preprocessorJSON struct {
-	Type          string          `json:"image_processor_type,omitempty"`
-	DoResize      *bool           `json:"do_resize"`
-	Size          json.RawMessage `json:"size,omitempty"`
-	Resample      *int            `json:"resample"`
-	DoCenterCrop  *bool           `json:"do_center_crop"`
-	CropSize      json.RawMessage `json:"crop_size,omitempty"`
-	CropPct       *float64        `json:"crop_pct,omitempty"`
-	DoRescale     *bool           `json:"do_rescale"`
-	RescaleFactor *float64        `json:"rescale_factor"`
-	DoNormalize   *bool           `json:"do_normalize"`
-	Mean          json.RawMessage `json:"image_mean,omitempty"`
-	Std           json.RawMessage `json:"image_std,omitempty"`
+	Type          string    `json:"image_processor_type,omitempty"`
+	DoResize      bool      `json:"do_resize"`
+	Size          *sizeJSON `json:"size,omitempty"`
+	Resample      int       `json:"resample"`
+	DoCenterCrop  *bool     `json:"do_center_crop"`
+	CropSize      *sizeJSON `json:"crop_size,omitempty"`
+	CropPct       *float64  `json:"crop_pct,omitempty"`
+	DoRescale     bool      `json:"do_rescale"`
+	RescaleFactor float64   `json:"rescale_factor"`
+	DoNormalize   bool      `json:"do_normalize"`
+	Mean          numbers   `json:"image_mean,omitempty"`
+	Std           numbers   `json:"image_std,omitempty"`
 }
 
-// sizeJSON is the form of a size that is not a plain number.
+// sizeJSON is a Size, or a plain number, which makes a square.
 type sizeJSON struct {
-	Height       int `json:"height,omitempty"`
-	Width        int `json:"width,omitempty"`
-	ShortestEdge int `json:"shortest_edge,omitempty"`
+	Height       int  `json:"height,omitempty"`
+	Width        int  `json:"width,omitempty"`
+	ShortestEdge int  `json:"shortest_edge,omitempty"`
+	plain        bool // it was a number
+}
+
+func (s *sizeJSON) UnmarshalJSON(b []byte) error {
+	type object sizeJSON // without this method
+	if n := 0; strictjson.Unmarshal(b, &n) == nil {
+		if n < 1 || n > MaxSide {
+			return fmt.Errorf("%d: want 1 to %d", n, MaxSide)
+		}
+		*s = sizeJSON{Height: n, Width: n, plain: true}
+		return nil
+	}
+	if strictjson.UnmarshalKnown(b, (*object)(s)) != nil || *s == (sizeJSON{}) {
+		return fmt.Errorf(`%s: want a whole number, {"height", "width"} or {"shortest_edge"}`, shorten(b))
+	}
+	return nil
+}
+
+// size is what the file says, the zero Size where it says nothing.
+func (s *sizeJSON) size() Size {
+	if s == nil {
+		return Size{}
+	}
+	return Size{s.Height, s.Width, s.ShortestEdge}
+}
+
+// sizeOf is s for the file, nil if it is not to stand there.
+func sizeOf(s Size) *sizeJSON {
+	if s == (Size{}) {
+		return nil
+	}
+	return &sizeJSON{s.Height, s.Width, s.ShortestEdge, false}
+}
+
+// numbers is a list of numbers or, in the file, a single one.
+type numbers []float64
+
+func (l *numbers) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil // ViTImageProcessor's value
+	}
+	if one := 0.0; strictjson.Unmarshal(b, &one) == nil {
+		*l = numbers{one}
+		return nil
+	}
+	var list []float64
+	if strictjson.Unmarshal(b, &list) != nil || len(list) == 0 || len(list) > 16 {
+		return fmt.Errorf("%s: want a list of numbers, one for each channel", shorten(b))
+	}
+	*l = list
+	return nil
 }
 
 // ParsePreprocessor reads preprocessor_config.json; name stands for the file in
@@ -47,50 +99,40 @@ func ParsePreprocessor(name string, b []byte) (Preprocessor, error) {
 }
 
 func parsePreprocessor(b []byte) (Preprocessor, error) {
-	var j preprocessorJSON
-	if err := json.Unmarshal(b, &j); err != nil {
+	j := preprocessorJSON{
+		DoResize: true, Resample: Bilinear, DoRescale: true, RescaleFactor: 1.0 / 255, DoNormalize: true,
+		Mean: numbers{0.5}, Std: numbers{0.5},
+	}
+	if err := strictjson.UnmarshalKnown(b, &j); err != nil {
 		return Preprocessor{}, err
 	}
 	p := Preprocessor{
-		DoResize:      or(j.DoResize, true),
-		Resample:      or(j.Resample, Bilinear),
-		DoRescale:     or(j.DoRescale, true),
-		RescaleFactor: or(j.RescaleFactor, 1.0/255),
-		DoNormalize:   or(j.DoNormalize, true),
+		DoResize: j.DoResize, Resample: j.Resample, DoRescale: j.DoRescale, RescaleFactor: j.RescaleFactor,
+		DoNormalize: j.DoNormalize, Mean: j.Mean, Std: j.Std,
 	}
-	var err error
-	if p.Mean, err = parseNumbers("image_mean", j.Mean); err != nil {
-		return Preprocessor{}, err
+	size := Size{Height: 224, Width: 224}
+	if j.Size != nil {
+		size = j.Size.size()
 	}
-	if p.Std, err = parseNumbers("image_std", j.Std); err != nil {
-		return Preprocessor{}, err
-	}
-	size, plain, err := parseSize("size", j.Size)
-	if err != nil {
-		return Preprocessor{}, err
-	}
-	if size == (Size{}) {
-		size = Size{Height: 224, Width: 224}
-	}
-	if j.CropPct != nil && or(j.DoCenterCrop, true) {
+	if j.CropPct != nil && (j.DoCenterCrop == nil || *j.DoCenterCrop) {
 		p.CropPct = *j.CropPct
 		if p.CropPct == 0 {
 			return Preprocessor{}, fmt.Errorf("crop_pct 0: want 0.01 to 1")
 		}
 	}
-	p.DoCenterCrop = or(j.DoCenterCrop, p.CropPct != 0)
+	if p.DoCenterCrop = p.CropPct != 0; j.DoCenterCrop != nil {
+		p.DoCenterCrop = *j.DoCenterCrop
+	}
 	if p.DoCenterCrop {
 		// Its plain number or shortest edge is a square: there is nothing to keep the shape of.
-		if p.Crop, _, err = parseSize("crop_size", j.CropSize); err != nil {
-			return Preprocessor{}, err
-		}
+		p.Crop = j.CropSize.size()
 		if p.Crop == (Size{}) && p.CropPct != 0 {
 			p.Crop = size
 		}
 		if e := p.Crop.ShortestEdge; e != 0 {
 			p.Crop = Size{Height: e, Width: e}
 		}
-		if plain {
+		if j.Size != nil && j.Size.plain {
 			size = Size{ShortestEdge: size.Height}
 		}
 	}
@@ -100,77 +142,21 @@ func parsePreprocessor(b []byte) (Preprocessor, error) {
 	return p, p.validate()
 }
 
-// parseSize reads a size; plain says that it was a number, which gives a square.
-// A missing one is the zero Size.
-func parseSize(key string, b json.RawMessage) (s Size, plain bool, err error) {
-	if absent(b) {
-		return Size{}, false, nil
-	}
-	var n int
-	if json.Unmarshal(b, &n) == nil {
-		if n < 1 || n > MaxSide {
-			return Size{}, false, fmt.Errorf("%s %d: want 1 to %d", key, n, MaxSide)
-		}
-		return Size{Height: n, Width: n}, true, nil
-	}
-	var j sizeJSON
-	if err := json.Unmarshal(b, &j); err != nil || j == (sizeJSON{}) {
-		return Size{}, false, fmt.Errorf(`%s %s: want a whole number, {"height", "width"} or {"shortest_edge"}`, key, shorten(b))
-	}
-	return Size(j), false, nil
-}
-
-// parseNumbers reads a list of numbers or a single one; a missing one gives ½,
-// ViTImageProcessor's value.
-func parseNumbers(key string, b json.RawMessage) ([]float64, error) {
-	if absent(b) {
-		return []float64{0.5}, nil
-	}
-	var one float64
-	if json.Unmarshal(b, &one) == nil {
-		return []float64{one}, nil
-	}
-	var list []float64
-	if err := json.Unmarshal(b, &list); err != nil || len(list) == 0 || len(list) > 16 {
-		return nil, fmt.Errorf("%s %s: want a list of numbers, one for each channel", key, shorten(b))
-	}
-	return list, nil
-}
-
 // Marshal is preprocessor_config.json, which ParsePreprocessor reads back as p.
 func (p Preprocessor) Marshal() ([]byte, error) {
 	if err := p.validate(); err != nil {
 		return nil, fmt.Errorf("preprocessor: %w", err)
 	}
 	j := preprocessorJSON{
-		Type: "ViTImageProcessor", DoResize: &p.DoResize, Resample: &p.Resample, DoCenterCrop: &p.DoCenterCrop,
-		DoRescale: &p.DoRescale, RescaleFactor: &p.RescaleFactor, DoNormalize: &p.DoNormalize,
+		Type: "ViTImageProcessor", DoResize: p.DoResize, Size: sizeOf(p.Size), Resample: p.Resample,
+		DoCenterCrop: &p.DoCenterCrop, DoRescale: p.DoRescale, RescaleFactor: p.RescaleFactor,
+		DoNormalize: p.DoNormalize, Mean: p.Mean, Std: p.Std,
 	}
-	var err error
-	raw := func(v any) json.RawMessage {
-		b, e := json.Marshal(v)
-		if e != nil {
-			err = e
-		}
-		return b
-	}
-	if p.Size != (Size{}) {
-		j.Size = raw(sizeJSON(p.Size))
-	}
-	if p.DoCenterCrop && p.Crop != (Size{}) {
-		j.CropSize = raw(sizeJSON(p.Crop))
+	if p.DoCenterCrop {
+		j.CropSize = sizeOf(p.Crop)
 	}
 	if p.CropPct != 0 {
 		j.CropPct = &p.CropPct
-	}
-	if len(p.Mean) > 0 {
-		j.Mean = raw(p.Mean)
-	}
-	if len(p.Std) > 0 {
-		j.Std = raw(p.Std)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("preprocessor: %w", err)
 	}
 	b, err := json.MarshalIndent(j, "", "  ")
 	if err != nil {
@@ -178,17 +164,6 @@ func (p Preprocessor) Marshal() ([]byte, error) {
 	}
 	return append(b, '\n'), nil
 }
-
-// or is *v, or the value that stands for an absent one.
-func or[T any](v *T, absent T) T {
-	if v == nil {
-		return absent
-	}
-	return *v
-}
-
-// absent reports whether a key is missing or null.
-func absent(b json.RawMessage) bool { return len(b) == 0 || bytes.Equal(b, []byte("null")) }
 
 // shorten keeps an error message readable.
 func shorten(b []byte) string {

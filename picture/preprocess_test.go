@@ -209,10 +209,10 @@ func TestPreprocessorConfig(t *testing.T) {
 	}
 	for config, want := range map[string]string{
 		``:                             "unexpected end",
-		`[]`:                           "cannot unmarshal",
+		`[]`:                           "an array where an object was expected",
 		`{"do_resize": 1}`:             "do_resize",
-		`{"size": 0}`:                  "size 0",
-		`{"size": -4}`:                 "size -4",
+		`{"size": 0}`:                  `"size": 0`,
+		`{"size": -4}`:                 `"size": -4`,
 		`{"size": 1e9}`:                "size",
 		`{"size": {"longest_edge":4}}`: "size",
 		`{"size": {"height": 4}}`:      "size",

@@ -66,7 +66,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	check := func(what string, at int, b []byte) {
-		f, err := weights.DecodeSafetensors("checkpoint", b)
+		f, err := weights.ReadSafetensorsFrom("checkpoint", bytes.NewReader(b), int64(len(b)))
 		if err == nil {
 			got := s.empty()
 			err = got.decode(f)

@@ -3,14 +3,13 @@ package vit
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"unicode/utf8"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/strictjson"
 )
 
 // configJSON is config.json: the keys of transformers' ViTConfig that bear on a model's results, and "halting", which
@@ -26,9 +25,10 @@ type configJSON struct {
 	Eps           float64         `json:"layer_norm_eps"`
 	QKVBias       bool            `json:"qkv_bias"`
 	ImageSize     size            `json:"image_size"`
-	PatchSize     int             `json:"patch_size"`
+	PatchSize     size            `json:"patch_size"`
 	Channels      int             `json:"num_channels"`
 	Labels        labels          `json:"id2label"`
+	Classes       *int            `json:"num_labels,omitempty"` // not written: id2label has as many
 	Halting       *halting.Config `json:"halting,omitempty"`
 }
 
@@ -56,75 +56,49 @@ func distillation(modelType string, architectures []string) (Distillation, error
 
 // parseConfig reads config.json; qkvBias says whether the weights hold biases of queries, keys and values. Keys of the
 // ViTConfig family that this package has no use for are ignored. What ViTConfig itself would take for granted may be
-// left out: num_channels 3, qkv_bias true, layer_norm_eps 1e-12, hidden_act gelu, two classes; the sizes may not.
+// left out or null: num_channels 3, qkv_bias true, layer_norm_eps 1e-12, hidden_act gelu, two classes; the sizes may not.
 func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
-	keys, err := decodeObject(b)
-	if err != nil {
-		return Config{}, false, err
+	fail := func(err error) (Config, bool, error) { return Config{}, false, err }
+	var keys map[string]json.RawMessage
+	if err := strictjson.Unmarshal(b, &keys); err != nil {
+		return fail(err)
 	}
-	// One function for each kind of value; the first fault stays in err.
-	value := func(key string, required bool, v any) {
-		raw, ok := keys[key]
-		switch {
-		case err != nil:
-		case (!ok || string(raw) == "null") && required:
-			err = fmt.Errorf("key %q is missing", key)
-		case !ok || string(raw) == "null":
-		default:
-			if e := json.Unmarshal(raw, v); e != nil {
-				err = fmt.Errorf("key %q: %w", key, shortJSON(e))
-			}
+	for _, key := range [...]string{
+		"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "image_size", "patch_size",
+	} {
+		if raw := keys[key]; raw == nil || string(raw) == "null" {
+			return fail(fmt.Errorf("key %q is missing", key))
 		}
 	}
 	j := configJSON{ModelType: "vit", Act: "gelu", Eps: 1e-12, QKVBias: true, Channels: 3}
-	value("model_type", false, &j.ModelType)
-	value("architectures", false, &j.Architectures)
-	var distilled Distillation
-	if err == nil {
-		distilled, err = distillation(j.ModelType, j.Architectures)
+	if err := strictjson.UnmarshalKnown(b, &j); err != nil {
+		return fail(err)
 	}
-	value("hidden_size", true, &j.Embed)
-	value("num_hidden_layers", true, &j.Layers)
-	value("num_attention_heads", true, &j.Heads)
-	value("intermediate_size", true, &j.Hidden)
-	value("hidden_act", false, &j.Act)
-	value("layer_norm_eps", false, &j.Eps)
-	value("qkv_bias", false, &j.QKVBias)
-	value("image_size", true, &j.ImageSize)
-	var patch size
-	value("patch_size", true, &patch)
-	value("num_channels", false, &j.Channels)
-	value("id2label", false, &j.Labels)
+	distilled, err := distillation(j.ModelType, j.Architectures)
 	classes := 2
-	if len(j.Labels) > 0 {
+	switch {
+	case j.Classes != nil:
+		classes = *j.Classes
+	case len(j.Labels) > 0:
 		classes = len(j.Labels)
 	}
-	value("num_labels", false, &classes)
-	var object map[string]json.RawMessage
-	if raw, ok := keys["halting"]; ok && string(raw) != "null" && err == nil {
-		if object, err = decodeObject(raw); err == nil {
-			err = checkKeys(object)
-		}
-		if err != nil {
-			err = fmt.Errorf("key %q: %w", "halting", err)
-		}
-	}
-	dense := halting.Dense()
-	j.Halting = &dense
-	value("halting", false, j.Halting)
 	switch {
 	case err != nil:
-		return Config{}, false, err
+		return fail(err)
 	case j.Act != "gelu":
-		return Config{}, false, fmt.Errorf("hidden_act is %.60q, but only %q (the exact form) is supported", j.Act, "gelu")
-	case patch.h != patch.w:
-		return Config{}, false, fmt.Errorf("patches of %d×%d pixels are not square", patch.h, patch.w)
+		return fail(fmt.Errorf("hidden_act is %.60q, but only %q (the exact form) is supported", j.Act, "gelu"))
+	case j.PatchSize.h != j.PatchSize.w:
+		return fail(fmt.Errorf("patches of %d×%d pixels are not square", j.PatchSize.h, j.PatchSize.w))
 	case len(j.Labels) > 0 && classes != len(j.Labels):
-		return Config{}, false, fmt.Errorf("num_labels is %d, but id2label has %d", classes, len(j.Labels))
+		return fail(fmt.Errorf("num_labels is %d, but id2label has %d", classes, len(j.Labels)))
 	}
 	c = Config{
 		Embed: j.Embed, Heads: j.Heads, Layers: j.Layers, Hidden: j.Hidden, Height: j.ImageSize.h, Width: j.ImageSize.w,
-		Patch: patch.h, Channels: j.Channels, Classes: classes, Eps: j.Eps, Distillation: distilled, Labels: j.Labels, Halting: *j.Halting,
+		Patch: j.PatchSize.h, Channels: j.Channels, Classes: classes, Eps: j.Eps, Distillation: distilled,
+		Labels: j.Labels, Halting: halting.Dense(),
+	}
+	if j.Halting != nil {
+		c.Halting = *j.Halting
 	}
 	return c, j.QKVBias, c.Validate()
 }
@@ -133,7 +107,7 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 func marshalConfig(c Config) ([]byte, error) {
 	j := configJSON{
 		Architectures: []string{hfArchitectures[c.Distillation]}, ModelType: hfPrefix(c), Embed: c.Embed, Layers: c.Layers, Heads: c.Heads,
-		Hidden: c.Hidden, Act: "gelu", Eps: c.Eps, QKVBias: true, ImageSize: size{c.Height, c.Width}, PatchSize: c.Patch,
+		Hidden: c.Hidden, Act: "gelu", Eps: c.Eps, QKVBias: true, ImageSize: size{c.Height, c.Width}, PatchSize: size{c.Patch, c.Patch},
 		Channels: c.Channels, Labels: make(labels, c.Classes),
 	}
 	for i := range j.Labels {
@@ -158,19 +132,14 @@ type size struct{ h, w int }
 
 func (s *size) UnmarshalJSON(b []byte) error {
 	if b[0] != '[' {
-		err := json.Unmarshal(b, &s.h)
+		err := strictjson.Unmarshal(b, &s.h)
 		s.w = s.h
 		return err
 	}
-	var list []int
-	if err := json.Unmarshal(b, &list); err != nil {
-		return err
-	}
-	if len(list) != 2 {
-		return fmt.Errorf("%d numbers, wanted one or [height, width]", len(list))
-	}
+	var list [2]int
+	err := strictjson.Unmarshal(b, &list, strictjson.NoNull)
 	s.h, s.w = list[0], list[1]
-	return nil
+	return err
 }
 
 func (s size) MarshalJSON() ([]byte, error) {
@@ -184,22 +153,20 @@ func (s size) MarshalJSON() ([]byte, error) {
 type labels []string
 
 func (l *labels) UnmarshalJSON(b []byte) error {
-	object, err := decodeObject(b)
-	if err != nil {
+	var names map[string]string
+	if string(b) == "null" {
+		return nil
+	}
+	if err := strictjson.Unmarshal(b, &names, strictjson.NoNull); err != nil {
 		return err
 	}
-	list := make([]string, len(object))
-	for key, raw := range object {
+	list := make([]string, len(names))
+	for key, name := range names {
 		i, err := strconv.Atoi(key)
 		if err != nil || i < 0 || i >= len(list) || strconv.Itoa(i) != key {
 			return fmt.Errorf("%.60q is not the number of one of %d classes", key, len(list))
 		}
-		if len(raw) == 0 || raw[0] != '"' {
-			return fmt.Errorf("the label of class %d is not a string", i)
-		}
-		if err := json.Unmarshal(raw, &list[i]); err != nil {
-			return err
-		}
+		list[i] = name
 	}
 	*l = list
 	return nil
@@ -221,75 +188,4 @@ func (l labels) MarshalJSON() ([]byte, error) {
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
-}
-
-// decodeObject splits an object by its keys, spelled as they stand: filling a struct would take "Hidden_Size" for
-// "hidden_size" and let the last of two equal keys win.
-func decodeObject(b []byte) (map[string]json.RawMessage, error) {
-	if !utf8.Valid(b) {
-		return nil, errors.New("not valid UTF-8")
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	token, err := d.Token()
-	if err != nil {
-		return nil, shortJSON(err)
-	}
-	if token != json.Delim('{') {
-		return nil, errors.New("not a JSON object")
-	}
-	object := make(map[string]json.RawMessage)
-	for d.More() {
-		token, err := d.Token()
-		if err != nil {
-			return nil, shortJSON(err)
-		}
-		key, ok := token.(string)
-		if !ok {
-			return nil, errors.New("a key is not a string")
-		}
-		if _, ok := object[key]; ok {
-			return nil, fmt.Errorf("key %.60q appears twice", key)
-		}
-		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
-			return nil, fmt.Errorf("key %.60q: %w", key, shortJSON(err))
-		}
-		object[key] = raw
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, shortJSON(err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON object")
-	}
-	return object, nil
-}
-
-// checkKeys refuses keys in a spelling that encoding/json would take for another: all of ours are small ASCII letters.
-func checkKeys(object map[string]json.RawMessage) error {
-	names := make([]string, 0, len(object))
-	for key := range object {
-		names = append(names, key)
-	}
-	slices.Sort(names)
-	for _, key := range names {
-		for _, r := range key {
-			if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' {
-				return fmt.Errorf("unknown key %.60q", key)
-			}
-		}
-	}
-	return nil
-}
-
-// shortJSON words an error of encoding/json without the names of Go's types.
-func shortJSON(err error) error {
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &wrong):
-		return fmt.Errorf("%s does not fit (a %s was expected)", wrong.Value, wrong.Type.Kind())
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("invalid JSON: unexpected end")
-	}
-	return err
 }

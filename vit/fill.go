@@ -94,24 +94,3 @@ func plural(n int, one, many string) string {
 	}
 	return fmt.Sprintf("%d %s", n, many)
 }
-
-// FromTimm makes parameters from tensors under timm's names, which may all have a prefix ("weights.", "module." or
-// "model."); then tensors without the prefix are left alone. The number of heads, eps and halting are not in such a file
-// and come from c, with whose sizes the shapes must agree.
-func FromTimm(c Config, f *weights.File) (*Params, error) {
-	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("vit: configuration: %w", err)
-	}
-	prefix := ""
-	for _, p := range [...]string{"", "weights.", "module.", "model."} {
-		if _, ok := f.Get(p + "cls_token"); ok {
-			prefix = p
-			break
-		}
-	}
-	p, err := fill(c, f, prefix, timmPieces(c, prefix, true))
-	if err != nil {
-		return nil, fmt.Errorf("vit: %w", err)
-	}
-	return p, nil
-}

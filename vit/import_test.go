@@ -281,6 +281,10 @@ func TestLoadTimm(t *testing.T) {
 	if !slices.Equal(m.Params.Data, p.Data) || m.Params.Config.Eps != 1e-6 {
 		t.Error("other parameters")
 	}
+	nothing, _ := timmDir(t, func(c map[string]any) { c["halting"] = nil })
+	if m, err := LoadFS(nothing, "m"); err != nil || m.Params.Config.Halting.Adaptive() {
+		t.Errorf("halting null: %v, want a dense model", err)
+	}
 	want := picture.Preprocessor{DoResize: true, Resample: picture.Bicubic, DoCenterCrop: true, Crop: picture.Size{Height: 32, Width: 32}, Size: picture.Size{ShortestEdge: 35},
 		DoRescale: true, RescaleFactor: 1.0 / 255, DoNormalize: true, Mean: []float64{0.4, 0.5, 0.6}, Std: []float64{0.2, 0.25, 0.3}}
 	if diff := cmp.Diff(want, m.Preprocessor); diff != "" {

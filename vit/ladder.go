@@ -1,10 +1,11 @@
 package vit
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"github.com/adavit/adavit/internal/strictjson"
 )
 
 // LadderFile holds a model's ladder of measured budgets, beside its weights. A model can do without.
@@ -29,8 +30,8 @@ func (s source) readLadder(m *Model) error {
 	var file struct {
 		Rungs []Rung `json:"rungs"`
 	}
-	if err := json.Unmarshal(text, &file); err != nil {
-		return fmt.Errorf("vit: %s: %w", s.shown(LadderFile), shortJSON(err))
+	if err := strictjson.UnmarshalKnown(text, &file); err != nil {
+		return fmt.Errorf("vit: %s: %w", s.shown(LadderFile), err)
 	}
 	for i, r := range file.Rungs {
 		h := m.Params.Config.Halting

@@ -1,7 +1,6 @@
 package vit
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 
+	"github.com/adavit/adavit/internal/strictjson"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/weights"
 )
@@ -108,8 +108,8 @@ func (s source) readCard(m *Model) error {
 		return err
 	}
 	var c card
-	if err := json.Unmarshal(text, &c); err != nil {
-		return fmt.Errorf("vit: %s: %w", s.shown(CardFile), shortJSON(err))
+	if err := strictjson.UnmarshalKnown(text, &c); err != nil {
+		return fmt.Errorf("vit: %s: %w", s.shown(CardFile), err)
 	}
 	m.Precision, m.PrecisionLoss = c.Precision, c.PrecisionLoss
 	return nil

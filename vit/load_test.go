@@ -87,42 +87,29 @@ func tensor(t *testing.T, f *weights.File, name string) []float32 {
 	return v
 }
 
-func TestFromTimm(t *testing.T) {
-	m, err := Load(hfDir)
+// TestImportStored: timm's file and transformers' directory hold the same weights.
+func TestImportStored(t *testing.T) {
+	want, err := Load(hfDir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := m.Params.Config
 	f, err := weights.ReadSafetensors("testdata/timm_vit.safetensors")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := FromTimm(c, f)
-	if err != nil {
-		t.Fatal(err)
+	o := ImportOptions{Heads: want.Params.Config.Heads}
+	if m, err := Import(f, o); err != nil || !slices.Equal(m.Params.Data, want.Params.Data) {
+		t.Errorf("timm's file and transformers' give other parameters; %v", err)
 	}
-	if !slices.Equal(p.Data, m.Params.Data) {
-		t.Error("timm's file and transformers' give other parameters")
-	}
-	// With a prefix other tensors may be there too.
-	prefixed := &weights.File{Tensors: []weights.Tensor{weights.Float32Tensor("input", []int{1}, []float32{1}), weights.Float32Tensor("grad.cls_token", []int{1}, []float32{1})}}
-	for _, x := range f.Tensors {
-		x.Name = "weights." + x.Name
-		prefixed.Tensors = append(prefixed.Tensors, x)
-	}
-	if p, err = FromTimm(c, prefixed); err != nil || !slices.Equal(p.Data, m.Params.Data) {
-		t.Errorf("with a prefix: %v", err)
-	}
-	prefixed.Tensors = append(prefixed.Tensors, weights.Float32Tensor("weights.dist_token", []int{1}, []float32{1}))
-	if _, err = FromTimm(c, prefixed); err == nil || !strings.Contains(err.Error(), `"weights.dist_token"`) {
+	more := slices.Concat(f.Tensors, []weights.Tensor{weights.Float32Tensor("extra", []int{1}, []float32{1})})
+	if _, err = Import(&weights.File{Tensors: more}, o); err == nil || !strings.Contains(err.Error(), `"extra"`) {
 		t.Errorf("an extra tensor: %v", err)
 	}
-	f.Tensors = f.Tensors[1:]
-	if _, err = FromTimm(c, &weights.File{Tensors: f.Tensors}); err == nil || !strings.Contains(err.Error(), "missing") {
-		t.Errorf("a missing tensor: %v", err)
-	}
-	if _, err = FromTimm(Config{}, f); err == nil || !strings.Contains(err.Error(), "configuration") {
-		t.Errorf("an empty configuration: %v", err)
+	for i, x := range f.Tensors {
+		rest := slices.Delete(slices.Clone(f.Tensors), i, i+1)
+		if _, err = Import(&weights.File{Tensors: rest}, o); err == nil && !strings.HasSuffix(x.Name, "qkv.bias") {
+			t.Errorf("accepted without %s", x.Name)
+		}
 	}
 }
 
@@ -145,7 +132,7 @@ func damaged(t *testing.T, change func(files fstest.MapFS)) fstest.MapFS {
 func editTensors(t *testing.T, edit func([]weights.Tensor) []weights.Tensor) func(fstest.MapFS) {
 	return func(files fstest.MapFS) {
 		file := files["models/m/"+WeightsFile]
-		f, err := weights.DecodeSafetensors("f", file.Data)
+		f, err := weights.ReadSafetensorsFrom("f", bytes.NewReader(file.Data), int64(len(file.Data)))
 		if err != nil {
 			t.Fatal(err)
 		}

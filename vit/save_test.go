@@ -156,7 +156,7 @@ func TestSaveKeepsOthers(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	// transformers refuses a file without this.
-	if f, err := weights.DecodeSafetensors("f", []byte(files[WeightsFile])); err != nil || f.Metadata["format"] != "pt" {
+	if f, err := weights.ReadSafetensorsFrom("f", strings.NewReader(files[WeightsFile]), int64(len(files[WeightsFile]))); err != nil || f.Metadata["format"] != "pt" {
 		t.Errorf("metadata %v %v", f.Metadata, err)
 	}
 }

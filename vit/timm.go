@@ -9,18 +9,20 @@ import (
 	"strings"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/strictjson"
 	"github.com/adavit/adavit/picture"
 )
 
 // timmJSON is config.json as timm's models have it on the hub: the name of an architecture and how its pictures are made. The sizes are in the
 // weights' shapes.
 type timmJSON struct {
-	Architecture string         `json:"architecture"`
-	Classes      int            `json:"num_classes"`
-	Pool         string         `json:"global_pool"`
-	Args         timmArgs       `json:"model_args"`
-	Labels       []string       `json:"label_names"`
-	Pretrained   timmPretrained `json:"pretrained_cfg"`
+	Architecture string          `json:"architecture"`
+	Classes      int             `json:"num_classes"`
+	Pool         string          `json:"global_pool"`
+	Args         timmArgs        `json:"model_args"`
+	Labels       []string        `json:"label_names"`
+	Pretrained   timmPretrained  `json:"pretrained_cfg"`
+	Halting      *halting.Config `json:"halting"` // ours, not timm's
 }
 
 type timmArgs struct {
@@ -43,7 +45,7 @@ type timmPretrained struct {
 // isTimm tells timm's config.json from transformers'.
 func isTimm(text []byte) bool {
 	var keys map[string]json.RawMessage
-	if json.Unmarshal(text, &keys) != nil {
+	if strictjson.Unmarshal(text, &keys) != nil {
 		return false
 	}
 	_, architecture := keys["architecture"]
@@ -54,22 +56,16 @@ func isTimm(text []byte) bool {
 // loadTimm reads a directory as timm's models have it on the hub.
 func (s source) loadTimm(text []byte) (*Model, error) {
 	fail := func(err error) (*Model, error) { return nil, fmt.Errorf("vit: %s: %w", s.shown(ConfigFile), err) }
-	keys, err := decodeObject(text) // strict about doubled keys, as everywhere
-	if err != nil {
-		return fail(err)
-	}
 	var j timmJSON
-	if err := json.Unmarshal(text, &j); err != nil {
-		return fail(shortJSON(err))
+	if err := strictjson.UnmarshalKnown(text, &j); err != nil {
+		return fail(err)
 	}
 	if err := j.check(); err != nil {
 		return fail(err)
 	}
 	o := ImportOptions{Heads: j.Args.Heads, Halting: halting.Dense()}
-	if raw, ok := keys["halting"]; ok {
-		if err := json.Unmarshal(raw, &o.Halting); err != nil {
-			return fail(fmt.Errorf("key %q: %w", "halting", shortJSON(err)))
-		}
+	if j.Halting != nil {
+		o.Halting = *j.Halting
 	}
 	file, name, err := s.tensors(maxParams)
 	if err != nil {

@@ -3,6 +3,7 @@ package weights
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -163,4 +164,12 @@ func (u *unpickler) text(op byte) error {
 		u.push(string(b))
 	}
 	return nil
+}
+
+// noEOF says in our words that a file ends too early.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("unexpected end")
+	}
+	return err
 }

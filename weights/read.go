@@ -32,9 +32,14 @@ func ReadSafetensorsFrom(name string, r io.Reader, size int64) (*File, error) {
 	if _, err := io.ReadFull(r, prefix[:]); err != nil {
 		return nil, fmt.Errorf("weights: %s: reading the header's length: %w", name, err)
 	}
-	length, err := headerLength(prefix[:], size)
-	if err != nil {
-		return nil, fmt.Errorf("weights: %s: %w", name, err)
+	length := binary.LittleEndian.Uint64(prefix[:])
+	if length > maxHeader {
+		return nil, fmt.Errorf("weights: %s: header length %d is beyond the limit of %d: not a safetensors file?",
+			name, length, maxHeader)
+	}
+	if int64(length) > size-8 {
+		return nil, fmt.Errorf("weights: %s: header length %d is beyond the file's end (%d bytes): truncated?",
+			name, length, size)
 	}
 	text := make([]byte, length)
 	if _, err := io.ReadFull(r, text); err != nil {
@@ -49,35 +54,6 @@ func ReadSafetensorsFrom(name string, r io.Reader, size int64) (*File, error) {
 		return nil, fmt.Errorf("weights: %s: reading the data: %w", name, err)
 	}
 	return h.file(data), nil
-}
-
-// DecodeSafetensors reads a file that is in memory; name stands for it in errors. The tensors' Data are parts of b.
-func DecodeSafetensors(name string, b []byte) (*File, error) {
-	length, err := headerLength(b, int64(len(b)))
-	if err != nil {
-		return nil, fmt.Errorf("weights: %s: %w", name, err)
-	}
-	data := b[8+length:]
-	h, err := parseHeader(b[8:8+length], int64(len(data)))
-	if err != nil {
-		return nil, fmt.Errorf("weights: %s: %w", name, err)
-	}
-	return h.file(data), nil
-}
-
-// headerLength reads the first 8 bytes of a file of size bytes.
-func headerLength(b []byte, size int64) (int, error) {
-	if len(b) < 8 {
-		return 0, fmt.Errorf("%d bytes is too short for a safetensors file", size)
-	}
-	n := binary.LittleEndian.Uint64(b)
-	if n > maxHeader {
-		return 0, fmt.Errorf("header length %d is beyond the limit of %d: not a safetensors file?", n, maxHeader)
-	}
-	if int64(n) > size-8 {
-		return 0, fmt.Errorf("header length %d is beyond the file's end (%d bytes): truncated?", n, size)
-	}
-	return int(n), nil
 }
 
 // file cuts data, whose length parseHeader has checked, into the tensors.

@@ -1,8 +1,6 @@
 package weights
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/adavit/adavit/internal/strictjson"
 )
 
 // IndexFile is the usual name of the index of a model whose tensors are spread over several safetensors files, the shards.
@@ -107,46 +107,18 @@ func parseShardIndex(text []byte) (*shardIndex, error) {
 	if len(text) > MaxIndex {
 		return nil, fmt.Errorf("index of %d bytes is beyond the limit of %d", len(text), MaxIndex)
 	}
-	if !utf8.Valid(text) {
-		return nil, errors.New("index is not valid UTF-8")
+	var j struct {
+		ShardOf map[string]string `json:"weight_map"`
 	}
-	if err := checkEscapes(text); err != nil {
-		return nil, err
-	}
-	text = bytes.TrimRight(text, " \t\r\n")
-	p := &parser{json.NewDecoder(bytes.NewReader(text))}
-	p.dec.UseNumber()
-	var x *shardIndex
-	seen := make(map[string]bool)
-	err := p.object(func(key string) error {
-		if seen[key] {
-			return fmt.Errorf("key %s appears twice", quoted(key))
-		}
-		seen[key] = true
-		if key != "weight_map" {
-			var skipped json.RawMessage // its reader bounds the depth
-			if err := p.dec.Decode(&skipped); err != nil {
-				return fmt.Errorf("%s: invalid JSON at byte %d: %w", quoted(key), p.dec.InputOffset(), noEOF(err))
-			}
-			return nil
-		}
-		m, err := p.stringMap()
-		if err == nil {
-			x, err = newShardIndex(m)
-		}
-		if err != nil {
-			return fmt.Errorf("weight_map: %w", err)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := strictjson.UnmarshalKnown(text, &j, strictjson.NoNull); err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
-	if rest := int64(len(text)) - p.dec.InputOffset(); rest > 0 {
-		return nil, fmt.Errorf("index: %d bytes after the JSON", rest)
-	}
-	if x == nil {
+	if j.ShardOf == nil {
 		return nil, errors.New(`index: key "weight_map" is missing`)
+	}
+	x, err := newShardIndex(j.ShardOf)
+	if err != nil {
+		return nil, fmt.Errorf("index: weight_map: %w", err)
 	}
 	return x, nil
 }

@@ -47,7 +47,7 @@ func TestRoundTrip(t *testing.T) {
 		if header%8 != 0 {
 			t.Errorf("header of %d bytes is not a multiple of 8", header)
 		}
-		f, err := DecodeSafetensors("f", b)
+		f, err := decode("f", b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +179,7 @@ func TestConversions(t *testing.T) {
 	}
 }
 
-func FuzzDecodeSafetensors(f *testing.F) {
+func FuzzSafetensors(f *testing.F) {
 	for _, c := range malformed {
 		if len(c.file) < 4096 {
 			f.Add(c.file)
@@ -189,7 +189,7 @@ func FuzzDecodeSafetensors(f *testing.F) {
 		Float16Tensor("h", []int{2, 2}, []float32{1, 2, 3, 4}), Int32Tensor("n", []int{}, []int32{7}), Uint8Tensor("e", []int{0, 9}, nil),
 	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		file, err := DecodeSafetensors("f", b)
+		file, err := decode("f", b)
 		streamed, err2 := ReadSafetensorsFrom("f", bytes.NewReader(b), int64(len(b)))
 		if (err == nil) != (err2 == nil) || err != nil && err.Error() != err2.Error() {
 			t.Fatalf("from memory %v, from a stream %v", err, err2)
@@ -211,7 +211,7 @@ func FuzzDecodeSafetensors(f *testing.F) {
 		if total > len(b) {
 			t.Fatalf("%d bytes of tensors in a file of %d", total, len(b))
 		}
-		again, err := DecodeSafetensors("again", encode(t, file.Metadata, file.Tensors))
+		again, err := decode("again", encode(t, file.Metadata, file.Tensors))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -146,11 +146,11 @@ func sameRuns(t *testing.T, want, got string, steps int) {
 		}
 	}
 	last := fmt.Sprintf("checkpoints/step-%08d.safetensors", steps)
-	a, err := weights.DecodeSafetensors("want", read(want, last))
+	a, err := weights.ReadSafetensors(filepath.Join(want, last))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := weights.DecodeSafetensors("got", read(got, last))
+	b, err := weights.ReadSafetensors(filepath.Join(got, last))
 	if err != nil {
 		t.Fatal(err)
 	}

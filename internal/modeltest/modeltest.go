@@ -24,7 +24,7 @@ func Small(t testing.TB, adaptive bool) *vit.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Layers, c.Labels = 3, datasets.FashionMNISTClasses()
+	c.Layers, c.Labels = 3, Fashion(t).Classes()
 	if adaptive {
 		c.Halting = halting.Config{Policy: "token"}.With("gate_scale", 4).With("gate_center", 0.5)
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/vit"
@@ -43,7 +42,7 @@ func TestCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, label := range datasets.FashionMNISTClasses() {
+	for _, label := range modeltest.Fashion(t).Classes() {
 		if !strings.Contains(string(page), label) {
 			t.Errorf("the report does not show class %s", label)
 		}
