@@ -80,7 +80,7 @@ func TestPlanned(t *testing.T) {
 func TestControl(t *testing.T) {
 	const images = 60
 	for _, policy := range []string{"token", "act", "sact", "fused", "tome"} {
-		m, d := controlled(policy), modeltest.Torn{modeltest.Fashion(t), func(i int) bool { return i == 7 }}
+		m, d := controlled(policy), modeltest.Torn{Dataset: modeltest.Fashion(t), Bad: func(i int) bool { return i == 7 }}
 		e := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
 		var means []float64
 		within := 0.0

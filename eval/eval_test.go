@@ -92,7 +92,7 @@ func TestEvaluateDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A report and a calibration look at a part of what they are given.
-	tolerant := func() data.Dataset { return data.Tolerant(modeltest.Torn{d, bad}, 0.1, nil) }
+	tolerant := func() data.Dataset { return data.Tolerant(modeltest.Torn{Dataset: d, Bad: bad}, 0.1, nil) }
 	part, err := data.Subset(tolerant(), all)
 	if err != nil {
 		t.Fatal(err)
@@ -113,10 +113,10 @@ func TestEvaluateDamaged(t *testing.T) {
 	if n := c.Tally.Images(); n != len(whole) {
 		t.Errorf("a report counts the tokens of %d images, want %d", n, len(whole))
 	}
-	if _, err := Run(t.Context(), m, modeltest.Torn{d, bad}, Options{}); err == nil || !strings.Contains(err.Error(), "torn") {
+	if _, err := Run(t.Context(), m, modeltest.Torn{Dataset: d, Bad: bad}, Options{}); err == nil || !strings.Contains(err.Error(), "torn") {
 		t.Errorf("without tolerance: %v", err)
 	}
-	if _, err := Run(t.Context(), m, data.Tolerant(modeltest.Torn{d, bad}, 1, nil), Options{Limit: 2}); err == nil || !strings.Contains(err.Error(), "all of the 2") {
+	if _, err := Run(t.Context(), m, data.Tolerant(modeltest.Torn{Dataset: d, Bad: bad}, 1, nil), Options{Limit: 2}); err == nil || !strings.Contains(err.Error(), "all of the 2") {
 		t.Errorf("nothing but damage: %v", err)
 	}
 }
