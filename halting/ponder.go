@@ -58,17 +58,17 @@ func (p Ponder) Step(s *State, r Rows) {
 	s.Cumulative[0] = before + chance
 	switch {
 	case p.EveryBlock:
-		r.fill(lambda, chance)
+		r.Fill(lambda, chance)
 		if last {
 			for _, k := range r.Token {
 				s.Remainder[k], s.Depth[k] = chance, int32(r.Layer)
 			}
 		}
 	case last || before+chance >= p.Threshold:
-		r.fill(lambda, 0)
-		r.haltAll(s)
+		r.Fill(lambda, 0)
+		r.HaltAll(s)
 	default:
-		r.fill(lambda, 0)
+		r.Fill(lambda, 0)
 	}
 }
 
