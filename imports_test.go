@@ -29,7 +29,7 @@ var floors = [...][]string{
 	{"eval", "internal/modeltest"},
 	{"."},
 	{"serve", "internal/tools"},
-	{"cmd/adavit"},
+	{"cmd/adavit", "internal/newscheme"},
 }
 
 // floorOf returns the floor of a package by its folder.

@@ -24,10 +24,10 @@ func (a ACT) Step(s *State, r Rows) {
 	before := s.Cumulative[0]
 	s.Cumulative[0] = before + h
 	if r.Layer < r.Layers && before+h < a.Threshold {
-		r.fill(h, h)
+		r.Fill(h, h)
 		return
 	}
-	r.fill(h, 1-before)
+	r.Fill(h, 1-before)
 	for _, k := range r.Token {
 		s.Remainder[k], s.Depth[k] = 1-before, int32(r.Layer)
 	}

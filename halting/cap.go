@@ -17,6 +17,9 @@ import (
 // go first, equal ones spread over the image. The tokens that are read end last and together, where there is not a
 // token-block for each of them. An image costs one for each at least, so a smaller cap counts as that.
 //
+// Why half: at 30 % of the dense token-blocks the bundled Fashion-MNIST models (92.4 % top-1 dense, 92.5 adaptive) keep
+// 70 and 84 %; they keep 42 and 66 where a block may take all that is left.
+//
 // A token that is made to halt has the weight 1 − Σ p[k,j] over the blocks before, so that a mean field stays a mean.
 func (s *State) Enforce(r Rows, ran int) {
 	s.spent += ran

@@ -26,14 +26,14 @@ func (c Confidence) Step(s *State, r Rows) {
 	}
 	last := r.Layer == r.Layers
 	if last || c.EveryBlock {
-		r.fill(0, 0)
+		r.Fill(0, 0)
 	} else {
 		sure := largestProbability(r.Logits())
-		r.fill(sure, 0)
+		r.Fill(sure, 0)
 		last = sure >= c.Threshold
 	}
 	if last {
-		r.haltAll(s)
+		r.HaltAll(s)
 	}
 }
 

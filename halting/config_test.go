@@ -222,3 +222,28 @@ func FuzzConfigJSON(f *testing.F) {
 		}
 	})
 }
+
+func TestParse(t *testing.T) {
+	for text, want := range map[string]Config{
+		"none": Dense(), "tome": with("tome"), "tome,merge=2.5": with("tome", "merge", 2.5),
+		"topk,fuse=true,keep=0.5":                with("topk", "fuse", true, "keep", 0.5),
+		"5,2":                                    with("token", "gate_scale", 5, "gate_center", 2),
+		" 5, -2e1, 0.1":                          with("token", "gate_scale", 5, "gate_center", -20, "epsilon", 0.1),
+		`{"policy":"topk","layers":[1,3]}`:       with("topk", "layers", []int{1, 3}),
+		"token,gate_scale=null,gate_center=null": with("token"),
+	} {
+		if c, err := Parse(text); err != nil || !reflect.DeepEqual(c, want) {
+			t.Errorf("%s: read %+v and error %v, want %+v", text, c, err, want)
+		}
+	}
+	for text, fault := range map[string]string{
+		"": `"" is not known`, "psychic": "not known", "tome,merge": "KEY=VALUE", "tome,merge=": "merge",
+		"tome,merge=-1": "merge is -1", "tome,keep=1": "means nothing", "5": "SCALE,CENTER",
+		"5,2,0.1,7": "SCALE,CENTER", "5,x": "gate_center", "5,1e9": "gate_center",
+		"nan,1": "gate_scale", `{"policy":"tome"`: "unexpected end", "act,policy=token": "means nothing",
+	} {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), fault) {
+			t.Errorf("%s: error %v, want one that says %q", text, err, fault)
+		}
+	}
+}

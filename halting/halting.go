@@ -13,6 +13,15 @@
 // After block N[k] the token is gone. In the other schemes p[k,l] is 1 in the block where the token halts, so that its
 // last value counts, and r[k] is 1. Every scheme decides after a whole block, also where its paper does so inside of
 // one. Layers are counted from 1 in arguments and from 0 in slices.
+//
+// # To add a scheme
+//
+// A scheme is one file: a type with Step and Needs, and the Descriptor that the file registers. From that the commands
+// and their help texts, config.json, recipes, comparisons, ONNX and the reports of runs know it; nothing else names
+// schemes. Take none.go as the least of them, similarity.go for one that halts tokens by what it sees, token.go for one
+// that learns when. Rows.Halt ends a token. A cap (Enforce) holds for it as it is; where State.Cumulative says how near
+// a token is to halting, the right ones go first. Beside its own tests, give it lines in testdata/config.golden, and
+// its rule, written plainly, to the reference that the engine is held against (infer's decide_test.go).
 package halting
 
 // Scheme decides after every block which tokens of one image go on. The engines call nothing else, so a new scheme is

@@ -11,9 +11,9 @@ type None struct{}
 
 // Step lets every token go on until the last block.
 func (None) Step(s *State, r Rows) {
-	r.fill(0, 0)
+	r.Fill(0, 0)
 	if r.Layer == r.Layers {
-		r.haltAll(s)
+		r.HaltAll(s)
 	}
 }
 

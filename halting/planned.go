@@ -24,7 +24,7 @@ func (p planned) Step(s *State, r Rows) {
 		}
 		s.Depth[k] = 0
 		if int(p.depth[k]) == r.Layer {
-			r.halt(s, i)
+			r.Halt(s, i)
 		}
 	}
 }

@@ -7,8 +7,8 @@ var _ = Register(Descriptor{
 	// The gate starts at a chance of 0.12 for a gate of 0, near the priors that it is used with: from A-ViT's centre
 	// its chances and their gradients would be nothing.
 	Keys: []Key{
-		{Name: "gate_scale", Text: "gate scale", Default: 1, Min: -maxGate, Max: maxGate},
-		{Name: "gate_center", Text: "gate center", Default: 2, Min: -maxGate, Max: maxGate},
+		{Name: "gate_scale", Text: "gate scale", Default: 1, Min: -MaxGate, Max: MaxGate},
+		{Name: "gate_center", Text: "gate center", Default: 2, Min: -MaxGate, Max: MaxGate},
 		{Name: "epsilon", Default: 0.05, Max: 0.999}, // stop once the chance to have stopped reaches 1 − ε
 	},
 	Tune: "epsilon", TuneRange: func(float64) (lo, hi float64) { return 0.999, 0 },
@@ -58,17 +58,17 @@ func (p Ponder) Step(s *State, r Rows) {
 	s.Cumulative[0] = before + chance
 	switch {
 	case p.EveryBlock:
-		r.fill(lambda, chance)
+		r.Fill(lambda, chance)
 		if last {
 			for _, k := range r.Token {
 				s.Remainder[k], s.Depth[k] = chance, int32(r.Layer)
 			}
 		}
 	case last || before+chance >= p.Threshold:
-		r.fill(lambda, 0)
-		r.haltAll(s)
+		r.Fill(lambda, 0)
+		r.HaltAll(s)
 	default:
-		r.fill(lambda, 0)
+		r.Fill(lambda, 0)
 	}
 }
 

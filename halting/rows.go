@@ -65,23 +65,23 @@ type Rows struct {
 	Products func(dst, a, b []float32, rows, cols, length int)
 }
 
-// halt ends row i after this block, with its whole weight.
-func (r *Rows) halt(s *State, i int) {
+// Halt ends row i after this block, with its whole weight.
+func (r *Rows) Halt(s *State, i int) {
 	k := r.Token[i]
 	r.Weight[i], s.Remainder[k], s.Depth[k] = 1, 1, int32(r.Layer)
 }
 
-// fill gives all rows the same score and weight.
-func (r *Rows) fill(score, weight float32) {
+// Fill gives all rows the same score and weight.
+func (r *Rows) Fill(score, weight float32) {
 	for i := range r.Token {
 		r.Score[i], r.Weight[i] = score, weight
 	}
 }
 
-// haltAll ends the whole image after this block.
-func (r *Rows) haltAll(s *State) {
+// HaltAll ends the whole image after this block.
+func (r *Rows) HaltAll(s *State) {
 	for i := range r.Token {
-		r.halt(s, i)
+		r.Halt(s, i)
 	}
 }
 

@@ -15,9 +15,9 @@ type Similarity struct{ Threshold float32 }
 
 // Step compares every token with what it was. Scores are the cosines, 0 in block L, where nothing depends on them.
 func (t Similarity) Step(s *State, r Rows) {
-	r.fill(0, 0)
+	r.Fill(0, 0)
 	if r.Layer == r.Layers {
-		r.haltAll(s)
+		r.HaltAll(s)
 		return
 	}
 	width := r.Stride
@@ -25,7 +25,7 @@ func (t Similarity) Step(s *State, r Rows) {
 		r.Score[i] = cosine(r.X[i*width:(i+1)*width], r.Previous[i*width:(i+1)*width])
 		s.Cumulative[r.Token[i]] = r.Score[i]
 		if r.Score[i] >= t.Threshold {
-			r.halt(s, i)
+			r.Halt(s, i)
 		}
 	}
 }

@@ -13,20 +13,20 @@ var _ = Register(Descriptor{
 // another, the same gate opens as easily.
 const cumulativeGate = "cumulative"
 
-// maxGate bounds the constants of gates.
-const maxGate = 1e4
+// MaxGate bounds the constants of gates.
+const MaxGate = 1e4
 
 // gateKeys are the constants γ, −β and ε of cumulative gates, at the values of A-ViT's released runs.
 var gateKeys = []Key{
-	{Name: "gate_scale", Text: "gate scale", Default: 10, Min: -maxGate, Max: maxGate},
-	{Name: "gate_center", Text: "gate center", Default: 30, Min: -maxGate, Max: maxGate},
+	{Name: "gate_scale", Text: "gate scale", Default: 10, Min: -MaxGate, Max: MaxGate},
+	{Name: "gate_center", Text: "gate center", Default: 30, Min: -MaxGate, Max: MaxGate},
 	{Name: "epsilon", Default: 0.01, Max: 0.5},
 }
 
 // aroundCenter is how far from its place a gate's centre can be tuned: scores are 0 or 1 in float32 long before.
 func aroundCenter(now float64) (lo, hi float64) {
 	const reach = 100
-	return max(now-reach, -maxGate), min(now+reach, maxGate)
+	return max(now-reach, -MaxGate), min(now+reach, MaxGate)
 }
 
 // tokenOf returns the gate of a configuration with gateKeys.

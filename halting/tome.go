@@ -32,9 +32,9 @@ func (t ToMe) count(layer, layers, n, special int) int {
 
 // Step pairs and merges. Scores are the similarity of the rows that go into another, 0 elsewhere.
 func (t ToMe) Step(s *State, r Rows) {
-	r.fill(0, 0)
+	r.Fill(0, 0)
 	if r.Layer == r.Layers {
-		r.haltAll(s)
+		r.HaltAll(s)
 		return
 	}
 	if t.count(r.Layer, r.Layers, math.MaxInt32, 0) == 0 {
@@ -89,7 +89,7 @@ func (t ToMe) Step(s *State, r Rows) {
 	for _, i := range order {
 		r.Into[i], r.Score[i] = mate[i], best[i]
 		s.Size[r.Token[mate[i]]] += s.Size[r.Token[i]]
-		r.halt(s, int(i))
+		r.Halt(s, int(i))
 	}
 	for _, i := range order {
 		r.Share[i] = s.Size[r.Token[i]] / s.Size[r.Token[mate[i]]]

@@ -54,9 +54,9 @@ func (t TopK) at(layer, layers int) bool {
 // Step keeps the tokens with most attention; of equals the earlier. Scores are the attention where it decides, 0
 // elsewhere.
 func (t TopK) Step(s *State, r Rows) {
-	r.fill(0, 0)
+	r.Fill(0, 0)
 	if r.Layer == r.Layers {
-		r.haltAll(s)
+		r.HaltAll(s)
 		return
 	}
 	if !t.at(r.Layer, r.Layers) {
@@ -84,7 +84,7 @@ func (t TopK) Step(s *State, r Rows) {
 	sum := float32(0)
 	for _, i := range gone {
 		if !t.Fuse || i != into {
-			r.halt(s, int(i))
+			r.Halt(s, int(i))
 		}
 		sum += r.Attention[i]
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
 )
@@ -16,9 +17,6 @@ type gateGradient struct{ scale, center float64 }
 
 // gateState is what an optimizer knows of the gates' constants, scale first, center second.
 type gateState struct{ value, m, v, average [2]float32 }
-
-// maxGate bounds the constants as halting.Config does.
-const maxGate = 1e4
 
 // learnGates makes o step the gates' constants of p too.
 func (o *optimizer) learnGates(p *vit.Params) error {
@@ -42,7 +40,7 @@ func (g *gateState) update(d gateGradient, s kernels.AdamWStep) {
 	s.Decay = 0
 	kernels.AdamW(g.value[:], g.m[:], g.v[:], []float32{float32(d.scale), float32(d.center)}, s)
 	for i, v := range g.value {
-		g.value[i] = max(-maxGate, min(maxGate, v))
+		g.value[i] = max(-halting.MaxGate, min(halting.MaxGate, v))
 	}
 }
 

@@ -17,19 +17,23 @@ import (
 func (a *app) compare() *cobra.Command {
 	var o adavit.CompareOptions
 	var seeds, sweep string
-	var schemes []string
+	var given, untrained []string
+	for _, d := range halting.Descriptors() {
+		if d.Training != halting.Trained {
+			untrained = append(untrained, d.Name)
+		}
+	}
 	cmd := &cobra.Command{
 		Use:   "compare --model DENSE --data SET --out DIR",
 		Short: "Train several halting schemes from one dense model and compare them",
 		Long: "Compare trains each scheme from the same dense model with equal epochs, seeds and data, brings all of them to the same mean depth by their own\n" +
-			"constants (on training images), tests them, and times them in turns with each other and with the dense model, trained on equally. topk and\n" +
-			"tome, which remove a fixed count of tokens, use that model's weights. A control tells what the choice of tokens is worth: the same depths, but which\n" +
+			"constants (on training images), tests them, and times them in turns with each other and with the dense model, trained on equally. Schemes\n" +
+			"that need no training (" + strings.Join(untrained, ", ") + ") use that model's weights. A control tells what the choice of tokens is worth: the same depths, but which\n" +
 			"of an image's patches has which is drawn by lot.\n\n" +
 			"It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json and table.md. Interrupted, the same\n" +
 			"command goes on; runs that are finished are not repeated.\n\n" +
-			"A scheme is a policy (" + strings.Join(halting.Names(), ", ") + "), or a policy with values of\n" +
-			"its own: token:alpha_prior=0 changes the recipe, similarity:threshold=0.9 and topk:keep=0.5:fuse=true the policy's constants; topk:train=true\n" +
-			"trains the model with the scheme.",
+			"A scheme is a name, or a name with values of its own: token:alpha_prior=0 changes the recipe, similarity:threshold=0.9 and\n" +
+			"topk:keep=0.5:fuse=true the scheme's constants; topk:train=true trains the model with the scheme.\n" + schemes(),
 		Example: "  adavit compare --model fashion-dense --data fashion-mnist --out compared --epochs 5\n" +
 			"  adavit compare --model fashion-dense --data fashion-mnist --out ablation --schemes token,token:alpha_prior=0 --seeds 1,2,3\n" +
 			"  adavit compare --model my-deit --data photos --out compared --recipe my.json --schemes none,token,topk,tome --depth 7 --batch 64",
@@ -41,7 +45,7 @@ func (a *app) compare() *cobra.Command {
 			if err := atLeastOne(cmd, "epochs", "limit", "batch"); err != nil {
 				return err
 			}
-			for _, list := range schemes {
+			for _, list := range given {
 				o.Schemes = append(o.Schemes, adavit.SplitSchemes(list)...)
 			}
 			for _, text := range strings.Split(seeds, ",") {
@@ -97,7 +101,7 @@ func (a *app) compare() *cobra.Command {
 	f.StringVar(&o.Model, "model", "", "dense `model` that all schemes start from, a directory or a bundled name")
 	f.StringVar(&o.Data, "data", "", dataUsage)
 	f.StringVar(&o.Dir, "out", "", "`folder` for the runs and the results")
-	f.StringArrayVar(&schemes, "schemes", nil, "`list` of schemes with commas between them (default: all policies); may be repeated")
+	f.StringArrayVar(&given, "schemes", nil, "`list` of schemes with commas between them (default: all); may be repeated")
 	f.StringVar(&o.Recipe, "recipe", "", "bundled recipe's `name`, or a file, that all schemes train by")
 	f.IntVar(&o.Epochs, "epochs", 0, "`number` of epochs of each run (default: the recipe's)")
 	f.StringVar(&seeds, "seeds", "1", "`list` of seeds; each scheme is trained with each")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,7 +20,8 @@ func (a *app) convert() *cobra.Command {
 		Short: "Turn any checkpoint into a model directory, a safetensors file or ONNX",
 		Long: "Convert reads a model directory (transformers' or timm's), hf:owner/name, a bundled model, or a single file (safetensors, or a state dict that\n" +
 			"PyTorch saved; nothing in it is executed), and writes DST: ONNX if it ends in .onnx, tensors under timm's names if in .safetensors, else a\n" +
-			"model directory that every command and transformers take. DST appears whole or not at all.",
+			"model directory that every command and transformers take. DST appears whole or not at all.\n\n" +
+			"Halting schemes and their constants:" + schemes(),
 		Example: "  adavit convert deit_tiny_patch16_224.pth deit-tiny\n" +
 			"  adavit convert tiny-10-30.pth a-vit-tiny --halting 10,30\n" +
 			"  adavit convert hf:facebook/deit-small-patch16-224 deit-384 --image-size 384\n" +
@@ -71,19 +71,10 @@ func (a *app) convert() *cobra.Command {
 	f.StringVar(&size, "image-size", "", "other image `size`, as 384 or 224x320 (height x width): position embeddings are resampled")
 	f.IntVar(&o.Classes, "num-classes", 0, "put a fresh head for that `number` of classes")
 	f.StringVar(&labels, "labels", "", "`file` with the classes' names, one a line")
-	f.StringVar(&halt, "halting", "", "how tokens halt: `SCALE,CENTER[,EPSILON]` of A-ViT's gate, POLICY[,KEY=VALUE…] such as tome,merge=8, a JSON object as in config.json, or none")
+	f.StringVar(&halt, "halting", "", "how tokens halt: `SCHEME[,KEY=VALUE…]` such as tome,merge=8, SCALE,CENTER[,EPSILON] of A-ViT's gate, a JSON object as in config.json, or none")
 	f.StringVar(&o.Key, "key", "", "`entry` of a PyTorch checkpoint that holds the weights, such as model_ema")
 	f.StringVar(&store, "store", "F32", "`type` of the stored weights: F32, F16 or BF16")
 	return cmd
-}
-
-// haltingJSON reads the "halting" object that the flag s stands for.
-func haltingJSON(s string, text []byte) (*halting.Config, error) {
-	var c halting.Config
-	if err := json.Unmarshal(text, &c); err != nil {
-		return nil, badUsage("--halting is %q: %v", s, err)
-	}
-	return &c, nil
 }
 
 // parseSize reads 384 or 224x320, height first; "" is 0×0.
@@ -103,42 +94,32 @@ func parseSize(s string) (height, width int, err error) {
 	return height, width, nil
 }
 
-// parseHalting reads SCALE,CENTER[,EPSILON], POLICY[,KEY=VALUE…], a JSON object or none; "" changes nothing.
+// parseHalting reads a scheme and its constants; "" changes nothing.
 func parseHalting(s string) (*halting.Config, error) {
-	switch {
-	case s == "":
+	if s == "" {
 		return nil, nil
-	case s == halting.Dense().Policy:
-		c := halting.Dense()
-		return &c, nil
-	case strings.HasPrefix(s, "{"):
-		return haltingJSON(s, []byte(s))
-	case s[0] >= 'a' && s[0] <= 'z' && s != "nan" && s != "inf":
-		policy, rest, more := strings.Cut(s, ",")
-		object := map[string]any{"policy": policy}
-		for more {
-			var pair string
-			pair, rest, more = strings.Cut(rest, ",")
-			key, value, ok := strings.Cut(pair, "=")
-			if !ok || !json.Valid([]byte(value)) {
-				return nil, badUsage("--halting is %q, want POLICY,KEY=VALUE with a number, true or false for each value", s)
-			}
-			object[key] = json.RawMessage(value)
-		}
-		text, err := json.Marshal(object)
-		if err != nil {
-			return nil, badUsage("--halting is %q: %v", s, err)
-		}
-		return haltingJSON(s, text)
 	}
-	c := halting.Config{Policy: "token"}
-	parts := strings.Split(s, ",")
-	for i, part := range parts {
-		v, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
-		if err != nil || len(parts) < 2 || len(parts) > 3 {
-			return nil, badUsage("--halting is %q, want SCALE,CENTER[,EPSILON] or none", s)
-		}
-		c = c.With([]string{"gate_scale", "gate_center", "epsilon"}[i], v)
+	c, err := halting.Parse(s)
+	if err != nil {
+		return nil, badUsage("--halting is %q: %v", s, err)
 	}
 	return &c, nil
+}
+
+// schemes lists the halting schemes with their constants for help texts: a new line and what each is.
+func schemes() string {
+	var b strings.Builder
+	for _, d := range halting.Descriptors() {
+		fmt.Fprintf(&b, "\n  %-11s %s", d.Name, d.Summary)
+		for i, k := range d.Keys {
+			b.WriteString([]string{" (", ", "}[min(i, 1)] + k.Name)
+			if k.Kind == halting.Number {
+				fmt.Fprintf(&b, "=%v", k.Default)
+			}
+		}
+		if d.Keys != nil {
+			b.WriteString(")")
+		}
+	}
+	return b.String()
 }

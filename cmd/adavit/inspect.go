@@ -82,7 +82,7 @@ func inspectionText(in tools.Inspection) []byte {
 	fmt.Fprintf(w, "parameters\t%d\n", in.Parameters)
 	fmt.Fprintf(w, "MACs\t%.4g M an image when no token halts\n", float64(in.DenseMACs)/1e6)
 	if h := in.Halting; h != nil {
-		fmt.Fprintf(w, "halting\tpolicy %s\n", h)
+		fmt.Fprintf(w, "halting\tscheme %s\n", h)
 	} else {
 		fmt.Fprintf(w, "halting\tnone: a dense model\n")
 	}

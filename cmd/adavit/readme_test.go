@@ -43,7 +43,7 @@ grep 'Depth|depth' photos-adaptive/report.html
 grep '"policy": "token"' photos-adaptive/config.json
 exists sheet.png photos-dense/report.html photos-adaptive/training.json photos-adaptive/steps.jsonl
 adavit inspect photos-adaptive
-stdout 'policy token'
+stdout 'scheme token'
 learnt photos-dense photos-adaptive
 `
 	dir := t.TempDir()
