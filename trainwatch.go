@@ -22,8 +22,8 @@ const boardDir = "tensorboard"
 type board struct {
 	dir     string
 	events  *tfevents.Writer // nil before Begin
-	show    *vit.Model     // with the preprocessor, and parameters as they come
-	images  data.Dataset   // the few
+	show    *vit.Model       // with the preprocessor, and parameters as they come
+	images  data.Dataset     // the few
 	threads int
 }
 
