@@ -19,16 +19,7 @@ const (
 	goneShare  = 225
 )
 
-// DepthMap returns the image, in grey, under the map of its token depths. Its longer side is about size
-// pixels: an image smaller than that is enlarged by a whole factor with every pixel kept sharp (so the result
-// may be smaller than size); a larger one is averaged down. size ≤ 0 leaves the image as it is.
-func DepthMap(s Sample, size int) (*image.RGBA, error) {
-	if err := s.Validate(); err != nil {
-		return nil, err
-	}
-	return depthMap(s, size), nil
-}
-
+// depthMap returns the image, in grey, under the map of its token depths. size is as for fit.
 func depthMap(s Sample, size int) *image.RGBA {
 	img := resize(s, size)
 	eachPatch(s, img.Bounds(), func(k int, r image.Rectangle) {
@@ -40,7 +31,7 @@ func depthMap(s Sample, size int) *image.RGBA {
 	return img
 }
 
-// frame returns the image with the patches greyed out whose token does not run in block layer.
+// frame returns the image with the patches greyed out whose token does not run in block layer. size is as for fit.
 func frame(s Sample, layer, size int) *image.RGBA {
 	img := resize(s, size)
 	eachPatch(s, img.Bounds(), func(k int, r image.Rectangle) {
@@ -86,7 +77,8 @@ func seam(img *image.RGBA, r image.Rectangle) {
 }
 
 // fit returns the size at which a w×h image is drawn when its longer side should be about size: enlarged by a
-// whole factor, or reduced to exactly size.
+// whole factor with every pixel kept sharp (so it may be smaller than size), or reduced to exactly size. size ≤ 0
+// leaves it as it is.
 func fit(w, h, size int) (int, int) {
 	longer := max(w, h)
 	switch {

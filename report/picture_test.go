@@ -109,10 +109,7 @@ func TestDepthMapColors(t *testing.T) {
 	for i := range s.Pixels { // both extremes of the ground
 		s.Pixels[i] = byte(255 * (i % 2))
 	}
-	img, err := DepthMap(s, 224)
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := depthMap(s, 224)
 	for k, d := range s.Depth {
 		// The middle of the patch, away from the lines between patches.
 		got := img.RGBAAt(k%7*32+16, k/7*32+16)
@@ -184,7 +181,7 @@ func TestPicturesOfOddSamples(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for what, draw := range map[string]func() (*image.RGBA, error){
-				"map":   func() (*image.RGBA, error) { return DepthMap(s, 64) },
+				"map":   func() (*image.RGBA, error) { return depthMap(s, 64), nil },
 				"panel": func() (*image.RGBA, error) { return Panel(s, 100) },
 				"montage": func() (*image.RGBA, error) {
 					return Montage([]Sample{s, s}, MontageOptions{Title: "t", Size: 40})
@@ -222,7 +219,6 @@ func TestBadSamples(t *testing.T) {
 		s := good()
 		spoil(&s)
 		for what, f := range map[string]func() error{
-			"map":     func() error { _, err := DepthMap(s, 56); return err },
 			"panel":   func() error { _, err := Panel(s, 0); return err },
 			"montage": func() error { _, err := Montage([]Sample{good(), s}, MontageOptions{}); return err },
 			"page":    func() error { _, err := HTML(Page{Samples: []Sample{s}}); return err },
@@ -335,10 +331,7 @@ func TestInterleave(t *testing.T) {
 func TestWritePNG(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.png")
-	img, err := DepthMap(gradient(28, 28, 3, 7, 7, 12), 112)
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := depthMap(gradient(28, 28, 3, 7, 7, 12), 112)
 	if err := WritePNG(path, img); err != nil {
 		t.Fatal(err)
 	}

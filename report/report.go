@@ -4,18 +4,17 @@
 // The package takes plain numbers and bytes only, so it knows no model and no data set. What goes in:
 //
 //   - a [Sample] is one image with the depth of each of its patch tokens (N[k] of the method: how many blocks
-//     token k ran in); [DepthMap], [Panel] and [Montage] draw samples, a [Tally] adds up the depths of many;
+//     token k ran in); [Panel] and [Montage] draw samples, a [Tally] adds up the depths of many;
 //   - a [Table] is printed as text, as Markdown and on a page; [Models] makes one of a [Row] for each model;
-//   - a [Chart] is some lines over a common axis, a [Scatter] single points with names, a [Heat] a map of colours;
+//   - a [Chart] is some lines over common axes, a [Scatter] single points with names, a [Heat] a map of colours;
 //   - a [Page] is all of that as one file, which refers to nothing outside itself and runs no script.
 //
 // A value that is not known is NaN everywhere, and is shown as a dash.
 //
-// The charts are drawn here and not by gonum.org/v1/plot v0.17.0, which was tried: it makes the program 26 %
-// larger (24.2 to 30.6 MB), its SVG has fixed colours and so no dark mode, no texts for the pointer, and its
-// names and numbers cover each other or leave the picture. github.com/jedib0t/go-pretty v6.8.3 prints the
-// text tables byte for byte alike, but needs as many lines to be told how, and has no links; pages and
-// Markdown need them.
+// gonum.org/v1/plot v0.17.0 was tried for the charts: it would save some 150 lines, but the program grows by 26 %
+// (24.2 to 30.6 MB), its SVG has fixed colours (no dark mode) and no texts for the pointer, and names and numbers
+// cover each other or leave the picture. github.com/jedib0t/go-pretty v6.8.3 prints text tables byte for byte alike,
+// but takes as many lines to set up and has no links, which pages and Markdown need.
 package report
 
 import (
