@@ -56,7 +56,7 @@ func (c *comparer) finish() (Comparison, error) {
 	if err := page.Scatters[0].WriteSVG(r.Plot); err != nil {
 		return Comparison{}, err
 	}
-	return *r, report.WriteComparison(r.Report, page)
+	return *r, report.WriteHTML(r.Report, page)
 }
 
 // spreadText prints a mean, and how far the seeds lie apart if there are several.
@@ -135,9 +135,9 @@ func (s *SchemeResult) missed() string {
 }
 
 // page draws the comparison.
-func (c *comparer) page() report.ComparisonPage {
+func (c *comparer) page() report.Page {
 	r := &c.result
-	p := report.ComparisonPage{
+	p := report.Page{
 		Title: "Halting schemes compared", Subtitle: fmt.Sprintf("%d schemes from %s on %s, %d epochs each, %d test images", len(r.Schemes), r.Model, r.Data, r.Epochs, r.Images),
 		Machine: machine.Describe(r.Threads), Date: time.Now(), Table: r.Summary(), Facts: r.facts(),
 		Notes: []string{

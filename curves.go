@@ -19,8 +19,8 @@ import (
 )
 
 // trainingPage draws a finished run's log.
-func trainingPage(o TrainOptions, threads int, log []train.Entry) report.TrainingPage {
-	page := report.TrainingPage{Title: filepath.Base(o.Dir), Subtitle: o.Recipe.Description, Machine: machine.Describe(threads), Date: time.Now(), Settings: settings(o)}
+func trainingPage(o TrainOptions, threads int, log []train.Entry) report.Page {
+	page := report.Page{Title: filepath.Base(o.Dir), Subtitle: o.Recipe.Description, Machine: machine.Describe(threads), Date: time.Now(), Settings: settings(o)}
 	if len(log) == 0 {
 		return page
 	}
@@ -103,7 +103,7 @@ const (
 )
 
 // showTokens adds to a report what the finished model does with the tokens of some test images, spread over all of them.
-func (o TrainOptions) showTokens(ctx context.Context, page *report.TrainingPage, test data.Dataset, threads int) error {
+func (o TrainOptions) showTokens(ctx context.Context, page *report.Page, test data.Dataset, threads int) error {
 	m, err := vit.Load(o.Dir)
 	if err != nil {
 		return err

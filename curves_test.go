@@ -16,7 +16,7 @@ import (
 )
 
 // titles lists the charts of a page and their lines.
-func titles(p report.TrainingPage) (out []string) {
+func titles(p report.Page) (out []string) {
 	for _, c := range p.Charts {
 		text := c.Title + ":"
 		for _, s := range c.Series {
@@ -46,8 +46,8 @@ func TestTrainingPage(t *testing.T) {
 	if h := adaptive.Scores; h == nil || !slices.Equal(h.X, []float64{2}) || !slices.Equal(h.Values[0], []float64{0.1, 0.9}) {
 		t.Errorf("scores %+v", h)
 	}
-	for _, p := range []report.TrainingPage{dense, adaptive, trainingPage(o, 1, nil)} {
-		if _, err := report.TrainingHTML(p); err != nil {
+	for _, p := range []report.Page{dense, adaptive, trainingPage(o, 1, nil)} {
+		if _, err := report.HTML(p); err != nil {
 			t.Error(err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestShowTokens(t *testing.T) {
 		if err := vit.Save(o.Dir, m, weights.F32); err != nil {
 			t.Fatal(err)
 		}
-		var page report.TrainingPage
+		var page report.Page
 		if err := o.showTokens(t.Context(), &page, test, 1); err != nil {
 			t.Fatal(err)
 		}

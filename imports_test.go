@@ -21,8 +21,10 @@ const modulePath = "github.com/adavit/adavit"
 // never from its own; tests may look sideways.
 var floors = [...][]string{
 	{"internal/usage"},
-	{"internal/parallel", "internal/atomicfile", "internal/filelock", "internal/filetest", "internal/regular", "internal/turns",
-		"internal/strictjson"},
+	{
+		"internal/parallel", "internal/atomicfile", "internal/filelock", "internal/filetest", "internal/regular",
+		"internal/strictjson", "internal/protobuf", "internal/turns",
+	},
 	{"halting", "picture", "weights", "recipes", "models", "internal/kernels"},
 	{"vit", "hub", "data"},
 	{"infer", "train", "onnx", "report", "internal/tfevents", "datasets", "internal/machine"},

@@ -106,7 +106,7 @@ func Train(ctx context.Context, o TrainOptions) (TrainSummary, error) {
 	if err := o.showTokens(ctx, &page, test, run.Threads); err != nil {
 		return TrainSummary{}, err
 	}
-	return s, report.WriteTraining(s.Report, page)
+	return s, report.WriteHTML(s.Report, page)
 }
 
 // prepare finds model and data and puts the run together; test are the images that measure it. done must be called when it is over, also after an error.

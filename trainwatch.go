@@ -8,6 +8,7 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/eval"
+	"github.com/adavit/adavit/internal/tfevents"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
@@ -20,9 +21,9 @@ const boardDir = "tensorboard"
 // board shows a run in TensorBoard: all figures of its logs, and after each epoch what became of the tokens of a few test images.
 type board struct {
 	dir     string
-	events  *report.Events // nil before Begin
-	show    *vit.Model     // with the preprocessor, and parameters as they come
-	images  data.Dataset   // the few
+	events  *tfevents.Writer // nil before Begin
+	show    *vit.Model       // with the preprocessor, and parameters as they come
+	images  data.Dataset     // the few
 	threads int
 }
 
@@ -48,7 +49,7 @@ func newBoard(dir string, p picture.Preprocessor, d data.Dataset, threads int) (
 
 // Begin implements train.Watcher.
 func (b *board) Begin(step int) (err error) {
-	b.events, err = report.OpenEvents(b.dir, int64(step))
+	b.events, err = tfevents.Open(b.dir, int64(step))
 	return err
 }
 
@@ -117,7 +118,7 @@ func (b *board) tokens(ctx context.Context, at int64, p *vit.Params) error {
 			depths = append(depths, float64(d))
 		}
 	}
-	b.events.Histogram(at, "tokens/depth", report.HistogramOf(depths, p.Config.Layers))
+	b.events.Histogram(at, "tokens/depth", depths, p.Config.Layers)
 	img, err := report.Montage(samples, report.MontageOptions{})
 	if err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/adavit/adavit/internal/protobuf"
 )
 
 // quantizeONNX turns every linear map in the blocks of a model that this project's exporter wrote (Gemm with a weight [N, K]) into ONNX Runtime's
@@ -13,27 +15,30 @@ import (
 // per_channel) and the optimiser behind it arrive at. The operator quantises its other factor as it comes, with one scale and zero point for all
 // of it. Patch embedding and head stay in float32, as the tool leaves them if it is told to quantise MatMul.
 func quantizeONNX(file []byte) ([]byte, error) {
-	model, err := fields(file)
+	model, err := protobuf.Fields(file)
 	if err != nil {
 		return nil, err
 	}
-	var out []field
+	var out protobuf.Message
 	done := 0
 	for _, f := range model {
-		if f.number == modelGraph {
-			graph, n, err := quantizeGraph(f.bytes)
+		if f.Number == modelGraph {
+			graph, n, err := quantizeGraph(f.Bytes)
 			if err != nil {
 				return nil, err
 			}
-			f.bytes, done = graph, done+n
+			f.Bytes, done = graph, done+n
 		}
-		out = append(out, f)
+		out.Field(f)
 	}
 	if done == 0 {
 		return nil, errors.New("no linear map of a block found")
 	}
-	opset := join([]field{textField(opsetDomain, contribDomain), varintField(opsetVersion, 1)})
-	return join(append(out, bytesField(modelOpsetImport, opset))), nil
+	var opset protobuf.Message
+	opset.Text(opsetDomain, contribDomain)
+	opset.Int(opsetVersion, 1)
+	out.Bytes(modelOpsetImport, opset)
+	return out, nil
 }
 
 // contribDomain is where ONNX Runtime keeps operators that are not in the standard.
@@ -41,16 +46,16 @@ const contribDomain = "com.microsoft"
 
 // quantizeGraph does a graph and returns how many maps it replaced.
 func quantizeGraph(graph []byte) ([]byte, int, error) {
-	all, err := fields(graph)
+	all, err := protobuf.Fields(graph)
 	if err != nil {
 		return nil, 0, err
 	}
 	maps := map[string]int{} // by the weight's name: the place of its node
 	for i, f := range all {
-		if f.number != graphNode {
+		if f.Number != graphNode {
 			continue
 		}
-		n, err := parseNode(f.bytes)
+		n, err := parseNode(f.Bytes)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -67,13 +72,13 @@ func quantizeGraph(graph []byte) ([]byte, int, error) {
 		maps[weight] = i
 		n.op = "DynamicQuantizeMatMul"
 		n.inputs = []string{n.inputs[0], weight + ".q", weight + ".scale", weight + ".zero", n.inputs[2]}
-		all[i].bytes = n.encode(contribDomain)
+		all[i].Bytes = n.encode(contribDomain)
 	}
-	var out []field
+	var out protobuf.Message
 	done := 0
 	for _, f := range all {
-		if f.number == graphInitializer {
-			t, err := parseTensor(f.bytes)
+		if f.Number == graphInitializer {
+			t, err := parseTensor(f.Bytes)
 			if err != nil {
 				return nil, 0, err
 			}
@@ -83,18 +88,18 @@ func quantizeGraph(graph []byte) ([]byte, int, error) {
 					return nil, 0, err
 				}
 				for _, part := range parts {
-					out = append(out, bytesField(graphInitializer, part.encode()))
+					out.Bytes(graphInitializer, part.encode())
 				}
 				done++
 				continue
 			}
 		}
-		out = append(out, f)
+		out.Field(f)
 	}
 	if done != len(maps) {
 		return nil, 0, fmt.Errorf("%d of %d weights are constants", done, len(maps))
 	}
-	return join(out), done, nil
+	return out, done, nil
 }
 
 // quantizeTensor returns, for a weight [N, K], q [K, N] in −127..127, scale [N] and zero point [N] with w[n][k] ≈ scale[n]·q[k][n].

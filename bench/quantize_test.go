@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/adavit/adavit/internal/protobuf"
 	"github.com/adavit/adavit/onnx"
 	"github.com/adavit/adavit/vit"
 )
@@ -31,42 +32,42 @@ func exported(t *testing.T) ([]byte, *vit.Params) {
 // graphOf reads the nodes and constants of a file.
 func graphOf(t *testing.T, file []byte) (nodes []node, domains []string, tensors map[string]tensor) {
 	t.Helper()
-	model, err := fields(file)
+	model, err := protobuf.Fields(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tensors = map[string]tensor{}
 	for _, m := range model {
-		if m.number == modelOpsetImport {
-			parts, err := fields(m.bytes)
+		if m.Number == modelOpsetImport {
+			parts, err := protobuf.Fields(m.Bytes)
 			if err != nil {
 				t.Fatal(err)
 			}
 			domain := ""
 			for _, f := range parts {
-				if f.number == opsetDomain {
-					domain = string(f.bytes)
+				if f.Number == opsetDomain {
+					domain = string(f.Bytes)
 				}
 			}
 			domains = append(domains, domain)
 		}
-		if m.number != modelGraph {
+		if m.Number != modelGraph {
 			continue
 		}
-		graph, err := fields(m.bytes)
+		graph, err := protobuf.Fields(m.Bytes)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, f := range graph {
-			switch f.number {
+			switch f.Number {
 			case graphNode:
-				n, err := parseNode(f.bytes)
+				n, err := parseNode(f.Bytes)
 				if err != nil {
 					t.Fatal(err)
 				}
 				nodes = append(nodes, n)
 			case graphInitializer:
-				x, err := parseTensor(f.bytes)
+				x, err := parseTensor(f.Bytes)
 				if err != nil {
 					t.Fatal(err)
 				}

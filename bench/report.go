@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/adavit/adavit/internal/turns"
+	"github.com/adavit/adavit/report"
 )
 
 // write writes the report as Markdown.
@@ -49,7 +50,8 @@ func (f *findings) write(w io.Writer) {
 // writeClaims writes what was asked for beside what was measured.
 func (f *findings) writeClaims(w io.Writer) {
 	fmt.Fprintf(w, "\n## What was asked for\n\n")
-	t := table{head: []string{"work", "model", "threads", "against", "asked", "measured", "", "of the peak", "where the time goes"}}
+	t := report.NewTable(9, "work", "model", "threads", "against", "asked", "measured", "", "of the peak",
+		"where the time goes")
 	for _, c := range f.contests {
 		if c.path != "" {
 			continue
@@ -60,7 +62,7 @@ func (f *findings) writeClaims(w io.Writer) {
 				asked = fmt.Sprintf("%.0f %% of the saving", 100*v.asked)
 				measured = fmt.Sprintf("%.0f %% (%.0f–%.0f)", 100*v.saving.value, 100*v.saving.low, 100*v.saving.high)
 			}
-			t.add(v.work, modelAndBatch(c), fmt.Sprint(c.threads), v.theirs, asked, measured, yes(v.met), fmt.Sprintf("%.0f %%", 100*c.share(v.ours)), f.heldBack(v))
+			t.Add(v.work, modelAndBatch(c), fmt.Sprint(c.threads), v.theirs, asked, measured, yes(v.met), fmt.Sprintf("%.0f %%", 100*c.share(v.ours)), f.heldBack(v))
 		}
 	}
 	for _, a := range f.accuracy {
@@ -69,14 +71,14 @@ func (f *findings) writeClaims(w io.Writer) {
 			continue
 		}
 		loss := f.accuracy[0].top1 - a.top1
-		t.add("top-1 in "+a.precision, accuracyModel, "", "its own f32", fmt.Sprintf("at most %.2f points lost", allowed), fmt.Sprintf("%+.2f points", -loss), yes(loss <= allowed), "", "rounding: see below")
+		t.Add("top-1 in "+a.precision, accuracyModel, "", "its own f32", fmt.Sprintf("at most %.2f points lost", allowed), fmt.Sprintf("%+.2f points", -loss), yes(loss <= allowed), "", "rounding: see below")
 	}
 	for _, m := range f.memory {
 		if m.who == oursName && m.what == int8Name && m.model == "deit-small" {
-			t.add("memory, int8", m.model, "1", "", "at most 40 MB", megabytes(m.Held), yes(m.Held <= 40e6), "", "weights of the blocks take 1 byte each, the rest is float32")
+			t.Add("memory, int8", m.model, "1", "", "at most 40 MB", megabytes(m.Held), yes(m.Held <= 40e6), "", "weights of the blocks take 1 byte each, the rest is float32")
 		}
 	}
-	t.write(w)
+	io.WriteString(w, t.Markdown())
 }
 
 // modelAndBatch leaves the usual batch of one unsaid.
@@ -98,7 +100,7 @@ func (c *contest) writeTable(w io.Writer) {
 			head = append(head, "× "+e.key())
 		}
 	}
-	t := table{head: head}
+	t := report.NewTable(1, head...)
 	for _, e := range c.entries {
 		var all []float64
 		for _, r := range e.rounds {
@@ -117,9 +119,9 @@ func (c *contest) writeTable(w io.Writer) {
 			}
 			row = append(row, e.speedup(other).ratio())
 		}
-		t.add(row...)
+		t.Add(row...)
 	}
-	t.write(w)
+	io.WriteString(w, t.Markdown())
 	var peaks []string
 	for _, p := range []string{f32, bf16, int8Name} {
 		if rate := c.peak[p]; rate > 0 {
@@ -133,29 +135,30 @@ func (c *contest) writeTable(w io.Writer) {
 func (f *findings) writeParts(w io.Writer) {
 	fmt.Fprint(w, "\n## Where the time goes\n\nMilliseconds of one dense image on one thread, medians. The parts are our kernels alone at the model's shapes, each block with its own weights, taking turns\n"+
 		"with the engine; the last column is what the engine takes beyond their sum: patch embedding, gates, moving rows, head.\n\n")
-	t := table{head: []string{"model", "precision", "engine", "products", "of the peak", "attention", "GELU", "norms, rounding", "all else"}}
+	t := report.NewTable(2, "model", "precision", "engine", "products", "of the peak", "attention", "GELU",
+		"norms, rounding", "all else")
 	for _, c := range f.contests {
 		for _, turns := range c.parts {
 			p, whole := turns.median(), c.find(oursName+" "+turns.precision).milliseconds().value
 			ms := func(v float64) string { return fmt.Sprintf("%.2f (%.0f %%)", v, 100*v/whole) }
-			t.add(c.model.name, turns.precision, fmt.Sprintf("%.2f", whole), ms(p.products), fmt.Sprintf("%.0f %%", 100*p.rate()/c.peak[turns.precision]),
+			t.Add(c.model.name, turns.precision, fmt.Sprintf("%.2f", whole), ms(p.products), fmt.Sprintf("%.0f %%", 100*p.rate()/c.peak[turns.precision]),
 				ms(p.attention), ms(p.gelu), ms(p.prepare), ms(whole-p.sum()))
 		}
 	}
-	t.write(w)
+	io.WriteString(w, t.Markdown())
 }
 
 // writeChecks writes how near the logits are.
 func (f *findings) writeChecks(w io.Writer) {
 	fmt.Fprintf(w, "\n## Same logits\n\nOn %d images, against our own float32 with the same tokens. Allowed: f32 %g of the largest logit, bf16 a cosine of %g, int8 %g.\n\n",
 		checkImages, f32Relative, bf16Cosine, int8Cosine)
-	t := table{head: []string{"contest", "side", "largest difference", "smallest cosine", "same class"}}
+	t := report.NewTable(2, "contest", "side", "largest difference", "smallest cosine", "same class")
 	for _, c := range f.contests {
 		for _, k := range c.checks {
-			t.add(c.title, k.key, fmt.Sprintf("%.1e", k.relative), fmt.Sprintf("%.6f", k.cosine), fmt.Sprintf("%d of %d", k.top1, k.images))
+			t.Add(c.title, k.key, fmt.Sprintf("%.1e", k.relative), fmt.Sprintf("%.6f", k.cosine), fmt.Sprintf("%d of %d", k.top1, k.images))
 		}
 	}
-	t.write(w)
+	io.WriteString(w, t.Markdown())
 }
 
 // writeAccuracy writes what precision does to a trained model.
@@ -164,26 +167,27 @@ func (f *findings) writeAccuracy(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "\n## Accuracy of %s\n\n%d test images; tokens run to their own depths.\n\n", accuracyModel, f.accuracy[0].images)
-	t := table{head: []string{"precision", "top-1", "images that change class", "tokens that change depth", "by at most", "mean depth"}}
+	t := report.NewTable(1, "precision", "top-1", "images that change class", "tokens that change depth", "by at most",
+		"mean depth")
 	for _, a := range f.accuracy {
-		t.add(a.precision, fmt.Sprintf("%.2f %%", a.top1), fmt.Sprint(a.changed), fmt.Sprintf("%d of %d (%.3f %%)", a.moved, a.tokens, 100*float64(a.moved)/float64(a.tokens)),
+		t.Add(a.precision, fmt.Sprintf("%.2f %%", a.top1), fmt.Sprint(a.changed), fmt.Sprintf("%d of %d (%.3f %%)", a.moved, a.tokens, 100*float64(a.moved)/float64(a.tokens)),
 			count(a.further, "block"), fmt.Sprintf("%.4f", a.meanDepth))
 	}
-	t.write(w)
+	io.WriteString(w, t.Markdown())
 }
 
 // writeMemory writes what a loaded model takes.
 func (f *findings) writeMemory(w io.Writer) {
 	fmt.Fprintf(w, "\n## Memory\n\nAnonymous memory with the model loaded and one image run on one thread, beyond that of the same program before; a process of its own each.\n\n")
-	t := table{head: []string{"model", "program", "precision", "held", "at most resident, all counted"}}
+	t := report.NewTable(3, "model", "program", "precision", "held", "at most resident, all counted")
 	for _, m := range f.memory {
 		peak := ""
 		if m.Peak > 0 {
 			peak = megabytes(m.Peak)
 		}
-		t.add(m.model, m.who, m.what, megabytes(m.Held), peak)
+		t.Add(m.model, m.who, m.what, megabytes(m.Held), peak)
 	}
-	t.write(w)
+	io.WriteString(w, t.Markdown())
 }
 
 func (s span) ratio() string { return fmt.Sprintf("%.2f (%.2f–%.2f)", s.value, s.low, s.high) }
@@ -194,7 +198,7 @@ func yes(met bool) string {
 	if met {
 		return "met"
 	}
-	return "**not met**"
+	return "NOT MET"
 }
 
 func mean(x []float64) float64 {
@@ -207,20 +211,3 @@ func mean(x []float64) float64 {
 
 // oneLine makes a message fit for a list.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-// table is a Markdown table whose columns line up.
-type table struct {
-	head []string
-	rows [][]string
-}
-
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
-
-func (t *table) write(w io.Writer) {
-	line := func(cells []string) { fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | ")) }
-	line(t.head)
-	line(strings.Split(strings.Repeat("---,", len(t.head)-1)+"---", ","))
-	for _, r := range t.rows {
-		line(r)
-	}
-}

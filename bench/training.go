@@ -12,6 +12,7 @@ import (
 	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
@@ -258,21 +259,21 @@ func (f *findings) writeTraining(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\n## Training\n\nMilliseconds a step: forward, cross-entropy, backward, clipping, AdamW, in float32. Losses and gradients were compared first. *Halting*: tokens halt as they\n"+
 		"train, so its step should cost its share of a dense one; asked is that share and %.0f points of overhead at most.\n\n", 100*trainingOverhead)
-	asked := table{head: []string{"model", "batch", "threads", "against", "asked", "measured", ""}}
+	asked := report.NewTable(7, "model", "batch", "threads", "against", "asked", "measured", "")
 	for _, c := range f.trained {
 		ours := c.find(oursName + " " + f32)
 		for _, e := range c.entries {
 			if e.who != oursName {
 				s := ours.speedup(e)
-				asked.add(c.model.name, fmt.Sprint(c.batch), fmt.Sprint(c.threads), e.key(), fmt.Sprintf("%.1f ×", trainingAsked), s.ratio(), yes(s.value >= trainingAsked))
+				asked.Add(c.model.name, fmt.Sprint(c.batch), fmt.Sprint(c.threads), e.key(), fmt.Sprintf("%.1f ×", trainingAsked), s.ratio(), yes(s.value >= trainingAsked))
 			}
 		}
 		share := c.halting.depth / float64(c.halting.layers)
 		cost := ours.speedup(c.find(oursName + " " + f32 + haltingTag))
-		asked.add(c.model.name, fmt.Sprint(c.batch), fmt.Sprint(c.threads), "its own dense step",
+		asked.Add(c.model.name, fmt.Sprint(c.batch), fmt.Sprint(c.threads), "its own dense step",
 			fmt.Sprintf("at most %.0f %% of it (%.0f %% of the tokens run)", 100*(share+trainingOverhead), 100*share), fmt.Sprintf("%.0f %%", 100*cost.value), yes(cost.value <= share+trainingOverhead))
 	}
-	asked.write(w)
+	io.WriteString(w, asked.Markdown())
 	for _, c := range f.trained {
 		fmt.Fprintln(w)
 		c.writeTable(w)

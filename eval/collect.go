@@ -71,7 +71,7 @@ func (col *Collector) add(e *Evaluator, first, i int) error {
 		col.depth[k] = int(depth[c.Special()+k])
 	}
 	end := int(slices.Max(depth[:c.Readouts().Heads])) // when the image was finished
-	if err := col.Tally.Add(label, col.depth, end); err != nil {
+	if err := col.Tally.Add(label, col.depth); err != nil {
 		return err
 	}
 	if len(col.Picked[label]) == PerClass || c.Channels != 1 && c.Channels != 3 {

@@ -1,17 +1,21 @@
 package onnx
 
-import "fmt"
+import (
+	"fmt"
 
-// graph collects nodes in the order in which they run, and the constants that they use. A node and its output have one name; names are paths
-// such as blocks.3.attn.scores, and constants that are parameters keep timm's.
+	"github.com/adavit/adavit/internal/protobuf"
+)
+
+// graph collects nodes in the order in which they run, and the constants that they use. A node and its output
+// have one name; names are paths such as blocks.3.attn.scores, and constants that are parameters keep timm's.
 type graph struct {
 	name, doc string
-	prefix    string  // goes before the name of every node
-	nodes     message // GraphProto.node fields, tags included
+	prefix    string           // goes before the name of every node
+	nodes     protobuf.Message // GraphProto.node fields, tags included
 	constants []initializer
 	shared    map[string]bool // names of the constants that several nodes use
-	inputs    []message
-	outputs   []message
+	inputs    []protobuf.Message
+	outputs   []protobuf.Message
 }
 
 func newGraph(name string) *graph { return &graph{name: name, shared: map[string]bool{}} }
@@ -33,21 +37,21 @@ func (g *graph) node(op, name string, inputs []string, attributes ...attribute) 
 
 // split adds an operator with several outputs and returns their names; the first is the node's own.
 func (g *graph) split(op string, names, inputs []string, attributes ...attribute) []string {
-	var m message
+	var m protobuf.Message
 	outputs := make([]string, len(names))
 	for _, in := range inputs {
-		m.text(nodeInput, in)
+		m.Text(nodeInput, in)
 	}
 	for i, name := range names {
 		outputs[i] = g.prefix + name
-		m.text(nodeOutput, outputs[i])
+		m.Text(nodeOutput, outputs[i])
 	}
-	m.text(nodeName, outputs[0])
-	m.text(nodeOpType, op)
+	m.Text(nodeName, outputs[0])
+	m.Text(nodeOpType, op)
 	for _, a := range attributes {
-		m.bytes(nodeAttribute, a)
+		m.Bytes(nodeAttribute, a)
 	}
-	g.nodes.bytes(graphNode, m)
+	g.nodes.Bytes(graphNode, m)
 	return outputs
 }
 

@@ -6,10 +6,11 @@ import (
 	"io"
 	"math"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"github.com/adavit/adavit/internal/protobuf"
 )
 
-// Field numbers of the messages of onnx.proto (ONNX 1.17, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) that are written here.
+// Field numbers of the messages of onnx.proto (ONNX 1.17,
+// https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) that are written here.
 const (
 	modelIRVersion    = 1
 	modelProducerName = 2
@@ -77,90 +78,61 @@ const (
 	elemInt64 elem = 7
 )
 
-// message is a protobuf message that is being put together, fields in the order of the calls.
-type message []byte
-
-func (m *message) varint(field protowire.Number, v int64) {
-	*m = protowire.AppendTag(*m, field, protowire.VarintType)
-	*m = protowire.AppendVarint(*m, uint64(v))
-}
-
-func (m *message) float(field protowire.Number, v float32) {
-	*m = protowire.AppendTag(*m, field, protowire.Fixed32Type)
-	*m = protowire.AppendFixed32(*m, math.Float32bits(v))
-}
-
-func (m *message) text(field protowire.Number, s string) {
-	*m = protowire.AppendTag(*m, field, protowire.BytesType)
-	*m = protowire.AppendString(*m, s)
-}
-
-func (m *message) bytes(field protowire.Number, b []byte) {
-	*m = protowire.AppendTag(*m, field, protowire.BytesType)
-	*m = protowire.AppendBytes(*m, b)
-}
-
-// open begins a field of size bytes that follow from elsewhere.
-func (m *message) open(field protowire.Number, size int64) {
-	*m = protowire.AppendTag(*m, field, protowire.BytesType)
-	*m = protowire.AppendVarint(*m, uint64(size))
-}
-
 // attribute is one attribute of a node.
-type attribute message
+type attribute protobuf.Message
 
 func intAttribute(name string, v int64) attribute {
-	var m message
-	m.text(attributeName, name)
-	m.varint(attributeInt, v)
-	m.varint(attributeType, attributeIsInt)
+	var m protobuf.Message
+	m.Text(attributeName, name)
+	m.Int(attributeInt, v)
+	m.Int(attributeType, attributeIsInt)
 	return attribute(m)
 }
 
 func floatAttribute(name string, v float32) attribute {
-	var m message
-	m.text(attributeName, name)
-	m.float(attributeFloat, v)
-	m.varint(attributeType, attributeIsFloat)
+	var m protobuf.Message
+	m.Text(attributeName, name)
+	m.Float(attributeFloat, v)
+	m.Int(attributeType, attributeIsFloat)
 	return attribute(m)
 }
 
 func textAttribute(name, v string) attribute {
-	var m message
-	m.text(attributeName, name)
-	m.text(attributeString, v)
-	m.varint(attributeType, attributeIsString)
+	var m protobuf.Message
+	m.Text(attributeName, name)
+	m.Text(attributeString, v)
+	m.Int(attributeType, attributeIsString)
 	return attribute(m)
 }
 
 func intsAttribute(name string, v ...int64) attribute {
-	var m message
-	m.text(attributeName, name)
+	var m protobuf.Message
+	m.Text(attributeName, name)
 	for _, i := range v { // proto2 does not pack
-		m.varint(attributeInts, i)
+		m.Int(attributeInts, i)
 	}
-	m.varint(attributeType, attributeIsInts)
+	m.Int(attributeType, attributeIsInts)
 	return attribute(m)
 }
 
 // valueInfo describes an input or output of the graph.
-func valueInfo(name string, e elem, dims ...any) message {
-	var shape, tensor, kind, m message
+func valueInfo(name string, e elem, dims ...any) protobuf.Message {
+	var shape, tensor, kind, m protobuf.Message
 	for _, d := range dims {
-		var dim message
+		var dim protobuf.Message
 		switch d := d.(type) {
 		case int:
-			dim.varint(dimValue, int64(d))
+			dim.Int(dimValue, int64(d))
 		case string:
-			dim.text(dimParam, d)
+			dim.Text(dimParam, d)
 		}
-		shape.bytes(shapeDim, dim)
+		shape.Bytes(shapeDim, dim)
 	}
-	tensor.varint(tensorTypeElem, int64(e))
-	tensor.bytes(tensorTypeShape, shape)
-	kind.bytes(typeTensor, tensor)
-	m.text(valueName, name)
-	m.bytes(valueType, kind)
+	tensor.Int(tensorTypeElem, int64(e))
+	tensor.Bytes(tensorTypeShape, shape)
+	kind.Bytes(typeTensor, tensor)
+	m.Text(valueName, name)
+	m.Bytes(valueType, kind)
 	return m
 }
 
@@ -185,18 +157,18 @@ func (t *initializer) size() int64 {
 }
 
 // header is the tensor's message up to its raw data.
-func (t *initializer) header() message {
-	var m message
+func (t *initializer) header() protobuf.Message {
+	var m protobuf.Message
 	for _, d := range t.shape {
-		m.varint(tensorDims, int64(d))
+		m.Int(tensorDims, int64(d))
 	}
 	if t.floats != nil {
-		m.varint(tensorDataType, int64(elemFloat))
+		m.Int(tensorDataType, int64(elemFloat))
 	} else {
-		m.varint(tensorDataType, int64(elemInt64))
+		m.Int(tensorDataType, int64(elemInt64))
 	}
-	m.text(tensorName, t.name)
-	m.open(tensorRawData, t.size())
+	m.Text(tensorName, t.name)
+	m.Open(tensorRawData, t.size())
 	return m
 }
 
@@ -222,11 +194,12 @@ func (t *initializer) writeData(w *bufio.Writer) error {
 	return nil
 }
 
-// encoder streams a model: all messages but the constants' raw data are in memory before the first byte goes out, for their lengths come first.
+// encoder streams a model: all messages but the constants' raw data are in memory before the first byte goes
+// out, for their lengths come first.
 type encoder struct {
-	before message   // ModelProto up to the graph's own bytes
-	head   message   // GraphProto up to the constants
-	tensor []message // of each constant, up to its raw data; with tag and length
+	before protobuf.Message   // ModelProto up to the graph's own bytes
+	head   protobuf.Message   // GraphProto up to the constants
+	tensor []protobuf.Message // of each constant, up to its raw data; with tag and length
 	graph  *graph
 }
 
@@ -234,42 +207,42 @@ type encoder struct {
 func newEncoder(g *graph, opset int, metadata [][2]string) (e *encoder, total int64) {
 	e = &encoder{graph: g}
 	e.head = append(e.head, g.nodes...)
-	e.head.text(graphName, g.name)
-	e.head.text(graphDoc, g.doc)
+	e.head.Text(graphName, g.name)
+	e.head.Text(graphDoc, g.doc)
 	for _, v := range g.inputs {
-		e.head.bytes(graphInput, v)
+		e.head.Bytes(graphInput, v)
 	}
 	for _, v := range g.outputs {
-		e.head.bytes(graphOutput, v)
+		e.head.Bytes(graphOutput, v)
 	}
 	length := int64(len(e.head))
 	for i := range g.constants {
 		t := &g.constants[i]
 		body := t.header()
-		var m message
-		m.open(graphInitializer, int64(len(body))+t.size())
+		var m protobuf.Message
+		m.Open(graphInitializer, int64(len(body))+t.size())
 		m = append(m, body...)
 		e.tensor = append(e.tensor, m)
 		length += int64(len(m)) + t.size()
 	}
-	e.before.varint(modelIRVersion, irVersion(opset))
-	e.before.text(modelProducerName, "adavit")
-	var version message
-	version.varint(opsetVersion, int64(opset)) // no domain: the standard operators
-	e.before.bytes(modelOpsetImport, version)
+	e.before.Int(modelIRVersion, irVersion(opset))
+	e.before.Text(modelProducerName, "adavit")
+	var version protobuf.Message
+	version.Int(opsetVersion, int64(opset)) // no domain: the standard operators
+	e.before.Bytes(modelOpsetImport, version)
 	for _, kv := range metadata {
-		var entry message
-		entry.text(metadataKey, kv[0])
-		entry.text(metadataValue, kv[1])
-		e.before.bytes(modelMetadata, entry)
+		var entry protobuf.Message
+		entry.Text(metadataKey, kv[0])
+		entry.Text(metadataValue, kv[1])
+		e.before.Bytes(modelMetadata, entry)
 	}
-	e.before.open(modelGraph, length)
+	e.before.Open(modelGraph, length)
 	return e, int64(len(e.before)) + length
 }
 
 func (e *encoder) write(out io.Writer) error {
 	w := bufio.NewWriterSize(out, 1<<16)
-	for _, m := range []message{e.before, e.head} {
+	for _, m := range []protobuf.Message{e.before, e.head} {
 		if _, err := w.Write(m); err != nil {
 			return err
 		}

@@ -10,23 +10,21 @@ import (
 	"strings"
 )
 
-// card is one sample on the page.
+// card is one sample on a page.
 type card struct {
 	ID, Box   string // of the image inside the page; its viewBox
 	W, H      int    // pixels of the image
 	Image     template.URL
 	Map       template.URL
 	Head      string
-	Lines     []cardLine
+	Lines     []line
 	Frames    []frameView
 	Alt, Seen string
 	Small     bool // few pixels, which stay sharp when enlarged
 }
 
-type cardLine struct{ Text, Class string }
-
-// frameView is the image as one block saw it: the page's own copy of the image with
-// one path over the patches that are gone.
+// frameView is the image as one block saw it: the page's own copy of the image with one path over the patches
+// that are gone.
 type frameView struct {
 	Block       int
 	Gone        string
@@ -34,43 +32,31 @@ type frameView struct {
 	About, Done string
 }
 
-func cardOf(index int, s Sample) (card, error) {
+func newCard(index int, s Sample) (card, error) {
 	if err := s.Validate(); err != nil {
 		return card{}, err
 	}
 	c := card{
 		ID: fmt.Sprintf("image%d", index), Box: fmt.Sprintf("0 0 %d %d", s.Width, s.Height), W: s.Width, H: s.Height,
-		Alt: "the image", Seen: "map of token depths", Small: max(s.Width, s.Height) < 112,
+		Alt: "the image", Seen: "map of token depths", Small: max(s.Width, s.Height) < 112, Lines: s.describe(),
 	}
-	for i, l := range describe(s) {
-		if i == 0 && l.tone == 0 {
-			c.Head = l.text
-			continue
-		}
-		c.Lines = append(c.Lines, cardLine{l.text, [...]string{"", "faint", "good", "bad"}[l.tone]})
-	}
-	if c.Head != "" {
+	if len(c.Lines) > 0 && c.Lines[0].Tone == ink {
+		c.Head, c.Lines = c.Lines[0].Text, c.Lines[1:]
 		c.Alt, c.Seen = c.Head, c.Head+": "+c.Seen
 	}
-	// Enlarged before it is stored: it costs next to nothing, and the pixels stay
-	// sharp in viewers that would smooth them.
-	img, err := inline(resize(s, max(112, s.Width, s.Height)))
-	if err != nil {
+	// Enlarged before it is stored: it costs next to nothing, and the pixels stay sharp in viewers that would
+	// smooth them.
+	var err error
+	if c.Image, err = inline(resize(s, max(112, s.Width, s.Height))); err != nil {
 		return c, err
 	}
-	c.Image = img
-	depth, err := DepthMap(s, 224)
-	if err != nil {
-		return c, err
-	}
-	if c.Map, err = inline(depth); err != nil {
+	if c.Map, err = inline(depthMap(s, 224)); err != nil {
 		return c, err
 	}
 	for _, l := range pickFrames(s.Layers, 24) {
-		f := frameView{Block: l, Gone: gonePath(s, l)}
-		alive := s.Alive(l)
-		f.About = fmt.Sprintf("block %d: %d of %d patches", l, alive, len(s.Depth))
-		if n := len(s.Depth); n > 0 {
+		alive, n := s.alive(l), len(s.Depth)
+		f := frameView{Block: l, Gone: gonePath(s, l), About: fmt.Sprintf("block %d: %d of %d patches", l, alive, n)}
+		if n > 0 {
 			f.Share = fmt.Sprintf("%.0f%%", 100*float64(alive)/float64(n))
 		}
 		if s.ClassDepth > 0 && l > s.ClassDepth {
@@ -82,35 +68,29 @@ func cardOf(index int, s Sample) (card, error) {
 	return c, nil
 }
 
-// gonePath returns path data, in pixels of the image, over the patches that do not
-// run in block layer; neighbours in a line become one rectangle.
+// gonePath returns path data, in pixels of the image, over the patches that do not run in block layer;
+// neighbours in a line become one rectangle.
 func gonePath(s Sample, layer int) string {
-	var b strings.Builder
-	bounds := image.Rect(0, 0, s.Width, s.Height)
-	var open image.Rectangle
-	flush := func() {
-		if !open.Empty() {
-			fmt.Fprintf(&b, "M%d %dh%dv%dh-%dz", open.Min.X, open.Min.Y, open.Dx(), open.Dy(), open.Dx())
-		}
-		open = image.Rectangle{}
-	}
-	eachPatch(s, bounds, func(k int, r image.Rectangle) {
+	var gone []image.Rectangle
+	eachPatch(s, image.Rect(0, 0, s.Width, s.Height), func(k int, r image.Rectangle) {
+		n := len(gone)
 		switch {
 		case s.Depth[k] >= layer:
-			flush()
-		case !open.Empty() && open.Max.X == r.Min.X && open.Min.Y == r.Min.Y:
-			open.Max.X = r.Max.X
+		case n > 0 && gone[n-1].Max.X == r.Min.X && gone[n-1].Min.Y == r.Min.Y:
+			gone[n-1].Max.X = r.Max.X
 		default:
-			flush()
-			open = r
+			gone = append(gone, r)
 		}
 	})
-	flush()
+	var b strings.Builder
+	for _, r := range gone {
+		fmt.Fprintf(&b, "M%d %dh%dv%dh-%dz", r.Min.X, r.Min.Y, r.Dx(), r.Dy(), r.Dx())
+	}
 	return b.String()
 }
 
-// inline returns img as a data URL: PNG, or JPEG where the picture is a large
-// photograph and PNG would be several times its size.
+// inline returns img as a data URL: PNG, or JPEG where the picture is a large photograph and PNG would be
+// several times its size.
 func inline(img *image.RGBA) (template.URL, error) {
 	b, err := encodePNG(img)
 	if err != nil {
@@ -127,4 +107,24 @@ func inline(img *image.RGBA) (template.URL, error) {
 		}
 	}
 	return template.URL("data:image/" + kind + ";base64," + base64.StdEncoding.EncodeToString(b)), nil
+}
+
+// swatch is one colour of the legend.
+type swatch struct{ Fill, Ink, Text string }
+
+// maxSlots is how many swatches a legend has.
+const maxSlots = 64
+
+// legend is the colours of the depths of so many blocks.
+func legend(layers int) []swatch {
+	var out []swatch
+	for _, d := range pickFrames(layers, maxSlots) {
+		c := depthColor(float64(d), layers)
+		s := swatch{hex(c), hex(inkOn(c)), ""}
+		if layers <= maxBarLabels || d == 1 || d == layers {
+			s.Text = fmt.Sprint(d)
+		}
+		out = append(out, s)
+	}
+	return out
 }

@@ -35,7 +35,8 @@ func TestChartPlacesPoints(t *testing.T) {
 			t.Fatalf("points %v, want %v", got, want)
 		}
 	}
-	if first, last := v.YTicks[0], v.YTicks[len(v.YTicks)-1]; first != (tick{"176", "0"}) || last != (tick{"12", "100"}) {
+	first, last := v.YTicks[0], v.YTicks[len(v.YTicks)-1]
+	if first != (tick{"176", "0"}) || last != (tick{"12", "100"}) {
 		t.Errorf("Y axis from %v to %v", first, last)
 	}
 }
@@ -54,17 +55,6 @@ func TestChartGaps(t *testing.T) {
 	}
 }
 
-func TestLogChart(t *testing.T) {
-	v, err := Chart{LogY: true, Series: []Series{{Name: "s", Y: []float64{1e-6, 1e-3, 0, 1, -1}}}}.layout()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := coordinates(t, v.Lines[0].D)
-	if len(got) != 3 || got[0][1] != plotB || got[1][1] != (plotB+plotT)/2 || len(v.Lines[0].Dots) != 1 {
-		t.Errorf("points %v, dots %v", got, v.Lines[0].Dots)
-	}
-}
-
 func TestThinKeepsMeanAndRange(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, n := range []int{1, 2, maxPoints, maxPoints + 1, 12345} {
@@ -74,25 +64,31 @@ func TestThinKeepsMeanAndRange(t *testing.T) {
 			x[i], y[i] = float64(i), rng.NormFloat64()
 			lo, hi = min(lo, y[i]), max(hi, y[i])
 		}
-		p := thin(x, y, func(x, y float64) bool { return true })
+		runs := thin(x, y)
+		if len(runs) != 1 {
+			t.Fatalf("%d points without a gap became %d runs", n, len(runs))
+		}
+		p := runs[0]
 		if n <= maxPoints {
-			if len(p.Y) != n || p.Lo != nil {
-				t.Errorf("%d points became %d", n, len(p.Y))
+			for i, m := range p {
+				if len(p) != n || m != (mean{x[i], y[i], y[i], y[i]}) {
+					t.Fatalf("%d points became %d, point %d %v", n, len(p), i, m)
+				}
 			}
 			continue
 		}
-		if len(p.Y) > maxPoints/2+1 || len(p.Lo) != len(p.Y) || len(p.Hi) != len(p.Y) {
-			t.Fatalf("%d points became %d with ranges %d, %d", n, len(p.Y), len(p.Lo), len(p.Hi))
+		if len(p) > maxPoints/2+1 {
+			t.Fatalf("%d points became %d", n, len(p))
 		}
-		gotLo, gotHi := math.Inf(1), math.Inf(-1)
-		for i := range p.Y {
-			gotLo, gotHi = min(gotLo, p.Lo[i]), max(gotHi, p.Hi[i])
-			if !(p.Lo[i] <= p.Y[i] && p.Y[i] <= p.Hi[i]) || i > 0 && p.X[i] <= p.X[i-1] {
-				t.Fatalf("point %d: %v in %v..%v at %v", i, p.Y[i], p.Lo[i], p.Hi[i], p.X[i])
+		got := nothing
+		for i, m := range p {
+			got.add(m.lo, m.hi)
+			if !(m.lo <= m.y && m.y <= m.hi) || i > 0 && m.x <= p[i-1].x {
+				t.Fatalf("point %d: %v in %v..%v at %v", i, m.y, m.lo, m.hi, m.x)
 			}
 		}
-		if gotLo != lo || gotHi != hi {
-			t.Errorf("range %v..%v, want %v..%v", gotLo, gotHi, lo, hi)
+		if want := (span{lo, hi}); got != want {
+			t.Errorf("range %v, want %v", got, want)
 		}
 	}
 }
@@ -100,24 +96,21 @@ func TestThinKeepsMeanAndRange(t *testing.T) {
 func TestTicks(t *testing.T) {
 	for _, c := range []struct {
 		lo, hi  float64
-		log     bool
 		percent bool
 		want    string
 	}{
-		{0, 12, false, false, "0 2 4 6 8 10 12"},
-		{0, 1, false, true, "0% 20% 40% 60% 80% 100%"},
-		{91.2, 92.8, false, false, "91.0 91.5 92.0 92.5 93.0"},
-		{0, 0.001, false, false, "0 0.0002 0.0004 0.0006 0.0008 0.001"},
-		{0, 20000, false, false, "0 5000 10k 15k 20k"},
-		{1000000, 1000010, false, false, "1000000 1000002 1000004 1000006 1000008 1000010"},
-		{-1, 1, false, false, "-1.0 -0.5 0.0 0.5 1.0"},
-		{0, 0, false, false, "0.0 0.2 0.4 0.6 0.8 1.0"},
-		{1e-5, 1, true, false, "1e-05 0.0001 0.001 0.01 0.1 1"},
+		{0, 12, false, "0 2 4 6 8 10 12"},
+		{0, 1, true, "0% 20% 40% 60% 80% 100%"},
+		{91.2, 92.8, false, "91.0 91.5 92.0 92.5 93.0"},
+		{0, 0.001, false, "0 0.0002 0.0004 0.0006 0.0008 0.001"},
+		{0, 20000, false, "0 5000 10k 15k 20k"},
+		{1000000, 1000010, false, "1000000 1000002 1000004 1000006 1000008 1000010"},
+		{-1, 1, false, "-1.0 -0.5 0.0 0.5 1.0"},
+		{0, 0, false, "0.0 0.2 0.4 0.6 0.8 1.0"},
 	} {
-		s := newScale(c.lo, c.hi, 0, 1, c.log)
 		var got []string
-		for _, tick := range s.ticks(5) {
-			got = append(got, tick.label(c.percent))
+		for _, tick := range newScale(span{c.lo, c.hi}, 0, 1).ticks(5, c.percent) {
+			got = append(got, tick.Text)
 		}
 		if strings.Join(got, " ") != c.want {
 			t.Errorf("%v..%v: %q, want %q", c.lo, c.hi, strings.Join(got, " "), c.want)
@@ -125,40 +118,37 @@ func TestTicks(t *testing.T) {
 	}
 }
 
-// TestScaleEncloses tries ranges over many sizes: ends enclose the data, ticks are
-// few, rising and inside, and no coordinate leaves the plot.
+// TestScaleEncloses tries ranges over many sizes: ends enclose the data, ticks are few, rising and inside,
+// and no coordinate leaves the plot.
 func TestScaleEncloses(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 3000 {
 		lo := rng.NormFloat64() * math.Pow(10, float64(rng.IntN(40)-20))
 		hi := lo + rng.ExpFloat64()*math.Pow(10, float64(rng.IntN(40)-20))
-		log := rng.IntN(2) == 0
-		if log {
-			lo = math.Abs(lo) + 1e-30
-			hi = lo * (1 + rng.ExpFloat64()*1e4)
+		s := newScale(span{lo, hi}, 100, 0)
+		if s.lo > lo || s.hi < hi || !(s.lo < s.hi) {
+			t.Fatalf("%g..%g: axis %g..%g", lo, hi, s.lo, s.hi)
 		}
-		s := newScale(lo, hi, 100, 0, log)
-		slack := 0.0
-		if log {
-			slack = 1e-9 * hi
-		}
-		if s.lo > lo+slack*lo/hi || s.hi < hi-slack || !(s.lo < s.hi) {
-			t.Fatalf("%g..%g (log %v): axis %g..%g", lo, hi, log, s.lo, s.hi)
-		}
-		ticks := s.ticks(5)
+		ticks := s.ticks(5, false)
 		if len(ticks) > 16 {
-			t.Fatalf("%g..%g (log %v): %d ticks", lo, hi, log, len(ticks))
+			t.Fatalf("%g..%g: %d ticks", lo, hi, len(ticks))
 		}
-		for i, k := range ticks {
-			if y := s.at(k.v); !(y >= 0 && y <= 100) || i > 0 && k.v < ticks[i-1].v {
-				t.Fatalf("%g..%g: tick %g at %g", lo, hi, k.v, y)
+		last := 100.0
+		for _, k := range ticks {
+			y, err := strconv.ParseFloat(k.At, 64)
+			if err != nil || !(y >= 0 && y <= last) {
+				t.Fatalf("%g..%g: tick %s at %s, the one before at %g", lo, hi, k.Text, k.At, last)
 			}
+			last = y
 		}
 	}
 }
 
 func TestDepthBars(t *testing.T) {
-	v := depthBars([]int{10, 0, 30, 960})
+	v, err := depthBars{10, 0, 30, 960}.layout()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(v.Bars) != 4 {
 		t.Fatalf("%d bars", len(v.Bars))
 	}
@@ -169,7 +159,54 @@ func TestDepthBars(t *testing.T) {
 	if v.Bars[3].Texts[0].Text != "96" || v.Bars[1].Texts != nil || v.About != "mean 3.94 of 4 blocks" {
 		t.Errorf("%+v, about %q", v.Bars, v.About)
 	}
-	if v.Bars[0].Fill != hex(DepthColor(1, 4)) || v.Bars[3].Fill != hex(DepthColor(4, 4)) {
+	if v.Bars[0].Fill != hex(depthColor(1, 4)) || v.Bars[3].Fill != hex(depthColor(4, 4)) {
 		t.Error("bars do not have their depth's colour")
+	}
+}
+
+func TestHeat(t *testing.T) {
+	h := Heat{
+		Title: "scores", XLabel: "epoch", YLabel: "share",
+		X: []float64{1, 2, 3}, Values: [][]float64{{0, 0.5}, {0.25, math.NaN()}, {1, 0}},
+	}
+	v, err := h.layout()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(v.Bars) != 5 || v.Bars[0].Fill != hex(scaleColor(0)) || v.Bars[3].Fill != hex(scaleColor(1)) ||
+		v.Bars[1].About != "epoch 1, block 2: 0.5" {
+		t.Errorf("%+v", v.Bars)
+	}
+	if len(v.YTicks) != 2 || len(v.XTicks) != 3 || v.YLabel != "share, 0 to 1" {
+		t.Errorf("ticks %v, %v, label %q", v.XTicks, v.YTicks, v.YLabel)
+	}
+	long := Heat{}
+	for i := range 1000 {
+		long.X, long.Values = append(long.X, float64(i)), append(long.Values, make([]float64, 24))
+	}
+	if v, err = long.layout(); err != nil || len(v.Bars) != maxHeat*24 {
+		t.Errorf("%d rectangles, %v", len(v.Bars), err)
+	}
+	for _, bad := range []Heat{
+		{X: []float64{1}}, {X: []float64{1, 2}, Values: [][]float64{{1}, {1, 2}}},
+		{X: []float64{1}, Values: [][]float64{make([]float64, maxLayers+1)}},
+	} {
+		if _, err := bad.layout(); err == nil {
+			t.Errorf("no error for %d columns", len(bad.X))
+		}
+	}
+	samples := []Sample{gradient(28, 28, 1, 7, 7, 12)}
+	page, err := HTML(Page{Scores: &h, Samples: samples, Charts: []Chart{{Title: "x"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	elements, _ := check(t, page)
+	if countOf(elements, "article", "") != 1 || countOf(elements, "figure", "chart") != 2 {
+		t.Error("the training page lacks its heat map or its sample")
+	}
+	for _, empty := range []Heat{{}, {X: []float64{1}, Values: [][]float64{nil}}} {
+		if _, err := HTML(Page{Scores: &empty}); err != nil {
+			t.Error(err)
+		}
 	}
 }

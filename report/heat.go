@@ -2,7 +2,8 @@ package report
 
 import "fmt"
 
-// Heat is a map of colours: a column for each epoch, or whatever X is, and a line for each block, the first block below.
+// Heat is a map of colours: a column for each epoch, or whatever X is, and a line for each block, the first
+// block below.
 type Heat struct {
 	Title, XLabel, YLabel string
 	X                     []float64   // [n] what the columns stand for, rising
@@ -13,9 +14,8 @@ type Heat struct {
 const maxHeat = 40
 
 // layout places h in drawing coordinates.
-func (h Heat) layout() (chartView, error) {
-	v := underAxis(plotB)
-	v.Title, v.XLabel, v.YLabel = h.Title, h.XLabel, h.YLabel
+func (h Heat) layout() (plot, error) {
+	v := newPlot(h.Title, h.XLabel, h.YLabel, plotB)
 	if len(h.X) != len(h.Values) {
 		return v, fmt.Errorf("report: chart %q: %d values of x and %d columns", h.Title, len(h.X), len(h.Values))
 	}
@@ -29,22 +29,23 @@ func (h Heat) layout() (chartView, error) {
 	}
 	for i, column := range h.Values {
 		if len(column) != blocks {
-			return v, fmt.Errorf("report: chart %q: column %d has %d blocks, the first one %d", h.Title, i, len(column), blocks)
+			return v, fmt.Errorf("report: chart %q: column %d has %d blocks, the first one %d",
+				h.Title, i, len(column), blocks)
 		}
 	}
 	n := min(len(h.Values), maxHeat)
 	means, top := make([][]float64, n), 0.0
 	for i := range means {
-		from, to := i*len(h.Values)/n, (i+1)*len(h.Values)/n
-		means[i] = meanOf(h.Values[from:to])
+		means[i] = meanOf(h.Values[i*len(h.Values)/n : (i+1)*len(h.Values)/n])
 		for _, m := range means[i] {
 			if finite(m) {
 				top = max(top, m)
 			}
 		}
 	}
+	v.About = fmt.Sprintf("%d columns of %d blocks, 0 to %s", len(h.Values), blocks, trimNumber(top))
+	v.YLabel = fmt.Sprintf("%s, 0 to %s", h.YLabel, trimNumber(top))
 	w, height := (plotR-plotL)/float64(n), (plotB-plotT)/float64(max(blocks, 1))
-	every, lines := (n+7)/8, (blocks+9)/10
 	for i, column := range means {
 		x := plotL + w*float64(i)
 		first, last := h.X[i*len(h.Values)/n], h.X[(i+1)*len(h.Values)/n-1]
@@ -52,23 +53,22 @@ func (h Heat) layout() (chartView, error) {
 		if first != last {
 			name += "–" + trimNumber(last)
 		}
-		if i%every == 0 {
+		if i%((n+7)/8) == 0 {
 			v.XTicks = append(v.XTicks, tick{xy(x + w/2), trimNumber(first)})
 		}
 		for l, m := range column {
-			if !finite(m) {
-				continue
+			if finite(m) {
+				v.Bars = append(v.Bars, barView{
+					X: xy(x), Y: xy(plotB - height*float64(l+1)), W: xy(w + 0.3), H: xy(height + 0.3),
+					Fill:  hex(scaleColor(m / max(top, 1e-30))),
+					About: fmt.Sprintf("%s %s, block %d: %s", h.XLabel, name, l+1, trimNumber(m)),
+				})
 			}
-			y := plotB - height*float64(l+1)
-			v.Bars = append(v.Bars, barView{X: xy(x), Y: xy(y), W: xy(w + 0.3), H: xy(height + 0.3), Fill: hex(ScaleColor(m / max(top, 1e-30))),
-				About: fmt.Sprintf("%s %s, block %d: %s", h.XLabel, name, l+1, trimNumber(m))})
 		}
 	}
-	for l := 0; l < blocks; l += max(lines, 1) {
+	for l := 0; l < blocks; l += (blocks + 9) / 10 {
 		v.YTicks = append(v.YTicks, tick{xy(plotB - height*(float64(l)+0.5)), fmt.Sprint(l + 1)})
 	}
-	v.About = fmt.Sprintf("%d columns of %d blocks, 0 to %s", len(h.Values), blocks, trimNumber(top))
-	v.YLabel = fmt.Sprintf("%s, 0 to %s", h.YLabel, trimNumber(top))
 	return v, nil
 }
 

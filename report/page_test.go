@@ -83,7 +83,8 @@ func check(t *testing.T, page []byte, links ...string) (elements []element, text
 				} else if e.name != "a" || !slices.Contains(links, value) {
 					picture(t, value)
 				}
-			case name != "d" && (strings.Contains(value, "NaN") || strings.Contains(value, "Inf")) && e.name != "svg" && e.name != "img":
+			case name != "d" && e.name != "svg" && e.name != "img" &&
+				(strings.Contains(value, "NaN") || strings.Contains(value, "Inf")):
 				t.Errorf("<%s> has %s=%q", e.name, name, value)
 			case name == "d" && !pathData.MatchString(value):
 				t.Errorf("<%s> has a path of %q", e.name, value)
@@ -147,18 +148,23 @@ func TestPage(t *testing.T) {
 	s := gradient(28, 28, 1, 7, 7, 12)
 	photo := gradient(224, 224, 3, 14, 14, 12)
 	for i := range 4 {
-		if err := tally.Add(i%2, s.Depth, 12); err != nil {
+		if err := tally.Add(i%2, s.Depth); err != nil {
 			t.Fatal(err)
 		}
 	}
 	rows := []Row{
 		{Model: "dense", Top1: 92, Top5: 99, MeanDepth: 12, MACs: 4e6, DenseMACs: 4e6, ImagesPerSecond: 100, Speedup: 1},
-		{Model: "adaptive", Top1: 91.9, Top5: math.NaN(), MeanDepth: 6, MACs: 2e6, DenseMACs: 4e6, ImagesPerSecond: 180, Speedup: 1.8},
+		{Model: "adaptive", Top1: 91.9, Top5: math.NaN(), MeanDepth: 6, MACs: 2e6, DenseMACs: 4e6,
+			ImagesPerSecond: 180, Speedup: 1.8},
 	}
 	p := Page{
-		Title: "Report", Subtitle: "of a test", Machine: "two threads", Date: time.Date(2025, 3, 4, 5, 6, 0, 0, time.UTC),
-		Facts: Compare(rows[0], rows[1]), Rows: rows, Tally: tally, Samples: []Sample{s, photo, s}, Notes: []string{"a note"},
-		Charts: []Chart{{Title: "extra", Series: []Series{{Name: "a", Y: []float64{1, 2}}, {Name: "b", Y: []float64{2, 1}}}}},
+		Title: "Report", Subtitle: "of a test", Machine: "two threads",
+		Date:  time.Date(2025, 3, 4, 5, 6, 0, 0, time.UTC),
+		Facts: Compare(rows[0], rows[1]), Table: Models(rows), Tally: tally,
+		Samples: []Sample{s, photo, s}, Notes: []string{"a note"},
+		Charts: []Chart{{
+			Title: "extra", Series: []Series{{Name: "a", Y: []float64{1, 2}}, {Name: "b", Y: []float64{2, 1}}},
+		}},
 	}
 	path := filepath.Join(t.TempDir(), "report.html")
 	if err := WriteHTML(path, p); err != nil {
@@ -178,7 +184,8 @@ func TestPage(t *testing.T) {
 		t.Errorf("%d charts, want 5", got)
 	}
 	for _, want := range []string{
-		"Report", "of a test", "two threads · 4 March 2025, 05:06", "1.80×", "50 %", "−0.10", "92.00", "91.90", "180", "a note", "extra",
+		"Report", "of a test", "two threads · 4 March 2025, 05:06", "1.80×", "50 %", "−0.10", "92.00", "91.90", "180",
+		"a note", "extra",
 		"block 1: 49 of 49 patches", "block 12: 4 of 49 patches", "wrong",
 	} {
 		if has := strings.Contains(text, want); has != (want != "wrong") {
@@ -242,13 +249,15 @@ func TestPageEscapes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for c := range 2 {
-		if err := tally.Add(c, s.Depth, 0); err != nil {
+		if err := tally.Add(c, s.Depth); err != nil {
 			t.Fatal(err)
 		}
 	}
-	charts := []Chart{{Title: evil, XLabel: evil, YLabel: evil, Markers: true, Series: []Series{{Name: evil, Y: []float64{1, 2}}, {Name: evil, Y: []float64{1, 2}}}}}
+	lines := []Series{{Name: evil, Y: []float64{1, 2}}, {Name: evil, Y: []float64{1, 2}}}
+	charts := []Chart{{Title: evil, XLabel: evil, YLabel: evil, Markers: true, Series: lines}}
 	page, err := HTML(Page{
-		Title: evil, Subtitle: evil, Machine: evil, Facts: []Fact{{evil, evil}}, Rows: []Row{{Model: evil, Precision: evil}},
+		Title: evil, Subtitle: evil, Machine: evil, Facts: []Fact{{evil, evil}},
+		Table:  Models([]Row{{Model: evil, Precision: evil}}),
 		Charts: charts, Samples: []Sample{s}, Notes: []string{evil}, Tally: tally,
 	})
 	if err != nil {
@@ -258,7 +267,7 @@ func TestPageEscapes(t *testing.T) {
 	if n := strings.Count(text, `<script>alert("x")</script>`); n < 12 {
 		t.Errorf("the title is in the text %d times, want 12 or more", n)
 	}
-	page, err = TrainingHTML(TrainingPage{
+	page, err = HTML(Page{
 		Title: evil, Subtitle: evil, Machine: evil, Facts: []Fact{{evil, evil}}, Charts: charts,
 		Settings: []Setting{{evil, evil}}, Notes: []string{evil},
 	})
@@ -279,37 +288,49 @@ func TestPagesAtTheEdges(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 2 {
-		if err := noPatches.Add(i, nil, 2); err != nil {
+		if err := noPatches.Add(i, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	odd := []Series{
-		{Name: "nothing"}, {Name: "one", Y: []float64{3}}, {Name: "NaN", Y: []float64{nan, nan}}, {Name: "gaps", Y: []float64{1, nan, 2, inf, 3, 4}},
+		{Name: "nothing"}, {Name: "one", Y: []float64{3}}, {Name: "NaN", Y: []float64{nan, nan}},
+		{Name: "gaps", Y: []float64{1, nan, 2, inf, 3, 4}},
 		{Name: "huge", Y: []float64{-math.MaxFloat64, math.MaxFloat64}}, {Name: "tiny", Y: []float64{5e-324, 1e-323}},
 		{Name: "x unknown", X: []float64{nan, inf, 1}, Y: []float64{1, 2, 3}}, {Name: "flat", Y: []float64{-2, -2, -2}},
 		{Name: "zero", Y: []float64{0, 0}}, {Name: "narrow", Y: []float64{1, 1 + 1e-15}},
 	}
 	var charts []Chart
 	for _, s := range odd {
-		charts = append(charts, Chart{Title: "plain", Series: []Series{s}}, Chart{Title: "log", LogY: true, Series: []Series{s}},
+		charts = append(charts, Chart{Title: "plain", Series: []Series{s}},
 			Chart{Title: "all on", Percent: true, FromZero: true, Markers: true, Area: true, Series: []Series{s}})
 	}
-	charts = append(charts, Chart{}, Chart{Title: "all", Series: odd}, Chart{Title: "all, log", LogY: true, Series: odd})
+	charts = append(charts, Chart{}, Chart{Title: "all", Series: odd})
 	card := gradient(28, 28, 1, 7, 7, 12)
 	card.Probability = nan
+	deep, one := gradient(28, 28, 1, 7, 7, 200), gradient(4, 4, 1, 1, 1, 1)
+	tallies := map[*Sample]*Tally{}
+	for _, s := range []*Sample{&deep, &one} {
+		if tallies[s], err = NewTally(s.Layers, s.GridW, s.GridH, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := tallies[s].Add(-1, s.Depth); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, p := range map[string]Page{
-		"nothing":      {},
-		"empty slices": {Rows: []Row{}, Samples: []Sample{}, Histogram: []int{}, Active: []float64{}, Charts: []Chart{}},
-		"zeros":        {Rows: []Row{{}}, Histogram: make([]int, 12), Active: make([]float64, 12)},
-		"one block":    {Histogram: []int{5}, Active: []float64{1}, Samples: []Sample{gradient(4, 4, 1, 1, 1, 1)}},
-		"NaN": {Rows: []Row{{Model: "m", Top1: nan, Top5: nan, MeanDepth: nan, MACs: nan, DenseMACs: nan, ImagesPerSecond: nan, Speedup: nan},
-			{Model: "m", Top1: inf, Top5: inf, MeanDepth: inf, MACs: inf, DenseMACs: inf, ImagesPerSecond: inf, Speedup: -inf}},
-			Active: []float64{nan, 0.5, nan}, Facts: Compare(Row{Top1: nan, MeanDepth: nan}, Row{MeanDepth: nan}), Samples: []Sample{card}},
-		"negative counts": {Histogram: []int{-3, 4, -1}},
-		"deep":            {Histogram: make([]int, 200), Active: make([]float64, 200), Samples: []Sample{gradient(28, 28, 1, 7, 7, 200)}},
-		"no patches":      {Samples: []Sample{gradient(6, 6, 3, 0, 0, 4)}, Tally: noPatches},
-		"empty tally":     {Tally: empty},
-		"odd charts":      {Charts: charts},
+		"nothing": {},
+		"empty slices": {Table: Models([]Row{}), Samples: []Sample{}, Charts: []Chart{}, Scatters: []Scatter{},
+			Tables: []Table{}},
+		"zeros":     {Table: Models([]Row{{}})},
+		"one block": {Tally: tallies[&one], Samples: []Sample{one}},
+		"NaN": {Table: Models([]Row{
+			{"m", nan, nan, nan, nan, nan, nan, nan, 0, 0, ""},
+			{"m", inf, inf, inf, inf, inf, inf, -inf, 0, 0, ""},
+		}), Facts: Compare(Row{Top1: nan, MeanDepth: nan}, Row{MeanDepth: nan}), Samples: []Sample{card}},
+		"deep":        {Tally: tallies[&deep], Samples: []Sample{deep}},
+		"no patches":  {Samples: []Sample{gradient(6, 6, 3, 0, 0, 4)}, Tally: noPatches},
+		"empty tally": {Tally: empty},
+		"odd charts":  {Charts: charts},
 	} {
 		t.Run(name, func(t *testing.T) {
 			page, err := HTML(p)
@@ -319,23 +340,13 @@ func TestPagesAtTheEdges(t *testing.T) {
 			check(t, page)
 		})
 	}
-	page, err := TrainingHTML(TrainingPage{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	check(t, page)
 }
 
 func TestPageErrors(t *testing.T) {
 	bad := []Chart{{Title: "c", Series: []Series{{Name: "s", X: []float64{1}, Y: []float64{1, 2}}}}}
-	if _, err := HTML(Page{Charts: bad}); err == nil || !strings.Contains(err.Error(), `chart "c", line "s": 1 values of x and 2 of y`) {
+	want := `chart "c", line "s": 1 values of x and 2 of y`
+	if _, err := HTML(Page{Charts: bad}); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v", err)
-	}
-	if _, err := TrainingHTML(TrainingPage{Charts: bad}); err == nil {
-		t.Error("no error")
-	}
-	if _, err := HTML(Page{Histogram: make([]int, maxLayers+1)}); err == nil {
-		t.Error("no error for a histogram without end")
 	}
 	dir := t.TempDir()
 	path := filepath.Join(dir, "report.html")
@@ -348,7 +359,7 @@ func TestPageErrors(t *testing.T) {
 	if b, err := os.ReadFile(path); err != nil || !strings.Contains(string(b), "first") {
 		t.Errorf("the old page is gone: %v", err)
 	}
-	if err := WriteTraining(filepath.Join(dir, "no", "page.html"), TrainingPage{}); err == nil {
+	if err := WriteHTML(filepath.Join(dir, "no", "page.html"), Page{}); err == nil {
 		t.Error("no error for a folder that is not there")
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 1 {

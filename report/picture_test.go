@@ -34,21 +34,37 @@ func distance(a, b color.RGBA) int {
 	return max(d(a.R, b.R), d(a.G, b.G), d(a.B, b.B))
 }
 
+// oklab is a colour in B. Ottosson's Oklab space (2020): lightness and two opponent axes.
+type oklab struct{ L, A, B float64 }
+
+func toOklab(c color.RGBA) oklab {
+	linear := func(v uint8) float64 { // undoes the sRGB transfer curve
+		if x := float64(v) / 255; x > 0.04045 {
+			return math.Pow((x+0.055)/1.055, 2.4)
+		}
+		return float64(v) / 255 / 12.92
+	}
+	r, g, b := linear(c.R), linear(c.G), linear(c.B)
+	l := math.Cbrt(0.4122214708*r + 0.5363325363*g + 0.0514459929*b)
+	m := math.Cbrt(0.2119034982*r + 0.6806995451*g + 0.1073969566*b)
+	s := math.Cbrt(0.0883024619*r + 0.2817188376*g + 0.6299787005*b)
+	return oklab{
+		0.2104542553*l + 0.7936177850*m - 0.0040720468*s,
+		1.9779984951*l - 2.4285922050*m + 0.4505937099*s,
+		0.0259040371*l + 0.7827717662*m - 0.8086757660*s,
+	}
+}
+
 func TestScaleIsOrderedByLightness(t *testing.T) {
 	last := -1.0
 	for i := range 101 {
-		l := toOklab(ScaleColor(float64(i) / 100)).L
+		l := toOklab(scaleColor(float64(i) / 100)).L
 		if l <= last {
 			t.Fatalf("lightness %.4f at %d %% is not above %.4f", l, i, last)
 		}
 		last = l
 	}
-	for _, c := range viridis {
-		if got := toOklab(c).rgb(); distance(got, c) > 1 {
-			t.Errorf("%v comes back from Oklab as %v", c, got)
-		}
-	}
-	if ScaleColor(-5) != ScaleColor(0) || ScaleColor(7) != ScaleColor(1) || ScaleColor(math.NaN()) != goneRGB {
+	if scaleColor(-5) != scaleColor(0) || scaleColor(7) != scaleColor(1) || scaleColor(math.NaN()) != goneRGB {
 		t.Error("values off the scale are not clamped, or NaN is not grey")
 	}
 }
@@ -57,7 +73,7 @@ func TestDepthColorsDiffer(t *testing.T) {
 	for _, layers := range []int{1, 2, 6, 12, 24} {
 		seen := map[color.RGBA]int{}
 		for d := range layers + 1 {
-			c := DepthColor(d, layers)
+			c := depthColor(float64(d), layers)
 			if other, ok := seen[c]; ok {
 				t.Errorf("%d blocks: depths %d and %d have the same colour", layers, other, d)
 			}
@@ -66,24 +82,19 @@ func TestDepthColorsDiffer(t *testing.T) {
 	}
 }
 
-func TestAliveFrame(t *testing.T) {
+func TestFrame(t *testing.T) {
 	for _, channels := range []int{1, 3} {
 		s := gradient(28, 28, channels, 7, 7, 12)
-		plain, err := Image(s, 84)
-		if err != nil {
-			t.Fatal(err)
-		}
+		plain := resize(s, 84)
 		for layer := 1; layer <= 12; layer++ {
-			img, err := AliveFrame(s, layer, 84)
-			if err != nil {
-				t.Fatal(err)
-			}
+			img := frame(s, layer, 84)
 			for y := range 84 {
 				for x := range 84 {
 					got, alive := img.RGBAAt(x, y), s.Depth[y/12*7+x/12] >= layer
 					switch {
 					case alive && got != plain.RGBAAt(x, y):
-						t.Fatalf("block %d: pixel %d,%d of a token that runs is %v, in the image %v", layer, x, y, got, plain.RGBAAt(x, y))
+						t.Fatalf("block %d: pixel %d,%d of a token that runs is %v, in the image %v",
+							layer, x, y, got, plain.RGBAAt(x, y))
 					case !alive && distance(got, goneRGB) > 30:
 						t.Fatalf("block %d: pixel %d,%d of a token that is gone is %v", layer, x, y, got)
 					}
@@ -98,22 +109,19 @@ func TestDepthMapColors(t *testing.T) {
 	for i := range s.Pixels { // both extremes of the ground
 		s.Pixels[i] = byte(255 * (i % 2))
 	}
-	img, err := DepthMap(s, 224)
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := depthMap(s, 224)
 	for k, d := range s.Depth {
 		// The middle of the patch, away from the lines between patches.
 		got := img.RGBAAt(k%7*32+16, k/7*32+16)
 		nearest, best := 0, math.MaxInt
 		for e := 1; e <= 12; e++ {
-			a, b := toOklab(got), toOklab(DepthColor(e, 12))
+			a, b := toOklab(got), toOklab(depthColor(float64(e), 12))
 			// Chroma only: lightness is the image's as well.
 			if q := int(1e6 * (math.Pow(a.A-b.A, 2) + math.Pow(a.B-b.B, 2))); q < best {
 				nearest, best = e, q
 			}
 		}
-		if distance(got, DepthColor(d, 12)) > 64 || nearest < d-2 || nearest > d+2 {
+		if distance(got, depthColor(float64(d), 12)) > 64 || nearest < d-2 || nearest > d+2 {
 			t.Errorf("token %d of depth %d looks like depth %d: %v", k, d, nearest, got)
 		}
 	}
@@ -121,10 +129,7 @@ func TestDepthMapColors(t *testing.T) {
 
 func TestNearestNeighbour(t *testing.T) {
 	s := gradient(5, 3, 3, 1, 1, 2)
-	img, err := Image(s, 23)
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := resize(s, 23)
 	if img.Rect.Dx() != 20 || img.Rect.Dy() != 12 {
 		t.Fatalf("5×3 at size 23 gave %v, want 20×12", img.Rect)
 	}
@@ -143,28 +148,12 @@ func TestShrinking(t *testing.T) {
 	for i := range s.Pixels {
 		s.Pixels[i] = 200
 	}
-	img, err := Image(s, 56)
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := resize(s, 56)
 	if img.Rect.Dx() != 56 || img.Rect.Dy() != 40 {
 		t.Fatalf("got %v, want 56×40", img.Rect)
 	}
 	if c := img.RGBAAt(20, 20); distance(c, color.RGBA{200, 200, 200, 255}) > 1 {
 		t.Errorf("an even grey of 200 became %v", c)
-	}
-}
-
-func TestStripSize(t *testing.T) {
-	s := gradient(28, 28, 1, 7, 7, 12)
-	for _, c := range []struct{ columns, w, h int }{{0, 12*56 + 11*2, 56}, {6, 6*56 + 5*2, 2*56 + 2}, {5, 5*56 + 4*2, 3*56 + 4}, {99, 12*56 + 11*2, 56}} {
-		img, err := AliveStrip(s, 56, c.columns)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if img.Rect.Dx() != c.w || img.Rect.Dy() != c.h {
-			t.Errorf("%d columns: %v, want %d×%d", c.columns, img.Rect, c.w, c.h)
-		}
 	}
 }
 
@@ -192,11 +181,11 @@ func TestPicturesOfOddSamples(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for what, draw := range map[string]func() (*image.RGBA, error){
-				"image":   func() (*image.RGBA, error) { return Image(s, 0) },
-				"map":     func() (*image.RGBA, error) { return DepthMap(s, 64) },
-				"strip":   func() (*image.RGBA, error) { return AliveStrip(s, 30, 4) },
-				"panel":   func() (*image.RGBA, error) { return Panel(s, 100, true) },
-				"montage": func() (*image.RGBA, error) { return Montage([]Sample{s, s}, MontageOptions{Title: "t", Size: 40}) },
+				"map":   func() (*image.RGBA, error) { return depthMap(s, 64), nil },
+				"panel": func() (*image.RGBA, error) { return Panel(s, 100) },
+				"montage": func() (*image.RGBA, error) {
+					return Montage([]Sample{s, s}, MontageOptions{Title: "t", Size: 40})
+				},
 			} {
 				img, err := draw()
 				if err != nil {
@@ -230,11 +219,7 @@ func TestBadSamples(t *testing.T) {
 		s := good()
 		spoil(&s)
 		for what, f := range map[string]func() error{
-			"image":   func() error { _, err := Image(s, 56); return err },
-			"map":     func() error { _, err := DepthMap(s, 56); return err },
-			"frame":   func() error { _, err := AliveFrame(s, 1, 56); return err },
-			"strip":   func() error { _, err := AliveStrip(s, 56, 0); return err },
-			"panel":   func() error { _, err := Panel(s, 0, false); return err },
+			"panel":   func() error { _, err := Panel(s, 0); return err },
 			"montage": func() error { _, err := Montage([]Sample{good(), s}, MontageOptions{}); return err },
 			"page":    func() error { _, err := HTML(Page{Samples: []Sample{s}}); return err },
 		} {
@@ -262,8 +247,7 @@ func TestMontageLegend(t *testing.T) {
 		s := gradient(28, 28, 1, 7, 7, layers)
 		for name, draw := range map[string]func() (*image.RGBA, error){
 			"montage": func() (*image.RGBA, error) { return Montage([]Sample{s}, MontageOptions{}) },
-			"panel":   func() (*image.RGBA, error) { return Panel(s, 0, false) },
-			"legend":  func() (*image.RGBA, error) { return Legend(layers, 600, false) },
+			"panel":   func() (*image.RGBA, error) { return Panel(s, 0) },
 		} {
 			img, err := draw()
 			if err != nil {
@@ -276,26 +260,19 @@ func TestMontageLegend(t *testing.T) {
 				}
 			}
 			for d := 1; d <= layers; d++ {
-				if seen[DepthColor(d, layers)] < 20 {
+				if seen[depthColor(float64(d), layers)] < 20 {
 					t.Errorf("%s of %d blocks: depth %d is not in the legend", name, layers, d)
 				}
 			}
 		}
 	}
-	if _, err := Legend(0, 100, false); err == nil {
-		t.Error("a legend of no blocks: no error")
-	}
 }
 
 func TestPickFrames(t *testing.T) {
 	for layers := 1; layers < 60; layers++ {
-		for _, most := range []int{0, 1, 2, 6, 12, 24} {
+		for _, most := range []int{1, 2, 6, 12, 24} {
 			got := pickFrames(layers, most)
-			limit := most
-			if limit == 0 {
-				limit = 12
-			}
-			if len(got) != min(layers, limit) || got[0] != 1 || limit > 1 && got[len(got)-1] != layers {
+			if len(got) != min(layers, most) || got[0] != 1 || most > 1 && got[len(got)-1] != layers {
 				t.Fatalf("%d blocks, at most %d: %v", layers, most, got)
 			}
 			for i := 1; i < len(got); i++ {
@@ -314,16 +291,16 @@ func TestDescribe(t *testing.T) {
 		s.Depth[k] = 3
 	}
 	s.ClassDepth = 8
-	if got, want := s.MeanDepth(), (49*3+8)/50.0; got != want {
+	if got, want := s.meanDepth(), (49*3+8)/50.0; got != want {
 		t.Errorf("mean depth %v, want %v", got, want)
 	}
-	if s.Alive(3) != 49 || s.Alive(4) != 0 {
-		t.Errorf("alive in block 3: %d, in 4: %d", s.Alive(3), s.Alive(4))
+	if s.alive(3) != 49 || s.alive(4) != 0 {
+		t.Errorf("alive in block 3: %d, in 4: %d", s.alive(3), s.alive(4))
 	}
 	text := func() string {
 		var all []string
-		for _, l := range describe(s) {
-			all = append(all, l.text)
+		for _, l := range s.describe() {
+			all = append(all, l.Text)
 		}
 		return strings.Join(all, "|")
 	}
@@ -354,10 +331,7 @@ func TestInterleave(t *testing.T) {
 func TestWritePNG(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.png")
-	img, err := DepthMap(gradient(28, 28, 3, 7, 7, 12), 112)
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := depthMap(gradient(28, 28, 3, 7, 7, 12), 112)
 	if err := WritePNG(path, img); err != nil {
 		t.Fatal(err)
 	}
@@ -381,8 +355,7 @@ func TestWritePNG(t *testing.T) {
 	if err := WritePNG(missing, img); err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("into a folder that is not there: error %v", err)
 	}
-	var none *image.RGBA
-	for _, bad := range []image.Image{nil, none, image.NewRGBA(image.Rectangle{})} {
+	for _, bad := range []*image.RGBA{nil, image.NewRGBA(image.Rectangle{})} {
 		if err := WritePNG(filepath.Join(dir, "b.png"), bad); err == nil {
 			t.Error("an empty picture was written")
 		}

@@ -6,97 +6,56 @@ import (
 	"strconv"
 )
 
-// scale maps values lo..hi to coordinates from..to, evenly or by logarithm.
-type scale struct {
-	lo, hi, from, to float64
-	log              bool
+// span is a range of values; it is empty as nothing has it.
+type span struct{ lo, hi float64 }
+
+var nothing = span{math.Inf(1), math.Inf(-1)}
+
+// add widens the span.
+func (s *span) add(values ...float64) {
+	for _, v := range values {
+		s.lo, s.hi = min(s.lo, v), max(s.hi, v)
+	}
 }
 
-// newScale returns a scale whose ends enclose lo..hi with a little room: they lie
-// on a half step of the axis.
-func newScale(lo, hi, from, to float64, log bool) scale {
-	s := scale{lo, hi, from, to, log}
-	if log {
-		s.lo, s.hi = math.Pow(10, math.Floor(math.Log10(lo))), math.Pow(10, math.Ceil(math.Log10(hi)))
-		// A narrow range would waste most of a decade.
-		if lo > 2*s.lo && hi/lo < 50 {
-			s.lo = lo / 1.2
-		}
-		if s.hi > 2*hi && hi/lo < 50 {
-			s.hi = hi * 1.2
-		}
-		if !(s.lo < s.hi) {
-			s.lo, s.hi = lo/2, hi*2
-		}
-		return s
+// scale maps values lo..hi evenly to coordinates from..to.
+type scale struct{ lo, hi, from, to float64 }
+
+// newScale returns a scale whose ends enclose s with a little room: they lie on a half step of the axis. An
+// empty span gives 0..1.
+func newScale(s span, from, to float64) scale {
+	if s == nothing {
+		s = span{}
 	}
-	if lo == hi {
+	if s.lo == s.hi {
 		// One value only: it stands in the middle, or on the axis if it is zero.
-		pad := math.Abs(lo) * 0.1
+		pad := math.Abs(s.lo) * 0.1
 		if pad == 0 {
-			s.hi = 1
-			return s
+			return scale{s.lo, s.lo + 1, from, to}
 		}
-		s.lo, s.hi = lo-pad, hi+pad
+		s.lo, s.hi = s.lo-pad, s.hi+pad
 	}
-	if step := niceStep(s.hi-s.lo, 5); step > 0 && finite(step) {
-		step /= 2
-		s.lo, s.hi = min(s.lo, math.Floor(s.lo/step+1e-9)*step), max(s.hi, math.Ceil(s.hi/step-1e-9)*step)
+	if step := niceStep(s.hi-s.lo, 5) / 2; step > 0 && finite(step) {
+		s.add(math.Floor(s.lo/step+1e-9)*step, math.Ceil(s.hi/step-1e-9)*step)
 	}
-	return s
+	return scale{s.lo, s.hi, from, to}
 }
 
 // at returns the coordinate of v.
 func (s scale) at(v float64) float64 {
-	lo, hi := s.lo, s.hi
-	if s.log {
-		v, lo, hi = math.Log(v), math.Log(lo), math.Log(hi)
-	}
 	// Halving first keeps the differences finite for values near the largest float.
-	t := (v/2 - lo/2) / (hi/2 - lo/2)
+	t := (v/2 - s.lo/2) / (s.hi/2 - s.lo/2)
 	return s.from + min(max(t, 0), 1)*(s.to-s.from)
 }
 
-// scaleTick is a round value on a scale whose values are step apart (0: not evenly).
-type scaleTick struct{ v, step float64 }
-
-// label prints the value with as many digits as tell it from its neighbours; a
-// share may be printed in percent.
-func (t scaleTick) label(percent bool) string {
-	if percent {
-		return scaleTick{100 * t.v, 100 * t.step}.label(false) + "%"
-	}
-	a := math.Abs(t.v)
-	coarse := t.step >= a/1000 && (a >= 1e4 || t.step < 1e-3)
-	if t.step < 1e-9 || t.step > 1e9 || coarse {
-		return trimNumber(t.v)
-	}
-	return strconv.FormatFloat(t.v, 'f', max(0, int(math.Ceil(-math.Log10(t.step)-1e-9))), 64)
-}
-
-// ticks returns about n round values inside the scale.
-func (s scale) ticks(n int) []scaleTick {
-	var out []scaleTick
-	if s.log {
-		steps := []float64{1, 2, 5}
-		if s.hi/s.lo > 1e3 {
-			steps = steps[:1]
-		}
-		decade := math.Floor(math.Log10(s.lo))
-		skip := math.Ceil((math.Log10(s.hi) - decade) / 8)
-		for e := decade; e <= math.Log10(s.hi)+1e-9; e += max(skip, 1) {
-			for _, m := range steps {
-				if v := m * math.Pow(10, e); v >= s.lo*(1-1e-9) && v <= s.hi*(1+1e-9) {
-					out = append(out, scaleTick{v, 0})
-				}
-			}
-		}
-		return out
-	}
+// ticks returns about n round values inside the scale with their coordinates; shares may be labelled in
+// percent.
+func (s scale) ticks(n int, percent bool) []tick {
 	step := niceStep(s.hi-s.lo, n)
 	if !(step > 0) || !finite(step) {
 		return nil
 	}
+	var out []tick
 	first := math.Ceil(s.lo/step - 1e-9)
 	for i := range 2 * n {
 		v := (first + float64(i)) * step
@@ -106,13 +65,26 @@ func (s scale) ticks(n int) []scaleTick {
 		if math.Abs(v) < step*1e-9 {
 			v = 0
 		}
-		out = append(out, scaleTick{v, step})
+		text := tickLabel(v, step)
+		if percent {
+			text = tickLabel(100*v, 100*step) + "%"
+		}
+		out = append(out, tick{xy(s.at(v)), text})
 	}
 	return out
 }
 
-// niceStep returns 1, 2 or 5 times a power of ten so that width is n steps or a
-// few more.
+// tickLabel prints a value with as many digits as tell it from its neighbours, which are step apart.
+func tickLabel(v, step float64) string {
+	a := math.Abs(v)
+	coarse := step >= a/1000 && (a >= 1e4 || step < 1e-3)
+	if step < 1e-9 || step > 1e9 || coarse {
+		return trimNumber(v)
+	}
+	return strconv.FormatFloat(v, 'f', max(0, int(math.Ceil(-math.Log10(step)-1e-9))), 64)
+}
+
+// niceStep returns 1, 2 or 5 times a power of ten so that width is n steps or a few more.
 func niceStep(width float64, n int) float64 {
 	raw := width / float64(n)
 	unit := math.Pow(10, math.Floor(math.Log10(raw)))
@@ -124,8 +96,8 @@ func niceStep(width float64, n int) float64 {
 	return 10 * unit
 }
 
-// trimNumber prints v with four digits at most and no trailing zeros, large and
-// small ones in a short form: 0.25, 1200, 15k, 2e-05.
+// trimNumber prints v with four digits at most and no trailing zeros, large and small ones in a short form:
+// 0.25, 1200, 15k, 2e-05.
 func trimNumber(v float64) string {
 	switch a := math.Abs(v); {
 	case !finite(v):

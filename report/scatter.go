@@ -1,11 +1,9 @@
 package report
 
 import (
-	_ "embed"
 	"fmt"
 	"html/template"
 	"math"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -23,98 +21,77 @@ type Point struct {
 	Hollow           bool    // drawn as a ring, as for what the others are held against
 }
 
-// pointView is a point in drawing coordinates.
-type pointView struct {
-	Class, X, Y, About string
-	Bars               string // path data of the spread
-	Hollow             bool
-	Label              textView
-}
-
-// scatterBottom is where the plot of a scatter ends: it is higher than a chart of lines, since names need room.
+// scatterBottom is where the plot of a scatter ends: it is higher than a chart of lines, since names need
+// room.
 const scatterBottom = 266.0
 
 // maxScatter bounds the points of a scatter; names of more would cover each other.
 const maxScatter = 200
 
 // layout places s in drawing coordinates.
-func (s Scatter) layout() (chartView, error) {
-	v := underAxis(scatterBottom)
-	v.Title, v.XLabel, v.YLabel = s.Title, s.XLabel, s.YLabel
+func (s Scatter) layout() (plot, error) {
+	v := newPlot(s.Title, s.XLabel, s.YLabel, scatterBottom)
 	var points []Point
-	x0, x1, y0, y1 := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
+	x, y := nothing, nothing
 	for _, p := range s.Points {
 		if !finite(p.X) || !finite(p.Y) {
 			continue
 		}
-		if !(p.XSpread > 0) || !finite(p.XSpread) {
-			p.XSpread = 0
+		for _, spread := range []*float64{&p.XSpread, &p.YSpread} {
+			if !(*spread > 0) || !finite(*spread) {
+				*spread = 0
+			}
 		}
-		if !(p.YSpread > 0) || !finite(p.YSpread) {
-			p.YSpread = 0
-		}
-		x0, x1 = min(x0, p.X-p.XSpread), max(x1, p.X+p.XSpread)
-		y0, y1 = min(y0, p.Y-p.YSpread), max(y1, p.Y+p.YSpread)
+		x.add(p.X-p.XSpread, p.X+p.XSpread)
+		y.add(p.Y-p.YSpread, p.Y+p.YSpread)
 		points = append(points, p)
 	}
 	if len(points) > maxScatter {
 		return v, fmt.Errorf("report: chart %q: %d points, want at most %d", s.Title, len(points), maxScatter)
 	}
 	if len(points) == 0 {
-		x0, x1, y0, y1 = 0, 1, 0, 1
-		v.About = "no data"
+		x, y, v.About = span{0, 1}, span{0, 1}, "no data"
 	}
-	pad := func(lo, hi float64) (float64, float64) { // a point should not lie on the edge
-		d := 0.06 * (hi - lo)
-		if d == 0 {
-			d = max(math.Abs(lo)*0.05, 1e-9)
+	for _, s := range []*span{&x, &y} { // a point should not lie on the edge
+		side := 0.06 * (s.hi - s.lo)
+		if side == 0 {
+			side = max(math.Abs(s.lo)*0.05, 1e-9)
 		}
-		return lo - d, hi + d
+		s.add(s.lo-side, s.hi+side)
 	}
-	x0, x1 = pad(x0, x1)
-	y0, y1 = pad(y0, y1)
-	xs, ys := newScale(x0, x1, plotL, plotR, false), newScale(y0, y1, scatterBottom, plotT, false)
-	for _, t := range ys.ticks(6) {
-		v.YTicks = append(v.YTicks, tick{xy(ys.at(t.v)), t.label(false)})
-	}
-	for _, t := range xs.ticks(6) {
-		v.XTicks = append(v.XTicks, tick{xy(xs.at(t.v)), t.label(false)})
-	}
+	xs, ys := newScale(x, plotL, plotR), newScale(y, scatterBottom, plotT)
+	v.XTicks, v.YTicks = xs.ticks(6, false), ys.ticks(6, false)
 	names := placeNames(points, xs, ys)
 	for i, p := range points {
 		x, y := xs.at(p.X), ys.at(p.Y)
-		pv := pointView{Class: fmt.Sprintf("c%d", i%seriesColors), X: xy(x), Y: xy(y), Hollow: p.Hollow, Label: names[i],
-			About: fmt.Sprintf("%s: %s, %s", p.Name, trimNumber(p.X), trimNumber(p.Y))}
-		var d strings.Builder
+		pv := pointView{
+			Class: fmt.Sprintf("c%d", i%seriesColors), X: xy(x), Y: xy(y), Hollow: p.Hollow, Label: names[i],
+			About: fmt.Sprintf("%s: %s, %s", p.Name, trimNumber(p.X), trimNumber(p.Y)),
+		}
 		if p.XSpread > 0 {
-			fmt.Fprintf(&d, "M%s %sH%s", xy(xs.at(p.X-p.XSpread)), xy(y), xy(xs.at(p.X+p.XSpread)))
+			pv.Bars = fmt.Sprintf("M%s %sH%s", xy(xs.at(p.X-p.XSpread)), xy(y), xy(xs.at(p.X+p.XSpread)))
 		}
 		if p.YSpread > 0 {
-			fmt.Fprintf(&d, "M%s %sV%s", xy(x), xy(ys.at(p.Y-p.YSpread)), xy(ys.at(p.Y+p.YSpread)))
+			pv.Bars += fmt.Sprintf("M%s %sV%s", xy(x), xy(ys.at(p.Y-p.YSpread)), xy(ys.at(p.Y+p.YSpread)))
 		}
-		pv.Bars = d.String()
 		v.Points = append(v.Points, pv)
 		v.About += pv.About + ". "
 	}
 	return v, nil
 }
 
-// SVG returns s as a picture of its own, which needs nothing beside it and follows its reader's light or dark colours.
-func (s Scatter) SVG() ([]byte, error) {
+// WriteSVG stores s as a picture of its own, which needs nothing beside it and follows its reader's light or
+// dark colours. The file appears whole or not at all.
+func (s Scatter) WriteSVG(path string) error {
 	v, err := s.layout()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return execute("svg", struct {
-		chartView
+	b, err := execute("svg", struct {
+		plot
 		Tall  string
 		Style template.CSS
-	}{v, xy(scatterBottom + chartH - plotB + titleRoom), template.CSS(svgStyle)})
-}
-
-// WriteSVG stores SVG's picture. The file appears whole or not at all.
-func (s Scatter) WriteSVG(path string) error {
-	b, err := s.SVG()
+	}{v, xy(scatterBottom + chartH - plotB + titleRoom), template.CSS(plotStyle)})
 	if err != nil {
 		return err
 	}
@@ -124,13 +101,8 @@ func (s Scatter) WriteSVG(path string) error {
 // titleRoom is the height above a drawing for its title.
 const titleRoom = 26.0
 
-//go:embed plot.css
-var svgStyle string
-
 // box is a rectangle of the drawing.
 type box struct{ x0, y0, x1, y1 float64 }
-
-func around(x, y, dx, dy float64) box { return box{x - dx, y - dy, x + dx, y + dy} }
 
 // overlap is the area that two boxes share.
 func (a box) overlap(b box) float64 {
@@ -140,13 +112,16 @@ func (a box) overlap(b box) float64 {
 // A letter of the drawing's 11 pixel high text is about so wide, so high above its base line and below it.
 const letterWidth, letterUp, letterDown = 6.1, 8.5, 2.5
 
-// placeNames finds a place beside its point for each name; those that were placed first have a second and a third look at where the others went.
+// placeNames finds a place beside its point for each name; those that were placed first have a second and a
+// third look at where the others went.
 func placeNames(points []Point, xs, ys scale) []textView {
 	n := len(points)
 	names, taken := make([]textView, n), make([]box, n) // what the names cover, then the points with their spreads
 	for _, p := range points {
 		x, y := xs.at(p.X), ys.at(p.Y)
-		taken = append(taken, around(x, y, 5, 5), box{xs.at(p.X - p.XSpread), y - 1, xs.at(p.X + p.XSpread), y + 1}, box{x - 1, ys.at(p.Y + p.YSpread), x + 1, ys.at(p.Y - p.YSpread)})
+		taken = append(taken, box{x - 5, y - 5, x + 5, y + 5},
+			box{xs.at(p.X - p.XSpread), y - 1, xs.at(p.X + p.XSpread), y + 1},
+			box{x - 1, ys.at(p.Y + p.YSpread), x + 1, ys.at(p.Y - p.YSpread)})
 	}
 	for range 3 {
 		for i, p := range points {
@@ -157,7 +132,8 @@ func placeNames(points []Point, xs, ys scale) []textView {
 	return names
 }
 
-// placeName finds the place beside the point (x, y) where its name covers least of what is taken and stays in the plot.
+// placeName finds the place beside the point (x, y) where its name covers least of what is taken and stays in
+// the plot.
 func placeName(name string, x, y float64, taken []box) (textView, box) {
 	const most = 24
 	if utf8.RuneCountInString(name) > most {
@@ -171,8 +147,10 @@ func placeName(name string, x, y float64, taken []box) (textView, box) {
 		class  string
 		dx, dy float64 // of the base line's start, middle or end
 	}{
-		{"start", 8, 4}, {"end", -8, 4}, {"middle", 0, -9}, {"middle", 0, 17}, {"start", 6, -6}, {"end", -6, -6}, {"start", 6, 14}, {"end", -6, 14},
-		{"middle", 0, -20}, {"middle", 0, 28}, {"start", 10, -16}, {"end", -10, -16}, {"start", 10, 24}, {"end", -10, 24},
+		{"start", 8, 4}, {"end", -8, 4}, {"middle", 0, -9}, {"middle", 0, 17},
+		{"start", 6, -6}, {"end", -6, -6}, {"start", 6, 14}, {"end", -6, 14},
+		{"middle", 0, -20}, {"middle", 0, 28},
+		{"start", 10, -16}, {"end", -10, -16}, {"start", 10, 24}, {"end", -10, 24},
 	} {
 		left := x + c.dx
 		switch c.class {

@@ -9,17 +9,22 @@ import (
 
 // plain is a picture of one grey value.
 func plain(w, h, channels int, v byte, caption string) Picture {
-	return Picture{Pixels: bytes.Repeat([]byte{v}, w*h*channels), Width: w, Height: h, Channels: channels, Caption: caption}
+	return Picture{bytes.Repeat([]byte{v}, w*h*channels), w, h, channels, caption}
 }
 
 // TestSheet finds every picture where it should be: as many pixels of its colour
 // as it has when it is enlarged, in the order of the rows and columns.
 func TestSheet(t *testing.T) {
 	rows := []SheetRow{
-		{"first", []Picture{plain(28, 28, 1, 11, ""), plain(28, 28, 1, 22, "a caption\nof two lines"), plain(28, 28, 3, 33, "")}},
-		{"second, whose name is rather too long to be shown as a whole beside its pictures", []Picture{plain(28, 28, 1, 44, ""), plain(14, 28, 1, 55, "")}},
+		{"first", []Picture{
+			plain(28, 28, 1, 11, ""), plain(28, 28, 1, 22, "a caption\nof two lines"), plain(28, 28, 3, 33, ""),
+		}},
+		{"second, whose name is rather too long to be shown as a whole beside its pictures", []Picture{
+			plain(28, 28, 1, 44, ""), plain(14, 28, 1, 55, ""),
+		}},
 	}
-	img, err := Sheet(rows, SheetOptions{Title: "Title", Subtitle: "Subtitle", Columns: []string{"original", "1", "2", "one too many"}, Size: 84})
+	columns := []string{"original", "1", "2", "one too many"}
+	img, err := Sheet(rows, SheetOptions{Title: "Title", Subtitle: "Subtitle", Columns: columns, Size: 84})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +49,8 @@ func TestSheet(t *testing.T) {
 			t.Errorf("%d pixels of value %d, want %d", b.n, v, n)
 		}
 	}
-	if a, b, c, d := found[11], found[22], found[33], found[44]; !(a.left < b.left && b.left < c.left && a.top == b.top && a.left == d.left && a.top < d.top) {
+	a, b, c, d := found[11], found[22], found[33], found[44]
+	if !(a.left < b.left && b.left < c.left && a.top == b.top && a.left == d.left && a.top < d.top) {
 		t.Errorf("wrong places: %v", found)
 	}
 

@@ -19,9 +19,8 @@ func TestTallyAgainstSamples(t *testing.T) {
 	var hist [layers]int
 	var active, place [w * h]float64
 	var classSum, classN [2]float64
-	all, tokens := 0.0, 0.0
 	for i := range images {
-		s := Sample{Layers: layers, GridW: w, GridH: h, Depth: make([]int, w*h), ClassDepth: i % (layers + 1)}
+		s := Sample{Layers: layers, GridW: w, GridH: h, Depth: make([]int, w*h)}
 		for k := range s.Depth {
 			d := rng.IntN(layers + 1)
 			s.Depth[k] = d
@@ -33,14 +32,9 @@ func TestTallyAgainstSamples(t *testing.T) {
 			classN[i%2]++
 		}
 		for l := range layers {
-			active[l] += float64(s.Alive(l+1)) / (w * h * images)
+			active[l] += float64(s.alive(l+1)) / (w * h * images)
 		}
-		n := float64(w * h)
-		if s.ClassDepth > 0 {
-			n++
-		}
-		all, tokens = all+s.MeanDepth()*n, tokens+n
-		if err := tally.Add(i%2, s.Depth, s.ClassDepth); err != nil {
+		if err := tally.Add(i%2, s.Depth); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -51,23 +45,22 @@ func TestTallyAgainstSamples(t *testing.T) {
 		}
 	}
 	near("images", float64(tally.Images()), images)
-	near("mean depth", tally.MeanDepth(), all/tokens)
-	for d, n := range tally.Histogram() {
+	for d, n := range tally.byDepth[1:] {
 		near("histogram", float64(n), float64(hist[d]))
 	}
-	for l, v := range tally.Active() {
+	for l, v := range tally.active() {
 		near("active", v, active[l])
 	}
-	for k, v := range tally.Places() {
+	for k, v := range tally.places() {
 		near("places", v, place[k])
 	}
-	classes := tally.Classes()
+	classes := tally.classMeans()
 	if len(classes) != 2 {
 		t.Fatalf("classes %v, want two", classes)
 	}
 	for c, m := range classes {
-		near("class "+m.Name, m.Mean, classSum[c]/classN[c])
-		near("images of class "+m.Name, float64(m.Images), images/2)
+		near("class "+m.name, m.mean, classSum[c]/classN[c])
+		near("images of class "+m.name, float64(m.images), images/2)
 	}
 }
 
@@ -82,31 +75,38 @@ func TestTallyErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, c := range []struct {
-		class, classDepth int
-		depth             []int
-	}{{0, 1, []int{1}}, {0, 1, []int{1, 5}}, {0, 1, []int{-1, 1}}, {0, 5, []int{1, 1}}, {0, -1, []int{1, 1}}, {1, 1, []int{1, 1}}, {-2, 1, []int{1, 1}}} {
-		if err := tally.Add(c.class, c.depth, c.classDepth); err == nil {
+		class int
+		depth []int
+	}{{0, []int{1}}, {0, []int{1, 5}}, {0, []int{-1, 1}}, {1, []int{1, 1}}, {-2, []int{1, 1}}} {
+		if err := tally.Add(c.class, c.depth); err == nil {
 			t.Errorf("case %d: no error", i)
 		}
 	}
-	if tally.Images() != 0 || fmt.Sprint(tally.Histogram()) != "[0 0 0 0]" || !math.IsNaN(tally.MeanDepth()) {
+	if tally.Images() != 0 || fmt.Sprint(tally.byDepth) != "[0 0 0 0 0]" || fmt.Sprint(tally.byPlace) != "[0 0]" {
 		t.Error("an image that was refused was counted")
 	}
-	if err := tally.Add(-1, []int{1, 4}, 0); err != nil || tally.MeanDepth() != 2.5 {
-		t.Errorf("mean depth %v, error %v", tally.MeanDepth(), err)
+	if err := tally.Add(-1, []int{1, 4}); err != nil || fmt.Sprint(tally.places()) != "[1 4]" {
+		t.Errorf("depths %v, error %v", tally.places(), err)
 	}
 }
 
 func TestClassBars(t *testing.T) {
-	var many []ClassMean
+	var many []classMean
 	for i := range 1000 {
-		many = append(many, ClassMean{fmt.Sprintf("class %d with a long name", i), float64(i%12) + 0.5, 3})
+		many = append(many, classMean{fmt.Sprintf("class %d with a long name", i), float64(i%12) + 0.5, 3})
 	}
-	v := classBars(many, 12)
-	if len(v.Bars) != maxClasses || !strings.HasPrefix(v.Bars[0].About, "class 11 ") || !strings.Contains(v.Bars[maxClasses-1].About, ": 0.50 blocks") {
-		t.Errorf("%d bars, first %q, last %q", len(v.Bars), v.Bars[0].About, v.Bars[len(v.Bars)-1].About)
+	v, err := classBars{many, 12}.layout()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if many[0].Name != "class 0 with a long name" {
+	if len(v.Bars) != maxClasses {
+		t.Fatalf("%d bars", len(v.Bars))
+	}
+	first, last := v.Bars[0].About, v.Bars[maxClasses-1].About
+	if !strings.HasPrefix(first, "class 11 ") || !strings.Contains(last, ": 0.50 blocks") {
+		t.Errorf("first bar %q, last %q", first, last)
+	}
+	if many[0].name != "class 0 with a long name" {
 		t.Error("the caller's list was sorted")
 	}
 }

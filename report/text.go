@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/color"
 	"strings"
+	"unicode"
 
 	"golang.org/x/image/draw"
 	"golang.org/x/image/font"
@@ -14,26 +15,21 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// theme is the set of colours of a drawn picture.
-type theme struct{ ground, ink, faint, good, bad color.RGBA }
+// tone is what words say of themselves by their colour.
+type tone int
 
-var (
-	lightTheme = theme{
-		ground: color.RGBA{0xff, 0xff, 0xff, 255}, ink: color.RGBA{0x1b, 0x1f, 0x24, 255}, faint: color.RGBA{0x60, 0x68, 0x72, 255},
-		good: color.RGBA{0x1a, 0x7f, 0x37, 255}, bad: color.RGBA{0xc6, 0x28, 0x28, 255},
-	}
-	darkTheme = theme{
-		ground: color.RGBA{0x0f, 0x13, 0x18, 255}, ink: color.RGBA{0xe8, 0xeb, 0xee, 255}, faint: color.RGBA{0x9a, 0xa4, 0xaf, 255},
-		good: color.RGBA{0x4c, 0xc3, 0x6b, 255}, bad: color.RGBA{0xff, 0x7b, 0x72, 255},
-	}
+const (
+	ink tone = iota
+	faint
+	good
+	bad
 )
 
-func themeOf(dark bool) theme {
-	if dark {
-		return darkTheme
-	}
-	return lightTheme
-}
+// color is the tone's colour in a drawn picture, whose ground is white.
+func (t tone) color() color.RGBA { return rgb([...]uint32{0x1b1f24, 0x606872, 0x1a7f37, 0xc62828}[t]) }
+
+// String is the tone's class on a page.
+func (t tone) String() string { return [...]string{"", "faint", "good", "bad"}[t] }
 
 // pen writes text of one size in the Go fonts.
 type pen struct {
@@ -44,23 +40,27 @@ type pen struct {
 
 // newPen returns a pen whose letters are size pixels high.
 func newPen(size float64) (*pen, error) {
-	face := func(ttf []byte) (font.Face, error) {
+	var faces [2]font.Face
+	for i, ttf := range [...][]byte{goregular.TTF, gobold.TTF} {
 		f, err := opentype.Parse(ttf)
 		if err != nil {
 			return nil, fmt.Errorf("report: font: %w", err)
 		}
-		return opentype.NewFace(f, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingNone})
+		options := opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingNone}
+		if faces[i], err = opentype.NewFace(f, &options); err != nil {
+			return nil, fmt.Errorf("report: font: %w", err)
+		}
 	}
-	regular, err := face(goregular.TTF)
-	if err != nil {
-		return nil, err
+	m := faces[0].Metrics()
+	return &pen{faces[0], faces[1], (m.Ascent + m.Descent).Ceil(), m.Ascent.Ceil()}, nil
+}
+
+// face returns the face of line i of some lines, of which the first one is bold.
+func (p *pen) face(i int) font.Face {
+	if i == 0 {
+		return p.bold
 	}
-	bold, err := face(gobold.TTF)
-	if err != nil {
-		return nil, err
-	}
-	m := regular.Metrics()
-	return &pen{regular, bold, (m.Ascent + m.Descent).Ceil(), m.Ascent.Ceil()}, nil
+	return p.regular
 }
 
 // width is the width in pixels of text in the given face.
@@ -74,12 +74,19 @@ func (p *pen) draw(img *image.RGBA, f font.Face, c color.RGBA, x, y int, text st
 }
 
 // center writes text in the middle of x0..x1.
-func (p *pen) center(img *image.RGBA, f font.Face, c color.RGBA, x0, x1, y int, text string) {
-	p.draw(img, f, c, x0+(x1-x0-width(f, text))/2, y, text)
+func (p *pen) center(img *image.RGBA, c color.RGBA, x0, x1, y int, text string) {
+	p.draw(img, p.regular, c, x0+(x1-x0-width(p.regular, text))/2, y, text)
 }
 
-// cut shortens text so that it is at most limit pixels wide, with an ellipsis
-// where something is missing. Control characters and runs of spaces become one space.
+// lines writes lines below each other, the first one bold, each at most limit pixels wide.
+func (p *pen) lines(img *image.RGBA, x, y, limit int, lines []line) {
+	for i, l := range lines {
+		p.draw(img, p.face(i), l.Tone.color(), x, y+i*p.height, cut(p.face(i), l.Text, limit))
+	}
+}
+
+// cut shortens text to one line that is at most limit pixels wide, with an ellipsis where something is
+// missing.
 func cut(f font.Face, text string, limit int) string {
 	text = oneLine(text)
 	if width(f, text) <= limit {
@@ -94,55 +101,42 @@ func cut(f font.Face, text string, limit int) string {
 	return ""
 }
 
-// heading is a figure's title, in large letters, above its subtitle; both may be empty.
-type heading struct {
-	large, small    *pen
-	title, subtitle string
-	gap             int // below each
+// oneLine keeps a name from breaking a table or a terminal: control characters and runs of spaces become one
+// space.
+func oneLine(s string) string {
+	gap := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+	return strings.Join(strings.FieldsFunc(s, gap), " ")
 }
 
-// newHeading returns a heading in a figure whose text is p's, size pixels high.
-func newHeading(p *pen, size float64, title, subtitle string, gap int) (heading, error) {
-	large, err := newPen(size * 1.45)
-	return heading{large, p, title, subtitle, gap}, err
-}
-
-// height is what the heading takes, with the gap below it.
-func (h heading) height() (sum int) {
-	if h.title != "" {
-		sum += h.large.height + h.gap
+// legend draws, from x to at most right, the words and a swatch for each depth with its number (as many
+// numbers as fit).
+func (p *pen) legend(img *image.RGBA, x, y, right, layers int) {
+	text := "blocks a token ran in"
+	if width(p.regular, text) > (right-x)/2 {
+		text = "blocks"
 	}
-	if h.subtitle != "" {
-		sum += h.small.height + h.gap
-	}
-	return sum
-}
-
-// draw writes the heading in img with a margin around it.
-func (h heading) draw(img *image.RGBA, t theme, margin int) {
-	y, limit := margin, img.Rect.Dx()-2*margin
-	if h.title != "" {
-		h.large.draw(img, h.large.bold, t.ink, margin, y, cut(h.large.bold, h.title, limit))
-		y += h.large.height + h.gap
-	}
-	if h.subtitle != "" {
-		h.small.draw(img, h.small.regular, t.faint, margin, y, cut(h.small.regular, h.subtitle, limit))
+	x = p.draw(img, p.regular, faint.color(), x, y, text) + p.height/2
+	side := max(1, min(p.height*3/2, (right-x)/layers))
+	every := (width(p.regular, fmt.Sprint(layers)) + p.height/3 + side - 1) / side
+	for d := 1; d <= layers; d++ {
+		c := depthColor(float64(d), layers)
+		x0 := x + (d-1)*side
+		draw.Draw(img, image.Rect(x0, y, x0+side, y+p.height), image.NewUniform(c), image.Point{}, draw.Src)
+		if (d-1)%every == 0 {
+			p.center(img, inkOn(c), x0, x0+side*min(every, layers-d+1), y, fmt.Sprint(d))
+		}
 	}
 }
 
-// canvas is an image of w×h pixels filled with c.
-func canvas(w, h int, c color.RGBA) *image.RGBA {
+// canvas is a white image of w×h pixels.
+func canvas(w, h int) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
-	fill(img, img.Rect, c)
+	draw.Draw(img, img.Rect, image.White, image.Point{}, draw.Src)
 	return img
 }
 
-func fill(img *image.RGBA, r image.Rectangle, c color.RGBA) {
-	draw.Draw(img, r, image.NewUniform(c), image.Point{}, draw.Src)
-}
-
-// place draws src in the middle of r.
-func place(dst *image.RGBA, r image.Rectangle, src *image.RGBA) {
-	at := r.Min.Add(image.Pt((r.Dx()-src.Rect.Dx())/2, (r.Dy()-src.Rect.Dy())/2))
-	draw.Draw(dst, src.Rect.Sub(src.Rect.Min).Add(at), src, src.Rect.Min, draw.Over)
+// place draws src in the middle of the w×h pixels whose top left corner is (x, y).
+func place(dst *image.RGBA, x, y, w, h int, src *image.RGBA) {
+	at := image.Pt(x+(w-src.Rect.Dx())/2, y+(h-src.Rect.Dy())/2)
+	draw.Draw(dst, src.Rect.Add(at), src, image.Point{}, draw.Over)
 }

@@ -38,7 +38,7 @@ func (a *app) demo() *cobra.Command {
 				return a.printJSON(r)
 			}
 			var b bytes.Buffer
-			if err := report.WriteTable(&b, r.Rows); err != nil {
+			if err := report.Models(r.Rows).WriteText(&b); err != nil {
 				return err
 			}
 			fmt.Fprintf(&b, "\nThe report with its pictures is in %s\n", r.Report)

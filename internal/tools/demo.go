@@ -119,7 +119,7 @@ func (r *DemoResult) write(dir string, c *eval.Collector) error {
 	samples := c.Samples()
 	page := report.Page{
 		Title: "Adaptive tokens at work", Subtitle: fmt.Sprintf("%s beside %s on %d test images", r.Models[1].Model, r.Models[0].Model, r.Models[1].Images),
-		Machine: machine.Describe(r.Models[0].Threads), Date: time.Now(), Facts: report.Compare(r.Rows[0], r.Rows[1]), Rows: r.Rows, Tally: c.Tally, Samples: samples,
+		Machine: machine.Describe(r.Models[0].Threads), Date: time.Now(), Facts: report.Compare(r.Rows[0], r.Rows[1]), Table: report.Models(r.Rows), Tally: c.Tally, Samples: samples,
 		Notes: []string{
 			"Depth is the number of blocks that a token really ran in. When the class token halts, the whole image is finished, and all its tokens with it.",
 			"MACs are multiply-accumulates of the tokens that ran. Images a second are counted from the data set's bytes to the logits; the two models took turns, slice by slice, in one run with the same threads.",
@@ -136,7 +136,7 @@ func (r *DemoResult) write(dir string, c *eval.Collector) error {
 			continue
 		}
 		first = append(first, s)
-		img, err := report.Panel(s, 0, false)
+		img, err := report.Panel(s, 0)
 		if err != nil {
 			return err
 		}

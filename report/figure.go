@@ -1,0 +1,277 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"strings"
+)
+
+// MontageOptions says how Montage draws; the zero value will do.
+type MontageOptions struct {
+	Title, Subtitle string
+	Size            int // pixels of one small picture's side; ≤ 0: 84
+}
+
+// Montage draws samples as a figure: one line each with what was predicted, the image, its depth map, and the
+// tokens that ran in each of up to 12 blocks; above them a title and the colour legend. All samples must come
+// from models of equal depth. Photographs want a Size of 112 or more.
+func Montage(samples []Sample, o MontageOptions) (*image.RGBA, error) {
+	f := figure{title: o.Title, subtitle: o.Subtitle, apart: 2, cell: o.Size, letters: 0.235}
+	f.heads = []string{"image", "depth"}
+	for i, s := range samples {
+		if f.layers == 0 {
+			f.layers = s.Layers
+		}
+		if err := s.Validate(); err != nil {
+			return nil, fmt.Errorf("sample %d: %w", i, err)
+		}
+		if s.Layers != f.layers {
+			return nil, fmt.Errorf("%w: sample %d has %d blocks, sample 0 has %d", ErrSample, i, s.Layers, f.layers)
+		}
+		r := figureRow{words: s.describe(), tiles: []tile{{sample: s}, {sample: s, show: showDepth}}}
+		for _, l := range pickFrames(s.Layers, 12) {
+			r.tiles = append(r.tiles, tile{sample: s, show: l})
+		}
+		f.rows = append(f.rows, r)
+	}
+	for _, l := range pickFrames(f.layers, 12) {
+		f.heads = append(f.heads, fmt.Sprint(l))
+	}
+	if f.layers > 0 {
+		f.heads[2] = "block 1"
+	}
+	return f.draw()
+}
+
+// Picture is one picture of a contact sheet.
+type Picture struct {
+	Pixels                  []byte // [Height, Width, Channels], row-major
+	Width, Height, Channels int    // Channels is 1 or 3
+	Caption                 string // lines below it, four at most; "" for none
+}
+
+// SheetRow is a line of pictures with a name beside it.
+type SheetRow struct {
+	Name     string
+	Pictures []Picture
+}
+
+// SheetOptions says how Sheet draws; the zero value will do.
+type SheetOptions struct {
+	Title, Subtitle string
+	Columns         []string // heads of the columns; may be fewer
+	Size            int      // pixels of a picture's longer side; ≤ 0: 84
+}
+
+// Sheet draws rows of pictures side by side, the first one of each set apart, as a sheet of originals and
+// what was made of them. Rows may differ in length.
+func Sheet(rows []SheetRow, o SheetOptions) (*image.RGBA, error) {
+	f := figure{title: o.Title, subtitle: o.Subtitle, heads: o.Columns, apart: 1, cell: o.Size, letters: 0.14}
+	for i, r := range rows {
+		row := figureRow{words: []line{{r.Name, ink}}}
+		for k, p := range r.Pictures {
+			s := Sample{Pixels: p.Pixels, Width: p.Width, Height: p.Height, Channels: p.Channels, Layers: 1}
+			if err := s.Validate(); err != nil {
+				return nil, fmt.Errorf("row %d, picture %d: %w", i, k, err)
+			}
+			t := tile{sample: s}
+			if p.Caption != "" {
+				lines := strings.Split(p.Caption, "\n")
+				t.caption = lines[:min(len(lines), 4)]
+			}
+			row.tiles = append(row.tiles, t)
+		}
+		f.rows = append(f.rows, row)
+	}
+	return f.draw()
+}
+
+// figure is rows of pictures under the heads of their columns, with words at the left of each row.
+type figure struct {
+	title, subtitle string
+	layers          int      // of the legend of depths; 0: none
+	heads           []string // of the columns; may be fewer
+	rows            []figureRow
+	apart           int     // a wider gap lies before this column
+	cell            int     // pixels of a picture's longer side; ≤ 0: 84
+	letters         float64 // height of letters, as a share of that
+}
+
+type figureRow struct {
+	words []line
+	tiles []tile
+}
+
+// tile is a picture of a figure: the image, or, if show says so, its depth map or what a block sees.
+type tile struct {
+	sample  Sample
+	show    int // 0, showDepth or a block
+	caption []string
+}
+
+const showDepth = -1
+
+// Bounds of a drawn picture, so that a long list fails with an error: its pixels, and the side of a picture
+// in it.
+const (
+	maxPixels = 1 << 26
+	maxCell   = 1024
+)
+
+// draw draws a figure of valid samples.
+func (f figure) draw() (*image.RGBA, error) {
+	cell := f.cell
+	if cell <= 0 {
+		cell = 84
+	}
+	cell = min(cell, maxCell)
+	letters := max(11, float64(cell)*f.letters)
+	p, err := newPen(letters)
+	if err != nil {
+		return nil, err
+	}
+	large, err := newPen(letters * 1.45)
+	if err != nil {
+		return nil, err
+	}
+
+	// Cells are as wide and as high as the largest picture in them.
+	columns, words, captions, w, h := 0, 0, 0, 0, 0
+	for _, r := range f.rows {
+		columns = max(columns, len(r.tiles))
+		h = max(h, len(r.words)*p.height)
+		for i, l := range r.words {
+			words = max(words, width(p.face(i), oneLine(l.Text)))
+		}
+		for _, t := range r.tiles {
+			wide, high := fit(t.sample.Width, t.sample.Height, cell)
+			w, h = max(w, wide), max(h, high)
+			captions = max(captions, len(t.caption)*p.height)
+		}
+	}
+	if columns == 0 {
+		return nil, errors.New("report: a figure of no pictures")
+	}
+	words = min(words, 4*cell)
+	gap, margin := max(4, w/16), max(12, cell/3)
+	column := func(i int) int {
+		x := margin + words + margin/2 + i*(w+gap)
+		if i >= f.apart {
+			x += 2 * gap
+		}
+		return x
+	}
+
+	// From top to bottom: title, subtitle, legend, heads, rows.
+	y := margin
+	below := func(used bool, height int) (top int) {
+		if top = y; used {
+			y += height
+		}
+		return top
+	}
+	title := below(f.title != "", large.height+gap)
+	subtitle := below(f.subtitle != "", p.height+gap)
+	legend := below(f.layers > 0, p.height+2*gap)
+	heads := below(len(f.heads) > 0, p.height+gap)
+	pitch := h + captions + 2*gap
+	wide, high := column(columns)-gap+margin, y+len(f.rows)*pitch-2*gap+margin
+	if wide > 1<<16 || high > 1<<16 || wide*high > maxPixels {
+		return nil, fmt.Errorf("report: a figure of %d rows of %d pictures would be %d×%d pixels",
+			len(f.rows), columns, wide, high)
+	}
+
+	img := canvas(wide, high)
+	large.lines(img, margin, title, wide-2*margin, []line{{f.title, ink}})
+	p.draw(img, p.regular, faint.color(), margin, subtitle, cut(p.regular, f.subtitle, wide-2*margin))
+	if f.layers > 0 {
+		p.legend(img, margin, legend, wide-margin, f.layers)
+	}
+	for i, head := range f.heads[:min(len(f.heads), columns)] {
+		if width(p.regular, head) > w {
+			head = head[strings.LastIndexByte(head, ' ')+1:]
+		}
+		p.center(img, faint.color(), column(i), column(i)+w, heads, cut(p.regular, head, w+gap))
+	}
+	for _, r := range f.rows {
+		p.lines(img, margin, y+(h-len(r.words)*p.height)/2, words, r.words)
+		for k, t := range r.tiles {
+			x := column(k)
+			place(img, x, y, w, h, t.draw(cell))
+			for i, text := range t.caption {
+				p.center(img, faint.color(), x, x+w, y+h+i*p.height, cut(p.regular, text, w+gap))
+			}
+		}
+		y += pitch
+	}
+	return img, nil
+}
+
+func (t tile) draw(size int) *image.RGBA {
+	switch t.show {
+	case 0:
+		return resize(t.sample, size)
+	case showDepth:
+		return depthMap(t.sample, size)
+	}
+	return frame(t.sample, t.show, size)
+}
+
+// pickFrames returns the blocks (1-based) to show: all of them, or most of them evenly spaced with the first
+// and the last among them.
+func pickFrames(layers, most int) []int {
+	n := min(layers, most)
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i + 1
+		if n < layers && n > 1 {
+			out[i] = 1 + (i*(layers-1)+(n-1)/2)/(n-1)
+		}
+	}
+	return out
+}
+
+// Panel draws one sample large: a caption, image and depth map side by side, the legend, and below them the
+// tokens that ran in each block, six to a line. The image's longer side is about size pixels (≤ 0: 252).
+func Panel(s Sample, size int) (*image.RGBA, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	if size <= 0 {
+		size = 252
+	}
+	size = min(size, maxCell)
+	p, err := newPen(max(11, float64(size)*0.062))
+	if err != nil {
+		return nil, err
+	}
+	const perLine = 6
+	w, h := fit(s.Width, s.Height, size)
+	gap, margin := max(4, size/24), max(10, size/12)
+	inner := 2*w + gap
+	between := gap / 2
+	if max(s.Width, s.Height) <= size/2 {
+		between = 2 // enlarged by whole factors, frames need every pixel
+	}
+	room := (inner - (perLine-1)*between) / perLine // the most that a frame may be wide
+	small := max(1, room*max(s.Width, s.Height)/s.Width)
+	fw, fh := fit(s.Width, s.Height, small)
+	frames, words := pickFrames(s.Layers, 4*perLine), s.describe()
+	pitch := fh + p.height + gap
+
+	top := margin + len(words)*p.height + gap
+	legend := top + h + gap
+	strip := legend + p.height + 2*gap
+	img := canvas(inner+2*margin, strip+(len(frames)+perLine-1)/perLine*pitch-gap+margin)
+	p.lines(img, margin, margin, inner, words)
+	place(img, margin, top, w, h, resize(s, size))
+	place(img, margin+w+gap, top, w, h, depthMap(s, size))
+	p.legend(img, margin, legend, margin+inner, s.Layers)
+	for i, l := range frames {
+		x, y := margin+i%perLine*((inner-fw)/(perLine-1)), strip+i/perLine*pitch
+		place(img, x, y, fw, fh, frame(s, l, small))
+		p.center(img, faint.color(), x, x+fw, y+fh, fmt.Sprint(l))
+	}
+	return img, nil
+}

@@ -1,0 +1,75 @@
+package report
+
+import (
+	"math"
+	"strconv"
+)
+
+// Charts are drawn in a space of this size, which is about a phone's width, so that letters keep their size
+// there; wider screens put charts side by side. page.html holds plotL and plotR as well.
+const (
+	chartW, chartH = 360.0, 216.0
+	plotL, plotR   = 46.0, 350.0
+	plotT, plotB   = 12.0, 176.0
+	seriesColors   = 10 // colours in the style sheet
+)
+
+// drawable is anything that is drawn with the axes and the style of charts.
+type drawable interface{ layout() (plot, error) }
+
+// plot is a chart in drawing coordinates, as the template draws it.
+type plot struct {
+	Title, XLabel, YLabel string
+	About                 string // for readers who do not see it
+	Height                string // of the drawing; its width is chartW
+	Axes                  bool
+	Bottom                string // of the plot, where the X axis lies
+	TickLine, LabelLine   string // the base lines of its numbers and of its label
+	XTicks, YTicks        []tick
+	Lines                 []lineView
+	Bars                  []barView
+	Points                []pointView
+	Key                   []keyView
+}
+
+// newPlot is a plot with an X axis at bottom and room for its numbers and label below.
+func newPlot(title, xLabel, yLabel string, bottom float64) plot {
+	return plot{
+		Title: title, XLabel: xLabel, YLabel: yLabel, Height: xy(bottom + chartH - plotB),
+		Axes: true, Bottom: xy(bottom), TickLine: xy(bottom + 14), LabelLine: xy(bottom + 32),
+	}
+}
+
+// tick is a mark on an axis: its coordinate and its label.
+type tick struct{ At, Text string }
+
+type lineView struct {
+	Class string
+	D     string // path data
+	Area  string // path data of a surface under or around the line; "" without
+	Dots  []dotView
+}
+
+type dotView struct{ X, Y, Text string }
+
+// barView is a filled rectangle with what is written on or beside it.
+type barView struct {
+	X, Y, W, H, Fill, About string
+	Texts                   []textView
+}
+
+// textView is a word: Class is its alignment (start, middle, end), Fill its colour ("" for the usual one).
+type textView struct{ X, Y, Class, Fill, Text string }
+
+// pointView is a single point with its name.
+type pointView struct {
+	Class, X, Y, About string
+	Bars               string // path data of the spread
+	Hollow             bool
+	Label              textView
+}
+
+type keyView struct{ Class, Name string }
+
+// xy prints a drawing coordinate.
+func xy(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) }

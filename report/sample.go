@@ -1,0 +1,149 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// ErrSample is wrapped by every error about a Sample whose sizes do not agree.
+var ErrSample = errors.New("report: bad sample")
+
+// maxSide is the longest side in pixels that a sample may have; it keeps a wrong number from asking for
+// gigabytes. maxLayers bounds the number of blocks, since each becomes a small picture.
+const (
+	maxSide   = 1 << 13
+	maxLayers = 1000
+)
+
+// Sample is one image and what the model did with it.
+type Sample struct {
+	Title string // the heading, such as a file's name; may be empty
+
+	// Pixels is the image at the model's input size: [Height, Width, Channels] bytes, row-major. Channels is 1
+	// (grey) or 3 (red, green, blue).
+	Pixels                  []byte
+	Width, Height, Channels int
+
+	// Depth is [GridH, GridW], row-major: the number of blocks that each patch token ran in, 1..Layers; 0 for a
+	// token that ran in none. The class token is not among them.
+	Depth        []int
+	GridW, GridH int
+
+	ClassDepth int // blocks the class token ran in, which ends the image; 0: not known
+	Layers     int // blocks of the model
+
+	Label, Predicted string  // names of the true and the predicted class; "": not known
+	Probability      float64 // of the predicted class, 0..1; NaN: not known
+}
+
+// Validate reports the first thing about s that does not fit together, as an error that wraps ErrSample.
+func (s Sample) Validate() error {
+	bad := func(format string, args ...any) error {
+		name := ""
+		if s.Title != "" {
+			name = fmt.Sprintf(" %q", s.Title)
+		}
+		return fmt.Errorf("%w%s: %s", ErrSample, name, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case s.Width <= 0 || s.Height <= 0 || s.Width > maxSide || s.Height > maxSide:
+		return bad("size %d×%d, want 1..%d pixels a side", s.Width, s.Height, maxSide)
+	case s.Channels != 1 && s.Channels != 3:
+		return bad("%d channels, want 1 or 3", s.Channels)
+	case len(s.Pixels) != s.Width*s.Height*s.Channels:
+		return bad("%d bytes of pixels, want %d for %d×%d×%d",
+			len(s.Pixels), s.Width*s.Height*s.Channels, s.Height, s.Width, s.Channels)
+	case s.Layers < 1 || s.Layers > maxLayers:
+		return bad("%d blocks, want 1..%d", s.Layers, maxLayers)
+	case s.GridW < 0 || s.GridH < 0 || s.GridW > s.Width || s.GridH > s.Height:
+		return bad("grid of %d×%d tokens over %d×%d pixels", s.GridH, s.GridW, s.Height, s.Width)
+	case len(s.Depth) != s.GridW*s.GridH:
+		return bad("%d depths, want %d for a grid of %d×%d", len(s.Depth), s.GridW*s.GridH, s.GridH, s.GridW)
+	case s.ClassDepth < 0 || s.ClassDepth > s.Layers:
+		return bad("class token ran in %d of %d blocks", s.ClassDepth, s.Layers)
+	}
+	for k, d := range s.Depth {
+		if d < 0 || d > s.Layers {
+			return bad("token %d ran in %d of %d blocks", k, d, s.Layers)
+		}
+	}
+	return nil
+}
+
+// alive returns how many patch tokens ran in block layer (1-based).
+func (s Sample) alive(layer int) int {
+	n := 0
+	for _, d := range s.Depth {
+		if d >= layer {
+			n++
+		}
+	}
+	return n
+}
+
+// meanDepth is the mean number of blocks over all tokens of s, the class token included where its depth is
+// known; NaN without any token.
+func (s Sample) meanDepth() float64 {
+	sum, n := s.ClassDepth, len(s.Depth)
+	for _, d := range s.Depth {
+		sum += d
+	}
+	if s.ClassDepth > 0 {
+		n++
+	}
+	return float64(sum) / float64(n)
+}
+
+// line is one line of words beside a picture.
+type line struct {
+	Text string
+	Tone tone
+}
+
+// describe puts a sample into words: its heading, the prediction, its depth.
+func (s Sample) describe() []line {
+	var out []line
+	head := s.Title
+	if head == "" {
+		head = s.Label
+	}
+	if head != "" {
+		out = append(out, line{head, ink})
+	}
+	if s.Predicted != "" {
+		l := line{s.Predicted, faint}
+		if finite(s.Probability) {
+			l.Text += fmt.Sprintf(" %.0f %%", 100*s.Probability)
+		}
+		switch {
+		case s.Label == "":
+		case s.Label == s.Predicted:
+			l.Tone = good
+		case s.Title != "":
+			l = line{l.Text + ", not " + s.Label, bad}
+		default:
+			l = line{"wrong: " + l.Text, bad}
+		}
+		out = append(out, l)
+	}
+	if d := s.meanDepth(); finite(d) {
+		out = append(out, line{fmt.Sprintf("%.1f of %d blocks", d, s.Layers), faint})
+	}
+	return out
+}
+
+// Interleave turns planes of pixels [channels, height, width] into [height, width, channels], the order that
+// Sample wants. It panics if chw is too short.
+func Interleave(chw []byte, channels, height, width int) []byte {
+	plane := height * width
+	out := make([]byte, channels*plane)
+	for c := range channels {
+		for i, v := range chw[c*plane : (c+1)*plane] {
+			out[i*channels+c] = v
+		}
+	}
+	return out
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
