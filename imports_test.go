@@ -20,12 +20,13 @@ const modulePath = "github.com/adavit/adavit"
 // floors says which packages lie on which floor, the basement first. A package imports only from floors below its own,
 // never from its own; tests may look sideways.
 var floors = [...][]string{
-	{"internal/usage"},
+	{"internal/usage", "internal/strictjson"},
 	{"internal/parallel", "internal/atomicfile", "internal/filelock", "internal/filetest", "internal/regular", "internal/turns"},
 	{"halting", "picture", "weights", "recipes", "models", "internal/kernels"},
 	{"vit", "hub", "data"},
 	{"infer", "train", "onnx", "report", "internal/tfevents", "datasets", "internal/machine"},
 	{"eval", "internal/modeltest"},
+	{"trainer"},
 	{"."},
 	{"serve", "internal/tools"},
 	{"cmd/adavit"},
