@@ -9,7 +9,7 @@ import (
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
-	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -40,9 +40,9 @@ type CompareProgress struct {
 	Phase       string // training, matching, testing, control, timing
 	Scheme      string // "" while timing: all of them
 	Seed        uint64
-	Run, Runs   int             // from 1
-	Done, Total int             // steps of training, images, or turns
-	Train       *train.Progress // while training
+	Run, Runs   int               // from 1
+	Done, Total int               // steps of training, images, or turns
+	Train       *trainer.Progress // while training
 }
 
 // Comparison is what Compare found.
@@ -135,7 +135,7 @@ func Compare(ctx context.Context, o CompareOptions) (Comparison, error) {
 type comparer struct {
 	o       CompareOptions
 	schemes []scheme
-	recipes [][]train.Recipe // [scheme][seed]
+	recipes [][]trainer.Recipe // [scheme][seed]
 	start   *vit.Model
 	result  Comparison
 	runs    int // done
@@ -187,7 +187,7 @@ func newComparer(ctx context.Context, o CompareOptions) (*comparer, error) {
 		return nil, fmt.Errorf("%w: model %s halts tokens already (%v); a comparison starts from a dense one", ErrUsage, o.Model, config.Halting)
 	}
 	for _, s := range c.schemes { // whatever is wrong with any is said before hours of training
-		of := make([]train.Recipe, len(o.Seeds))
+		of := make([]trainer.Recipe, len(o.Seeds))
 		for i, seed := range o.Seeds {
 			if of[i], err = o.recipe(s, seed, config.Layers); err != nil {
 				return nil, err

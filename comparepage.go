@@ -173,11 +173,11 @@ func (c *comparer) page() report.Page {
 		p.Notes = append(p.Notes, "“By lot” is a control: the depths of each image's patches in random order, so that as many halt in each block, but not the same ones. What it costs is what the choice of patches is worth.")
 	}
 	p.Tables = append(p.Tables, c.runTable())
-	set := slices.DeleteFunc(settings(TrainOptions{Recipe: c.recipes[0][0], Data: r.Data}), func(s report.Setting) bool {
+	set := slices.DeleteFunc(c.recipes[0][0].Rows(), func(s report.Setting) bool {
 		return s.Name == "init" || s.Name == "halting" || s.Name == "seed" // they differ from run to run, or are not what was used
 	})
 	p.Settings = append([]report.Setting{{Name: "top-1 before training", Value: fmt.Sprintf("%.2f %%", r.StartTop1)}, {Name: "seeds", Value: fmt.Sprint(r.Seeds)},
-		{Name: "precision", Value: r.Precision}}, set...)
+		{Name: "precision", Value: r.Precision}, {Name: "data", Value: r.Data}}, set...)
 	return p
 }
 

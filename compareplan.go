@@ -9,7 +9,7 @@ import (
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/recipes"
-	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/trainer"
 )
 
 // scheme is one entry of a comparison.
@@ -141,14 +141,14 @@ func (o *CompareOptions) recipeName() string {
 }
 
 // recipe is the scheme's: the common one with the scheme's own "halting" and settings, for a model of so many blocks.
-func (o *CompareOptions) recipe(s scheme, seed uint64, layers int) (train.Recipe, error) {
-	common, err := LoadRecipe(o.recipeName(), o.Set)
+func (o *CompareOptions) recipe(s scheme, seed uint64, layers int) (trainer.Recipe, error) {
+	common, err := trainer.LoadRecipe(o.recipeName(), o.Set)
 	if err != nil {
-		return train.Recipe{}, err
+		return trainer.Recipe{}, err
 	}
 	d, err := halting.Describe(s.policy)
 	if err != nil {
-		return train.Recipe{}, err
+		return trainer.Recipe{}, err
 	}
 	constants := halting.Config{Policy: s.policy}
 	if h := common.Halting; h != nil && h.Policy == s.policy {
@@ -164,19 +164,19 @@ func (o *CompareOptions) recipe(s scheme, seed uint64, layers int) (train.Recipe
 	}
 	object, err := json.Marshal(constants)
 	if err != nil {
-		return train.Recipe{}, err
+		return trainer.Recipe{}, err
 	}
 	// The best epoch by its test images would be one of more depth, too, where depth falls in training.
-	overrides := append([]string{"keep=" + train.KeepLast}, o.Set...)
+	overrides := append([]string{"keep=" + trainer.KeepLast}, o.Set...)
 	overrides = append(overrides, "halting="+string(object), fmt.Sprintf("seed=%d", seed))
 	if d.Recipe != nil {
 		text, err := json.Marshal(common)
 		if err != nil {
-			return train.Recipe{}, err
+			return trainer.Recipe{}, err
 		}
 		var values map[string]any
 		if err := json.Unmarshal(text, &values); err != nil {
-			return train.Recipe{}, err
+			return trainer.Recipe{}, err
 		}
 		overrides = append(overrides, d.Recipe(func(key string) float64 { v, _ := values[key].(float64); return v }, layers)...)
 	}
@@ -186,13 +186,13 @@ func (o *CompareOptions) recipe(s scheme, seed uint64, layers int) (train.Recipe
 	if o.Limit > 0 {
 		overrides = append(overrides, fmt.Sprintf("limit=%d", o.Limit))
 	}
-	r, err := LoadRecipe(o.recipeName(), append(overrides, s.settings...))
+	r, err := trainer.LoadRecipe(o.recipeName(), append(overrides, s.settings...))
 	if err != nil {
-		return train.Recipe{}, fmt.Errorf("scheme %s: %w", s.name, err)
+		return trainer.Recipe{}, fmt.Errorf("scheme %s: %w", s.name, err)
 	}
 	if s.trains {
 		if _, err := halting.NewTraining(*r.Halting); err != nil {
-			return train.Recipe{}, fmt.Errorf("scheme %s: %w", s.name, err)
+			return trainer.Recipe{}, fmt.Errorf("scheme %s: %w", s.name, err)
 		}
 	}
 	return r, nil

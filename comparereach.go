@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/atomicfile"
+	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -68,7 +70,7 @@ func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, t
 	}
 	path := filepath.Join(run.Model, matchedFile)
 	var f found
-	if text, err := readSmall(path, maxRecipe); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key {
+	if text, err := regular.Read(path, maxRecipe); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key {
 		run.Halting, run.Dialled, run.Trained, run.Matched, run.Control = f.Halting, f.Dialled, f.Trained, f.Matched, f.Control
 		return nil
 	}
@@ -146,3 +148,9 @@ func (c *comparer) key(m *vit.Model, run string, p parts, target float64, isMeas
 	fmt.Fprintf(h, "control %s %s %d %d %v %v %s", constants, c.o.Data, p.images, p.calibration.Len(), target, isMeasure, c.o.Precision)
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
+
+// maxRecipe bounds the small files of a run.
+const maxRecipe = 1 << 20
+
+// rounded is a figure for a line of log.
+func rounded(v float64) float64 { return math.Round(v*100) / 100 }

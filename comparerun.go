@@ -15,7 +15,8 @@ import (
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/atomicfile"
-	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/internal/regular"
+	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -79,13 +80,13 @@ func (c *comparer) seed(ctx context.Context, index int, seed uint64) error {
 }
 
 // opened is the recipe of a scheme, with constants that let tokens halt about where they should from the first step where it needs that (halting.Descriptor.FitFirst).
-func (c *comparer) opened(ctx context.Context, s scheme, r train.Recipe, p parts, dir string) (train.Recipe, error) {
+func (c *comparer) opened(ctx context.Context, s scheme, r trainer.Recipe, p parts, dir string) (trainer.Recipe, error) {
 	own := func(setting string) bool { return strings.HasPrefix(setting, "halting") }
 	if d, err := halting.Describe(s.policy); err != nil || !d.FitFirst || slices.ContainsFunc(s.settings, own) || slices.ContainsFunc(c.o.Set, own) {
 		return r, nil
 	}
 	var before asked
-	if text, err := readSmall(filepath.Join(dir, askedFile), maxRecipe); err == nil && json.Unmarshal(text, &before) == nil && before.Recipe.Halting != nil {
+	if text, err := regular.Read(filepath.Join(dir, askedFile), maxRecipe); err == nil && json.Unmarshal(text, &before) == nil && before.Recipe.Halting != nil {
 		key := r.Halting.Tuning().Key
 		opened := r.Halting.With(key, before.Recipe.Halting.Number(key)) // found when the run began
 		r.Halting = &opened
@@ -113,63 +114,47 @@ const askedFile = "asked.json"
 
 // asked is what a run was started with.
 type asked struct {
-	Recipe train.Recipe `json:"recipe"`
-	Model  string       `json:"model"`
-	Data   string       `json:"data"`
+	Recipe trainer.Recipe `json:"recipe"`
+	Model  string         `json:"model"`
+	Data   string         `json:"data"`
 }
 
 // train runs one scheme's training, goes on with it, or finds it done.
-func (c *comparer) train(ctx context.Context, s scheme, r train.Recipe, dir string) (train.Card, error) {
+func (c *comparer) train(ctx context.Context, s scheme, r trainer.Recipe, dir string) (trainer.Card, error) {
 	want, err := json.MarshalIndent(asked{r, c.o.Model, c.o.Data}, "", "  ")
 	if err != nil {
-		return train.Card{}, err
+		return trainer.Card{}, err
 	}
 	want = append(want, '\n')
 	path := filepath.Join(dir, askedFile)
-	switch before, err := readSmall(path, maxRecipe); {
+	switch before, err := regular.Read(path, maxRecipe); {
 	case errors.Is(err, os.ErrNotExist):
 		if err := os.MkdirAll(dir, 0o777); err != nil {
-			return train.Card{}, err
+			return trainer.Card{}, err
 		}
 		if err := atomicfile.WriteFile(path, want); err != nil {
-			return train.Card{}, err
+			return trainer.Card{}, err
 		}
 	case err != nil:
-		return train.Card{}, err
+		return trainer.Card{}, err
 	case !bytes.Equal(before, want):
-		return train.Card{}, fmt.Errorf("%s holds a run with other settings (see %s); give another folder, or remove it", dir, path)
+		return trainer.Card{}, fmt.Errorf("%s holds a run with other settings (see %s); give another folder, or remove it", dir, path)
 	}
 	// The report is what a run writes last of all, after its card.
 	if _, err := os.Stat(filepath.Join(dir, "report.html")); err == nil {
 		c.o.Log.Info("already trained", "scheme", s.name, "folder", dir)
-		return readCard(dir)
+		return trainer.ReadCard(dir)
 	}
 	c.o.Log.Info("training", "scheme", s.name, "seed", r.Seed, "epochs", r.Epochs, "folder", dir)
 	_, err = Train(ctx, TrainOptions{Recipe: r, Data: c.o.Data, Dir: dir, Init: c.o.Model, Resume: true, Threads: c.o.Threads, Log: c.o.Log,
-		Progress: func(p train.Progress) {
+		Progress: func(p trainer.Progress) {
 			c.report(CompareProgress{Phase: "training", Scheme: s.name, Seed: r.Seed, Done: p.Step, Total: p.Steps, Train: &p})
 		}})
 	if err != nil {
-		return train.Card{}, err
+		return trainer.Card{}, err
 	}
-	return readCard(dir)
+	return trainer.ReadCard(dir)
 }
-
-// readCard reads a finished run's training.json.
-func readCard(dir string) (card train.Card, err error) {
-	path := filepath.Join(dir, vit.CardFile)
-	text, err := readSmall(path, maxCard)
-	if err != nil {
-		return card, err
-	}
-	if err := json.Unmarshal(text, &card); err != nil {
-		return card, fmt.Errorf("%s: %w", path, err)
-	}
-	return card, nil
-}
-
-// maxCard bounds a training.json, which has a line for each epoch.
-const maxCard = 64 << 20
 
 // parts are the images of a comparison.
 type parts struct {
@@ -180,15 +165,19 @@ type parts struct {
 // openParts opens the data as the runs with the seed of this index had it.
 func (c *comparer) openParts(index int) (p parts, err error) {
 	r := c.recipes[0][index]
-	var run train.Options
-	if p.test, err = (TrainOptions{Recipe: r, Data: c.o.Data, Log: c.o.Log}).pictures(&run); err != nil {
+	all, err := (TrainOptions{Recipe: r, Data: c.o.Data, Log: c.o.Log}).parts()
+	if err != nil {
 		return p, err
 	}
+	if all, err = r.Prepare(all, c.o.Log); err != nil {
+		return p, err
+	}
+	p.test = all.Test
 	p.images = p.test.Len()
 	if r.Limit > 0 {
 		p.images = min(p.images, r.Limit)
 	}
-	p.calibration, err = calibration(run.Data, r.Limit, r.Seed)
+	p.calibration, err = calibration(all.Train, r.Limit, r.Seed)
 	return p, err
 }
 

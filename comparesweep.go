@@ -11,6 +11,7 @@ import (
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/atomicfile"
+	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/vit"
 )
@@ -65,7 +66,7 @@ func (c *comparer) sweepPoint(ctx context.Context, s scheme, m *vit.Model, p par
 	}
 	path := filepath.Join(run.Model, fmt.Sprintf("depth-%g.json", target))
 	var f found
-	if text, err := readSmall(path, maxRecipe); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key && f.Dialled != nil {
+	if text, err := regular.Read(path, maxRecipe); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key && f.Dialled != nil {
 		return SweepPoint{Halting: f.Halting, Dialled: *f.Dialled, Reached: f.Matched}, nil
 	}
 	if point.Halting, point.Dialled, err = c.dial(ctx, s, m, p, target, run.Seed); err != nil {

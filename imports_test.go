@@ -29,6 +29,7 @@ var floors = [...][]string{
 	{"vit", "hub", "data"},
 	{"infer", "train", "onnx", "report", "internal/tfevents", "datasets", "internal/machine"},
 	{"eval", "internal/modeltest"},
+	{"trainer"},
 	{"."},
 	{"serve", "internal/tools"},
 	{"cmd/adavit", "internal/newscheme"},

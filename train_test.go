@@ -6,39 +6,15 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/internal/modeltest"
-	"github.com/adavit/adavit/recipes"
-	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
-
-// TestBundledRecipes makes sure that every recipe that comes with the program can be read, and that overrides reach it.
-func TestBundledRecipes(t *testing.T) {
-	if len(recipes.Names()) < 2 {
-		t.Fatalf("only %v", recipes.Names())
-	}
-	for _, name := range recipes.Names() {
-		r, err := LoadRecipe(name, []string{"epochs=3", "augment.shift=1"})
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if r.Epochs != 3 || r.Augment.Shift != 1 {
-			t.Errorf("%s: overrides are lost: %+v", name, r)
-		}
-		if r.Variant != "" {
-			if _, err := vit.Variant(r.Variant); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-		if r.Variant == "" && r.Init == "" && name != "finetune-adaptive" { // which is for a model of the user's own
-			t.Errorf("%s starts from neither a variant nor a model", name)
-		}
-	}
-}
 
 // TestTrainInterrupted stops a run after its second step and goes on: the model has the same bits as one trained in one go.
 func TestTrainInterrupted(t *testing.T) {
@@ -48,7 +24,7 @@ func TestTrainInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	modeltest.WriteIDX(t, set)
-	r, err := train.ParseRecipe("test", []byte(`{"epochs": 2, "batch": 8, "seed": 1, "alpha_prior": 0.1, "target_layer": 2}`), nil)
+	r, err := trainer.ParseRecipe("test", []byte(`{"epochs": 2, "batch": 8, "seed": 1, "alpha_prior": 0.1, "target_layer": 2}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,18 +33,18 @@ func TestTrainInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if whole.Epochs != 2 || whole.Steps != 6 || whole.Test["images"] != 10 {
+	if whole.Epochs != 2 || whole.Steps != 6 || whole.Test.Images != 10 || whole.Validation.Images != 10 {
 		t.Errorf("%+v, want 2 epochs, 6 steps, 10 test images", whole)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	o.Dir = filepath.Join(dir, "stopped")
-	o.Progress = func(p train.Progress) {
+	o.Progress = func(p trainer.Progress) {
 		if p.Step == 2 {
 			cancel()
 		}
 	}
-	if _, err := Train(ctx, o); !errors.Is(err, train.ErrInterrupted) {
+	if _, err := Train(ctx, o); !errors.Is(err, trainer.ErrInterrupted) {
 		t.Fatalf("%v, want ErrInterrupted", err)
 	}
 	if _, err := Open(o.Dir); err == nil {
@@ -91,27 +67,39 @@ func TestTrainInterrupted(t *testing.T) {
 	}
 }
 
-// TestLimited: a limit takes the first images unless they lack a class.
-func TestLimited(t *testing.T) {
-	labels := make([]byte, 60)
-	for i := range labels {
-		labels[i] = byte(i / 20)
+// TestRunBegunBefore: a run that an older program began with all training images goes on with them.
+func TestRunBegunBefore(t *testing.T) {
+	dir := t.TempDir()
+	init, set, out := filepath.Join(dir, "init"), filepath.Join(dir, "set"), filepath.Join(dir, "out")
+	m := modeltest.Small(t, true)
+	if err := vit.Save(init, m, weights.F32); err != nil {
+		t.Fatal(err)
 	}
-	sorted, err := data.NewBlock("sorted", make([]byte, 60), labels, 1, 1, 1, []string{"a", "b", "c"})
+	modeltest.WriteIDX(t, set)
+	r, err := trainer.ParseRecipe("test", []byte(`{"epochs": 2, "batch": 8, "ema": 0.9, "target_layer": 2}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for limit, want := range map[int]int{0: 60, 12: 12, 41: 60, 60: 60, 99: 60} { // 41 have all classes: the run itself stops there
-		d, err := limited(sorted, limit)
-		if err != nil || d.Len() != want {
-			t.Errorf("limit %d: %d images, %v, want %d", limit, d.Len(), err, want)
-		}
-		seen := map[int]bool{}
-		for i := range d.Len() {
-			seen[d.Label(i)] = true
-		}
-		if len(seen) != 3 {
-			t.Errorf("limit %d: classes %v", limit, seen)
-		}
+	whole, err := data.Open(set, data.Train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = trainer.Run(ctx, trainer.Options{Recipe: r, Data: data.Parts{Train: whole}, Init: m, Dir: out,
+		Progress: func(trainer.Progress) { cancel() }})
+	if !errors.Is(err, trainer.ErrInterrupted) {
+		t.Fatal(err)
+	}
+	o := TrainOptions{Recipe: r, Data: set, Init: init, Resume: true, Dir: out}
+	got, err := Train(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Steps != 8 || got.Validation != nil || got.Test.Images != 10 || got.Kept != "moving average of the last step" {
+		t.Errorf("%+v: want 4 steps of 34 images an epoch", got)
+	}
+	o.Recipe.Validation, o.Recipe.Epochs = 0.3, 3
+	if _, err := Train(t.Context(), o); err == nil || !strings.Contains(err.Error(), "validation was 0, now it is 0.3") {
+		t.Errorf("with other images: %v", err)
 	}
 }

@@ -85,6 +85,7 @@ func trainingModel(ctx context.Context, cache, name string, batch int) (*model, 
 // trainSide is our own training, in this process.
 type trainSide struct {
 	stepper *train.Stepper
+	lr      float64
 	batch   train.Batch
 	depth   float64 // blocks that a token ran in, mean of the last step
 	layers  int
@@ -93,19 +94,20 @@ type trainSide struct {
 func newTrainSide(j job, policy halting.Config) (*trainSide, error) {
 	p := j.model.params.Clone()
 	p.Config.Halting = policy
-	r := train.DefaultRecipe()
-	r.LR, r.LabelSmoothing, r.TargetLayer = 1e-4, 0.1, 7
+	settings := train.Settings{Loss: train.Loss{LabelSmoothing: 0.1, TargetLayer: 7}, WeightDecay: 0.05, Beta1: 0.9,
+		Beta2: 0.999, ClipNorm: 1}
+	lr := 1e-4
 	if policy.Adaptive() {
-		r.AlphaPonder, r.AlphaPrior = 5e-4, 0.1
-		r.LR = 0 // tokens go on halting where they do
+		settings.Loss.AlphaPonder, settings.Loss.AlphaPrior = 5e-4, 0.1
+		lr = 0 // tokens go on halting where they do
 	}
-	stepper, err := train.NewStepper(p, r, j.threads)
+	stepper, err := train.NewStepper(p, settings, j.threads)
 	if err != nil {
 		return nil, err
 	}
 	c := p.Config
 	size := c.Channels * c.Height * c.Width
-	s := &trainSide{stepper: stepper, layers: c.Layers, batch: train.Batch{Size: j.batch, Labels: make([]int32, j.batch)}}
+	s := &trainSide{stepper: stepper, lr: lr, layers: c.Layers, batch: train.Batch{Size: j.batch, Labels: make([]int32, j.batch)}}
 	for i := range s.batch.Labels {
 		s.batch.Labels[i] = int32(i % c.Classes)
 	}
@@ -117,7 +119,7 @@ func newTrainSide(j job, policy halting.Config) (*trainSide, error) {
 }
 
 func (s *trainSide) step() (train.Stats, error) {
-	stats, err := s.stepper.Step(s.batch)
+	stats, err := s.stepper.Step(train.Update{LR: s.lr, Batch: func(int) (train.Batch, error) { return s.batch, nil }})
 	s.depth = stats.MeanDepth
 	return stats, err
 }

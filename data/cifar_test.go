@@ -32,10 +32,11 @@ func TestOpenCIFAR(t *testing.T) {
 	filetest.Write(t, cifarFile(false, 3, 9), dir, "data_batch_1.bin")
 	filetest.Write(t, cifarFile(false, 0), dir, "data_batch_2.bin")
 	filetest.Write(t, cifarFile(false, 7, 7, 1, 2), dir, "test_batch.bin")
-	train, test, err := OpenPair(dir, 0.3, 1)
+	p, err := OpenParts(dir, 0, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
+	train, test := p.Train, p.Test
 	if c, h, w := train.Size(); train.Len() != 3 || test.Len() != 4 || c != 3 || h != 32 || w != 32 || len(train.Classes()) != 10 || !Numbered(train.Classes()) {
 		t.Fatalf("%d and %d pictures of [%d %d %d], classes %q", train.Len(), test.Len(), c, h, w, train.Classes())
 	}
@@ -64,8 +65,8 @@ func TestOpenCIFAR(t *testing.T) {
 
 	hundred := t.TempDir()
 	filetest.Write(t, cifarFile(true, 99, 0, 50), hundred, "train.bin")
-	if train, test, err = OpenPair(hundred, 0.5, 1); err == nil {
-		t.Errorf("a test part of pictures that are the only ones of their class: %d, %d", train.Len(), test.Len())
+	if p, err = OpenParts(hundred, 0.5, 1); err == nil {
+		t.Errorf("a test part of pictures that are the only ones of their class: %d, %d", p.Train.Len(), p.Test.Len())
 	}
 	if d, err = Open(hundred, Train); err != nil || d.Len() != 3 || d.Label(0) != 99 || len(d.Classes()) != 100 {
 		t.Fatalf("%v, %v", d, err)

@@ -1,12 +1,13 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
 
 // HoldOut divides a data set into a part to learn from and a part of about
-// share·Len pictures to test on. It is stratified: each class gives its share,
+// share·Len pictures to judge by. It is stratified: each class gives its share,
 // to within one picture, and keeps at least one to learn from. Which pictures
 // are held out depends on nothing but the seed, the share and the labels; both
 // parts keep the data set's order.
@@ -14,50 +15,61 @@ import (
 // share must be greater than 0 and less than 1, and so large that there is a
 // picture to hold out.
 func HoldOut(d Dataset, share float64, seed uint64) (rest, held Dataset, err error) {
+	parts, err := split(d, share, 0, 1, seed)
+	if err != nil {
+		return nil, nil, err
+	}
+	return parts[0], parts[1], nil
+}
+
+// split is HoldOut where each class gives at least least pictures, as far as it
+// has others, and what is held out is dealt to that many parts in turn. The
+// first Dataset is the rest.
+func split(d Dataset, share float64, least, parts int, seed uint64) ([]Dataset, error) {
 	if !(share > 0 && share < 1) {
-		return nil, nil, fmt.Errorf("a share of %v of the pictures held out: want more than 0 and less than 1", share)
+		return nil, fmt.Errorf("a share of %v of the pictures held out: want more than 0 and less than 1", share)
 	}
 	members := make([][]int, len(d.Classes())) // the pictures of each class
 	for i := range d.Len() {
 		l := d.Label(i)
 		if l < 0 || l >= len(members) {
-			return nil, nil, fmt.Errorf("label %d of picture %d is beyond the %d classes", l, i, len(members))
+			return nil, fmt.Errorf("label %d of picture %d is beyond the %d classes", l, i, len(members))
 		}
 		members[l] = append(members[l], i)
 	}
-	out := make([]bool, d.Len())
+	part := make([]int, d.Len()) // that each picture is in, 0 for the rest
 	var seen, taken int
 	for class, of := range members {
 		// Rounding the running sum, not each class, keeps the total at share·Len
 		// also where classes are so small that their own share rounds to 0.
 		seen += len(of)
 		n := int(math.Round(share*float64(seen))) - taken
-		n = max(min(n, len(of)-1), 0)
-		taken += n
+		n = max(min(max(n, least), len(of)-1), 0)
 		order := Order(seed^holdOutSeed, uint64(class), len(of))
 		for _, k := range order[:n] {
-			out[of[k]] = true
+			part[of[k]] = 1 + taken%parts
+			taken++
 		}
 	}
-	if taken == 0 {
-		return nil, nil, fmt.Errorf("a share of %v of %d pictures in %d classes leaves none to test on", share, d.Len(), len(members))
+	if taken < parts {
+		return nil, fmt.Errorf("a share of %v of %d pictures in %d classes %w", share, d.Len(), len(members), errNoneHeld)
 	}
-	index := [2][]int{make([]int, 0, d.Len()-taken), make([]int, 0, taken)}
-	for i, held := range out {
-		if held {
-			index[1] = append(index[1], i)
-		} else {
-			index[0] = append(index[0], i)
+	index := make([][]int, parts+1)
+	for i, p := range part {
+		index[p] = append(index[p], i)
+	}
+	sets := make([]Dataset, len(index))
+	for p := range sets {
+		var err error
+		if sets[p], err = Subset(d, index[p]); err != nil {
+			return nil, err
 		}
 	}
-	if rest, err = Subset(d, index[0]); err != nil {
-		return nil, nil, err
-	}
-	if held, err = Subset(d, index[1]); err != nil {
-		return nil, nil, err
-	}
-	return rest, held, nil
+	return sets, nil
 }
+
+// errNoneHeld says that there is no picture to hold out.
+var errNoneHeld = errors.New("leaves none to test on")
 
 // holdOutSeed keeps the choice apart from the orders of the epochs, which come
 // from the same seed.

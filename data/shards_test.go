@@ -149,9 +149,9 @@ func TestShardLists(t *testing.T) {
 		}
 	}
 	// Both parts of a pair have the classes of the one with more.
-	train, test, err := OpenPair(dir, 0.5, 1)
-	if err != nil || train.Len() != 3 || test.Len() != 3 || len(train.Classes()) != 5 || len(test.Classes()) != 5 {
-		t.Fatalf("%v %v %v", train, test, err)
+	p, err := OpenParts(dir, 0, 1)
+	if err != nil || p.Train.Len() != 3 || p.Test.Len() != 3 || len(p.Train.Classes()) != 5 || len(p.Test.Classes()) != 5 {
+		t.Fatalf("%+v %v", p, err)
 	}
 
 	filetest.Write(t, []byte("zero\none\ntwo\nthree\nfour\n"), dir, "classes.txt")

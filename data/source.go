@@ -34,7 +34,7 @@ type Source interface {
 // A folder of classes or of tar files may hold the parts in sub-folders of their own
 // (train; and test, val or validation). Tar files beside each other are told apart by those
 // words in their names, if some have one of the second kind and others do not. Where the parts
-// are not told apart, all of the data set serves as either one: see OpenPair for training.
+// are not told apart, all of the data set serves as either one: see OpenParts for training.
 //
 // A file classes.txt beside the data names the classes, one a line, the first one's
 // label being 0. Sub-folders of classes must then be among them.
@@ -54,46 +54,88 @@ func OpenPart(spec string, s Source, split Split) (Dataset, error) {
 	return s.Open(split)
 }
 
-// OpenPair opens both parts of a data set for a training run: the pictures to
-// learn from and those to test on, which are never the same. Where the data set
-// has no test part of its own, HoldOut takes the share validation from the
-// training part; a validation of 0 is then an error. Where it has one,
-// validation is not used.
-//
-// Both parts have the same classes.
-func OpenPair(spec string, validation float64, seed uint64) (train, test Dataset, err error) {
-	s, err := Find(spec)
-	if err != nil {
-		return nil, nil, err
-	}
-	return PairOf(spec, s, validation, seed)
+// Parts are the pictures of a training run. All have the same classes, and no
+// picture is in two of them.
+type Parts struct {
+	Train      Dataset // to learn from
+	Validation Dataset // to choose by: weights, an epoch, a precision; nil if there are none
+	Test       Dataset // to report, and for nothing else; nil if there are none
+	Share      float64 // of the training pictures that were held out
 }
 
-// PairOf is OpenPair for a source, which spec names in errors.
-func PairOf(spec string, s Source, validation float64, seed uint64) (train, test Dataset, err error) {
-	if !(validation >= 0 && validation < 1) {
-		return nil, nil, fmt.Errorf("validation %v: want a share of the training pictures from 0 to less than 1, such as 0.1", validation)
+// What is held out to choose by where nobody says how much: a share of the
+// training pictures, at least one of each class that has two, and no more than
+// so many.
+const (
+	defaultShare   = 0.05
+	defaultHeldOut = 5000
+)
+
+// OpenParts opens a data set for a training run. The validation part is a share
+// of the training pictures (see HoldOut), a twentieth or 5000 of them if share
+// is 0. Where the data set has no test part of its own, half of what is held out
+// becomes one; a share of 0 is then an error.
+func OpenParts(spec string, share float64, seed uint64) (Parts, error) {
+	s, err := Find(spec)
+	if err != nil {
+		return Parts{}, err
 	}
-	if !s.Has(Test) && s.Has(Train) && validation == 0 {
-		return nil, nil, fmt.Errorf("data set %q: no test part (for a folder, that is a sub-folder %s beside one named %s): "+
-			"add one, or hold out a tenth of the training pictures with validation=0.1", spec, strings.Join(partNames[Test], " or "), partNames[Train][0])
+	return PartsOf(spec, s, share, seed)
+}
+
+// PartsOf is OpenParts for a source, which spec names in errors.
+func PartsOf(spec string, s Source, share float64, seed uint64) (p Parts, err error) {
+	if !(share >= 0 && share < 1) {
+		return Parts{}, fmt.Errorf("validation %v: want a share of the training pictures "+
+			"from 0 to less than 1, such as 0.1", share)
 	}
-	if train, err = s.Open(Train); err != nil {
-		return nil, nil, err
+	apart := s.Has(Test)
+	if !apart && s.Has(Train) && share == 0 {
+		return Parts{}, fmt.Errorf("data set %q: no test part (for a folder, that is a sub-folder %s beside one named %s): "+
+			"add one, or hold out a tenth of the training pictures with validation=0.1",
+			spec, strings.Join(partNames[Test], " or "), partNames[Train][0])
 	}
-	if !s.Has(Test) {
-		if train, test, err = HoldOut(train, validation, seed); err != nil {
-			return nil, nil, fmt.Errorf("data set %q: %w", spec, err)
+	if p.Train, err = s.Open(Train); err != nil {
+		return Parts{}, err
+	}
+	if apart {
+		if p.Test, err = s.Open(Test); err != nil {
+			return Parts{}, err
 		}
-		return train, test, nil
+		if p.Train, p.Test, err = agree(p.Train, p.Test); err != nil {
+			return Parts{}, fmt.Errorf("data set %q: %w", spec, err)
+		}
 	}
-	if test, err = s.Open(Test); err != nil {
-		return nil, nil, err
+	if err := p.holdOut(share, seed); err != nil {
+		return Parts{}, fmt.Errorf("data set %q: %w", spec, err)
 	}
-	if train, test, err = agree(train, test); err != nil {
-		return nil, nil, fmt.Errorf("data set %q: %w", spec, err)
+	return p, nil
+}
+
+// holdOut takes the validation part from the training part, and the test part
+// too if there is none.
+func (p *Parts) holdOut(share float64, seed uint64) error {
+	least, parts := 0, 1
+	if p.Test == nil {
+		parts = 2
 	}
-	return train, test, nil
+	p.Share = share
+	if share == 0 {
+		p.Share, least = min(defaultShare, defaultHeldOut/float64(p.Train.Len())), 1
+	}
+	sets, err := split(p.Train, p.Share, least, parts, seed)
+	if share == 0 && errors.Is(err, errNoneHeld) { // no class has a picture to spare
+		p.Share = 0
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p.Train, p.Validation = sets[0], sets[1]
+	if p.Test == nil {
+		p.Test = sets[2]
+	}
+	return nil
 }
 
 // Find recognises what spec names.

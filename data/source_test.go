@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -99,88 +100,121 @@ func TestHoldOut(t *testing.T) {
 	filetest.WantError(t, err, "a share of 0.01 of 4 pictures in 3 classes leaves none")
 }
 
-func TestOpenPair(t *testing.T) {
+func TestOpenParts(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 20 {
 		filetest.Write(t, plain(t, 3, 3, byte(i)), dir, []string{"cat", "dog"}[i%2], fmt.Sprintf("%02d.png", i))
 	}
-	_, _, err := OpenPair(dir, 0, 1)
+	_, err := OpenParts(dir, 0, 1)
 	filetest.WantError(t, err, dir, "no test part", "validation=0.1")
 	for _, v := range []float64{-0.1, 1, math.NaN()} {
-		_, _, err = OpenPair(dir, v, 1)
+		_, err = OpenParts(dir, v, 1)
 		filetest.WantError(t, err, "validation", "less than 1")
 	}
-	train, test, err := OpenPair(dir, 0.2, 1)
-	if err != nil || train.Len() != 16 || test.Len() != 4 || !slices.Equal(train.Classes(), test.Classes()) {
-		t.Fatalf("%v %v %v", train, test, err)
+	p, err := OpenParts(dir, 0.2, 1)
+	if err != nil || p.Train.Len() != 16 || p.Validation.Len() != 2 || p.Test.Len() != 2 || p.Share != 0.2 ||
+		!slices.Equal(p.Train.Classes(), p.Test.Classes()) {
+		t.Fatalf("%+v %v", p, err)
 	}
 	seen := map[int]bool{} // the grey values tell the files
-	for _, d := range []Dataset{train, test} {
+	for _, d := range []Dataset{p.Train, p.Validation, p.Test} {
 		for i := range d.Len() {
 			v := grey(t, d, i)
 			if seen[v] || d.Label(i) != v%2 {
-				t.Errorf("picture %d: in both parts, or label %d", v, d.Label(i))
+				t.Errorf("picture %d: in two parts, or label %d", v, d.Label(i))
 			}
 			seen[v] = true
 		}
 	}
-	_, _, err = OpenPair(dir, 0.001, 1)
+	_, err = OpenParts(dir, 0.001, 1)
 	filetest.WantError(t, err, dir, "leaves none")
 
-	// With a test part validation is not used; that part may lack a class, and its labels are the training part's.
+	// A test part may lack a class, and its labels are the training part's. No class has a picture to spare for validation.
 	parted := t.TempDir()
 	for _, name := range []string{"train/ant/1.png", "train/bee/2.png", "train/cow/3.png", "val/cow/4.png"} {
 		filetest.Write(t, plain(t, 3, 3, name[len(name)-5]), parted, name)
 	}
-	for _, v := range []float64{0, 0.5} {
-		train, test, err = OpenPair(parted, v, 1)
-		if err != nil || train.Len() != 3 || test.Len() != 1 || test.Label(0) != 2 || !slices.Equal(test.Classes(), []string{"ant", "bee", "cow"}) {
-			t.Fatalf("%v %v %v", train, test, err)
-		}
+	p, err = OpenParts(parted, 0, 1)
+	if err != nil || p.Train.Len() != 3 || p.Validation != nil || p.Share != 0 || p.Test.Len() != 1 || p.Test.Label(0) != 2 ||
+		!slices.Equal(p.Test.Classes(), []string{"ant", "bee", "cow"}) {
+		t.Fatalf("%+v %v", p, err)
 	}
+	_, err = OpenParts(parted, 0.5, 1)
+	filetest.WantError(t, err, parted, "leaves none")
 	filetest.Write(t, plain(t, 3, 3, 0), parted, "val", "dog", "5.png")
-	_, _, err = OpenPair(parted, 0, 1)
+	_, err = OpenParts(parted, 0, 1)
 	filetest.WantError(t, err, filepath.Join(parted, "val"), `"dog" is none of the 3 classes`)
 	filetest.Write(t, []byte("dog\nant\nbee\ncow\nelk\n"), parted, "classes.txt")
-	if train, test, err = OpenPair(parted, 0, 1); err != nil || train.Label(0) != 1 || test.Label(1) != 0 || len(test.Classes()) != 5 {
-		t.Fatalf("%v %v %v", train, test, err)
+	p, err = OpenParts(parted, 0, 1)
+	if err != nil || p.Train.Label(0) != 1 || p.Test.Label(1) != 0 || len(p.Test.Classes()) != 5 {
+		t.Fatalf("%+v %v", p, err)
 	}
 	filetest.Write(t, []byte("ant\nbee\ndog\n"), parted, "classes.txt")
-	_, _, err = OpenPair(parted, 0, 1)
+	_, err = OpenParts(parted, 0, 1)
 	filetest.WantError(t, err, `"cow" is none of the 3 classes`, "classes.txt")
 	filetest.Write(t, []byte("ant\n\nbee\n"), parted, "classes.txt")
-	_, _, err = OpenPair(parted, 0, 1)
+	_, err = OpenParts(parted, 0, 1)
 	filetest.WantError(t, err, filepath.Join(parted, "classes.txt")+": line 2 is empty")
 
 	only := t.TempDir()
 	filetest.Write(t, plain(t, 3, 3, 0), only, "val", "dog", "5.png")
-	_, _, err = OpenPair(only, 0.1, 1)
+	_, err = OpenParts(only, 0.1, 1)
 	filetest.WantError(t, err, "no sub-folder train")
 
 	// IDX without a class list: the part with fewer labels has as many classes.
 	idx := t.TempDir()
 	filetest.Write(t, filetest.IDX([]byte{1, 2, 3, 4}, 4, 1, 1), idx, "train-images-idx3-ubyte")
 	filetest.Write(t, filetest.IDX([]byte{0, 0, 1, 1}, 4), idx, "train-labels-idx1-ubyte")
-	if train, test, err = OpenPair(idx, 0.5, 1); err != nil || train.Len() != 2 || test.Len() != 2 {
-		t.Fatalf("%v %v %v", train, test, err)
+	if p, err = OpenParts(idx, 0.5, 1); err != nil || p.Train.Len() != 2 || p.Validation.Len() != 1 || p.Test.Len() != 1 {
+		t.Fatalf("%+v %v", p, err)
 	}
 	filetest.Write(t, filetest.IDX([]byte{1}, 1, 1, 1), idx, "t10k-images-idx3-ubyte")
-	_, _, err = OpenPair(idx, 0.5, 1) // a torn test part is not passed over
+	_, err = OpenParts(idx, 0.5, 1) // a torn test part is not passed over
 	filetest.WantError(t, err, "t10k-labels-idx1-ubyte")
 	filetest.Write(t, filetest.IDX([]byte{3}, 1), idx, "t10k-labels-idx1-ubyte")
-	if train, test, err = OpenPair(idx, 0.5, 1); err != nil || len(train.Classes()) != 4 || len(test.Classes()) != 4 || train.Len() != 4 {
-		t.Fatalf("%v %v %v", train, test, err)
+	p, err = OpenParts(idx, 0.5, 1)
+	if err != nil || len(p.Train.Classes()) != 4 || len(p.Validation.Classes()) != 4 || len(p.Test.Classes()) != 4 ||
+		p.Train.Len() != 2 || p.Validation.Len() != 2 || p.Test.Len() != 1 {
+		t.Fatalf("%+v %v", p, err)
 	}
 	filetest.Write(t, []byte("a\nb\nc\nd\n"), idx, "classes.txt")
-	if train, _, err = OpenPair(idx, 0, 1); err != nil || strings.Join(train.Classes(), "") != "abcd" {
-		t.Fatalf("%v %v", train, err)
+	if p, err = OpenParts(idx, 0, 1); err != nil || strings.Join(p.Train.Classes(), "") != "abcd" {
+		t.Fatalf("%+v %v", p, err)
 	}
 	filetest.Write(t, []byte("a\nb\n"), idx, "classes.txt")
-	_, _, err = OpenPair(idx, 0, 1)
+	_, err = OpenParts(idx, 0, 1)
 	filetest.WantError(t, err, "label 3 of picture 0 is beyond the 2 classes")
 
 	_, _, err = agree(labelled(t, []byte{0}, 2), labelled(t, []byte{0}, 3))
 	filetest.WantError(t, err, "2 classes (class 0, …), the test part 3")
-	_, _, err = OpenPair(filepath.Join(idx, "nothing"), 0.1, 1)
-	filetest.WantError(t, err, "nothing", "file exists")
+	_, err = OpenParts(filepath.Join(idx, "nothing"), 0.1, 1)
+	filetest.WantError(t, err, "nothing", "exists")
+}
+
+// TestHeldOutByDefault: of every class with two pictures at least one is held out to choose by, of many pictures a twentieth or 5000.
+func TestHeldOutByDefault(t *testing.T) {
+	for _, c := range []struct {
+		sizes, want []int
+	}{
+		{[]int{2, 1, 2}, []int{1, 0, 1}},
+		{[]int{100, 3, 400}, []int{5, 1, 19}},
+		{[]int{60_000, 140_000}, []int{1500, 3500}},
+	} {
+		var labels []byte
+		for l, n := range c.sizes {
+			labels = append(labels, bytes.Repeat([]byte{byte(l)}, n)...)
+		}
+		p := Parts{Train: labelled(t, labels, len(c.sizes))}
+		p.Test = p.Train
+		if err := p.holdOut(0, 1); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]int, len(c.sizes))
+		for i := range p.Validation.Len() {
+			got[p.Validation.Label(i)]++
+		}
+		if !slices.Equal(got, c.want) || p.Train.Len()+p.Validation.Len() != len(labels) {
+			t.Errorf("of %v images %v are held out, want %v", c.sizes, got, c.want)
+		}
+	}
 }

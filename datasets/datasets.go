@@ -47,11 +47,11 @@ func Open(spec string, split data.Split, log *slog.Logger) (data.Dataset, error)
 	return data.OpenPart(spec, s, split)
 }
 
-// OpenPair is data.OpenPair for what Find finds.
-func OpenPair(spec string, validation float64, seed uint64, log *slog.Logger) (train, test data.Dataset, err error) {
+// OpenParts is data.OpenParts for what Find finds.
+func OpenParts(spec string, share float64, seed uint64, log *slog.Logger) (data.Parts, error) {
 	s, err := Find(spec, log)
 	if err != nil {
-		return nil, nil, err
+		return data.Parts{}, err
 	}
-	return data.PairOf(spec, s, validation, seed)
+	return data.PartsOf(spec, s, share, seed)
 }

@@ -179,16 +179,17 @@ func TestFashionFolder(t *testing.T) {
 	filetest.WantError(t, err, "no folder")
 }
 
-// TestOpenPairFashion: both parts of a named data set, the training images from a folder.
-func TestOpenPairFashion(t *testing.T) {
+// TestOpenPartsFashion: the parts of a named data set, the training images from a folder.
+func TestOpenPartsFashion(t *testing.T) {
 	dir := t.TempDir()
-	filetest.Write(t, filetest.IDX(make([]byte, 2*28*28), 2, 28, 28), dir, "train-images-idx3-ubyte")
-	filetest.Write(t, filetest.IDX([]byte{1, 9}, 2), dir, "train-labels-idx1-ubyte")
-	train, test, err := OpenPair("fashion-mnist:"+dir, 0.5, 1, nil)
-	if err != nil || train.Len() != 2 || test.Len() != 10000 || !slices.Equal(train.Classes(), fashionClasses) {
-		t.Fatalf("%v %v %v", train, test, err)
+	filetest.Write(t, filetest.IDX(make([]byte, 3*28*28), 3, 28, 28), dir, "train-images-idx3-ubyte")
+	filetest.Write(t, filetest.IDX([]byte{1, 9, 9}, 3), dir, "train-labels-idx1-ubyte")
+	p, err := OpenParts("fashion-mnist:"+dir, 0, 1, nil)
+	if err != nil || p.Train.Len() != 2 || p.Validation.Len() != 1 || p.Validation.Label(0) != 9 ||
+		p.Test.Len() != 10000 || !slices.Equal(p.Train.Classes(), fashionClasses) {
+		t.Fatalf("%+v %v", p, err)
 	}
-	if _, _, err = OpenPair("fashion-mnist:", 0, 1, nil); err == nil || errors.Is(err, data.ErrDamaged) {
+	if _, err = OpenParts("fashion-mnist:", 0, 1, nil); err == nil || errors.Is(err, data.ErrDamaged) {
 		t.Error(err)
 	}
 }

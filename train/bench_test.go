@@ -26,35 +26,37 @@ func BenchmarkStep(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				r := DefaultRecipe()
-				r.LabelSmoothing, r.DropPath, r.AlphaPonder, r.AlphaPrior, r.TargetLayer, r.EMA = 0.1, 0.05, 5e-4, 0.1, 6, 0.9995
-				r.Augment = data.Augment{Shift: 2, Flip: true, EraseProb: 0.25, EraseMax: 0.3}
+				s, batch := usual, 64
+				s.Loss = Loss{LabelSmoothing: 0.1, DropPath: 0.05, AlphaPonder: 5e-4, AlphaPrior: 0.1, TargetLayer: 6}
+				s.EMA = 0.9995
 				p := m.Params
-				augmenter, err := data.NewAugmenter(r.Augment, pictures, m.Preprocessor, p.Config.Channels, p.Config.Height, p.Config.Width)
+				augment := data.Augment{Shift: 2, Flip: true, EraseProb: 0.25, EraseMax: 0.3}
+				augmenter, err := data.NewAugmenter(augment, pictures, m.Preprocessor, p.Config.Channels, p.Config.Height, p.Config.Width)
 				if err != nil {
 					b.Fatal(err)
 				}
-				net, err := NewNetwork(p, threads)
+				stepper, err := NewStepper(p, s, threads)
 				if err != nil {
 					b.Fatal(err)
 				}
-				grad, opt, labels := vit.NewParams(p.Config), newOptimizer(p), make([]int32, r.Batch)
-				depth := 0.0
-				for b.Loop() {
+				labels, depth := make([]int32, batch), 0.0
+				next := func(int) (Batch, error) {
 					for i := range labels {
 						labels[i] = int32(pictures.Label(i))
 					}
-					stats, err := net.Step(Batch{Size: r.Batch, Labels: labels, Load: func(i int, dst []float32) error {
-						_, err := augmenter.Load(dst, i, data.Rand(r.Seed, 0, uint64(i)))
+					return Batch{Size: batch, Labels: labels, Load: func(i int, dst []float32) error {
+						_, err := augmenter.Load(dst, i, data.Rand(0, 0, uint64(i)))
 						return err
-					}}, r.loss(), grad)
+					}}, nil
+				}
+				for b.Loop() {
+					stats, err := stepper.Step(Update{LR: 1e-6, Batch: next})
 					if err != nil {
 						b.Fatal(err)
 					}
-					opt.update(net, p, grad, r, 1e-6)
 					depth += stats.MeanDepth
 				}
-				b.ReportMetric(float64(b.N*r.Batch)/b.Elapsed().Seconds(), "images/s")
+				b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "images/s")
 				b.ReportMetric(depth/float64(b.N), "depth")
 			})
 		}
@@ -80,7 +82,11 @@ func TestMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o, grad := newOptimizer(p), vit.NewParams(c)
+		o, err := newOptimizer(p, usual)
+		if err != nil {
+			t.Fatal(err)
+		}
+		grad := vit.NewParams(c)
 		shards := n.active(32)
 		for len(n.lanes) < min(len(shards), maxLanes) {
 			n.lanes = append(n.lanes, vit.NewParams(c))

@@ -63,6 +63,7 @@ type Stats struct {
 	Correct                    int       // images whose largest logit is their label
 	MeanDepth                  float64   // blocks a token ran in, mean over all tokens; of schemes that run every block to learn, in which it would at inference
 	LayerScores                []float64 // [L] Ĥ before it is normalised
+	GradNorm                   float64   // of the whole gradient before clipping, frozen tensors left out; a Stepper knows it
 }
 
 // upstream is what the batch as a whole sends back into every shard.

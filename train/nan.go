@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 
+	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -10,14 +11,14 @@ import (
 // output on the way up, in the logits, or in a gradient on the way down.
 func (n *Network) whereBad(grad *vit.Params, size int) string {
 	for _, t := range n.params.Tensors() {
-		if at := badIndex(t.Data); at >= 0 {
+		if at := kernels.FirstNotFinite(t.Data); at >= 0 {
 			return fmt.Sprintf("the weights themselves are not finite: %s[%d] is %v", t.Name, at, t.Data[at])
 		}
 	}
 	shards := n.active(size)
 	pixels := n.config.Patches() * n.config.PatchLen()
 	for _, s := range shards {
-		if at := badIndex(s.patches[:s.images*pixels]); at >= 0 {
+		if at := kernels.FirstNotFinite(s.patches[:s.images*pixels]); at >= 0 {
 			return fmt.Sprintf("image %d of the batch has a pixel of %v", s.first+at/pixels, s.patches[at])
 		}
 	}
@@ -25,21 +26,21 @@ func (n *Network) whereBad(grad *vit.Params, size int) string {
 	for l := range n.config.Layers {
 		for _, s := range shards {
 			switch {
-			case badIndex(s.x[l][:s.blocks[l].inputs(s.images)*n.config.Embed]) >= 0 && l == 0:
+			case kernels.FirstNotFinite(s.x[l][:s.blocks[l].inputs(s.images)*n.config.Embed]) >= 0 && l == 0:
 				return "first bad tensor: the output of patch_embed"
-			case badIndex(s.x[l][:s.blocks[l].inputs(s.images)*n.config.Embed]) >= 0:
+			case kernels.FirstNotFinite(s.x[l][:s.blocks[l].inputs(s.images)*n.config.Embed]) >= 0:
 				return fmt.Sprintf("first bad tensor: the output of blocks.%d", l-1)
-			case badIndex(s.readout[l][:s.images*readouts]) >= 0: // of tokens that halt there, and so are nowhere in x
+			case kernels.FirstNotFinite(s.readout[l][:s.images*readouts]) >= 0: // of tokens that halt there, and so are nowhere in x
 				return fmt.Sprintf("first bad tensor: the output of blocks.%d", l)
 			}
 		}
 	}
 	for _, s := range shards {
 		for _, d := range s.decisions {
-			if badIndex(d.input[:s.images*readouts]) >= 0 {
+			if kernels.FirstNotFinite(d.input[:s.images*readouts]) >= 0 {
 				return "first bad tensor: the readouts"
 			}
-			if badIndex(d.logits[:s.images*n.config.Classes]) >= 0 {
+			if kernels.FirstNotFinite(d.logits[:s.images*n.config.Classes]) >= 0 {
 				return "first bad tensor: the logits"
 			}
 		}
@@ -51,19 +52,9 @@ func (n *Network) whereBad(grad *vit.Params, size int) string {
 func firstBad(grad *vit.Params) string {
 	tensors := grad.Tensors()
 	for i := len(tensors) - 1; i >= 0; i-- {
-		if badIndex(tensors[i].Data) >= 0 {
+		if kernels.FirstNotFinite(tensors[i].Data) >= 0 {
 			return tensors[i].Name
 		}
 	}
 	return "none"
-}
-
-// badIndex is the place of the first number that is NaN or infinite, −1 if there is none.
-func badIndex(x []float32) int {
-	for i, v := range x {
-		if v-v != 0 {
-			return i
-		}
-	}
-	return -1
 }

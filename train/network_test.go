@@ -1,7 +1,6 @@
 package train
 
 import (
-	"bytes"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -270,39 +269,6 @@ func TestPanicComesOut(t *testing.T) {
 			if got != "a fault" {
 				t.Errorf("%d threads: image %d panics, Step's caller sees %v", threads, bad, got)
 			}
-		}
-	}
-}
-
-func TestLearningRate(t *testing.T) {
-	r := DefaultRecipe()
-	r.Epochs, r.WarmupEpochs, r.LR, r.WarmupLR, r.MinLR = 10, 2, 1, 0.1, 0.01
-	for step, want := range map[int]float64{0: 0.1, 10: 0.55, 20: 1, 60: 0.505, 100: 0.01} {
-		if got := r.LearningRate(step, 10); math.Abs(got-want) > 1e-12 {
-			t.Errorf("step %d: rate %v, want %v", step, got, want)
-		}
-	}
-}
-
-func TestParseRecipe(t *testing.T) {
-	r, err := ParseRecipe("test", []byte(`{"variant":"fashion","epochs":3,"augment":{"shift":1}}`), []string{"epochs=7", "augment.shift=2", "store=F16", "halting.policy=token"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.Epochs != 7 || r.Augment.Shift != 2 || r.Store != "F16" || r.Halting == nil || r.Halting.Number("gate_scale") != 10 || r.Batch != DefaultRecipe().Batch {
-		t.Errorf("got %+v", r)
-	}
-	for _, bad := range [][2]string{{`{"epoch":3}`, ""}, {`{`, ""}, {`{} {}`, ""}, {`[]`, ""}, {`{}`, "epochs"}, {`{}`, "epochs=0"}, {`{}`, "epochs=1e99"}, {`{}`, "lr=-1"},
-		{`{}`, "lr=nan"}, {`{}`, "batch=many"}, {`{}`, "store=int3"}, {`{}`, "halting.policy=psychic"}, {`{"epochs":3}`, "epochs.x=1"}, {`{}`, "=1"},
-		{``, ""}, {`null`, ""}, {`null`, "epochs=3"}, {`{"epochs":3,"epochs":4}`, ""}, {`{"augment":{"shift":1,"shift":1}}`, ""}, {`{"Epochs":3}`, ""}, {`{"lr":0.1}`, "LR=0.2"}} {
-		var set []string
-		if bad[1] != "" {
-			set = []string{bad[1]}
-		}
-		if _, err := ParseRecipe("bad", []byte(bad[0]), set); err == nil {
-			t.Errorf("%s with %q was accepted", bad[0], bad[1])
-		} else if !bytes.Contains([]byte(err.Error()), []byte("bad")) {
-			t.Errorf("error %v does not name the recipe", err)
 		}
 	}
 }

@@ -7,28 +7,36 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// optimizer is AdamW (Loshchilov and Hutter 2019) with the moments of all parameters in one block each, and the moving average of the weights.
+// optimizer is AdamW (Loshchilov and Hutter 2019) with the moments of all parameters in one block each, and the moving
+// average of the weights.
 type optimizer struct {
-	step    int       // steps taken
-	m, v    []float32 // first and second moments, laid out as vit.Params.Data
-	average *vit.Params
-	frozen  []bool     // [tensors] those that keep their bits; nil: none
-	gates   *gateState // of the two constants of the gates, where they are learnt
+	settings Settings
+	step     int       // steps taken
+	m, v     []float32 // first and second moments, laid out as vit.Params.Data
+	average  *vit.Params
+	frozen   []bool     // [tensors] those that keep their bits; nil: none
+	gates    *gateState // of the two constants of the gates, where they are learnt
 }
 
-func newOptimizer(p *vit.Params) *optimizer {
-	return &optimizer{m: make([]float32, len(p.Data)), v: make([]float32, len(p.Data)), average: p.Clone()}
+// newOptimizer prepares to step p: all of its tensors but the frozen ones, and the gates' constants if they are learnt.
+func newOptimizer(p *vit.Params, s Settings) (*optimizer, error) {
+	o := &optimizer{settings: s, m: make([]float32, len(p.Data)), v: make([]float32, len(p.Data)), average: p.Clone()}
+	var err error
+	if s.Freeze != nil {
+		if o.frozen, err = freezeAll(p, s.Freeze); err != nil {
+			return nil, err
+		}
+	}
+	if s.LearnGate {
+		err = o.learnGates(p)
+	}
+	return o, err
 }
 
-// freeze makes the tensors that match a pattern (see freezeAll) keep their bits.
-func (o *optimizer) freeze(p *vit.Params, patterns []string) (err error) {
-	o.frozen, err = freezeAll(p, patterns)
-	return err
-}
-
-// update takes one step down grad, and down the gates' gradient in n, and returns the gradient's norm before clipping, frozen tensors left out.
-// A norm that is not finite changes nothing.
-func (o *optimizer) update(n *Network, p, grad *vit.Params, r Recipe, lr float64) float64 {
+// update takes one step down grad, and down the gates' gradient in n, and returns the gradient's norm before clipping,
+// frozen tensors left out. A norm that is not finite changes nothing.
+func (o *optimizer) update(n *Network, p, grad *vit.Params, lr float64) float64 {
+	r := o.settings
 	tensors := grad.Tensors()
 	frozen := func(i int) bool { return o.frozen != nil && o.frozen[i] }
 	sums := make([]float64, len(tensors))
@@ -53,8 +61,9 @@ func (o *optimizer) update(n *Network, p, grad *vit.Params, r Recipe, lr float64
 		scale = r.ClipNorm / norm
 	}
 	o.step++
-	s := kernels.AdamWStep{LR: float32(lr), Beta1: float32(r.Beta1), Beta2: float32(r.Beta2), Eps: 1e-8, GradScale: float32(scale),
-		Correction1: float32(1 - math.Pow(r.Beta1, float64(o.step))), Correction2: float32(1 - math.Pow(r.Beta2, float64(o.step)))}
+	s := kernels.AdamWStep{LR: float32(lr), Beta1: float32(r.Beta1), Beta2: float32(r.Beta2), Eps: 1e-8,
+		GradScale: float32(scale), Correction1: float32(1 - math.Pow(r.Beta1, float64(o.step))),
+		Correction2: float32(1 - math.Pow(r.Beta2, float64(o.step)))}
 	// Early averages follow closely, since the first weights are not worth remembering.
 	follow := float32(1 - min(r.EMA, float64(1+o.step)/float64(10+o.step)))
 	n.parallel(len(tensors), func(i int, _ *scratch) {

@@ -9,15 +9,28 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
+// usual are the settings that most recipes have.
+var usual = Settings{WeightDecay: 0.05, Beta1: 0.9, Beta2: 0.999, ClipNorm: 1}
+
+// optimize prepares to step p.
+func optimize(t *testing.T, p *vit.Params, s Settings) *optimizer {
+	t.Helper()
+	o, err := newOptimizer(p, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
 // update takes some steps down a batch's gradient and returns the last step's norm.
-func update(t *testing.T, o *optimizer, n *Network, p *vit.Params, r Recipe, steps int) (norm float64) {
+func update(t *testing.T, o *optimizer, n *Network, p *vit.Params, steps int) (norm float64) {
 	t.Helper()
 	grad := vit.NewParams(p.Config)
 	for range steps {
 		if _, err := n.Step(randomBatch(p.Config, 6, 1), someLoss, grad); err != nil {
 			t.Fatal(err)
 		}
-		norm = o.update(n, p, grad, r, 0.01)
+		norm = o.update(n, p, grad, 0.01)
 	}
 	return norm
 }
@@ -33,11 +46,9 @@ func TestFrozenTensorsKeepTheirBits(t *testing.T) {
 	if _, err := n.Step(randomBatch(p.Config, 6, 1), someLoss, grad); err != nil {
 		t.Fatal(err)
 	}
-	o, r := newOptimizer(p), DefaultRecipe()
-	r.EMA = 0.5
-	if err := o.freeze(p, []string{"blocks.[0-1].*", "*_embed*"}); err != nil {
-		t.Fatal(err)
-	}
+	s := usual
+	s.EMA, s.Freeze = 0.5, []string{"blocks.[0-1].*", "*_embed*"}
+	o := optimize(t, p, s)
 	frozen := func(name string) bool {
 		return strings.HasPrefix(name, "blocks.0.") || strings.HasPrefix(name, "blocks.1.") || name == "pos_embed" || strings.HasPrefix(name, "patch_embed")
 	}
@@ -49,10 +60,10 @@ func TestFrozenTensorsKeepTheirBits(t *testing.T) {
 			}
 		}
 	}
-	if norm := update(t, o, n, p, r, 1); math.Abs(norm-math.Sqrt(sum)) > 1e-5*norm {
+	if norm := update(t, o, n, p, 1); math.Abs(norm-math.Sqrt(sum)) > 1e-5*norm {
 		t.Errorf("the gradient's norm is %v, that of what is not frozen %v", norm, math.Sqrt(sum))
 	}
-	update(t, o, n, p, r, 2)
+	update(t, o, n, p, 2)
 	was, average := before.Tensors(), o.average.Tensors()
 	for i, now := range p.Tensors() {
 		same, sameAverage := slices.Equal(now.Data, was[i].Data), slices.Equal(average[i].Data, was[i].Data)
@@ -71,11 +82,12 @@ func TestFreezeRefuses(t *testing.T) {
 		"[":          "syntax error",
 		"*":          "every tensor",
 	} {
-		if err := newOptimizer(p).freeze(p, []string{"head.*", pattern}); err == nil || !strings.Contains(err.Error(), fault) {
+		_, err := newOptimizer(p, Settings{Freeze: []string{"head.*", pattern}})
+		if err == nil || !strings.Contains(err.Error(), fault) {
 			t.Errorf("freeze %q: error %v, want one that says %q", pattern, err, fault)
 		}
 	}
-	if err := newOptimizer(p).freeze(p, nil); err != nil {
+	if _, err := newOptimizer(p, Settings{Freeze: []string{}}); err != nil {
 		t.Errorf("no pattern at all: %v", err)
 	}
 }
@@ -95,11 +107,9 @@ func TestLearntGates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, r := newOptimizer(p), DefaultRecipe()
-	r.EMA, r.ClipNorm = 0.5, 0.1
-	if err := o.learnGates(p); err != nil {
-		t.Fatal(err)
-	}
+	r := usual
+	r.EMA, r.ClipNorm, r.LearnGate = 0.5, 0.1, true
+	o := optimize(t, p, r)
 	grad := vit.NewParams(p.Config)
 	scale, center, average := 3.0, 0.5, 3.0
 	var m, v [2]float64
@@ -111,7 +121,7 @@ func TestLearntGates(t *testing.T) {
 		if ds == 0 || dc == 0 {
 			t.Fatalf("step %d: the gates' gradient is %v, %v", step, ds, dc)
 		}
-		norm := o.update(n, p, grad, r, 0.01)
+		norm := o.update(n, p, grad, 0.01)
 		sum := ds*ds + dc*dc
 		for _, g := range grad.Data {
 			sum += float64(g) * float64(g)
@@ -136,17 +146,14 @@ func TestLearntGates(t *testing.T) {
 // TestGatesGoOn: an optimizer that starts from a snapshot makes the bits that the first would have made.
 func TestGatesGoOn(t *testing.T) {
 	run := func(interrupt bool) (*vit.Params, *optimizer) {
-		p, r := tiny(3), DefaultRecipe()
-		r.EMA = 0.9
+		p, s := tiny(3), usual
+		s.EMA, s.LearnGate = 0.9, true
 		n, err := NewNetwork(p, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := newOptimizer(p)
-		if err := o.learnGates(p); err != nil {
-			t.Fatal(err)
-		}
-		update(t, o, n, p, r, 3)
+		o := optimize(t, p, s)
+		update(t, o, n, p, 3)
 		if interrupt {
 			was, q := o, tiny(3)
 			copy(q.Data, p.Data)
@@ -154,16 +161,13 @@ func TestGatesGoOn(t *testing.T) {
 			if n, err = NewNetwork(p, 1); err != nil {
 				t.Fatal(err)
 			}
-			o = newOptimizer(p)
+			o = optimize(t, p, s)
 			o.step, o.m, o.v, o.average.Data = was.step, was.m, was.v, was.average.Data
-			if err := o.learnGates(p); err != nil {
-				t.Fatal(err)
-			}
 			if err := o.restoreGates(p, was.gates.snapshot()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		update(t, o, n, p, r, 3)
+		update(t, o, n, p, 3)
 		return p, o
 	}
 	p, o := run(false)
@@ -183,18 +187,17 @@ func TestLearnGatesRefuses(t *testing.T) {
 	for name, scheme := range schemes {
 		p := tiny(3)
 		p.Config.Halting = scheme
-		o := newOptimizer(p)
 		want := slices.Contains([]string{"token", "act", "sact", "ponder"}, name)
-		if err := o.learnGates(p); (err == nil) != want {
+		if _, err := newOptimizer(p, Settings{LearnGate: true}); (err == nil) != want {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
 	p := tiny(3)
 	p.Config.Halting = p.Config.Halting.With("gate_scale", 0)
-	if err := newOptimizer(p).learnGates(p); err == nil {
+	if _, err := newOptimizer(p, Settings{LearnGate: true}); err == nil {
 		t.Error("a gate that looks at nothing was accepted")
 	}
-	if err := newOptimizer(p).restoreGates(p, make([]float32, 8)); err == nil {
+	if err := optimize(t, p, usual).restoreGates(p, make([]float32, 8)); err == nil {
 		t.Error("gates that are not learnt were restored")
 	}
 }

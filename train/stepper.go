@@ -2,40 +2,164 @@ package train
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/adavit/adavit/vit"
 )
 
-// Stepper takes training steps one by one, for loops other than Run's: forward and backward pass, clipping and AdamW as a run of the recipe does
-// them, at the recipe's full learning rate. It is not safe for concurrent use.
+// Settings are what decides the steps of a run besides their batches and learning rates.
+type Settings struct {
+	Loss         Loss    // Scale apart, which is the Stepper's own
+	Beta1, Beta2 float64 // AdamW's
+	WeightDecay  float64 // not on biases, norms, class and position tokens
+	ClipNorm     float64 // largest norm of the whole gradient; 0 = no limit
+	EMA          float64 // decay of the averaged weights; 0 = no averaging
+	Freeze       []string
+	LearnGate    bool // the gate's scale and center are learnt too
+}
+
+// Update asks for one step of the optimizer.
+type Update struct {
+	LR    float64
+	Parts int                           // batches of one size that make it up; 0 = 1
+	Batch func(part int) (Batch, error) // called for each part in turn; what it gives is valid until the next call
+}
+
+// Tensor is a part of a Stepper's state.
+type Tensor struct {
+	Name string
+	Data []float32
+}
+
+// NotFiniteError says that a step's loss or gradient is no finite number. Weights and moments are as they were.
+type NotFiniteError struct {
+	Loss, Norm float64 // Norm is NaN where the loss already was not finite
+	Where      string  // the first bad tensor, in words
+}
+
+func (e *NotFiniteError) Error() string {
+	return fmt.Sprintf("loss %v, gradient norm %v; %s", e.Loss, e.Norm, e.Where)
+}
+
+// Stepper trains on this machine's processor: forward and backward passes, clipping, AdamW and the moving average of
+// the weights. It is not safe for concurrent use.
 type Stepper struct {
-	net    *Network
-	opt    *optimizer
-	params *vit.Params
-	grad   *vit.Params
-	recipe Recipe
+	net          *Network
+	opt          *optimizer
+	params, grad *vit.Params
+	settings     Settings
 }
 
 // NewStepper prepares to train params, which stay the caller's and change with every step.
-func NewStepper(params *vit.Params, r Recipe, threads int) (*Stepper, error) {
+func NewStepper(params *vit.Params, s Settings, threads int) (*Stepper, error) {
 	net, err := NewNetwork(params, threads)
 	if err != nil {
 		return nil, err
 	}
-	return &Stepper{net: net, opt: newOptimizer(params), params: params, grad: vit.NewParams(params.Config), recipe: r}, nil
+	opt, err := newOptimizer(params, s)
+	if err != nil {
+		return nil, err
+	}
+	if opt.frozen != nil {
+		net.LearnFrom(firstLearnt(params, opt.frozen))
+	}
+	return &Stepper{net: net, opt: opt, params: params, grad: vit.NewParams(params.Config), settings: s}, nil
 }
 
-// Step learns from one batch. A loss or gradient that is not finite is an error and changes nothing.
-func (s *Stepper) Step(b Batch) (Stats, error) {
-	stats, err := s.net.Step(b, s.recipe.loss(), s.grad)
-	if err != nil {
-		return stats, err
+// Step takes a step. If it fails, weights, moments and average are as they were.
+func (s *Stepper) Step(u Update) (Stats, error) {
+	parts := max(u.Parts, 1)
+	share := 1 / float64(parts)
+	loss := s.settings.Loss
+	loss.Scale = share
+	var stats Stats
+	size := 0
+	for part := range parts {
+		b, err := u.Batch(part)
+		if err != nil {
+			return Stats{}, err
+		}
+		pass, err := s.net.step(b, loss, s.grad, part > 0)
+		if err != nil {
+			return Stats{}, err
+		}
+		size = b.Size
+		stats.add(pass, share)
+		if !finite(pass.Loss) {
+			return stats, &NotFiniteError{stats.Loss, math.NaN(), s.net.whereBad(s.grad, size)}
+		}
 	}
-	if !finite(stats.Loss) || !finite(s.opt.update(s.net, s.params, s.grad, s.recipe, s.recipe.LR)) {
-		return stats, fmt.Errorf("train: the loss is %v; %s", stats.Loss, s.net.whereBad(s.grad, b.Size))
+	stats.GradNorm = s.opt.update(s.net, s.params, s.grad, u.LR)
+	if !finite(stats.GradNorm) {
+		return stats, &NotFiniteError{stats.Loss, stats.GradNorm, s.net.whereBad(s.grad, size)}
 	}
 	return stats, nil
 }
 
+// add counts a pass in as its share of a step.
+func (s *Stats) add(pass Stats, share float64) {
+	s.Loss += share * pass.Loss
+	s.CrossEntropy += share * pass.CrossEntropy
+	s.Distill += share * pass.Distill
+	s.Ponder += share * pass.Ponder
+	s.Prior += share * pass.Prior
+	s.Correct += pass.Correct
+	s.MeanDepth += share * pass.MeanDepth
+	if s.LayerScores == nil {
+		s.LayerScores = make([]float64, len(pass.LayerScores))
+	}
+	for l, v := range pass.LayerScores {
+		s.LayerScores[l] += share * v
+	}
+}
+
+// Params returns the weights as they are and their moving average, both the Stepper's own.
+func (s *Stepper) Params() (weights, average *vit.Params, err error) {
+	return s.params, s.opt.average, nil
+}
+
 // Gradient is that of the last step's loss; it is valid until the next.
 func (s *Stepper) Gradient() *vit.Params { return s.grad }
+
+// State is all that steps change, but for their number: weights, moment1, moment2 and average, each laid out as
+// vit.Params.Data; and gates where they are learnt, 8 numbers: value, both moments and average of the scale, then of
+// the center. All but the gates are the Stepper's own memory.
+func (s *Stepper) State() ([]Tensor, error) {
+	state := []Tensor{{"weights", s.params.Data}, {"moment1", s.opt.m}, {"moment2", s.opt.v},
+		{"average", s.opt.average.Data}}
+	if s.opt.gates != nil {
+		state = append(state, Tensor{"gates", s.opt.gates.snapshot()})
+	}
+	return state, nil
+}
+
+// Restore brings back the state after so many steps.
+func (s *Stepper) Restore(steps int, state []Tensor) error {
+	own, err := s.State()
+	if err != nil {
+		return err
+	}
+	if len(state) != len(own) {
+		return fmt.Errorf("train: a state of %d tensors, want %d", len(state), len(own))
+	}
+	for i, t := range own {
+		if state[i].Name != t.Name || len(state[i].Data) != len(t.Data) {
+			return fmt.Errorf("train: state %s [%d], want %s [%d]", state[i].Name, len(state[i].Data), t.Name, len(t.Data))
+		}
+		if t.Name == "gates" {
+			if err := s.opt.restoreGates(s.params, state[i].Data); err != nil {
+				return err
+			}
+			continue
+		}
+		copy(t.Data, state[i].Data)
+	}
+	s.opt.step = steps
+	return nil
+}
+
+// Close ends the Stepper.
+func (s *Stepper) Close() error { return nil }
+
+// finite reports whether v is neither NaN nor infinite.
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

@@ -5,9 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/internal/tools"
-	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/trainer"
 )
 
 func (a *app) augment() *cobra.Command {
@@ -33,9 +32,9 @@ func (a *app) augment() *cobra.Command {
 			}
 			var err error
 			if recipe != "" {
-				o.Recipe, err = adavit.LoadRecipe(recipe, overrides)
+				o.Recipe, err = trainer.LoadRecipe(recipe, overrides)
 			} else {
-				o.Recipe, err = train.ParseRecipe("of --set alone", []byte("{}"), overrides)
+				o.Recipe, err = trainer.ParseRecipe("of --set alone", []byte("{}"), overrides)
 			}
 			if err != nil {
 				return err

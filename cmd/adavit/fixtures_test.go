@@ -181,7 +181,7 @@ func (f fixtures) images() {
 	f.file("text.png", []byte("no picture at all"))
 }
 
-// data writes data sets of 28×28 pictures: idx (48 to train on, 20 to test), and bad ones: idx-cut, idx-zero (no images), idx-mixed (more
+// data writes data sets of 28×28 pictures: idx (48 to train on, 10 to choose by, 20 to test), and bad ones: idx-cut, idx-zero (no images), idx-mixed (more
 // labels than images), classes (folders of files, three classes), nothing.
 func (f fixtures) data() {
 	idx := func(dims []int, content []byte) []byte {
@@ -206,7 +206,7 @@ func (f fixtures) data() {
 			f.file(name+"/"+part+"-labels-idx1-ubyte", idx([]int{n[1]}, classes))
 		}
 	}
-	set("idx", 48, 48)
+	set("idx", 58, 58)
 	set("idx-zero", 0, 0)
 	set("idx-mixed", 10, 12)
 	set("idx-cut", 48, 48)

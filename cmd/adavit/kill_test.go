@@ -166,7 +166,7 @@ func sameRuns(t *testing.T, want, got string, steps int) {
 	if !slices.Equal(told, again) {
 		t.Errorf("TensorBoard is told %d values, want %d, or others", len(again), len(told))
 	}
-	for _, tag := range []string{"step/loss", "step/learning_rate", "epoch/loss_prior", "test/top1", "test_average/mean_depth", "score/block_01", "tokens", "tokens/depth"} {
+	for _, tag := range []string{"step/loss", "step/learning_rate", "epoch/loss_prior", "test/top1", "validation/top5", "test_average/mean_depth", "score/block_01", "tokens", "tokens/depth"} {
 		if !slices.ContainsFunc(told, func(s string) bool { return strings.Contains(s, " "+tag+" ") }) {
 			t.Errorf("TensorBoard is not told %s", tag)
 		}
@@ -194,7 +194,7 @@ func lines(t *testing.T, text []byte) (list []string) {
 		if err := json.Unmarshal(line, &object); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		for _, part := range []any{object, object["test"], object["test_ema"]} {
+		for _, part := range []any{object, object["test"], object["test_ema"], object["validation"], object["validation_ema"]} {
 			for _, key := range clocks {
 				if m, ok := part.(map[string]any); ok {
 					delete(m, key)

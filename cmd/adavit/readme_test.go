@@ -14,7 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -143,9 +143,9 @@ func learnt(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: learnt dense adaptive")
 	}
-	dense, err := train.ReadLog(ts.MkAbs(args[0]))
+	dense, err := trainer.ReadLog(ts.MkAbs(args[0]))
 	ts.Check(err)
-	adaptive, err := train.ReadLog(ts.MkAbs(args[1]))
+	adaptive, err := trainer.ReadLog(ts.MkAbs(args[1]))
 	ts.Check(err)
 	if len(dense) < 2 || len(adaptive) < 2 {
 		ts.Fatalf("logs of %d and %d epochs", len(dense), len(adaptive))
@@ -154,7 +154,7 @@ func learnt(ts *testscript.TestScript, neg bool, args []string) {
 	if last.Loss >= first.Loss {
 		ts.Fatalf("the loss went from %v to %v", first.Loss, last.Loss)
 	}
-	if depth := adaptive[len(adaptive)-1].Kept()["mean_depth"]; !(depth > 1 && depth < 2) {
+	if depth := adaptive[len(adaptive)-1].TestEMA.MeanDepth; !(depth > 1 && depth < 2) {
 		ts.Fatalf("mean depth %v of 2 blocks", depth)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/trainer"
 )
 
 // dataUsage says what --data takes.
@@ -36,7 +38,7 @@ func (a *app) train() *cobra.Command {
 			if err := atLeastOne(cmd, "workers"); err != nil {
 				return err
 			}
-			r, err := adavit.LoadRecipe(recipe, overrides)
+			r, err := trainer.LoadRecipe(recipe, overrides)
 			if err != nil {
 				return err
 			}
@@ -48,14 +50,14 @@ func (a *app) train() *cobra.Command {
 			summary, err := adavit.Train(cmd.Context(), adavit.TrainOptions{Recipe: r, Data: set, Dir: out, Init: init, NewHead: newHead, Resume: resume, Threads: a.threads, Workers: workers,
 				Precision: string(a.precision), Log: a.log, Progress: w.step})
 			if err != nil {
-				return err
+				return advice(err)
 			}
 			w.bar.end()
 			if a.json {
 				return a.printJSON(summary)
 			}
-			return a.print(fmt.Appendf(nil, "model in %s after %d epochs (%d steps): top-1 %.2f %% of %.0f test images, mean depth %.2f\n",
-				summary.Dir, summary.Epochs, summary.Steps, summary.Test["top1"], summary.Test["images"], summary.Test["mean_depth"]))
+			return a.print(fmt.Appendf(nil, "model in %s after %d epochs (%d steps): top-1 %.2f %% of %d test images, mean depth %.2f\n",
+				summary.Dir, summary.Epochs, summary.Steps, summary.Test.Top1, summary.Test.Images, summary.Test.MeanDepth))
 		},
 	}
 	f := cmd.Flags()
@@ -70,6 +72,24 @@ func (a *app) train() *cobra.Command {
 	return cmd
 }
 
+// advice adds to an error of training which flag helps.
+func advice(err error) error {
+	notFinite := new(train.NotFiniteError)
+	switch {
+	case errors.Is(err, trainer.ErrInterrupted):
+		return fmt.Errorf("%w, the same command with --resume goes on from it", err)
+	case errors.Is(err, trainer.ErrNotEmpty):
+		return fmt.Errorf("%w, or --resume to go on with it", err)
+	case errors.Is(err, trainer.ErrClasses):
+		return fmt.Errorf("%w: --new-head gives it one", err)
+	case errors.Is(err, trainer.ErrNoStart):
+		return badUsage("%w: --init names a model", err)
+	case errors.As(err, &notFinite):
+		return fmt.Errorf("%w (--resume --set lr=…)", err)
+	}
+	return err
+}
+
 // watch reports a training run: by a bar on a terminal, else by a line of log now and then.
 type watch struct {
 	app  *app
@@ -79,7 +99,7 @@ type watch struct {
 
 func (a *app) watch() *watch { return &watch{app: a, bar: a.progress("steps"), last: time.Now()} }
 
-func (w *watch) step(p train.Progress) {
+func (w *watch) step(p trainer.Progress) {
 	const pause = 30 * time.Second
 	w.bar.describe(fmt.Sprintf("epoch %d/%d, loss %.3f, %.0f images/s", p.Epoch, p.Epochs, p.Stats.Loss, p.Rate))
 	w.bar.update(p.Step, p.Steps)

@@ -14,14 +14,14 @@ import (
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
-	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
 )
 
 // AugmentOptions say what WriteAugmented shows.
 type AugmentOptions struct {
-	Recipe train.Recipe // its augment, mix and seed
-	Data   string       // a data set as data.Open names it, whose training part is shown
+	Recipe trainer.Recipe // its augment, mix and seed
+	Data   string         // a data set as data.Open names it, whose training part is shown
 	// Model, as Open names it, says how large pictures are and how they are prepared; "" for the recipe's own, or else ImageNet's 224×224.
 	Model string
 	Out   string       // PNG file

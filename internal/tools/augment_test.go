@@ -16,12 +16,12 @@ import (
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
-	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/trainer"
 )
 
-func augmentRecipe(t *testing.T, overrides ...string) train.Recipe {
+func augmentRecipe(t *testing.T, overrides ...string) trainer.Recipe {
 	t.Helper()
-	r, err := train.ParseRecipe("test", []byte(`{"variant": "fashion-small", "seed": 5}`), overrides)
+	r, err := trainer.ParseRecipe("test", []byte(`{"variant": "fashion-small", "seed": 5}`), overrides)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,13 +35,13 @@ func TestWriteAugmented(t *testing.T) {
 	modeltest.WriteIDX(t, set)
 	r := augmentRecipe(t, "augment.flip=true", "augment.random_resized_crop={}", "augment.rand_augment=rand-m9-mstd0.5-inc1", "augment.erase_prob=0.5",
 		"augment.erase_max=0.3", "augment.erase_mode=pixel", "mix.mixup=0.8", "mix.cutmix=1")
-	draw := func(name string, r train.Recipe, count int) []byte {
+	draw := func(name string, r trainer.Recipe, count int) []byte {
 		path := filepath.Join(dir, name)
 		got, err := WriteAugmented(t.Context(), AugmentOptions{Recipe: r, Data: set, Out: path, Count: count, Views: 3})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := (Augmented{path, min(count, 24), 3}); got != want {
+		if want := (Augmented{path, min(count, 34), 3}); got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 		b, err := os.ReadFile(path)

@@ -1,4 +1,4 @@
-package train
+package trainer
 
 import (
 	"bytes"
@@ -11,23 +11,24 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
 
-// measured is a run of stripes whose Evaluate returns the sum of the weights as figure, after calling before.
+// measured is a run of stripes whose weights' sum is taken for their top-1, after calling before.
 func measured(t *testing.T, dir string, before func()) Options {
 	o := stripesRun(t, dir)
 	o.Resume = true
-	o.Evaluate = func(ctx context.Context, p *vit.Params) (map[string]float64, error) {
+	judge(t, &o, func(ctx context.Context, p *vit.Params, _ data.Dataset) (float64, error) {
 		before()
 		sum := 0.0
 		for _, v := range p.Data {
 			sum += float64(v)
 		}
-		return map[string]float64{"sum": sum}, ctx.Err()
-	}
+		return sum, ctx.Err()
+	})
 	return o
 }
 
@@ -38,10 +39,10 @@ func TestLogOfInterruptedRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	want, err := ReadLog(whole)
-	if err != nil || len(want) != 3 || want[2].TestEMA["sum"] == 0 {
+	if err != nil || len(want) != 3 || want[2].ValidationEMA.Top1 == 0 {
 		t.Fatalf("log %+v, error %v: want three measured epochs", want, err)
 	}
-	for _, stop := range []int{1, 2, 3, 4, 5, 6} { // the calls of Evaluate: two an epoch
+	for _, stop := range []int{1, 2, 3, 4, 5, 6} { // the evaluations: two an epoch
 		for _, early := range []bool{false, true} {
 			dir := filepath.Join(t.TempDir(), "model")
 			ctx, cancel := context.WithCancel(t.Context())
@@ -72,7 +73,7 @@ func TestLogOfInterruptedRun(t *testing.T) {
 				t.Fatalf("stop %d, early %v: the log has %d epochs (%v), want %d", stop, early, len(got), err, len(want))
 			}
 			for i, e := range got {
-				if e.Epoch != want[i].Epoch || e.Step != want[i].Step || e.Loss == 0 || e.Test["sum"] != want[i].Test["sum"] || e.TestEMA["sum"] != want[i].TestEMA["sum"] {
+				if e.Epoch != want[i].Epoch || e.Step != want[i].Step || e.Loss == 0 || *e.Validation != *want[i].Validation || *e.ValidationEMA != *want[i].ValidationEMA {
 					t.Errorf("stop %d, early %v: the log has\n%+v\nwant\n%+v", stop, early, e, want[i])
 				}
 			}
@@ -141,7 +142,7 @@ func TestOneRunAFolder(t *testing.T) {
 func TestResumeOverAModel(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
 	o := stripesRun(t, dir)
-	if err := vit.Save(dir, &vit.Model{Params: o.Init, Preprocessor: o.Preprocessor}, weights.F32); err != nil {
+	if err := vit.Save(dir, o.Init, weights.F32); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile(filepath.Join(dir, vit.WeightsFile))

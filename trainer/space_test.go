@@ -1,6 +1,6 @@
 //go:build linux
 
-package train
+package trainer
 
 import (
 	"context"
@@ -67,7 +67,7 @@ func trainOnFullDisk(t *testing.T, dir string) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"file too large", "the checkpoint of step 6", "free some space", "--resume"} {
+	for _, want := range []string{"file too large", "the checkpoint of step 6", "free some space", "and resume"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}

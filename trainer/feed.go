@@ -1,22 +1,23 @@
-package train
+package trainer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
 
-// feed brings the batches of a run: pictures augmented and mixed, targets, and what a teacher says of them. All of it depends on (seed, epoch, place
-// in the epoch) alone, so a run that was resumed sees what it would have seen.
+// feed brings the batches of a run: pictures augmented and mixed, targets, and what a teacher says of them. All of it
+// depends on (seed, epoch, place in the epoch) alone, so a run that was resumed sees what it would have seen.
 type feed struct {
 	loader  *data.Loader
 	recipe  Recipe
 	config  vit.Config
-	teacher func(ctx context.Context, images, logits []float32) error
+	teacher *teacher
 	size    int // images a batch
-	parts   int // batches an epoch
 
 	targets []float32 // [size, classes]
 	logits  []float32 // [size, classes] of the teacher
@@ -27,13 +28,13 @@ const aheadBatches = 2
 
 // newFeed starts to load from where the run stands.
 func (r *runner) newFeed() (*feed, error) {
-	c := r.params.Config
-	augmenter, err := data.NewAugmenter(r.Recipe.Augment, r.Data, r.Preprocessor, c.Channels, c.Height, c.Width)
+	c := r.start
+	augmenter, err := data.NewAugmenter(r.Recipe.Augment, r.Data.Train, r.preprocessor, c.Channels, c.Height, c.Width)
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{recipe: r.Recipe, config: c, teacher: r.Teacher, size: r.batch / r.parts, parts: r.perEpoch * r.parts}
-	if r.Recipe.mixes() {
+	f := &feed{recipe: r.Recipe, config: c, teacher: r.teacher, size: r.batch / r.parts}
+	if r.Recipe.Mix.Enabled(0) {
 		f.targets = make([]float32, f.size*c.Classes)
 	}
 	if f.teacher != nil {
@@ -41,12 +42,8 @@ func (r *runner) newFeed() (*feed, error) {
 	}
 	seed, repeats := r.Recipe.Seed, r.Recipe.Repeats
 	order := data.NewSequence(seed, r.images(), repeats)
-	workers := r.Workers
-	if workers < 1 {
-		workers = max(1, r.Threads)
-	}
-	f.loader = data.NewLoader(data.LoaderOptions{Items: r.perEpoch * r.batch, Batch: f.size, Workers: workers, Ahead: aheadBatches, Epochs: r.Recipe.Epochs,
-		Floats: c.Channels * c.Height * c.Width,
+	f.loader = data.NewLoader(data.LoaderOptions{Items: r.perEpoch * r.batch, Batch: f.size, Epochs: r.Recipe.Epochs,
+		Workers: cmp.Or(r.Workers, r.Threads), Ahead: aheadBatches, Floats: c.Channels * c.Height * c.Width,
 		Load: func(_ context.Context, dst []float32, epoch, position int) (int, error) {
 			i := order.At(epoch, position)
 			key := i
@@ -55,30 +52,31 @@ func (r *runner) newFeed() (*feed, error) {
 			}
 			return augmenter.Load(dst, i, data.Rand(seed, uint64(epoch), uint64(key)))
 		},
-	}, r.opt.step/r.perEpoch, r.opt.step%r.perEpoch*r.parts)
+	}, r.step/r.perEpoch, r.step%r.perEpoch*r.parts)
 	return f, nil
 }
 
 // mixIndex is the index whose random streams mix the batches of an epoch, downward from here; no picture has one as large.
 const mixIndex = ^uint64(0) - 1
 
-// next returns batch number part of an epoch, each number in its turn. It is valid until the following call. The pass that it is used in ends with
-// ctx's error soon after ctx has ended.
-func (f *feed) next(ctx context.Context, epoch, part int) (Batch, error) {
+// next returns batch number part of an epoch, each number in its turn. It is valid until the following call. The pass that
+// it is used in ends with ctx's error soon after ctx has ended.
+func (f *feed) next(ctx context.Context, epoch, part int) (train.Batch, error) {
 	images, labels, err := f.loader.Next(ctx)
 	if err != nil {
-		return Batch{}, err
+		return train.Batch{}, err
 	}
 	c := f.config
-	b := Batch{Size: f.size, Labels: labels, Stop: ctx.Err}
+	b := train.Batch{Size: f.size, Labels: labels, Stop: ctx.Err}
 	if f.targets != nil && f.recipe.Mix.Enabled(epoch) {
 		rng := data.Rand(f.recipe.Seed, uint64(epoch), mixIndex-uint64(part))
-		f.recipe.Mix.Apply(images, labels, f.targets, c.Classes, f.recipe.LabelSmoothing, c.Channels, c.Height, c.Width, rng)
+		f.recipe.Mix.Apply(images, labels, f.targets, c.Classes, f.recipe.LabelSmoothing,
+			c.Channels, c.Height, c.Width, rng)
 		b.Targets = f.targets
 	}
 	if f.teacher != nil {
-		if err := f.teacher(ctx, images, f.logits); err != nil {
-			return Batch{}, fmt.Errorf("the teacher: %w", err)
+		if err := f.teacher.logits(ctx, images, f.logits); err != nil {
+			return train.Batch{}, fmt.Errorf("the teacher: %w", err)
 		}
 		b.Teacher = f.logits
 	}

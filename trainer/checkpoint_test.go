@@ -1,4 +1,4 @@
-package train
+package trainer
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -22,15 +23,15 @@ func tinySnapshot() snapshot {
 	c := vit.Config{Embed: 2, Heads: 1, Layers: 1, Hidden: 2, Height: 2, Width: 2, Patch: 2, Channels: 1, Classes: 2, Eps: 1e-6, Halting: halting.Dense()}
 	r := DefaultRecipe()
 	r.Seed, r.Batch = 3, 4
-	return snapshot{step: 7, recipe: r, config: c, entry: Entry{Epoch: 2, Step: 7, Loss: 1.0 / 3, LayerScores: []float64{0.1}},
-		tensors: []stateTensor{{"weights", []float32{1, 2, 3}}, {"moment1", []float32{4, 5, 6}}}}
+	return snapshot{step: 7, recipe: r, config: c, entry: Entry{Epoch: 2, Step: 7, Line: Line{Loss: 1.0 / 3, LayerScores: []float64{0.1}}},
+		tensors: []train.Tensor{{Name: "weights", Data: []float32{1, 2, 3}}, {Name: "moment1", Data: []float32{4, 5, 6}}}}
 }
 
 // empty is s with zeros to be read into.
 func (s snapshot) empty() snapshot {
 	e := snapshot{recipe: s.recipe, config: s.config}
 	for _, t := range s.tensors {
-		e.tensors = append(e.tensors, stateTensor{t.name, make([]float32, len(t.data))})
+		e.tensors = append(e.tensors, train.Tensor{Name: t.Name, Data: make([]float32, len(t.Data))})
 	}
 	return e
 }
@@ -45,7 +46,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	if err := got.read(checkpointPath(dir, 7)); err != nil {
 		t.Fatal(err)
 	}
-	if got.step != 7 || got.entry.Loss != s.entry.Loss || !slices.Equal(got.entry.LayerScores, s.entry.LayerScores) || !slices.Equal(got.tensors[1].data, s.tensors[1].data) {
+	if got.step != 7 || got.entry.Loss != s.entry.Loss || !slices.Equal(got.entry.LayerScores, s.entry.LayerScores) || !slices.Equal(got.tensors[1].Data, s.tensors[1].Data) {
 		t.Errorf("%+v, want %+v", got, s)
 	}
 	if entries, err := os.ReadDir(checkpointDir(dir)); err != nil || len(entries) != 1 {
@@ -96,8 +97,10 @@ func TestForeignCheckpoint(t *testing.T) {
 		"seed was 3, now it is 4":                func(s *snapshot) { s.recipe.Seed = 4 },
 		"accumulate was 0, now it is 2":          func(s *snapshot) { s.recipe.Accumulate = 2 },
 		"its model is":                           func(s *snapshot) { s.config.Heads = 2 },
-		"tensor weights has shape [3], want [4]": func(s *snapshot) { s.tensors[0].data = make([]float32, 4) },
-		"tensor gates is missing":                func(s *snapshot) { s.tensors = append(s.tensors, stateTensor{"gates", make([]float32, 8)}) },
+		"tensor weights has shape [3], want [4]": func(s *snapshot) { s.tensors[0].Data = make([]float32, 4) },
+		"tensor gates is missing": func(s *snapshot) {
+			s.tensors = append(s.tensors, train.Tensor{Name: "gates", Data: make([]float32, 8)})
+		},
 	} {
 		dir := t.TempDir()
 		s := tinySnapshot()
@@ -133,14 +136,14 @@ func FuzzCheckpoint(f *testing.F) {
 	f.Fuzz(func(t *testing.T, step, recipe, entry string) {
 		file := &weights.File{Metadata: map[string]string{"version": checkpointVersion, "step": step, "recipe": recipe, "entry": entry, "config": string(config)}}
 		for _, x := range s.tensors {
-			file.Tensors = append(file.Tensors, weights.Float32Tensor(x.name, []int{len(x.data)}, x.data))
+			file.Tensors = append(file.Tensors, weights.Float32Tensor(x.Name, []int{len(x.Data)}, x.Data))
 		}
 		file.Metadata["sha256"] = checksum(file.Metadata, file.Tensors)
 		got := s.empty()
 		if err := got.decode(file); err != nil {
 			return
 		}
-		if got.step < 0 || got.recipe.Seed != 3 || got.recipe.Batch != 4 || !slices.Equal(got.tensors[0].data, s.tensors[0].data) {
+		if got.step < 0 || got.recipe.Seed != 3 || got.recipe.Batch != 4 || !slices.Equal(got.tensors[0].Data, s.tensors[0].Data) {
 			t.Errorf("%+v from %q, %q, %q", got, step, recipe, entry)
 		}
 		for _, name := range slices.Sorted(maps.Keys(file.Metadata)) { // the sum covers every key

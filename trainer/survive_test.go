@@ -1,9 +1,9 @@
-package train
+package trainer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -25,18 +28,14 @@ func everything(t *testing.T, dir string) Options {
 	r := &o.Recipe
 	r.Accumulate, r.Repeats, r.LearnGate, r.Freeze, r.CheckpointSteps, r.LogSteps = 2, 2, true, []string{"pos_embed"}, 3, 1
 	r.Mix = data.Mix{Mixup: 0.5, CutMix: 1, Prob: 1, SwitchProb: 0.5, OffEpoch: 2}
-	r.Distill = &Distill{Model: "brightness", Mode: DistillSoft, Alpha: 0.5, Temperature: 2}
-	o.Teacher = func(_ context.Context, images, logits []float32) error {
-		size := len(images) / (len(logits) / 2)
-		for i := range len(logits) / 2 {
-			logits[2*i], logits[2*i+1] = images[i*size], images[i*size+1]
-		}
-		return nil
-	}
+	r.Distill = &Distill{Model: "another", Mode: train.DistillSoft, Alpha: 0.5, Temperature: 2}
+	c := o.Init.Params.Config
+	c.Halting = halting.Dense()
+	o.Teacher = &vit.Model{Params: vit.Initialize(c, 9, 0.1), Preprocessor: o.Init.Preprocessor}
 	o.Resume = true
-	o.Evaluate = func(ctx context.Context, p *vit.Params) (map[string]float64, error) {
-		return map[string]float64{"top1": math.Abs(float64(p.Data[0])) * 1e3}, ctx.Err()
-	}
+	judge(t, &o, func(ctx context.Context, p *vit.Params, _ data.Dataset) (float64, error) {
+		return math.Abs(float64(p.Data[0])) * 1e3, ctx.Err()
+	})
 	return o
 }
 
@@ -69,7 +68,7 @@ func TestStopAnywhere(t *testing.T) {
 	if stops < 10 {
 		t.Errorf("only %d stops", stops)
 	}
-	if got.Kept != want.Kept || got.Test["top1"] != want.Test["top1"] || got.Steps != 36 {
+	if got.Kept != want.Kept || *got.Validation != *want.Validation || got.Steps != 36 {
 		t.Errorf("result %+v, want %+v", got, want)
 	}
 	a, b := loadModel(t, whole), loadModel(t, broken)
@@ -79,7 +78,7 @@ func TestStopAnywhere(t *testing.T) {
 	if a, b := a.Config.Halting, b.Config.Halting; a.Number("gate_scale") == 4 || !reflect.DeepEqual(a, b) {
 		t.Errorf("gates %v and %v learnt from scale 4", a, b)
 	}
-	if !slices.Equal(a.Position, o.Init.Position) {
+	if !slices.Equal(a.Position, o.Init.Params.Position) {
 		t.Error("the frozen tensor has changed")
 	}
 	sameLogs(t, whole, broken)
@@ -98,13 +97,25 @@ func loadModel(t *testing.T, dir string) *vit.Params {
 func sameLogs(t *testing.T, want, got string) {
 	t.Helper()
 	text := func(dir string) (lines []string) {
+		add := func(entry any) {
+			line, err := json.Marshal(entry)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines = append(lines, string(line))
+		}
 		epochs, err := ReadLog(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range epochs {
 			e.Seconds, e.ImagesPerSecond = 0, 0
-			lines = append(lines, fmt.Sprint(e))
+			for _, f := range []*Figures{e.Validation, e.ValidationEMA, e.Test, e.TestEMA} {
+				if f != nil {
+					f.ImagesPerSecond = 0
+				}
+			}
+			add(e)
 		}
 		steps, err := ReadSteps(dir)
 		if err != nil {
@@ -112,7 +123,7 @@ func sameLogs(t *testing.T, want, got string) {
 		}
 		for _, s := range steps {
 			s.ImagesPerSecond = 0
-			lines = append(lines, fmt.Sprint(s))
+			add(s)
 		}
 		return lines
 	}
@@ -126,14 +137,14 @@ func scored(t *testing.T, dir string, raw, average []float64) Options {
 	o := stripesRun(t, dir)
 	o.Recipe.Epochs = len(raw)
 	calls := 0
-	o.Evaluate = func(context.Context, *vit.Params) (map[string]float64, error) {
+	judge(t, &o, func(context.Context, *vit.Params, data.Dataset) (float64, error) {
 		list := raw
 		if calls%2 == 1 {
 			list = average
 		}
 		calls++
-		return map[string]float64{"top1": list[(calls-1)/2]}, nil
-	}
+		return list[min((calls-1)/2, len(list)-1)], nil
+	})
 	return o
 }
 
@@ -152,7 +163,7 @@ func TestBestIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(got.Kept, c.kept) || got.KeptEpoch != c.epoch || got.Test["top1"] != c.top1 {
+		if !strings.HasPrefix(got.Kept, c.kept) || got.KeptEpoch != c.epoch || got.Validation.Top1 != c.top1 {
 			t.Errorf("keep %s: %+v", c.keep, got)
 		}
 		steps, err := savedSteps(dir)
@@ -160,15 +171,7 @@ func TestBestIsKept(t *testing.T) {
 			t.Errorf("checkpoints %v %v, want the two newest and the best, %v", steps, err, want)
 		}
 		// The model is what the checkpoint of that epoch holds.
-		r, err := newRunner(o, o.Init.Clone())
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.start.Labels = []string{"vertical", "horizontal"}
-		if _, err := r.load(12 * c.epoch); err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Equal(loadModel(t, dir).Data, r.params.Data) {
+		if !slices.Equal(loadModel(t, dir).Data, saved(t, o, 12*c.epoch)) {
 			t.Errorf("keep %s: the model is not the weights of epoch %d", c.keep, c.epoch)
 		}
 	}
@@ -176,9 +179,25 @@ func TestBestIsKept(t *testing.T) {
 	o := stripesRun(t, filepath.Join(t.TempDir(), "model"))
 	o.Recipe.Keep, o.Recipe.Epochs = KeepBest, 1
 	got, err := Run(t.Context(), o)
-	if err != nil || got.Kept != "moving average of the last step" || got.Test != nil {
+	if err != nil || got.Kept != "moving average of the last step" || got.Validation != nil || got.Test != nil {
 		t.Errorf("untested: %+v, %v", got, err)
 	}
+}
+
+// saved returns the weights in a checkpoint of a run of stripes.
+func saved(t *testing.T, o Options, step int) []float32 {
+	t.Helper()
+	r, err := newRunner(o, o.Init.Params.Clone(), o.Init.Preprocessor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	r.start.Labels = []string{"vertical", "horizontal"}
+	s, err := r.load(step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.tensors[0].Data
 }
 
 // TestLostBest: a best epoch whose checkpoint is damaged is an error that says what to do.
@@ -218,34 +237,27 @@ func TestNaN(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
 	o := stripesRun(t, dir)
 	o.Recipe.CheckpointSteps, o.Recipe.ClipNorm = 1, 0
+	poison := &poisoned{Dataset: o.Data.Train}
 	o.Progress = func(p Progress) {
 		if p.Step == 5 {
-			o.Data.(*poisoned).on.Store(true)
+			poison.on.Store(true)
 		}
 	}
-	o.Data = &poisoned{Dataset: o.Data}
-	o.Preprocessor.Std = []float64{1e-38} // bytes above 0 become numbers that overflow when they are multiplied
-	o.Preprocessor.Mean = []float64{0}
+	o.Data.Train = poison
+	o.Init.Preprocessor.Std = []float64{1e-38} // bytes above 0 become numbers that overflow when they are multiplied
+	o.Init.Preprocessor.Mean = []float64{0}
 	_, err := Run(t.Context(), o)
-	if err == nil || !strings.Contains(err.Error(), "first bad tensor: the output of blocks.0;") || !strings.Contains(err.Error(), "--set lr") {
+	if err == nil || !strings.Contains(err.Error(), "first bad tensor: the output of blocks.0;") || !strings.Contains(err.Error(), "with a lower lr") {
 		t.Fatalf("%v, want the tensor and what to do", err)
 	}
 	steps, err := savedSteps(dir)
 	if err != nil || len(steps) == 0 || steps[0] < 5 {
 		t.Fatalf("checkpoints %v, %v", steps, err)
 	}
-	r, err := newRunner(o, o.Init.Clone())
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.start.Labels = []string{"vertical", "horizontal"}
-	if _, err := r.load(steps[0]); err != nil {
-		t.Fatal(err)
-	}
-	if at := badIndex(r.params.Data); at >= 0 {
+	if at := kernels.FirstNotFinite(saved(t, o, steps[0])); at >= 0 {
 		t.Error("the last checkpoint is not finite")
 	}
-	o.Data.(*poisoned).on.Store(false)
+	poison.on.Store(false)
 	o.Progress, o.Resume, o.Recipe.LR = nil, true, 1e-4
 	if _, err := Run(t.Context(), o); err != nil {
 		t.Errorf("resumed: %v", err)
@@ -264,73 +276,6 @@ func (p *poisoned) Pixels(dst []byte, i int) error {
 	}
 	clear(dst)
 	return nil
-}
-
-// TestWhereBad puts numbers that are not finite into a pass and asks for them.
-func TestWhereBad(t *testing.T) {
-	o := stripesRun(t, "")
-	nan := float32(math.NaN())
-	for _, c := range []struct {
-		want  string
-		spoil func(*Network, *Batch, *vit.Params)
-	}{
-		{"first bad tensor: the gradient of none", func(*Network, *Batch, *vit.Params) {}},
-		{"first bad tensor: the gradient of blocks.1.mlp.fc2.bias", func(_ *Network, _ *Batch, g *vit.Params) { g.Blocks[0].Norm1Bias[0], g.Blocks[1].FC2Bias[3] = nan, nan }},
-		{"the weights themselves are not finite: blocks.2.attn.qkv.bias[5] is NaN", func(n *Network, _ *Batch, _ *vit.Params) { n.params.Blocks[2].QKVBias[5] = nan }},
-		{"image 3 of the batch has a pixel of NaN", func(_ *Network, b *Batch, _ *vit.Params) {
-			load := b.Load
-			b.Load = func(i int, dst []float32) error {
-				err := load(i, dst)
-				if i == 3 {
-					dst[7] = nan
-				}
-				return err
-			}
-		}},
-		{"first bad tensor: the output of patch_embed", func(n *Network, b *Batch, _ *vit.Params) {
-			b.Load = func(_ int, dst []float32) error {
-				for i := range dst {
-					dst[i] = 3e38
-				}
-				return nil
-			}
-			for i := range n.params.PatchWeight {
-				n.params.PatchWeight[i] = 2
-			}
-		}},
-		{"first bad tensor: the output of blocks.1", func(n *Network, _ *Batch, _ *vit.Params) {
-			w := n.params.Blocks[1]
-			for i := range w.FC2Weight {
-				w.FC2Weight[i] = 3e38
-			}
-			for i := range w.FC1Bias {
-				w.FC1Bias[i] = 100
-			}
-		}},
-		{"first bad tensor: the logits", func(n *Network, _ *Batch, _ *vit.Params) {
-			for i := range n.params.HeadWeight {
-				n.params.HeadWeight[i] = float32(3e38 * math.Pow(-1, float64(i)))
-			}
-		}},
-	} {
-		net, err := NewNetwork(o.Init.Clone(), 2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		net.params.Config.Halting = net.params.Config.Halting.With("gate_center", 100) // all tokens run in all blocks
-		b, grad := randomBatch(o.Init.Config, 6, 1), vit.NewParams(o.Init.Config)
-		spoiled := vit.NewParams(o.Init.Config)
-		c.spoil(net, &b, spoiled)
-		if _, err := net.Step(b, Loss{TargetLayer: 1}, grad); err != nil {
-			t.Fatal(err)
-		}
-		if firstBad(spoiled) != "none" {
-			grad = spoiled
-		}
-		if got := net.whereBad(grad, 6); got != c.want {
-			t.Errorf("%q, want %q", got, c.want)
-		}
-	}
 }
 
 // TestUnused: a run that ended before its first step leaves nothing that keeps another one out; one that took a step does.

@@ -1,4 +1,4 @@
-package train
+package trainer
 
 import (
 	"cmp"
@@ -10,19 +10,22 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
 
-// A checkpoint is one safetensors file, checkpoints/step-00000123.safetensors: weights, moments and average as flat tensors, and as metadata
-// the step, the recipe, the architecture, the sums of the epoch under way, and a checksum over all of it. All randomness is drawn from
-// (seed, epoch, image) or (seed, step), so the step is the only cursor. A file appears whole or not at all (atomicfile.File).
+// A checkpoint is one safetensors file, checkpoints/step-00000123.safetensors: the backend's state as flat tensors, and as
+// metadata the step, the recipe, the architecture, the sums of the epoch under way, and a checksum over all of it. All
+// randomness is drawn from (seed, epoch, image) or (seed, step), so the step is the only cursor. A file appears whole or
+// not at all.
 
 // checkpointVersion changes when an old program could misread a new file, or a new one an old file.
 const checkpointVersion = "2"
@@ -42,14 +45,8 @@ type snapshot struct {
 	step    int
 	recipe  Recipe
 	config  vit.Config
-	entry   Entry // of the epoch under way, as far as it has come; of a finished one, whole but for its test figures
-	tensors []stateTensor
-}
-
-// stateTensor is one block of numbers of a run's state, by its name in the file.
-type stateTensor struct {
-	name string
-	data []float32
+	entry   Entry // of the epoch under way, as far as it has come; of a finished one, whole but for what is measured
+	tensors []train.Tensor
 }
 
 // write stores the snapshot for its step.
@@ -64,7 +61,7 @@ func (s snapshot) write(dir string) error {
 	}
 	tensors := make([]weights.Tensor, len(s.tensors))
 	for i, t := range s.tensors {
-		tensors[i] = weights.Float32Tensor(t.name, []int{len(t.data)}, t.data)
+		tensors[i] = weights.Float32Tensor(t.Name, []int{len(t.Data)}, t.Data)
 	}
 	meta["sha256"] = checksum(meta, tensors)
 	if err := os.MkdirAll(checkpointDir(dir), 0o777); err != nil {
@@ -76,8 +73,8 @@ func (s snapshot) write(dir string) error {
 	return nil
 }
 
-// read fills s.tensors, step and entry from a file, whose recipe and architecture must agree with those of s as far as its place in the data and the
-// meaning of its numbers depend on them. If it fails, s.tensors may hold anything.
+// read fills s.tensors, step and entry from a file, whose recipe and architecture must agree with those of s as far as
+// its place in the data and the meaning of its numbers depend on them. If it fails, s.tensors may hold anything.
 func (s *snapshot) read(path string) error {
 	f, err := weights.ReadSafetensors(path)
 	if err != nil {
@@ -96,7 +93,8 @@ func (s *snapshot) decode(f *weights.File) error {
 		return errors.New("checksum does not match its content")
 	}
 	if version != checkpointVersion {
-		return fmt.Errorf("%w: an adavit that writes version %.20q made it, this one reads %s", errOtherRun, version, checkpointVersion)
+		return fmt.Errorf("%w: an adavit that writes version %.20q made it, this one reads %s",
+			errOtherRun, version, checkpointVersion)
 	}
 	step, err := strconv.Atoi(f.Metadata["step"])
 	if err != nil || step < 0 {
@@ -121,14 +119,14 @@ func (s *snapshot) decode(f *weights.File) error {
 		return fmt.Errorf("entry: %w", err)
 	}
 	for _, t := range s.tensors {
-		tensor, ok := f.Get(t.name)
+		tensor, ok := f.Get(t.Name)
 		if !ok {
-			return fmt.Errorf("tensor %s is missing", t.name)
+			return fmt.Errorf("tensor %s is missing", t.Name)
 		}
-		if n, err := tensor.Len(); err != nil || n != len(t.data) {
-			return fmt.Errorf("tensor %s has shape %v, want [%d]", t.name, tensor.Shape, len(t.data))
+		if n, err := tensor.Len(); err != nil || n != len(t.Data) {
+			return fmt.Errorf("tensor %s has shape %v, want [%d]", t.Name, tensor.Shape, len(t.Data))
 		}
-		if err := tensor.CopyFloat32s(t.data); err != nil {
+		if err := tensor.CopyFloat32s(t.Data); err != nil {
 			return err
 		}
 	}
@@ -143,18 +141,14 @@ func checksum(meta map[string]string, tensors []weights.Tensor) string {
 		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(text))))
 		io.WriteString(h, text)
 	}
-	keys := make([]string, 0, len(meta))
-	for key := range meta {
+	for _, key := range slices.Sorted(maps.Keys(meta)) {
 		if key != "sha256" {
-			keys = append(keys, key)
+			put(key)
+			put(meta[key])
 		}
 	}
-	slices.Sort(keys)
-	for _, key := range keys {
-		put(key)
-		put(meta[key])
-	}
-	for _, t := range slices.SortedFunc(slices.Values(tensors), func(a, b weights.Tensor) int { return cmp.Compare(a.Name, b.Name) }) {
+	byName := func(a, b weights.Tensor) int { return cmp.Compare(a.Name, b.Name) }
+	for _, t := range slices.SortedFunc(slices.Values(tensors), byName) {
 		put(t.Name)
 		put(string(t.DType))
 		put(fmt.Sprint(t.Shape))
@@ -174,7 +168,8 @@ func savedSteps(dir string) ([]int, error) {
 	for _, e := range entries {
 		digits, ok := strings.CutPrefix(e.Name(), "step-")
 		digits, whole := strings.CutSuffix(digits, ".safetensors")
-		if step, err := strconv.Atoi(digits); ok && whole && err == nil && step >= 0 && filepath.Base(checkpointPath(dir, step)) == e.Name() {
+		step, err := strconv.Atoi(digits)
+		if ok && whole && err == nil && step >= 0 && filepath.Base(checkpointPath(dir, step)) == e.Name() {
 			steps = append(steps, step)
 		}
 	}
@@ -183,8 +178,9 @@ func savedSteps(dir string) ([]int, error) {
 	return steps, nil
 }
 
-// prune removes all checkpoints but the newest keep, and for each of these the best one that it knows of: bests lists the steps of checkpoints that
-// were better than all before them, rising. So a run that falls back past torn files still finds the best of its past.
+// prune removes all checkpoints but the newest keep, and for each of these the best one that it knows of: bests lists the
+// steps of checkpoints that were better than all before them, rising. So a run that falls back past torn files still finds
+// the best of its past.
 func prune(dir string, keep int, bests []int) error {
 	steps, err := savedSteps(dir)
 	if err != nil {

@@ -1,4 +1,4 @@
-package train
+package trainer
 
 import (
 	"bufio"
@@ -13,71 +13,76 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/internal/atomicfile"
+	"github.com/adavit/adavit/train"
 )
 
-// Entry is one line of log.jsonl: an epoch's means.
-type Entry struct {
-	Epoch           int                `json:"epoch"`
-	Step            int                `json:"step"`
-	LR              float64            `json:"lr"`
-	Loss            float64            `json:"loss"`
-	CrossEntropy    float64            `json:"loss_ce"`
-	Distill         float64            `json:"loss_distill,omitempty"`
-	Ponder          float64            `json:"loss_ponder"`
-	Prior           float64            `json:"loss_prior"`
-	TrainTop1       float64            `json:"train_top1"` // percent, of augmented images with drop path
-	MeanDepth       float64            `json:"mean_depth"`
-	LayerScores     []float64          `json:"layer_scores,omitempty"`
-	GradNorm        float64            `json:"grad_norm"`
-	ImagesPerSecond float64            `json:"images_per_second"`
-	Seconds         float64            `json:"seconds"`
-	Test            map[string]float64 `json:"test,omitempty"`     // of the weights as they are
-	TestEMA         map[string]float64 `json:"test_ema,omitempty"` // of their moving average
-}
-
-// StepEntry is one line of steps.jsonl: a step as it was, not a mean.
-type StepEntry struct {
-	Step            int       `json:"step"` // from 1
-	Epoch           int       `json:"epoch"`
+// Line is what the lines of both logs tell of a step, or on average of an epoch's steps.
+type Line struct {
 	LR              float64   `json:"lr"`
 	Loss            float64   `json:"loss"`
 	CrossEntropy    float64   `json:"loss_ce"`
 	Distill         float64   `json:"loss_distill,omitempty"`
 	Ponder          float64   `json:"loss_ponder"`
 	Prior           float64   `json:"loss_prior"`
-	TrainTop1       float64   `json:"train_top1"`
+	TrainTop1       float64   `json:"train_top1"` // percent, of augmented images with drop path
 	MeanDepth       float64   `json:"mean_depth"`
 	LayerScores     []float64 `json:"layer_scores,omitempty"`
 	GradNorm        float64   `json:"grad_norm"`
-	ImagesPerSecond float64   `json:"images_per_second"` // since the line before
+	ImagesPerSecond float64   `json:"images_per_second"`
+}
+
+// Entry is one line of log.jsonl: an epoch's means.
+type Entry struct {
+	Epoch int `json:"epoch"`
+	Step  int `json:"step"`
+	Line
+	Seconds       float64  `json:"seconds"`
+	Validation    *Figures `json:"validation,omitempty"`     // of the weights as they are, on the validation images
+	ValidationEMA *Figures `json:"validation_ema,omitempty"` // of their moving average
+	Test          *Figures `json:"test,omitempty"`           // of the weights as they are, on the test images
+	TestEMA       *Figures `json:"test_ema,omitempty"`
+}
+
+// StepEntry is one line of steps.jsonl: a step as it was, not a mean. Its images a second are those since the line before.
+type StepEntry struct {
+	Step  int `json:"step"` // from 1
+	Epoch int `json:"epoch"`
+	Line
+}
+
+// line tells of a step of so many images.
+func line(s train.Stats, lr float64, images int) Line {
+	return Line{LR: lr, Loss: s.Loss, CrossEntropy: s.CrossEntropy, Distill: s.Distill, Ponder: s.Ponder, Prior: s.Prior,
+		TrainTop1: 100 * float64(s.Correct) / float64(images), MeanDepth: s.MeanDepth, LayerScores: s.LayerScores,
+		GradNorm: s.GradNorm}
+}
+
+// means are the figures that an epoch's line has the mean of, its layers' scores apart.
+func (l *Line) means() []*float64 {
+	return []*float64{&l.Loss, &l.CrossEntropy, &l.Distill, &l.Ponder, &l.Prior, &l.TrainTop1, &l.MeanDepth, &l.GradNorm}
 }
 
 // add counts a step into the sums of its epoch.
 func (e *Entry) add(s StepEntry, took time.Duration) {
-	e.LR = s.LR
-	e.Loss += s.Loss
-	e.CrossEntropy += s.CrossEntropy
-	e.Distill += s.Distill
-	e.Ponder += s.Ponder
-	e.Prior += s.Prior
-	e.TrainTop1 += s.TrainTop1
-	e.MeanDepth += s.MeanDepth
-	e.GradNorm += s.GradNorm
+	of := s.means()
+	for i, sum := range e.means() {
+		*sum += *of[i]
+	}
 	if e.LayerScores == nil {
 		e.LayerScores = make([]float64, len(s.LayerScores))
 	}
 	for l, v := range s.LayerScores {
 		e.LayerScores[l] += v
 	}
-	e.Epoch, e.Step = s.Epoch, s.Step
+	e.Epoch, e.Step, e.LR = s.Epoch, s.Step, s.LR
 	e.Seconds += took.Seconds()
 }
 
 // finish turns the sums of an epoch's steps into means.
 func (e *Entry) finish(steps, batch int) {
 	e.ImagesPerSecond = float64(steps*batch) / max(e.Seconds, 1e-9)
-	for _, v := range []*float64{&e.Loss, &e.CrossEntropy, &e.Distill, &e.Ponder, &e.Prior, &e.TrainTop1, &e.MeanDepth, &e.GradNorm} {
-		*v /= float64(steps)
+	for _, sum := range e.means() {
+		*sum /= float64(steps)
 	}
 	for l := range e.LayerScores {
 		e.LayerScores[l] /= float64(steps)
@@ -87,7 +92,8 @@ func (e *Entry) finish(steps, batch int) {
 func logPath(dir string) string   { return filepath.Join(dir, "log.jsonl") }
 func stepsPath(dir string) string { return filepath.Join(dir, "steps.jsonl") }
 
-// ReadLog returns the entries of a run's log. A missing log is empty; lines that were not written whole, as a crash leaves them, are left out.
+// ReadLog returns the entries of a run's log. A missing log is empty; lines that were not written whole, as a crash leaves
+// them, are left out.
 func ReadLog(dir string) ([]Entry, error) { return readLines[Entry](logPath(dir)) }
 
 // ReadSteps returns the entries of a run's steps.jsonl, as ReadLog does.
@@ -126,10 +132,20 @@ func readLines[T any](path string) ([]T, error) {
 	}
 }
 
-// writeLines puts a whole new file in the place of the old one.
-func writeLines[T any](path string, list []T) error {
+// trim rewrites a file of lines without those that keep does not want and without damaged ones. A missing file stays so.
+func trim[T any](path string, keep func(T) bool) error {
+	list, err := readLines[T](path)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	var out bytes.Buffer
 	for _, entry := range list {
+		if !keep(entry) {
+			continue
+		}
 		line, err := json.Marshal(entry)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
@@ -137,24 +153,6 @@ func writeLines[T any](path string, list []T) error {
 		out.Write(append(line, '\n'))
 	}
 	return atomicfile.WriteFile(path, out.Bytes())
-}
-
-// trim rewrites a file of lines without those that keep does not want and without damaged ones, if there are any. A missing file stays so.
-func trim[T any](path string, keep func(T) bool) error {
-	list, err := readLines[T](path)
-	if err != nil {
-		return err
-	}
-	kept := make([]T, 0, len(list))
-	for _, entry := range list {
-		if keep(entry) {
-			kept = append(kept, entry)
-		}
-	}
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return writeLines(path, kept)
 }
 
 // journal is a file of lines that grows.

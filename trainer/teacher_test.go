@@ -1,4 +1,4 @@
-package adavit
+package trainer
 
 import (
 	"bytes"
@@ -17,28 +17,23 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/picture"
-	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
-	"github.com/adavit/adavit/weights"
 )
 
-// TestTeacher: a teacher with a normalisation and an order of classes of its own says of the student's images what it says of the same pictures normalised
-// for itself, in the student's order.
+// TestTeacher: a teacher with a normalisation and an order of classes of its own says of the student's images what it says
+// of the same pictures normalised for itself, in the student's order.
 func TestTeacher(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "teacher")
 	m := modeltest.Small(t, false)
 	c := m.Params.Config
 	names := slices.Clone(c.Labels)
 	slices.Reverse(names)
 	m.Preprocessor.DoNormalize, m.Preprocessor.Mean, m.Preprocessor.Std = true, []float64{0.3}, []float64{0.2}
-	if err := vit.Save(dir, m, weights.F32); err != nil {
-		t.Fatal(err)
-	}
 	own := picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
-	teacher, err := newTeacher(t.Context(), train.Distill{Model: dir}, c, own, names, 2)
+	teacher, err := newTeacher(m, "t", c, own, names, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +51,6 @@ func TestTeacher(t *testing.T) {
 		mine, its = append(mine, a...), append(its, b...)
 	}
 	got := make([]float32, images*c.Classes)
-	teacher.slice = 2 // so that there are several
 	if err := teacher.logits(t.Context(), mine, got); err != nil {
 		t.Fatal(err)
 	}
@@ -79,35 +73,31 @@ func TestTeacher(t *testing.T) {
 	if err := teacher.logits(ctx, mine, got); !errors.Is(err, context.Canceled) {
 		t.Errorf("asked to stop: %v", err)
 	}
-	for want, change := range map[string]func(c *vit.Config, d *train.Distill, names *[]string){
-		"takes images of":    func(c *vit.Config, _ *train.Distill, _ *[]string) { c.Height, c.Width = 56, 56 },
-		"neither a bundled":  func(_ *vit.Config, d *train.Distill, _ *[]string) { d.Model = "nowhere" },
-		"names do not match": func(_ *vit.Config, _ *train.Distill, names *[]string) { *names = []string{"x", "y"} },
-		"classes 0 to": func(_ *vit.Config, _ *train.Distill, names *[]string) {
+	for want, change := range map[string]func(c *vit.Config, names *[]string){
+		"teacher t takes images of": func(c *vit.Config, _ *[]string) { c.Height, c.Width = 56, 56 },
+		"names do not match":        func(_ *vit.Config, names *[]string) { *names = []string{"x", "y"} },
+		"classes 0 to": func(_ *vit.Config, names *[]string) {
 			*names = nil
 			for i := range 11 {
 				*names = append(*names, strconv.Itoa(i))
 			}
 		},
 	} {
-		c, d, list := c, train.Distill{Model: dir}, slices.Clone(names)
-		change(&c, &d, &list)
-		if teacher, err := newTeacher(t.Context(), d, c, own, list, 1); err == nil || !strings.Contains(err.Error(), want) {
+		c, list := c, slices.Clone(names)
+		change(&c, &list)
+		if teacher, err := newTeacher(m, "t", c, own, list, 1); err == nil || !strings.Contains(err.Error(), want) {
 			teacher.close()
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
 }
 
-// TestTrainWithEverything runs what reaches into data, model and teacher: a distilled run at a higher resolution on a data set without a test part, some of whose
-// files are damaged.
+// TestTrainWithEverything runs what reaches into data, model and teacher: a distilled run at a higher resolution on a data
+// set without a test part, some of whose files are damaged.
 func TestTrainWithEverything(t *testing.T) {
 	dir := t.TempDir()
-	init, set, out := filepath.Join(dir, "init"), filepath.Join(dir, "set"), filepath.Join(dir, "out")
+	set, out := filepath.Join(dir, "set"), filepath.Join(dir, "out")
 	m := modeltest.Small(t, true)
-	if err := vit.Save(init, m, weights.F32); err != nil {
-		t.Fatal(err)
-	}
 	larger, err := m.Resize(m.Params.Config.Height*2, m.Params.Config.Width*2)
 	if err != nil {
 		t.Fatal(err)
@@ -115,46 +105,61 @@ func TestTrainWithEverything(t *testing.T) {
 	if larger, err = larger.ReplaceHead(2, []string{"bright", "dark"}, 1); err != nil {
 		t.Fatal(err)
 	}
-	teacher := filepath.Join(dir, "teacher")
-	if err := vit.Save(teacher, larger, weights.F32); err != nil {
+	writeClasses(t, set)
+	r, err := LoadRecipe("finetune-adaptive", []string{"epochs=2", "batch=10", "image_size=56", "damaged=0.1",
+		"validation=0.25", "accumulate=2", "learn_gate=true", "freeze=[\"pos_embed\"]",
+		"augment.random_resized_crop.interpolation=bilinear", "mix.mixup=0.3", "log_steps=1", "distill.model=larger",
+		"distill.mode=hard", "distill.alpha=0.5"})
+	if err != nil {
 		t.Fatal(err)
 	}
-	writeClasses(t, set)
-	r, err := LoadRecipe("finetune-adaptive", []string{"epochs=2", "batch=10", "image_size=56", "damaged=0.1", "validation=0.25", "accumulate=2", "learn_gate=true",
-		"freeze=[\"pos_embed\"]", "augment.random_resized_crop.interpolation=bilinear", "mix.mixup=0.3", "log_steps=1",
-		"distill.model=" + teacher, "distill.mode=hard", "distill.alpha=0.5"})
+	parts, err := data.OpenParts(set, r.Validation, HeldOutSeed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	s, err := Train(t.Context(), TrainOptions{Recipe: r, Data: set, Init: init, NewHead: true, Dir: out, Threads: 2, Workers: 3, Log: slog.New(slog.NewTextHandler(&said, nil))})
+	epochs := 0
+	o := Options{Recipe: r, Data: parts, Init: m, Teacher: larger, NewHead: true, Dir: out, Threads: 2, Workers: 3,
+		Report: true, TensorBoard: true, Log: slog.New(slog.NewTextHandler(&said, nil)),
+		Epoch: func(_ context.Context, e Entry, p *vit.Params) error {
+			if epochs++; e.Epoch != epochs || e.Test.Images != 5 || p.Config.Classes != 2 {
+				t.Errorf("after epoch %d: %+v", epochs, e)
+			}
+			return nil
+		}}
+	s, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := train.ReadLog(out)
-	if err != nil || len(log) != 2 || log[0].Distill <= 0 {
+	log, err := ReadLog(out)
+	if err != nil || len(log) != 2 || log[0].Distill <= 0 || epochs != 2 {
 		t.Errorf("log %+v, %v: want two epochs with what the teacher's part comes to", log, err)
 	}
-	got, err := Open(out)
+	got, err := vit.Load(out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := got.Params.Config
-	if c.Height != 56 || c.Width != 56 || !slices.Equal(c.Labels, []string{"bright", "dark"}) || c.Halting.Number("gate_scale") == 4 {
+	if c.Height != 56 || c.Width != 56 || !slices.Equal(c.Labels, []string{"bright", "dark"}) ||
+		c.Halting.Number("gate_scale") == 4 {
 		t.Errorf("the model takes %d×%d, labels %q, %+v", c.Height, c.Width, c.Labels, c.Halting)
 	}
-	if s.Test["images"] != 10 {
-		t.Errorf("tested on %v images, want a quarter of 40", s.Test["images"])
+	if s.Test.Images != 5 || s.Validation.Images != 5 {
+		t.Errorf("measured on %d and %d images, want a quarter of 40 in halves", s.Validation.Images, s.Test.Images)
 	}
-	if !strings.Contains(s.Kept, "of the last step (test top-1 ") {
+	if !strings.Contains(s.Kept, "of the last step (validation top-1 ") {
 		t.Errorf("kept %q", s.Kept)
+	}
+	for _, name := range []string{s.Report, filepath.Join(out, boardDir)} {
+		if _, err := os.Stat(name); err != nil {
+			t.Error(err)
+		}
 	}
 	if n := strings.Count(said.String(), "07.png"); n != 1 || !strings.Contains(said.String(), "damaged training image") {
 		t.Errorf("the log names the damaged file %d times:\n%s", n, &said)
 	}
-	r.Damaged = 0
-	_, err = Train(t.Context(), TrainOptions{Recipe: r, Data: set, Init: init, NewHead: true, Dir: filepath.Join(dir, "strict"), Threads: 2})
-	if err == nil || !strings.Contains(err.Error(), "damaged") {
+	o.Recipe.Damaged, o.Dir = 0, filepath.Join(dir, "strict")
+	if _, err = Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("no damage is allowed: %v", err)
 	}
 }

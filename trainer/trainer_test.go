@@ -1,4 +1,4 @@
-package train
+package trainer
 
 import (
 	"context"
@@ -13,8 +13,10 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -49,7 +51,31 @@ func stripesRun(t *testing.T, dir string) Options {
 	r.Augment = data.Augment{Shift: 1}
 	c := vit.Config{Embed: 16, Heads: 2, Layers: 3, Hidden: 32, Height: 16, Width: 16, Patch: 4, Channels: 1, Classes: 2, Eps: 1e-6,
 		Halting: halting.Config{Policy: "token"}.With("gate_scale", 4).With("gate_center", 1)}
-	return Options{Recipe: r, Init: vit.Initialize(c, 3, 0), Preprocessor: picture.DefaultPreprocessor(16, 16, 1), Data: stripes(t, 200), Dir: dir, Threads: 2}
+	init := &vit.Model{Params: vit.Initialize(c, 3, 0), Preprocessor: picture.DefaultPreprocessor(16, 16, 1)}
+	return Options{Recipe: r, Init: init, Data: data.Parts{Train: stripes(t, 200)}, Dir: dir, Threads: 2}
+}
+
+// judged is a Backend that measures models its own way.
+type judged struct {
+	*train.Stepper
+	top1 func(context.Context, *vit.Params, data.Dataset) (float64, error)
+}
+
+func (j judged) Evaluate(ctx context.Context, m *vit.Model, d data.Dataset, _ eval.Options) (r eval.Result, err error) {
+	r.Images = d.Len()
+	r.Top1, err = j.top1(ctx, m.Params, d)
+	return r, err
+}
+
+// judge gives a run validation images, if it has none, and a function that tells any weights' top-1 on a part of the data.
+func judge(t *testing.T, o *Options, top1 func(context.Context, *vit.Params, data.Dataset) (float64, error)) {
+	if o.Data.Validation == nil {
+		o.Data.Validation = stripes(t, 10)
+	}
+	o.Backend = func(p *vit.Params, s train.Settings, threads int) (Backend, error) {
+		b, err := train.NewStepper(p, s, threads)
+		return judged{b, top1}, err
+	}
 }
 
 func storedWeights(t *testing.T, dir string) []float32 {
@@ -65,10 +91,11 @@ func TestRunLearns(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
 	o := stripesRun(t, dir)
 	evaluated := 0
-	o.Evaluate = func(context.Context, *vit.Params) (map[string]float64, error) {
+	o.Data.Test = stripes(t, 11)
+	judge(t, &o, func(_ context.Context, _ *vit.Params, d data.Dataset) (float64, error) {
 		evaluated++
-		return map[string]float64{"top1": 50}, nil
-	}
+		return 5 * float64(d.Len()), nil
+	})
 	if _, err := Run(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
@@ -76,18 +103,18 @@ func TestRunLearns(t *testing.T) {
 	if err != nil || len(entries) != 3 {
 		t.Fatalf("log has %d entries (%v), want 3", len(entries), err)
 	}
-	if last := entries[2]; last.TrainTop1 < 95 || last.Loss >= entries[0].Loss || last.TestEMA["top1"] != 50 {
+	if last := entries[2]; last.TrainTop1 < 95 || last.Loss >= entries[0].Loss || last.ValidationEMA.Top1 != 50 || last.TestEMA.Top1 != 55 {
 		t.Errorf("the last epoch ended at %+v", last)
 	}
-	if evaluated != 6 {
-		t.Errorf("evaluated %d times, want raw and averaged weights after each of 3 epochs", evaluated)
+	if evaluated != 13 {
+		t.Errorf("evaluated %d times, want raw and averaged weights on two parts after each of 3 epochs, and the model", evaluated)
 	}
 	var card Card
 	if b, err := os.ReadFile(filepath.Join(dir, "training.json")); err != nil {
 		t.Error(err)
 	} else if err := json.Unmarshal(b, &card); err != nil {
 		t.Error(err)
-	} else if card.Images != 200 || card.Steps != 36 || card.Recipe.Seed != 5 || len(card.Epochs) != 3 || card.Epochs[2].TestTop1 != 50 {
+	} else if card.Images != 200 || card.Steps != 36 || card.Recipe.Seed != 5 || len(card.Epochs) != 3 || card.Epochs[2].TestTop1 != 55 {
 		t.Errorf("training.json says %+v", card)
 	}
 	m, err := vit.Load(dir)
@@ -172,7 +199,7 @@ func TestResume(t *testing.T) {
 func TestRunStopsAtNaN(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
 	o := stripesRun(t, dir)
-	o.Init.Blocks[1].FC1Weight[3] = float32(1e38)
+	o.Init.Params.Blocks[1].FC1Weight[3] = float32(1e38)
 	o.Recipe.LR = 10
 	_, err := Run(t.Context(), o)
 	if err == nil || !strings.Contains(err.Error(), "step") {
@@ -185,17 +212,88 @@ func TestRunStopsAtNaN(t *testing.T) {
 
 func TestRunRefuses(t *testing.T) {
 	for name, change := range map[string]func(*Options){
-		"other image size": func(o *Options) { o.Init.Config.Height = 32; o.Init = vit.Initialize(o.Init.Config, 1, 0) },
-		"other classes":    func(o *Options) { o.Init.Config.Classes = 5; o.Init = vit.Initialize(o.Init.Config, 1, 0) },
-		"no variant":       func(o *Options) { o.Init = nil },
-		"unknown variant":  func(o *Options) { o.Init, o.Recipe.Variant = nil, "resnet" },
-		"unwritable":       func(o *Options) { o.Dir = "/dev/null/model" },
-		"absurd prior":     func(o *Options) { o.Recipe.TargetLayer = 300 },
+		"other image size": func(o *Options) {
+			o.Init.Params.Config.Height = 32
+			o.Init.Params = vit.Initialize(o.Init.Params.Config, 1, 0)
+		},
+		"other classes": func(o *Options) {
+			o.Init.Params.Config.Classes = 5
+			o.Init.Params = vit.Initialize(o.Init.Params.Config, 1, 0)
+		},
+		"no variant":      func(o *Options) { o.Init = nil },
+		"unknown variant": func(o *Options) { o.Init, o.Recipe.Variant = nil, "resnet" },
+		"unwritable":      func(o *Options) { o.Dir = "/dev/null/model" },
+		"absurd prior":    func(o *Options) { o.Recipe.TargetLayer = 300 },
 	} {
 		o := stripesRun(t, filepath.Join(t.TempDir(), "model"))
 		change(&o)
 		if _, err := Run(t.Context(), o); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// device is a Backend whose memory is elsewhere: all that it tells and takes is copied.
+type device struct{ on *train.Stepper }
+
+func (d device) Step(u train.Update) (train.Stats, error) { return d.on.Step(u) }
+func (d device) Close() error                             { return d.on.Close() }
+
+func (d device) Params() (weights, average *vit.Params, err error) {
+	weights, average, err = d.on.Params()
+	return weights.Clone(), average.Clone(), err
+}
+
+func (d device) State() ([]train.Tensor, error) {
+	state, err := d.on.State()
+	for i := range state {
+		state[i].Data = slices.Clone(state[i].Data)
+	}
+	return state, err
+}
+
+func (d device) Restore(steps int, state []train.Tensor) error { return d.on.Restore(steps, state) }
+
+// TestBackends: a run that goes from one backend to another and back ends with the weights of one that stayed.
+func TestBackends(t *testing.T) {
+	whole, moved := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "moved")
+	run := func(dir string) Options {
+		o := stripesRun(t, dir)
+		o.Recipe.LearnGate, o.Resume = true, true
+		o.Data.Validation, o.Data.Test = stripes(t, 20), stripes(t, 20)
+		return o
+	}
+	if _, err := Run(t.Context(), run(whole)); err != nil {
+		t.Fatal(err)
+	}
+	for _, stop := range []int{7, 20, 36} {
+		ctx, cancel := context.WithCancel(t.Context())
+		o := run(moved)
+		o.Progress = func(p Progress) {
+			if p.Step == stop {
+				cancel()
+			}
+		}
+		if stop == 20 {
+			o.Backend = func(p *vit.Params, s train.Settings, threads int) (Backend, error) {
+				on, err := train.NewStepper(p, s, threads)
+				return device{on}, err
+			}
+		}
+		if _, err := Run(ctx, o); !errors.Is(err, ErrInterrupted) {
+			t.Fatalf("stopped at step %d: %v", stop, err)
+		}
+	}
+	if _, err := Run(t.Context(), run(moved)); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(storedWeights(t, moved), storedWeights(t, whole)) {
+		t.Error("other weights")
+	}
+	sameLogs(t, whole, moved)
+	o := run(filepath.Join(t.TempDir(), "none"))
+	o.Backend = func(*vit.Params, train.Settings, int) (Backend, error) { return nil, errors.New("no such device") }
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "no such device") {
+		t.Errorf("%v, want what the backend says", err)
 	}
 }

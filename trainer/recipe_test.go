@@ -1,12 +1,15 @@
-package train
+package trainer
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/adavit/adavit/recipes"
+	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -62,8 +65,8 @@ func TestRecipeRoundTrip(t *testing.T) {
 	if s := r.changes(again); s != `halting null → {"policy":"topk","keep":0.5,"layers":[2,4]}, lr 1 → 0.001` {
 		t.Errorf("changes %s", s)
 	}
-	l := r.loss()
-	if l.PriorShape != "laplace" || l.PriorDeviation != 2 || l.PonderBeta != 0.01 || l.PonderLambda != 0.2 || l.Distill != DistillSoft || l.DistillAlpha != 0.5 || l.DistillTemperature != 3 {
+	l := r.settings().Loss
+	if l.PriorShape != "laplace" || l.PriorDeviation != 2 || l.PonderBeta != 0.01 || l.PonderLambda != 0.2 || l.Distill != train.DistillSoft || l.DistillAlpha != 0.5 || l.DistillTemperature != 3 {
 		t.Errorf("the loss is %+v", l)
 	}
 }
@@ -107,4 +110,61 @@ func FuzzParseRecipe(f *testing.F) {
 			t.Errorf("learning rate %v of %s", rate, text)
 		}
 	})
+}
+
+func TestLearningRate(t *testing.T) {
+	r := DefaultRecipe()
+	r.Epochs, r.WarmupEpochs, r.LR, r.WarmupLR, r.MinLR = 10, 2, 1, 0.1, 0.01
+	for step, want := range map[int]float64{0: 0.1, 10: 0.55, 20: 1, 60: 0.505, 100: 0.01} {
+		if got := r.LearningRate(step, 10); math.Abs(got-want) > 1e-12 {
+			t.Errorf("step %d: rate %v, want %v", step, got, want)
+		}
+	}
+}
+
+func TestParseRecipe(t *testing.T) {
+	r, err := ParseRecipe("test", []byte(`{"variant":"fashion","epochs":3,"augment":{"shift":1}}`), []string{"epochs=7", "augment.shift=2", "store=F16", "halting.policy=token"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Epochs != 7 || r.Augment.Shift != 2 || r.Store != "F16" || r.Halting == nil || r.Halting.Number("gate_scale") != 10 || r.Batch != DefaultRecipe().Batch {
+		t.Errorf("got %+v", r)
+	}
+	for _, bad := range [][2]string{{`{"epoch":3}`, ""}, {`{`, ""}, {`{} {}`, ""}, {`[]`, ""}, {`{}`, "epochs"}, {`{}`, "epochs=0"}, {`{}`, "epochs=1e99"}, {`{}`, "lr=-1"},
+		{`{}`, "lr=nan"}, {`{}`, "batch=many"}, {`{}`, "store=int3"}, {`{}`, "halting.policy=psychic"}, {`{"epochs":3}`, "epochs.x=1"}, {`{}`, "=1"},
+		{``, ""}, {`null`, ""}, {`null`, "epochs=3"}, {`{"epochs":3,"epochs":4}`, ""}, {`{"augment":{"shift":1,"shift":1}}`, ""}, {`{"Epochs":3}`, ""}, {`{"lr":0.1}`, "LR=0.2"}, {`{"halting":{"Policy":"token"}}`, ""}} {
+		var set []string
+		if bad[1] != "" {
+			set = []string{bad[1]}
+		}
+		if _, err := ParseRecipe("bad", []byte(bad[0]), set); err == nil {
+			t.Errorf("%s with %q was accepted", bad[0], bad[1])
+		} else if !bytes.Contains([]byte(err.Error()), []byte("bad")) {
+			t.Errorf("error %v does not name the recipe", err)
+		}
+	}
+}
+
+// TestBundledRecipes makes sure that every recipe that comes with the program can be read, and that overrides reach it.
+func TestBundledRecipes(t *testing.T) {
+	if len(recipes.Names()) < 2 {
+		t.Fatalf("only %v", recipes.Names())
+	}
+	for _, name := range recipes.Names() {
+		r, err := LoadRecipe(name, []string{"epochs=3", "augment.shift=1"})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if r.Epochs != 3 || r.Augment.Shift != 1 {
+			t.Errorf("%s: overrides are lost: %+v", name, r)
+		}
+		if r.Variant != "" {
+			if _, err := vit.Variant(r.Variant); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if r.Variant == "" && r.Init == "" && name != "finetune-adaptive" { // which is for a model of the user's own
+			t.Errorf("%s starts from neither a variant nor a model", name)
+		}
+	}
 }

@@ -1,0 +1,59 @@
+package trainer
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/adavit/adavit/data"
+)
+
+// HeldOutSeed decides which images are held out. It is not the run's own, so that runs that differ in their seeds are
+// measured on the same images.
+const HeldOutSeed = 0
+
+// Prepare makes of a data set's parts what a run of the recipe sees of them: with the recipe's limit images that stand for
+// all, and damaged ones, of which log is told, replaced where they are learnt from and left out where they are measured.
+func (r Recipe) Prepare(p data.Parts, log *slog.Logger) (data.Parts, error) {
+	if p.Train == nil || p.Train.Len() == 0 {
+		return p, errors.New("the data has no images")
+	}
+	for _, part := range []struct {
+		d       *data.Dataset
+		message string
+	}{
+		{&p.Train, "damaged training image, another takes its place"},
+		{&p.Validation, "damaged validation image, left out"}, {&p.Test, "damaged test image, left out"},
+	} {
+		if *part.d == nil {
+			continue
+		}
+		some, err := limited(*part.d, r.Limit)
+		if err != nil {
+			return p, fmt.Errorf("limit: %w", err)
+		}
+		*part.d = data.Tolerant(some, r.Damaged, func(i int, err error) {
+			log.Warn(part.message, "index", i, "error", err)
+		})
+	}
+	return p, nil
+}
+
+// limited makes the first limit images of d fit to stand for all of it: where they lack a class, as in a folder that is
+// listed class by class, it is as many drawn at random. 0 is no limit.
+func limited(d data.Dataset, limit int) (data.Dataset, error) {
+	if limit <= 0 || limit >= d.Len() {
+		return d, nil
+	}
+	first, all := map[int]bool{}, map[int]bool{}
+	for i := range d.Len() {
+		all[d.Label(i)] = true
+		if i < limit {
+			first[d.Label(i)] = true
+		}
+	}
+	if len(first) == len(all) {
+		return d, nil
+	}
+	return data.Subset(d, data.Order(HeldOutSeed, 0, d.Len())[:limit])
+}

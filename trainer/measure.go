@@ -1,0 +1,171 @@
+package trainer
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/eval"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/vit"
+)
+
+// Figures are what weights reached on a part of the data.
+type Figures struct {
+	Images          int     `json:"images"`
+	ImagesPerSecond float64 `json:"images_per_second"`
+	MACs            float64 `json:"macs_per_image"`
+	MeanDepth       float64 `json:"mean_depth"` // blocks a token ran in, mean over all tokens
+	Top1            float64 `json:"top1"`       // percent
+	Top5            float64 `json:"top5"`
+}
+
+// PrecisionLoss is what other precisions than f32 cost a model, in points of top-1 on the validation images: top-1 in f32
+// less that in bf16, int8.
+type PrecisionLoss struct {
+	BF16 float64 `json:"bf16"`
+	Int8 float64 `json:"int8"`
+}
+
+// evaluate runs a model over a part of the data, as many images of it as the recipe allows.
+func (r *runner) evaluate(ctx context.Context, m *vit.Model, d data.Dataset, p infer.Precision) (eval.Result, error) {
+	run := eval.Run
+	if b, ok := r.backend.(Evaluator); ok && p == infer.F32 {
+		run = b.Evaluate
+	}
+	return run(ctx, m, d, eval.Options{Limit: r.Recipe.Limit, Threads: r.Threads, Precision: p})
+}
+
+// measure evaluates weights on a part of the data; nil where there is none.
+func (r *runner) measure(ctx context.Context, p *vit.Params, d data.Dataset, did string) (*Figures, error) {
+	if d == nil {
+		return nil, nil
+	}
+	e, err := r.evaluate(ctx, &vit.Model{Params: p, Preprocessor: r.preprocessor}, d, infer.F32)
+	if err != nil {
+		return nil, err
+	}
+	r.Log.Info(did, "top1", rounded(e.Top1), "mean_depth", rounded(e.MeanDepth), "macs_per_image", e.MACs, "images", e.Images)
+	return &Figures{e.Images, e.ImagesPerSecond, e.MACs, e.MeanDepth, e.Top1, e.Top5}, nil
+}
+
+// measureAll evaluates weights and average after an epoch and writes what they reached into its entry.
+func (r *runner) measureAll(ctx context.Context, weights, average *vit.Params, e *Entry) (err error) {
+	for _, m := range []struct {
+		p    *vit.Params
+		d    data.Dataset
+		did  string
+		into **Figures
+	}{
+		{weights, r.Data.Validation, "validated", &e.Validation}, {weights, r.Data.Test, "tested", &e.Test},
+		{average, r.Data.Validation, "validated the average", &e.ValidationEMA},
+		{average, r.Data.Test, "tested the average", &e.TestEMA},
+	} {
+		if m.p == average && r.Recipe.EMA == 0 {
+			continue
+		}
+		if *m.into, err = r.measure(ctx, m.p, m.d, m.did); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// precisionLoss measures what each precision costs the stored model; nil without validation images.
+func (r *runner) precisionLoss(ctx context.Context) (*PrecisionLoss, error) {
+	if r.Data.Validation == nil {
+		return nil, nil
+	}
+	m, err := vit.Load(r.Dir)
+	if err != nil {
+		return nil, err
+	}
+	var top1 [3]float64
+	for i, p := range []infer.Precision{infer.F32, infer.BF16, infer.Int8} {
+		e, err := r.evaluate(ctx, m, r.Data.Validation, p)
+		if err != nil {
+			return nil, err
+		}
+		top1[i] = e.Top1
+	}
+	return &PrecisionLoss{rounded(top1[0] - top1[1]), rounded(top1[0] - top1[2])}, nil
+}
+
+// rounded is a figure to two places.
+func rounded(v float64) float64 { return math.Round(v*100) / 100 }
+
+// averaged reports whether the moving average is what is kept of the two after this epoch: where it did better on the
+// validation images than the weights, or as well, and where there are no such images to tell.
+func (r *runner) averaged(e Entry) bool {
+	if e.Validation == nil || e.ValidationEMA == nil {
+		return r.Recipe.EMA > 0
+	}
+	return e.ValidationEMA.Top1 >= e.Validation.Top1
+}
+
+// kept are the figures of what is kept of the two after this epoch; nil where nothing was measured.
+func (r *runner) kept(e Entry) (validation, test *Figures) {
+	if r.averaged(e) {
+		return e.ValidationEMA, e.TestEMA
+	}
+	return e.Validation, e.Test
+}
+
+// bests lists the steps of the epochs after which the kept weights did better on the validation images than after all
+// before, rising.
+func bests(epochs []Entry) []int {
+	var steps []int
+	best := 0.0
+	for _, e := range epochs {
+		if e.Validation == nil {
+			continue
+		}
+		top1 := e.Validation.Top1
+		if e.ValidationEMA != nil {
+			top1 = max(top1, e.ValidationEMA.Top1)
+		}
+		if steps == nil || top1 > best {
+			steps, best = append(steps, e.Step), top1
+		}
+	}
+	return steps
+}
+
+// choice is what becomes the model, and what training.json says of it.
+type choice struct {
+	params *vit.Params
+	entry  Entry
+	what   string
+}
+
+// choose finds the weights that become the model: those of the last epoch, or with the recipe's keep = "best" of the one
+// that did best on the validation images; of the two, raw and average, those that did better on them.
+func (r *runner) choose() (choice, error) {
+	var e Entry
+	if n := len(r.epochs); n > 0 {
+		e = r.epochs[n-1]
+	}
+	when := "of the last step"
+	if list := bests(r.epochs); r.Recipe.Keep == KeepBest && len(list) > 0 {
+		if step := list[len(list)-1]; step == e.Step {
+			when += ", whose validation top-1 was best"
+		} else { // the run is over: its memory can take what the file holds
+			if _, err := r.load(step); err != nil {
+				return choice{}, fmt.Errorf("the best epoch's checkpoint: %w; keep=last takes the last epoch's weights", err)
+			}
+			e = r.epochs[slices.IndexFunc(r.epochs, func(e Entry) bool { return e.Step == step })]
+			when = fmt.Sprintf("after epoch %d, whose validation top-1 was best", e.Epoch)
+		}
+	}
+	weights, average, err := r.backend.Params()
+	c := choice{params: weights, entry: e, what: "weights " + when}
+	if r.averaged(e) {
+		c.params, c.what = average, "moving average "+when
+	}
+	if e.Validation != nil && e.ValidationEMA != nil {
+		c.what += fmt.Sprintf(" (validation top-1 %.2f raw, %.2f averaged)", e.Validation.Top1, e.ValidationEMA.Top1)
+	}
+	return c, err
+}

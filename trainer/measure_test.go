@@ -1,0 +1,77 @@
+package trainer
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/vit"
+)
+
+// otherwise is a data set whose labels are all wrong.
+type otherwise struct{ data.Dataset }
+
+func (o otherwise) Label(i int) int { return 1 - o.Dataset.Label(i) }
+
+// TestChosenByValidation: the weights that the validation images speak for become the model, whatever the test images say.
+// The average is near the first weights here, and the test images' labels are wrong: they would have it.
+func TestChosenByValidation(t *testing.T) {
+	o := stripesRun(t, filepath.Join(t.TempDir(), "model"))
+	o.Data.Validation, o.Data.Test = stripes(t, 50), otherwise{stripes(t, 60)}
+	r := &o.Recipe
+	r.EMA, r.Epochs, r.WarmupEpochs, r.LR, r.Limit = 0.9999, 1, 0, 1e-2, 64
+	disagree := false
+	o.Epoch = func(_ context.Context, e Entry, p *vit.Params) error {
+		t.Logf("validation %.1f raw, %.1f averaged; test %.1f, %.1f", e.Validation.Top1, e.ValidationEMA.Top1,
+			e.Test.Top1, e.TestEMA.Top1)
+		disagree = e.Validation.Top1 > e.ValidationEMA.Top1 && e.Test.Top1 < e.TestEMA.Top1
+		return nil
+	}
+	got, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !disagree || !strings.HasPrefix(got.Kept, "weights of the last step (validation top-1 ") {
+		t.Errorf("kept %s, the two parts disagree: %v", got.Kept, disagree)
+	}
+	if got.Test.Top1 > 50 || got.Test.Images != 60 || got.Validation.Top1 < 50 || got.Validation.Images != 50 {
+		t.Errorf("test %+v, validation %+v", got.Test, got.Validation)
+	}
+	card, err := ReadCard(o.Dir)
+	if err != nil || card.Kept != got.Kept || card.PrecisionLoss == nil || card.Epochs[0].TestTop1 != got.Test.Top1 {
+		t.Errorf("%+v, %v", card, err)
+	}
+}
+
+// TestBestByValidation: the best epoch, and what each precision costs, are found on the validation images alone.
+func TestBestByValidation(t *testing.T) {
+	o := stripesRun(t, filepath.Join(t.TempDir(), "model"))
+	o.Data.Validation, o.Data.Test = stripes(t, 50), stripes(t, 60)
+	o.Recipe.Keep, o.Recipe.EMA = KeepBest, 0
+	epoch := 0
+	judge(t, &o, func(_ context.Context, _ *vit.Params, d data.Dataset) (float64, error) {
+		if d.Len() == 60 {
+			return []float64{0, 10, 50, 90}[min(epoch, 3)], nil
+		}
+		epoch++
+		return []float64{0, 70, 80, 60}[min(epoch, 3)], nil
+	})
+	got, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.KeptEpoch != 2 || got.Validation.Top1 != 80 || got.Test.Top1 != 50 {
+		t.Errorf("%+v, test %+v: want epoch 2", got, got.Test)
+	}
+	// Without validation images nothing is chosen: it is the last epoch's average.
+	o = stripesRun(t, filepath.Join(t.TempDir(), "untold"))
+	o.Data.Test, o.Recipe.Keep = otherwise{stripes(t, 60)}, KeepBest
+	if got, err = Run(t.Context(), o); err != nil || got.Kept != "moving average of the last step" || got.Test == nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if card, err := ReadCard(o.Dir); err != nil || card.PrecisionLoss != nil {
+		t.Errorf("%+v, %v: nothing tells what a precision costs", card, err)
+	}
+}

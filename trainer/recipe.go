@@ -1,0 +1,195 @@
+package trainer
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/train"
+	"github.com/adavit/adavit/vit"
+)
+
+// Recipe is all that decides a training run besides its data: with the same recipe, data and starting model, a run has
+// the same bits whatever the number of threads.
+type Recipe struct {
+	Description string          `json:"description,omitempty"`
+	Variant     string          `json:"variant,omitempty"`  // architecture, when the run starts from nothing
+	Init        string          `json:"init,omitempty"`     // name of the model to start from; whoever opens it goes by it
+	InitStd     float64         `json:"init_std,omitempty"` // deviation of new weights; 0 = 1/√fan_in
+	Halting     *halting.Config `json:"halting,omitempty"`  // how tokens halt in the trained model; absent = as in the starting model
+
+	// ImageSize is the side of the images in pixels, if not the starting model's: its position embeddings are resampled.
+	ImageSize int  `json:"image_size,omitempty"`
+	LearnGate bool `json:"learn_gate,omitempty"` // the gate's scale and center are learnt too
+	// Freeze lists tensors that keep their values: timm's names, or patterns as path.Match has them ("blocks.[0-5].*").
+	Freeze  []string `json:"freeze,omitempty"`
+	Distill *Distill `json:"distill,omitempty"` // a teacher to learn from
+	// Validation is the share of the training images that is held out to choose by, and, where the data has no test
+	// images, to test on: half for each. 0 is data.OpenParts's choice. Whoever opens the data goes by it.
+	Validation float64 `json:"validation,omitempty"`
+	Damaged    float64 `json:"damaged"` // share of the images that may be unreadable: others take their places
+
+	Epochs     int    `json:"epochs"`
+	Batch      int    `json:"batch"`                // images of a step
+	Accumulate int    `json:"accumulate,omitempty"` // equal parts of a batch, which prior and mixing see one at a time; 0 = 1
+	Repeats    int    `json:"repeats,omitempty"`    // versions of an image in an epoch, of as many fewer images; 0 = 1
+	Seed       uint64 `json:"seed"`
+	Limit      int    `json:"limit,omitempty"` // training images to use, and validation and test images; 0 = all
+
+	LR             float64 `json:"lr"`
+	MinLR          float64 `json:"min_lr"`
+	WarmupLR       float64 `json:"warmup_lr"`
+	WarmupEpochs   float64 `json:"warmup_epochs"`
+	WeightDecay    float64 `json:"weight_decay"` // not on biases, norms, class and position tokens
+	Beta1          float64 `json:"beta1"`
+	Beta2          float64 `json:"beta2"`
+	ClipNorm       float64 `json:"clip_norm"` // largest norm of the whole gradient; 0 = no limit
+	EMA            float64 `json:"ema"`       // decay of the averaged weights, which are what is kept; 0 = no averaging
+	LabelSmoothing float64 `json:"label_smoothing"`
+	DropPath       float64 `json:"drop_path"`
+
+	AlphaPonder    float64 `json:"alpha_ponder,omitempty"`
+	AlphaPrior     float64 `json:"alpha_prior,omitempty"`
+	TargetLayer    float64 `json:"target_layer,omitempty"`    // 0 = one block after the middle
+	PriorShape     string  `json:"prior_shape,omitempty"`     // train.PriorNormal and so on; "" = normal
+	PriorDeviation float64 `json:"prior_deviation,omitempty"` // in blocks; 0 = 1
+	ReversePrior   bool    `json:"reverse_prior,omitempty"`
+	PonderBeta     float64 `json:"ponder_beta,omitempty"`   // PonderNet's weight of the divergence from its geometric prior
+	PonderLambda   float64 `json:"ponder_lambda,omitempty"` // and that prior's λ
+
+	Augment data.Augment `json:"augment"`
+	Mix     data.Mix     `json:"mix,omitzero"` // mixup and cutmix
+
+	CheckpointSteps int    `json:"checkpoint_steps"`    // steps between checkpoints; 0 = one an epoch
+	Checkpoints     int    `json:"checkpoints"`         // how many are kept, besides the best
+	LogSteps        int    `json:"log_steps,omitempty"` // steps between lines of steps.jsonl; 0 = 50
+	Keep            string `json:"keep"`                // which epoch's weights become the model: KeepLast or KeepBest
+	Store           string `json:"store"`               // type of the stored weights: F32, F16 or BF16
+}
+
+// Distill says how a run learns from a teacher beside the labels (train.Loss says more of each).
+type Distill struct {
+	Model       string  `json:"model"`       // the teacher's name; whoever opens it goes by it
+	Mode        string  `json:"mode"`        // train.DistillSoft or train.DistillHard
+	Alpha       float64 `json:"alpha"`       // the teacher's share of the loss
+	Temperature float64 `json:"temperature"` // of train.DistillSoft; 0 = 1
+}
+
+// Which epoch's weights become the model. Mind that the first epochs of a model that learns to halt are the best while
+// hardly anything halts yet.
+const (
+	KeepLast = "last"
+	KeepBest = "best" // highest top-1 of the validation images
+)
+
+// DefaultRecipe holds what a recipe file may leave out.
+func DefaultRecipe() Recipe {
+	return Recipe{Epochs: 10, Batch: 64, LR: 1e-3, MinLR: 1e-5, WarmupLR: 1e-6, WarmupEpochs: 1, WeightDecay: 0.05,
+		Beta1: 0.9, Beta2: 0.999, ClipNorm: 1, Damaged: 0.01, Checkpoints: 2, Keep: KeepLast, Store: "F32"}
+}
+
+// Validate reports the first value that makes no sense.
+func (r Recipe) Validate() error {
+	for _, v := range []struct {
+		name            string
+		value, min, max float64
+	}{
+		{"epochs", float64(r.Epochs), 1, 1e5}, {"batch", float64(r.Batch), 1, 1 << 16},
+		{"limit", float64(r.Limit), 0, 1 << 40}, {"lr", r.LR, 0, 10}, {"min_lr", r.MinLR, 0, 10},
+		{"warmup_lr", r.WarmupLR, 0, 10}, {"warmup_epochs", r.WarmupEpochs, 0, 1e5}, {"weight_decay", r.WeightDecay, 0, 10},
+		{"beta1", r.Beta1, 0, 0.99999}, {"beta2", r.Beta2, 0, 0.9999999}, {"clip_norm", r.ClipNorm, 0, 1e9},
+		{"ema", r.EMA, 0, 0.9999999}, {"label_smoothing", r.LabelSmoothing, 0, 0.99}, {"drop_path", r.DropPath, 0, 0.99},
+		{"init_std", r.InitStd, 0, 10}, {"alpha_ponder", r.AlphaPonder, 0, 1e6}, {"alpha_prior", r.AlphaPrior, 0, 1e6},
+		{"target_layer", r.TargetLayer, -10, 1e4}, {"checkpoint_steps", float64(r.CheckpointSteps), 0, 1 << 40},
+		{"checkpoints", float64(r.Checkpoints), 1, 1e6}, {"log_steps", float64(r.LogSteps), 0, 1 << 40},
+		{"image_size", float64(r.ImageSize), 0, 1 << 13}, {"validation", r.Validation, 0, 0.9}, {"damaged", r.Damaged, 0, 1},
+		{"accumulate", float64(r.Accumulate), 0, 1 << 16}, {"repeats", float64(r.Repeats), 0, 1 << 16},
+		{"prior_deviation", r.PriorDeviation, 0, 1e4}, {"ponder_beta", r.PonderBeta, 0, 1e6},
+		{"ponder_lambda", r.PonderLambda, 0, 1},
+	} {
+		if math.IsNaN(v.value) || v.value < v.min || v.value > v.max {
+			return fmt.Errorf("%s is %v, want %v to %v", v.name, v.value, v.min, v.max)
+		}
+	}
+	if r.Store != "F32" && r.Store != "F16" && r.Store != "BF16" {
+		return fmt.Errorf("store is %q, want F32, F16 or BF16", r.Store)
+	}
+	if r.Keep != KeepLast && r.Keep != KeepBest {
+		return fmt.Errorf("keep is %q, want %q or %q", r.Keep, KeepLast, KeepBest)
+	}
+	if d := r.Distill; d != nil {
+		switch {
+		case d.Model == "":
+			return errors.New("distill: no model is named")
+		case d.Mode != train.DistillSoft && d.Mode != train.DistillHard:
+			return fmt.Errorf("distill: mode is %q, want %q or %q", d.Mode, train.DistillSoft, train.DistillHard)
+		case !(d.Alpha > 0 && d.Alpha <= 1):
+			return fmt.Errorf("distill: alpha is %v, want more than 0 and at most 1", d.Alpha)
+		case !(d.Temperature >= 0 && d.Temperature <= 1e3):
+			return fmt.Errorf("distill: temperature is %v, want 0 to 1000", d.Temperature)
+		}
+	}
+	if r.Accumulate > 0 && r.Batch%r.Accumulate != 0 {
+		return fmt.Errorf("a batch of %d images cannot be cut into %d equal parts (accumulate)", r.Batch, r.Accumulate)
+	}
+	if r.Halting != nil {
+		if err := r.Halting.Validate(); err != nil {
+			return err
+		}
+	}
+	if err := r.Augment.Validate(); err != nil {
+		return err
+	}
+	return r.Mix.Validate()
+}
+
+// resolve replaces what a recipe may leave to the model by what it then is.
+func (r Recipe) resolve(c vit.Config) Recipe {
+	if r.TargetLayer == 0 && c.Halting.Adaptive() {
+		r.TargetLayer = float64(c.Layers/2 + 1)
+	}
+	return r
+}
+
+// initialise draws new parameters of the recipe's variant for the given classes.
+func (r Recipe) initialise(classes []string) (*vit.Params, error) {
+	if r.Variant == "" {
+		return nil, ErrNoStart
+	}
+	c, err := vit.Variant(r.Variant)
+	if err != nil {
+		return nil, fmt.Errorf("recipe: %w", err)
+	}
+	c.Classes, c.Labels = len(classes), nil
+	if r.ImageSize > 0 {
+		c.Height, c.Width = r.ImageSize, r.ImageSize
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return vit.Initialize(c, r.Seed, r.InitStd), nil
+}
+
+// settings are what decides a step.
+func (r Recipe) settings() train.Settings {
+	l := train.Loss{LabelSmoothing: r.LabelSmoothing, AlphaPonder: r.AlphaPonder, AlphaPrior: r.AlphaPrior,
+		TargetLayer: r.TargetLayer, PriorShape: r.PriorShape, PriorDeviation: r.PriorDeviation, ReversePrior: r.ReversePrior,
+		PonderBeta: r.PonderBeta, PonderLambda: r.PonderLambda, DropPath: r.DropPath}
+	if d := r.Distill; d != nil {
+		l.Distill, l.DistillAlpha, l.DistillTemperature = d.Mode, d.Alpha, d.Temperature
+	}
+	return train.Settings{Loss: l, Beta1: r.Beta1, Beta2: r.Beta2, WeightDecay: r.WeightDecay, ClipNorm: r.ClipNorm,
+		EMA: r.EMA, Freeze: r.Freeze, LearnGate: r.LearnGate}
+}
+
+// LearningRate is the rate of a step (from 0): linear warm-up from WarmupLR, then a cosine from LR down to MinLR.
+func (r Recipe) LearningRate(step, stepsPerEpoch int) float64 {
+	total, warm := float64(r.Epochs*stepsPerEpoch), r.WarmupEpochs*float64(stepsPerEpoch)
+	if t := float64(step); t < warm {
+		return r.WarmupLR + (r.LR-r.WarmupLR)*t/warm
+	}
+	progress := (float64(step) - warm) / max(1, total-warm)
+	return r.MinLR + (r.LR-r.MinLR)*(1+math.Cos(math.Pi*min(1, progress)))/2
+}

@@ -1,0 +1,197 @@
+package trainer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"strings"
+	"syscall"
+
+	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/weights"
+)
+
+// snapshot is the run as it stands: everything that steps change.
+func (r *runner) snapshot() (snapshot, error) {
+	state, err := r.backend.State()
+	return snapshot{step: r.step, recipe: r.Recipe, config: r.start, entry: r.entry, tensors: state}, err
+}
+
+// load reads a checkpoint into the backend. If it fails, that may hold anything.
+func (r *runner) load(step int) (snapshot, error) {
+	s, err := r.snapshot()
+	if err != nil {
+		return s, err
+	}
+	path := checkpointPath(r.Dir, step)
+	if err := s.read(path); err != nil {
+		return s, err
+	}
+	if s.step != step {
+		return s, fmt.Errorf("%s holds step %d", path, s.step)
+	}
+	if err := r.backend.Restore(step, s.tensors); err != nil {
+		return s, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// save stores a checkpoint of the run as it stands. What the logs say of its steps is on disk before it. On a full disk
+// older checkpoints than the newest whole one are given up before the save fails, at last the best one too, unless it is
+// to become the model.
+func (r *runner) save() error {
+	err := r.steps.sync()
+	if err == nil && r.board != nil {
+		err = r.board.sync()
+	}
+	if err != nil {
+		return r.outOfRoom(err)
+	}
+	s, err := r.snapshot()
+	if err != nil {
+		return err
+	}
+	r.size = 0
+	for _, t := range s.tensors {
+		r.size += 4 * int64(len(t.Data))
+		if at := kernels.FirstNotFinite(t.Data); at >= 0 {
+			return fmt.Errorf("step %d left %s[%d] = %v, which is not saved; %s", s.step, t.Name, at, t.Data[at], r.sound())
+		}
+	}
+	err = s.write(r.Dir)
+	for _, spared := range [][]int{bests(r.epochs), nil} {
+		if !full(err) || r.saved < 0 || spared == nil && r.Recipe.Keep == KeepBest {
+			break
+		}
+		r.Log.Warn("no room for another checkpoint; older ones are removed", "error", err)
+		if e := prune(r.Dir, 1, spared); e != nil {
+			return e
+		}
+		err = s.write(r.Dir)
+	}
+	if err != nil {
+		return r.outOfRoom(err)
+	}
+	r.saved = r.step
+	return prune(r.Dir, r.Recipe.Checkpoints, bests(r.epochs))
+}
+
+// sound says what is left where a step went wrong.
+func (r *runner) sound() string {
+	return fmt.Sprintf("the checkpoint of step %d in %s is sound: resume from it with a lower lr", r.saved, checkpointDir(r.Dir))
+}
+
+// restore goes on from the newest whole checkpoint, if there is any. Damaged ones are passed over with a warning and
+// removed: the run will write them again.
+func (r *runner) restore() error {
+	steps, err := savedSteps(r.Dir)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for i, step := range steps {
+		s, err := r.load(step)
+		unreadable := new(fs.PathError)
+		if errors.Is(err, errOtherRun) || errors.As(err, &unreadable) && !errors.Is(err, syscall.EIO) {
+			return err // what cannot be opened now may be whole
+		}
+		if err != nil {
+			r.Log.Warn("checkpoint passed over", "error", err)
+			faults = append(faults, err)
+			continue
+		}
+		r.step, r.entry, r.saved = s.step, s.entry, s.step
+		if changes := r.Recipe.changes(s.recipe); changes != "" {
+			r.Log.Warn("the recipe is not the one that the run began with", "changed", changes)
+		}
+		r.Log.Info("resumed", "step", s.step)
+		for _, damaged := range steps[:i] {
+			if err := os.Remove(checkpointPath(r.Dir, damaged)); err != nil {
+				return fmt.Errorf("checkpoint: %w", err)
+			}
+		}
+		return nil
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("none of the %d checkpoints in %s is whole; remove the folder to start anew: %w",
+			len(faults), checkpointDir(r.Dir), errors.Join(faults...))
+	}
+	return nil
+}
+
+// continues reports whether a run of r can go on from a checkpoint that a run of before has written: what decides which
+// images a step sees must be the same.
+func (r Recipe) continues(before Recipe) error {
+	for _, v := range []struct {
+		name    string
+		was, is any
+	}{
+		{"seed", before.Seed, r.Seed}, {"batch", before.Batch, r.Batch}, {"limit", before.Limit, r.Limit},
+		{"accumulate", before.Accumulate, r.Accumulate}, {"repeats", before.Repeats, r.Repeats},
+		{"validation", before.Validation, r.Validation},
+	} {
+		if v.was != v.is {
+			return fmt.Errorf("%s was %v, now it is %v, so its place in the data means nothing", v.name, v.was, v.is)
+		}
+	}
+	return nil
+}
+
+// changes lists the values of r that differ from before's, as "lr 0.001 → 0.0005".
+func (r Recipe) changes(before Recipe) string {
+	var list []string
+	is, was := reflect.ValueOf(r), reflect.ValueOf(before)
+	for i := range is.NumField() {
+		key, _, _ := strings.Cut(is.Type().Field(i).Tag.Get("json"), ",")
+		if a, b := inJSON(was.Field(i)), inJSON(is.Field(i)); a != b && key != "description" {
+			list = append(list, fmt.Sprintf("%s %s → %s", key, a, b))
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// inJSON is a recipe's value as a file has it.
+func inJSON(v reflect.Value) string {
+	text, err := json.Marshal(v.Interface())
+	if err != nil { // a recipe that was validated can be written
+		return err.Error()
+	}
+	return string(text)
+}
+
+// full reports whether an error says that there is no room left for a file.
+func full(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
+
+// outOfRoom says what to do where err is for want of room.
+func (r *runner) outOfRoom(err error) error {
+	if !full(err) {
+		return err
+	}
+	have := "nothing is saved yet"
+	if r.saved >= 0 {
+		have = fmt.Sprintf("the checkpoint of step %d in %s is whole", r.saved, checkpointDir(r.Dir))
+	}
+	return fmt.Errorf("%w; %s. A checkpoint takes %.1f MB, and one more than are kept must fit: "+
+		"free some space, or keep fewer (checkpoints=1), and resume", err, have, float64(r.size)/1e6)
+}
+
+// Begun returns the recipe of the newest checkpoint in dir that can be read; ok is false if there is none.
+func Begun(dir string) (r Recipe, ok bool) {
+	steps, err := savedSteps(dir)
+	if err != nil {
+		return Recipe{}, false
+	}
+	for _, step := range steps {
+		f, err := weights.ReadSafetensors(checkpointPath(dir, step))
+		if err == nil && f.Metadata["sha256"] == checksum(f.Metadata, f.Tensors) &&
+			json.Unmarshal([]byte(f.Metadata["recipe"]), &r) == nil {
+			return r, true
+		}
+	}
+	return Recipe{}, false
+}

@@ -1,0 +1,92 @@
+package trainer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/adavit/adavit/eval"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/vit"
+)
+
+// teacher is a model that another one learns from: it looks at the student's own augmented images.
+type teacher struct {
+	engine *infer.Engine
+	config vit.Config
+	class  []int // of the teacher, for each class of the student
+
+	mean, std, ownMean, ownStd []float32 // [C] the student's normalisation, and the teacher's
+	images                     []float32 // as the teacher normalises them; not used where both do alike
+	out                        infer.Output
+}
+
+// newTeacher prepares a model, called name in errors, to teach a student of configuration c with preprocessor p the given
+// classes. The two must take images of one size; classes are matched as eval does it. The teacher must be closed.
+func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor, classes []string,
+	threads int) (*teacher, error) {
+	own := m.Params.Config
+	if own.Channels != c.Channels || own.Height != c.Height || own.Width != c.Width {
+		return nil, fmt.Errorf("teacher %s takes images of %d×%d pixels and %d channels, the student of %d×%d and %d: "+
+			"resize one of them", name, own.Width, own.Height, own.Channels, c.Width, c.Height, c.Channels)
+	}
+	if err := m.Preprocessor.Check(own.Channels, own.Height, own.Width); err != nil {
+		return nil, fmt.Errorf("teacher %s: %s: %w", name, vit.PreprocessorFile, err)
+	}
+	t := &teacher{config: own}
+	var err error
+	if t.class, err = eval.MatchClasses(own, classes); err != nil {
+		return nil, fmt.Errorf("teacher %s: %w", name, err)
+	}
+	t.mean, t.std = p.MeanStd(c.Channels)
+	t.ownMean, t.ownStd = m.Preprocessor.MeanStd(c.Channels)
+	w, err := infer.Pack(m.Params, infer.F32)
+	if err == nil {
+		t.engine, err = infer.New(w, infer.Options{Threads: threads})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("teacher %s: %w", name, err)
+	}
+	return t, nil
+}
+
+// logits writes what the teacher says of images [B, C, H, W], normalised for the student, to dst [B, student's classes].
+// It ends soon after ctx does.
+func (t *teacher) logits(ctx context.Context, images, dst []float32) error {
+	if err := t.engine.Run(ctx, infer.Batch{Images: t.renormalise(images)}, &t.out); err != nil {
+		return err
+	}
+	for i := range len(dst) / len(t.class) {
+		for j, k := range t.class {
+			dst[i*len(t.class)+j] = t.out.Logits[i*t.config.Classes+k]
+		}
+	}
+	return nil
+}
+
+// renormalise gives images the teacher's mean and deviation.
+func (t *teacher) renormalise(images []float32) []float32 {
+	if slices.Equal(t.mean, t.ownMean) && slices.Equal(t.std, t.ownStd) {
+		return images
+	}
+	if len(t.images) != len(images) {
+		t.images = make([]float32, len(images))
+	}
+	plane := t.config.Height * t.config.Width
+	for at := 0; at < len(images); at += plane {
+		c := at / plane % t.config.Channels
+		scale := t.std[c] / t.ownStd[c]
+		shift := (t.mean[c] - t.ownMean[c]) / t.ownStd[c]
+		for i, v := range images[at : at+plane] {
+			t.images[at+i] = v*scale + shift
+		}
+	}
+	return t.images
+}
+
+func (t *teacher) close() {
+	if t != nil {
+		t.engine.Close()
+	}
+}
