@@ -28,11 +28,10 @@ var floors = [...][]string{
 	{"halting", "picture", "weights", "recipes", "models", "internal/kernels"},
 	{"vit", "hub", "data"},
 	{"infer", "train", "onnx", "report", "internal/tfevents", "datasets", "internal/machine"},
-	{"eval", "internal/modeltest"},
+	{".", "eval", "internal/modeltest"},
 	{"trainer"},
-	{"."},
-	{"serve", "internal/tools"},
-	{"cmd/adavit", "internal/newscheme"},
+	{"serve", "compare", "internal/tools"},
+	{"cmd/adavit", "internal/schemetest"},
 }
 
 // floorOf returns the floor of a package by its folder.

@@ -12,6 +12,22 @@ import (
 // measured on the same images.
 const HeldOutSeed = 0
 
+// PartsOf opens the parts of a data set, which spec names in errors, for a run of the recipe in dir. A run that is resumed,
+// and was begun when nothing was held out of training images with a test part beside them, goes on with all of them and
+// has no validation images.
+func PartsOf(spec string, s data.Source, r Recipe, dir string, resume bool, log *slog.Logger) (data.Parts, error) {
+	p, err := data.PartsOf(spec, s, r.Validation, HeldOutSeed)
+	if err != nil || !resume || r.Validation > 0 {
+		return p, err
+	}
+	if before, ok := begun(dir); ok && before.Validation == 0 && p.Share > 0 {
+		log.Warn("the run was begun without validation images and goes on without", "folder", dir)
+		p.Train, err = data.OpenPart(spec, s, data.Train)
+		p.Validation, p.Share = nil, 0
+	}
+	return p, err
+}
+
 // Prepare makes of a data set's parts what a run of the recipe sees of them: with the recipe's limit images that stand for
 // all, and damaged ones, of which log is told, replaced where they are learnt from and left out where they are measured.
 func (r Recipe) Prepare(p data.Parts, log *slog.Logger) (data.Parts, error) {

@@ -31,10 +31,10 @@ func TestRecipeRefuses(t *testing.T) {
 		`distill={"mode":"soft"}`: "distill: no model is named",
 		`distill={"model":"x","mode":"soft","alpha":0}`:                    "distill: alpha is 0",
 		`distill={"model":"x","mode":"hard","alpha":0.5,"temperature":-1}`: "distill: temperature is -1",
-		`distill={"model":"x","teacher":"y"}`:                              "unknown field",
+		`distill={"model":"x","teacher":"y"}`:                              "unknown key",
 		"mix.mixup=-1":                                                     "mix: mixup -1",
-		"freeze=head.*":                                                    "cannot unmarshal",
-		"learn_gate=soon":                                                  "cannot unmarshal",
+		"freeze=head.*":                                                    "where an array was expected",
+		"learn_gate=soon":                                                  "where true or false was expected",
 	} {
 		if _, err := ParseRecipe("test", []byte(`{"variant": "fashion"}`), []string{set}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", set, err, want)

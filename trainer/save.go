@@ -180,8 +180,8 @@ func (r *runner) outOfRoom(err error) error {
 		"free some space, or keep fewer (checkpoints=1), and resume", err, have, float64(r.size)/1e6)
 }
 
-// Begun returns the recipe of the newest checkpoint in dir that can be read; ok is false if there is none.
-func Begun(dir string) (r Recipe, ok bool) {
+// begun returns the recipe of the newest checkpoint in dir that can be read; ok is false if there is none.
+func begun(dir string) (r Recipe, ok bool) {
 	steps, err := savedSteps(dir)
 	if err != nil {
 		return Recipe{}, false

@@ -128,6 +128,7 @@ func (o Options) open(ctx context.Context) (r *runner, release func(), err error
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
+	o.Recipe.Validation = o.Data.Share // as it came about, so that a run that goes on holds out the same
 	if o.Data, err = o.Recipe.Prepare(o.Data, o.Log); err != nil {
 		return nil, nil, err
 	}

@@ -9,13 +9,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/compare"
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/report"
 )
 
 func (a *app) compare() *cobra.Command {
-	var o adavit.CompareOptions
+	var o compare.Options
 	var seeds, sweep string
 	var given, untrained []string
 	for _, d := range halting.Descriptors() {
@@ -46,7 +47,7 @@ func (a *app) compare() *cobra.Command {
 				return err
 			}
 			for _, list := range given {
-				o.Schemes = append(o.Schemes, adavit.SplitSchemes(list)...)
+				o.Schemes = append(o.Schemes, compare.SplitSchemes(list)...)
 			}
 			for _, text := range strings.Split(seeds, ",") {
 				seed, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
@@ -69,9 +70,11 @@ func (a *app) compare() *cobra.Command {
 			defer func() { w.bar.end() }()
 			o.Threads, o.Log, o.Progress = a.threads, a.log, w.update
 			if cmd.Flag("precision").Changed {
-				o.Precision = string(a.precision)
+				if o.Precision = a.precision; o.Precision == infer.Auto {
+					o.Precision = "auto" // which a comparison refuses, if it is asked for
+				}
 			}
-			r, err := adavit.Compare(cmd.Context(), o)
+			r, err := compare.Run(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
@@ -121,7 +124,7 @@ type compareWatch struct {
 	piece string
 }
 
-func (w *compareWatch) update(p adavit.CompareProgress) {
+func (w *compareWatch) update(p compare.Progress) {
 	if piece := fmt.Sprint(p.Phase, p.Scheme, p.Seed, p.Total); piece != w.piece {
 		w.bar.end()
 		w.bar.bar, w.piece = nil, piece

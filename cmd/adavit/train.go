@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/internal/tools"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/trainer"
 )
@@ -47,8 +47,8 @@ func (a *app) train() *cobra.Command {
 			}
 			w := a.watch()
 			defer w.bar.end()
-			summary, err := adavit.Train(cmd.Context(), adavit.TrainOptions{Recipe: r, Data: set, Dir: out, Init: init, NewHead: newHead, Resume: resume, Threads: a.threads, Workers: workers,
-				Precision: string(a.precision), Log: a.log, Progress: w.step})
+			summary, err := tools.Train(cmd.Context(), tools.TrainOptions{Recipe: r, Data: set, Dir: out, Init: init, NewHead: newHead, Resume: resume, Threads: a.threads, Workers: workers,
+				Precision: a.precision, Log: a.log, Progress: w.step})
 			if err != nil {
 				return advice(err)
 			}

@@ -1,4 +1,4 @@
-package adavit
+package compare
 
 import (
 	"context"
@@ -6,15 +6,19 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/atomicfile"
+	"github.com/adavit/adavit/internal/parallel"
+	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
 )
 
-// CompareOptions say what Compare does.
-type CompareOptions struct {
+// Options say what Compare does.
+type Options struct {
 	Model   string    // the dense model that all schemes start from, as Open names it
 	Data    string    // a data set as data.Open names it
 	Dir     string    // folder of the runs and of the results
@@ -29,14 +33,14 @@ type CompareOptions struct {
 	Batch   int       // images in a batch, where speed in batches is measured; 0 for 32
 	Seconds float64   // of each turn of a timing; 0 for 0.5
 
-	Threads   int    // 0 for the CPUs that the process may use
-	Precision string // for testing and timing; "" for f32
+	Threads   int             // 0 for the CPUs that the process may use
+	Precision infer.Precision // for testing and timing; infer.Auto stands for F32
 	Log       *slog.Logger
-	Progress  func(CompareProgress) // may be nil
+	Progress  func(Progress) // may be nil
 }
 
-// CompareProgress is where a comparison stands.
-type CompareProgress struct {
+// Progress is where a comparison stands.
+type Progress struct {
 	Phase       string // training, matching, testing, control, timing
 	Scheme      string // "" while timing: all of them
 	Seed        uint64
@@ -115,7 +119,7 @@ type Reached struct {
 //
 // It leaves a folder for each run with its report and log, compare.json, table.md, compare.svg and compare.html. What is finished in the folder is not
 // done again, so that the same call goes on with a comparison that was interrupted.
-func Compare(ctx context.Context, o CompareOptions) (Comparison, error) {
+func Run(ctx context.Context, o Options) (Comparison, error) {
 	c, err := newComparer(ctx, o)
 	if err != nil {
 		return Comparison{}, err
@@ -133,7 +137,7 @@ func Compare(ctx context.Context, o CompareOptions) (Comparison, error) {
 
 // comparer is a comparison that is under way.
 type comparer struct {
-	o       CompareOptions
+	o       Options
 	schemes []scheme
 	recipes [][]trainer.Recipe // [scheme][seed]
 	start   *vit.Model
@@ -141,7 +145,7 @@ type comparer struct {
 	runs    int // done
 }
 
-func newComparer(ctx context.Context, o CompareOptions) (*comparer, error) {
+func newComparer(ctx context.Context, o Options) (*comparer, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -150,7 +154,7 @@ func newComparer(ctx context.Context, o CompareOptions) (*comparer, error) {
 	}
 	for i, seed := range o.Seeds {
 		if slices.Contains(o.Seeds[:i], seed) {
-			return nil, fmt.Errorf("%w: seed %d appears twice", ErrUsage, seed)
+			return nil, usage.Errorf("seed %d appears twice", seed)
 		}
 	}
 	if o.Batch == 0 {
@@ -159,32 +163,33 @@ func newComparer(ctx context.Context, o CompareOptions) (*comparer, error) {
 	if o.Seconds == 0 {
 		o.Seconds = 0.5
 	}
+	const maxBatch, maxSeconds = 1 << 16, 3600
 	if o.Epochs < 0 || o.Limit < 0 || o.Batch < 1 || o.Batch > maxBatch || !(o.Seconds > 0 && o.Seconds <= maxSeconds) {
-		return nil, fmt.Errorf("%w: %d epochs, a limit of %d images, a batch of %d images, turns of %v seconds", ErrUsage, o.Epochs, o.Limit, o.Batch, o.Seconds)
+		return nil, usage.Errorf("%d epochs, a limit of %d images, a batch of %d images, turns of %v seconds", o.Epochs, o.Limit, o.Batch, o.Seconds)
 	}
 	var err error
-	if o.Threads, err = threads(o.Threads); err != nil {
+	if o.Threads, err = parallel.Threads(o.Threads); err != nil {
 		return nil, err
 	}
-	if o.Precision == "" {
-		o.Precision = string(infer.F32)
+	switch o.Precision {
+	case infer.Auto:
+		o.Precision = infer.F32
+	case "auto":
+		return nil, usage.Errorf("a comparison needs one precision for all, not auto")
 	}
-	if o.Precision == PrecisionAuto {
-		return nil, fmt.Errorf("%w: a comparison needs one precision for all, not %s", ErrUsage, PrecisionAuto)
-	}
-	if _, err := precision(o.Precision, nil); err != nil {
+	if _, err := infer.Resolve(o.Precision, nil); err != nil {
 		return nil, err
 	}
 	c := &comparer{o: o}
 	if c.schemes, err = parseSchemes(o.Schemes); err != nil {
 		return nil, err
 	}
-	if c.start, err = OpenContext(ctx, o.Model, OpenOptions{}); err != nil {
+	if c.start, err = adavit.OpenContext(ctx, o.Model, adavit.OpenOptions{}); err != nil {
 		return nil, err
 	}
 	config := c.start.Params.Config
 	if config.Halting.Adaptive() {
-		return nil, fmt.Errorf("%w: model %s halts tokens already (%v); a comparison starts from a dense one", ErrUsage, o.Model, config.Halting)
+		return nil, usage.Errorf("model %s halts tokens already (%v); a comparison starts from a dense one", o.Model, config.Halting)
 	}
 	for _, s := range c.schemes { // whatever is wrong with any is said before hours of training
 		of := make([]trainer.Recipe, len(o.Seeds))
@@ -197,18 +202,18 @@ func newComparer(ctx context.Context, o CompareOptions) (*comparer, error) {
 	}
 	for i, depth := range o.Sweep {
 		if !(depth >= 1 && depth <= float64(config.Layers)) || slices.Contains(o.Sweep[:i], depth) {
-			return nil, fmt.Errorf("%w: a sweep over depths %v, want different ones of 1 to the model's %d blocks", ErrUsage, o.Sweep, config.Layers)
+			return nil, usage.Errorf("a sweep over depths %v, want different ones of 1 to the model's %d blocks", o.Sweep, config.Layers)
 		}
 	}
 	if o.Depth != 0 && !(o.Depth >= 1 && o.Depth <= float64(config.Layers)) {
-		return nil, fmt.Errorf("%w: a mean depth of %v, want 1 to the model's %d blocks", ErrUsage, o.Depth, config.Layers)
+		return nil, usage.Errorf("a mean depth of %v, want 1 to the model's %d blocks", o.Depth, config.Layers)
 	}
-	if err := writable(o.Dir); err != nil {
+	if err := atomicfile.Writable(o.Dir); err != nil {
 		return nil, err
 	}
 	r := c.recipes[0][0]
 	c.result = Comparison{Model: o.Model, Data: o.Data, Recipe: o.recipeName(), Epochs: r.Epochs, Seeds: o.Seeds, Layers: config.Layers, Batch: o.Batch, Sweep: o.Sweep,
-		Threads: o.Threads, Precision: o.Precision, Schemes: make([]SchemeResult, len(c.schemes))}
+		Threads: o.Threads, Precision: string(o.Precision), Schemes: make([]SchemeResult, len(c.schemes))}
 	for i, s := range c.schemes {
 		c.result.Schemes[i] = SchemeResult{Name: s.name, Policy: s.policy}
 	}

@@ -1,4 +1,4 @@
-package adavit
+package compare
 
 import (
 	"context"
@@ -81,7 +81,7 @@ func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, t
 	run.Matched = run.Trained
 	if !isMeasure && run.Halting.Adaptive() {
 		var d Dialled
-		if run.Halting, d, err = c.dial(ctx, s, m, p, target, run.Seed); err != nil {
+		if run.Halting, d, err = c.tune(ctx, s, m, p, target, run.Seed); err != nil {
 			return err
 		}
 		run.Dialled = &d
@@ -107,8 +107,8 @@ func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, t
 	return atomicfile.WriteFile(path, append(text, '\n'))
 }
 
-// dial brings a model to a depth by its own constant.
-func (c *comparer) dial(ctx context.Context, s scheme, m *vit.Model, p parts, target float64, seed uint64) (halting.Config, Dialled, error) {
+// tune brings a model to a depth by its own constant.
+func (c *comparer) tune(ctx context.Context, s scheme, m *vit.Model, p parts, target float64, seed uint64) (halting.Config, Dialled, error) {
 	constants, d, err := matchDepth(ctx, m.Params.Config.Halting, target, func(h halting.Config) (float64, error) {
 		return c.depth(ctx, withHalting(m, h), p, s.name, seed)
 	})

@@ -1,4 +1,4 @@
-package adavit
+package tools
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/trainer"
@@ -47,7 +48,7 @@ func TestTrainInterrupted(t *testing.T) {
 	if _, err := Train(ctx, o); !errors.Is(err, trainer.ErrInterrupted) {
 		t.Fatalf("%v, want ErrInterrupted", err)
 	}
-	if _, err := Open(o.Dir); err == nil {
+	if _, err := adavit.Open(o.Dir); err == nil {
 		t.Error("an interrupted run left a model")
 	}
 	o.Resume, o.Progress = true, nil

@@ -1,4 +1,4 @@
-package adavit
+package compare
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/atomicfile"
@@ -40,7 +41,7 @@ func (c *comparer) seed(ctx context.Context, index int, seed uint64) error {
 			models[i], folders[i] = withHalting(models[0], *r.Halting), folders[0]
 			continue
 		}
-		card, err := c.train(ctx, s, r, folders[i])
+		card, err := c.train(ctx, s, r, parts.all, folders[i])
 		if err != nil {
 			return fmt.Errorf("scheme %s, seed %d: %w", s.name, seed, err)
 		}
@@ -96,13 +97,13 @@ func (c *comparer) opened(ctx context.Context, s scheme, r trainer.Recipe, p par
 	if target < 1 {
 		target = float64(c.result.Layers) / 2
 	}
-	constants, _, err := c.dial(ctx, s, withHalting(c.start, *r.Halting), p, target, r.Seed)
+	constants, _, err := c.tune(ctx, s, withHalting(c.start, *r.Halting), p, target, r.Seed)
 	r.Halting = &constants
 	return r, err
 }
 
 // report hands progress on.
-func (c *comparer) report(p CompareProgress) {
+func (c *comparer) report(p Progress) {
 	if c.o.Progress != nil {
 		p.Run, p.Runs = min(max(c.runs, 1), len(c.schemes)*len(c.o.Seeds)), len(c.schemes)*len(c.o.Seeds)
 		c.o.Progress(p)
@@ -120,7 +121,8 @@ type asked struct {
 }
 
 // train runs one scheme's training, goes on with it, or finds it done.
-func (c *comparer) train(ctx context.Context, s scheme, r trainer.Recipe, dir string) (trainer.Card, error) {
+func (c *comparer) train(ctx context.Context, s scheme, r trainer.Recipe, data data.Parts, dir string) (
+	trainer.Card, error) {
 	want, err := json.MarshalIndent(asked{r, c.o.Model, c.o.Data}, "", "  ")
 	if err != nil {
 		return trainer.Card{}, err
@@ -146,9 +148,11 @@ func (c *comparer) train(ctx context.Context, s scheme, r trainer.Recipe, dir st
 		return trainer.ReadCard(dir)
 	}
 	c.o.Log.Info("training", "scheme", s.name, "seed", r.Seed, "epochs", r.Epochs, "folder", dir)
-	_, err = Train(ctx, TrainOptions{Recipe: r, Data: c.o.Data, Dir: dir, Init: c.o.Model, Resume: true, Threads: c.o.Threads, Log: c.o.Log,
+	_, err = trainer.Run(ctx, trainer.Options{
+		Recipe: r, Data: data, Init: c.start, Dir: dir, Resume: true, Report: true, TensorBoard: true,
+		InitName: c.o.Model, DataName: c.o.Data, Threads: c.o.Threads, Log: c.o.Log,
 		Progress: func(p trainer.Progress) {
-			c.report(CompareProgress{Phase: "training", Scheme: s.name, Seed: r.Seed, Done: p.Step, Total: p.Steps, Train: &p})
+			c.report(Progress{Phase: "training", Scheme: s.name, Seed: r.Seed, Done: p.Step, Total: p.Steps, Train: &p})
 		}})
 	if err != nil {
 		return trainer.Card{}, err
@@ -158,26 +162,32 @@ func (c *comparer) train(ctx context.Context, s scheme, r trainer.Recipe, dir st
 
 // parts are the images of a comparison.
 type parts struct {
-	calibration, test data.Dataset
-	images            int // of test that are used
+	all               data.Parts   // as runs take them
+	calibration, test data.Dataset // as models are measured on them
+	images            int          // of test that are used
 }
 
-// openParts opens the data as the runs with the seed of this index had it.
+// openParts opens the data for the runs with the seed of this index.
 func (c *comparer) openParts(index int) (p parts, err error) {
 	r := c.recipes[0][index]
-	all, err := (TrainOptions{Recipe: r, Data: c.o.Data, Log: c.o.Log}).parts()
+	source, err := datasets.Find(c.o.Data, c.o.Log)
 	if err != nil {
 		return p, err
 	}
-	if all, err = r.Prepare(all, c.o.Log); err != nil {
+	dir := c.schemes[0].run(c.o.Dir, c.o.Seeds[index])
+	if p.all, err = trainer.PartsOf(c.o.Data, source, r, dir, true, c.o.Log); err != nil {
 		return p, err
 	}
-	p.test = all.Test
+	prepared, err := r.Prepare(p.all, c.o.Log)
+	if err != nil {
+		return p, err
+	}
+	p.test = prepared.Test
 	p.images = p.test.Len()
 	if r.Limit > 0 {
 		p.images = min(p.images, r.Limit)
 	}
-	p.calibration, err = calibration(all.Train, r.Limit, r.Seed)
+	p.calibration, err = calibration(prepared.Train, r.Limit, r.Seed)
 	return p, err
 }
 
@@ -188,7 +198,7 @@ func (c *comparer) test(ctx context.Context, m *vit.Model, d data.Dataset, name 
 
 // testing is how a scheme's models are measured: on the test images, or the training images for matching, which are no more than the limit.
 func (c *comparer) testing(phase, name string, seed uint64) eval.Options {
-	return eval.Options{Name: name, Limit: c.recipes[0][0].Limit, Threads: c.o.Threads, Precision: Precision(c.o.Precision), Progress: func(done, total int) {
-		c.report(CompareProgress{Phase: phase, Scheme: name, Seed: seed, Done: done, Total: total})
+	return eval.Options{Name: name, Limit: c.recipes[0][0].Limit, Threads: c.o.Threads, Precision: c.o.Precision, Progress: func(done, total int) {
+		c.report(Progress{Phase: phase, Scheme: name, Seed: seed, Done: done, Total: total})
 	}}
 }

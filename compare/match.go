@@ -1,8 +1,9 @@
-package adavit
+package compare
 
 import (
 	"context"
 	"math"
+	"reflect"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
@@ -44,11 +45,14 @@ func withHalting(m *vit.Model, c halting.Config) *vit.Model {
 	p, q := *m.Params, *m
 	p.Config.Halting = c
 	q.Params = &p
+	if !reflect.DeepEqual(c, m.Params.Config.Halting) { // what was measured was measured with other constants
+		q.PrecisionLoss, q.Ladder = nil, nil
+	}
 	return &q
 }
 
-// matchDepth turns the dial of c until depth says that tokens run in target blocks on average, or as near as the constant can bring it. Depth must
-// grow, or stay, as the dial goes from its low to its high end; what a step of bisection finds against that costs accuracy of the match, no more.
+// matchDepth tunes the constant of c until depth says that tokens run in target blocks on average, or as near as the constant can bring it. Depth must
+// grow, or stay, as that goes from its low to its high end; what a step of bisection finds against that costs accuracy of the match, no more.
 func matchDepth(ctx context.Context, c halting.Config, target float64, depth func(halting.Config) (float64, error)) (halting.Config, Dialled, error) {
 	t := c.Tuning()
 	if t.Key == "" {

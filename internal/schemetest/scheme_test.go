@@ -1,6 +1,6 @@
 // Package newscheme holds a test alone: that a halting scheme is its own file and nothing else. It makes one that the
 // program has never heard of and takes it through all that a scheme goes through.
-package newscheme
+package schemetest
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/compare"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/filetest"
@@ -137,7 +137,7 @@ func TestIsCompared(t *testing.T) {
 	}
 	modeltest.WriteIDX(t, file("set"))
 	filetest.Write(t, []byte(`{"batch": 8, "lr": 1e-4, "halting": {"policy": "level"}}`), file("recipe"))
-	got, err := adavit.Compare(t.Context(), adavit.CompareOptions{
+	got, err := compare.Run(t.Context(), compare.Options{
 		Model: file("dense"), Data: file("set"), Dir: file("out"), Recipe: file("recipe"), Epochs: 1, Depth: 2,
 		Schemes: []string{"level", "level:open_level=0.6"}, Batch: 4, Seconds: 0.001, Threads: 1,
 	})

@@ -1,4 +1,4 @@
-package adavit
+package schemetest
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package adavit
+package compare
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/recipes"
 	"github.com/adavit/adavit/trainer"
 )
@@ -30,7 +31,7 @@ var fixedKeys = []string{"epochs", "seed", "limit", "init", "variant", "halting"
 // "halting".
 func parseScheme(entry string) (scheme, error) {
 	bad := func(format string, args ...any) (scheme, error) {
-		return scheme{}, fmt.Errorf("%w: scheme %q: %s", ErrUsage, entry, fmt.Sprintf(format, args...))
+		return scheme{}, usage.Errorf("scheme %q: %s", entry, fmt.Sprintf(format, args...))
 	}
 	parts := splitOutside(entry, ':')
 	s := scheme{name: entry, policy: parts[0]}
@@ -94,7 +95,7 @@ func parseSchemes(entries []string) ([]scheme, error) {
 	}
 	dense := halting.Dense().Policy
 	list := []scheme{{name: dense, policy: dense, trains: true}}
-	folders := map[string]string{fileName(list[0].name): list[0].name}
+	folders := map[string]string{list[0].folder(): list[0].name}
 	for _, entry := range entries {
 		s, err := parseScheme(strings.TrimSpace(entry))
 		if err != nil {
@@ -104,7 +105,7 @@ func parseSchemes(entries []string) ([]scheme, error) {
 			continue
 		}
 		if before, ok := folders[s.folder()]; ok {
-			return nil, fmt.Errorf("%w: schemes %q and %q would have the same folder", ErrUsage, before, s.name)
+			return nil, usage.Errorf("schemes %q and %q would have the same folder", before, s.name)
 		}
 		folders[s.folder()] = s.name
 		list = append(list, s)
@@ -128,7 +129,7 @@ func (s scheme) run(dir string, seed uint64) string {
 }
 
 // recipeName is the recipe of a comparison where none is named.
-func (o *CompareOptions) recipeName() string {
+func (o *Options) recipeName() string {
 	const small, usual = "fashion-adaptive", "finetune-adaptive"
 	name, _, _ := strings.Cut(o.Data, ":")
 	if o.Recipe != "" {
@@ -141,7 +142,7 @@ func (o *CompareOptions) recipeName() string {
 }
 
 // recipe is the scheme's: the common one with the scheme's own "halting" and settings, for a model of so many blocks.
-func (o *CompareOptions) recipe(s scheme, seed uint64, layers int) (trainer.Recipe, error) {
+func (o *Options) recipe(s scheme, seed uint64, layers int) (trainer.Recipe, error) {
 	common, err := trainer.LoadRecipe(o.recipeName(), o.Set)
 	if err != nil {
 		return trainer.Recipe{}, err

@@ -1,4 +1,4 @@
-package adavit
+package compare
 
 import (
 	"cmp"
@@ -58,7 +58,7 @@ func (c *comparer) sweep(ctx context.Context, trained []*vit.Model, p parts, ind
 	return nil
 }
 
-// sweepPoint dials and tests one model, or finds that it was done before.
+// sweepPoint tunes and tests one model, or finds that it was done before.
 func (c *comparer) sweepPoint(ctx context.Context, s scheme, m *vit.Model, p parts, target float64, run *SchemeRun) (point SweepPoint, err error) {
 	key, err := c.key(m, run.Run, p, target, false)
 	if err != nil {
@@ -69,7 +69,7 @@ func (c *comparer) sweepPoint(ctx context.Context, s scheme, m *vit.Model, p par
 	if text, err := regular.Read(path, maxRecipe); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key && f.Dialled != nil {
 		return SweepPoint{Halting: f.Halting, Dialled: *f.Dialled, Reached: f.Matched}, nil
 	}
-	if point.Halting, point.Dialled, err = c.dial(ctx, s, m, p, target, run.Seed); err != nil {
+	if point.Halting, point.Dialled, err = c.tune(ctx, s, m, p, target, run.Seed); err != nil {
 		return point, err
 	}
 	if point.Reached, err = c.reached(ctx, s, withHalting(m, point.Halting), p, run.Seed); err != nil {
@@ -128,7 +128,8 @@ var equalTimes = []float64{1.25, 1.5, 2, 2.5, 3, 4}
 
 // SpeedTable is the schemes' top-1 at equal time, read off the curves of a sweep. Without a sweep it has no rows.
 func (r *Comparison) SpeedTable() report.Table {
-	t := report.Table{Title: "Top-1 at equal time", Columns: []report.Column{{Head: "scheme", Left: true}}}
+	t := report.NewTable(1, "scheme")
+	t.Title = "Top-1 at equal time"
 	for _, speed := range equalTimes {
 		t.Columns = append(t.Columns, report.Column{Head: fmt.Sprintf("%g×", speed)})
 	}
@@ -140,15 +141,15 @@ func (r *Comparison) SpeedTable() report.Table {
 		if !s.adaptive() {
 			continue
 		}
-		row, curve := []report.Cell{{Text: s.Name}}, s.curve()
+		row, curve := []string{s.Name}, s.curve()
 		for _, speed := range equalTimes {
 			text := "–"
 			if v := top1At(curve, 1/speed); !math.IsNaN(v) {
 				text = fmt.Sprintf("%.2f", v)
 			}
-			row = append(row, report.Cell{Text: text})
+			row = append(row, text)
 		}
-		t.Rows = append(t.Rows, row)
+		t.Add(row...)
 	}
 	return t
 }
