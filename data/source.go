@@ -83,6 +83,9 @@ func OpenParts(spec string, share float64, seed uint64) (Parts, error) {
 	return PartsOf(spec, s, share, seed)
 }
 
+// ErrNoTest is wrapped by the error about a data set that has nothing to test on, and of which nothing is to be held out.
+var ErrNoTest = errors.New("no test part")
+
 // PartsOf is OpenParts for a source, which spec names in errors.
 func PartsOf(spec string, s Source, share float64, seed uint64) (p Parts, err error) {
 	if !(share >= 0 && share < 1) {
@@ -91,9 +94,9 @@ func PartsOf(spec string, s Source, share float64, seed uint64) (p Parts, err er
 	}
 	apart := s.Has(Test)
 	if !apart && s.Has(Train) && share == 0 {
-		return Parts{}, fmt.Errorf("data set %q: no test part (for a folder, that is a sub-folder %s beside one named %s): "+
+		return Parts{}, fmt.Errorf("data set %q: %w (for a folder, that is a sub-folder %s beside one named %s): "+
 			"add one, or hold out a tenth of the training pictures with validation=0.1",
-			spec, strings.Join(partNames[Test], " or "), partNames[Train][0])
+			spec, ErrNoTest, strings.Join(partNames[Test], " or "), partNames[Train][0])
 	}
 	if p.Train, err = s.Open(Train); err != nil {
 		return Parts{}, err

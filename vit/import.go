@@ -1,6 +1,7 @@
 package vit
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -194,6 +195,12 @@ func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool
 	return c, qkvBias, c.Validate()
 }
 
+// What ImportOptions must say where a file does not.
+var (
+	ErrHeads = errors.New("the file does not say how many attention heads")
+	ErrSize  = errors.New("the file does not say how large an image is")
+)
+
 // heads returns the number of attention heads of a model of width e.
 func heads(e, asked int) (int, error) {
 	if asked != 0 {
@@ -202,7 +209,7 @@ func heads(e, asked int) (int, error) {
 	if n := publishedHeads[e]; n != 0 {
 		return n, nil
 	}
-	return 0, fmt.Errorf("the file does not say how many attention heads a model of width %d has: say it (--heads)", e)
+	return 0, fmt.Errorf("%w a model of width %d has", ErrHeads, e)
 }
 
 // grid sets the image size from that asked for, if the position embedding of n rows fits it, else from n, which then is a square.
@@ -224,7 +231,7 @@ func (c *Config) grid(n, height, width int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("a position embedding of %d rows is no square of patches behind %d special tokens: say how large an image is (--image-size HEIGHTxWIDTH)", n, s)
+	return fmt.Errorf("%w: a position embedding of %d rows is no square of patches behind %d special tokens", ErrSize, n, s)
 }
 
 // edit returns a file with the tensors that change returns instead of f's; nil leaves one out.

@@ -169,7 +169,7 @@ func TestImportRefuses(t *testing.T) {
 	}{
 		{func(f *weights.File) { f.Tensors = nil }, ImportOptions{}, "no tensors"},
 		{without("cls_token"), ImportOptions{}, "no class token"},
-		{nothing, ImportOptions{}, "--heads"},
+		{nothing, ImportOptions{}, "how many attention heads"},
 		{nothing, ImportOptions{Heads: 5}, "not a multiple of 5 heads"},
 		{nothing, ImportOptions{Heads: -1}, "number of heads is -1"},
 		{without("head.weight"), ImportOptions{Heads: 2}, "no head"},
@@ -178,7 +178,7 @@ func TestImportRefuses(t *testing.T) {
 		{with("patch_embed.proj.weight", 32, 192), ImportOptions{Heads: 2}, "expected one of 4 dimensions"},
 		{with("patch_embed.proj.weight", 32, 3, 8, 4), ImportOptions{Heads: 2}, "not square"},
 		{with("patch_embed.proj.weight", 32, 3, 0, 0), ImportOptions{Heads: 2}, "has shape [32 3 0 0]"},
-		{with("pos_embed", 1, 13, 32), ImportOptions{Heads: 2}, "--image-size"},
+		{with("pos_embed", 1, 13, 32), ImportOptions{Heads: 2}, "how large an image"},
 		{with("norm_pre.weight", 32), ImportOptions{Heads: 2}, `no part of this model: "norm_pre.weight"`},
 		{with("blocks.1.attn.q_norm.weight", 32), ImportOptions{Heads: 2}, "q_norm"},
 		{with("blocks.0.ls1.gamma", 5), ImportOptions{Heads: 2}, "LayerScale"},

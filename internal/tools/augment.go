@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -40,9 +41,6 @@ type Augmented struct {
 // The most pictures that a contact sheet shows, and views of each.
 const maxSheet = 100
 
-// damagedShown is the share of damaged pictures with which a contact sheet is still drawn.
-const damagedShown = 0.01
-
 // WriteAugmented draws a contact sheet of what training sees: a row for each picture, with the picture as a model would see it without
 // augmentation and then views drawn as those of the first epochs are, mixed ones included, with the shares of their labels. A
 // column is a batch.
@@ -60,11 +58,21 @@ func WriteAugmented(ctx context.Context, o AugmentOptions) (Augmented, error) {
 	if err != nil {
 		return Augmented{}, err
 	}
-	all, err := datasets.Open(o.Data, data.Train, o.Log)
+	source, err := datasets.Find(o.Data, o.Log)
 	if err != nil {
 		return Augmented{}, err
 	}
-	set := data.Tolerant(all, damagedShown, func(i int, err error) { o.Log.Warn("damaged picture", "index", i, "error", err) })
+	parts, err := trainer.PartsOf(o.Data, source, o.Recipe, "", false, o.Log)
+	if errors.Is(err, data.ErrNoTest) { // what a training would say first; pictures can be looked at all the same
+		parts.Train, err = source.Open(data.Train)
+	}
+	if err != nil {
+		return Augmented{}, err
+	}
+	if parts, err = o.Recipe.Prepare(parts, o.Log); err != nil {
+		return Augmented{}, err
+	}
+	set := parts.Train // what is held out is not trained on
 	s := sampler{channels: c.Channels, height: c.Height, width: c.Width, classes: set.Classes(), seed: o.Recipe.Seed}
 	s.mean, s.std = p.MeanStd(c.Channels)
 	s.index = data.Order(s.seed, 0, set.Len())[:min(o.Count, set.Len())]

@@ -41,7 +41,7 @@ func TestWriteAugmented(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := (Augmented{path, min(count, 34), 3}); got != want {
+		if want := (Augmented{path, min(count, 24), 3}); got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 		b, err := os.ReadFile(path)

@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -108,7 +109,12 @@ func (o ConvertOptions) open(ctx context.Context, src string, done *Conversion) 
 	done.noteFile(c, src, o)
 	in := vit.ImportOptions{Heads: o.Heads, Height: o.Height, Width: o.Width, Classes: o.Classes}
 	m, err := vit.Import(c.File, in)
-	if err != nil {
+	switch {
+	case errors.Is(err, vit.ErrHeads):
+		return nil, fmt.Errorf("%s: %w: say it (--heads)", src, err)
+	case errors.Is(err, vit.ErrSize):
+		return nil, fmt.Errorf("%s: %w: say it (--image-size HEIGHTxWIDTH)", src, err)
+	case err != nil:
 		return nil, fmt.Errorf("%s: %w", src, err)
 	}
 	done.note("%s does not say how pictures become its input: DeiT's evaluation was written to %s (short side %d, centre crop, ImageNet's mean and deviation)",
