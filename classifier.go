@@ -30,8 +30,8 @@ type Classifier struct {
 	threads      int
 	pass         int // images in a pass at most
 
-	prepare chan struct{} // as many as may prepare pictures at the same time
-	pixels  sync.Pool     // of *[]float32 [C, H, W]
+	prepare chan struct{}  // as many as may prepare pictures at the same time
+	pixels  chan []float32 // room for images that are prepared and wait [C, H, W], nil before its first use
 	queue   queue
 	team    *infer.Engine // for fewer images than threads
 	engines []*infer.Engine
@@ -66,7 +66,6 @@ func NewClassifier(m *Model, o Options) (*Classifier, error) {
 	shape := &vit.Model{Params: &vit.Params{Config: config}, Ladder: m.Ladder} // the parameters need not be kept
 	c := &Classifier{preprocessor: m.Preprocessor, config: config, model: shape, threads: n,
 		prepare: make(chan struct{}, n)}
-	c.pixels.New = func() any { p := make([]float32, config.ImageLen()); return &p }
 	c.queue.init(n)
 	for range n {
 		e, err := infer.New(weights, infer.Options{Schemes: schemes})
@@ -76,6 +75,10 @@ func NewClassifier(m *Model, o Options) (*Classifier, error) {
 		c.engines = append(c.engines, e)
 	}
 	c.pass = c.engines[0].PassSize()
+	c.pixels = make(chan []float32, c.inFlight())
+	for range cap(c.pixels) {
+		c.pixels <- nil
+	}
 	if n > 1 {
 		if c.team, err = infer.New(weights, infer.Options{Threads: n, Schemes: schemes}); err != nil {
 			return nil, err
@@ -138,7 +141,8 @@ func (c *Classifier) ClassifyAll(ctx context.Context, images []image.Image, budg
 	return results, errors.Join(append(errs, ctx.Err())...)
 }
 
-// inFlight is how many images are prepared or wait while others run, so that passes are full.
+// inFlight is how many images are being prepared or wait for their pass at most: enough that passes are full, and a bound
+// on memory whatever the number of callers.
 func (c *Classifier) inFlight() int { return 2*c.threads*c.pass + c.threads }
 
 // apply turns a picture into the model's input.
@@ -153,24 +157,39 @@ func (c *Classifier) apply(dst []float32, img image.Image) error {
 // this took, of a pass the image's share.
 func (c *Classifier) classify(ctx context.Context, l limits, load func(dst []float32) error) (
 	result Result, took time.Duration, err error) {
+	var pixels []float32
+	select {
+	case pixels = <-c.pixels:
+	case <-ctx.Done():
+		return Result{}, 0, ctx.Err()
+	}
+	queued := false
+	defer func() {
+		if !queued { // also where a picture's own methods panic
+			c.pixels <- pixels
+		}
+	}()
+	if pixels == nil {
+		pixels = make([]float32, c.config.ImageLen())
+	}
 	select {
 	case c.prepare <- struct{}{}:
 	case <-ctx.Done():
 		return Result{}, 0, ctx.Err()
 	}
-	pixels, begin := c.pixels.Get().(*[]float32), time.Now()
+	begin := time.Now()
 	err = func() error {
-		defer func() { <-c.prepare }() // also where a picture's own methods panic
-		return load(*pixels)
+		defer func() { <-c.prepare }()
+		return load(pixels)
 	}()
 	if err != nil {
-		c.pixels.Put(pixels)
 		return Result{}, 0, err
 	}
 	r := &request{ctx: ctx, limits: l, pixels: pixels, took: time.Since(begin), done: make(chan struct{})}
 	if err := c.queue.put(r); err != nil {
 		return Result{}, 0, err
 	}
+	queued = true
 	select {
 	case <-r.done:
 		return r.result, r.took, r.err

@@ -14,7 +14,7 @@ import (
 type request struct {
 	ctx context.Context
 	limits
-	pixels *[]float32 // [C, H, W]; whoever runs the request gives it back
+	pixels []float32 // [C, H, W]; whoever runs the request gives them back
 
 	took   time.Duration // so far
 	result Result
@@ -128,12 +128,14 @@ func (p *pass) run(engine *infer.Engine, requests []*request) {
 	p.requests, p.images, p.caps, p.scheme = p.requests[:0], p.images[:0], p.caps[:0], p.scheme[:0]
 	for _, r := range requests {
 		if err := r.ctx.Err(); err != nil {
-			p.finish(r, Result{}, err)
-			continue
+			r.finish(Result{}, err)
+		} else {
+			p.requests = append(p.requests, r)
+			p.images = append(p.images, r.pixels...)
+			p.caps, p.scheme = append(p.caps, r.cap), append(p.scheme, r.scheme)
 		}
-		p.requests = append(p.requests, r)
-		p.images = append(p.images, *r.pixels...)
-		p.caps, p.scheme = append(p.caps, r.cap), append(p.scheme, r.scheme)
+		c.pixels <- r.pixels
+		r.pixels = nil
 	}
 	if len(p.requests) == 0 {
 		return
@@ -147,21 +149,20 @@ func (p *pass) run(engine *infer.Engine, requests []*request) {
 		r.took += each
 		switch {
 		case err != nil:
-			p.finish(r, Result{}, err)
+			r.finish(Result{}, err)
 		case p.out.Stopped[i]:
-			p.finish(r, Result{}, r.ctx.Err())
+			r.finish(Result{}, r.ctx.Err())
 		default:
 			result, err := newResult(&c.config, &p.out, i)
-			p.finish(r, result, err)
+			r.finish(result, err)
 		}
 	}
 	clear(p.requests)
 }
 
 // finish hands a result to whoever waits for it.
-func (p *pass) finish(r *request, result Result, err error) {
-	p.classifier.pixels.Put(r.pixels)
-	r.pixels, r.result, r.err = nil, result, err
+func (r *request) finish(result Result, err error) {
+	r.result, r.err = result, err
 	close(r.done)
 }
 
