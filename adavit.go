@@ -1,5 +1,5 @@
-// Package adavit classifies images with vision transformers whose tokens stop being computed once they have said what they
-// know. It is the library's front door:
+// Package adavit classifies images with vision transformers whose tokens stop being computed once they have said what
+// they know. It is the library's front door:
 //
 //	m, err := adavit.Open("fashion-adaptive") // or a directory, or hf:owner/name
 //	c, err := adavit.NewClassifier(m, adavit.Options{})
@@ -7,14 +7,14 @@
 //	r, err := c.Classify(ctx, img)
 //	fmt.Println(r.Top[0].Label, r.Tokens, "token-blocks")
 //
-// A Classifier is safe for concurrent use: it holds the weights once, and calls of many goroutines share passes. What it is
-// built of can be used on its own: vit (models and their files), infer (the engine), eval (accuracy on a data set), train and
-// trainer, data, picture, halting.
+// A Classifier is safe for concurrent use: it holds the weights once, and calls of many goroutines share passes. What
+// it is built of can be used on its own: vit (models and their files), infer (the engine), eval (accuracy on a data
+// set), train and trainer, data, picture, halting.
 //
-// How much was computed is given in two units. A token-block is one token going through one block: a dense model of N tokens
-// (the class token included) and L blocks spends N·L of them on an image. MACs are multiply-accumulates as vit.Config.MACs
-// counts them, from the tokens that really ran. Both leave out blocks that an image skipped because its class token had
-// halted.
+// How much was computed is given in two units. A token-block is one token going through one block: a dense model of N
+// tokens (the class token included) and L blocks spends N·L of them on an image. MACs are multiply-accumulates as
+// vit.Config.MACs counts them, from the tokens that really ran. Both leave out blocks that an image skipped because its
+// class token had halted.
 package adavit
 
 import (
@@ -40,8 +40,9 @@ type Model = vit.Model
 // Precision is the arithmetic of a model's large products.
 type Precision = infer.Precision
 
-// Auto, the zero value, is the precision that the model's training.json asks for, else the fastest that costs the model at
-// most 0.1 points of its accuracy by that file; where it says nothing, F32. See infer.Precision for what the others round.
+// Auto, the zero value, is the precision that the model's training.json asks for, else the fastest that costs the model
+// at most 0.1 points of its accuracy by that file; where it says nothing, F32. See infer.Precision for what the others
+// round.
 const (
 	Auto Precision = infer.Auto
 	F32  Precision = infer.F32
@@ -60,8 +61,8 @@ type OpenOptions struct {
 }
 
 // Open loads a model: a bundled one by its name (BundledModels lists them), a directory with config.json, weights and
-// preprocessor_config.json, or hf:owner/name[@revision] from a model hub. A bundled name goes before a directory of the same
-// name; write ./name for the directory. A checkpoint that is a single file must become a directory first.
+// preprocessor_config.json, or hf:owner/name[@revision] from a model hub. A bundled name goes before a directory of the
+// same name; write ./name for the directory. A checkpoint that is a single file must become a directory first.
 func Open(name string) (*Model, error) { return OpenContext(context.Background(), name, OpenOptions{}) }
 
 // OpenContext is Open with a download that ctx can end and that can be watched. Hub, token and cache are those of the

@@ -5,9 +5,9 @@ import (
 	"github.com/adavit/adavit/internal/usage"
 )
 
-// Budget bounds what an image may cost, as shares of the token-blocks that the dense model spends on one: Mean is aimed at on
-// the average over images, by the model's ladder of measured budgets, and Max is never exceeded. The zero value asks for
-// nothing.
+// Budget bounds what an image may cost, as shares of the token-blocks that the dense model spends on one: Mean is aimed
+// at on the average over images, by the model's ladder of measured budgets, and Max is never exceeded. The zero value
+// asks for nothing.
 type Budget = infer.Budget
 
 // limits are what a Budget comes to for one model.

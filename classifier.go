@@ -20,9 +20,9 @@ type Options struct {
 	Precision Precision
 }
 
-// Classifier turns pictures into labels. Any number of goroutines may use one at the same time: it holds the packed weights
-// once, gathers what they ask for into common passes, and shares an image among its threads where there is nothing else to
-// do. A result does not depend on the images beside it, to the bit.
+// Classifier turns pictures into labels. Any number of goroutines may use one at the same time: it holds the packed
+// weights once, gathers what they ask for into common passes, and shares an image among its threads where there is
+// nothing else to do. A result does not depend on the images beside it, to the bit.
 type Classifier struct {
 	preprocessor picture.Preprocessor
 	config       vit.Config
@@ -104,9 +104,9 @@ func (c *Classifier) Close() {
 	}
 }
 
-// Classify returns the result of one image. Images of any size and colour are resized, cropped and normalised as the model's
-// preprocessor_config.json says; a one-channel model sees them in grey. There may be one Budget. When ctx ends Classify
-// returns its error, and the image costs nothing from the next block on.
+// Classify returns the result of one image. Images of any size and colour are resized, cropped and normalised as the
+// model's preprocessor_config.json says; a one-channel model sees them in grey. There may be one Budget. When ctx ends
+// Classify returns its error, and the image costs nothing from the next block on.
 func (c *Classifier) Classify(ctx context.Context, img image.Image, budget ...Budget) (Result, error) {
 	b, l, err := c.limits(budget)
 	if err != nil {
@@ -117,8 +117,8 @@ func (c *Classifier) Classify(ctx context.Context, img image.Image, budget ...Bu
 	return r, err
 }
 
-// ClassifyAll returns the results of images, in order. A bad image does not cost the others theirs: its place holds the zero
-// Result, and the error joins an *ImageError for each. When ctx ends the error joins ctx's.
+// ClassifyAll returns the results of images, in order. A bad image does not cost the others theirs: its place holds the
+// zero Result, and the error joins an *ImageError for each. When ctx ends the error joins ctx's.
 func (c *Classifier) ClassifyAll(ctx context.Context, images []image.Image, budget ...Budget) ([]Result, error) {
 	b, l, err := c.limits(budget)
 	if err != nil {
@@ -141,8 +141,8 @@ func (c *Classifier) ClassifyAll(ctx context.Context, images []image.Image, budg
 	return results, errors.Join(append(errs, ctx.Err())...)
 }
 
-// inFlight is how many images are being prepared or wait for their pass at most: enough that passes are full, and a bound
-// on memory whatever the number of callers.
+// inFlight is how many images are being prepared or wait for their pass at most: enough that passes are full, and a
+// bound on memory whatever the number of callers.
 func (c *Classifier) inFlight() int { return 2*c.threads*c.pass + c.threads }
 
 // apply turns a picture into the model's input.
@@ -153,8 +153,8 @@ func (c *Classifier) apply(dst []float32, img image.Image) error {
 	return c.preprocessor.Apply(dst, img, c.config.Channels, c.config.Height, c.config.Width)
 }
 
-// classify prepares an image by load, which writes it as the model wants it, and waits for its result. took is the time that
-// this took, of a pass the image's share.
+// classify prepares an image by load, which writes it as the model wants it, and waits for its result. took is the time
+// that this took, of a pass the image's share.
 func (c *Classifier) classify(ctx context.Context, l limits, load func(dst []float32) error) (
 	result Result, took time.Duration, err error) {
 	var pixels []float32

@@ -26,7 +26,8 @@ func newTestClassifier(t testing.TB, m *Model, threads int) *Classifier {
 	return c
 }
 
-// TestClassify compares single images on one thread with many at once on several, and grey with the same picture in colour.
+// TestClassify compares single images on one thread with many at once on several, and grey with the same picture in
+// colour.
 func TestClassify(t *testing.T) {
 	m, d := modeltest.Small(t, true), modeltest.Fashion(t)
 	config, single := m.Params.Config, newTestClassifier(t, m, 1)
@@ -111,8 +112,8 @@ func TestBadImages(t *testing.T) {
 	}
 }
 
-// TestConcurrent: many goroutines with one image each get the bits of single calls, calls that are cancelled return at once,
-// and nothing is left over.
+// TestConcurrent: many goroutines with one image each get the bits of single calls, calls that are cancelled return at
+// once, and nothing is left over.
 func TestConcurrent(t *testing.T) {
 	m, d := modeltest.Small(t, true), modeltest.Fashion(t)
 	before := runtime.NumGoroutine()

@@ -15,9 +15,9 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// BenchmarkConcurrent compares 64 goroutines that classify one image at a time with ClassifyAll on the same images, in turns:
-// DeiT-Ti, int8, two threads. "ratio" is the median of the rounds' ratios; "B/caller" is what the heap grows by for each of
-// the 64, whose weights are one copy of "weights-B" bytes.
+// BenchmarkConcurrent compares 64 goroutines that classify one image at a time with ClassifyAll on the same images, in
+// turns: DeiT-Ti, int8, two threads. "ratio" is the median of the rounds' ratios; "B/caller" is what the heap grows by
+// for each of the 64, whose weights are one copy of "weights-B" bytes.
 func BenchmarkConcurrent(b *testing.B) {
 	const callers, images, rounds = 64, 256, 9
 	config, err := vit.Variant("deit-tiny")

@@ -100,7 +100,8 @@ func ExampleClassifier_Files() {
 		log.Fatal(err)
 	}
 	defer c.Close()
-	for f, err := range c.Files(context.Background(), adavit.FileOptions{}, "picture/testdata/chelsea.png", "nowhere.jpg") {
+	for f, err := range c.Files(context.Background(), adavit.FileOptions{}, "picture/testdata/chelsea.png",
+		"nowhere.jpg") {
 		if err != nil {
 			fmt.Println("failed:", err)
 			continue
@@ -112,8 +113,8 @@ func ExampleClassifier_Files() {
 	// failed: open nowhere.jpg: no such file or directory
 }
 
-// A server's loop: every request is a goroutine, calls share passes, and one whose caller is gone costs nothing from the next
-// block on.
+// A server's loop: every request is a goroutine, calls share passes, and one whose caller is gone costs nothing from
+// the next block on.
 func Example_server() {
 	m, err := adavit.Open("fashion-adaptive")
 	if err != nil {

@@ -28,12 +28,12 @@ type FileResult struct {
 	Took time.Duration // decoding, resizing, and its share of the pass that it was in
 }
 
-// Files classifies image files. names are files; directories, which stand for the images in them and below them; patterns of
-// path/filepath.Match, where no file has that very name; and "-", an image on standard input.
+// Files classifies image files. names are files; directories, which stand for the images in them and below them;
+// patterns of path/filepath.Match, where no file has that very name; and "-", an image on standard input.
 //
-// The results come in the order of the names; files are decoded ahead, while others run. An error that comes with a result
-// is that file's, whose name FileResult.File is: the rest goes on. An error without a file's name is about the names
-// themselves, or ctx's, and the last. To stop early, break out of the loop.
+// The results come in the order of the names; files are decoded ahead, while others run. An error that comes with a
+// result is that file's, whose name FileResult.File is: the rest goes on. An error without a file's name is about the
+// names themselves, or ctx's, and the last. To stop early, break out of the loop.
 func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) iter.Seq2[FileResult, error] {
 	return func(yield func(FileResult, error) bool) {
 		b, l, err := c.limits(budgetsOf(o.Budget))

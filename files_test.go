@@ -69,7 +69,8 @@ func TestFiles(t *testing.T) {
 	if !errors.Is(last, context.Canceled) {
 		t.Errorf("cancelled: %v", last)
 	}
-	for name, o := range map[string]FileOptions{"list": {List: filepath.Join(dir, "none")}, "budget": {Budget: Budget{Max: 7}}} {
+	for name, o := range map[string]FileOptions{"list": {List: filepath.Join(dir, "none")},
+		"budget": {Budget: Budget{Max: 7}}} {
 		n := 0
 		for f, err := range c.Files(t.Context(), o, dir) {
 			if n++; err == nil || f.File != "" {

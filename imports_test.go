@@ -58,8 +58,8 @@ func breach(from, to string, test bool) string {
 	return ""
 }
 
-// TestImportOrder reads the imports of every Go file of this module, tests and all build tags included, and fails on one that does not go
-// downward. Modules nested in it are their own affair.
+// TestImportOrder reads the imports of every Go file of this module, tests and all build tags included, and fails on
+// one that does not go downward. Modules nested in it are their own affair.
 func TestImportOrder(t *testing.T) {
 	files := 0
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
@@ -69,7 +69,8 @@ func TestImportOrder(t *testing.T) {
 		if d.IsDir() {
 			base := d.Name()
 			_, nested := os.Stat(filepath.Join(name, "go.mod"))
-			if name != "." && (base == "testdata" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") || nested == nil) {
+			if name != "." && (base == "testdata" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") ||
+				nested == nil) {
 				return fs.SkipDir
 			}
 			return nil

@@ -22,9 +22,9 @@ type request struct {
 	done   chan struct{} // closed when result and err are there
 }
 
-// queue holds the images that wait, and decides who runs them. A worker takes its share of them for a pass of its own. Where
-// there are fewer than threads and nobody is at work, one worker takes them all to the team, whose threads share each image,
-// and the others rest meanwhile.
+// queue holds the images that wait, and decides who runs them. A worker takes its share of them for a pass of its own.
+// Where there are fewer than threads and nobody is at work, one worker takes them all to the team, whose threads share
+// each image, and the others rest meanwhile.
 type queue struct {
 	mu      sync.Mutex
 	wake    *sync.Cond
@@ -51,8 +51,8 @@ func (q *queue) put(r *request) error {
 	return nil
 }
 
-// take waits for work and returns some of it, at most most images: for the team if shared, else for the worker itself. It
-// returns nothing once the queue is closed and empty.
+// take waits for work and returns some of it, at most most images: for the team if shared, else for the worker itself.
+// It returns nothing once the queue is closed and empty.
 func (q *queue) take(most int) (requests []*request, shared bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

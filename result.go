@@ -12,14 +12,16 @@ type Prediction = infer.Prediction
 
 // Result is what became of one image.
 type Result struct {
-	Top        []Prediction `json:"top"`         // the five most probable classes, or all if there are fewer
-	Tokens     int          `json:"tokens"`      // token-blocks spent: the blocks that each token ran in, summed over all tokens
-	TokenShare float64      `json:"token_share"` // Tokens against N·L, what the dense model spends; 0..1
-	MeanDepth  float64      `json:"mean_depth"`  // blocks that a token ran in, mean over the image's tokens
-	Blocks     int          `json:"blocks"`      // blocks the image went through before its class token halted
-	MACs       int64        `json:"macs"`        // of the tokens that ran
-	Depth      []int        `json:"-"`           // [N] blocks each token ran in; the class token first, then the patches row by row
-	Budget     Budget       `json:"budget,omitzero"`
+	Top []Prediction `json:"top"` // the five most probable classes, or all if there are fewer
+	// token-blocks spent: the blocks that each token ran in, summed over all tokens
+	Tokens     int     `json:"tokens"`
+	TokenShare float64 `json:"token_share"` // Tokens against N·L, what the dense model spends; 0..1
+	MeanDepth  float64 `json:"mean_depth"`  // blocks that a token ran in, mean over the image's tokens
+	Blocks     int     `json:"blocks"`      // blocks the image went through before its class token halted
+	MACs       int64   `json:"macs"`        // of the tokens that ran
+	// [N] blocks each token ran in; the class token first, then the patches row by row
+	Depth  []int  `json:"-"`
+	Budget Budget `json:"budget,omitzero"`
 }
 
 // newResult reads image i of an engine's output.

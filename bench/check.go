@@ -109,7 +109,8 @@ func (c *contest) check(ctx context.Context, profile []float64) error {
 		found := compareLogits(e.key(), reference, e.precision, logits, references[halting], c.model.params.Config.Classes)
 		c.checks = append(c.checks, found)
 		if found.fault != "" {
-			faults = append(faults, fmt.Errorf("%s, %s computes something else than %s: %s", c.title, found.key, reference, found.fault))
+			faults = append(faults, fmt.Errorf("%s, %s computes something else than %s: %s", c.title, found.key, reference,
+				found.fault))
 		}
 	}
 	return errors.Join(faults...)

@@ -73,14 +73,16 @@ func (f *findings) heldBack(v verdict) string {
 				continue
 			}
 			if same := one.find(e.key()); same != nil {
-				words = append(words, fmt.Sprintf("%.2f × its own speed on one thread", same.milliseconds().value/e.milliseconds().value))
+				words = append(words, fmt.Sprintf("%.2f × its own speed on one thread",
+					same.milliseconds().value/e.milliseconds().value))
 			}
 		}
 		return strings.Join(words, "; ")
 	}
 	if e.profile {
 		if dense := c.find(oursName + " " + e.precision); dense != nil {
-			words = append(words, fmt.Sprintf("%.2f × its own dense run where multiply-adds promise %.2f", e.speedup(dense).value, dense.nominal/e.nominal))
+			words = append(words, fmt.Sprintf("%.2f × its own dense run where multiply-adds promise %.2f",
+				e.speedup(dense).value, dense.nominal/e.nominal))
 		}
 		return strings.Join(words, "; ")
 	}
@@ -91,9 +93,11 @@ func (f *findings) heldBack(v verdict) string {
 		p, whole := t.median(), e.milliseconds().value
 		percent := func(ms float64) float64 { return 100 * ms / whole }
 		words = append(words,
-			fmt.Sprintf("products %.0f %% of the time, at %.0f %% of the peak", percent(p.products), 100*p.rate()/c.peak[e.precision]),
+			fmt.Sprintf("products %.0f %% of the time, at %.0f %% of the peak", percent(p.products),
+				100*p.rate()/c.peak[e.precision]),
 			fmt.Sprintf("attention %.0f %%", percent(p.attention)), fmt.Sprintf("GELU %.0f %%", percent(p.gelu)),
-			fmt.Sprintf("norms and rounding %.0f %%", percent(p.prepare)), fmt.Sprintf("all else %.0f %%", percent(whole-p.sum())))
+			fmt.Sprintf("norms and rounding %.0f %%", percent(p.prepare)), fmt.Sprintf("all else %.0f %%",
+				percent(whole-p.sum())))
 	}
 	return strings.Join(words, "; ")
 }

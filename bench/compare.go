@@ -156,7 +156,8 @@ func (f *findings) knownPrecisions() error {
 func (f *findings) contestsOf(ctx context.Context, m *model, present []peer) error {
 	for _, batch := range f.options.batches {
 		for _, threads := range f.options.threads {
-			c := &contest{job: job{m, threads, batch}, title: fmt.Sprintf("%s, %s, batch %d", m.name, count(threads, "thread"), batch)}
+			c := &contest{job: job{m, threads, batch}, title: fmt.Sprintf("%s, %s, batch %d", m.name, count(threads, "thread"),
+				batch)}
 			if err := f.play(ctx, c, present); err != nil {
 				return err
 			}
@@ -167,7 +168,8 @@ func (f *findings) contestsOf(ctx context.Context, m *model, present []peer) err
 				continue
 			}
 			for _, path := range f.options.paths {
-				c := &contest{job: job{m, threads, batch}, title: fmt.Sprintf("%s, 1 thread, batch %d, our %s kernels", m.name, batch, path), path: path}
+				c := &contest{job: job{m, threads, batch}, title: fmt.Sprintf("%s, 1 thread, batch %d, our %s kernels", m.name,
+					batch, path), path: path}
 				if err := f.play(ctx, c, present[:min(1, len(present))]); err != nil {
 					return err
 				}
@@ -177,7 +179,8 @@ func (f *findings) contestsOf(ctx context.Context, m *model, present []peer) err
 	return nil
 }
 
-// play loads all sides, checks that they compute the same, and lets them take turns. Sides that are compared stand beside each other.
+// play loads all sides, checks that they compute the same, and lets them take turns. Sides that are compared stand
+// beside each other.
 func (f *findings) play(ctx context.Context, c *contest, present []peer) error {
 	defer c.close()
 	f.progress("%s", c.title)

@@ -19,11 +19,14 @@ func TestStatistics(t *testing.T) {
 // TestJudge: a ratio is met or not, and a share of the saving counts what the multiply-adds promise.
 func TestJudge(t *testing.T) {
 	side := func(who, what, precision string, ms, nominal float64) *entry {
-		return &entry{who: who, what: what, precision: precision, rounds: [][]float64{{ms, ms, ms}}, performed: nominal, nominal: nominal}
+		return &entry{who: who, what: what, precision: precision, rounds: [][]float64{{ms, ms, ms}}, performed: nominal,
+			nominal: nominal}
 	}
 	c := &contest{job: job{threads: 1, batch: 1}, peak: map[string]float64{f32: 1e12, int8Name: 4e12}, entries: []*entry{
-		side("adavit", "f32", f32, 10, 4e9), side("adavit", "f32 profile", f32, 5.2, 2e9), side("ONNX Runtime", "f32", f32, 10.5, 0),
-		side("adavit", "int8", int8Name, 4, 4e9), side("adavit", "int8 profile", int8Name, 2.5, 2e9), side("ONNX Runtime", "int8", int8Name, 5.2, 0),
+		side("adavit", "f32", f32, 10, 4e9), side("adavit", "f32 profile", f32, 5.2, 2e9),
+		side("ONNX Runtime", "f32", f32, 10.5, 0),
+		side("adavit", "int8", int8Name, 4, 4e9), side("adavit", "int8 profile", int8Name, 2.5, 2e9),
+		side("ONNX Runtime", "int8", int8Name, 5.2, 0),
 	}}
 	want := []bool{false, true, true, true, true, false} // 1.05 < 1.1; 1.3; 2.08; 4.2; 0.96 of the saving; 0.8 of it
 	got := c.judge()

@@ -44,7 +44,8 @@ func describeMachine(ctx context.Context) []string {
 	add("caches, all cores together", caches...)
 	var features []string
 	flags := strings.Fields(cpu["Flags"])
-	for _, f := range []string{"fma", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"} {
+	for _, f := range []string{"fma", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8",
+		"amx_bf16"} {
 		if slices.Contains(flags, f) {
 			features = append(features, f)
 		}

@@ -1,28 +1,33 @@
-// Bench times this project's engine side by side with other programs that run the same vision transformers on the same cores.
+// Bench times this project's engine side by side with other programs that run the same vision transformers on the same
+// cores.
 //
 //	make bench-peers                                  everything, some twenty minutes: prints the tables and writes BENCHMARKS.md
 //	cd bench && go run . -models deit-tiny -threads 1 -rounds 7 -turn 500ms -out /dev/null
 //
-// One contest is one model, one number of threads and one batch. All sides of it (ours in each precision, dense and with halted tokens; each peer
-// in each precision that it has) load the same weights and are given the same images. Then they take turns: a turn is some 1.5 seconds of one
-// batch after another, its first batch not counted; nobody else runs meanwhile. Every round begins with another side and every other round runs
-// backwards, so that whatever the machine does besides falls on all alike. What is compared is the median of a batch's times over all rounds;
-// the spread beside a ratio is the smallest and the largest ratio of two sides' medians within one round. The peak that shares are given of is
-// the best rate of nothing but multiply-adds, measured between the rounds on as many cores.
+// One contest is one model, one number of threads and one batch. All sides of it (ours in each precision, dense and
+// with halted tokens; each peer in each precision that it has) load the same weights and are given the same images.
+// Then they take turns: a turn is some 1.5 seconds of one batch after another, its first batch not counted; nobody else
+// runs meanwhile. Every round begins with another side and every other round runs backwards, so that whatever the
+// machine does besides falls on all alike. What is compared is the median of a batch's times over all rounds; the
+// spread beside a ratio is the smallest and the largest ratio of two sides' medians within one round. The peak that
+// shares are given of is the best rate of nothing but multiply-adds, measured between the rounds on as many cores.
 //
-// Before the clock starts each side's logits are checked against our own float32 ones. A side that computes something else ends the program.
+// Before the clock starts each side's logits are checked against our own float32 ones. A side that computes something
+// else ends the program.
 //
 // # Peers
 //
-// A peer is a program that loads a model and answers lines of JSON (see process.go): ONNX Runtime through Node.js, installed from npm into a
-// cache folder, in float32 and in its own dynamic quantisation to int8; PyTorch where the system's Python has it. To add one, implement peer
-// in a file of its own, put the program into peers/ and the peer into the list in peer.go.
+// A peer is a program that loads a model and answers lines of JSON (see process.go): ONNX Runtime through Node.js,
+// installed from npm into a cache folder, in float32 and in its own dynamic quantisation to int8; PyTorch where the
+// system's Python has it. To add one, implement peer in a file of its own, put the program into peers/ and the peer
+// into the list in peer.go.
 //
 // # What stands where
 //
-// contest.go and statistics.go take the turns and compare, check.go compares logits; ours.go, process.go and peer.go are the sides; model.go,
-// onnxfile.go and quantize.go make the model files; parts.go says where our time goes, memory.go and accuracy.go what else was asked for;
-// training.go times training steps; claims.go has the floors, report.go writes it all down.
+// contest.go and statistics.go take the turns and compare, check.go compares logits; ours.go, process.go and peer.go
+// are the sides; model.go, onnxfile.go and quantize.go make the model files; parts.go says where our time goes,
+// memory.go and accuracy.go what else was asked for; training.go times training steps; claims.go has the floors,
+// report.go writes it all down.
 package main
 
 import (
@@ -135,7 +140,8 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	switch {
 	case o.cache == "":
 		return o, errors.New("this system names no cache folder: use -cache DIR")
-	case o.training != "all" && o.training != "none" && !slices.ContainsFunc(trainingJobs, func(t trainingJob) bool { return t.model == o.training }):
+	case o.training != "all" && o.training != "none" && !slices.ContainsFunc(trainingJobs,
+		func(t trainingJob) bool { return t.model == o.training }):
 		return o, fmt.Errorf("-training: no training of %q is timed", o.training)
 	case len(o.models) == 0:
 		return o, errors.New("-models names none")

@@ -13,7 +13,8 @@ import (
 func TestRun(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "report.md")
 	var stdout, stderr bytes.Buffer
-	args := []string{"-models", "micro", "-threads", "1,2", "-rounds", "2", "-turn", "2ms", "-accuracy-images", "30", "-paths", "portable,none-such",
+	args := []string{"-models", "micro", "-threads", "1,2", "-rounds", "2", "-turn", "2ms", "-accuracy-images", "30",
+		"-paths", "portable,none-such",
 		"-training", "fashion", "-skip", "ONNX Runtime,PyTorch", "-cache", t.TempDir(), "-out", out}
 	if status := run(t.Context(), args, &stdout, &stderr); status != 0 {
 		t.Fatalf("status %d: %s", status, stderr.String())
@@ -25,9 +26,12 @@ func TestRun(t *testing.T) {
 	if !bytes.Equal(text, stdout.Bytes()) {
 		t.Error("the file is not what was printed")
 	}
-	want := []string{"### micro, 1 thread, batch 1\n", "### micro, 2 threads, batch 1\n", "our portable kernels", "none-such kernels was left out", "ONNX Runtime was left out by -skip",
-		"| adavit int8 profile |", "| micro, 1 thread, batch 1 | adavit f32 | 0.0e+00 | 1.000000 | 16 of 16 |", "| f32, tokens halting | micro | 2 | adavit f32 | 95 % of the saving |",
-		"30 test images", "### Training fashion, 2 threads, batch 32\n", "| fashion | 32 | 1 | its own dense step | at most ", "| micro | f32 |", "products ", "adavit convert CACHE/models/micro CACHE/models/micro.onnx"}
+	want := []string{"### micro, 1 thread, batch 1\n", "### micro, 2 threads, batch 1\n", "our portable kernels",
+		"none-such kernels was left out", "ONNX Runtime was left out by -skip",
+		"| adavit int8 profile |", "| micro, 1 thread, batch 1 | adavit f32 | 0.0e+00 | 1.000000 | 16 of 16 |",
+		"| f32, tokens halting | micro | 2 | adavit f32 | 95 % of the saving |",
+		"30 test images", "### Training fashion, 2 threads, batch 32\n", "| fashion | 32 | 1 | its own dense step | at most ",
+		"| micro | f32 |", "products ", "adavit convert CACHE/models/micro CACHE/models/micro.onnx"}
 	if runtime.GOOS == "linux" {
 		want = append(want, "| micro | adavit | int8 |")
 	}
@@ -46,7 +50,8 @@ func TestRun(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{"-threads", "0"}, {"-threads", ""}, {"-batches", "x"}, {"-rounds", "0"}, {"-turn", "0s"}, {"-models", ","}, {"extra"}, {"-no-such-flag"}, {"-accuracy-images", "-1"}, {"-skip", "Nobody"}, {"-training", "nothing"},
+		{"-threads", "0"}, {"-threads", ""}, {"-batches", "x"}, {"-rounds", "0"}, {"-turn", "0s"}, {"-models", ","},
+		{"extra"}, {"-no-such-flag"}, {"-accuracy-images", "-1"}, {"-skip", "Nobody"}, {"-training", "nothing"},
 	} {
 		var stdout, stderr bytes.Buffer
 		if status := run(t.Context(), args, &stdout, &stderr); status != 2 || stderr.Len() == 0 {
@@ -54,7 +59,8 @@ func TestUsage(t *testing.T) {
 		}
 	}
 	var stdout, stderr bytes.Buffer
-	if status := run(t.Context(), []string{"-models", "deit-none", "-cache", t.TempDir(), "-skip", "ONNX Runtime,PyTorch"}, &stdout, &stderr); status != 1 || !strings.Contains(stderr.String(), "deit-none") {
+	if status := run(t.Context(), []string{"-models", "deit-none", "-cache", t.TempDir(), "-skip", "ONNX Runtime,PyTorch"},
+		&stdout, &stderr); status != 1 || !strings.Contains(stderr.String(), "deit-none") {
 		t.Errorf("an unknown model: status %d, %s", status, stderr.String())
 	}
 }

@@ -28,8 +28,8 @@ type model struct {
 // checkImages is how many images logits are compared on.
 const checkImages = 16
 
-// makeModel writes a dense model with random weights and its exports into the cache folder. All of it follows from the variant's name; it is made anew
-// each time, so that it cannot be an older program's.
+// makeModel writes a dense model with random weights and its exports into the cache folder. All of it follows from the
+// variant's name; it is made anew each time, so that it cannot be an older program's.
 func makeModel(ctx context.Context, cache, name string, log *commandLog) (*model, error) {
 	c, err := vit.Variant(name)
 	if err != nil {
@@ -39,7 +39,8 @@ func makeModel(ctx context.Context, cache, name string, log *commandLog) (*model
 	if err := os.MkdirAll(filepath.Dir(base), 0o777); err != nil {
 		return nil, err
 	}
-	m := &model{name: name, params: vit.Initialize(c, 1, 0), dir: base, onnx: base + ".onnx", onnxInt8: base + ".int8.onnx", input: base + ".input"}
+	m := &model{name: name, params: vit.Initialize(c, 1, 0), dir: base, onnx: base + ".onnx", onnxInt8: base +
+		".int8.onnx", input: base + ".input"}
 	whole := &vit.Model{Params: m.params, Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
 	if err := vit.Save(m.dir, whole, weights.F32); err != nil {
 		return nil, err
@@ -70,8 +71,9 @@ func (m *model) writeInput() error {
 	return os.WriteFile(m.input, bytes, 0o666)
 }
 
-// drawImages makes n random images [n, C, H, W] about as bright as normalised photographs: a few waves across each channel and noise. Pure noise
-// would make all images the same to a network, and the comparison of logits would say little.
+// drawImages makes n random images [n, C, H, W] about as bright as normalised photographs: a few waves across each
+// channel and noise. Pure noise would make all images the same to a network, and the comparison of logits would say
+// little.
 func drawImages(c vit.Config, n int) []float32 {
 	const waves = 6
 	images := make([]float32, 0, n*c.Channels*c.Height*c.Width)

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// onnxRuntime is ONNX Runtime (https://onnxruntime.ai) through Node.js, with all its graph optimisations. Its int8 is dynamic quantisation:
-// see quantizeONNX.
+// onnxRuntime is ONNX Runtime (https://onnxruntime.ai) through Node.js, with all its graph optimisations. Its int8 is
+// dynamic quantisation: see quantizeONNX.
 type onnxRuntime struct{ root, program string }
 
 // ortVersion is the version that is installed from npm; its package for Linux x64 holds the library.
@@ -28,7 +28,8 @@ func (o *onnxRuntime) prepare(ctx context.Context, cache string, log *commandLog
 		}
 	}
 	o.root = filepath.Join(cache, "onnxruntime-"+ortVersion)
-	args := []string{"npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", o.root, "onnxruntime-node@" + ortVersion}
+	args := []string{"npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", o.root,
+		"onnxruntime-node@" + ortVersion}
 	log.add(args...)
 	if o.installed() != ortVersion {
 		if err := os.MkdirAll(o.root, 0o777); err != nil {

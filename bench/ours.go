@@ -75,7 +75,8 @@ func (s *engineSide) run(ctx context.Context, seconds float64) (ms []float64, er
 	return ms, err
 }
 
-// takeTurn works through batches for about so many seconds, after one that is not counted, and returns the milliseconds of each.
+// takeTurn works through batches for about so many seconds, after one that is not counted, and returns the milliseconds
+// of each.
 func takeTurn(ctx context.Context, seconds float64, batch func() error) (ms []float64, err error) {
 	if err := batch(); err != nil {
 		return nil, err
@@ -111,7 +112,8 @@ func (s *engineSide) logits(ctx context.Context) ([]float32, error) {
 	return all, err
 }
 
-// macs returns the multiply-adds of one image of the last turn: those that the engine performed, and as vit.Config.MACs counts them.
+// macs returns the multiply-adds of one image of the last turn: those that the engine performed, and as vit.Config.MACs
+// counts them.
 func (s *engineSide) macs() (performed, nominal float64) {
 	c := s.engine.Config()
 	ran := s.out.Active[:c.Layers]
@@ -124,8 +126,9 @@ func (s *engineSide) macs() (performed, nominal float64) {
 
 func (s *engineSide) close() { s.engine.Close() }
 
-// avitTiny stands for the tokens of A-ViT-Ti, whose mean depth is published, 7.23 of 12, but not how many tokens run in each block: their share
-// falls evenly from 1 so that patch tokens run in 7.23 blocks on average. (The class token runs in all 12, which makes ours a little more work.)
+// avitTiny stands for the tokens of A-ViT-Ti, whose mean depth is published, 7.23 of 12, but not how many tokens run in
+// each block: their share falls evenly from 1 so that patch tokens run in 7.23 blocks on average. (The class token runs
+// in all 12, which makes ours a little more work.)
 func avitTiny() []float64 {
 	const layers, depth = 12, 7.23
 	shares := make([]float64, layers)
@@ -135,7 +138,8 @@ func avitTiny() []float64 {
 	return shares
 }
 
-// peakRate measures the multiply-adds' rate, in operations a second, that so many cores reach together on the path in use.
+// peakRate measures the multiply-adds' rate, in operations a second, that so many cores reach together on the path in
+// use.
 func peakRate(precision string, threads int, d time.Duration) float64 {
 	measure := kernels.PeakFLOPS
 	switch precision {

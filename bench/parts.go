@@ -8,8 +8,9 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// parts is where the time of one dense image goes on one thread: the kernels alone, called in the order and with the shapes of a model's blocks,
-// each block with weights of its own. What the engine takes beyond their sum is patch embedding, the gate, moving rows, halting and the head.
+// parts is where the time of one dense image goes on one thread: the kernels alone, called in the order and with the
+// shapes of a model's blocks, each block with weights of its own. What the engine takes beyond their sum is patch
+// embedding, the gate, moving rows, halting and the head.
 type parts struct {
 	prepare   float64 // ms: layer norms, and rounding or quantising what goes into a product
 	products  float64 // ms: q, k, v, proj, fc1 and fc2, with bias and residual, without GELU
@@ -45,7 +46,8 @@ func (t *partsTurns) median() parts {
 	}
 	return parts{
 		prepare: of(func(p parts) float64 { return p.prepare }), products: of(func(p parts) float64 { return p.products }),
-		gelu: of(func(p parts) float64 { return p.gelu }), attention: of(func(p parts) float64 { return p.attention }), macs: t.passes[0].macs,
+		gelu: of(func(p parts) float64 { return p.gelu }), attention: of(func(p parts) float64 { return p.attention }),
+		macs: t.passes[0].macs,
 	}
 }
 
@@ -110,10 +112,13 @@ func newPartKernels(c vit.Config, precision string) *partKernels {
 	n, e, f := c.Tokens(), c.Embed, c.Hidden
 	width := max(3*e, f)
 	k := &partKernels{
-		c: c, precision: precision, x: make([]float32, n*e), attended: make([]float32, n*e), wide: make([]float32, n*width), normed: make([]float32, n*e), ones: make([]float32, width), initial: make([]float32, n*e),
-		scratch: make([]float32, max(kernels.AttentionScratch(n, c.HeadDim()), kernels.AttentionReducedScratch(n, c.HeadDim()))),
-		half:    make([]uint16, n*kernels.BF16Stride(width)), bytes: make([]uint8, n*kernels.Int8Stride(width)), scale: make([]float32, n),
-		f32: map[[3]int]*kernels.Packed{}, bf16: map[[3]int]*kernels.PackedBF16{}, int8: map[[3]int]*kernels.PackedInt8{},
+		c: c, precision: precision, x: make([]float32, n*e), attended: make([]float32, n*e), wide: make([]float32, n*width),
+		normed: make([]float32, n*e), ones: make([]float32, width), initial: make([]float32, n*e),
+		scratch: make([]float32, max(kernels.AttentionScratch(n, c.HeadDim()),
+			kernels.AttentionReducedScratch(n, c.HeadDim()))),
+		half: make([]uint16, n*kernels.BF16Stride(width)), bytes: make([]uint8, n*kernels.Int8Stride(width)),
+		scale: make([]float32, n),
+		f32:   map[[3]int]*kernels.Packed{}, bf16: map[[3]int]*kernels.PackedBF16{}, int8: map[[3]int]*kernels.PackedInt8{},
 	}
 	for i := range k.ones {
 		k.ones[i] = 1

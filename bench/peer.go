@@ -15,8 +15,9 @@ type peer interface {
 	// name is how tables call it.
 	name() string
 
-	// prepare makes the peer ready to run, with whatever it must install under the cache folder, and returns its version. Commands that a
-	// reader needs in order to do the same are added to the log. An error that wraps errAbsent means that this machine cannot have it.
+	// prepare makes the peer ready to run, with whatever it must install under the cache folder, and returns its version.
+	// Commands that a reader needs in order to do the same are added to the log. An error that wraps errAbsent means that
+	// this machine cannot have it.
 	prepare(ctx context.Context, cache string, log *commandLog) (version string, err error)
 
 	// precisions lists what it can run: f32, int8.
@@ -59,8 +60,8 @@ func peers() []peer { return []peer{&onnxRuntime{}, &pyTorch{}} }
 
 // side is one contestant that has its model loaded.
 type side interface {
-	// run works through batches one after the other for about so many seconds, after one that is not counted, and returns the milliseconds
-	// that each took: three at least.
+	// run works through batches one after the other for about so many seconds, after one that is not counted, and returns
+	// the milliseconds that each took: three at least.
 	run(ctx context.Context, seconds float64) ([]float64, error)
 
 	// logits runs all images, batch by batch.
@@ -75,9 +76,10 @@ type job struct {
 	threads, batch int
 }
 
-// startPeer loads the model in a process of the peer, with more arguments of the protocol if there are any. answer is how many numbers it returns
-// when asked for logits.
-func startPeer(ctx context.Context, p peer, j job, precision string, log *commandLog, answer int, more ...string) (*process, error) {
+// startPeer loads the model in a process of the peer, with more arguments of the protocol if there are any. answer is
+// how many numbers it returns when asked for logits.
+func startPeer(ctx context.Context, p peer, j job, precision string, log *commandLog, answer int,
+	more ...string) (*process, error) {
 	args, file := p.command(j.model, precision)
 	c := j.model.params.Config
 	args = append(args[:len(args):len(args)], file, strconv.Itoa(j.threads), strconv.Itoa(j.batch), j.model.input,

@@ -18,8 +18,8 @@ import (
 //
 //	MODEL THREADS BATCH INPUT CHANNELS HEIGHT WIDTH
 //
-// where INPUT is a file of images [n, C, H, W], float32, little endian, of which a run takes the first BATCH. It loads the model, runs one batch,
-// and then speaks lines of JSON, one for each line that it is sent:
+// where INPUT is a file of images [n, C, H, W], float32, little endian, of which a run takes the first BATCH. It loads
+// the model, runs one batch, and then speaks lines of JSON, one for each line that it is sent:
 //
 //	at the start      {"ready": true, "version": "1.2.3", "held": 12345}     bytes that model and session hold beyond the empty program
 //	{"run": 1.5}      {"ms": [12.1, 12.3, …]}                                 1.5 seconds of batches, after one that does not count, three at least
@@ -68,7 +68,8 @@ const maxAnswer = 64 << 20
 // startProcess starts the program and waits until its model is loaded. count is the number of logits of all images.
 func startProcess(ctx context.Context, args []string, count int) (*process, error) {
 	ctx, stop := context.WithCancel(ctx)
-	p := &process{count: count, cmd: exec.CommandContext(ctx, args[0], args[1:]...), answers: make(chan answer), stderr: &tail{}, stop: stop}
+	p := &process{count: count, cmd: exec.CommandContext(ctx, args[0], args[1:]...), answers: make(chan answer),
+		stderr: &tail{}, stop: stop}
 	p.cmd.Stderr = p.stderr
 	p.cmd.WaitDelay = patience
 	in, err := p.cmd.StdinPipe()

@@ -38,12 +38,14 @@ func TestProcess(t *testing.T) {
 
 // TestBadProcess: whatever a peer does, the error says it, and nothing waits for ever.
 func TestBadProcess(t *testing.T) {
-	for how, want := range map[string]string{"dies": "no such model", "babbles": "not a line of the protocol", "refuses": "out of memory"} {
+	for how, want := range map[string]string{"dies": "no such model", "babbles": "not a line of the protocol",
+		"refuses": "out of memory"} {
 		if p, err := start(t, t.Context(), how); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v, want an error with %q", how, p, err, want)
 		}
 	}
-	for how, want := range map[string]string{"dies later": "segmentation fault", "lazy": "only 1 batches", "lies": "took 0 ms"} {
+	for how, want := range map[string]string{"dies later": "segmentation fault", "lazy": "only 1 batches",
+		"lies": "took 0 ms"} {
 		p, err := start(t, t.Context(), how)
 		if err != nil {
 			t.Fatalf("%s: %v", how, err)

@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// pyTorch is PyTorch on the CPU in whatever version the system's Python has. Its products are as fast as the BLAS library that it finds; Debian's package
-// is content with the reference one, twenty times slower than OpenBLAS, which is then taken from Debian into the cache.
+// pyTorch is PyTorch on the CPU in whatever version the system's Python has. Its products are as fast as the BLAS
+// library that it finds; Debian's package is content with the reference one, twenty times slower than OpenBLAS, which
+// is then taken from Debian into the cache.
 type pyTorch struct {
 	python, program string
 	env             []string // for the program, as arguments of env
@@ -33,7 +34,8 @@ print(" ".join(sorted(p for p in libraries if any(n in p.lower() for n in ("libb
 
 func (t *pyTorch) prepare(ctx context.Context, cache string, log *commandLog) (string, error) {
 	var problems []error
-	for _, python := range []string{"/usr/bin/python3", "python3"} { // the system's own is where Debian's python3-torch goes
+	// the system's own is where Debian's python3-torch goes
+	for _, python := range []string{"/usr/bin/python3", "python3"} {
 		text, err := exec.CommandContext(ctx, python, "-c", probe).Output()
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s with torch and numpy: %w", python, err))
@@ -55,8 +57,8 @@ func (t *pyTorch) prepare(ctx context.Context, cache string, log *commandLog) (s
 	return "", fmt.Errorf("%w (Debian: apt install python3-torch): %w", errAbsent, errors.Join(problems...))
 }
 
-// openBLAS unpacks Debian's packages into a folder and has the program find them there: the build on OpenMP, whose threads are PyTorch's own. With the
-// one on POSIX threads two sets of them wait for each other.
+// openBLAS unpacks Debian's packages into a folder and has the program find them there: the build on OpenMP, whose
+// threads are PyTorch's own. With the one on POSIX threads two sets of them wait for each other.
 func (t *pyTorch) openBLAS(ctx context.Context, dir string, log *commandLog) error {
 	libraries := func() []string {
 		found, _ := filepath.Glob(filepath.Join(dir, "usr/lib/*/openblas-openmp")) // the pattern is well formed

@@ -10,10 +10,11 @@ import (
 	"github.com/adavit/adavit/internal/protobuf"
 )
 
-// quantizeONNX turns every linear map in the blocks of a model that this project's exporter wrote (Gemm with a weight [N, K]) into ONNX Runtime's
-// DynamicQuantizeMatMul with a weight [K, N] in int8, symmetric per column: what its own tool for dynamic quantisation (onnxruntime.quantization,
-// per_channel) and the optimiser behind it arrive at. The operator quantises its other factor as it comes, with one scale and zero point for all
-// of it. Patch embedding and head stay in float32, as the tool leaves them if it is told to quantise MatMul.
+// quantizeONNX turns every linear map in the blocks of a model that this project's exporter wrote (Gemm with a weight
+// [N, K]) into ONNX Runtime's DynamicQuantizeMatMul with a weight [K, N] in int8, symmetric per column: what its own
+// tool for dynamic quantisation (onnxruntime.quantization, per_channel) and the optimiser behind it arrive at. The
+// operator quantises its other factor as it comes, with one scale and zero point for all of it. Patch embedding and
+// head stay in float32, as the tool leaves them if it is told to quantise MatMul.
 func quantizeONNX(file []byte) ([]byte, error) {
 	model, err := protobuf.Fields(file)
 	if err != nil {
@@ -102,7 +103,8 @@ func quantizeGraph(graph []byte) ([]byte, int, error) {
 	return out, done, nil
 }
 
-// quantizeTensor returns, for a weight [N, K], q [K, N] in −127..127, scale [N] and zero point [N] with w[n][k] ≈ scale[n]·q[k][n].
+// quantizeTensor returns, for a weight [N, K], q [K, N] in −127..127, scale [N] and zero point [N] with w[n][k] ≈
+// scale[n]·q[k][n].
 func quantizeTensor(t tensor) ([3]tensor, error) {
 	w, n, k, err := t.floats()
 	if err != nil {

@@ -78,7 +78,8 @@ func graphOf(t *testing.T, file []byte) (nodes []node, domains []string, tensors
 	return nodes, domains, tensors
 }
 
-// TestQuantizeONNX: all six maps of each block are replaced (q, k and v are separate), nothing else changes, and the int8 weights are the nearest.
+// TestQuantizeONNX: all six maps of each block are replaced (q, k and v are separate), nothing else changes, and the
+// int8 weights are the nearest.
 func TestQuantizeONNX(t *testing.T) {
 	file, p := exported(t)
 	quantized, err := quantizeONNX(file)
@@ -102,7 +103,8 @@ func TestQuantizeONNX(t *testing.T) {
 			continue
 		}
 		replaced++
-		if n.op != "DynamicQuantizeMatMul" || len(n.inputs) != 5 || n.inputs[0] != before[i].inputs[0] || n.inputs[4] != before[i].inputs[2] || !slices.Equal(n.outputs, before[i].outputs) {
+		if n.op != "DynamicQuantizeMatMul" || len(n.inputs) != 5 || n.inputs[0] != before[i].inputs[0] ||
+			n.inputs[4] != before[i].inputs[2] || !slices.Equal(n.outputs, before[i].outputs) {
 			t.Errorf("%s: %s of %q gives %q", n.name, n.op, n.inputs, n.outputs)
 			continue
 		}
@@ -111,7 +113,8 @@ func TestQuantizeONNX(t *testing.T) {
 			t.Fatal(err)
 		}
 		q, scale, zero := tensors[n.inputs[1]], tensors[n.inputs[2]], tensors[n.inputs[3]]
-		if !slices.Equal(q.shape, []int{cols, rows}) || !slices.Equal(scale.shape, []int{rows}) || len(zero.raw) != rows || q.kind != typeInt8 {
+		if !slices.Equal(q.shape, []int{cols, rows}) || !slices.Equal(scale.shape, []int{rows}) || len(zero.raw) != rows ||
+			q.kind != typeInt8 {
 			t.Fatalf("%s: shapes %v, %v, %v for a weight [%d, %d]", n.name, q.shape, scale.shape, zero.shape, rows, cols)
 		}
 		if _, kept := tensors[before[i].inputs[1]]; kept {

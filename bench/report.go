@@ -14,12 +14,19 @@ func (f *findings) write(w io.Writer) {
 	p := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 	o := f.options
 	p("# Benchmarks\n")
-	p("Written by `make bench-peers` on %s; do not edit. It took %.0f minutes.\n", f.date.Format("2006-01-02 15:04 MST"), f.took.Minutes())
-	p("All sides load the same random weights and are given the same images. They take turns: %d rounds of %v for each side, another one first each time. A", o.rounds, o.turn)
-	p("ratio is one of medians of a batch's time over all rounds; in brackets the smallest and the largest ratio within one round. Shares of the peak")
-	p("are of the rate of multiply-adds and nothing else, measured between the rounds on as many cores, and count what the engine really computed.")
-	p("*Tokens halting*: A-ViT-Ti's published mean depth, %.2f of 12 blocks, as shares of patch tokens that fall evenly from 1.00 to %.2f over the blocks, whatever", mean(o.profile)*float64(len(o.profile)), o.profile[len(o.profile)-1])
-	p("the image; removing them is really done. Nobody else removes tokens here, so those rows compare an adaptive model with a dense one.\n")
+	p("Written by `make bench-peers` on %s; do not edit. It took %.0f minutes.\n", f.date.Format("2006-01-02 15:04 MST"),
+		f.took.Minutes())
+	p("All sides load the same random weights and are given the same images. They take turns: %d rounds of %v for each "+
+		"side, another one first each time. A", o.rounds, o.turn)
+	p("ratio is one of medians of a batch's time over all rounds; in brackets the smallest and the largest ratio " +
+		"within one round. Shares of the peak")
+	p("are of the rate of multiply-adds and nothing else, measured between the rounds on as many cores, and count what " +
+		"the engine really computed.")
+	p("*Tokens halting*: A-ViT-Ti's published mean depth, %.2f of 12 blocks, as shares of patch tokens that fall "+
+		"evenly from 1.00 to %.2f over the blocks, whatever", mean(o.profile)*float64(len(o.profile)),
+		o.profile[len(o.profile)-1])
+	p("the image; removing them is really done. Nobody else removes tokens here, so those rows compare an adaptive " +
+		"model with a dense one.\n")
 	for _, line := range append(f.machine, f.versions...) {
 		p("- %s", line)
 	}
@@ -30,7 +37,8 @@ func (f *findings) write(w io.Writer) {
 		}
 	}
 	f.writeClaims(w)
-	p("\n## Side by side\n\nOur slower kernels are for processors that have no AVX-512, or none of the instructions that we write. ONNX Runtime has no switch for that: beside them it uses\nall that this machine has.")
+	p("\n## Side by side\n\nOur slower kernels are for processors that have no AVX-512, or none of the instructions " +
+		"that we write. ONNX Runtime has no switch for that: beside them it uses\nall that this machine has.")
 	for _, c := range f.contests {
 		p("")
 		c.writeTable(w)
@@ -40,7 +48,8 @@ func (f *findings) write(w io.Writer) {
 	f.writeAccuracy(w)
 	f.writeMemory(w)
 	f.writeTraining(w)
-	p("\n## Commands\n\nCACHE is the folder for what is installed (`-cache`). Our side runs in the benchmark's own process, as `adavit bench --variant MODEL --precision P --threads N` does.\n")
+	p("\n## Commands\n\nCACHE is the folder for what is installed (`-cache`). Our side runs in the benchmark's own " +
+		"process, as `adavit bench --variant MODEL --precision P --threads N` does.\n")
 	p("    make bench-peers")
 	for _, line := range f.commands.lines {
 		p("    %s", line)
@@ -62,7 +71,8 @@ func (f *findings) writeClaims(w io.Writer) {
 				asked = fmt.Sprintf("%.0f %% of the saving", 100*v.asked)
 				measured = fmt.Sprintf("%.0f %% (%.0f–%.0f)", 100*v.saving.value, 100*v.saving.low, 100*v.saving.high)
 			}
-			t.Add(v.work, modelAndBatch(c), fmt.Sprint(c.threads), v.theirs, asked, measured, yes(v.met), fmt.Sprintf("%.0f %%", 100*c.share(v.ours)), f.heldBack(v))
+			t.Add(v.work, modelAndBatch(c), fmt.Sprint(c.threads), v.theirs, asked, measured, yes(v.met),
+				fmt.Sprintf("%.0f %%", 100*c.share(v.ours)), f.heldBack(v))
 		}
 	}
 	for _, a := range f.accuracy {
@@ -71,11 +81,13 @@ func (f *findings) writeClaims(w io.Writer) {
 			continue
 		}
 		loss := f.accuracy[0].top1 - a.top1
-		t.Add("top-1 in "+a.precision, accuracyModel, "", "its own f32", fmt.Sprintf("at most %.2f points lost", allowed), fmt.Sprintf("%+.2f points", -loss), yes(loss <= allowed), "", "rounding: see below")
+		t.Add("top-1 in "+a.precision, accuracyModel, "", "its own f32", fmt.Sprintf("at most %.2f points lost", allowed),
+			fmt.Sprintf("%+.2f points", -loss), yes(loss <= allowed), "", "rounding: see below")
 	}
 	for _, m := range f.memory {
 		if m.who == oursName && m.what == int8Name && m.model == "deit-small" {
-			t.Add("memory, int8", m.model, "1", "", "at most 40 MB", megabytes(m.Held), yes(m.Held <= 40e6), "", "weights of the blocks take 1 byte each, the rest is float32")
+			t.Add("memory, int8", m.model, "1", "", "at most 40 MB", megabytes(m.Held), yes(m.Held <= 40e6), "",
+				"weights of the blocks take 1 byte each, the rest is float32")
 		}
 	}
 	io.WriteString(w, t.Markdown())
@@ -107,7 +119,8 @@ func (c *contest) writeTable(w io.Writer) {
 			all = append(all, r...)
 		}
 		ms := e.milliseconds()
-		row := []string{e.key(), fmt.Sprintf("%.2f (%.2f–%.2f)", ms.value, ms.low, ms.high), fmt.Sprintf("%.2f", turns.Percentile(all, 99)),
+		row := []string{e.key(), fmt.Sprintf("%.2f (%.2f–%.2f)", ms.value, ms.low, ms.high),
+			fmt.Sprintf("%.2f", turns.Percentile(all, 99)),
 			fmt.Sprintf("%.1f", 1000*float64(c.batch)/ms.value), "", ""}
 		if e.performed > 0 {
 			row[4], row[5] = fmt.Sprintf("%.2f", e.performed/1e9), fmt.Sprintf("%.0f %%", 100*c.share(e))
@@ -133,15 +146,19 @@ func (c *contest) writeTable(w io.Writer) {
 
 // writeParts writes where the time of one dense image goes.
 func (f *findings) writeParts(w io.Writer) {
-	fmt.Fprint(w, "\n## Where the time goes\n\nMilliseconds of one dense image on one thread, medians. The parts are our kernels alone at the model's shapes, each block with its own weights, taking turns\n"+
-		"with the engine; the last column is what the engine takes beyond their sum: patch embedding, gates, moving rows, head.\n\n")
+	fmt.Fprint(w,
+		"\n## Where the time goes\n\nMilliseconds of one dense image on one thread, medians. The parts are our kernels "+
+			"alone at the model's shapes, each block with its own weights, taking turns\n"+
+			"with the engine; the last column is what the engine takes beyond their sum: patch embedding, gates, moving rows, "+
+			"head.\n\n")
 	t := report.NewTable(2, "model", "precision", "engine", "products", "of the peak", "attention", "GELU",
 		"norms, rounding", "all else")
 	for _, c := range f.contests {
 		for _, turns := range c.parts {
 			p, whole := turns.median(), c.find(oursName+" "+turns.precision).milliseconds().value
 			ms := func(v float64) string { return fmt.Sprintf("%.2f (%.0f %%)", v, 100*v/whole) }
-			t.Add(c.model.name, turns.precision, fmt.Sprintf("%.2f", whole), ms(p.products), fmt.Sprintf("%.0f %%", 100*p.rate()/c.peak[turns.precision]),
+			t.Add(c.model.name, turns.precision, fmt.Sprintf("%.2f", whole), ms(p.products),
+				fmt.Sprintf("%.0f %%", 100*p.rate()/c.peak[turns.precision]),
 				ms(p.attention), ms(p.gelu), ms(p.prepare), ms(whole-p.sum()))
 		}
 	}
@@ -150,12 +167,15 @@ func (f *findings) writeParts(w io.Writer) {
 
 // writeChecks writes how near the logits are.
 func (f *findings) writeChecks(w io.Writer) {
-	fmt.Fprintf(w, "\n## Same logits\n\nOn %d images, against our own float32 with the same tokens. Allowed: f32 %g of the largest logit, bf16 a cosine of %g, int8 %g.\n\n",
+	fmt.Fprintf(w,
+		"\n## Same logits\n\nOn %d images, against our own float32 with the same tokens. Allowed: f32 %g of the largest "+
+			"logit, bf16 a cosine of %g, int8 %g.\n\n",
 		checkImages, f32Relative, bf16Cosine, int8Cosine)
 	t := report.NewTable(2, "contest", "side", "largest difference", "smallest cosine", "same class")
 	for _, c := range f.contests {
 		for _, k := range c.checks {
-			t.Add(c.title, k.key, fmt.Sprintf("%.1e", k.relative), fmt.Sprintf("%.6f", k.cosine), fmt.Sprintf("%d of %d", k.top1, k.images))
+			t.Add(c.title, k.key, fmt.Sprintf("%.1e", k.relative), fmt.Sprintf("%.6f", k.cosine),
+				fmt.Sprintf("%d of %d", k.top1, k.images))
 		}
 	}
 	io.WriteString(w, t.Markdown())
@@ -166,11 +186,13 @@ func (f *findings) writeAccuracy(w io.Writer) {
 	if len(f.accuracy) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n## Accuracy of %s\n\n%d test images; tokens run to their own depths.\n\n", accuracyModel, f.accuracy[0].images)
+	fmt.Fprintf(w, "\n## Accuracy of %s\n\n%d test images; tokens run to their own depths.\n\n", accuracyModel,
+		f.accuracy[0].images)
 	t := report.NewTable(1, "precision", "top-1", "images that change class", "tokens that change depth", "by at most",
 		"mean depth")
 	for _, a := range f.accuracy {
-		t.Add(a.precision, fmt.Sprintf("%.2f %%", a.top1), fmt.Sprint(a.changed), fmt.Sprintf("%d of %d (%.3f %%)", a.moved, a.tokens, 100*float64(a.moved)/float64(a.tokens)),
+		t.Add(a.precision, fmt.Sprintf("%.2f %%", a.top1), fmt.Sprint(a.changed),
+			fmt.Sprintf("%d of %d (%.3f %%)", a.moved, a.tokens, 100*float64(a.moved)/float64(a.tokens)),
 			count(a.further, "block"), fmt.Sprintf("%.4f", a.meanDepth))
 	}
 	io.WriteString(w, t.Markdown())
@@ -178,7 +200,9 @@ func (f *findings) writeAccuracy(w io.Writer) {
 
 // writeMemory writes what a loaded model takes.
 func (f *findings) writeMemory(w io.Writer) {
-	fmt.Fprintf(w, "\n## Memory\n\nAnonymous memory with the model loaded and one image run on one thread, beyond that of the same program before; a process of its own each.\n\n")
+	fmt.Fprintf(w,
+		"\n## Memory\n\nAnonymous memory with the model loaded and one image run on one thread, beyond that of the same "+
+			"program before; a process of its own each.\n\n")
 	t := report.NewTable(3, "model", "program", "precision", "held", "at most resident, all counted")
 	for _, m := range f.memory {
 		peak := ""

@@ -20,7 +20,8 @@ func (e *entry) milliseconds() span {
 	return s
 }
 
-// speedup is how many times faster e is than other: the ratio of their medians, and the smallest and largest ratio within one round.
+// speedup is how many times faster e is than other: the ratio of their medians, and the smallest and largest ratio
+// within one round.
 func (e *entry) speedup(other *entry) span {
 	s := span{other.milliseconds().value / e.milliseconds().value, math.Inf(1), math.Inf(-1)}
 	for i := range min(len(e.rounds), len(other.rounds)) {

@@ -18,8 +18,9 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// Training is timed like inference, a batch being a step: forward, cross-entropy with label smoothing, backward, clipping, AdamW. Before the clock
-// starts the loss and some gradients, which hang together with all others, are compared.
+// Training is timed like inference, a batch being a step: forward, cross-entropy with label smoothing, backward,
+// clipping, AdamW. Before the clock starts the loss and some gradients, which hang together with all others, are
+// compared.
 
 // trainingJob is a model and the images of a step.
 type trainingJob struct {
@@ -37,10 +38,12 @@ const (
 	gradientRelative = 1e-3       // allowed difference, of the largest element
 )
 
-// trainingModel makes weights and images. Those of "fashion" are the bundled adaptive model's and Fashion-MNIST's, so that tokens halt as they do in a
-// real run; a random model's gates are set so that tokens run in some seven of twelve blocks.
+// trainingModel makes weights and images. Those of "fashion" are the bundled adaptive model's and Fashion-MNIST's, so
+// that tokens halt as they do in a real run; a random model's gates are set so that tokens run in some seven of twelve
+// blocks.
 func trainingModel(ctx context.Context, cache, name string, batch int) (*model, halting.Config, error) {
-	m := &model{name: name, dir: filepath.Join(cache, "models", name+"-training"), input: filepath.Join(cache, "models", name+"-training.input")}
+	m := &model{name: name, dir: filepath.Join(cache, "models", name+"-training"),
+		input: filepath.Join(cache, "models", name+"-training.input")}
 	var preprocessor picture.Preprocessor
 	var policy halting.Config
 	if name == "fashion" {
@@ -68,7 +71,8 @@ func trainingModel(ctx context.Context, cache, name string, batch int) (*model, 
 		if err != nil {
 			return nil, policy, err
 		}
-		m.params, preprocessor, m.images = vit.Initialize(c, 1, 0), picture.DefaultPreprocessor(c.Height, c.Width, c.Channels), drawImages(c, batch)
+		m.params, preprocessor, m.images = vit.Initialize(c, 1, 0), picture.DefaultPreprocessor(c.Height, c.Width,
+			c.Channels), drawImages(c, batch)
 		// Scores near 1/7, so that their sum is there in block 7 or 8.
 		policy = halting.Config{Policy: "token"}.With("gate_scale", 0.1).With("gate_center", math.Log(6))
 	}
@@ -107,7 +111,8 @@ func newTrainSide(j job, policy halting.Config) (*trainSide, error) {
 	}
 	c := p.Config
 	size := c.Channels * c.Height * c.Width
-	s := &trainSide{stepper: stepper, lr: lr, layers: c.Layers, batch: train.Batch{Size: j.batch, Labels: make([]int32, j.batch)}}
+	s := &trainSide{stepper: stepper, lr: lr, layers: c.Layers, batch: train.Batch{Size: j.batch,
+		Labels: make([]int32, j.batch)}}
 	for i := range s.batch.Labels {
 		s.batch.Labels[i] = int32(i % c.Classes)
 	}
@@ -131,7 +136,8 @@ func (s *trainSide) run(ctx context.Context, seconds float64) ([]float64, error)
 	})
 }
 
-// logits returns the loss and its gradients on the class token, the positions, the patch embedding's bias and the head's.
+// logits returns the loss and its gradients on the class token, the positions, the patch embedding's bias and the
+// head's.
 func (s *trainSide) logits(context.Context) ([]float32, error) {
 	stats, err := s.step()
 	if err != nil {
@@ -174,7 +180,8 @@ func (f *findings) trainings(ctx context.Context, present []peer) error {
 
 // trainWith lets all who can train take turns.
 func (f *findings) trainWith(ctx context.Context, j job, policy halting.Config, present []peer) error {
-	c := &training{contest: contest{job: j, title: fmt.Sprintf("Training %s, %s, batch %d", j.model.name, count(j.threads, "thread"), j.batch)}}
+	c := &training{contest: contest{job: j, title: fmt.Sprintf("Training %s, %s, batch %d", j.model.name,
+		count(j.threads, "thread"), j.batch)}}
 	defer c.close()
 	f.progress("%s", c.title)
 	var dense *trainSide
@@ -259,21 +266,26 @@ func (f *findings) writeTraining(w io.Writer) {
 	if len(f.trained) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n## Training\n\nMilliseconds a step: forward, cross-entropy, backward, clipping, AdamW, in float32. Losses and gradients were compared first. *Halting*: tokens halt as they\n"+
-		"train, so its step should cost its share of a dense one; asked is that share and %.0f points of overhead at most.\n\n", 100*trainingOverhead)
+	fmt.Fprintf(w,
+		"\n## Training\n\nMilliseconds a step: forward, cross-entropy, backward, clipping, AdamW, in float32. Losses and "+
+			"gradients were compared first. *Halting*: tokens halt as they\n"+
+			"train, so its step should cost its share of a dense one; asked is that share and %.0f points of overhead at "+
+			"most.\n\n", 100*trainingOverhead)
 	asked := report.NewTable(7, "model", "batch", "threads", "against", "asked", "measured", "")
 	for _, c := range f.trained {
 		ours := c.find(oursName + " " + f32)
 		for _, e := range c.entries {
 			if e.who != oursName {
 				s := ours.speedup(e)
-				asked.Add(c.model.name, fmt.Sprint(c.batch), fmt.Sprint(c.threads), e.key(), fmt.Sprintf("%.1f ×", trainingAsked), s.ratio(), yes(s.value >= trainingAsked))
+				asked.Add(c.model.name, fmt.Sprint(c.batch), fmt.Sprint(c.threads), e.key(), fmt.Sprintf("%.1f ×", trainingAsked),
+					s.ratio(), yes(s.value >= trainingAsked))
 			}
 		}
 		share := c.halting.depth / float64(c.halting.layers)
 		cost := ours.speedup(c.find(oursName + " " + f32 + haltingTag))
 		asked.Add(c.model.name, fmt.Sprint(c.batch), fmt.Sprint(c.threads), "its own dense step",
-			fmt.Sprintf("at most %.0f %% of it (%.0f %% of the tokens run)", 100*(share+trainingOverhead), 100*share), fmt.Sprintf("%.0f %%", 100*cost.value), yes(cost.value <= share+trainingOverhead))
+			fmt.Sprintf("at most %.0f %% of it (%.0f %% of the tokens run)", 100*(share+trainingOverhead), 100*share),
+			fmt.Sprintf("%.0f %%", 100*cost.value), yes(cost.value <= share+trainingOverhead))
 	}
 	io.WriteString(w, asked.Markdown())
 	for _, c := range f.trained {
@@ -281,7 +293,9 @@ func (f *findings) writeTraining(w io.Writer) {
 		c.writeTable(w)
 	}
 	if f.trainingPeak > 0 {
-		fmt.Fprintf(w, "\nTwo steps of %s at 224×224, batch %d, on one thread keep %.2f GB resident at most, the program counted (asked: at most 12).\n",
+		fmt.Fprintf(w,
+			"\nTwo steps of %s at 224×224, batch %d, on one thread keep %.2f GB resident at most, the program counted "+
+				"(asked: at most 12).\n",
 			trainingMemoryModel, trainingMemoryBatch, float64(f.trainingPeak)/1e9)
 	}
 }

@@ -19,15 +19,17 @@ import (
 
 // Options say what Compare does.
 type Options struct {
-	Model   string    // the dense model that all schemes start from, as Open names it
-	Data    string    // a data set as data.Open names it
-	Dir     string    // folder of the runs and of the results
-	Schemes []string  // policies, or policy:key=value:… with values of the recipe or constants of the policy; nil for all policies
-	Recipe  string    // what all schemes train by, a bundled name or a file; "" for the usual one
-	Set     []string  // overrides of the recipe, KEY=VALUE
-	Epochs  int       // 0 for the recipe's
-	Seeds   []uint64  // every scheme is trained once with each; nil for 1
-	Depth   float64   // mean depth to which the schemes are brought; 0 for what the token scheme reaches, or half of the blocks without it
+	Model string // the dense model that all schemes start from, as Open names it
+	Data  string // a data set as data.Open names it
+	Dir   string // folder of the runs and of the results
+	// policies, or policy:key=value:… with values of the recipe or constants of the policy; nil for all policies
+	Schemes []string
+	Recipe  string   // what all schemes train by, a bundled name or a file; "" for the usual one
+	Set     []string // overrides of the recipe, KEY=VALUE
+	Epochs  int      // 0 for the recipe's
+	Seeds   []uint64 // every scheme is trained once with each; nil for 1
+	// mean depth to which the schemes are brought; 0 for what the token scheme reaches, or half of the blocks without it
+	Depth   float64
 	Sweep   []float64 // further mean depths to bring every scheme to, so that accuracy can be compared at equal time
 	Limit   int       // training images, and as many test images; 0 for all
 	Batch   int       // images in a batch, where speed in batches is measured; 0 for 32
@@ -96,12 +98,14 @@ type SchemeRun struct {
 	Run     string         `json:"run"`   // folder of the training run whose weights it has
 	Model   string         `json:"model"` // model directory, with the halting that was matched
 	Halting halting.Config `json:"halting"`
-	Dialled *Dialled       `json:"dialled,omitempty"` // nil for a dense model and for one that is the measure of the others
-	Trained Reached        `json:"trained"`           // as the training left it; of a scheme without training, with its usual constants
-	Matched Reached        `json:"matched"`
-	Control *eval.Control  `json:"control,omitempty"` // of the matched model; nil of a dense one
-	Sweep   []SweepPoint   `json:"sweep,omitempty"`   // at further depths
-	Seconds float64        `json:"training_seconds"`
+	// nil for a dense model and for one that is the measure of the others
+	Dialled *Dialled `json:"dialled,omitempty"`
+	// as the training left it; of a scheme without training, with its usual constants
+	Trained Reached       `json:"trained"`
+	Matched Reached       `json:"matched"`
+	Control *eval.Control `json:"control,omitempty"` // of the matched model; nil of a dense one
+	Sweep   []SweepPoint  `json:"sweep,omitempty"`   // at further depths
+	Seconds float64       `json:"training_seconds"`
 	Speed
 }
 
@@ -113,12 +117,13 @@ type Reached struct {
 	DenseMACs float64 `json:"dense_macs_per_image"`
 }
 
-// Compare trains a list of halting schemes from one dense model, with equal epochs, seeds and data, brings them to the same mean depth by their own
-// constants, and measures them: accuracy on the test images, and speed in turns with each other and with the dense model, which is trained
-// on equally. Schemes that only remove a fixed count of tokens (topk, tome) use the dense model's weights.
+// Compare trains a list of halting schemes from one dense model, with equal epochs, seeds and data, brings them to the
+// same mean depth by their own constants, and measures them: accuracy on the test images, and speed in turns with each
+// other and with the dense model, which is trained on equally. Schemes that only remove a fixed count of tokens (topk,
+// tome) use the dense model's weights.
 //
-// It leaves a folder for each run with its report and log, compare.json, table.md, compare.svg and compare.html. What is finished in the folder is not
-// done again, so that the same call goes on with a comparison that was interrupted.
+// It leaves a folder for each run with its report and log, compare.json, table.md, compare.svg and compare.html. What
+// is finished in the folder is not done again, so that the same call goes on with a comparison that was interrupted.
 func Run(ctx context.Context, o Options) (Comparison, error) {
 	c, err := newComparer(ctx, o)
 	if err != nil {
@@ -127,7 +132,8 @@ func Run(ctx context.Context, o Options) (Comparison, error) {
 	for i, seed := range c.o.Seeds {
 		if err := c.seed(ctx, i, seed); err != nil {
 			if ctx.Err() != nil {
-				err = fmt.Errorf("the comparison was interrupted; what is finished is in %s, and the same command goes on from there: %w", c.o.Dir, context.Cause(ctx))
+				err = fmt.Errorf("the comparison was interrupted; what is finished is in %s, and the same command goes on from "+
+					"there: %w", c.o.Dir, context.Cause(ctx))
 			}
 			return Comparison{}, err
 		}
@@ -165,7 +171,8 @@ func newComparer(ctx context.Context, o Options) (*comparer, error) {
 	}
 	const maxBatch, maxSeconds = 1 << 16, 3600
 	if o.Epochs < 0 || o.Limit < 0 || o.Batch < 1 || o.Batch > maxBatch || !(o.Seconds > 0 && o.Seconds <= maxSeconds) {
-		return nil, usage.Errorf("%d epochs, a limit of %d images, a batch of %d images, turns of %v seconds", o.Epochs, o.Limit, o.Batch, o.Seconds)
+		return nil, usage.Errorf("%d epochs, a limit of %d images, a batch of %d images, turns of %v seconds", o.Epochs,
+			o.Limit, o.Batch, o.Seconds)
 	}
 	var err error
 	if o.Threads, err = parallel.Threads(o.Threads); err != nil {
@@ -189,7 +196,8 @@ func newComparer(ctx context.Context, o Options) (*comparer, error) {
 	}
 	config := c.start.Params.Config
 	if config.Halting.Adaptive() {
-		return nil, usage.Errorf("model %s halts tokens already (%v); a comparison starts from a dense one", o.Model, config.Halting)
+		return nil, usage.Errorf("model %s halts tokens already (%v); a comparison starts from a dense one", o.Model,
+			config.Halting)
 	}
 	for _, s := range c.schemes { // whatever is wrong with any is said before hours of training
 		of := make([]trainer.Recipe, len(o.Seeds))
@@ -202,7 +210,8 @@ func newComparer(ctx context.Context, o Options) (*comparer, error) {
 	}
 	for i, depth := range o.Sweep {
 		if !(depth >= 1 && depth <= float64(config.Layers)) || slices.Contains(o.Sweep[:i], depth) {
-			return nil, usage.Errorf("a sweep over depths %v, want different ones of 1 to the model's %d blocks", o.Sweep, config.Layers)
+			return nil, usage.Errorf("a sweep over depths %v, want different ones of 1 to the model's %d blocks", o.Sweep,
+				config.Layers)
 		}
 	}
 	if o.Depth != 0 && !(o.Depth >= 1 && o.Depth <= float64(config.Layers)) {
@@ -212,7 +221,8 @@ func newComparer(ctx context.Context, o Options) (*comparer, error) {
 		return nil, err
 	}
 	r := c.recipes[0][0]
-	c.result = Comparison{Model: o.Model, Data: o.Data, Recipe: o.recipeName(), Epochs: r.Epochs, Seeds: o.Seeds, Layers: config.Layers, Batch: o.Batch, Sweep: o.Sweep,
+	c.result = Comparison{Model: o.Model, Data: o.Data, Recipe: o.recipeName(), Epochs: r.Epochs, Seeds: o.Seeds,
+		Layers: config.Layers, Batch: o.Batch, Sweep: o.Sweep,
 		Threads: o.Threads, Precision: string(o.Precision), Schemes: make([]SchemeResult, len(c.schemes))}
 	for i, s := range c.schemes {
 		c.result.Schemes[i] = SchemeResult{Name: s.name, Policy: s.policy}

@@ -38,8 +38,10 @@ func TestParseSchemes(t *testing.T) {
 	for _, s := range list {
 		got = append(got, short{s.name, s.trains, strings.Join(s.settings, " ")})
 	}
-	want := []short{{"none", true, ""}, {"token", true, ""}, {"token:alpha_prior=0", true, "alpha_prior=0"}, {"topk:layers=[2,5]:keep=0.5", false, "halting.layers=[2,5] halting.keep=0.5"},
-		{"topk:train=true", true, ""}, {"tome:merge=3", false, "halting.merge=3"}, {"ponder:ponder_beta=0.1:epsilon=0.2", true, "ponder_beta=0.1 halting.epsilon=0.2"}}
+	want := []short{{"none", true, ""}, {"token", true, ""}, {"token:alpha_prior=0", true, "alpha_prior=0"},
+		{"topk:layers=[2,5]:keep=0.5", false, "halting.layers=[2,5] halting.keep=0.5"},
+		{"topk:train=true", true, ""}, {"tome:merge=3", false, "halting.merge=3"},
+		{"ponder:ponder_beta=0.1:epsilon=0.2", true, "ponder_beta=0.1 halting.epsilon=0.2"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("schemes\n%v\nwant\n%v", got, want)
 	}
@@ -50,7 +52,8 @@ func TestParseSchemes(t *testing.T) {
 	if err != nil || len(all) != len(halting.Names()) {
 		t.Errorf("%d schemes of themselves, want all %d (%v)", len(all), len(halting.Names()), err)
 	}
-	for _, bad := range []string{"", "nothing", "token:", "token:alpha_prior", "token:epochs=3", "token:halting={}", "tome:lr=1", "topk:train=maybe", "tome:train=true", "token,token", "act:x=1,act:x-1=1,act:x=1"} {
+	for _, bad := range []string{"", "nothing", "token:", "token:alpha_prior", "token:epochs=3", "token:halting={}",
+		"tome:lr=1", "topk:train=maybe", "tome:train=true", "token,token", "act:x=1,act:x-1=1,act:x=1"} {
 		if _, err := parseSchemes(SplitSchemes(bad)); !errors.Is(err, usage.Err) {
 			t.Errorf("%q: %v, want an error of usage", bad, err)
 		}
@@ -66,7 +69,8 @@ func TestCompareRecipes(t *testing.T) {
 	for entry, want := range map[string]halting.Config{
 		"none": halting.Dense(), "token": gate("token", 12), // the recipe's own
 		"act:gate_center=5": gate("act", 5), "sact": gate("sact", 12),
-		"confidence:threshold=0.7": halting.Config{Policy: "confidence"}.With("threshold", 0.7), "topk:keep=0.5:fuse=true": halting.Config{Policy: "topk"}.With("keep", 0.5).With("fuse", true),
+		"confidence:threshold=0.7": halting.Config{Policy: "confidence"}.With("threshold", 0.7),
+		"topk:keep=0.5:fuse=true":  halting.Config{Policy: "topk"}.With("keep", 0.5).With("fuse", true),
 	} {
 		s, err := parseScheme(entry)
 		if err != nil {
@@ -87,7 +91,8 @@ func TestCompareRecipes(t *testing.T) {
 		}
 	}
 	o.Set = []string{"target_layer=0"}
-	for entry, want := range map[string][2]float64{"ponder": {0.2, 1.0 / 6}, "ponder:ponder_beta=0.3:ponder_lambda=0.4": {0.3, 0.4}} {
+	for entry, want := range map[string][2]float64{"ponder": {0.2, 1.0 / 6},
+		"ponder:ponder_beta=0.3:ponder_lambda=0.4": {0.3, 0.4}} {
 		s, err := parseScheme(entry)
 		if err != nil {
 			t.Fatal(err)
@@ -123,12 +128,18 @@ func TestMatchDepth(t *testing.T) {
 		depth   func(halting.Config) float64
 		reached bool
 	}{
-		{"gate", c("token"), 6, func(c halting.Config) float64 { return 12 / (1 + math.Exp(-(c.Number("gate_center")-3)/2)) }, true},
-		{"gate from above", c("act"), 2, func(c halting.Config) float64 { return 12 / (1 + math.Exp(-(c.Number("gate_center")-70)/2)) }, true},
-		{"threshold near one", c("confidence"), 11, func(c halting.Config) float64 { return 12 * math.Pow(c.Number("threshold"), 1000) }, true},
+		{"gate", c("token"), 6, func(c halting.Config) float64 { return 12 / (1 + math.Exp(-(c.Number("gate_center")-3)/2)) },
+			true},
+		{"gate from above", c("act"), 2, func(c halting.Config) float64 {
+			return 12 / (1 +
+				math.Exp(-(c.Number("gate_center")-70)/2))
+		}, true},
+		{"threshold near one", c("confidence"), 11,
+			func(c halting.Config) float64 { return 12 * math.Pow(c.Number("threshold"), 1000) }, true},
 		{"epsilon falls", c("ponder"), 9, func(c halting.Config) float64 { return 12 * (1 - c.Number("epsilon")) }, true},
 		{"counts", c("tome"), 7, func(c halting.Config) float64 { return max(1, 12-math.Floor(c.Number("merge"))/3) }, true},
-		{"coarse counts", c("topk"), 7, func(c halting.Config) float64 { return 2 + math.Floor(5*c.Number("keep"))*2 }, false},
+		{"coarse counts", c("topk"), 7, func(c halting.Config) float64 { return 2 + math.Floor(5*c.Number("keep"))*2 },
+			false},
 		{"out of reach below", c("topk"), 2, func(c halting.Config) float64 { return 4 + 8*c.Number("keep") }, false},
 		{"out of reach above", c("tome"), 12, func(c halting.Config) float64 { return 11 - c.Number("merge")/300 }, false},
 		{"there already", c("similarity"), 5, func(c halting.Config) float64 { return 5.01 }, true},
@@ -146,20 +157,28 @@ func TestMatchDepth(t *testing.T) {
 			t.Fatal(err)
 		}
 		off := math.Abs(test.depth(got) - test.target)
-		if d.Reached != test.reached || test.reached && off > depthSlack || off != best || d.Depth != test.depth(got) || d.Before != test.depth(test.c) {
-			t.Errorf("%s: depth %v off target %v by %v (best tried %v), %+v", test.name, test.depth(got), test.target, off, best, d)
+		if d.Reached != test.reached || test.reached && off > depthSlack || off != best || d.Depth != test.depth(got) ||
+			d.Before != test.depth(test.c) {
+			t.Errorf("%s: depth %v off target %v by %v (best tried %v), %+v", test.name, test.depth(got), test.target, off, best,
+				d)
 		}
 		if tries > 26 {
 			t.Errorf("%s: %d tries", test.name, tries)
 		}
 	}
 	broken := errors.New("broken")
-	if _, _, err := matchDepth(t.Context(), c("token"), 5, func(halting.Config) (float64, error) { return 0, broken }); !errors.Is(err, broken) {
+	if _, _, err := matchDepth(t.Context(), c("token"), 5, func(halting.Config) (float64, error) {
+		return 0,
+			broken
+	}); !errors.Is(err, broken) {
 		t.Errorf("error %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := matchDepth(ctx, c("token"), 5, func(halting.Config) (float64, error) { return 9, nil }); !errors.Is(err, context.Canceled) {
+	if _, _, err := matchDepth(ctx, c("token"), 5, func(halting.Config) (float64, error) {
+		return 9,
+			nil
+	}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 	if got, d, err := matchDepth(t.Context(), halting.Dense(), 5, nil); err != nil || got.Adaptive() || d != (Dialled{}) {
@@ -177,10 +196,12 @@ func comparison(t *testing.T) Options {
 	}
 	modeltest.WriteIDX(t, set)
 	recipe := filepath.Join(dir, "recipe.json")
-	if err := os.WriteFile(recipe, []byte(`{"epochs": 9, "batch": 8, "lr": 1e-3, "halting": {"policy": "token", "gate_scale": 4, "gate_center": 2}, "alpha_ponder": 1e-3}`), 0o666); err != nil {
+	if err := os.WriteFile(recipe,
+		[]byte(`{"epochs": 9, "batch": 8, "lr": 1e-3, "halting": {"policy": "token", "gate_scale": 4, "gate_center": 2}, "alpha_ponder": 1e-3}`), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	return Options{Model: model, Data: set, Dir: filepath.Join(dir, "compared"), Recipe: recipe, Epochs: 1, Seconds: 0.001, Batch: 4, Threads: 2}
+	return Options{Model: model, Data: set, Dir: filepath.Join(dir, "compared"), Recipe: recipe, Epochs: 1, Seconds: 0.001,
+		Batch: 4, Threads: 2}
 }
 
 // TestCompareSchemes runs a comparison, once more, and with other settings.
@@ -190,7 +211,8 @@ func TestCompareSchemes(t *testing.T) {
 	phases := map[string]int{}
 	o.Progress = func(p Progress) {
 		phases[p.Phase]++
-		if p.Done < 1 || p.Done > p.Total || p.Run < 1 || p.Run > p.Runs || p.Runs != 12 || (p.Phase == "training") != (p.Train != nil) {
+		if p.Done < 1 || p.Done > p.Total || p.Run < 1 || p.Run > p.Runs || p.Runs != 12 ||
+			(p.Phase == "training") != (p.Train != nil) {
 			t.Errorf("progress %+v", p)
 		}
 	}
@@ -198,7 +220,8 @@ func TestCompareSchemes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if phases["training"] != 4*2*3 || phases["matching"] == 0 || phases["testing"] == 0 || phases["timing"] != 2*timeRounds*6 {
+	if phases["training"] != 4*2*3 || phases["matching"] == 0 || phases["testing"] == 0 ||
+		phases["timing"] != 2*timeRounds*6 {
 		t.Errorf("phases %v", phases)
 	}
 	if len(first.Schemes) != 6 || first.Schemes[0].Name != "none" || first.Images != 10 || first.Epochs != 1 {
@@ -251,16 +274,19 @@ func TestCompareSchemes(t *testing.T) {
 	}
 	for _, path := range []string{first.Report, first.Table, first.Plot} {
 		b, err := os.ReadFile(path)
-		if err != nil || !strings.Contains(string(b), "topk") || path != first.Plot && !strings.Contains(string(b), "in random order") {
+		if err != nil || !strings.Contains(string(b), "topk") || path != first.Plot &&
+			!strings.Contains(string(b), "in random order") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
 	page, err := os.ReadFile(first.Report)
-	if err != nil || !strings.Contains(string(page), `href="token-seed2/report.html"`) || !strings.Contains(string(page), `href="none-seed1/log.jsonl"`) || strings.Contains(string(page), "ZgotmplZ") {
+	if err != nil || !strings.Contains(string(page), `href="token-seed2/report.html"`) ||
+		!strings.Contains(string(page), `href="none-seed1/log.jsonl"`) || strings.Contains(string(page), "ZgotmplZ") {
 		t.Errorf("the page does not lead to the runs (%v)", err)
 	}
 	var stored Comparison
-	if text, err := os.ReadFile(filepath.Join(o.Dir, "compare.json")); err != nil || json.Unmarshal(text, &stored) != nil || len(stored.Schemes) != 6 || stored.Schemes[1].Top1 != first.Schemes[1].Top1 {
+	if text, err := os.ReadFile(filepath.Join(o.Dir, "compare.json")); err != nil ||
+		json.Unmarshal(text, &stored) != nil || len(stored.Schemes) != 6 || stored.Schemes[1].Top1 != first.Schemes[1].Top1 {
 		t.Errorf("compare.json: %v, %+v", err, stored)
 	}
 
@@ -320,7 +346,8 @@ func TestCompareInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, b := stopped.Schemes[1].Runs[0], whole.Schemes[1].Runs[0]; a.Trained != b.Trained || a.Matched != b.Matched || *a.Dialled != *b.Dialled {
+	if a, b := stopped.Schemes[1].Runs[0], whole.Schemes[1].Runs[0]; a.Trained != b.Trained || a.Matched != b.Matched ||
+		*a.Dialled != *b.Dialled {
 		t.Errorf("interrupted %+v, in one go %+v", a, b)
 	}
 	// Another depth needs no training.
@@ -334,7 +361,8 @@ func TestCompareInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := deeper.Schemes[1].Runs[0]; r.Trained != whole.Schemes[1].Runs[0].Trained || r.Dialled.Target != 2.5 || !(r.Dialled.Depth > whole.Schemes[1].Runs[0].Dialled.Depth) {
+	if r := deeper.Schemes[1].Runs[0]; r.Trained != whole.Schemes[1].Runs[0].Trained || r.Dialled.Target != 2.5 ||
+		!(r.Dialled.Depth > whole.Schemes[1].Runs[0].Dialled.Depth) {
 		t.Errorf("at depth 2.5: %+v", r)
 	}
 	sweep := deeper.Schemes[1].Runs[0].Sweep
@@ -342,7 +370,8 @@ func TestCompareInterrupted(t *testing.T) {
 		t.Fatalf("sweep %+v", sweep)
 	}
 	for i, p := range sweep {
-		if p.Dialled.Target != o.Sweep[i] || p.Single <= 0 || p.MACs <= 0 || p.Dialled.Reached && math.Abs(p.Dialled.Depth-o.Sweep[i]) > depthSlack {
+		if p.Dialled.Target != o.Sweep[i] || p.Single <= 0 || p.MACs <= 0 || p.Dialled.Reached &&
+			math.Abs(p.Dialled.Depth-o.Sweep[i]) > depthSlack {
 			t.Errorf("sweep to %v: %+v", o.Sweep[i], p)
 		}
 	}
@@ -368,7 +397,10 @@ func TestCompareRefuses(t *testing.T) {
 		"depth": func(o *Options) { o.Depth = 100 }, "not a depth": func(o *Options) { o.Depth = math.NaN() },
 		"precision": func(o *Options) { o.Precision = "auto" }, "unknown precision": func(o *Options) { o.Precision = "f8" },
 		"batch": func(o *Options) { o.Batch = -1 }, "seconds": func(o *Options) { o.Seconds = math.NaN() },
-		"sweep": func(o *Options) { o.Sweep = []float64{2, 9} }, "sweep twice": func(o *Options) { o.Sweep = []float64{2, 2} },
+		"sweep": func(o *Options) { o.Sweep = []float64{2, 9} }, "sweep twice": func(o *Options) {
+			o.Sweep = []float64{2,
+				2}
+		},
 		"threads": func(o *Options) { o.Threads = -1 }, "scheme": func(o *Options) { o.Schemes = []string{"tokens"} },
 		"untrainable": func(o *Options) { o.Schemes = []string{"tome:train=true"} },
 	} {
@@ -394,14 +426,18 @@ func TestCompareRefuses(t *testing.T) {
 // TestEqualTime reads curves by hand-worked cases.
 func TestEqualTime(t *testing.T) {
 	at := func(speed, top1 float64, reached bool) SweepPoint {
-		return SweepPoint{Dialled: Dialled{Reached: reached}, Reached: Reached{Top1: top1}, Speed: Speed{Batch: speed * 100, BatchSpeedup: speed}}
+		return SweepPoint{Dialled: Dialled{Reached: reached}, Reached: Reached{Top1: top1},
+			Speed: Speed{Batch: speed * 100, BatchSpeedup: speed}}
 	}
 	run := func(add float64) SchemeRun {
-		return SchemeRun{Matched: Reached{Top1: 90 + add}, Speed: Speed{Batch: 200, BatchSpeedup: 2}, Sweep: []SweepPoint{at(4, 80+add, true), at(1.25, 92+add, true), at(1, 99, false)}}
+		return SchemeRun{Matched: Reached{Top1: 90 + add}, Speed: Speed{Batch: 200, BatchSpeedup: 2},
+			Sweep: []SweepPoint{at(4, 80+add, true), at(1.25, 92+add, true), at(1, 99, false)}}
 	}
-	r := Comparison{Sweep: []float64{1}, Schemes: []SchemeResult{{Name: "none", Policy: "none"}, {Name: "a", Policy: "act", Runs: []SchemeRun{run(0), run(1)}}}}
+	r := Comparison{Sweep: []float64{1}, Schemes: []SchemeResult{{Name: "none", Policy: "none"},
+		{Name: "a", Policy: "act", Runs: []SchemeRun{run(0), run(1)}}}}
 	got := r.SpeedTable().Rows[0]
-	// Between shares of time 0.25 (80.5), 0.5 (90.5) and 0.8 (92.5); 1.5× is 2/3 of the way from 0.5 to 0.8 less 1/9 of it.
+	// Between shares of time 0.25 (80.5), 0.5 (90.5) and 0.8 (92.5); 1.5× is 2/3 of the way from 0.5 to 0.8 less 1/9 of
+	// it.
 	for i, want := range []string{"a", "92.50", "91.61", "90.50", "86.50", "83.83", "80.50"} {
 		if got[i].Text != want {
 			t.Errorf("column %d: %s, want %s", i, got[i].Text, want)
@@ -414,7 +450,8 @@ func TestEqualTime(t *testing.T) {
 
 func TestSpreads(t *testing.T) {
 	s := SchemeResult{Runs: []SchemeRun{{Seconds: 1}, {Seconds: 2}, {Seconds: 6}}}
-	if m := s.meanOf(func(r SchemeRun) float64 { return r.Seconds }); m.Mean != 3 || math.Abs(m.Spread-math.Sqrt(7)) > 1e-12 {
+	if m := s.meanOf(func(r SchemeRun) float64 { return r.Seconds }); m.Mean != 3 ||
+		math.Abs(m.Spread-math.Sqrt(7)) > 1e-12 {
 		t.Errorf("%+v, want 3 ± √7", m)
 	}
 	s.Runs = s.Runs[2:]

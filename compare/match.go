@@ -10,7 +10,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Dialled is how a trained model was brought to a mean depth: by the one constant that trades depth for accuracy (halting.Config.Tuning).
+// Dialled is how a trained model was brought to a mean depth: by the one constant that trades depth for accuracy
+// (halting.Config.Tuning).
 type Dialled struct {
 	Constant string  `json:"constant"`
 	From     float64 `json:"from"` // as trained
@@ -21,17 +22,19 @@ type Dialled struct {
 	Reached  bool    `json:"reached"` // to within depthSlack
 }
 
-// depthTolerance ends the search for a depth, depthSlack is how far off it may be and still count as matched: constants that are counts cannot
-// give every depth. Both are in blocks.
+// depthTolerance ends the search for a depth, depthSlack is how far off it may be and still count as matched: constants
+// that are counts cannot give every depth. Both are in blocks.
 const (
 	depthTolerance = 0.02
 	depthSlack     = 0.1
 )
 
-// calibrationImages is how many training images a depth is measured on. Their mean lies within some hundredths of a block of that of all.
+// calibrationImages is how many training images a depth is measured on. Their mean lies within some hundredths of a
+// block of that of all.
 const calibrationImages = 1024
 
-// calibration picks training images, spread over the whole data set, by which depths are matched: never the ones that accuracy is measured on.
+// calibration picks training images, spread over the whole data set, by which depths are matched: never the ones that
+// accuracy is measured on.
 func calibration(train data.Dataset, limit int, seed uint64) (data.Dataset, error) {
 	n := train.Len()
 	if limit > 0 {
@@ -51,9 +54,11 @@ func withHalting(m *vit.Model, c halting.Config) *vit.Model {
 	return &q
 }
 
-// matchDepth tunes the constant of c until depth says that tokens run in target blocks on average, or as near as the constant can bring it. Depth must
-// grow, or stay, as that goes from its low to its high end; what a step of bisection finds against that costs accuracy of the match, no more.
-func matchDepth(ctx context.Context, c halting.Config, target float64, depth func(halting.Config) (float64, error)) (halting.Config, Dialled, error) {
+// matchDepth tunes the constant of c until depth says that tokens run in target blocks on average, or as near as the
+// constant can bring it. Depth must grow, or stay, as that goes from its low to its high end; what a step of bisection
+// finds against that costs accuracy of the match, no more.
+func matchDepth(ctx context.Context, c halting.Config, target float64,
+	depth func(halting.Config) (float64, error)) (halting.Config, Dialled, error) {
 	t := c.Tuning()
 	if t.Key == "" {
 		return c, Dialled{}, nil

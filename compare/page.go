@@ -67,7 +67,8 @@ func (c *comparer) page() report.Page {
 		return s.Name == "init" || s.Name == "halting" || s.Name == "seed"
 	})
 	p.Settings = append([]report.Setting{
-		{Name: "top-1 before training", Value: fmt.Sprintf("%.2f %%", r.StartTop1)}, {Name: "seeds", Value: fmt.Sprint(r.Seeds)},
+		{Name: "top-1 before training", Value: fmt.Sprintf("%.2f %%", r.StartTop1)},
+		{Name: "seeds", Value: fmt.Sprint(r.Seeds)},
 		{Name: "precision", Value: r.Precision}, {Name: "data", Value: r.Data}}, set...)
 	return p
 }
@@ -82,7 +83,8 @@ func (r *Comparison) notes() []string {
 		"Mean depth is the number of blocks that a token really ran in, over all tokens of all test images; when an image is " +
 			"finished, all its tokens are. MACs are counted from the tokens that ran, with what a scheme adds.",
 		fmt.Sprintf("Speed is measured on test images in %s, one by one and %d at once, all schemes in one process taking "+
-			"turns in %d rounds: the medians, and the medians of the rounds' ratios to “none”.", r.Precision, r.Batch, timeRounds),
+			"turns in %d rounds: the medians, and the medians of the rounds' ratios to “none”.", r.Precision, r.Batch,
+			timeRounds),
 		"Every run keeps its last epoch's weights, or their moving average if that does better on the validation images.",
 		"± is the standard deviation over the seeds.",
 	}
@@ -109,7 +111,8 @@ func (r *Comparison) scatters() []report.Scatter {
 	}
 }
 
-// facts are what the comparison comes to: the dense model, and the most accurate of those that were brought to the depth.
+// facts are what the comparison comes to: the dense model, and the most accurate of those that were brought to the
+// depth.
 func (r *Comparison) facts() []report.Fact {
 	list := []report.Fact{{Value: fmt.Sprintf("%.2f %%", r.Schemes[0].Top1.Mean),
 		Label: "top-1 of the dense model, trained on equally"}}

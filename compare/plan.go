@@ -27,8 +27,8 @@ const trainKey = "train"
 // fixedKeys are what all schemes of a comparison share.
 var fixedKeys = []string{"epochs", "seed", "limit", "init", "variant", "halting", "validation"}
 
-// parseScheme reads an entry such as "token:alpha_prior=0". A key that names a constant of the policy stands for the same key of the recipe's
-// "halting".
+// parseScheme reads an entry such as "token:alpha_prior=0". A key that names a constant of the policy stands for the
+// same key of the recipe's "halting".
 func parseScheme(entry string) (scheme, error) {
 	bad := func(format string, args ...any) (scheme, error) {
 		return scheme{}, usage.Errorf("scheme %q: %s", entry, fmt.Sprintf(format, args...))
@@ -88,7 +88,8 @@ func splitOutside(text string, separator byte) []string {
 // SplitSchemes splits a list of schemes at its commas, those within brackets or quotes left alone.
 func SplitSchemes(list string) []string { return splitOutside(list, ',') }
 
-// parseSchemes reads the entries of a comparison. The dense one goes first, whether it is asked for or not: the others are held against it.
+// parseSchemes reads the entries of a comparison. The dense one goes first, whether it is asked for or not: the others
+// are held against it.
 func parseSchemes(entries []string) ([]scheme, error) {
 	if len(entries) == 0 {
 		entries = halting.Names()
@@ -179,7 +180,8 @@ func (o *Options) recipe(s scheme, seed uint64, layers int) (trainer.Recipe, err
 		if err := json.Unmarshal(text, &values); err != nil {
 			return trainer.Recipe{}, err
 		}
-		overrides = append(overrides, d.Recipe(func(key string) float64 { v, _ := values[key].(float64); return v }, layers)...)
+		overrides = append(overrides, d.Recipe(func(key string) float64 { v, _ := values[key].(float64); return v },
+			layers)...)
 	}
 	if o.Epochs > 0 {
 		overrides = append(overrides, fmt.Sprintf("epochs=%d", o.Epochs))

@@ -27,7 +27,8 @@ func (c *comparer) depth(ctx context.Context, m *vit.Model, p parts, name string
 }
 
 // target is the mean depth that all schemes are brought to, and which of them is the measure of it, or −1.
-func (c *comparer) target(ctx context.Context, models []*vit.Model, p parts, seed uint64) (depth float64, measure int, err error) {
+func (c *comparer) target(ctx context.Context, models []*vit.Model, p parts, seed uint64) (depth float64, measure int,
+	err error) {
 	if c.o.Depth > 0 {
 		return c.o.Depth, -1, nil
 	}
@@ -63,7 +64,8 @@ type found struct {
 }
 
 // reach brings a scheme's model to the target depth, tests it before and after, and stores it.
-func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, target float64, isMeasure bool, run *SchemeRun) error {
+func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, target float64, isMeasure bool,
+	run *SchemeRun) error {
 	key, err := c.key(m, run.Run, p, target, isMeasure)
 	if err != nil {
 		return err
@@ -71,7 +73,8 @@ func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, t
 	path := filepath.Join(run.Model, matchedFile)
 	var f found
 	if text, err := regular.Read(path, maxRecipe); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key {
-		run.Halting, run.Dialled, run.Trained, run.Matched, run.Control = f.Halting, f.Dialled, f.Trained, f.Matched, f.Control
+		run.Halting, run.Dialled, run.Trained, run.Matched, run.Control = f.Halting, f.Dialled, f.Trained, f.Matched,
+			f.Control
 		return nil
 	}
 	run.Halting, run.Dialled = m.Params.Config.Halting, nil
@@ -108,12 +111,14 @@ func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, t
 }
 
 // tune brings a model to a depth by its own constant.
-func (c *comparer) tune(ctx context.Context, s scheme, m *vit.Model, p parts, target float64, seed uint64) (halting.Config, Dialled, error) {
+func (c *comparer) tune(ctx context.Context, s scheme, m *vit.Model, p parts, target float64,
+	seed uint64) (halting.Config, Dialled, error) {
 	constants, d, err := matchDepth(ctx, m.Params.Config.Halting, target, func(h halting.Config) (float64, error) {
 		return c.depth(ctx, withHalting(m, h), p, s.name, seed)
 	})
 	if err == nil {
-		c.o.Log.Info("matched", "scheme", s.name, "seed", seed, "constant", d.Constant, "value", rounded(d.To), "depth", rounded(d.Depth), "target", rounded(target))
+		c.o.Log.Info("matched", "scheme", s.name, "seed", seed, "constant", d.Constant, "value", rounded(d.To), "depth",
+			rounded(d.Depth), "target", rounded(target))
 	}
 	return constants, d, err
 }
@@ -145,7 +150,8 @@ func (c *comparer) key(m *vit.Model, run string, p parts, target float64, isMeas
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(h, "control %s %s %d %d %v %v %s", constants, c.o.Data, p.images, p.calibration.Len(), target, isMeasure, c.o.Precision)
+	fmt.Fprintf(h, "control %s %s %d %d %v %v %s", constants, c.o.Data, p.images, p.calibration.Len(), target, isMeasure,
+		c.o.Precision)
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 

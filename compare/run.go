@@ -63,7 +63,8 @@ func (c *comparer) seed(ctx context.Context, index int, seed uint64) error {
 	}
 	trained := slices.Clone(models)
 	for i, s := range c.schemes {
-		run := SchemeRun{Seed: seed, Run: folders[i], Model: filepath.Join(s.run(c.o.Dir, seed), matchedFolder), Seconds: seconds[i]}
+		run := SchemeRun{Seed: seed, Run: folders[i], Model: filepath.Join(s.run(c.o.Dir, seed), matchedFolder),
+			Seconds: seconds[i]}
 		if err := c.reach(ctx, s, models[i], parts, target, i == measure, &run); err != nil {
 			return fmt.Errorf("scheme %s, seed %d: %w", s.name, seed, err)
 		}
@@ -80,14 +81,18 @@ func (c *comparer) seed(ctx context.Context, index int, seed uint64) error {
 	return c.sweep(ctx, trained, parts, index)
 }
 
-// opened is the recipe of a scheme, with constants that let tokens halt about where they should from the first step where it needs that (halting.Descriptor.FitFirst).
-func (c *comparer) opened(ctx context.Context, s scheme, r trainer.Recipe, p parts, dir string) (trainer.Recipe, error) {
+// opened is the recipe of a scheme, with constants that let tokens halt about where they should from the first step
+// where it needs that (halting.Descriptor.FitFirst).
+func (c *comparer) opened(ctx context.Context, s scheme, r trainer.Recipe, p parts, dir string) (trainer.Recipe,
+	error) {
 	own := func(setting string) bool { return strings.HasPrefix(setting, "halting") }
-	if d, err := halting.Describe(s.policy); err != nil || !d.FitFirst || slices.ContainsFunc(s.settings, own) || slices.ContainsFunc(c.o.Set, own) {
+	if d, err := halting.Describe(s.policy); err != nil || !d.FitFirst || slices.ContainsFunc(s.settings, own) ||
+		slices.ContainsFunc(c.o.Set, own) {
 		return r, nil
 	}
 	var before asked
-	if text, err := regular.Read(filepath.Join(dir, askedFile), maxRecipe); err == nil && json.Unmarshal(text, &before) == nil && before.Recipe.Halting != nil {
+	if text, err := regular.Read(filepath.Join(dir, askedFile), maxRecipe); err == nil &&
+		json.Unmarshal(text, &before) == nil && before.Recipe.Halting != nil {
 		key := r.Halting.Tuning().Key
 		opened := r.Halting.With(key, before.Recipe.Halting.Number(key)) // found when the run began
 		r.Halting = &opened
@@ -140,7 +145,8 @@ func (c *comparer) train(ctx context.Context, s scheme, r trainer.Recipe, data d
 	case err != nil:
 		return trainer.Card{}, err
 	case !bytes.Equal(before, want):
-		return trainer.Card{}, fmt.Errorf("%s holds a run with other settings (see %s); give another folder, or remove it", dir, path)
+		return trainer.Card{}, fmt.Errorf("%s holds a run with other settings (see %s); give another folder, or remove it",
+			dir, path)
 	}
 	// The report is what a run writes last of all, after its card.
 	if _, err := os.Stat(filepath.Join(dir, "report.html")); err == nil {
@@ -192,13 +198,16 @@ func (c *comparer) openParts(index int) (p parts, err error) {
 }
 
 // test measures a model on the test images.
-func (c *comparer) test(ctx context.Context, m *vit.Model, d data.Dataset, name string, seed uint64) (eval.Result, error) {
+func (c *comparer) test(ctx context.Context, m *vit.Model, d data.Dataset, name string, seed uint64) (eval.Result,
+	error) {
 	return eval.Run(ctx, m, d, c.testing("testing", name, seed))
 }
 
-// testing is how a scheme's models are measured: on the test images, or the training images for matching, which are no more than the limit.
+// testing is how a scheme's models are measured: on the test images, or the training images for matching, which are no
+// more than the limit.
 func (c *comparer) testing(phase, name string, seed uint64) eval.Options {
-	return eval.Options{Name: name, Limit: c.recipes[0][0].Limit, Threads: c.o.Threads, Precision: c.o.Precision, Progress: func(done, total int) {
-		c.report(Progress{Phase: phase, Scheme: name, Seed: seed, Done: done, Total: total})
-	}}
+	return eval.Options{Name: name, Limit: c.recipes[0][0].Limit, Threads: c.o.Threads, Precision: c.o.Precision,
+		Progress: func(done, total int) {
+			c.report(Progress{Phase: phase, Scheme: name, Seed: seed, Done: done, Total: total})
+		}}
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// A sweep brings every scheme to several depths, one after the other, so that accuracy can be read off at equal time, not only at equal depth.
+// A sweep brings every scheme to several depths, one after the other, so that accuracy can be read off at equal time,
+// not only at equal depth.
 
 // SweepPoint is a run at one of the depths of a sweep.
 type SweepPoint struct {
@@ -59,14 +60,16 @@ func (c *comparer) sweep(ctx context.Context, trained []*vit.Model, p parts, ind
 }
 
 // sweepPoint tunes and tests one model, or finds that it was done before.
-func (c *comparer) sweepPoint(ctx context.Context, s scheme, m *vit.Model, p parts, target float64, run *SchemeRun) (point SweepPoint, err error) {
+func (c *comparer) sweepPoint(ctx context.Context, s scheme, m *vit.Model, p parts, target float64,
+	run *SchemeRun) (point SweepPoint, err error) {
 	key, err := c.key(m, run.Run, p, target, false)
 	if err != nil {
 		return point, err
 	}
 	path := filepath.Join(run.Model, fmt.Sprintf("depth-%g.json", target))
 	var f found
-	if text, err := regular.Read(path, maxRecipe); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key && f.Dialled != nil {
+	if text, err := regular.Read(path, maxRecipe); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key &&
+		f.Dialled != nil {
 		return SweepPoint{Halting: f.Halting, Dialled: *f.Dialled, Reached: f.Matched}, nil
 	}
 	if point.Halting, point.Dialled, err = c.tune(ctx, s, m, p, target, run.Seed); err != nil {
@@ -75,18 +78,20 @@ func (c *comparer) sweepPoint(ctx context.Context, s scheme, m *vit.Model, p par
 	if point.Reached, err = c.reached(ctx, s, withHalting(m, point.Halting), p, run.Seed); err != nil {
 		return point, err
 	}
-	text, err := json.MarshalIndent(found{Key: key, Halting: point.Halting, Dialled: &point.Dialled, Matched: point.Reached}, "", "  ")
+	text, err := json.MarshalIndent(found{Key: key, Halting: point.Halting, Dialled: &point.Dialled,
+		Matched: point.Reached}, "", "  ")
 	if err != nil {
 		return point, err
 	}
 	return point, atomicfile.WriteFile(path, append(text, '\n'))
 }
 
-// pace is a point of a scheme's curve: the time that an image takes, as a share of the dense model's, and top-1; means over the seeds.
+// pace is a point of a scheme's curve: the time that an image takes, as a share of the dense model's, and top-1; means
+// over the seeds.
 type pace struct{ share, milliseconds, top1 float64 }
 
-// curve is a scheme's accuracy at several speeds in batches, the fastest first: the points of its sweep that reached their depth in all runs, and
-// the one that all schemes are compared at.
+// curve is a scheme's accuracy at several speeds in batches, the fastest first: the points of its sweep that reached
+// their depth in all runs, and the one that all schemes are compared at.
 func (s *SchemeResult) curve() []pace {
 	n := float64(len(s.Runs))
 	at := func(speed func(SchemeRun) Speed, reached func(SchemeRun) Reached) (p pace) {
@@ -99,11 +104,13 @@ func (s *SchemeResult) curve() []pace {
 	}
 	var points []pace
 	if s.missed() == "" {
-		points = append(points, at(func(r SchemeRun) Speed { return r.Speed }, func(r SchemeRun) Reached { return r.Matched }))
+		points = append(points, at(func(r SchemeRun) Speed { return r.Speed },
+			func(r SchemeRun) Reached { return r.Matched }))
 	}
 	for k := range s.Runs[0].Sweep {
 		if !slices.ContainsFunc(s.Runs, func(r SchemeRun) bool { return !r.Sweep[k].Dialled.Reached }) {
-			points = append(points, at(func(r SchemeRun) Speed { return r.Sweep[k].Speed }, func(r SchemeRun) Reached { return r.Sweep[k].Reached }))
+			points = append(points, at(func(r SchemeRun) Speed { return r.Sweep[k].Speed },
+				func(r SchemeRun) Reached { return r.Sweep[k].Reached }))
 		}
 	}
 	slices.SortFunc(points, func(a, b pace) int { return cmp.Compare(a.share, b.share) })
@@ -156,7 +163,8 @@ func (r *Comparison) SpeedTable() report.Table {
 
 // sweepChart draws the curves.
 func (r *Comparison) sweepChart() report.Chart {
-	chart := report.Chart{Title: fmt.Sprintf("Accuracy at several depths, %d images at once", r.Batch), XLabel: "milliseconds an image", YLabel: "top-1 %", Markers: true}
+	chart := report.Chart{Title: fmt.Sprintf("Accuracy at several depths, %d images at once", r.Batch),
+		XLabel: "milliseconds an image", YLabel: "top-1 %", Markers: true}
 	for i := range r.Schemes {
 		s := report.Series{Name: r.Schemes[i].Name}
 		for _, p := range r.Schemes[i].curve() {

@@ -83,7 +83,8 @@ func (r *Comparison) ControlTable() report.Table {
 			random = s.text(func(r SchemeRun) float64 { return *r.Control.Random })
 		}
 		t.Add(s.Name, fmt.Sprintf("%.2f", s.meanOf(func(r SchemeRun) float64 { return r.Control.Images }).Mean),
-			fmt.Sprintf("%.2f", s.meanOf(func(r SchemeRun) float64 { return r.Control.Tokens }).Mean), s.text(matchedTop1), random)
+			fmt.Sprintf("%.2f", s.meanOf(func(r SchemeRun) float64 { return r.Control.Tokens }).Mean), s.text(matchedTop1),
+			random)
 	}
 	return t
 }
@@ -102,7 +103,8 @@ func (r *Comparison) Markdown() string {
 
 // runTable lists the single runs.
 func (c *comparer) runTable() report.Table {
-	t := report.NewTable(1, "scheme", "seed", "trained: top-1 %", "depth", "constant", "trained", "matched", "top-1 %", "depth",
+	t := report.NewTable(1, "scheme", "seed", "trained: top-1 %", "depth", "constant", "trained", "matched", "top-1 %",
+		"depth",
 		"training", "report", "log")
 	t.Title = "Each run"
 	for _, j := range []int{4, 10, 11} {

@@ -47,8 +47,8 @@ func (c *contestant) turn(ctx context.Context, most, n int) (rate float64, err e
 	return float64(ran) / time.Since(begin).Seconds(), nil
 }
 
-// time measures the models' speed on real images, since how much of a model runs depends on what it sees. The first model
-// is what the speed-ups are against; a turn takes about so many seconds for that one.
+// time measures the models' speed on real images, since how much of a model runs depends on what it sees. The first
+// model is what the speed-ups are against; a turn takes about so many seconds for that one.
 func (c *comparer) time(ctx context.Context, models []*vit.Model, p parts, seed uint64) ([]Speed, error) {
 	images, err := c.timingImages(models[0], p, seed)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 )
 
 // Control says what a scheme's choice of tokens is worth. Depths may differ because images do, so that an easy image is
-// cheap, or because the tokens of an image do; and if the choice among these knows something, a random one in its place must
-// cost accuracy.
+// cheap, or because the tokens of an image do; and if the choice among these knows something, a random one in its place
+// must cost accuracy.
 type Control struct {
 	// Images is the standard deviation of the images' mean depths, in blocks; Tokens that of patch tokens' depths about
 	// their image's mean, the root of the mean square.
@@ -25,8 +25,8 @@ type Control struct {
 	Random *float64 `json:"top1_by_lot,omitempty"`
 }
 
-// MeasureControl runs the images as Run does, and those whose patch tokens differ in depth once more with their depths in
-// random order: as many halt in each block, but not the same ones.
+// MeasureControl runs the images as Run does, and those whose patch tokens differ in depth once more with their depths
+// in random order: as many halt in each block, but not the same ones.
 func MeasureControl(ctx context.Context, m *vit.Model, d data.Dataset, o Options) (Control, error) {
 	e, err := New(m, d, o)
 	if err != nil {
@@ -82,8 +82,8 @@ type shuffle struct {
 	right                  int // images whose largest logit is their label
 }
 
-// shuffles makes one for each thread, and reports whether the model's scheme merges tokens. After an error some may have
-// engines.
+// shuffles makes one for each thread, and reports whether the model's scheme merges tokens. After an error some may
+// have engines.
 func (e *Evaluator) shuffles() (list []shuffle, merges bool, err error) {
 	c := e.config
 	scheme, err := halting.New(c.Halting)

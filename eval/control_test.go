@@ -16,19 +16,21 @@ import (
 
 // controlled is an untrained model of a scheme whose tokens, or images, differ in depth.
 func controlled(policy string) *vit.Model {
-	c := vit.Config{Embed: 24, Heads: 2, Layers: 6, Hidden: 40, Height: 28, Width: 28, Patch: 7, Channels: 1, Classes: 10, Eps: 1e-6, Halting: map[string]halting.Config{
-		"token":      halting.Config{Policy: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
-		"act":        halting.Config{Policy: "act"}.With("gate_scale", 3).With("gate_center", 0.6),
-		"sact":       halting.Config{Policy: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
-		"similarity": halting.Config{Policy: "similarity"}.With("threshold", 0.8),
-		"topk":       halting.Config{Policy: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}),
-		"fused":      halting.Config{Policy: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}).With("fuse", true),
-		"tome":       halting.Config{Policy: "tome"}.With("merge", 2),
-	}[policy]}
+	c := vit.Config{Embed: 24, Heads: 2, Layers: 6, Hidden: 40, Height: 28, Width: 28, Patch: 7, Channels: 1, Classes: 10,
+		Eps: 1e-6, Halting: map[string]halting.Config{
+			"token":      halting.Config{Policy: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
+			"act":        halting.Config{Policy: "act"}.With("gate_scale", 3).With("gate_center", 0.6),
+			"sact":       halting.Config{Policy: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
+			"similarity": halting.Config{Policy: "similarity"}.With("threshold", 0.8),
+			"topk":       halting.Config{Policy: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}),
+			"fused":      halting.Config{Policy: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}).With("fuse", true),
+			"tome":       halting.Config{Policy: "tome"}.With("merge", 2),
+		}[policy]}
 	return &vit.Model{Params: vit.Initialize(c, 1, 0.25), Preprocessor: picture.DefaultPreprocessor(28, 28, 1)}
 }
 
-// TestPlanned: halting by a plan that is what the scheme did changes nothing, to the bit; by another plan, tokens halt where that says.
+// TestPlanned: halting by a plan that is what the scheme did changes nothing, to the bit; by another plan, tokens halt
+// where that says.
 func TestPlanned(t *testing.T) {
 	for _, policy := range []string{"token", "sact", "similarity", "topk"} {
 		m, d := controlled(policy), modeltest.Fashion(t)
@@ -39,7 +41,8 @@ func TestPlanned(t *testing.T) {
 		}
 		natural := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
 		plan := make([]int32, c.Tokens())
-		planned := modeltest.Engine(t, m.Params, infer.F32, infer.Options{Schemes: []halting.Scheme{halting.Planned(scheme, plan)}})
+		planned := modeltest.Engine(t, m.Params, infer.F32, infer.Options{Schemes: []halting.Scheme{halting.Planned(scheme,
+			plan)}})
 		pixels, image := make([]byte, c.ImageLen()), make([]float32, c.ImageLen())
 		var want, got infer.Output
 		differ := false
@@ -75,8 +78,8 @@ func TestPlanned(t *testing.T) {
 	}
 }
 
-// TestControl compares the deviations with those of single classifications, and requires depths to be shuffled where they can be, the same ones on any
-// number of threads.
+// TestControl compares the deviations with those of single classifications, and requires depths to be shuffled where
+// they can be, the same ones on any number of threads.
 func TestControl(t *testing.T) {
 	const images = 60
 	for _, policy := range []string{"token", "act", "sact", "fused", "tome"} {
@@ -107,12 +110,15 @@ func TestControl(t *testing.T) {
 		}
 		var first Control
 		for threads := 1; threads <= 3; threads++ {
-			got, err := MeasureControl(t.Context(), m, data.Tolerant(d, 0.01, nil), Options{Threads: threads, Precision: "f32", Limit: images})
+			got, err := MeasureControl(t.Context(), m, data.Tolerant(d, 0.01, nil),
+				Options{Threads: threads, Precision: "f32", Limit: images})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if math.Abs(got.Images-math.Sqrt(between)) > 1e-9 || math.Abs(got.Tokens-math.Sqrt(within/float64(len(means)))) > 1e-9 {
-				t.Errorf("%s: %+v, want deviations %v and %v", policy, got, math.Sqrt(between), math.Sqrt(within/float64(len(means))))
+			if math.Abs(got.Images-math.Sqrt(between)) > 1e-9 ||
+				math.Abs(got.Tokens-math.Sqrt(within/float64(len(means)))) > 1e-9 {
+				t.Errorf("%s: %+v, want deviations %v and %v", policy, got, math.Sqrt(between),
+					math.Sqrt(within/float64(len(means))))
 			}
 			if (got.Random != nil) != (policy == "token" || policy == "sact") {
 				t.Errorf("%s: top-1 by lot %v", policy, got.Random)

@@ -1,5 +1,5 @@
-// Package eval runs a model over a data set: accuracy, depth, work and speed, what became of the tokens, and what a halting
-// scheme's choice of tokens is worth.
+// Package eval runs a model over a data set: accuracy, depth, work and speed, what became of the tokens, and what a
+// halting scheme's choice of tokens is worth.
 package eval
 
 import (
@@ -30,22 +30,26 @@ type Options struct {
 
 // Result is what a model reached on a data set.
 type Result struct {
-	Model           string  `json:"model"`
-	Images          int     `json:"images"`
-	Top1            float64 `json:"top1"`                 // percent of the images whose largest logit is their label
-	Top5            float64 `json:"top5"`                 // percent of the images whose label is among the five largest logits
-	MeanDepth       float64 `json:"mean_depth"`           // blocks that a token really ran in, mean over all tokens of all images
-	MACs            float64 `json:"macs_per_image"`       // mean, counted from the tokens that ran
-	DenseMACs       float64 `json:"dense_macs_per_image"` // the same had no token halted
-	ImagesPerSecond float64 `json:"images_per_second"`    // from the data set's bytes (decoding included, if it decodes) to logits
+	Model  string  `json:"model"`
+	Images int     `json:"images"`
+	Top1   float64 `json:"top1"` // percent of the images whose largest logit is their label
+	// percent of the images whose label is among the five largest logits
+	Top5 float64 `json:"top5"`
+	// blocks that a token really ran in, mean over all tokens of all images
+	MeanDepth float64 `json:"mean_depth"`
+	MACs      float64 `json:"macs_per_image"`       // mean, counted from the tokens that ran
+	DenseMACs float64 `json:"dense_macs_per_image"` // the same had no token halted
+	// from the data set's bytes (decoding included, if it decodes) to logits
+	ImagesPerSecond float64 `json:"images_per_second"`
 	Threads         int     `json:"threads"`
 	Precision       string  `json:"precision"`
 }
 
-// Run runs m over d, which is resized to the model's input where it must be. It stops between slices of images when ctx ends.
+// Run runs m over d, which is resized to the model's input where it must be. It stops between slices of images when ctx
+// ends.
 //
-// Classes are matched by name where all of the data's names are among the model's labels, else by number. Damaged images that d bears
-// (data.Tolerated) are left out of all figures, and Result.Images tells how many were not.
+// Classes are matched by name where all of the data's names are among the model's labels, else by number. Damaged
+// images that d bears (data.Tolerated) are left out of all figures, and Result.Images tells how many were not.
 func Run(ctx context.Context, m *vit.Model, d data.Dataset, o Options) (Result, error) {
 	e, err := New(m, d, o)
 	if err != nil {
@@ -84,8 +88,8 @@ type Evaluator struct {
 	seen       func(first int) error // after each slice, with its first image; may be nil
 }
 
-// What a slice of images may take: memory for its pixels, 16 Mi numbers or 64 MiB, and time, since a run that is to stop waits for it: 40 GMACs for
-// each thread are about half a second in AVX-512.
+// What a slice of images may take: memory for its pixels, 16 Mi numbers or 64 MiB, and time, since a run that is to
+// stop waits for it: 40 GMACs for each thread are about half a second in AVX-512.
 const (
 	sliceFloats = 16 << 20
 	sliceMACs   = 40e9
@@ -258,8 +262,10 @@ func (e *Evaluator) Result() Result {
 	n := float64(e.counted)
 	return Result{
 		Model: e.options.Name, Images: e.counted, Top1: 100 * float64(e.top1) / n, Top5: 100 * float64(e.top5) / n,
-		MeanDepth: float64(e.depth) / (n * float64(e.config.Tokens())), MACs: math.Round(float64(e.macs) / n), DenseMACs: float64(e.config.MACs(nil)),
-		ImagesPerSecond: float64(e.done) / e.took.Seconds(), Threads: e.options.Threads, Precision: string(e.options.Precision),
+		MeanDepth: float64(e.depth) / (n * float64(e.config.Tokens())), MACs: math.Round(float64(e.macs) / n),
+		DenseMACs:       float64(e.config.MACs(nil)),
+		ImagesPerSecond: float64(e.done) / e.took.Seconds(), Threads: e.options.Threads,
+		Precision: string(e.options.Precision),
 	}
 }
 
@@ -301,5 +307,6 @@ func MatchClasses(c vit.Config, names []string) ([]int, error) {
 	if numbered {
 		return nil, fmt.Errorf("the data has labels up to %d, the model classes 0 to %d", len(names)-1, c.Classes-1)
 	}
-	return nil, fmt.Errorf("the data has %d classes (%s, …), the model %d (%s, …), and their names do not match", len(names), names[0], c.Classes, c.Label(0))
+	return nil, fmt.Errorf("the data has %d classes (%s, …), the model %d (%s, …), and their names do not match",
+		len(names), names[0], c.Classes, c.Label(0))
 }

@@ -44,19 +44,22 @@ func TestEvaluate(t *testing.T) {
 	}
 	for _, threads := range []int{1, 3} {
 		calls := 0
-		got, err := Run(t.Context(), m, d, Options{Name: "m", Limit: images, Threads: threads, Progress: func(done, total int) {
-			if calls++; total != images || done > total {
-				t.Errorf("progress %d of %d", done, total)
-			}
-		}})
+		got, err := Run(t.Context(), m, d, Options{Name: "m", Limit: images, Threads: threads,
+			Progress: func(done, total int) {
+				if calls++; total != images || done > total {
+					t.Errorf("progress %d of %d", done, total)
+				}
+			}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		near := func(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
-		if !near(got.Top1, want.Top1) || !near(got.Top5, want.Top5) || !near(got.MeanDepth, want.MeanDepth) || math.Abs(got.MACs-want.MACs) > 0.5 {
+		if !near(got.Top1, want.Top1) || !near(got.Top5, want.Top5) || !near(got.MeanDepth, want.MeanDepth) ||
+			math.Abs(got.MACs-want.MACs) > 0.5 {
 			t.Errorf("%d threads: %+v, want %+v", threads, got, want)
 		}
-		if got.Model != "m" || got.Images != images || got.Threads != threads || got.Precision != "f32" || got.ImagesPerSecond <= 0 || calls == 0 ||
+		if got.Model != "m" || got.Images != images || got.Threads != threads || got.Precision != "f32" ||
+			got.ImagesPerSecond <= 0 || calls == 0 ||
 			got.DenseMACs != float64(m.Params.Config.MACs(nil)) || got.MACs >= got.DenseMACs {
 			t.Errorf("%d threads, %d calls of progress: %+v", threads, calls, got)
 		}
@@ -68,7 +71,8 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-// TestEvaluateDamaged requires the figures of a data set with damaged images to be those of its other images, at every number of threads.
+// TestEvaluateDamaged requires the figures of a data set with damaged images to be those of its other images, at every
+// number of threads.
 func TestEvaluateDamaged(t *testing.T) {
 	const images = 40
 	m := modeltest.Small(t, true)
@@ -102,7 +106,8 @@ func TestEvaluateDamaged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Images != len(whole) || got.Top1 != want.Top1 || got.Top5 != want.Top5 || got.MeanDepth != want.MeanDepth || got.MACs != want.MACs {
+		if got.Images != len(whole) || got.Top1 != want.Top1 || got.Top5 != want.Top5 || got.MeanDepth != want.MeanDepth ||
+			got.MACs != want.MACs {
 			t.Errorf("data set %d: %+v, want %+v", i, got, want)
 		}
 	}
@@ -113,10 +118,12 @@ func TestEvaluateDamaged(t *testing.T) {
 	if n := c.Tally.Images(); n != len(whole) {
 		t.Errorf("a report counts the tokens of %d images, want %d", n, len(whole))
 	}
-	if _, err := Run(t.Context(), m, modeltest.Torn{Dataset: d, Bad: bad}, Options{}); err == nil || !strings.Contains(err.Error(), "torn") {
+	if _, err := Run(t.Context(), m, modeltest.Torn{Dataset: d, Bad: bad}, Options{}); err == nil ||
+		!strings.Contains(err.Error(), "torn") {
 		t.Errorf("without tolerance: %v", err)
 	}
-	if _, err := Run(t.Context(), m, data.Tolerant(modeltest.Torn{Dataset: d, Bad: bad}, 1, nil), Options{Limit: 2}); err == nil || !strings.Contains(err.Error(), "all of the 2") {
+	if _, err := Run(t.Context(), m, data.Tolerant(modeltest.Torn{Dataset: d, Bad: bad}, 1, nil),
+		Options{Limit: 2}); err == nil || !strings.Contains(err.Error(), "all of the 2") {
 		t.Errorf("nothing but damage: %v", err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// What follows reads an ONNX file back. Field numbers and types are written out here once more, as onnx.proto has them, so that a slip in
-// the writer shows; a field that the writer has no business with is an error.
+// What follows reads an ONNX file back. Field numbers and types are written out here once more, as onnx.proto has them,
+// so that a slip in the writer shows; a field that the writer has no business with is an error.
 
 const elemBool elem = 9
 
@@ -84,7 +84,8 @@ func readFile(b []byte) (m *readModel, err error) {
 			err = fault
 		}
 	}()
-	m = &readModel{metadata: map[string]string{}, constants: map[string]value{}, inputs: map[string][]any{}, outputs: map[string][]any{}}
+	m = &readModel{metadata: map[string]string{}, constants: map[string]value{}, inputs: map[string][]any{},
+		outputs: map[string][]any{}}
 	for _, f := range fields("model", b, map[protowire.Number]byte{1: 'v', 2: 's', 7: 'b', 8: 'b', 14: 'b'}) {
 		switch f.id {
 		case 1:
@@ -187,7 +188,8 @@ func tensor(b []byte) (name string, v value) {
 		}
 	}
 	size := map[elem]int{elemFloat: 4, elemInt64: 8}[v.kind]
-	must(size > 0 && len(raw) == size*count(v.shape), "constant %q: %d bytes for shape %v of type %d", name, len(raw), v.shape, v.kind)
+	must(size > 0 && len(raw) == size*count(v.shape), "constant %q: %d bytes for shape %v of type %d", name, len(raw),
+		v.shape, v.kind)
 	for raw := range slices.Chunk(raw, size) {
 		if size == 4 {
 			v.data = append(v.data, float64(math.Float32frombits(binary.LittleEndian.Uint32(raw))))

@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// A small interpreter of the operators that the writer uses, after the operators' specification (https://onnx.ai/onnx/operators), in float64
-// and without any regard for speed. It checks types and shapes as it goes; what does not fit panics with an error that names the node.
+// A small interpreter of the operators that the writer uses, after the operators' specification
+// (https://onnx.ai/onnx/operators), in float64 and without any regard for speed. It checks types and shapes as it goes;
+// what does not fit panics with an error that names the node.
 
 // value is a tensor of any type; numbers and truth values are held as float64.
 type value struct {
@@ -39,7 +40,8 @@ func walk(shape []int, f func(i int, at []int)) {
 	}
 }
 
-// offset is the place of an index in memory; leading indices beyond the shape's own, and those along dimensions of 1, do not count.
+// offset is the place of an index in memory; leading indices beyond the shape's own, and those along dimensions of 1,
+// do not count.
 func offset(shape, at []int) int {
 	at = at[len(at)-len(shape):]
 	i := 0
@@ -99,7 +101,8 @@ func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
 func gelu(x float64) float64 { return x * (1 + math.Erf(x/math.Sqrt2)) / 2 }
 
-// pointwiseOps lists the operators that look at one place of each input: the input types, the output type, and what they do.
+// pointwiseOps lists the operators that look at one place of each input: the input types, the output type, and what
+// they do.
 var pointwiseOps = map[string]struct {
 	in  []elem
 	out elem

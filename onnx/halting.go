@@ -2,13 +2,14 @@ package onnx
 
 import "math"
 
-// barred is what a halted token's score in attention gets added: finite, for an image whose tokens have all halted goes on as ballast until
-// the batch is through, and must not become NaN; and so large that no real score matters beside it.
+// barred is what a halted token's score in attention gets added: finite, for an image whose tokens have all halted goes
+// on as ballast until the batch is through, and must not become NaN; and so large that no real score matters beside it.
 const barred = -1e30
 
-// halt writes what an adaptive model does between blocks. The state is one number for each token that is left, its cumulative score c, or
-// exactly 1 once it has halted. As the threshold is at most 1, c alone tells who still goes on, whatever is added to it later; and what a
-// token's c grew by in a block is its weight p there, the remainder included (ACT, Graves 2016; A-ViT, Yin et al. 2022).
+// halt writes what an adaptive model does between blocks. The state is one number for each token that is left, its
+// cumulative score c, or exactly 1 once it has halted. As the threshold is at most 1, c alone tells who still goes on,
+// whatever is added to it later; and what a token's c grew by in a block is its weight p there, the remainder included
+// (ACT, Graves 2016; A-ViT, Yin et al. 2022).
 type halt struct {
 	*network
 	sums  string   // [B, n, 1] c; "" before block 1
@@ -24,14 +25,15 @@ func newHalt(n *network) *halt {
 	if n.options.Depth {
 		tokens := int64(n.c.Tokens())
 		n.output("depth", elemInt64, "batch", n.c.Tokens())
-		h.place = n.expand("depth.places", n.share(initializer{name: "const.places", shape: []int{1, n.c.Tokens(), 1}, ints: upTo(n.c.Tokens())}), tokens, 1)
+		h.place = n.expand("depth.places", n.share(initializer{name: "const.places", shape: []int{1, n.c.Tokens(), 1},
+			ints: upTo(n.c.Tokens())}), tokens, 1)
 		h.depth = n.expand("depth.first", n.ints(1), tokens, 1)
 	}
 	return h
 }
 
-// after takes the rows x that come out of block l, counted from 0, and returns those that go into the next one. After the last block
-// everything halts, and the rows are the readouts'.
+// after takes the rows x that come out of block l, counted from 0, and returns those that go into the next one. After
+// the last block everything halts, and the rows are the readouts'.
 func (h *halt) after(x string, l int) string {
 	h.prefix = blockPrefix(l)
 	defer func() { h.prefix = "" }()
@@ -72,8 +74,8 @@ func (h *halt) below(name, sums string) string {
 	return h.node("Less", name, []string{sums, h.number(float32(1 - h.c.Halting.Number("epsilon")))})
 }
 
-// gather keeps the tokens that go on: as many as the image with the most of them has. In the other images halted ones fill the places, and
-// the mask bars them. The order of the tokens stays, so that the readouts are the first.
+// gather keeps the tokens that go on: as many as the image with the most of them has. In the other images halted ones
+// fill the places, and the mask bars them. The order of the tokens stays, so that the readouts are the first.
 func (h *halt) gather(x, live, running string) string {
 	if h.c.Readouts().Heads == 2 { // one that has halted must not let the other move up
 		rest := h.node("Slice", "halt.patches", []string{live, h.ints(2), h.ints(math.MaxInt32), h.ints(1)})
@@ -82,15 +84,18 @@ func (h *halt) gather(x, live, running string) string {
 	key := h.node("Cast", "halt.key", []string{live}, intAttribute("to", int64(elemInt64)))
 	count := h.node("ReduceSum", "halt.counts", []string{key, h.ints(1, 2)}, intAttribute("keepdims", 0)) // [B]
 	count = h.node("ReduceMax", "halt.most", []string{count}, intAttribute("keepdims", 1))                // [1]
-	count = h.node("Max", "halt.count", []string{count, h.ints(int64(h.c.Readouts().Heads))})             // no matrix is ever empty
+	// no matrix is ever empty
+	count = h.node("Max", "halt.count", []string{count, h.ints(int64(h.c.Readouts().Heads))})
 	// Equal keys come in the order of their places.
-	order := h.split("TopK", []string{"halt.top", "halt.order"}, []string{key, count}, intAttribute("axis", 1))[1] // [B, n, 1]
+	// [B, n, 1]
+	order := h.split("TopK", []string{"halt.top", "halt.order"}, []string{key, count}, intAttribute("axis", 1))[1]
 	h.sums = h.pick("halt.sums.left", h.sums, order)
 	goes := h.below("halt.left", h.sums)
 	if h.depth != "" {
 		h.place = h.pick("halt.place", h.place, order)
 		one := h.node("Cast", "halt.ran", []string{goes}, intAttribute("to", int64(elemInt64)))
-		h.depth = h.node("ScatterElements", "halt.depth", []string{h.depth, h.place, one}, intAttribute("axis", 1), textAttribute("reduction", "add"))
+		h.depth = h.node("ScatterElements", "halt.depth", []string{h.depth, h.place, one}, intAttribute("axis", 1),
+			textAttribute("reduction", "add"))
 	}
 	bias := h.node("Where", "halt.bias", []string{goes, h.number(0), h.number(barred)})
 	h.mask = h.reshape("halt.mask", bias, h.masks)

@@ -7,9 +7,10 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// network writes a model's graph. Tokens are the rows of one matrix [B·n, E], so that every linear map is one Gemm with its bias and with the
-// weight as it is stored, [out, in]; only attention and halting look at images. In the comments: B images, n tokens of an image that are
-// left, E numbers of a token, H heads of d numbers, S special tokens of which the first Q, the readouts, have a head.
+// network writes a model's graph. Tokens are the rows of one matrix [B·n, E], so that every linear map is one Gemm with
+// its bias and with the weight as it is stored, [out, in]; only attention and halting look at images. In the comments:
+// B images, n tokens of an image that are left, E numbers of a token, H heads of d numbers, S special tokens of which
+// the first Q, the readouts, have a head.
 type network struct {
 	*graph
 	c       vit.Config
@@ -32,7 +33,8 @@ func build(p *vit.Params, o Options) *graph {
 	n.input("input", elemFloat, "batch", c.Channels, c.Height, c.Width)
 	n.output("logits", elemFloat, "batch", c.Classes)
 	adaptive := c.Halting.Adaptive() && !o.Dense
-	n.doc = fmt.Sprintf("Vision transformer: %d blocks, %d numbers a token, %d heads, %d tokens", c.Layers, c.Embed, c.Heads, c.Tokens())
+	n.doc = fmt.Sprintf("Vision transformer: %d blocks, %d numbers a token, %d heads, %d tokens", c.Layers, c.Embed,
+		c.Heads, c.Tokens())
 
 	x := n.embed(adaptive)
 	if !adaptive {
@@ -103,7 +105,8 @@ func (n *network) embed(adaptive bool) string {
 	n.prefix = "embed."
 	defer func() { n.prefix = "" }()
 	n.batch = n.node("Shape", "batch", []string{"input"}, intAttribute("start", 0), intAttribute("end", 1))
-	x := n.node("Conv", "patches", []string{"input", n.parameter("patch_embed.proj.weight"), n.parameter("patch_embed.proj.bias")},
+	x := n.node("Conv", "patches", []string{"input", n.parameter("patch_embed.proj.weight"),
+		n.parameter("patch_embed.proj.bias")},
 		intsAttribute("kernel_shape", p, p), intsAttribute("strides", p, p)) // [B, E, rows, columns]
 	x = n.reshape("patches.flat", x, n.ints(0, e, -1))
 	x = n.transpose("patches.rows", x, 0, 2, 1) // [B, K, E]
@@ -134,8 +137,8 @@ func (n *network) expand(name, x string, shape ...int64) string {
 	return n.node("Expand", name, []string{x, n.concat(name+".shape", 0, n.batch, n.ints(shape...))})
 }
 
-// block runs block l, counted from 0, on rows x [B·n, E]. In the last one nothing but the readouts matters any more: they alone ask, and
-// they alone come out, [B·Q, E].
+// block runs block l, counted from 0, on rows x [B·n, E]. In the last one nothing but the readouts matters any more:
+// they alone ask, and they alone come out, [B·Q, E].
 func (n *network) block(x string, l int) string {
 	n.prefix = blockPrefix(l)
 	defer func() { n.prefix = "" }()

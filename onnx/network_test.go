@@ -31,10 +31,13 @@ func reference(t *testing.T, name string) (*weights.File, *vit.Params) {
 	}
 	whole := func(key string) int { return int(number(key)) }
 	p := vit.NewParams(vit.Config{
-		Embed: whole("embed_dim"), Heads: whole("num_heads"), Layers: whole("depth"), Hidden: int(number("mlp_ratio") * number("embed_dim")),
-		Height: whole("img_size"), Width: whole("img_size"), Patch: whole("patch_size"), Channels: 3, Classes: whole("num_classes"),
+		Embed: whole("embed_dim"), Heads: whole("num_heads"), Layers: whole("depth"),
+		Hidden: int(number("mlp_ratio") * number("embed_dim")),
+		Height: whole("img_size"), Width: whole("img_size"), Patch: whole("patch_size"), Channels: 3,
+		Classes: whole("num_classes"),
 		Eps:     number("layer_norm_eps"),
-		Halting: halting.Config{Policy: "token"}.With("gate_scale", number("gate_scale")).With("gate_center", number("gate_center")).With("epsilon", number("halt_eps")),
+		Halting: halting.Config{Policy: "token"}.With("gate_scale", number("gate_scale")).With("gate_center",
+			number("gate_center")).With("epsilon", number("halt_eps")),
 	})
 	for _, dst := range p.Tensors() {
 		copy(dst.Data, floats(t, f, "weights."+dst.Name))
@@ -89,7 +92,8 @@ func TestReference(t *testing.T) {
 					for j, v := range got.data {
 						worst = max(worst, math.Abs(v-want[i*c.Classes+j]))
 						if !(worst <= 1e-4) {
-							t.Fatalf("%s, %+v, batch %d: logit %d of image %d is %v, want %v", name, o, batch, j%c.Classes, i+j/c.Classes, v, want[i*c.Classes+j])
+							t.Fatalf("%s, %+v, batch %d: logit %d of image %d is %v, want %v", name, o, batch, j%c.Classes, i+j/c.Classes, v,
+								want[i*c.Classes+j])
 						}
 					}
 					if !o.Depth {
@@ -114,12 +118,15 @@ func randomModel(t *rapid.T) *vit.Params {
 	heads := rapid.IntRange(1, 3).Draw(t, "heads")
 	patch := rapid.IntRange(1, 3).Draw(t, "patch")
 	c := vit.Config{
-		Embed: heads * rapid.IntRange(1, 4).Draw(t, "head width"), Heads: heads, Layers: rapid.IntRange(1, 5).Draw(t, "layers"),
+		Embed: heads * rapid.IntRange(1, 4).Draw(t, "head width"), Heads: heads,
+		Layers: rapid.IntRange(1, 5).Draw(t, "layers"),
 		Hidden: rapid.IntRange(1, 9).Draw(t, "hidden"), Patch: patch,
 		Height: patch * rapid.IntRange(1, 3).Draw(t, "rows"), Width: patch * rapid.IntRange(1, 4).Draw(t, "columns"),
 		Channels: rapid.IntRange(1, 3).Draw(t, "channels"), Classes: rapid.IntRange(1, 4).Draw(t, "classes"),
 		Eps: 1e-3, Distillation: vit.Distillation(rapid.IntRange(0, 2).Draw(t, "distillation")),
-		Halting: halting.Config{Policy: "token"}.With("gate_scale", rapid.Float64Range(-3, 5).Draw(t, "scale")).With("gate_center", rapid.Float64Range(-2, 3).Draw(t, "center")).With("epsilon", rapid.Float64Range(0, 0.5).Draw(t, "epsilon")),
+		Halting: halting.Config{Policy: "token"}.With("gate_scale", rapid.Float64Range(-3, 5).Draw(t,
+			"scale")).With("gate_center", rapid.Float64Range(-2, 3).Draw(t, "center")).With("epsilon",
+			rapid.Float64Range(0, 0.5).Draw(t, "epsilon")),
 	}
 	if rapid.Bool().Draw(t, "dense") {
 		c.Halting = halting.Dense()
@@ -132,8 +139,9 @@ func randomModel(t *rapid.T) *vit.Params {
 	return p
 }
 
-// TestRandomModels evaluates graphs of random models on random batches and holds them against the method as it is written down. It also
-// counts: in every block the graph must hold as many tokens as the image with the most of them needs, and no more.
+// TestRandomModels evaluates graphs of random models on random batches and holds them against the method as it is
+// written down. It also counts: in every block the graph must hold as many tokens as the image with the most of them
+// needs, and no more.
 func TestRandomModels(t *testing.T) {
 	halted, mixed := 0, 0
 	rapid.Check(t, func(t *rapid.T) {

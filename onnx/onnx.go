@@ -1,15 +1,18 @@
-// Package onnx writes a model as an ONNX file, for ONNX Runtime and everything else that reads the format (https://onnx.ai/onnx).
+// Package onnx writes a model as an ONNX file, for ONNX Runtime and everything else that reads the format
+// (https://onnx.ai/onnx).
 //
-// The graph takes "input" [batch, C, H, W] float32, prepared as the model's own preprocessor does it, and gives "logits" [batch, classes].
-// batch is any number from 1 up. Only standard operators are used, those of opset 17: the first that has LayerNormalization, so that a norm
-// is one node in every runtime, and old enough (2022) for all that are in use. Opset 20 has Gelu too; ONNX Runtime puts the five nodes that
-// spell it in opset 17 together by itself, so that nothing is gained there.
+// The graph takes "input" [batch, C, H, W] float32, prepared as the model's own preprocessor does it, and gives
+// "logits" [batch, classes]. batch is any number from 1 up. Only standard operators are used, those of opset 17: the
+// first that has LayerNormalization, so that a norm is one node in every runtime, and old enough (2022) for all that
+// are in use. Opset 20 has Gelu too; ONNX Runtime puts the five nodes that spell it in opset 17 together by itself, so
+// that nothing is gained there.
 //
-// An adaptive model removes its halted tokens in the graph: after every block but the last the tokens that go on are gathered, so that all
-// later products are smaller. The images of a batch keep the number of tokens that the one with the most of them needs, and where an image
-// has fewer its halted ones fill the place, barred as keys. For a batch of one that is exact removal; for larger ones it is a mask over what
-// is left. One formulation serves both, without a branch. An image whose readouts (the tokens that have a head) have all halted is finished:
-// nothing can change its logits, so its other tokens halt with them.
+// An adaptive model removes its halted tokens in the graph: after every block but the last the tokens that go on are
+// gathered, so that all later products are smaller. The images of a batch keep the number of tokens that the one with
+// the most of them needs, and where an image has fewer its halted ones fill the place, barred as keys. For a batch of
+// one that is exact removal; for larger ones it is a mask over what is left. One formulation serves both, without a
+// branch. An image whose readouts (the tokens that have a head) have all halted is finished: nothing can change its
+// logits, so its other tokens halt with them.
 //
 // The weights are the model's own bits, in timm's layout and names (blocks.3.attn.qkv is cut into q, k and v).
 package onnx
@@ -40,8 +43,8 @@ type Options struct {
 	Opset int  // DefaultOpset to MaxOpset; 0 for DefaultOpset
 }
 
-// Write writes the model as one ONNX file, the same bytes for the same model and options. Weights stream to w; they are not copied. Names of
-// the classes go into the file's metadata, as a JSON list under "labels".
+// Write writes the model as one ONNX file, the same bytes for the same model and options. Weights stream to w; they are
+// not copied. Names of the classes go into the file's metadata, as a JSON list under "labels".
 //
 // A file beyond 2 GiB is refused, for that is protobuf's limit, and so are weights that are not finite.
 func Write(w io.Writer, p *vit.Params, o Options) error {
@@ -87,7 +90,8 @@ func check(p *vit.Params, o Options) error {
 	}
 	adaptive := c.Halting.Adaptive() && !o.Dense
 	if d, err := c.Halting.Descriptor(); adaptive && (err != nil || !d.ONNX) {
-		return fmt.Errorf("halting scheme %q cannot be written (%s can, and every model as a dense one)", c.Halting.Policy, writable())
+		return fmt.Errorf("halting scheme %q cannot be written (%s can, and every model as a dense one)", c.Halting.Policy,
+			writable())
 	}
 	if o.Depth && !adaptive {
 		return errors.New("a dense graph has no depth to give: every token runs in every block")

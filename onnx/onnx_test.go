@@ -84,7 +84,8 @@ func TestStructure(t *testing.T) {
 				used[out] = true
 			}
 			for name := range known {
-				if unwanted := strings.HasSuffix(name, "halt.top") || strings.HasSuffix(name, "halt.order"); !used[name] && !unwanted {
+				if unwanted := strings.HasSuffix(name, "halt.top") || strings.HasSuffix(name, "halt.order"); !used[name] &&
+					!unwanted {
 					t.Errorf("%+v: nothing uses %q", o, name)
 				}
 			}
@@ -93,7 +94,8 @@ func TestStructure(t *testing.T) {
 			if o.Depth {
 				want["depth"] = []any{elemInt64, "batch", c.Tokens()}
 			}
-			if fmt.Sprint(m.outputs) != fmt.Sprint(want) || fmt.Sprint(m.inputs) != fmt.Sprint(map[string][]any{"input": {elemFloat, "batch", 3, 32, 32}}) {
+			if fmt.Sprint(m.outputs) != fmt.Sprint(want) ||
+				fmt.Sprint(m.inputs) != fmt.Sprint(map[string][]any{"input": {elemFloat, "batch", 3, 32, 32}}) {
 				t.Errorf("%+v: inputs %v, outputs %v", o, m.inputs, m.outputs)
 			}
 			opset, ir := max(int64(o.Opset), 17), int64(8)
@@ -177,8 +179,14 @@ func TestRefusals(t *testing.T) {
 		"opset 21":        func(_ *vit.Params, o *Options) { o.Opset = 21 },
 		"dense graph":     func(_ *vit.Params, o *Options) { o.Dense, o.Depth = true, true },
 		"parameters, but": func(p *vit.Params, _ *Options) { p.Data = p.Data[1:] },
-		`tensor "blocks.2.mlp.fc1.weight": element 7 is NaN`: func(p *vit.Params, _ *Options) { p.Blocks[2].FC1Weight[7] = float32(math.NaN()) },
-		`tensor "head.bias": element 0 is +Inf`:              func(p *vit.Params, _ *Options) { p.HeadBias[0] = float32(math.Inf(1)) },
+		`tensor "blocks.2.mlp.fc1.weight": element 7 is NaN`: func(p *vit.Params,
+			_ *Options) {
+			p.Blocks[2].FC1Weight[7] = float32(math.NaN())
+		},
+		`tensor "head.bias": element 0 is +Inf`: func(p *vit.Params,
+			_ *Options) {
+			p.HeadBias[0] = float32(math.Inf(1))
+		},
 		"2.3 GiB or more, but protobuf ends at 2 GiB": func(p *vit.Params, _ *Options) {
 			p.Config.Embed, p.Config.Heads, p.Config.Hidden, p.Config.Layers = 2048, 16, 8192, 12
 		},

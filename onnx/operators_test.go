@@ -52,7 +52,8 @@ var operators = map[string]func(n readNode, in []value) []value{
 	"Concat": func(n readNode, in []value) []value {
 		axis, total := n.axis(len(in[0].shape)), 0
 		for _, v := range in {
-			must(v.kind == in[0].kind && slices.Equal(with(v.shape, axis, 0), with(in[0].shape, axis, 0)), "node %s: shapes %v and %v", n.name, in[0].shape, v.shape)
+			must(v.kind == in[0].kind && slices.Equal(with(v.shape, axis, 0), with(in[0].shape, axis, 0)),
+				"node %s: shapes %v and %v", n.name, in[0].shape, v.shape)
 			total += v.shape[axis]
 		}
 		out := zeros(in[0].kind, with(in[0].shape, axis, total)...)
@@ -70,7 +71,8 @@ var operators = map[string]func(n readNode, in []value) []value{
 		axis, from := n.axis(len(in[0].shape)), 0
 		var out []value
 		for _, size := range whole(in[1]) {
-			out = append(out, gathered(in[0], with(in[0].shape, axis, size), func(at []int) []int { return with(at, axis, at[axis]+from) }))
+			out = append(out, gathered(in[0], with(in[0].shape, axis, size),
+				func(at []int) []int { return with(at, axis, at[axis]+from) }))
 			from += size
 		}
 		must(from == in[0].shape[axis], "node %s: parts of %d, there are %d", n.name, from, in[0].shape[axis])
@@ -79,7 +81,10 @@ var operators = map[string]func(n readNode, in []value) []value{
 	"Slice": func(n readNode, in []value) []value {
 		from, to, axis := whole(in[1])[0], whole(in[2])[0], whole(in[3])[0]
 		from, to = min(from, in[0].shape[axis]), min(to, in[0].shape[axis])
-		return []value{gathered(in[0], with(in[0].shape, axis, to-from), func(at []int) []int { return with(at, axis, at[axis]+from) })}
+		return []value{gathered(in[0], with(in[0].shape, axis, to-from), func(at []int) []int {
+			return with(at, axis,
+				at[axis]+from)
+		})}
 	},
 	"Pad": func(n readNode, in []value) []value {
 		pads, out := whole(in[1]), in[0]
@@ -99,21 +104,30 @@ var operators = map[string]func(n readNode, in []value) []value{
 	},
 	"Gather": func(n readNode, in []value) []value {
 		axis, places := n.axis(len(in[0].shape)), whole(in[1])
-		return []value{gathered(in[0], with(in[0].shape, axis, len(places)), func(at []int) []int { return with(at, axis, places[at[axis]]) })}
+		return []value{gathered(in[0], with(in[0].shape, axis, len(places)),
+			func(at []int) []int { return with(at, axis, places[at[axis]]) })}
 	},
 	"GatherElements": func(n readNode, in []value) []value {
 		axis := n.axis(len(in[0].shape))
 		must(in[1].kind == elemInt64, "node %s: places of type %d", n.name, in[1].kind)
-		return []value{gathered(in[0], in[1].shape, func(at []int) []int { return with(at, axis, int(in[1].data[offset(in[1].shape, at)])) })}
+		return []value{gathered(in[0], in[1].shape, func(at []int) []int {
+			return with(at, axis,
+				int(in[1].data[offset(in[1].shape, at)]))
+		})}
 	},
 	"GatherND": func(n readNode, in []value) []value { // batches of rows by single places
 		x, places := in[0], in[1]
-		must(n.int("batch_dims", 0) == 1 && places.kind == elemInt64 && len(places.shape) == 3 && places.shape[2] == 1 && places.shape[0] == x.shape[0], "node %s: places %v", n.name, places.shape)
-		return []value{gathered(x, with(x.shape, 1, places.shape[1]), func(at []int) []int { return with(at, 1, int(places.data[at[0]*places.shape[1]+at[1]])) })}
+		must(n.int("batch_dims", 0) == 1 && places.kind == elemInt64 && len(places.shape) == 3 && places.shape[2] == 1 &&
+			places.shape[0] == x.shape[0], "node %s: places %v", n.name, places.shape)
+		return []value{gathered(x, with(x.shape, 1, places.shape[1]), func(at []int) []int {
+			return with(at, 1,
+				int(places.data[at[0]*places.shape[1]+at[1]]))
+		})}
 	},
 	"ScatterElements": func(n readNode, in []value) []value {
 		axis, out := n.axis(len(in[0].shape)), value{in[0].kind, in[0].shape, slices.Clone(in[0].data)}
-		must(n.attributes["reduction"] == "add" && in[1].kind == elemInt64 && in[2].kind == out.kind && slices.Equal(in[1].shape, in[2].shape), "node %s: places %v", n.name, in[1].shape)
+		must(n.attributes["reduction"] == "add" && in[1].kind == elemInt64 && in[2].kind == out.kind &&
+			slices.Equal(in[1].shape, in[2].shape), "node %s: places %v", n.name, in[1].shape)
 		walk(in[1].shape, func(i int, at []int) {
 			out.data[offset(out.shape, with(at, axis, int(in[1].data[i])))] += in[2].data[i]
 		})
@@ -121,7 +135,8 @@ var operators = map[string]func(n readNode, in []value) []value{
 	},
 	"TopK": func(n readNode, in []value) []value { // along the middle of [a, b, 1]
 		x, k := in[0], whole(in[1])[0]
-		must(n.axis(len(x.shape)) == 1 && len(x.shape) == 3 && x.shape[2] == 1 && k <= x.shape[1], "node %s: %d of %v", n.name, k, x.shape)
+		must(n.axis(len(x.shape)) == 1 && len(x.shape) == 3 && x.shape[2] == 1 && k <= x.shape[1], "node %s: %d of %v",
+			n.name, k, x.shape)
 		values, places := zeros(x.kind, x.shape[0], k, 1), zeros(elemInt64, x.shape[0], k, 1)
 		for b, row := range slices.Collect(slices.Chunk(x.data, x.shape[1])) {
 			order := upTo(len(row))
@@ -177,7 +192,8 @@ var operators = map[string]func(n readNode, in []value) []value{
 	},
 	"LayerNormalization": func(n readNode, in []value) []value {
 		last := in[0].shape[len(in[0].shape)-1]
-		must(n.axis(len(in[0].shape)) == len(in[0].shape)-1 && len(in[1].data) == last && len(in[2].data) == last, "node %s: shapes %v, %v", n.name, in[0].shape, in[1].shape)
+		must(n.axis(len(in[0].shape)) == len(in[0].shape)-1 && len(in[1].data) == last && len(in[2].data) == last,
+			"node %s: shapes %v, %v", n.name, in[0].shape, in[1].shape)
 		out, eps := zeros(elemFloat, in[0].shape...), float64(n.attributes["epsilon"].(float32))
 		for i := 0; i < len(out.data); i += last {
 			row, mean, variance := in[0].data[i:i+last], 0.0, 0.0
@@ -195,7 +211,8 @@ var operators = map[string]func(n readNode, in []value) []value{
 	},
 	"Gemm": func(n readNode, in []value) []value {
 		x, w, b := in[0], in[1], in[2]
-		must(len(x.shape) == 2 && len(w.shape) == 2 && x.shape[1] == w.shape[1] && n.int("transB", 0) == 1 && slices.Equal(b.shape, w.shape[:1]), "node %s: %v times %v plus %v", n.name, x.shape, w.shape, b.shape)
+		must(len(x.shape) == 2 && len(w.shape) == 2 && x.shape[1] == w.shape[1] && n.int("transB", 0) == 1 &&
+			slices.Equal(b.shape, w.shape[:1]), "node %s: %v times %v plus %v", n.name, x.shape, w.shape, b.shape)
 		out := zeros(elemFloat, x.shape[0], w.shape[0])
 		walk(out.shape, func(i int, at []int) {
 			out.data[i] = b.data[at[1]]
@@ -208,7 +225,8 @@ var operators = map[string]func(n readNode, in []value) []value{
 	"MatMul": func(n readNode, in []value) []value {
 		a, b := in[0], in[1]
 		r := len(a.shape)
-		must(len(b.shape) == r && slices.Equal(a.shape[:r-2], b.shape[:r-2]) && a.shape[r-1] == b.shape[r-2], "node %s: %v times %v", n.name, a.shape, b.shape)
+		must(len(b.shape) == r && slices.Equal(a.shape[:r-2], b.shape[:r-2]) && a.shape[r-1] == b.shape[r-2],
+			"node %s: %v times %v", n.name, a.shape, b.shape)
 		rows, inner, columns := a.shape[r-2], a.shape[r-1], b.shape[r-1]
 		out := zeros(elemFloat, with(a.shape, r-1, columns)...)
 		for i := range out.data {
@@ -223,12 +241,14 @@ var operators = map[string]func(n readNode, in []value) []value{
 		x, w := in[0], in[1]
 		p := w.shape[2]
 		kernel, strides := n.attributes["kernel_shape"].([]int64), n.attributes["strides"].([]int64)
-		must(slices.Equal(kernel, strides) && slices.Equal(kernel, []int64{int64(p), int64(w.shape[3])}) && w.shape[1] == x.shape[1], "node %s: %v, %v", n.name, kernel, strides)
+		must(slices.Equal(kernel, strides) && slices.Equal(kernel, []int64{int64(p), int64(w.shape[3])}) &&
+			w.shape[1] == x.shape[1], "node %s: %v, %v", n.name, kernel, strides)
 		out := zeros(elemFloat, x.shape[0], w.shape[0], (x.shape[2]-p)/p+1, (x.shape[3]-p)/p+1)
 		walk(out.shape, func(i int, at []int) {
 			out.data[i] = in[2].data[at[1]]
 			walk(w.shape[1:], func(j int, k []int) {
-				out.data[i] += w.data[at[1]*count(w.shape[1:])+j] * x.data[offset(x.shape, []int{at[0], k[0], at[2]*p + k[1], at[3]*p + k[2]})]
+				out.data[i] += w.data[at[1]*count(w.shape[1:])+j] * x.data[offset(x.shape,
+					[]int{at[0], k[0], at[2]*p + k[1], at[3]*p + k[2]})]
 			})
 		})
 		return []value{out}

@@ -7,9 +7,10 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// plain runs a model on one image as the method is written down, in float64: every token goes through every block, a halted one is barred as
-// a key. It returns the logits, and depth [N], the blocks that each token ran in before the image was finished. The constants are rounded
-// to float32, for the graph holds them so, and depths must not hang on that.
+// plain runs a model on one image as the method is written down, in float64: every token goes through every block, a
+// halted one is barred as a key. It returns the logits, and depth [N], the blocks that each token ran in before the
+// image was finished. The constants are rounded to float32, for the graph holds them so, and depths must not hang on
+// that.
 func plain(p *vit.Params, image []float64) (logits []float64, depth []int) {
 	c := &p.Config
 	x := embedded(p, image)
@@ -22,7 +23,8 @@ func plain(p *vit.Params, image []float64) (logits []float64, depth []int) {
 		field[k] = make([]float64, c.Embed)
 	}
 	depth = make([]int, n)
-	scale, center, threshold := float64(float32(c.Halting.Number("gate_scale"))), float64(float32(c.Halting.Number("gate_center"))), float64(float32(1-c.Halting.Number("epsilon")))
+	scale, center, threshold := float64(float32(c.Halting.Number("gate_scale"))),
+		float64(float32(c.Halting.Number("gate_center"))), float64(float32(1-c.Halting.Number("epsilon")))
 	for l := range c.Layers {
 		plainBlock(p, &p.Blocks[l], x, alive)
 		for k := range n {

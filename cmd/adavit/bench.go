@@ -20,10 +20,14 @@ func (a *app) bench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [--variant V | --model DIR|NAME]",
 		Short: "Measure throughput on random input",
-		Long: "Bench runs an architecture with random weights, or a model, on random input. It reports images a second, how long a batch takes (median and\n" +
-			"99th percentile), and the rate of arithmetic that was really performed beside the FMA rate of the same cores measured in the same run.\n\n" +
-			"--active fixes the share of patch tokens that run in each block, whatever they hold: what is left out shows what token removal gains.\n" +
-			"With fewer images in a batch than threads, all threads share each image. Lists of variants, models, threads or batches are\n" +
+		Long: "Bench runs an architecture with random weights, or a model, on random input. It reports images a second, " +
+			"how long a batch takes (median and\n" +
+			"99th percentile), and the rate of arithmetic that was really performed beside the FMA rate of the same cores " +
+			"measured in the same run.\n\n" +
+			"--active fixes the share of patch tokens that run in each block, whatever they hold: what is left out shows " +
+			"what token removal gains.\n" +
+			"With fewer images in a batch than threads, all threads share each image. Lists of variants, models, threads or " +
+			"batches are\n" +
 			"measured one after the other.",
 		Example: "  adavit bench --variant deit-small --threads 1,2\n" +
 			"  adavit bench --variant deit-tiny --batch 8 --active 1,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.3,0.2,0.2,0.1 --json",
@@ -92,15 +96,21 @@ func subjects(variants, models []string) []tools.BenchOptions {
 func benchText(results []tools.BenchResult) []byte {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight) // writing to a buffer cannot fail
-	fmt.Fprintf(w, "what\tprecision\tthreads\tbatch\timages/s\tp50 ms\tp99 ms\tMMACs/image\tof dense\tGFLOP/s\tpeak\tof peak\tMB held\t\n")
+	fmt.Fprintf(w,
+		"what\tprecision\tthreads\tbatch\timages/s\tp50 ms\tp99 ms\tMMACs/image\tof dense\tGFLOP/s\tpeak\tof peak\tMB "+
+			"held\t\n")
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%.4g\t%.4g\t%.4g\t%.4g\t%.0f %%\t%.0f\t%.0f\t%.0f %%\t%.1f\t\n", r.Model, r.Precision, r.Threads, r.Batch,
-			r.ImagesPerSecond, r.P50, r.P99, r.MACs/1e6, 100*r.MACs/r.DenseMACs, r.GFLOPS, r.PeakGFLOPS, 100*r.GFLOPS/r.PeakGFLOPS, float64(r.BytesHeld)/1e6)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%.4g\t%.4g\t%.4g\t%.4g\t%.0f %%\t%.0f\t%.0f\t%.0f %%\t%.1f\t\n", r.Model, r.Precision,
+			r.Threads, r.Batch,
+			r.ImagesPerSecond, r.P50, r.P99, r.MACs/1e6, 100*r.MACs/r.DenseMACs, r.GFLOPS, r.PeakGFLOPS,
+			100*r.GFLOPS/r.PeakGFLOPS, float64(r.BytesHeld)/1e6)
 	}
 	w.Flush()
 	for _, r := range results {
 		if r.Speedup > 0 {
-			fmt.Fprintf(&b, "%s, %d threads: %.2f × the dense model's %.4g images/s (taking turns with it); MACs promise %.2f ×, so %.0f %% of the saving is there\n",
+			fmt.Fprintf(&b,
+				"%s, %d threads: %.2f × the dense model's %.4g images/s (taking turns with it); MACs promise %.2f ×, so %.0f %% "+
+					"of the saving is there\n",
 				r.Model, r.Threads, r.Speedup, r.DenseImagesPerSecond, r.MACsSpeedup, 100*r.Speedup/r.MACsSpeedup)
 		}
 	}
@@ -114,7 +124,8 @@ func benchText(results []tools.BenchResult) []byte {
 
 // profileText prints where the time of an image goes: a line for each block, a column for each activity.
 func profileText(b *bytes.Buffer, r tools.BenchResult) {
-	fmt.Fprintf(b, "\n%s, %s, %d threads, batch %d: milliseconds an image (summed over threads)\n", r.Model, r.Precision, r.Threads, r.Batch)
+	fmt.Fprintf(b, "\n%s, %s, %d threads, batch %d: milliseconds an image (summed over threads)\n", r.Model, r.Precision,
+		r.Threads, r.Batch)
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "block\t")
 	for _, a := range infer.Activities() {

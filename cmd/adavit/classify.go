@@ -28,12 +28,14 @@ func (a *app) classify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "classify --model DIR|NAME [--list FILE] IMAGE…",
 		Short: "Say what is on pictures",
-		Long: "Classify prints the five most probable classes of each picture, the token-blocks spent on it (one token in one\n" +
+		Long: "Classify prints the five most probable classes of each picture, the token-blocks spent on it (one token in " +
+			"one\n" +
 			"block) and their share of what a dense model spends, and the time that it took. A picture that cannot be read is\n" +
 			"reported and the others go on; the exit status is then 1." + imageHelp,
 		Example: "  adavit classify --model fashion-adaptive shoe.png coat.jpg\n" +
 			"  adavit classify --model DIR --json - < photo.jpg\n" +
-			"  adavit classify --model DIR --budget 0,0.6 photos/      # no picture costs more than 60 % of the dense model's work\n" +
+			"  adavit classify --model DIR --budget 0,0.6 photos/      # no picture costs more than 60 % of the dense " +
+			"model's work\n" +
 			"  find photos -name '*.jpg' -newer last | adavit classify --model DIR --list -",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := required(cmd, "model"); err != nil {
@@ -97,7 +99,8 @@ func (a *app) classify() *cobra.Command {
 
 // text is one picture's result for people.
 func (f classifiedFile) text() []byte {
-	b := fmt.Appendf(nil, "%s: %d token-blocks (%.0f %% of dense), %.1f ms\n", f.File, f.Tokens, 100*f.TokenShare, f.Milliseconds)
+	b := fmt.Appendf(nil, "%s: %d token-blocks (%.0f %% of dense), %.1f ms\n", f.File, f.Tokens, 100*f.TokenShare,
+		f.Milliseconds)
 	for _, p := range f.Top {
 		b = fmt.Appendf(b, "  %6.2f %%  %s\n", 100*p.Probability, p.Label)
 	}

@@ -27,17 +27,24 @@ func (a *app) compare() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare --model DENSE --data SET --out DIR",
 		Short: "Train several halting schemes from one dense model and compare them",
-		Long: "Compare trains each scheme from the same dense model with equal epochs, seeds and data, brings all of them to the same mean depth by their own\n" +
-			"constants (on training images), tests them, and times them in turns with each other and with the dense model, trained on equally. Schemes\n" +
-			"that need no training (" + strings.Join(untrained, ", ") + ") use that model's weights. A control tells what the choice of tokens is worth: the same depths, but which\n" +
+		Long: "Compare trains each scheme from the same dense model with equal epochs, seeds and data, brings all of them " +
+			"to the same mean depth by their own\n" +
+			"constants (on training images), tests them, and times them in turns with each other and with the dense model, " +
+			"trained on equally. Schemes\n" +
+			"that need no training (" + strings.Join(untrained, ", ") +
+			") use that model's weights. A control tells what the choice of tokens is worth: the same depths, but which\n" +
 			"of an image's patches has which is drawn by lot.\n\n" +
-			"It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json and table.md. Interrupted, the same\n" +
+			"It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json and " +
+			"table.md. Interrupted, the same\n" +
 			"command goes on; runs that are finished are not repeated.\n\n" +
-			"A scheme is a name, or a name with values of its own: token:alpha_prior=0 changes the recipe, similarity:threshold=0.9 and\n" +
+			"A scheme is a name, or a name with values of its own: token:alpha_prior=0 changes the recipe, " +
+			"similarity:threshold=0.9 and\n" +
 			"topk:keep=0.5:fuse=true the scheme's constants; topk:train=true trains the model with the scheme.\n" + schemes(),
 		Example: "  adavit compare --model fashion-dense --data fashion-mnist --out compared --epochs 5\n" +
-			"  adavit compare --model fashion-dense --data fashion-mnist --out ablation --schemes token,token:alpha_prior=0 --seeds 1,2,3\n" +
-			"  adavit compare --model my-deit --data photos --out compared --recipe my.json --schemes none,token,topk,tome --depth 7 --batch 64",
+			"  adavit compare --model fashion-dense --data fashion-mnist --out ablation --schemes token,token:alpha_prior=0 " +
+			"--seeds 1,2,3\n" +
+			"  adavit compare --model my-deit --data photos --out compared --recipe my.json --schemes none,token,topk,tome " +
+			"--depth 7 --batch 64",
 		Args: arguments("", 0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(cmd, "model", "data", "out"); err != nil {
@@ -93,7 +100,8 @@ func (a *app) compare() *cobra.Command {
 				fmt.Fprintf(&b, "\n%s%s\n", t.Title, of)
 				return t.WriteText(&b)
 			}
-			if err := errors.Join(further(r.ControlTable(), ""), further(r.SpeedTable(), fmt.Sprintf(", %d images at once", r.Batch))); err != nil {
+			if err := errors.Join(further(r.ControlTable(), ""), further(r.SpeedTable(),
+				fmt.Sprintf(", %d images at once", r.Batch))); err != nil {
 				return err
 			}
 			fmt.Fprintf(&b, "\nThe plots and each run's report and log are in %s\n", r.Report)
@@ -108,8 +116,10 @@ func (a *app) compare() *cobra.Command {
 	f.StringVar(&o.Recipe, "recipe", "", "bundled recipe's `name`, or a file, that all schemes train by")
 	f.IntVar(&o.Epochs, "epochs", 0, "`number` of epochs of each run (default: the recipe's)")
 	f.StringVar(&seeds, "seeds", "1", "`list` of seeds; each scheme is trained with each")
-	f.Float64Var(&o.Depth, "depth", 0, "mean `depth` to bring the schemes to (default: what token reaches, without it half of the blocks)")
-	f.StringVar(&sweep, "sweep", "", "`list` of further depths to bring the schemes to, for curves of accuracy against time")
+	f.Float64Var(&o.Depth, "depth", 0,
+		"mean `depth` to bring the schemes to (default: what token reaches, without it half of the blocks)")
+	f.StringVar(&sweep, "sweep", "",
+		"`list` of further depths to bring the schemes to, for curves of accuracy against time")
 	f.IntVar(&o.Limit, "limit", 0, "use the first so `many` training and test images only")
 	f.IntVar(&o.Batch, "batch", 32, "`images` in a batch where speed in batches is measured")
 	f.Float64Var(&o.Seconds, "seconds", 0.5, "how `long` a turn of the timing takes")
@@ -117,7 +127,8 @@ func (a *app) compare() *cobra.Command {
 	return cmd
 }
 
-// compareWatch shows how far a comparison has come: a bar for each piece of work on a terminal, else lines of log from the work itself.
+// compareWatch shows how far a comparison has come: a bar for each piece of work on a terminal, else lines of log from
+// the work itself.
 type compareWatch struct {
 	app   *app
 	bar   *progress

@@ -18,8 +18,10 @@ func (a *app) convert() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "convert SRC DST",
 		Short: "Turn any checkpoint into a model directory, a safetensors file or ONNX",
-		Long: "Convert reads a model directory (transformers' or timm's), hf:owner/name, a bundled model, or a single file (safetensors, or a state dict that\n" +
-			"PyTorch saved; nothing in it is executed), and writes DST: ONNX if it ends in .onnx, tensors under timm's names if in .safetensors, else a\n" +
+		Long: "Convert reads a model directory (transformers' or timm's), hf:owner/name, a bundled model, or a single " +
+			"file (safetensors, or a state dict that\n" +
+			"PyTorch saved; nothing in it is executed), and writes DST: ONNX if it ends in .onnx, tensors under timm's names " +
+			"if in .safetensors, else a\n" +
 			"model directory that every command and transformers take. DST appears whole or not at all.\n\n" +
 			"Halting schemes and their constants:" + schemes(),
 		Example: "  adavit convert deit_tiny_patch16_224.pth deit-tiny\n" +
@@ -40,7 +42,8 @@ func (a *app) convert() *cobra.Command {
 			if o.Halting, err = parseHalting(halt); err != nil {
 				return err
 			}
-			if o.Store = weights.DType(strings.ToUpper(store)); o.Store != weights.F32 && o.Store != weights.F16 && o.Store != weights.BF16 {
+			if o.Store = weights.DType(strings.ToUpper(store)); o.Store != weights.F32 && o.Store != weights.F16 &&
+				o.Store != weights.BF16 {
 				return badUsage("--store is %q, want F32, F16 or BF16", store)
 			}
 			if labels != "" {
@@ -67,11 +70,15 @@ func (a *app) convert() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&o.Heads, "heads", 0, "attention `heads`, which a single file does not say (default: the published models', by width)")
-	f.StringVar(&size, "image-size", "", "other image `size`, as 384 or 224x320 (height x width): position embeddings are resampled")
+	f.IntVar(&o.Heads, "heads", 0,
+		"attention `heads`, which a single file does not say (default: the published models', by width)")
+	f.StringVar(&size, "image-size", "",
+		"other image `size`, as 384 or 224x320 (height x width): position embeddings are resampled")
 	f.IntVar(&o.Classes, "num-classes", 0, "put a fresh head for that `number` of classes")
 	f.StringVar(&labels, "labels", "", "`file` with the classes' names, one a line")
-	f.StringVar(&halt, "halting", "", "how tokens halt: `SCHEME[,KEY=VALUE…]` such as tome,merge=8, SCALE,CENTER[,EPSILON] of A-ViT's gate, a JSON object as in config.json, or none")
+	f.StringVar(&halt, "halting", "",
+		"how tokens halt: `SCHEME[,KEY=VALUE…]` such as tome,merge=8, SCALE,CENTER[,EPSILON] of A-ViT's gate, a JSON "+
+			"object as in config.json, or none")
 	f.StringVar(&o.Key, "key", "", "`entry` of a PyTorch checkpoint that holds the weights, such as model_ema")
 	f.StringVar(&store, "store", "F32", "`type` of the stored weights: F32, F16 or BF16")
 	return cmd

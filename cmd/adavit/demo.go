@@ -16,8 +16,10 @@ func (a *app) demo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the bundled models on the bundled images and show what they did",
-		Long: "Demo needs no download and no flag. It runs the bundled dense and adaptive models over the 10 000 test images of Fashion-MNIST, taking turns,\n" +
-			"prints what each reached and at which cost, and writes a report with pictures: which parts of an image were looked at for how long.",
+		Long: "Demo needs no download and no flag. It runs the bundled dense and adaptive models over the 10 000 test " +
+			"images of Fashion-MNIST, taking turns,\n" +
+			"prints what each reached and at which cost, and writes a report with pictures: which parts of an image were " +
+			"looked at for how long.",
 		Example: "  adavit demo\n  adavit demo --out /tmp/report --threads 1",
 		Args:    arguments("", 0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -29,7 +31,8 @@ func (a *app) demo() *cobra.Command {
 			}
 			bar := a.progress("images")
 			defer bar.end()
-			r, err := tools.Demo(cmd.Context(), tools.DemoOptions{Dir: out, Limit: limit, Threads: a.threads, Precision: a.precision, Progress: bar.update})
+			r, err := tools.Demo(cmd.Context(), tools.DemoOptions{Dir: out, Limit: limit, Threads: a.threads,
+				Precision: a.precision, Progress: bar.update})
 			if err != nil {
 				return err
 			}

@@ -16,10 +16,12 @@ func (a *app) eval() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "eval --model DIR|NAME --data SET",
 		Short: "Measure a model's accuracy, depth, work and speed on a data set",
-		Long: "Eval runs a model over the test part of a data set. Images a second are counted from the data set's bytes to the logits, decoding and\n" +
+		Long: "Eval runs a model over the test part of a data set. Images a second are counted from the data set's bytes " +
+			"to the logits, decoding and\n" +
 			"normalising included. MACs are multiply-accumulates of the tokens that ran.",
-		Example: "  adavit eval --model fashion-adaptive --data fashion-mnist\n  adavit eval --model my-model --data folder-of-classes --limit 1000 --json",
-		Args:    arguments("", 0, 0),
+		Example: "  adavit eval --model fashion-adaptive --data fashion-mnist\n  adavit eval --model my-model --data " +
+			"folder-of-classes --limit 1000 --json",
+		Args: arguments("", 0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(cmd, "model", "data"); err != nil {
 				return err
@@ -41,7 +43,8 @@ func (a *app) eval() *cobra.Command {
 			}
 			bar := a.progress("images")
 			defer bar.end()
-			ev, err := eval.Run(cmd.Context(), m, d, eval.Options{Name: model, Limit: limit, Threads: a.threads, Precision: a.precision, Progress: bar.update, Budget: b})
+			ev, err := eval.Run(cmd.Context(), m, d, eval.Options{Name: model, Limit: limit, Threads: a.threads,
+				Precision: a.precision, Progress: bar.update, Budget: b})
 			if err != nil {
 				return err
 			}
@@ -49,8 +52,9 @@ func (a *app) eval() *cobra.Command {
 			if a.json {
 				return a.printJSON(ev)
 			}
-			return a.print(fmt.Appendf(nil, "model        %s\nimages       %d\ntop-1        %.2f %%\ntop-5        %.2f %%\nmean depth   %.2f of %d blocks\n"+
-				"MACs         %.4g M an image, %.4g M dense (%.0f %%)\nspeed        %.0f images/s, %d threads, %s\n",
+			return a.print(fmt.Appendf(nil,
+				"model        %s\nimages       %d\ntop-1        %.2f %%\ntop-5        %.2f %%\nmean depth   %.2f of %d blocks\n"+
+					"MACs         %.4g M an image, %.4g M dense (%.0f %%)\nspeed        %.0f images/s, %d threads, %s\n",
 				ev.Model, ev.Images, ev.Top1, ev.Top5, ev.MeanDepth, m.Params.Config.Layers,
 				ev.MACs/1e6, ev.DenseMACs/1e6, 100*ev.MACs/ev.DenseMACs, ev.ImagesPerSecond, ev.Threads, ev.Precision))
 		},

@@ -73,9 +73,11 @@ func readReference(t *testing.T, name string) (*weights.File, *vit.Model) {
 		return v
 	}
 	n := func(key string) int { return int(number(key)) }
-	c := vit.Config{Embed: n("embed_dim"), Heads: n("num_heads"), Layers: n("depth"), Hidden: n("embed_dim") * n("mlp_ratio"), Height: n("img_size"), Width: n("img_size"),
+	c := vit.Config{Embed: n("embed_dim"), Heads: n("num_heads"), Layers: n("depth"),
+		Hidden: n("embed_dim") * n("mlp_ratio"), Height: n("img_size"), Width: n("img_size"),
 		Patch: n("patch_size"), Channels: 3, Classes: n("num_classes"), Eps: number("layer_norm_eps"),
-		Halting: halting.Config{Policy: "token"}.With("gate_scale", number("gate_scale")).With("gate_center", number("gate_center")).With("epsilon", number("halt_eps"))}
+		Halting: halting.Config{Policy: "token"}.With("gate_scale", number("gate_scale")).With("gate_center",
+			number("gate_center")).With("epsilon", number("halt_eps"))}
 	p := vit.NewParams(c)
 	for _, dst := range p.Tensors() {
 		tensor, _ := file.Get("weights." + dst.Name)
@@ -86,9 +88,9 @@ func readReference(t *testing.T, name string) (*weights.File, *vit.Model) {
 	return file, &vit.Model{Params: p, Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
 }
 
-// models writes micro (the reference's weights, adaptive), bare (micro without preprocessor_config.json), tiny (28×28 grey images, dense,
-// random), and bad ones: nan, truncated, missing (no weights), shape (config.json of another depth), junk (config.json is no JSON), policy
-// (unknown key in "halting").
+// models writes micro (the reference's weights, adaptive), bare (micro without preprocessor_config.json), tiny (28×28
+// grey images, dense, random), and bad ones: nan, truncated, missing (no weights), shape (config.json of another
+// depth), junk (config.json is no JSON), policy (unknown key in "halting").
 func (f fixtures) models() {
 	_, micro := readReference(f.t, "micro")
 	f.check(vit.Save(filepath.Join(f.dir, "micro"), micro, weights.F32))
@@ -149,7 +151,8 @@ func (f fixtures) tensors() {
 
 func float32nan() float32 { return float32(math.NaN()) }
 
-// images writes a colour and a grey picture, one that EXIF turns upright beside what it then looks like, and files that are none.
+// images writes a colour and a grey picture, one that EXIF turns upright beside what it then looks like, and files that
+// are none.
 func (f fixtures) images() {
 	colour, grey := image.NewRGBA(image.Rect(0, 0, 50, 40)), image.NewGray(image.Rect(0, 0, 28, 28))
 	for y := range 40 {
@@ -173,7 +176,8 @@ func (f fixtures) images() {
 	}
 	f.file("upright.png", encode(upright))
 	turned := encode(colour)
-	exif := []byte("\x00\x00\x00\x1aeXIfMM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00") // orientation 6
+	// orientation 6
+	exif := []byte("\x00\x00\x00\x1aeXIfMM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00")
 	exif = binary.BigEndian.AppendUint32(exif, crc32.ChecksumIEEE(exif[4:]))
 	f.file("turned.png", slices.Concat(turned[:33], exif, turned[33:])) // behind IHDR
 	f.file("cut.png", encode(colour)[:100])
@@ -181,8 +185,8 @@ func (f fixtures) images() {
 	f.file("text.png", []byte("no picture at all"))
 }
 
-// data writes data sets of 28×28 pictures: idx (48 to train on, 10 to choose by, 20 to test), and bad ones: idx-cut, idx-zero (no images), idx-mixed (more
-// labels than images), classes (folders of files, three classes), nothing.
+// data writes data sets of 28×28 pictures: idx (48 to train on, 10 to choose by, 20 to test), and bad ones: idx-cut,
+// idx-zero (no images), idx-mixed (more labels than images), classes (folders of files, three classes), nothing.
 func (f fixtures) data() {
 	idx := func(dims []int, content []byte) []byte {
 		b := []byte{0, 0, 8, byte(len(dims))}

@@ -16,14 +16,17 @@ type imageFlags struct {
 }
 
 // imageHelp explains them.
-const imageHelp = "\n\nIMAGE is a JPEG, PNG, GIF, WebP, BMP or TIFF file, whatever it is called; a directory, for the images in it and\n" +
-	"below it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left alone; or -, an image on standard input."
+const imageHelp = "\n\nIMAGE is a JPEG, PNG, GIF, WebP, BMP or TIFF file, whatever it is called; a directory, for " +
+	"the images in it and\n" +
+	"below it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left alone; or -, an image on standard " +
+	"input."
 
 func (a *app) imageFlags(cmd *cobra.Command) *imageFlags {
 	var i imageFlags
 	f := cmd.Flags()
 	f.StringVar(&i.list, "list", "", "`file` that lists more images, one a line; - is standard input")
-	f.StringVar(&i.exif, "exif", "ignore", "`what` to do with an orientation in EXIF: ignore, as training usually does, or apply")
+	f.StringVar(&i.exif, "exif", "ignore",
+		"`what` to do with an orientation in EXIF: ignore, as training usually does, or apply")
 	f.Int64Var(&i.maxPixels, "max-pixels", 100_000_000, "refuse images of more than this `number` of pixels")
 	return &i
 }
@@ -47,8 +50,9 @@ func (i *imageFlags) options(a *app, cmd *cobra.Command, args []string) (adavit.
 
 // budgetFlag adds --budget.
 func budgetFlag(cmd *cobra.Command, budget *string) {
-	cmd.Flags().StringVar(budget, "budget", "", "`MEAN[,MAX]`: shares of the dense model's token-blocks, above 0 to 1, to aim at on\n"+
-		"the average (from the model's ladder of budgets; 0: not) and never to exceed")
+	cmd.Flags().StringVar(budget, "budget", "",
+		"`MEAN[,MAX]`: shares of the dense model's token-blocks, above 0 to 1, to aim at on\n"+
+			"the average (from the model's ladder of budgets; 0: not) and never to exceed")
 }
 
 // parseBudget reads MEAN[,MAX].

@@ -16,10 +16,13 @@ func (a *app) inspect() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect MODEL|FILE",
 		Short: "Describe a model or a checkpoint: architecture, tensors, parameters, MACs, halting",
-		Long: "Inspect loads a model, which checks every tensor of it, and describes it; tensors are listed under their names in timm's layout. Of a single\n" +
-			"file (safetensors, or what PyTorch saved) it lists the tensors, and what a pickle names that Python would import; nothing of it is run.",
-		Example: "  adavit inspect fashion-adaptive\n  adavit inspect DIR --json\n  adavit inspect checkpoint.pth --key model_ema",
-		Args:    arguments("a model (directory, bundled name, hf:owner/name) or a file", 1, 1),
+		Long: "Inspect loads a model, which checks every tensor of it, and describes it; tensors are listed under their " +
+			"names in timm's layout. Of a single\n" +
+			"file (safetensors, or what PyTorch saved) it lists the tensors, and what a pickle names that Python would " +
+			"import; nothing of it is run.",
+		Example: "  adavit inspect fashion-adaptive\n  adavit inspect DIR --json\n  adavit inspect checkpoint.pth --key " +
+			"model_ema",
+		Args: arguments("a model (directory, bundled name, hf:owner/name) or a file", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
 				in, err := tools.InspectFile(args[0], key)
@@ -77,7 +80,8 @@ func inspectionText(in tools.Inspection) []byte {
 	fmt.Fprintf(w, "model\t%s\n", in.Model)
 	fmt.Fprintf(w, "input\t%d × %d × %d (channels, height, width), patches of %d × %d: %d tokens, %d of them special\n",
 		in.Channels, in.Height, in.Width, in.Patch, in.Patch, in.Tokens, in.Special)
-	fmt.Fprintf(w, "network\t%d blocks, %d wide, %d heads, hidden %d, layer norm eps %g\n", in.Layers, in.Embed, in.Heads, in.Hidden, in.Eps)
+	fmt.Fprintf(w, "network\t%d blocks, %d wide, %d heads, hidden %d, layer norm eps %g\n", in.Layers, in.Embed, in.Heads,
+		in.Hidden, in.Eps)
 	fmt.Fprintf(w, "classes\t%d\n", in.Classes)
 	fmt.Fprintf(w, "parameters\t%d\n", in.Parameters)
 	fmt.Fprintf(w, "MACs\t%.4g M an image when no token halts\n", float64(in.DenseMACs)/1e6)

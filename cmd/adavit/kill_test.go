@@ -22,8 +22,9 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// TestKillLoop kills a training run with SIGKILL at random moments and resumes it each time: in the end weights, moments, average, learnt gates, logs and
-// TensorBoard's events are those of a run that nobody disturbed. ADAVIT_KILLS says how many times (10 if it is not set).
+// TestKillLoop kills a training run with SIGKILL at random moments and resumes it each time: in the end weights,
+// moments, average, learnt gates, logs and TensorBoard's events are those of a run that nobody disturbed. ADAVIT_KILLS
+// says how many times (10 if it is not set).
 func TestKillLoop(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -40,9 +41,12 @@ func TestKillLoop(t *testing.T) {
 	writeFixtures(t, dir)
 	steps := 6 * kills // an epoch for each
 	args := func(out string) []string {
-		return []string{"train", "--recipe", filepath.Join(dir, "recipe.json"), "--data", filepath.Join(dir, "idx"), "--out", out, "--resume", "--threads", "2",
-			"--set", "epochs=" + strconv.Itoa(steps/6), "--set", "batch=8", "--set", "accumulate=2", "--set", "checkpoint_steps=2", "--set", "log_steps=1", "--set", "keep=best",
-			"--set", `halting={"policy":"token","gate_scale":2,"gate_center":1}`, "--set", "learn_gate=true", "--set", "alpha_ponder=0.01", "--set", "alpha_prior=0.1",
+		return []string{"train", "--recipe", filepath.Join(dir, "recipe.json"), "--data", filepath.Join(dir, "idx"), "--out",
+			out, "--resume", "--threads", "2",
+			"--set", "epochs=" + strconv.Itoa(steps/6), "--set", "batch=8", "--set", "accumulate=2", "--set",
+			"checkpoint_steps=2", "--set", "log_steps=1", "--set", "keep=best",
+			"--set", `halting={"policy":"token","gate_scale":2,"gate_center":1}`, "--set", "learn_gate=true", "--set",
+			"alpha_ponder=0.01", "--set", "alpha_prior=0.1",
 			"--set", "target_layer=1", "--set", "drop_path=0.1", "--set", "mix.mixup=0.4", "--set", "repeats=2"}
 	}
 	whole, broken := filepath.Join(dir, "whole"), filepath.Join(dir, "broken")
@@ -142,7 +146,8 @@ func sameRuns(t *testing.T, want, got string, steps int) {
 	for _, name := range []string{"log.jsonl", "steps.jsonl"} {
 		a, b := lines(t, read(want, name)), lines(t, read(got, name))
 		if !slices.Equal(a, b) {
-			t.Errorf("%s has %d lines, want %d, or they differ:\n%s\nwant\n%s", name, len(b), len(a), strings.Join(b, "\n"), strings.Join(a, "\n"))
+			t.Errorf("%s has %d lines, want %d, or they differ:\n%s\nwant\n%s", name, len(b), len(a), strings.Join(b, "\n"),
+				strings.Join(a, "\n"))
 		}
 	}
 	last := fmt.Sprintf("checkpoints/step-%08d.safetensors", steps)
@@ -166,7 +171,8 @@ func sameRuns(t *testing.T, want, got string, steps int) {
 	if !slices.Equal(told, again) {
 		t.Errorf("TensorBoard is told %d values, want %d, or others", len(again), len(told))
 	}
-	for _, tag := range []string{"step/loss", "step/learning_rate", "epoch/loss_prior", "test/top1", "validation/top5", "test_average/mean_depth", "score/block_01", "tokens", "tokens/depth"} {
+	for _, tag := range []string{"step/loss", "step/learning_rate", "epoch/loss_prior", "test/top1", "validation/top5",
+		"test_average/mean_depth", "score/block_01", "tokens", "tokens/depth"} {
 		if !slices.ContainsFunc(told, func(s string) bool { return strings.Contains(s, " "+tag+" ") }) {
 			t.Errorf("TensorBoard is not told %s", tag)
 		}
@@ -194,7 +200,8 @@ func lines(t *testing.T, text []byte) (list []string) {
 		if err := json.Unmarshal(line, &object); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		for _, part := range []any{object, object["test"], object["test_ema"], object["validation"], object["validation_ema"]} {
+		for _, part := range []any{object, object["test"], object["test_ema"], object["validation"],
+			object["validation_ema"]} {
 			for _, key := range clocks {
 				if m, ok := part.(map[string]any); ok {
 					delete(m, key)

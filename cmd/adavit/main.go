@@ -1,4 +1,5 @@
-// Adavit trains, measures and runs vision transformers whose tokens stop being computed once they have said what they know.
+// Adavit trains, measures and runs vision transformers whose tokens stop being computed once they have said what they
+// know.
 //
 // Usage:
 //
@@ -11,8 +12,9 @@
 //	adavit inspect DIR
 //	adavit bench --variant deit-small
 //
-// Every command takes --threads, --precision and --json, and explains itself with --help. Results go to standard output, everything else
-// to standard error. The exit status is 0 when all was done, 1 when something failed, and 2 when the command line was wrong.
+// Every command takes --threads, --precision and --json, and explains itself with --help. Results go to standard
+// output, everything else to standard error. The exit status is 0 when all was done, 1 when something failed, and 2
+// when the command line was wrong.
 package main
 
 import (

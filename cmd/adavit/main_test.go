@@ -38,7 +38,8 @@ func TestScripts(t *testing.T) {
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "bundled" {
-				return slices.Contains(adavit.BundledModels(), "fashion-dense") && slices.Contains(adavit.BundledModels(), "fashion-adaptive"), nil
+				return slices.Contains(adavit.BundledModels(), "fashion-dense") &&
+					slices.Contains(adavit.BundledModels(), "fashion-adaptive"), nil
 			}
 			return false, fmt.Errorf("no condition is called %s", name)
 		},
@@ -46,8 +47,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// holds DIR NAME… fails unless the directory holds exactly these names, hidden and temporary ones counted: nothing half-written is left over. A NAME may be
-// a pattern, which stands for one file.
+// holds DIR NAME… fails unless the directory holds exactly these names, hidden and temporary ones counted: nothing
+// half-written is left over. A NAME may be a pattern, which stands for one file.
 func holds(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: holds dir name...")
@@ -99,7 +100,8 @@ func TestStdoutFails(t *testing.T) {
 	}
 	defer full.Close()
 	var errs strings.Builder
-	if status := run(t.Context(), []string{"bench", "--variant", "micro", "--seconds", "0.001"}, nil, full, &errs); status != exitFailed {
+	if status := run(t.Context(), []string{"bench", "--variant", "micro", "--seconds", "0.001"}, nil, full,
+		&errs); status != exitFailed {
 		t.Errorf("status %d, want %d; stderr: %s", status, exitFailed, &errs)
 	}
 	if !strings.Contains(errs.String(), "writing the result") {
@@ -117,7 +119,8 @@ func TestPanicIsReported(t *testing.T) {
 	dir := t.TempDir()
 	writeFixtures(t, dir)
 	var out, errs strings.Builder
-	status := run(t.Context(), []string{"classify", "--threads", "1", "--model", filepath.Join(dir, "micro"), "-"}, panicking{}, &out, &errs)
+	status := run(t.Context(), []string{"classify", "--threads", "1", "--model", filepath.Join(dir, "micro"), "-"},
+		panicking{}, &out, &errs)
 	if status != exitFailed || !strings.Contains(errs.String(), "internal error: a bug") || out.Len() > 0 {
 		t.Errorf("status %d, stdout %q, stderr %q", status, &out, &errs)
 	}

@@ -29,8 +29,8 @@ func (a *app) print(text []byte) error {
 	return nil
 }
 
-// progress shows how far a long piece of work has come: as a bar where standard error is a terminal and the work takes more than two seconds,
-// else not at all.
+// progress shows how far a long piece of work has come: as a bar where standard error is a terminal and the work takes
+// more than two seconds, else not at all.
 type progress struct {
 	err   io.Writer // nil where it is no terminal
 	label string

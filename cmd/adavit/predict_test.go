@@ -15,8 +15,9 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// TestPredictParity runs predict as a user does, on the published code's inputs and weights, and compares every tensor with what that code
-// gave: logits, rho and scores to 1e-4, depth and active exactly, gradients to 1e-3 of each tensor's largest.
+// TestPredictParity runs predict as a user does, on the published code's inputs and weights, and compares every tensor
+// with what that code gave: logits, rho and scores to 1e-4, depth and active exactly, gradients to 1e-3 of each
+// tensor's largest.
 func TestPredictParity(t *testing.T) {
 	for _, path := range kernels.Paths() {
 		for _, name := range []string{"micro", "micro_deep"} {
@@ -48,8 +49,10 @@ func comparePrediction(t *testing.T, name string, reverse bool) {
 		t.Fatal(err)
 	}
 	meta := file.Metadata
-	args := []string{"predict", "--model", modelDir, "--input", x, "--output", y, "--threads", "2", "--gradients", "--alpha-ponder", meta["alpha_ponder"],
-		"--alpha-prior", meta["alpha_prior"], "--target-layer", meta["prior_target_layer"], "--label-smoothing", meta["label_smoothing"]}
+	args := []string{"predict", "--model", modelDir, "--input", x, "--output", y, "--threads", "2", "--gradients",
+		"--alpha-ponder", meta["alpha_ponder"],
+		"--alpha-prior", meta["alpha_prior"], "--target-layer", meta["prior_target_layer"], "--label-smoothing",
+		meta["label_smoothing"]}
 	if reverse {
 		args = append(args, "--reverse-prior")
 	}
@@ -88,14 +91,16 @@ func comparePrediction(t *testing.T, name string, reverse bool) {
 	}
 }
 
-// TestPredictDense runs the reference's weights without halting: every token runs in every block, and there is nothing to ponder.
+// TestPredictDense runs the reference's weights without halting: every token runs in every block, and there is nothing
+// to ponder.
 func TestPredictDense(t *testing.T) {
 	file, model := readReference(t, "micro")
 	model.Params.Config.Halting = halting.Dense()
 	input, _ := file.Get("input")
 	labels, _ := file.Get("labels")
 	loss := tools.DefaultLoss(model.Params.Config)
-	out, err := tools.Predict(t.Context(), model, "x", &weights.File{Tensors: []weights.Tensor{input, labels}}, tools.PredictOptions{Loss: &loss, Threads: 1})
+	out, err := tools.Predict(t.Context(), model, "x", &weights.File{Tensors: []weights.Tensor{input, labels}},
+		tools.PredictOptions{Loss: &loss, Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +116,8 @@ func TestPredictDense(t *testing.T) {
 	}
 	depth, _ := got.Get("depth")
 	values, err := depth.Int32s()
-	if err != nil || len(values) != 4*c.Tokens() || slices.ContainsFunc(values, func(d int32) bool { return int(d) != c.Layers }) {
+	if err != nil || len(values) != 4*c.Tokens() || slices.ContainsFunc(values,
+		func(d int32) bool { return int(d) != c.Layers }) {
 		t.Errorf("depth %v, %v; want %d everywhere", values, err, c.Layers)
 	}
 }

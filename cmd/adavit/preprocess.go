@@ -12,7 +12,8 @@ func (a *app) preprocess() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "preprocess --model DIR|NAME --output X.safetensors [--list FILE] IMAGE…",
 		Short: "Write pictures as the tensor that a model would be fed",
-		Long: "Preprocess decodes, resizes, crops and normalises pictures as the model's preprocessor_config.json says and writes them as\n" +
+		Long: "Preprocess decodes, resizes, crops and normalises pictures as the model's preprocessor_config.json says " +
+			"and writes them as\n" +
 			"the tensor input [B,C,H,W] F32, in the order given: what predict reads. If any picture is bad, nothing is written." + imageHelp,
 		Example: "  adavit preprocess --model fashion-adaptive --output x.safetensors shoe.png coat.jpg",
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -19,8 +19,9 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// TestReadmePath runs the commands of README's section on the reader's own pictures, as they stand there but for a shorter course, on a folder of
-// JPEG files of three kinds of shapes and a small model under timm's names, and looks at what they leave.
+// TestReadmePath runs the commands of README's section on the reader's own pictures, as they stand there but for a
+// shorter course, on a folder of JPEG files of three kinds of shapes and a small model under timm's names, and looks at
+// what they leave.
 func TestReadmePath(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains two models")
@@ -61,8 +62,8 @@ learnt photos-dense photos-adaptive
 	})
 }
 
-// readmeCommands are the lines of the first block of commands under a heading of README.md, without comments and without the download, whose file the test
-// brings along.
+// readmeCommands are the lines of the first block of commands under a heading of README.md, without comments and
+// without the download, whose file the test brings along.
 func readmeCommands(t *testing.T, heading string) (commands []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))

@@ -39,7 +39,9 @@ type app struct {
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) (status int) {
 	defer func() {
 		if p := recover(); p != nil {
-			fmt.Fprintf(errs, "adavit: internal error: %v\nThis is a bug in adavit; please report it with the command line and the files that brought it about.\n", p)
+			fmt.Fprintf(errs,
+				"adavit: internal error: %v\nThis is a bug in adavit; please report it with the command line and the files that "+
+					"brought it about.\n", p)
 			status = exitFailed
 		}
 	}()
@@ -66,7 +68,8 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "adavit",
 		Short: "Vision transformers that compute only the tokens that matter",
-		Long: "Adavit trains, measures and runs vision transformers whose tokens stop being computed once they have said what they know.\n\n" +
+		Long: "Adavit trains, measures and runs vision transformers whose tokens stop being computed once they have said " +
+			"what they know.\n\n" +
 			"New here? Run 'adavit demo': it needs no download and no flag.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -111,7 +114,8 @@ func (a *app) root() *cobra.Command {
 			return about.Help()
 		},
 	})
-	root.AddCommand(a.demo(), a.classify(), a.eval(), a.train(), a.compare(), a.augment(), a.predict(), a.preprocess(), a.convert(), a.inspect(), a.bench())
+	root.AddCommand(a.demo(), a.classify(), a.eval(), a.train(), a.compare(), a.augment(), a.predict(), a.preprocess(),
+		a.convert(), a.inspect(), a.bench())
 	return root
 }
 
@@ -153,8 +157,8 @@ func atLeastOne(cmd *cobra.Command, names ...string) error {
 	return nil
 }
 
-// fetch brings a model of a hub into the cache, where what opens it next will find it, and shows how far the download has
-// come. What is not a hub's is left alone.
+// fetch brings a model of a hub into the cache, where what opens it next will find it, and shows how far the download
+// has come. What is not a hub's is left alone.
 func (a *app) fetch(cmd *cobra.Command, name string) error {
 	repo, revision, ok, err := hub.ParseReference(name)
 	if !ok || err != nil {

@@ -12,13 +12,15 @@ import (
 	"time"
 )
 
-// TestTerminate asks a run that would take hours to end: SIGTERM and Ctrl-C save a checkpoint of all its steps within seconds and say how to go on. While it
-// is at work no other run may enter its folder. The model's passes are long, so that the signal comes within one.
+// TestTerminate asks a run that would take hours to end: SIGTERM and Ctrl-C save a checkpoint of all its steps within
+// seconds and say how to go on. While it is at work no other run may enter its folder. The model's passes are long, so
+// that the signal comes within one.
 func TestTerminate(t *testing.T) {
 	dir := t.TempDir()
 	writeFixtures(t, dir)
 	out := filepath.Join(dir, "out")
-	args := []string{"train", "--recipe", "fashion-dense", "--set", "variant=fashion", "--data", filepath.Join(dir, "idx"), "--out", out, "--resume", "--threads", "1",
+	args := []string{"train", "--recipe", "fashion-dense", "--set", "variant=fashion", "--data", filepath.Join(dir, "idx"),
+		"--out", out, "--resume", "--threads", "1",
 		"--set", "batch=48", "--set", "epochs=99999", "--set", "checkpoint_steps=1000000"}
 	for i, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		before := newestCheckpoint(t, out)
@@ -50,7 +52,8 @@ func TestTerminate(t *testing.T) {
 		if took := time.Since(asked); took > 5*time.Second {
 			t.Errorf("%v: it took %v to end", signal, took)
 		}
-		if err == nil || cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(output.String(), "a checkpoint is saved, the same command with --resume goes on from it") {
+		if err == nil || cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(output.String(),
+			"a checkpoint is saved, the same command with --resume goes on from it") {
 			t.Errorf("%v: %v\n%s", signal, err, &output)
 		}
 	}

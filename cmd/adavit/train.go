@@ -13,7 +13,8 @@ import (
 )
 
 // dataUsage says what --data takes.
-const dataUsage = "data `set`: fashion-mnist, fashion-mnist:DIR, a folder of IDX or CIFAR files or of one sub-folder for each class, or tar files (shards-{000..012}.tar)"
+const dataUsage = "data `set`: fashion-mnist, fashion-mnist:DIR, a folder of IDX or CIFAR files or of one " +
+	"sub-folder for each class, or tar files (shards-{000..012}.tar)"
 
 func (a *app) train() *cobra.Command {
 	var recipe, set, out, init string
@@ -23,13 +24,17 @@ func (a *app) train() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "train --recipe NAME|FILE --data SET --out DIR",
 		Short: "Train a model",
-		Long: "Train runs a recipe and leaves a model directory, with the run's logs (log.jsonl, steps.jsonl, tensorboard/, report.html) and checkpoints beside the\n" +
-			"model. Interrupted (Ctrl-C, SIGTERM), it saves a checkpoint first; the same command with --resume goes on from there, also after a kill or a crash, and ends\n" +
+		Long: "Train runs a recipe and leaves a model directory, with the run's logs (log.jsonl, steps.jsonl, " +
+			"tensorboard/, report.html) and checkpoints beside the\n" +
+			"model. Interrupted (Ctrl-C, SIGTERM), it saves a checkpoint first; the same command with --resume goes on from " +
+			"there, also after a kill or a crash, and ends\n" +
 			"with the bits of an undisturbed run. The result does not depend on the number of threads.",
 		Example: "  adavit train --recipe fashion-dense --data fashion-mnist --out my-model\n" +
-			"  adavit train --recipe fashion-adaptive --data fashion-mnist --init my-model --out my-adaptive --set epochs=5 --set seed=2\n" +
+			"  adavit train --recipe fashion-adaptive --data fashion-mnist --init my-model --out my-adaptive --set epochs=5 " +
+			"--set seed=2\n" +
 			"  adavit train --recipe finetune-dense --data photos --new-head --out photos-dense --set validation=0.1\n" +
-			"  adavit train --recipe my.json --data photos --init hf:facebook/deit-tiny-patch16-224 --new-head --out photos-model",
+			"  adavit train --recipe my.json --data photos --init hf:facebook/deit-tiny-patch16-224 --new-head --out " +
+			"photos-model",
 		Args: arguments("", 0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(cmd, "recipe", "data", "out"); err != nil {
@@ -47,7 +52,8 @@ func (a *app) train() *cobra.Command {
 			}
 			w := a.watch()
 			defer w.bar.end()
-			summary, err := tools.Train(cmd.Context(), tools.TrainOptions{Recipe: r, Data: set, Dir: out, Init: init, NewHead: newHead, Resume: resume, Threads: a.threads, Workers: workers,
+			summary, err := tools.Train(cmd.Context(), tools.TrainOptions{Recipe: r, Data: set, Dir: out, Init: init,
+				NewHead: newHead, Resume: resume, Threads: a.threads, Workers: workers,
 				Precision: a.precision, Log: a.log, Progress: w.step})
 			if err != nil {
 				return advice(err)
@@ -56,7 +62,8 @@ func (a *app) train() *cobra.Command {
 			if a.json {
 				return a.printJSON(summary)
 			}
-			return a.print(fmt.Appendf(nil, "model in %s after %d epochs (%d steps): top-1 %.2f %% of %d test images, mean depth %.2f\n",
+			return a.print(fmt.Appendf(nil,
+				"model in %s after %d epochs (%d steps): top-1 %.2f %% of %d test images, mean depth %.2f\n",
 				summary.Dir, summary.Epochs, summary.Steps, summary.Test.Top1, summary.Test.Images, summary.Test.MeanDepth))
 		},
 	}
@@ -105,7 +112,8 @@ func (w *watch) step(p trainer.Progress) {
 	w.bar.update(p.Step, p.Steps)
 	if w.bar.err == nil && (time.Since(w.last) >= pause || p.Step == p.Steps) {
 		w.last = time.Now()
-		w.app.log.Info("training", "epoch", fmt.Sprintf("%d/%d", p.Epoch, p.Epochs), "step", fmt.Sprintf("%d/%d", p.Step, p.Steps), "loss", fmt.Sprintf("%.4f", p.Stats.Loss),
+		w.app.log.Info("training", "epoch", fmt.Sprintf("%d/%d", p.Epoch, p.Epochs), "step",
+			fmt.Sprintf("%d/%d", p.Step, p.Steps), "loss", fmt.Sprintf("%.4f", p.Stats.Loss),
 			"mean_depth", fmt.Sprintf("%.2f", p.Stats.MeanDepth), "images_per_second", fmt.Sprintf("%.0f", p.Rate),
 			"left", time.Second*time.Duration(min(float64((p.Steps-p.Step)*p.Batch)/max(p.Rate, 1e-9), 1e9)))
 	}

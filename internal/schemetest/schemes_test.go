@@ -14,8 +14,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// TestTrainingRunsWhatInferenceRuns: for every scheme that can be trained, the two engines, which share no code but the kernels and the scheme,
-// come to the same logits, depths and number of correct images.
+// TestTrainingRunsWhatInferenceRuns: for every scheme that can be trained, the two engines, which share no code but the
+// kernels and the scheme, come to the same logits, depths and number of correct images.
 func TestTrainingRunsWhatInferenceRuns(t *testing.T) {
 	for name, scheme := range map[string]halting.Config{
 		"none":       halting.Dense(),
@@ -36,7 +36,8 @@ func TestTrainingRunsWhatInferenceRuns(t *testing.T) {
 
 func compareEngines(t *testing.T, scheme halting.Config, distillation vit.Distillation) {
 	const images = 12
-	c := vit.Config{Distillation: distillation, Embed: 24, Heads: 2, Layers: 6, Hidden: 40, Height: 16, Width: 20, Patch: 4, Channels: 1, Classes: 3, Eps: 1e-6, Halting: scheme}
+	c := vit.Config{Distillation: distillation, Embed: 24, Heads: 2, Layers: 6, Hidden: 40, Height: 16, Width: 20,
+		Patch: 4, Channels: 1, Classes: 3, Eps: 1e-6, Halting: scheme}
 	p := vit.Initialize(c, 1, 0.25)
 	r := rand.New(rand.NewPCG(2, 3))
 	size := c.Channels * c.Height * c.Width

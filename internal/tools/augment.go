@@ -23,7 +23,8 @@ import (
 type AugmentOptions struct {
 	Recipe trainer.Recipe // its augment, mix and seed
 	Data   string         // a data set as data.Open names it, whose training part is shown
-	// Model, as Open names it, says how large pictures are and how they are prepared; "" for the recipe's own, or else ImageNet's 224×224.
+	// Model, as Open names it, says how large pictures are and how they are prepared; "" for the recipe's own, or else
+	// ImageNet's 224×224.
 	Model string
 	Out   string       // PNG file
 	Count int          // pictures shown
@@ -41,9 +42,9 @@ type Augmented struct {
 // The most pictures that a contact sheet shows, and views of each.
 const maxSheet = 100
 
-// WriteAugmented draws a contact sheet of what training sees: a row for each picture, with the picture as a model would see it without
-// augmentation and then views drawn as those of the first epochs are, mixed ones included, with the shares of their labels. A
-// column is a batch.
+// WriteAugmented draws a contact sheet of what training sees: a row for each picture, with the picture as a model would
+// see it without augmentation and then views drawn as those of the first epochs are, mixed ones included, with the
+// shares of their labels. A column is a batch.
 func WriteAugmented(ctx context.Context, o AugmentOptions) (Augmented, error) {
 	if o.Count < 1 || o.Count > maxSheet || o.Views < 1 || o.Views > maxSheet {
 		return Augmented{}, usage.Errorf("%d pictures with %d views each, want 1 to %d of both", o.Count, o.Views, maxSheet)
@@ -94,8 +95,9 @@ func WriteAugmented(ctx context.Context, o AugmentOptions) (Augmented, error) {
 	if max(c.Height, c.Width) > 64 {
 		size = 160
 	}
-	img, err := report.Sheet(rows, report.SheetOptions{Title: "Augmented pictures of " + filepath.Base(o.Data), Subtitle: describeAugment(o.Recipe.Augment, o.Recipe.Mix),
-		Columns: columns, Size: size})
+	img, err := report.Sheet(rows, report.SheetOptions{Title: "Augmented pictures of " + filepath.Base(o.Data),
+		Subtitle: describeAugment(o.Recipe.Augment, o.Recipe.Mix),
+		Columns:  columns, Size: size})
 	if err != nil {
 		return Augmented{}, err
 	}
@@ -153,7 +155,8 @@ func (s *sampler) rows(ctx context.Context, mix data.Mix, views int) ([]report.S
 		}
 		mixed := mix.Enabled(epoch)
 		if mixed {
-			mix.Apply(images, labels, targets, len(s.classes), 0, s.channels, s.height, s.width, data.Rand(s.seed, uint64(epoch), mixIndex))
+			mix.Apply(images, labels, targets, len(s.classes), 0, s.channels, s.height, s.width,
+				data.Rand(s.seed, uint64(epoch), mixIndex))
 		}
 		for i := range rows {
 			p := s.picture(images, i)
@@ -170,7 +173,8 @@ func (s *sampler) rows(ctx context.Context, mix data.Mix, views int) ([]report.S
 const mixIndex = math.MaxUint64 - 1
 
 // batch loads a column: [pictures, channels, height, width] and their labels.
-func (s *sampler) batch(ctx context.Context, from *data.Augmenter, epoch int) (images []float32, labels []int32, err error) {
+func (s *sampler) batch(ctx context.Context, from *data.Augmenter, epoch int) (images []float32, labels []int32,
+	err error) {
 	size := s.channels * s.height * s.width
 	images, labels = make([]float32, len(s.index)*size), make([]int32, len(s.index))
 	for i, at := range s.index {

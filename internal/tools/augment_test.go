@@ -33,7 +33,8 @@ func TestWriteAugmented(t *testing.T) {
 	dir := t.TempDir()
 	set := filepath.Join(dir, "set")
 	modeltest.WriteIDX(t, set)
-	r := augmentRecipe(t, "augment.flip=true", "augment.random_resized_crop={}", "augment.rand_augment=rand-m9-mstd0.5-inc1", "augment.erase_prob=0.5",
+	r := augmentRecipe(t, "augment.flip=true", "augment.random_resized_crop={}",
+		"augment.rand_augment=rand-m9-mstd0.5-inc1", "augment.erase_prob=0.5",
 		"augment.erase_max=0.3", "augment.erase_mode=pixel", "mix.mixup=0.8", "mix.cutmix=1")
 	draw := func(name string, r trainer.Recipe, count int) []byte {
 		path := filepath.Join(dir, name)
@@ -63,13 +64,15 @@ func TestWriteAugmented(t *testing.T) {
 	}
 	draw("all.png", r, 50) // no more than there are
 
-	for _, o := range []AugmentOptions{{Count: 0, Views: 1}, {Count: 1, Views: 0}, {Count: maxSheet + 1, Views: 1}, {Count: 1, Views: -1}} {
+	for _, o := range []AugmentOptions{{Count: 0, Views: 1}, {Count: 1, Views: 0}, {Count: maxSheet + 1, Views: 1},
+		{Count: 1, Views: -1}} {
 		o.Recipe, o.Data, o.Out = r, set, filepath.Join(dir, "bad.png")
 		if _, err := WriteAugmented(t.Context(), o); !errors.Is(err, usage.Err) {
 			t.Errorf("%d pictures, %d views: %v", o.Count, o.Views, err)
 		}
 	}
-	if _, err := WriteAugmented(t.Context(), AugmentOptions{Recipe: r, Data: filepath.Join(dir, "none"), Out: filepath.Join(dir, "bad.png"), Count: 1, Views: 1}); err == nil {
+	if _, err := WriteAugmented(t.Context(), AugmentOptions{Recipe: r, Data: filepath.Join(dir, "none"),
+		Out: filepath.Join(dir, "bad.png"), Count: 1, Views: 1}); err == nil {
 		t.Error("a data set that is not there")
 	}
 	if _, err := os.Lstat(filepath.Join(dir, "bad.png")); err == nil {
@@ -77,7 +80,8 @@ func TestWriteAugmented(t *testing.T) {
 	}
 }
 
-// TestAugmentedRows: without augmentation each view is the picture itself, byte for byte; mixed, a view is the mean that its caption tells.
+// TestAugmentedRows: without augmentation each view is the picture itself, byte for byte; mixed, a view is the mean
+// that its caption tells.
 func TestAugmentedRows(t *testing.T) {
 	d := modeltest.Fashion(t)
 	p := picture.DefaultPreprocessor(28, 28, 1)
@@ -85,7 +89,8 @@ func TestAugmentedRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := sampler{channels: 1, height: 28, width: 28, classes: d.Classes(), seed: 3, index: []int{0, 1, 2, 3}, plain: plain, augmented: plain}
+	s := sampler{channels: 1, height: 28, width: 28, classes: d.Classes(), seed: 3, index: []int{0, 1, 2, 3}, plain: plain,
+		augmented: plain}
 	s.mean, s.std = p.MeanStd(1)
 	rows, err := s.rows(t.Context(), data.Mix{}, 2)
 	if err != nil {
@@ -113,7 +118,8 @@ func TestAugmentedRows(t *testing.T) {
 		other := len(rows) - 1 - i
 		share := mixedShare(r.Pictures[1], originals[i], originals[other])
 		names := strings.Split(r.Pictures[1].Caption, "\n")
-		if len(names) != 2 || !strings.HasSuffix(names[0], rows[i].Name) || !strings.HasSuffix(names[1], rows[other].Name) || share < 0 || share > 1 {
+		if len(names) != 2 || !strings.HasSuffix(names[0], rows[i].Name) || !strings.HasSuffix(names[1], rows[other].Name) ||
+			share < 0 || share > 1 {
 			t.Errorf("row %d: caption %q, a share of %v", i, r.Pictures[1].Caption, share)
 		} else if n, err := strconv.Atoi(strings.Fields(names[0])[0]); err != nil || math.Abs(float64(n)-100*share) > 1 {
 			t.Errorf("row %d: caption %q, but %v of the picture is its own", i, r.Pictures[1].Caption, share)

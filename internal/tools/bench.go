@@ -23,31 +23,34 @@ type BenchOptions struct {
 	Threads   int    // 0 for the CPUs that the process may use
 	Batch     int    // images in a batch; 0 means 1
 	Precision infer.Precision
-	Active    []float64 // share of patch tokens that run in each block, the last one for all further blocks; nil: the model's own halting
-	Seconds   float64   // how long to measure; 0 means 3
-	Profile   bool      // tell where the time goes
+	// share of patch tokens that run in each block, the last one for all further blocks; nil: the model's own halting
+	Active  []float64
+	Seconds float64 // how long to measure; 0 means 3
+	Profile bool    // tell where the time goes
 }
 
 // BenchResult is what Bench measured.
 type BenchResult struct {
-	Model           string    `json:"model"`   // the variant's name where weights are random
-	Variant         string    `json:"variant"` // "" for a model
-	Images          int       `json:"images"`  // that were run
-	Batch           int       `json:"batch"`
-	MeanDepth       float64   `json:"mean_depth"`
-	MACs            float64   `json:"macs_per_image"`       // as vit.Config.MACs counts them, from the tokens that ran
-	DenseMACs       float64   `json:"dense_macs_per_image"` // the same had no token halted
-	ImagesPerSecond float64   `json:"images_per_second"`
-	P50             float64   `json:"p50_ms"` // of the time that a batch takes
-	P99             float64   `json:"p99_ms"`
-	GFLOPS          float64   `json:"gflops"`      // 2 × the multiply-adds that the engine performed (see infer.Engine.MACs), a second, in 10⁹
-	PeakGFLOPS      float64   `json:"peak_gflops"` // the FMA rate of as many cores as threads, measured in the same run
-	Threads         int       `json:"threads"`
-	Precision       string    `json:"precision"`
-	BytesHeld       int64     `json:"bytes_held"` // by the engine: packed weights and all workers' memory
-	Active          []float64 `json:"active,omitempty"`
+	Model           string  `json:"model"`   // the variant's name where weights are random
+	Variant         string  `json:"variant"` // "" for a model
+	Images          int     `json:"images"`  // that were run
+	Batch           int     `json:"batch"`
+	MeanDepth       float64 `json:"mean_depth"`
+	MACs            float64 `json:"macs_per_image"`       // as vit.Config.MACs counts them, from the tokens that ran
+	DenseMACs       float64 `json:"dense_macs_per_image"` // the same had no token halted
+	ImagesPerSecond float64 `json:"images_per_second"`
+	P50             float64 `json:"p50_ms"` // of the time that a batch takes
+	P99             float64 `json:"p99_ms"`
+	// 2 × the multiply-adds that the engine performed (see infer.Engine.MACs), a second, in 10⁹
+	GFLOPS     float64   `json:"gflops"`
+	PeakGFLOPS float64   `json:"peak_gflops"` // the FMA rate of as many cores as threads, measured in the same run
+	Threads    int       `json:"threads"`
+	Precision  string    `json:"precision"`
+	BytesHeld  int64     `json:"bytes_held"` // by the engine: packed weights and all workers' memory
+	Active     []float64 `json:"active,omitempty"`
 
-	Profile []BlockTime `json:"profile,omitempty"` // where the time of an image goes, block 0 being what is outside of all blocks
+	// where the time of an image goes, block 0 being what is outside of all blocks
+	Profile []BlockTime `json:"profile,omitempty"`
 
 	// With Active, a dense run of the same model takes turns with the measured one.
 	DenseImagesPerSecond float64 `json:"dense_images_per_second,omitempty"`
@@ -257,15 +260,17 @@ func (o *BenchOptions) result(c vit.Config, r *benchRun, peak float64) BenchResu
 	batch, batches := float64(o.Batch), float64(len(r.times))
 	rate := batches / r.took.Seconds()
 	return BenchResult{
-		Model: o.Model, Variant: o.Variant, Images: len(r.times) * o.Batch, Batch: o.Batch, MeanDepth: depth / (batch * float64(c.Tokens())),
-		MACs: math.Round(nominal / batch), DenseMACs: float64(c.MACs(nil)), ImagesPerSecond: batch * rate,
+		Model: o.Model, Variant: o.Variant, Images: len(r.times) * o.Batch, Batch: o.Batch,
+		MeanDepth: depth / (batch * float64(c.Tokens())),
+		MACs:      math.Round(nominal / batch), DenseMACs: float64(c.MACs(nil)), ImagesPerSecond: batch * rate,
 		P50: turns.Percentile(r.times, 50), P99: turns.Percentile(r.times, 99),
-		GFLOPS: 2 * performed * rate / 1e9, PeakGFLOPS: peak, Threads: o.Threads, Precision: string(o.Precision), Active: o.Active,
+		GFLOPS: 2 * performed * rate / 1e9, PeakGFLOPS: peak, Threads: o.Threads, Precision: string(o.Precision),
+		Active: o.Active,
 	}
 }
 
-// peakGFLOPS measures the rate of multiply-adds of so many cores at once, in one precision, since cores that run together may be slower than one
-// alone.
+// peakGFLOPS measures the rate of multiply-adds of so many cores at once, in one precision, since cores that run
+// together may be slower than one alone.
 func peakGFLOPS(threads int, p infer.Precision) float64 {
 	peak := kernels.PeakFLOPS
 	switch p {

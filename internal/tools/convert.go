@@ -43,9 +43,9 @@ type Conversion struct {
 	Notes      []string `json:"notes,omitempty"` // what a user should know: choices made, tensors to pick instead
 }
 
-// Convert writes the model src as dst: as ONNX if dst ends in .onnx, as one safetensors file under timm's names if it ends in .safetensors, else
-// as a model directory. src is whatever Open takes, or a single file: safetensors, or what torch.save wrote of a state dict. dst appears whole
-// or not at all.
+// Convert writes the model src as dst: as ONNX if dst ends in .onnx, as one safetensors file under timm's names if it
+// ends in .safetensors, else as a model directory. src is whatever Open takes, or a single file: safetensors, or what
+// torch.save wrote of a state dict. dst appears whole or not at all.
 func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion, error) {
 	done := Conversion{Source: src, Output: dst, Kind: "directory"}
 	if o.Store == "" {
@@ -117,7 +117,8 @@ func (o ConvertOptions) open(ctx context.Context, src string, done *Conversion) 
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", src, err)
 	}
-	done.note("%s does not say how pictures become its input: DeiT's evaluation was written to %s (short side %d, centre crop, ImageNet's mean and deviation)",
+	done.note("%s does not say how pictures become its input: DeiT's evaluation was written to %s (short side %d, "+
+		"centre crop, ImageNet's mean and deviation)",
 		filepath.Base(src), vit.PreprocessorFile, m.Preprocessor.Size.ShortestEdge)
 	return m, nil
 }
@@ -130,7 +131,8 @@ func (o ConvertOptions) change(m *vit.Model, done *Conversion) (*vit.Model, erro
 		if m, err = m.Resize(o.Height, o.Width); err != nil {
 			return nil, usage.Wrap(err)
 		}
-		done.note("position embeddings resampled from %d×%d to %d×%d patches", c.GridH(), c.GridW(), m.Params.Config.GridH(), m.Params.Config.GridW())
+		done.note("position embeddings resampled from %d×%d to %d×%d patches", c.GridH(), c.GridW(), m.Params.Config.GridH(),
+			m.Params.Config.GridW())
 	}
 	switch {
 	case o.Classes != 0:
@@ -139,7 +141,8 @@ func (o ConvertOptions) change(m *vit.Model, done *Conversion) (*vit.Model, erro
 		}
 		done.note("the head is fresh: fine-tune it before use (adavit train --init)")
 	case o.Labels != nil && len(o.Labels) != c.Classes:
-		return nil, usage.Errorf("%d labels for %d classes; --num-classes %d asks for a new head", len(o.Labels), c.Classes, len(o.Labels))
+		return nil, usage.Errorf("%d labels for %d classes; --num-classes %d asks for a new head", len(o.Labels), c.Classes,
+			len(o.Labels))
 	case o.Labels != nil:
 		m.Params.Config.Labels = o.Labels
 	}
@@ -150,7 +153,8 @@ func (o ConvertOptions) change(m *vit.Model, done *Conversion) (*vit.Model, erro
 		m.Params.Config.Halting = *o.Halting
 		m.PrecisionLoss = nil // was measured with other halting
 	}
-	if c = m.Params.Config; m.Preprocessor.Check(c.Channels, c.Height, c.Width) != nil && (c.Channels == 1 || c.Channels == 3) {
+	if c = m.Params.Config; m.Preprocessor.Check(c.Channels, c.Height, c.Width) != nil &&
+		(c.Channels == 1 || c.Channels == 3) {
 		done.note("%s is missing or not for this model: DeiT's evaluation takes its place", vit.PreprocessorFile)
 		m.Preprocessor = picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
 	}
@@ -179,7 +183,8 @@ func (d *Conversion) noteFile(c *weights.Checkpoint, src string, o ConvertOption
 		where, scale, center = "its name is how A-ViT's authors write", name[1], name[2]
 	}
 	if where != "" {
-		d.note("converted as a dense model, but %s gate scale %s and center %s: if this is an A-ViT, add --halting %s,%s", where, scale, center, scale, center)
+		d.note("converted as a dense model, but %s gate scale %s and center %s: if this is an A-ViT, add --halting %s,%s",
+			where, scale, center, scale, center)
 	}
 }
 

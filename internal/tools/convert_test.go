@@ -14,9 +14,11 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// TestConvertCheckpoints converts what PyTorch, timm and transformers saved and compares the logits with theirs, without and with halting.
+// TestConvertCheckpoints converts what PyTorch, timm and transformers saved and compares the logits with theirs,
+// without and with halting.
 func TestConvertCheckpoints(t *testing.T) {
-	const micro, hf, deit = "../../testdata/reference/micro.safetensors", "../../vit/testdata/hf_vit/expect.safetensors", "../../vit/testdata/hf_deit_distilled/expect.safetensors"
+	const micro, hf, deit = "../../testdata/reference/micro.safetensors", "../../vit/testdata/hf_vit/expect.safetensors",
+		"../../vit/testdata/hf_deit_distilled/expect.safetensors"
 	avit := halting.Config{Policy: "token"}.With("gate_scale", 5).With("gate_center", 2)
 	for _, v := range []struct {
 		source, expect, logits string
@@ -29,7 +31,8 @@ func TestConvertCheckpoints(t *testing.T) {
 		{"../../weights/testdata/pth/deit_legacy.pth", micro, "expect.dense_logits", 2, nil, "", 1e-4},
 		{"../../weights/testdata/pth/deit_f16.pth", micro, "expect.dense_logits", 2, nil, "", 5e-3},
 		{"../../weights/testdata/pth/avit_training.pth", micro, "expect.dense_logits", 2, nil, "add --halting 5,2", 1e-4},
-		{"../../weights/testdata/pth/avit_training.pth", micro, "expect.logits", 2, &avit, `entry "model" of model, model_ema`, 1e-4},
+		{"../../weights/testdata/pth/avit_training.pth", micro, "expect.logits", 2, &avit,
+			`entry "model" of model, model_ema`, 1e-4},
 		{"../../vit/testdata/timm_vit.safetensors", hf, "logits", 2, nil, "", 1e-4},
 		{"../../vit/testdata/hf_vit", hf, "logits", 0, nil, "", 1e-4},
 		{"../../vit/testdata/hf_deit_distilled", deit, "logits", 0, nil, "", 1e-4},
@@ -83,7 +86,8 @@ func TestConvertCheckpoints(t *testing.T) {
 
 func TestReadLabels(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "labels")
-	for text, want := range map[string]string{"a\nb b\r\n": "a|b b", "a": "a", "a\n\nb\n": "line 2 is empty", "": "line 1 is empty"} {
+	for text, want := range map[string]string{"a\nb b\r\n": "a|b b", "a": "a", "a\n\nb\n": "line 2 is empty",
+		"": "line 1 is empty"} {
 		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}

@@ -44,8 +44,9 @@ const (
 	demoAdaptive = "fashion-adaptive"
 )
 
-// Demo runs the bundled dense and adaptive models over the bundled test images and writes a report with pictures of what became of the
-// tokens. The models take turns, slice by slice, so that whatever else the machine does slows both alike.
+// Demo runs the bundled dense and adaptive models over the bundled test images and writes a report with pictures of
+// what became of the tokens. The models take turns, slice by slice, so that whatever else the machine does slows both
+// alike.
 func Demo(ctx context.Context, o DemoOptions) (DemoResult, error) {
 	var found [2]*vit.Model
 	for i, name := range [...]string{demoDense, demoAdaptive} {
@@ -66,7 +67,8 @@ func Demo(ctx context.Context, o DemoOptions) (DemoResult, error) {
 }
 
 // compare is Demo for any two models and data.
-func compare(ctx context.Context, denseName string, dense *vit.Model, adaptiveName string, adaptive *vit.Model, d data.Dataset, o DemoOptions) (DemoResult, error) {
+func compare(ctx context.Context, denseName string, dense *vit.Model, adaptiveName string, adaptive *vit.Model,
+	d data.Dataset, o DemoOptions) (DemoResult, error) {
 	if o.Dir == "" {
 		o.Dir = "adavit-report"
 	}
@@ -107,8 +109,10 @@ func compare(ctx context.Context, denseName string, dense *vit.Model, adaptiveNa
 	r := DemoResult{Models: []eval.Result{base.Result(), other.Result()}}
 	r.Speedup = r.Models[1].ImagesPerSecond / r.Models[0].ImagesPerSecond
 	for i, e := range r.Models {
-		r.Rows = append(r.Rows, report.Row{Model: e.Model, Top1: e.Top1, Top5: e.Top5, MeanDepth: e.MeanDepth, MACs: e.MACs, DenseMACs: e.DenseMACs,
-			ImagesPerSecond: e.ImagesPerSecond, Speedup: e.ImagesPerSecond / r.Models[0].ImagesPerSecond, Images: e.Images, Threads: e.Threads, Precision: e.Precision})
+		r.Rows = append(r.Rows, report.Row{Model: e.Model, Top1: e.Top1, Top5: e.Top5, MeanDepth: e.MeanDepth, MACs: e.MACs,
+			DenseMACs:       e.DenseMACs,
+			ImagesPerSecond: e.ImagesPerSecond, Speedup: e.ImagesPerSecond / r.Models[0].ImagesPerSecond, Images: e.Images,
+			Threads: e.Threads, Precision: e.Precision})
 		r.Rows[i].Top5 = 0 // of ten classes it says little
 	}
 	return r, r.write(o.Dir, collected)
@@ -118,12 +122,17 @@ func compare(ctx context.Context, denseName string, dense *vit.Model, adaptiveNa
 func (r *DemoResult) write(dir string, c *eval.Collector) error {
 	samples := c.Samples()
 	page := report.Page{
-		Title: "Adaptive tokens at work", Subtitle: fmt.Sprintf("%s beside %s on %d test images", r.Models[1].Model, r.Models[0].Model, r.Models[1].Images),
-		Machine: machine.Describe(r.Models[0].Threads), Date: time.Now(), Facts: report.Compare(r.Rows[0], r.Rows[1]), Table: report.Models(r.Rows), Tally: c.Tally, Samples: samples,
+		Title: "Adaptive tokens at work", Subtitle: fmt.Sprintf("%s beside %s on %d test images", r.Models[1].Model,
+			r.Models[0].Model, r.Models[1].Images),
+		Machine: machine.Describe(r.Models[0].Threads), Date: time.Now(), Facts: report.Compare(r.Rows[0], r.Rows[1]),
+		Table: report.Models(r.Rows), Tally: c.Tally, Samples: samples,
 		Notes: []string{
-			"Depth is the number of blocks that a token really ran in. When the class token halts, the whole image is finished, and all its tokens with it.",
-			"MACs are multiply-accumulates of the tokens that ran. Images a second are counted from the data set's bytes to the logits; the two models took turns, slice by slice, in one run with the same threads.",
-			fmt.Sprintf("The pictures are the first %d of each class in the data set's order, not chosen for what they show.", eval.PerClass),
+			"Depth is the number of blocks that a token really ran in. When the class token halts, the whole image is " +
+				"finished, and all its tokens with it.",
+			"MACs are multiply-accumulates of the tokens that ran. Images a second are counted from the data set's bytes to " +
+				"the logits; the two models took turns, slice by slice, in one run with the same threads.",
+			fmt.Sprintf("The pictures are the first %d of each class in the data set's order, not chosen for what they show.",
+				eval.PerClass),
 		},
 	}
 	r.Report = filepath.Join(dir, "report.html")
@@ -140,11 +149,15 @@ func (r *DemoResult) write(dir string, c *eval.Collector) error {
 		if err != nil {
 			return err
 		}
-		if err := r.picture(dir, "panel-"+fileName(s.Label)+".png", func(path string) error { return report.WritePNG(path, img) }); err != nil {
+		if err := r.picture(dir, "panel-"+fileName(s.Label)+".png", func(path string) error {
+			return report.WritePNG(path,
+				img)
+		}); err != nil {
 			return err
 		}
 	}
-	montage, err := report.Montage(first, report.MontageOptions{Title: "What each token was worth", Subtitle: r.Models[1].Model})
+	montage, err := report.Montage(first, report.MontageOptions{Title: "What each token was worth",
+		Subtitle: r.Models[1].Model})
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,8 @@ func TestCompare(t *testing.T) {
 	dense, adaptive, d := modeltest.Small(t, false), modeltest.Small(t, true), modeltest.Fashion(t)
 	dir := filepath.Join(t.TempDir(), "new", "folder")
 	calls := 0
-	r, err := compare(t.Context(), "a", dense, "b", adaptive, d, DemoOptions{Dir: dir, Limit: 1100, Threads: 2, Progress: func(int, int) { calls++ }})
+	r, err := compare(t.Context(), "a", dense, "b", adaptive, d, DemoOptions{Dir: dir, Limit: 1100, Threads: 2,
+		Progress: func(int, int) { calls++ }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,8 @@ func TestCompare(t *testing.T) {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 	}
-	if r.Models[0].MeanDepth != 3 || r.Models[1].MeanDepth >= 3 || r.Speedup != r.Models[1].ImagesPerSecond/r.Models[0].ImagesPerSecond || len(r.Rows) != 2 {
+	if r.Models[0].MeanDepth != 3 || r.Models[1].MeanDepth >= 3 ||
+		r.Speedup != r.Models[1].ImagesPerSecond/r.Models[0].ImagesPerSecond || len(r.Rows) != 2 {
 		t.Errorf("%+v", r)
 	}
 	page, err := os.ReadFile(r.Report)

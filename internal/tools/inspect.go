@@ -69,8 +69,10 @@ func InspectFile(path, key string) (FileInspection, error) {
 // Inspect describes m; name is what it is called by.
 func Inspect(name string, m *vit.Model) Inspection {
 	c := m.Params.Config
-	in := Inspection{Model: name, Embed: c.Embed, Heads: c.Heads, Layers: c.Layers, Hidden: c.Hidden, Height: c.Height, Width: c.Width,
-		Channels: c.Channels, Patch: c.Patch, Tokens: c.Tokens(), Special: c.Special(), Classes: c.Classes, Labels: c.Labels, Eps: c.Eps,
+	in := Inspection{Model: name, Embed: c.Embed, Heads: c.Heads, Layers: c.Layers, Hidden: c.Hidden, Height: c.Height,
+		Width:    c.Width,
+		Channels: c.Channels, Patch: c.Patch, Tokens: c.Tokens(), Special: c.Special(), Classes: c.Classes, Labels: c.Labels,
+		Eps:        c.Eps,
 		Parameters: c.ParamCount(), DenseMACs: c.MACs(nil)}
 	if c.Halting.Adaptive() {
 		in.Halting = &c.Halting

@@ -22,14 +22,14 @@ type PredictOptions struct {
 	Precision infer.Precision // Auto stands for F32 here, since parity is the usual aim; gradients are always in float32
 }
 
-// DefaultLoss is the loss that Predict's callers start from: A-ViT's weights of ponder cost and prior, the prior's centre one block after
-// the middle (7 of 12), no label smoothing.
+// DefaultLoss is the loss that Predict's callers start from: A-ViT's weights of ponder cost and prior, the prior's
+// centre one block after the middle (7 of 12), no label smoothing.
 func DefaultLoss(c vit.Config) train.Loss {
 	return train.Loss{AlphaPonder: 5e-4, AlphaPrior: 0.1, TargetLayer: float64(c.Layers/2 + 1)}
 }
 
-// Predict maps tensors to tensors. in holds "input" [B, C, H, W], already as the model wants it, and with gradients "labels" [B] of whole
-// numbers. The result holds
+// Predict maps tensors to tensors. in holds "input" [B, C, H, W], already as the model wants it, and with gradients
+// "labels" [B] of whole numbers. The result holds
 //
 //	logits [B, classes] F32
 //	depth  [B, N] I32       N[k], the block after which token k halted
@@ -37,10 +37,12 @@ func DefaultLoss(c vit.Config) train.Loss {
 //	active [L, B, N] U8     1 where the token ran
 //	rho    [B, N] F32       N[k] + r[k]
 //
-// with the method's own depths: unlike elsewhere an image goes on after its class token has halted, until all its tokens have. With
-// gradients also loss, loss_ce, loss_ponder, loss_prior, [1] F32 each, and for each tensor NAME of timm's layout grad.NAME, in evaluation
-// mode. A dense model has no ponder cost and no prior: both are 0. Other tensors of in are ignored. name stands for in in errors.
-func Predict(ctx context.Context, m *vit.Model, name string, in *weights.File, o PredictOptions) ([]weights.Tensor, error) {
+// with the method's own depths: unlike elsewhere an image goes on after its class token has halted, until all its
+// tokens have. With gradients also loss, loss_ce, loss_ponder, loss_prior, [1] F32 each, and for each tensor NAME of
+// timm's layout grad.NAME, in evaluation mode. A dense model has no ponder cost and no prior: both are 0. Other tensors
+// of in are ignored. name stands for in in errors.
+func Predict(ctx context.Context, m *vit.Model, name string, in *weights.File, o PredictOptions) ([]weights.Tensor,
+	error) {
 	n, err := parallel.Threads(o.Threads)
 	if err != nil {
 		return nil, err
@@ -105,7 +107,8 @@ func PredictFile(ctx context.Context, m *vit.Model, input, output string, o Pred
 }
 
 // forward runs the engine with a trace and names what comes out.
-func forward(ctx context.Context, m *vit.Model, images []float32, threads int, p infer.Precision) ([]weights.Tensor, error) {
+func forward(ctx context.Context, m *vit.Model, images []float32, threads int, p infer.Precision) ([]weights.Tensor,
+	error) {
 	c := m.Params.Config
 	packed, err := infer.Pack(m.Params, p)
 	if err != nil {
@@ -121,7 +124,8 @@ func forward(ctx context.Context, m *vit.Model, images []float32, threads int, p
 		return nil, err
 	}
 	if i := kernels.FirstNotFinite(out.Logits); i >= 0 {
-		return nil, fmt.Errorf("logit %d of image %d is %v: the weights or the input are beyond what float32 can compute", i%c.Classes, i/c.Classes, out.Logits[i])
+		return nil, fmt.Errorf("logit %d of image %d is %v: the weights or the input are beyond what float32 can compute",
+			i%c.Classes, i/c.Classes, out.Logits[i])
 	}
 	b, l, n := len(images)/c.ImageLen(), c.Layers, c.Tokens()
 	return []weights.Tensor{
@@ -173,7 +177,8 @@ func inputTensor(c vit.Config, name string, in *weights.File) ([]float32, error)
 	}
 	want := []int{c.Channels, c.Height, c.Width}
 	if len(t.Shape) != 4 || !slices.Equal(t.Shape[1:], want) {
-		return nil, fmt.Errorf("%s: tensor %q has shape %v, the model wants [B %d %d %d]", name, "input", t.Shape, want[0], want[1], want[2])
+		return nil, fmt.Errorf("%s: tensor %q has shape %v, the model wants [B %d %d %d]", name, "input", t.Shape, want[0],
+			want[1], want[2])
 	}
 	if t.Shape[0] == 0 {
 		return nil, fmt.Errorf("%s: tensor %q has shape %v, so no images", name, "input", t.Shape)
@@ -215,7 +220,8 @@ func checkLoss(l train.Loss, layers int) error {
 		name            string
 		value, min, max float64
 	}{
-		{"alpha-ponder", l.AlphaPonder, 0, 1e6}, {"alpha-prior", l.AlphaPrior, 0, 1e6}, {"target-layer", l.TargetLayer, -10, float64(layers) + 10},
+		{"alpha-ponder", l.AlphaPonder, 0, 1e6}, {"alpha-prior", l.AlphaPrior, 0, 1e6},
+		{"target-layer", l.TargetLayer, -10, float64(layers) + 10},
 		{"label-smoothing", l.LabelSmoothing, 0, 0.99},
 	} {
 		if math.IsNaN(v.value) || v.value < v.min || v.value > v.max {

@@ -36,8 +36,9 @@ func notInput(output string, inputs ...string) error {
 // maxPixels bounds the tensor that Preprocess makes: 1 Gi numbers, 4 GiB.
 const maxPixels = 1 << 30
 
-// Preprocess writes the pictures of f as the tensor "input" [B, C, H, W] F32 that the model would be fed, B in the order of
-// f, to a safetensors file, which appears whole or, if any picture is bad, not at all. The error names all bad ones.
+// Preprocess writes the pictures of f as the tensor "input" [B, C, H, W] F32 that the model would be fed, B in the
+// order of f, to a safetensors file, which appears whole or, if any picture is bad, not at all. The error names all bad
+// ones.
 func Preprocess(ctx context.Context, m *vit.Model, f picture.Files, output string, threads int) (Written, error) {
 	threads, err := parallel.Threads(threads)
 	if err != nil {

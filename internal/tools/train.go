@@ -16,14 +16,15 @@ import (
 
 // TrainOptions are what Train is given besides its recipe.
 type TrainOptions struct {
-	Recipe    trainer.Recipe
-	Data      string          // a data set as datasets.OpenParts names it
-	Dir       string          // becomes the model's directory, with logs, tensorboard/ and checkpoints/ beside the model
-	Init      string          // model to start from, as Open names it; "" for the recipe's own
-	NewHead   bool            // give that model a fresh head for the data's classes
-	Resume    bool            // go on from Dir's newest whole checkpoint, or start if there is none
-	Threads   int             // 0 for the CPUs that the process may use
-	Workers   int             // goroutines that decode and augment images; 0 for as many as threads. Neither changes the result
+	Recipe  trainer.Recipe
+	Data    string // a data set as datasets.OpenParts names it
+	Dir     string // becomes the model's directory, with logs, tensorboard/ and checkpoints/ beside the model
+	Init    string // model to start from, as Open names it; "" for the recipe's own
+	NewHead bool   // give that model a fresh head for the data's classes
+	Resume  bool   // go on from Dir's newest whole checkpoint, or start if there is none
+	Threads int    // 0 for the CPUs that the process may use
+	// goroutines that decode and augment images; 0 for as many as threads. Neither changes the result
+	Workers   int
 	Precision infer.Precision // Auto or F32: training has no other
 	Log       *slog.Logger
 	Progress  func(trainer.Progress) // after each step; may be nil
@@ -43,8 +44,9 @@ func Train(ctx context.Context, o TrainOptions) (trainer.Result, error) {
 
 // options opens what the names stand for.
 func (o TrainOptions) options(ctx context.Context) (run trainer.Options, err error) {
-	run = trainer.Options{Recipe: o.Recipe, NewHead: o.NewHead, Dir: o.Dir, Resume: o.Resume, Report: true, TensorBoard: true,
-		InitName: o.Init, DataName: o.Data, Workers: o.Workers, Progress: o.Progress, Log: o.Log}
+	run = trainer.Options{Recipe: o.Recipe, NewHead: o.NewHead, Dir: o.Dir, Resume: o.Resume, Report: true,
+		TensorBoard: true,
+		InitName:    o.Init, DataName: o.Data, Workers: o.Workers, Progress: o.Progress, Log: o.Log}
 	if p, err := infer.Resolve(o.Precision, nil); err != nil {
 		return run, err
 	} else if p != infer.F32 {
