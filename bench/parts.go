@@ -161,7 +161,7 @@ func (k *partKernels) normalize(e int) {
 	case bf16:
 		kernels.LayerNormBF16(k.half, kernels.BF16Stride(e), k.x, k.ones[:e], k.ones[:e], n, e, 1e-6)
 	case int8Name:
-		kernels.LayerNormQuantize(k.bytes, kernels.Int8Stride(e), k.scale, k.x, k.ones[:e], k.ones[:e], n, e, 1e-6)
+		kernels.LayerNormQuantize(k.bytes, kernels.Int8Stride(e), k.scale, k.x, k.ones[:e], k.ones[:e], n, e, 1e-6, k.normed)
 	default:
 		k.left = k.normed
 		kernels.LayerNorm(k.normed, k.x, k.ones[:e], k.ones[:e], n, e, 1e-6)
@@ -201,5 +201,5 @@ func (k *partKernels) attend() {
 		kernels.Attention(k.attended, c.Embed, k.wide, 3*c.Embed, n, n, c.Heads, c.HeadDim(), k.scratch)
 		return
 	}
-	kernels.AttentionReduced(k.attended, c.Embed, k.wide, 3*c.Embed, n, n, c.Heads, c.HeadDim(), k.scratch)
+	kernels.AttentionReducedBiased(0, nil, k.attended, c.Embed, k.wide, 3*c.Embed, n, n, c.Heads, c.HeadDim(), k.scratch)
 }

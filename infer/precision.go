@@ -150,14 +150,15 @@ func consecutive(rows []int) int {
 	return n
 }
 
-// ofNorm returns n(x), x [rows, E] without gaps, as an operand in o's memory, or in y [rows, E] in f32.
+// ofNorm returns n(x), x [rows, E] without gaps, as an operand in o's memory, or in y [rows, E] in f32; y may be
+// written to in any case.
 func (o operand) ofNorm(n *norm, y, x []float32, rows int) operand {
 	e := len(n.gamma)
 	switch o.precision {
 	case BF16:
 		kernels.LayerNormBF16(o.bf16, o.stride, x, n.gamma, n.beta, rows, e, n.eps)
 	case Int8:
-		kernels.LayerNormQuantize(o.int8, o.stride, o.scale, x, n.gamma, n.beta, rows, e, n.eps)
+		kernels.LayerNormQuantize(o.int8, o.stride, o.scale, x, n.gamma, n.beta, rows, e, n.eps, y)
 	default:
 		n.to(y, x, rows)
 		o.f32, o.stride = y, e

@@ -2,10 +2,12 @@ package kernels
 
 import "math"
 
-// scoreFloats bounds the block of scores that attention works on at a time (32 KiB), so that it stays in the first cache.
+// scoreFloats bounds the block of scores that attention works on at a time (32 KiB), so that it stays in the first
+// cache.
 const scoreFloats = 8 << 10
 
-// scoreBlock returns the shape of the block of scores for n keys: query rows, a multiple of 12 unless n is small or huge, and row stride.
+// scoreBlock returns the shape of the block of scores for n keys: query rows, a multiple of 12 unless n is small or
+// huge, and row stride.
 func scoreBlock(n int) (rows, ld int) {
 	ld = (n + 15) &^ 15
 	rows = max(1, scoreFloats/max(ld, 1))
@@ -24,20 +26,18 @@ func AttentionScratch(n, headDim int) int {
 	return PackedLen(headDim, n) + max(ld, scoreFloats) + n
 }
 
-// Attention computes softmax(q·kᵀ/√headDim)·v of each head of one image. qkv [n, 3E], E = heads·headDim, has rows of stride ldq: q, k, v, the heads
-// contiguous inside each. The first queries rows attend to all n; out [queries, E] has row stride ldo.
+// Attention computes softmax(q·kᵀ/√headDim)·v of each head of one image. qkv [n, 3E], E = heads·headDim, has rows of
+// stride ldq: q, k, v, the heads contiguous inside each. The first queries rows attend to all n; out [queries, E] has
+// row stride ldo.
 func Attention(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
-	AttentionFrom(0, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
+	AttentionBiased(0, nil, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
 }
 
-// AttentionFrom is Attention for the rows first … first+queries−1, so that several threads can share an image: each row of out has the same bits.
-func AttentionFrom(first int, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
-	AttentionBiased(first, nil, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
-}
-
-// AttentionBiased is AttentionFrom with bias [n], or nil, added to the products of every query with the keys: softmax((q·kᵀ + bias)/√headDim)·v. With
-// √headDim·log(s) for a key it counts as if it were there s times.
-func AttentionBiased(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
+// AttentionBiased is Attention for the rows first … first+queries−1, so that several threads can share an image: each
+// row of out has the same bits. bias [n], or nil, is added to the products of every query with the keys:
+// softmax((q·kᵀ + bias)/√headDim)·v. With √headDim·log(s) for a key it counts as if it were there s times.
+func AttentionBiased(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int,
+	scratch []float32) {
 	embed := heads * headDim
 	queries = min(queries, n-first)
 	if queries <= 0 || embed <= 0 {
@@ -59,10 +59,10 @@ func AttentionBiased(first int, bias, out []float32, ldo int, qkv []float32, ldq
 		for i := 0; i < queries; i += rows {
 			m := min(rows, queries-i)
 			GemmPacked(scores, ld, q[i*ldq:], ldq, m, &keys, Epilogue{Bias: bias})
-			softmaxRows(scores, inverse, ld, m, n, scale)
+			active.softmaxRows(scores, inverse, ld, m, n, scale)
 			o := out[i*ldo+h*headDim:]
 			Gemm(o, ldo, scores, ld, v, ldq, m, headDim, n, false)
-			scaleRows(o, ldo, m, headDim, inverse)
+			active.scaleRows(o, ldo, m, headDim, inverse)
 		}
 	}
 }
@@ -73,12 +73,14 @@ func AttentionBackwardScratch(n, headDim int) int {
 	return 2*PackedLen(headDim, n) + 2*max(ld, scoreFloats) + n
 }
 
-// AttentionBackward writes dqkv [n, 3E] (stride ldq), the gradient of Attention's qkv with the first queries of n rows attending, given
-// dout [queries, E] (stride ldo), that of its output out [queries, E] (stride ldo). Rows that did not attend get zeros for their queries.
-// Probabilities P are computed again. For each head, with S = q·kᵀ·scale and D = rowsum(dout∘out),
+// AttentionBackward writes dqkv [n, 3E] (stride ldq), the gradient of Attention's qkv with the first queries of n
+// rows attending, given dout [queries, E] (stride ldo), that of its output out [queries, E] (stride ldo). Rows that
+// did not attend get zeros for their queries. Probabilities P are computed again. For each head, with S = q·kᵀ·scale
+// and D = rowsum(dout∘out),
 //
 //	dv = Pᵀ·dout,  dS = P∘(dout·vᵀ − D)·scale,  dq = dS·k,  dk = dSᵀ·q
-func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, out []float32, n, queries, heads, headDim int, scratch []float32) {
+func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, out []float32,
+	n, queries, heads, headDim int, scratch []float32) {
 	embed := heads * headDim
 	queries = max(0, min(queries, n))
 	if n <= 0 || embed <= 0 {
@@ -116,11 +118,11 @@ func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, ou
 			m := min(rows, queries-i)
 			qi, di, oi := q[i*ldq:], dout[i*ldo+at:], out[i*ldo+at:]
 			GemmPacked(p, ld, qi, ldq, m, &keysT, Epilogue{})
-			softmaxRows(p, nil, ld, m, n, scale)
+			active.softmaxRows(p, nil, ld, m, n, scale)
 			GemmPacked(ds, ld, di, ldo, m, &valuesT, Epilogue{})
-			dotRows(dots, di, oi, ldo, m, headDim)
+			active.dotRows(dots, di, oi, ldo, m, headDim)
 			GemmTN(dv, ldq, p, ld, di, ldo, n, headDim, m, i > 0)
-			softmaxBackward(ds, p, dots, ld, m, n, scale)
+			active.softmaxBackward(ds, p, dots, ld, m, n, scale)
 			Gemm(dq[i*ldq:], ldq, ds, ld, k, ldq, m, headDim, n, false)
 			GemmTN(dk, ldq, ds, ld, qi, ldq, n, headDim, m, i > 0)
 		}

@@ -1,33 +1,22 @@
 package kernels
 
-import (
-	"math"
-	"unsafe"
-)
+import "math"
 
-// AttentionReducedScratch returns the number of floats of scratch that AttentionReduced needs for up to n tokens.
+// AttentionReducedScratch returns the number of floats of scratch that AttentionReducedBiased needs for up to n tokens.
 func AttentionReducedScratch(n, headDim int) int {
 	_, ld := scoreBlock(n)
-	halves := PackedBF16Len(headDim, n) + PackedBF16Len(n, headDim) + n*BF16Stride(headDim)
+	halves := packedBF16Len(headDim, n) + packedBF16Len(n, headDim) + n*BF16Stride(headDim)
 	return max(halves/2+max(ld, scoreFloats)+n, AttentionScratch(n, headDim))
 }
 
-// AttentionReduced is Attention with q, k, v and the exponentials rounded to bfloat16 before they are multiplied; sums and the softmax itself
-// are float32. Rounding q and k moves a score by at most δ = 2⁻⁷·Σ|q·k|/√headDim, and an element of out by at most (2⁻⁷ + 2δ)·max|v| to first
-// order, δ and |v| being the largest of the head. On a path without the machine's dot product it is Attention itself, which is faster there.
-func AttentionReduced(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
-	AttentionReducedFrom(0, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
-}
-
-// AttentionReducedFrom is AttentionReduced for the rows first … first+queries−1.
-func AttentionReducedFrom(first int, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
-	AttentionReducedBiased(first, nil, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
-}
-
-// AttentionReducedBiased is AttentionReducedFrom with a bias as AttentionBiased has it, which is not rounded.
-func AttentionReducedBiased(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
+// AttentionReducedBiased is AttentionBiased with q, k, v and the exponentials rounded to bfloat16 before they are
+// multiplied; sums, the bias and the softmax itself are float32. Rounding q and k moves a score by at most δ =
+// 2⁻⁷·Σ|q·k|/√headDim, and an element of out by at most (2⁻⁷ + 2δ)·max|v| to first order, δ and |v| being the largest
+// of the head. On a path without the machine's dot product it is AttentionBiased itself, which is faster there.
+func AttentionReducedBiased(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int,
+	scratch []float32) {
 	embed := heads * headDim
-	if !dotsInHardware() {
+	if !active.bf16Dots {
 		AttentionBiased(first, bias, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
 		return
 	}
@@ -41,8 +30,8 @@ func AttentionReducedBiased(first int, bias, out []float32, ldo int, qkv []float
 	rows, ld := scoreBlock(n)
 	stride := BF16Stride(headDim)
 	keys, values := PackedBF16{K: headDim, N: n}, PackedBF16{K: n, N: headDim}
-	keys.Data, scratch = carveHalves(scratch, PackedBF16Len(headDim, n))
-	values.Data, scratch = carveHalves(scratch, PackedBF16Len(n, headDim))
+	keys.Data, scratch = carveHalves(scratch, packedBF16Len(headDim, n))
+	values.Data, scratch = carveHalves(scratch, packedBF16Len(n, headDim))
 	q16, scratch := carveHalves(scratch, rows*stride)
 	scores, scratch := carve(scratch, rows*ld)
 	inverse, _ := carve(scratch, rows)
@@ -50,39 +39,22 @@ func AttentionReducedBiased(first int, bias, out []float32, ldo int, qkv []float
 	scale := float32(1 / math.Sqrt(float64(headDim)))
 	for h := range heads {
 		q, k, v := qkv[first*ldq+h*headDim:], qkv[embed+h*headDim:], qkv[2*embed+h*headDim:]
-		packRowsBF16(&keys, k, ldq)
-		packPairsBF16(&values, v, ldq)
+		active.packRowsBF16(keys, k, ldq)
+		active.packPairsBF16(values, v, ldq)
 		for i := 0; i < queries; i += rows {
 			m := min(rows, queries-i)
 			RoundBF16(q16, stride, q[i*ldq:], ldq, m, headDim)
 			GemmBF16(scores, ld, q16, stride, m, &keys, Epilogue{Bias: bias})
-			softmaxRowsBF16(scores, inverse, ld, m, n, scale)
+			active.softmaxRowsBF16(scores, inverse, ld, m, n, scale)
 			o := out[i*ldo+h*headDim:]
 			GemmBF16(o, ldo, probs, 2*ld, m, &values, Epilogue{})
-			scaleRows(o, ldo, m, headDim, inverse)
+			active.scaleRows(o, ldo, m, headDim, inverse)
 		}
 	}
-}
-
-// halves is the memory of x as twice as many bfloat16s.
-func halves(x []float32) []uint16 {
-	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
 }
 
 // carveHalves cuts n uint16s, an even number, off scratch.
 func carveHalves(scratch []float32, n int) (part []uint16, rest []float32) {
 	f, rest := carve(scratch, n/2)
 	return halves(f), rest
-}
-
-// softmaxRowsBF16Generic replaces each row of x [rows, cols] (row stride ld ≥ cols, even) by exp(scale·(row − largest)) rounded to bfloat16, in the first half
-// of the row's memory and filled up with a zero where cols is odd; inverse [rows] becomes the reciprocals of the sums of the exponentials
-// before rounding.
-func softmaxRowsBF16Generic(x, inverse []float32, ld, rows, cols int, scale float32) {
-	softmaxRowsGeneric(x, inverse, ld, rows, cols, scale)
-	for i := range rows {
-		row := x[i*ld : (i+1)*ld]
-		// Number j's place lies before those that are still to be read.
-		roundBF16Generic(halves(row), 2*ld, row, ld, 1, cols)
-	}
 }

@@ -9,7 +9,7 @@ import (
 
 // TestAttentionReduced holds the error against the bound that AttentionReduced documents.
 func TestAttentionReduced(t *testing.T) {
-	eachPathBF16(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(7, 10))
 		for _, s := range attentionShapes {
 			embed := s.heads * s.headDim
@@ -20,7 +20,8 @@ func TestAttentionReduced(t *testing.T) {
 			var whole matrix
 			for _, queries := range []int{s.n, 1, min(s.n, 13)} {
 				out := randomMatrix(rng, queries, embed, embed+3)
-				AttentionReduced(out.data, out.ld, qkv.data, qkv.ld, s.n, queries, s.heads, s.headDim, scratch.data[:scratch.cols])
+				AttentionReducedBiased(0, nil, out.data, out.ld, qkv.data, qkv.ld, s.n, queries, s.heads, s.headDim,
+					scratch.data[:size])
 				out.checkCanaries(t)
 				scratch.checkCanaries(t)
 				if queries == s.n {
@@ -31,10 +32,12 @@ func TestAttentionReduced(t *testing.T) {
 					for i := range queries {
 						for j := h * s.headDim; j < (h+1)*s.headDim; j++ {
 							if !(math.Abs(out.at(i, j)-want[i][j]) <= bound) {
-								t.Fatalf("%+v: out[%d, %d] = %v, want %v ± %.2g", s, i, j, out.at(i, j), want[i][j], bound)
+								t.Fatalf("%+v: out[%d, %d] = %v, want %v ± %.2g",
+									s, i, j, out.at(i, j), want[i][j], bound)
 							}
 							if out.at(i, j) != whole.at(i, j) {
-								t.Fatalf("%+v: with %d queries out[%d, %d] is %v, with all %v", s, queries, i, j, out.at(i, j), whole.at(i, j))
+								t.Fatalf("%+v: with %d queries out[%d, %d] is %v, with all %v",
+									s, queries, i, j, out.at(i, j), whole.at(i, j))
 							}
 						}
 					}
@@ -46,27 +49,28 @@ func TestAttentionReduced(t *testing.T) {
 
 // TestAttentionFrom demands the bits of the whole image from a part of its rows, wherever the part begins.
 func TestAttentionFrom(t *testing.T) {
-	eachPathBF16(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(7, 15))
 		for _, s := range attentionShapes {
 			embed := s.heads * s.headDim
 			qkv := randomMatrix(rng, s.n, 3*embed, 3*embed+4)
 			scratch := make([]float32, AttentionReducedScratch(s.n, s.headDim))
-			for name, attend := range map[string]func(int, []float32, int, []float32, int, int, int, int, int, []float32){
-				"AttentionFrom": AttentionFrom, "AttentionReducedFrom": AttentionReducedFrom,
-			} {
+			for i, run := range []func(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads,
+				headDim int, scratch []float32){AttentionBiased, AttentionReducedBiased} {
+				name := []string{"AttentionBiased", "AttentionReducedBiased"}[i]
 				whole := make([]float32, s.n*embed)
-				attend(0, whole, embed, qkv.data, qkv.ld, s.n, s.n, s.heads, s.headDim, scratch)
+				run(0, nil, whole, embed, qkv.data, qkv.ld, s.n, s.n, s.heads, s.headDim, scratch)
 				for _, first := range []int{s.n / 3, s.n / 2, s.n - 1, s.n} {
 					for _, queries := range []int{1, 14, s.n} {
 						rows := min(queries, s.n-first)
 						out := randomMatrix(rng, rows, embed, embed+3)
-						attend(first, out.data, out.ld, qkv.data, qkv.ld, s.n, queries, s.heads, s.headDim, scratch)
+						run(first, nil, out.data, out.ld, qkv.data, qkv.ld, s.n, queries, s.heads, s.headDim, scratch)
 						out.checkCanaries(t)
 						for i := range rows {
 							for j := range embed {
 								if got, want := out.data[i*out.ld+j], whole[(first+i)*embed+j]; got != want {
-									t.Fatalf("%s %+v from %d: out[%d, %d] is %v, in the whole image %v", name, s, first, i, j, got, want)
+									t.Fatalf("%s %+v from %d: out[%d, %d] is %v, in the whole image %v",
+										name, s, first, i, j, got, want)
 								}
 							}
 						}
@@ -77,7 +81,8 @@ func TestAttentionFrom(t *testing.T) {
 	})
 }
 
-// reducedBound is (2⁻⁷ + 2δ)·max|v| of the head whose columns start at, with a little for second order and float32 sums.
+// reducedBound is (2⁻⁷ + 2δ)·max|v| of the head whose columns start at, with a little for second order and float32
+// sums.
 func reducedBound(qkv matrix, n, embed, at, headDim int) float64 {
 	largest, product := 0.0, 0.0
 	for i := range n {
@@ -105,7 +110,9 @@ func BenchmarkAttentionReduced(b *testing.B) {
 		full := make([]float32, AttentionScratch(s.n, s.headDim))
 		flops := 4 * s.heads * s.n * s.n * s.headDim
 		b.Run(fmt.Sprintf("reduced/n%d_h%d_d%d", s.n, s.heads, s.headDim), func(b *testing.B) {
-			reportPeakBF16(b, flops, func() { AttentionReduced(out, embed, qkv, 3*embed, s.n, s.n, s.heads, s.headDim, scratch) })
+			reportPeakBF16(b, flops, func() {
+				AttentionReducedBiased(0, nil, out, embed, qkv, 3*embed, s.n, s.n, s.heads, s.headDim, scratch)
+			})
 		})
 		b.Run(fmt.Sprintf("full/n%d_h%d_d%d", s.n, s.heads, s.headDim), func(b *testing.B) {
 			reportPeak(b, flops, func() { Attention(out, embed, qkv, 3*embed, s.n, s.n, s.heads, s.headDim, full) })
@@ -113,9 +120,10 @@ func BenchmarkAttentionReduced(b *testing.B) {
 	}
 }
 
-// TestSoftmaxRowsBF16 holds the exponentials against rounding to bfloat16 and the sums against the approximation that precedes it.
+// TestSoftmaxRowsBF16 holds the exponentials against rounding to bfloat16 and the sums against the approximation that
+// precedes it.
 func TestSoftmaxRowsBF16(t *testing.T) {
-	eachPathBF16(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(7, 11))
 		for _, cols := range []int{1, 2, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 80, 197} {
 			const rows = 3
@@ -124,7 +132,7 @@ func TestSoftmaxRowsBF16(t *testing.T) {
 				x := newMatrix(rows, ld, ld, func() float32 { return float32(rng.NormFloat64()) - 40 })
 				exact := x.clone()
 				inverse := newMatrix(1, rows, rows, func() float32 { return nan })
-				softmaxRowsBF16(x.data, inverse.data, ld, rows, cols, scale)
+				active.softmaxRowsBF16(x.data, inverse.data, ld, rows, cols, scale)
 				inverse.checkCanaries(t)
 				for i := range rows {
 					largest, total := math.Inf(-1), 0.0
@@ -138,7 +146,8 @@ func TestSoftmaxRowsBF16(t *testing.T) {
 						// The product scale·x is rounded, hence the last factor.
 						tolerance := want * (0x1p-8 + 4e-6*(1+float64(scale)))
 						if got := float64(widen(half[j])); !(math.Abs(got-want) <= tolerance+1e-37) {
-							t.Fatalf("%d columns, scale %v: exponential [%d, %d] is %v, want %v", cols, scale, i, j, got, want)
+							t.Fatalf("%d columns, scale %v: exponential [%d, %d] is %v, want %v",
+								cols, scale, i, j, got, want)
 						}
 					}
 					close(t, "inverse", inverse.data[i], 1/total, 4e-6*(1+float64(scale)))
@@ -156,7 +165,7 @@ func TestSoftmaxRowsBF16(t *testing.T) {
 		// What is infinitely far below the largest is 0; NaN anywhere reaches the whole row through its sum.
 		x, inverse := normal(rng, 3*48), make([]float32, 3)
 		x[5], x[48+40] = -inf, nan
-		softmaxRowsBF16(x, inverse, 48, 3, 41, 1)
+		active.softmaxRowsBF16(x, inverse, 48, 3, 41, 1)
 		if v := halves(x)[5]; v != 0 {
 			t.Errorf("exp(-Inf) is %v", widen(v))
 		}
@@ -170,7 +179,7 @@ func TestSoftmaxRowsBF16(t *testing.T) {
 
 // TestNoAllocationBF16 runs everything that a pass in bfloat16 calls.
 func TestNoAllocationBF16(t *testing.T) {
-	eachPathBF16(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(7, 12))
 		const n, heads, headDim, embed = 19, 2, 17, 34
 		qkv, out, bias := normal(rng, n*3*embed), make([]float32, n*embed), normal(rng, 3*embed)
@@ -184,7 +193,7 @@ func TestNoAllocationBF16(t *testing.T) {
 			RoundBF16(y, BF16Stride(embed), out, embed, n, embed)
 			LayerNormBF16(y, BF16Stride(embed), out, bias, bias, n, embed, 1e-6)
 			GemmBF16(qkv, 3*embed, y, BF16Stride(embed), n, &packed, Epilogue{Bias: bias, Add: true, GELU: true})
-			AttentionReduced(out, embed, qkv, 3*embed, n, n, heads, headDim, scratch)
+			AttentionReducedBiased(0, nil, out, embed, qkv, 3*embed, n, n, heads, headDim, scratch)
 		}); a != 0 {
 			t.Fatalf("%v allocations", a)
 		}

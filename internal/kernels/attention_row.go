@@ -2,8 +2,9 @@ package kernels
 
 import "math"
 
-// AttentionRow writes what one row of an image pays each of its n rows, mean over the heads: dst[j] = 1/heads · Σ_h softmax_j(q·kᵀ/√headDim), with qkv as
-// Attention has it. scratch holds n floats. It is for a row or two of an image: Attention itself keeps no probabilities.
+// AttentionRow writes what one row of an image pays each of its n rows, mean over the heads: dst[j] = 1/heads · Σ_h
+// softmax_j(q·kᵀ/√headDim), with qkv as Attention has it. scratch holds n floats. It is for a row or two of an image:
+// Attention itself keeps no probabilities.
 func AttentionRow(dst, qkv []float32, ldq, n, row, heads, headDim int, scratch []float32) {
 	if n <= 0 {
 		return
@@ -20,12 +21,13 @@ func AttentionRow(dst, qkv []float32, ldq, n, row, heads, headDim int, scratch [
 		for j := range scores {
 			scores[j] = Dot(q, k[j*ldq:][:headDim])
 		}
-		softmaxRows(scores, nil, n, 1, n, scale)
+		active.softmaxRows(scores, nil, n, 1, n, scale)
 		Axpy(dst, 1/float32(heads), scores)
 	}
 }
 
-// AttentionRowBackward adds to dqkv, laid out as qkv, the gradient of AttentionRow's qkv, given d [n], that of what it writes. With P one head's probabilities,
+// AttentionRowBackward adds to dqkv, laid out as qkv, the gradient of AttentionRow's qkv, given d [n], that of what
+// it writes. With P one head's probabilities,
 //
 //	dS = P∘(d − Σ P∘d)/(heads·√headDim),  dq += Σ dS[j]·k[j],  dk[j] += dS[j]·q
 func AttentionRowBackward(dqkv, d, qkv []float32, ldq, n, row, heads, headDim int, scratch []float32) {
@@ -46,7 +48,7 @@ func AttentionRowBackward(dqkv, d, qkv []float32, ldq, n, row, heads, headDim in
 		for j := range p {
 			p[j] = Dot(q, k[j*ldq:][:headDim])
 		}
-		softmaxRows(p, nil, n, 1, n, float32(1/root))
+		active.softmaxRows(p, nil, n, 1, n, float32(1/root))
 		mean := 0.0
 		for j, v := range p {
 			mean += float64(v) * float64(d[j])

@@ -78,7 +78,8 @@ func TestAttentionRowBackward(t *testing.T) {
 				scratch.checkCanaries(t)
 				for i := range s.n {
 					for j := range 3 * embed {
-						close(t, fmt.Sprintf("%+v: row %d: dqkv[%d, %d]", s, row, i, j), got.data[i*got.ld+j], want[i][j], 5e-6)
+						what := fmt.Sprintf("%+v: row %d: dqkv[%d, %d]", s, row, i, j)
+						close(t, what, got.data[i*got.ld+j], want[i][j], 5e-6)
 					}
 				}
 			}
@@ -86,7 +87,8 @@ func TestAttentionRowBackward(t *testing.T) {
 	})
 }
 
-// TestAttentionBiased: with √headDim·log(s) as its bias a key counts as if it were there s times, in float32 and in bfloat16.
+// TestAttentionBiased: with √headDim·log(s) as its bias a key counts as if it were there s times, in float32 and in
+// bfloat16.
 func TestAttentionBiased(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 31))
@@ -118,8 +120,9 @@ func TestAttentionBiased(t *testing.T) {
 				got.checkCanaries(t)
 				for i, j := range times {
 					for d := range embed {
-						if a, b := float64(got.at(j, d)), float64(want.at(i, d)); math.Abs(a-b) > tolerance*(1+math.Abs(b)) {
-							t.Fatalf("%+v, reduced %v: out[%d, %d] is %v, with all keys written out %v", s, reduced, j, d, a, b)
+						if a, b := got.at(j, d), want.at(i, d); math.Abs(a-b) > tolerance*(1+math.Abs(b)) {
+							t.Fatalf("%+v, reduced %v: out[%d, %d] is %v, with all keys written out %v",
+								s, reduced, j, d, a, b)
 						}
 					}
 				}

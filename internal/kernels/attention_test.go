@@ -40,7 +40,8 @@ func attentionOf(qkv matrix, n, heads, headDim int) (out [][]float64, probs [][]
 }
 
 var attentionShapes = []struct{ n, heads, headDim int }{
-	{1, 1, 1}, {1, 3, 32}, {2, 2, 5}, {7, 3, 32}, {16, 1, 16}, {17, 2, 64}, {31, 2, 24}, {33, 1, 48}, {50, 3, 32}, {197, 2, 64}, {197, 1, 20},
+	{1, 1, 1}, {1, 3, 32}, {2, 2, 5}, {7, 3, 32}, {16, 1, 16}, {17, 2, 64}, {31, 2, 24}, {33, 1, 48},
+	{50, 3, 32}, {197, 2, 64}, {197, 1, 20},
 }
 
 func TestAttention(t *testing.T) {
@@ -50,11 +51,12 @@ func TestAttention(t *testing.T) {
 			embed := s.heads * s.headDim
 			qkv := randomMatrix(rng, s.n, 3*embed, 3*embed+4)
 			want, _ := attentionOf(qkv, s.n, s.heads, s.headDim)
-			scratch := newMatrix(1, AttentionScratch(s.n, s.headDim), AttentionScratch(s.n, s.headDim), func() float32 { return nan })
+			size := AttentionScratch(s.n, s.headDim)
+			scratch := newMatrix(1, size, size, func() float32 { return nan })
 			var whole matrix
 			for _, queries := range []int{s.n, 1, min(s.n, 13)} {
 				out := randomMatrix(rng, queries, embed, embed+3)
-				Attention(out.data, out.ld, qkv.data, qkv.ld, s.n, queries, s.heads, s.headDim, scratch.data[:scratch.cols])
+				Attention(out.data, out.ld, qkv.data, qkv.ld, s.n, queries, s.heads, s.headDim, scratch.data[:size])
 				out.checkCanaries(t)
 				scratch.checkCanaries(t)
 				if queries == s.n {
@@ -64,7 +66,8 @@ func TestAttention(t *testing.T) {
 					for j := range embed {
 						close(t, fmt.Sprintf("%+v: out[%d, %d]", s, i, j), out.data[i*out.ld+j], want[i][j], 2e-6)
 						if out.at(i, j) != whole.at(i, j) {
-							t.Fatalf("%+v: with %d queries out[%d, %d] is %v, with all %v", s, queries, i, j, out.at(i, j), whole.at(i, j))
+							t.Fatalf("%+v: with %d queries out[%d, %d] is %v, with all %v",
+								s, queries, i, j, out.at(i, j), whole.at(i, j))
 						}
 					}
 				}
@@ -97,8 +100,10 @@ func checkAttentionBackward(t *testing.T, rng *rand.Rand, n, queries, heads, hea
 		}
 	}
 	got := randomMatrix(rng, n, 3*embed, 3*embed+4)
-	scratch := newMatrix(1, AttentionBackwardScratch(n, headDim), AttentionBackwardScratch(n, headDim), func() float32 { return nan })
-	AttentionBackward(got.data, dout.data, dout.ld, qkv.data, qkv.ld, out.data, n, queries, heads, headDim, scratch.data[:scratch.cols])
+	size := AttentionBackwardScratch(n, headDim)
+	scratch := newMatrix(1, size, size, func() float32 { return nan })
+	AttentionBackward(got.data, dout.data, dout.ld, qkv.data, qkv.ld, out.data, n, queries, heads, headDim,
+		scratch.data[:size])
 	got.checkCanaries(t)
 	scratch.checkCanaries(t)
 	want := make([][]float64, n)
@@ -129,7 +134,8 @@ func checkAttentionBackward(t *testing.T, rng *rand.Rand, n, queries, heads, hea
 	}
 	for i := range n {
 		for j := range 3 * embed {
-			close(t, fmt.Sprintf("n %d, queries %d, %d×%d: dqkv[%d, %d]", n, queries, heads, headDim, i, j), got.data[i*got.ld+j], want[i][j], 1e-5)
+			what := fmt.Sprintf("n %d, queries %d, %d×%d: dqkv[%d, %d]", n, queries, heads, headDim, i, j)
+			close(t, what, got.data[i*got.ld+j], want[i][j], 1e-5)
 		}
 	}
 }
@@ -154,8 +160,7 @@ func TestNoAllocation(t *testing.T) {
 			AttentionBackward(dqkv, out, embed, qkv, 3*embed, out, n, n, heads, headDim, scratch)
 			LayerNormTrain(out, stats, stats, out, bias, bias, n, embed, 1e-6)
 			LayerNormBackward(out, bias, bias, out, out, bias, stats, stats, n, embed)
-			SoftmaxRows(out, embed, n, embed, 1)
-			Erf(out, out)
+			active.softmaxRows(out, nil, embed, n, embed, 1)
 			GELU(out, out)
 			GELUBackward(out, nil, out, out)
 			Add(out, out)
@@ -173,7 +178,9 @@ func TestNoAllocation(t *testing.T) {
 
 func BenchmarkAttention(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 13))
-	for _, s := range []struct{ n, heads, headDim int }{{50, 3, 32}, {25, 3, 32}, {197, 6, 64}, {100, 6, 64}, {197, 12, 64}} {
+	for _, s := range []struct{ n, heads, headDim int }{
+		{50, 3, 32}, {25, 3, 32}, {197, 6, 64}, {100, 6, 64}, {197, 12, 64},
+	} {
 		embed := s.heads * s.headDim
 		qkv, out, dqkv := normal(rng, s.n*3*embed), make([]float32, s.n*embed), make([]float32, s.n*3*embed)
 		scratch := make([]float32, max(AttentionScratch(s.n, s.headDim), AttentionBackwardScratch(s.n, s.headDim)))

@@ -12,31 +12,32 @@ func guardedHalves(t *testing.T, rng *rand.Rand, n int) []uint16 {
 
 // TestNoReadBeyondBF16 runs the routines on memory that ends where their operands end.
 func TestNoReadBeyondBF16(t *testing.T) {
-	eachPathBF16(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(7, 14))
 		for _, n := range []int{1, 7, 9, 15, 16, 17, 31, 32, 33, 50} {
 			even := n + n&1
 			for _, m := range []int{1, 5, 13} {
 				for _, k := range []int{1, 18, 19, 65} {
 					lda := k + k&1
-					w, x, c, bias := guarded(t, rng, n*k), guarded(t, rng, m*k), guarded(t, rng, m*n), guarded(t, rng, n)
-					packed := PackedBF16{Data: guardedHalves(t, rng, PackedBF16Len(k, n))}
+					w, x := guarded(t, rng, n*k), guarded(t, rng, m*k)
+					c, bias := guarded(t, rng, m*n), guarded(t, rng, n)
+					packed := PackedBF16{Data: guardedHalves(t, rng, packedBF16Len(k, n))}
 					PackBF16(&packed, w, k, k, n)
 					a := guardedHalves(t, rng, m*lda)
 					RoundBF16(a, lda, x, k, m, k)
 					GemmBF16(c, n, a, lda, m, &packed, Epilogue{Bias: bias, Add: true, GELU: true})
-					pairs := PackedBF16{K: k, N: n, Data: guardedHalves(t, rng, PackedBF16Len(k, n))}
-					packPairsBF16(&pairs, guarded(t, rng, k*n), n)
+					pairs := PackedBF16{K: k, N: n, Data: guardedHalves(t, rng, packedBF16Len(k, n))}
+					active.packPairsBF16(pairs, guarded(t, rng, k*n), n)
 				}
 				y, gamma := guardedHalves(t, rng, m*even), guarded(t, rng, n)
 				LayerNormBF16(y, even, guarded(t, rng, m*n), gamma, gamma, m, n, 1e-6)
 				ld := (n + 15) &^ 15
-				softmaxRowsBF16(guarded(t, rng, m*ld), guarded(t, rng, m), ld, m, n, 1)
+				active.softmaxRowsBF16(guarded(t, rng, m*ld), guarded(t, rng, m), ld, m, n, 1)
 			}
 			const heads, headDim = 2, 9
 			qkv, out := guarded(t, rng, n*3*heads*headDim), guarded(t, rng, n*heads*headDim)
 			scratch := guarded(t, rng, AttentionReducedScratch(n, headDim))
-			AttentionReduced(out, heads*headDim, qkv, 3*heads*headDim, n, n, heads, headDim, scratch)
+			AttentionReducedBiased(0, nil, out, heads*headDim, qkv, 3*heads*headDim, n, n, heads, headDim, scratch)
 		}
 	})
 }

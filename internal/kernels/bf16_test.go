@@ -6,21 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 )
-
-// eachPathBF16 runs f on every path, and on one with bfloat16 instructions without them too.
-func eachPathBF16(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	eachPath(t, f)
-	if useBF16 {
-		t.Run("avx512-widened", func(t *testing.T) {
-			useBF16 = false
-			defer func() { useBF16 = true }()
-			f(t)
-		})
-	}
-}
 
 // halfMatrix is [rows, cols] of row stride ld in the middle of canaries.
 type halfMatrix struct {
@@ -64,7 +50,8 @@ func rounded(x matrix) halfMatrix {
 	return y
 }
 
-// TestNearestBF16 holds the portable rounding against the definition: of the two neighbours the nearer, of two as near the even one.
+// TestNearestBF16 holds the portable rounding against the definition: of the two neighbours the nearer, of two as
+// near the even one.
 func TestNearestBF16(t *testing.T) {
 	rng := rand.New(rand.NewPCG(6, 1))
 	for range 1 << 16 {
@@ -96,7 +83,9 @@ func TestNearestBF16(t *testing.T) {
 			t.Fatalf("%v (%#x) rounds to %#x, want %#x", x, bits, got, want)
 		}
 	}
-	for x, want := range map[float32]uint16{0: 0, 1: 0x3f80, -2: 0xc000, inf: 0x7f80, -inf: 0xff80, math.MaxFloat32: 0x7f80, 1e-40: 0, -1e-40: 0x8000} {
+	for x, want := range map[float32]uint16{
+		0: 0, 1: 0x3f80, -2: 0xc000, inf: 0x7f80, -inf: 0xff80, math.MaxFloat32: 0x7f80, 1e-40: 0, -1e-40: 0x8000,
+	} {
 		if got := nearestBF16(x); got != want {
 			t.Errorf("%v rounds to %#x, want %#x", x, got, want)
 		}
@@ -110,7 +99,7 @@ func TestNearestBF16(t *testing.T) {
 
 // TestRoundBF16 compares every path's rounding with the portable one, in bits.
 func TestRoundBF16(t *testing.T) {
-	eachPathBF16(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(6, 2))
 		for _, rows := range []int{0, 1, 3} {
 			for k := range 70 {
@@ -121,7 +110,8 @@ func TestRoundBF16(t *testing.T) {
 						case 0:
 							*at = math.Float32frombits(math.Float32bits(*at)&^0xffff | 0x8000)
 						case 1:
-							*at = []float32{0, inf, -inf, nan, math.MaxFloat32, 1e-40, -1e-45, math.Float32frombits(0x7f800001)}[rng.IntN(8)]
+							signalling := math.Float32frombits(0x7f800001)
+							*at = []float32{0, inf, -inf, nan, math.MaxFloat32, 1e-40, -1e-45, signalling}[rng.IntN(8)]
 						case 2:
 							*at = float32(rng.NormFloat64())
 						}
@@ -134,7 +124,9 @@ func TestRoundBF16(t *testing.T) {
 				for i := range rows {
 					for j := range k {
 						if g, w := got.data[i*got.ld+j], want.data[i*want.ld+j]; g != w {
-							t.Fatalf("k %d: [%d, %d] %v (%#x) rounds to %#x, want %#x", k, i, j, x.at(i, j), math.Float32bits(x.data[i*x.ld+j]), g, w)
+							v := x.data[i*x.ld+j]
+							t.Fatalf("k %d: [%d, %d] %v (%#x) rounds to %#x, want %#x",
+								k, i, j, v, math.Float32bits(v), g, w)
 						}
 					}
 				}
@@ -145,7 +137,7 @@ func TestRoundBF16(t *testing.T) {
 
 // TestLayerNormBF16 demands the bits of LayerNorm and RoundBF16 one after the other.
 func TestLayerNormBF16(t *testing.T) {
-	eachPathBF16(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(6, 3))
 		for _, dim := range []int{0, 1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 48, 96, 197, 384} {
 			for _, rows := range []int{0, 1, 3, 17} {
@@ -166,13 +158,13 @@ func TestLayerNormBF16(t *testing.T) {
 
 // TestPackBF16 compares both packings with their definition, over old contents that must not show.
 func TestPackBF16(t *testing.T) {
-	eachPathBF16(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(6, 4))
 		var rows PackedBF16
 		for _, k := range awkward {
 			for _, n := range awkward {
 				w := randomMatrix(rng, n, k, k+3)
-				size := PackedBF16Len(k, n)
+				size := packedBF16Len(k, n)
 				rows.Data = slices.Grow(rows.Data[:0], size+1)[:size+1]
 				pairs := PackedBF16{K: k, N: n, Data: make([]uint16, size)}
 				for i := range rows.Data {
@@ -188,21 +180,22 @@ func TestPackBF16(t *testing.T) {
 						transposed.data[l*transposed.ld+j] = w.data[j*w.ld+l]
 					}
 				}
-				packPairsBF16(&pairs, transposed.data, transposed.ld)
+				active.packPairsBF16(pairs, transposed.data, transposed.ld)
 				if rows.K != k || rows.N != n || len(rows.Data) != size {
 					t.Fatalf("k %d n %d: packed as [%d, %d] in %d", k, n, rows.K, rows.N, len(rows.Data))
 				}
 				i, even := 0, k+k&1
-				for panel := 0; panel < n; panel += PanelWidth {
+				for panel := 0; panel < n; panel += panelWidth {
 					for l := 0; l < even; l += 2 {
-						for j := panel; j < panel+PanelWidth; j++ {
+						for j := panel; j < panel+panelWidth; j++ {
 							for u := l; u < l+2; u++ {
 								var want uint16
 								if u < k && j < n {
 									want = nearestBF16(w.data[j*w.ld+u])
 								}
 								if rows.Data[i] != want || pairs.Data[i] != want {
-									t.Fatalf("k %d n %d: element (%d, %d) is %#x by rows and %#x by pairs, want %#x", k, n, u, j, rows.Data[i], pairs.Data[i], want)
+									t.Fatalf("k %d n %d: element (%d, %d) is %#x by rows and %#x by pairs, want %#x",
+										k, n, u, j, rows.Data[i], pairs.Data[i], want)
 								}
 								i++
 							}
@@ -214,10 +207,10 @@ func TestPackBF16(t *testing.T) {
 	})
 }
 
-// TestGemmBF16 compares with float64 sums of the rounded numbers. Without the machine's dot product all paths must give the same bits: every
-// product is exact, every sum has one order.
+// TestGemmBF16 compares with float64 sums of the rounded numbers. Without the machine's dot product all paths must
+// give the same bits: every product is exact, every sum has one order.
 func TestGemmBF16(t *testing.T) {
-	eachPathBF16(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(6, 5))
 		shapes := [][3]int{{13, 40, 700}, {400, 33, 20}}
 		for _, m := range awkward {
@@ -235,7 +228,7 @@ func TestGemmBF16(t *testing.T) {
 			a, b := rounded(x), rounded(w)
 			var packed PackedBF16
 			PackBF16(&packed, w.data, w.ld, k, n)
-			want := product{m: m, n: n, k: k, a: a.at, b: func(l, j int) float64 { return b.at(j, l) }}
+			want := exact{m: m, n: n, k: k, a: a.at, b: func(l, j int) float64 { return b.at(j, l) }}
 			if (m+n+k)%2 == 0 {
 				old := c.clone()
 				want.c = &old
@@ -247,18 +240,18 @@ func TestGemmBF16(t *testing.T) {
 			got := c.clone()
 			GemmBF16(got.data, got.ld, a.data, a.ld, m, &packed, e)
 			want.check(t, got)
-			if !dotsInHardware() {
-				exact := c.clone()
+			if !active.bf16Dots {
+				twin := c.clone()
 				restore, err := Use("portable")
 				if err != nil {
 					t.Fatal(err)
 				}
-				GemmBF16(exact.data, exact.ld, a.data, a.ld, m, &packed, e)
+				GemmBF16(twin.data, twin.ld, a.data, a.ld, m, &packed, e)
 				restore()
-				sameBits(t, "GemmBF16 and its portable twin", got, exact)
+				sameBits(t, "GemmBF16 and its portable twin", got, twin)
 			}
 			activated := got.clone()
-			geluQuick(activated.data, activated.data, activated.ld, m, n)
+			active.geluQuick(activated.data, activated.data, activated.ld, m, n)
 			e.GELU = true
 			got = c.clone()
 			GemmBF16(got.data, got.ld, a.data, a.ld, m, &packed, e)
@@ -269,7 +262,7 @@ func TestGemmBF16(t *testing.T) {
 
 // TestRowsAloneBF16 demands that a row of a product has the same bits alone as among any number of others.
 func TestRowsAloneBF16(t *testing.T) {
-	eachPathBF16(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(6, 6))
 		const m, n, k = 451, 72, 65
 		a, bias := rounded(randomMatrix(rng, m, k, k)), normal(rng, n)
@@ -295,7 +288,7 @@ func TestRowsAloneBF16(t *testing.T) {
 
 // TestSpecialBF16: NaN and infinities reach their own row's results and no other; rows of zeros give zeros.
 func TestSpecialBF16(t *testing.T) {
-	eachPathBF16(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(6, 7))
 		const m, n, k = 5, 40, 33
 		x := randomMatrix(rng, m, k, k)
@@ -326,31 +319,14 @@ func TestSpecialBF16(t *testing.T) {
 }
 
 // reportPeakBF16 is reportPeak beside PeakBF16.
-func reportPeakBF16(b *testing.B, flops int, f func()) {
-	f()
-	best, peak := math.Inf(1), 0.0
-	for range b.N {
-		for round := range 20 {
-			if round%4 == 0 {
-				peak = max(peak, PeakBF16(time.Millisecond))
-			}
-			start := time.Now()
-			for range 4 {
-				f()
-			}
-			best = min(best, time.Since(start).Seconds()/4)
-		}
-	}
-	b.ReportMetric(float64(flops)/best/1e9, "GFLOP/s")
-	b.ReportMetric(100*float64(flops)/best/peak, "%peak")
-	b.ReportMetric(best*1e6, "best-µs")
-}
+func reportPeakBF16(b *testing.B, flops int, f func()) { reportPeakOf(b, PeakBF16, flops, f) }
 
 // BenchmarkGemmBF16 reports each shape's share of the peak, without and with the rounding of its left side.
 func BenchmarkGemmBF16(b *testing.B) {
 	rng := rand.New(rand.NewPCG(6, 8))
 	for _, s := range []struct{ m, k, n int }{
-		{197, 384, 1152}, {197, 384, 384}, {197, 384, 1536}, {197, 1536, 384}, {197, 192, 576}, {20, 384, 1536}, {1, 384, 1000},
+		{197, 384, 1152}, {197, 384, 384}, {197, 384, 1536}, {197, 1536, 384}, {197, 192, 576},
+		{20, 384, 1536}, {1, 384, 1000},
 	} {
 		x, c, y := normal(rng, s.m*s.k), make([]float32, s.m*s.n), make([]uint16, s.m*BF16Stride(s.k))
 		var packed PackedBF16

@@ -1,107 +1,40 @@
 package kernels
 
-// Packed is a matrix [K, N] laid out for the right-hand side of a product: panel j holds columns 32j … 32j+31 as [K][32] floats,
-// one panel after the other, the last one filled up with zeros.
-type Packed struct {
-	K, N int
-	Data []float32
-}
-
-// PackedLen returns the number of floats that the packed form of a [k, n] matrix takes.
-func PackedLen(k, n int) int {
-	return (n + PanelWidth - 1) / PanelWidth * PanelWidth * k
-}
-
-// reshape prepares dst for a [k, n] matrix, keeping its memory where it is large enough.
-func (dst *Packed) reshape(k, n int) {
-	dst.K, dst.N = k, n
-	size := PackedLen(k, n)
-	if cap(dst.Data) < size {
-		dst.Data = make([]float32, size)
-	}
-	dst.Data = dst.Data[:size]
-}
-
-// Pack lays out b [k, n] (row stride ldb) in dst, whose memory is used again if it is large enough.
-func Pack(dst *Packed, b []float32, ldb, k, n int) {
-	dst.reshape(k, n)
-	checkMatrix("Pack: b", len(b), ldb, k, n)
-	for j := 0; j < n; j += PanelWidth {
-		w := min(PanelWidth, n-j)
-		panel := dst.Data[j*k : (j+PanelWidth)*k]
-		for i := range k {
-			row := panel[i*PanelWidth : (i+1)*PanelWidth]
-			copy(row, b[i*ldb+j:i*ldb+j+w])
-			clear(row[w:])
-		}
-	}
-}
-
-// PackTransposed lays out the transpose of b [n, k] (row stride ldb) in dst as a [k, n] matrix. A linear layer's weight [out, in]
-// becomes the right-hand side of x·Wᵀ this way.
-func PackTransposed(dst *Packed, b []float32, ldb, k, n int) {
-	dst.reshape(k, n)
-	checkMatrix("PackTransposed: b", len(b), ldb, n, k)
-	for j := 0; j < n; j += PanelWidth {
-		w := min(PanelWidth, n-j)
-		if k > 0 {
-			transposePanel(dst.Data[j*k:(j+PanelWidth)*k], b[j*ldb:], ldb, k, w)
-		}
-	}
-}
-
-// Epilogue is what GemmPacked does to C after the product, in this order.
+// Epilogue is what a product does to C after the sum, in this order.
 type Epilogue struct {
 	Bias []float32 // [N], or nil
 	Add  bool      // C += instead of C =
 	GELU bool      // gelu of the result
 }
 
-// GemmPacked computes C = A·B (+ bias) (+ C) (then gelu), with c [m, b.N] of row stride ldc and a [m, b.K] of row stride lda.
+// GemmPacked computes C = A·B (+ bias) (+ C) (then gelu), with c [m, b.N] of row stride ldc and a [m, b.K] of row
+// stride lda.
 func GemmPacked(c []float32, ldc int, a []float32, lda, m int, b *Packed, e Epilogue) {
-	k, n := b.K, b.N
-	if m <= 0 || n <= 0 {
+	if m <= 0 || b.N <= 0 {
 		return
 	}
-	checkMatrix("GemmPacked: c", len(c), ldc, m, n)
-	checkMatrix("GemmPacked: a", len(a), lda, m, k)
-	checkLen("GemmPacked: packed b", len(b.Data), PackedLen(k, n))
-	if e.Bias != nil {
-		checkLen("GemmPacked: bias", len(e.Bias), n)
+	checkMatrix("GemmPacked: a", len(a), lda, m, b.K)
+	checkLen("GemmPacked: packed b", len(b.Data), PackedLen(b.K, b.N))
+	w := productF32{a: a, rowA: lda, colA: 1, b: b.Data, ldb: panelWidth, panelB: panelWidth * b.K, k: b.K}
+	w.fill(c, ldc, m, b.N, e)
+	if e.GELU {
+		w.gelu = active.gelu
 	}
-	for i := 0; i < m; i += rowBlock {
-		rows := min(rowBlock, m-i)
-		p := panel{a: a[i*lda:], rowA: lda, colA: 1, ldb: PanelWidth, ldc: ldc, m: rows, k: k, add: e.Add}
-		for j := 0; j < n; j += PanelWidth {
-			p.n = min(PanelWidth, n-j)
-			p.c = c[i*ldc+j:]
-			p.b = b.Data[j*k : (j+PanelWidth)*k]
-			p.next = 0
-			if j+PanelWidth < n {
-				p.next = PanelWidth * k
-			}
-			if e.Bias != nil {
-				p.bias = e.Bias[j : j+p.n]
-			}
-			gemmPanel(&p)
-			if e.GELU {
-				geluBlock(p.c, p.c, ldc, rows, p.n)
-			}
-		}
-	}
+	active.gemm(w)
 }
 
-// Gemm computes C = A·B, or C += A·B, with c [m, n], a [m, k] and b [k, n] of row strides ldc, lda and ldb, nothing packed.
+// Gemm computes C = A·B, or C += A·B, with c [m, n], a [m, k] and b [k, n] of row strides ldc, lda and ldb, nothing
+// packed.
 func Gemm(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m, n, k int, add bool) {
-	if m <= 0 || n <= 0 {
-		return
+	if m > 0 && n > 0 {
+		checkMatrix("Gemm: a", len(a), lda, m, k)
+		gemmStrided(c, ldc, a, lda, 1, b, ldb, m, n, k, add)
 	}
-	checkMatrix("Gemm: a", len(a), lda, m, k)
-	gemmStrided(c, ldc, a, lda, 1, b, ldb, m, n, k, add)
 }
 
-// GemmTN computes C = Aᵀ·B, or C += Aᵀ·B, with c [m, n], a [k, m] and b [k, n] of row strides ldc, lda and ldb, nothing packed.
-// A linear layer's weight gradient dyᵀ·x has this form. Where k is more than depthBlock each block of so many is summed by itself and added to C.
+// GemmTN computes C = Aᵀ·B, or C += Aᵀ·B, with c [m, n], a [k, m] and b [k, n] of row strides ldc, lda and ldb,
+// nothing packed. A linear layer's weight gradient dyᵀ·x has this form. Where k is more than depthBlock each block of
+// so many is summed by itself and added to C.
 func GemmTN(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m, n, k int, add bool) {
 	if m <= 0 || n <= 0 {
 		return
@@ -115,53 +48,80 @@ func GemmTN(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m,
 
 // gemmStrided is Gemm with a's element (i, l) at i·rowA + l·colA.
 func gemmStrided(c []float32, ldc int, a []float32, rowA, colA int, b []float32, ldb int, m, n, k int, add bool) {
-	checkMatrix("Gemm: c", len(c), ldc, m, n)
 	checkMatrix("Gemm: b", len(b), ldb, k, n)
-	for i := 0; i < m; i += rowBlock {
-		p := panel{rowA: rowA, colA: colA, ldb: ldb, ldc: ldc, m: min(rowBlock, m-i), k: k, add: add}
-		if k > 0 {
-			p.a = a[i*rowA:]
-		}
-		for j := 0; j < n; j += PanelWidth {
-			p.n = min(PanelWidth, n-j)
-			p.c = c[i*ldc+j:]
-			if k > 0 {
-				p.b = b[j:]
-			}
-			gemmPanel(&p)
-		}
-	}
+	w := productF32{a: a, rowA: rowA, colA: colA, b: b, ldb: ldb, panelB: panelWidth, strided: true, k: k}
+	w.fill(c, ldc, m, n, Epilogue{Add: add})
+	active.gemm(w)
 }
 
-// depthBlock is the number of rows of A and B that GemmTN takes at a time, so that they stay in the cache while all of C meets them.
+// depthBlock is the number of rows of A and B that GemmTN takes at a time, so that they stay in the cache while all
+// of C meets them.
 const depthBlock = 256
 
-// rowBlock is the number of rows of A that meet all panels of B before the next rows do, so that they stay in the cache.
+// rowBlock is the number of rows of A that meet all panels of B before the next rows do, so that they stay in the
+// cache.
 const rowBlock = 384
 
-// panel is the product that all others are made of: c [m, n] = a·b (+ bias) (+ c) with n ≤ PanelWidth.
-type panel struct {
+// product is c [m, n] = a·b (+ bias) (+ c) (then gelu), and the panel of it that is being computed. A step of k is
+// one number of a row in float32, two in bfloat16, four in 8 bits.
+type product[A, B any] struct {
 	c          []float32
 	ldc        int
-	a          []float32 // element (i, l) at i·rowA + l·colA
+	a          []A // step l of row i at i·rowA + l·colA
 	rowA, colA int
-	b          []float32 // [k, n], row stride ldb
+	b          []B // step l of a panel at l·ldb, the next panel panelB further on
 	ldb        int
+	panelB     int
+	strided    bool      // b is not packed: panels lie side by side
 	bias       []float32 // [n] or nil
 	m, n, k    int
 	add        bool
-	next       int // floats after b's first to the panel that comes next, for prefetching; 0: none
+	gelu       func(y, x []float32, ld, rows, cols int) // or nil
+
+	// The current panel: its first row and column, and how many it has; before the first one no rows.
+	i, j, rows, cols int
 }
 
-// checkMatrix panics unless size floats hold rows rows of cols floats, ld apart.
-func checkMatrix(what string, size, ld, rows, cols int) {
-	if rows < 0 || cols < 0 || ld < cols || rows > 0 && cols > 0 && size < (rows-1)*ld+cols {
-		panic("kernels: " + what + " is too short for its shape")
+type (
+	productF32  = product[float32, float32]
+	productBF16 = product[uint16, uint16]
+)
+
+// fill sets what all products have in common, and checks it.
+func (w *product[A, B]) fill(c []float32, ldc, m, n int, e Epilogue) {
+	checkMatrix("Gemm: c", len(c), ldc, m, n)
+	if e.Bias != nil {
+		checkLen("Gemm: bias", len(e.Bias), n)
+	}
+	w.c, w.ldc, w.m, w.n, w.bias, w.add = c, ldc, m, n, e.Bias, e.Add
+	if w.k == 0 { // there may be nothing to point to
+		w.a, w.rowA, w.b, w.panelB = nil, 0, nil, 0
 	}
 }
 
-func checkLen(what string, size, want int) {
-	if size < want {
-		panic("kernels: " + what + " is too short")
+// next moves on to the next panel, if there is one; all panels of a block of rows come before the next rows. It
+// computes the gelu of the panel before.
+func (w *product[A, B]) next() bool {
+	if w.rows > 0 {
+		if w.gelu != nil {
+			c := w.c[w.i*w.ldc+w.j:]
+			w.gelu(c, c, w.ldc, w.rows, w.cols)
+		}
+		if w.j += panelWidth; w.j >= w.n {
+			w.i, w.j = w.i+rowBlock, 0
+		}
 	}
+	w.rows, w.cols = min(rowBlock, w.m-w.i), min(panelWidth, w.n-w.j)
+	return w.rows > 0
+}
+
+// panel is the product of the current panel alone.
+func (w *product[A, B]) panel() product[A, B] {
+	p := *w
+	p.c, p.a, p.b = w.c[w.i*w.ldc+w.j:], w.a[w.i*w.rowA:], w.b[w.j/panelWidth*w.panelB:]
+	if w.bias != nil {
+		p.bias = w.bias[w.j:]
+	}
+	p.m, p.n = w.rows, w.cols
+	return p
 }

@@ -4,11 +4,13 @@ package kernels
 
 import "unsafe"
 
-// gemmArgs is what the assembly takes: fields of 8 bytes each, in the order that _asm/gemm.go names. Strides are in bytes.
+// gemmArgs is what the assembly of all products takes: fields of 8 bytes each, in the order that _asm/tiles.go names.
+// Strides are in bytes. A step of k is a float32, a pair of bfloat16 or four bytes: 4 bytes of a row of a, and 4
+// bytes of each column of b.
 type gemmArgs struct {
-	a          *float32
+	a          unsafe.Pointer
 	rowA, colA int
-	b          *float32
+	b          unsafe.Pointer
 	ldb        int
 	c          *float32
 	ldc        int
@@ -18,98 +20,172 @@ type gemmArgs struct {
 	tiles      int
 	k          int
 	add        int
-	mask       uintptr // AVX-512: a bit for each column; AVX2: address of a row of edgeMasks
-	next       uintptr // where the prefetching starts and how far it goes on for each k of a tile
-	nextStep   int
+	bits       int    // the columns that there are: a bit for each
+	lanes      *int32 // and a row of edgeMasks
+	next       uintptr
+	nextStep   int     // the prefetching starts at next and goes on by nextStep for each step of a tile
 	_          uintptr // the assembly's own: a of the current tile
+
+	// For bytes only.
+	rowScale, scale *float32
+	offset          *int32
 }
 
-// The routines compute a product of all rows and as many columns as their name says after the x, in tiles of as many rows as it says before;
-// those called Edge leave the columns that the mask does not name alone. See _asm/gemm.go.
-
-//go:noescape
-func gemm12x32AVX512(p *gemmArgs)
-
-//go:noescape
-func gemm12x32EdgeAVX512(p *gemmArgs)
-
-//go:noescape
-func gemm12x16EdgeAVX512(p *gemmArgs)
-
-//go:noescape
-func gemm6x16AVX2(p *gemmArgs)
-
-//go:noescape
-func gemm5x16EdgeAVX2(p *gemmArgs)
-
-// edgeMasks[16−n:] masks the first n of 16 columns.
-var edgeMasks = [32]int32{0: -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}
-
-func gemmPanel(p *panel) {
-	if active == portable {
-		gemmPanelGeneric(p)
-		return
+// edgeMasks[panelWidth−n:] masks the first n of a panel's columns.
+var edgeMasks = func() (m [2 * panelWidth]int32) {
+	for i := range panelWidth {
+		m[i] = -1
 	}
-	g := gemmArgs{
-		a: unsafe.SliceData(p.a), rowA: 4 * p.rowA, colA: 4 * p.colA,
-		b: unsafe.SliceData(p.b), ldb: 4 * p.ldb,
-		c: unsafe.SliceData(p.c), ldc: 4 * p.ldc,
-		bias: unsafe.SliceData(p.bias),
-		k:    p.k,
-	}
-	if p.add {
+	return m
+}()
+
+// args is what the assembly needs to know of all panels.
+func (w *product[A, B]) args() gemmArgs {
+	sizeA, sizeB := int(unsafe.Sizeof(*new(A))), int(unsafe.Sizeof(*new(B)))
+	g := gemmArgs{rowA: sizeA * w.rowA, colA: sizeA * w.colA, ldb: sizeB * w.ldb, ldc: 4 * w.ldc, k: w.k}
+	if w.add {
 		g.add = 1
 	}
-	g.next = uintptr(unsafe.Pointer(g.a))
-	if active == avx512 {
-		g.split(p.m, 12)
-		g.prefetch(p, 0, 1)
-		g.mask = 1<<p.n - 1
-		switch {
-		case p.n == 32:
+	return g
+}
+
+// columns sets g to the columns of the current panel from j on, up to cols, in tiles of up to rows rows; where there
+// are fewer columns in tiles of edge rows. It reports whether there are all of them.
+func (w *product[A, B]) columns(g *gemmArgs, j, cols, rows, edge int) (whole bool) {
+	n := w.cols - j
+	if whole = n >= cols; !whole {
+		rows = edge
+	}
+	g.bits, g.lanes = 1<<n-1, &edgeMasks[panelWidth-n]
+	// Tiles of nearly equal heights.
+	g.tiles = (w.rows + rows - 1) / rows
+	g.rows, g.extra = w.rows/g.tiles, w.rows%g.tiles
+	g.c = &w.c[w.i*w.ldc+w.j+j]
+	if w.bias != nil {
+		g.bias = &w.bias[w.j+j]
+	}
+	if w.k == 0 {
+		return whole
+	}
+	g.a = unsafe.Pointer(&w.a[w.i*w.rowA])
+	g.b = unsafe.Add(unsafe.Pointer(&w.b[w.j/panelWidth*w.panelB]), 4*j)
+	// The fetching of the next panel, or this part of it, is spread over the steps. With few rows the memory is the
+	// bottleneck and prefetching only gets in the way.
+	g.next, g.nextStep = uintptr(g.a), 0
+	if w.rows >= 8 && !w.strided && w.j+panelWidth < w.n {
+		g.next = uintptr(g.b) + uintptr(4*w.k*(panelWidth+j)-4*j)
+		g.nextStep = 4 * cols / g.tiles
+	}
+	return whole
+}
+
+// The routines compute a product of all rows and as many columns as their name says after the x, in tiles of as many
+// rows as it says before; those called Edge leave the columns that the mask does not name alone. They are called by
+// name, as g would not stay on the stack if it went through a table.
+
+func gemmAVX512(w productF32) {
+	g := w.args()
+	for w.next() {
+		switch whole := w.columns(&g, 0, 32, 12, 12); {
+		case whole:
 			gemm12x32AVX512(&g)
-		case p.n > 16:
+		case w.cols > 16:
 			gemm12x32EdgeAVX512(&g)
 		default:
 			gemm12x16EdgeAVX512(&g)
 		}
-		return
 	}
-	for j := 0; j < p.n; j += 16 {
-		if j > 0 {
-			g.c = &p.c[j]
-			if p.k > 0 {
-				g.b = &p.b[j]
-			}
-			if p.bias != nil {
-				g.bias = &p.bias[j]
+}
+
+func gemmAVX2(w productF32) {
+	g := w.args()
+	for w.next() {
+		for j := 0; j < w.cols; j += 16 {
+			if w.columns(&g, j, 16, 6, 5) {
+				gemm6x16AVX2(&g)
+			} else {
+				gemm5x16EdgeAVX2(&g)
 			}
 		}
-		if n := p.n - j; n >= 16 {
-			g.split(p.m, 6)
-			g.prefetch(p, j/16, 2)
-			gemm6x16AVX2(&g)
+	}
+}
+
+func gemmBF16Dots(w productBF16) {
+	g := w.args()
+	for w.next() {
+		w.columns(&g, 0, 32, 12, 12)
+		if w.cols > 16 {
+			gemmPairs12x32EdgeAVX512BF16(&g)
 		} else {
-			g.split(p.m, 5)
-			g.mask = uintptr(unsafe.Pointer(&edgeMasks[16-n]))
-			gemm5x16EdgeAVX2(&g)
+			gemmPairs12x16EdgeAVX512BF16(&g)
 		}
 	}
 }
 
-// prefetch spreads the fetching of the next panel's part (one of parts) over the steps of this one's tiles. With few rows the memory is the
-// bottleneck and prefetching only gets in the way.
-func (g *gemmArgs) prefetch(p *panel, part, parts int) {
-	if p.next == 0 || p.m < 8 {
-		return
+func gemmBF16AVX512(w productBF16) {
+	g := w.args()
+	for w.next() {
+		w.columns(&g, 0, 32, 12, 12)
+		if w.cols > 16 {
+			gemmPairs12x32EdgeAVX512(&g)
+		} else {
+			gemmPairs12x16EdgeAVX512(&g)
+		}
 	}
-	bytes := 4 * p.next / parts
-	g.next = uintptr(unsafe.Pointer(unsafe.SliceData(p.b))) + uintptr(4*p.next+part*bytes)
-	g.nextStep = bytes / (p.k * g.tiles)
 }
 
-// split divides m rows into tiles of nearly equal heights up to most.
-func (g *gemmArgs) split(m, most int) {
-	g.tiles = (m + most - 1) / most
-	g.rows, g.extra = m/g.tiles, m%g.tiles
+func gemmBF16AVX2(w productBF16) {
+	g := w.args()
+	for w.next() {
+		for j := 0; j < w.cols; j += 16 {
+			if w.columns(&g, j, 16, 6, 5) {
+				gemmPairs6x16AVX2(&g)
+			} else {
+				gemmPairs5x16EdgeAVX2(&g)
+			}
+		}
+	}
+}
+
+// scales adds to g what a product of bytes needs besides.
+func (g *gemmArgs) scales(w *productInt8, i, j int) {
+	g.rowScale, g.scale, g.offset = &w.rowScale[i], &w.scale[j], &w.offset[j]
+}
+
+func gemmInt8VNNI512(w productInt8) {
+	g := w.args()
+	for w.next() {
+		g.scales(&w, w.i, w.j)
+		if w.columns(&g, 0, 32, 12, 12) {
+			gemmBytes12x32VNNI512(&g)
+		} else {
+			gemmBytes12x32EdgeVNNI512(&g)
+		}
+	}
+}
+
+func gemmInt8VNNI256(w productInt8) {
+	g := w.args()
+	for w.next() {
+		for j := 0; j < w.cols; j += 16 {
+			g.scales(&w, w.i, w.j+j)
+			if w.columns(&g, j, 16, 6, 6) {
+				gemmBytes6x16VNNI256(&g)
+			} else {
+				gemmBytes6x16EdgeVNNI256(&g)
+			}
+		}
+	}
+}
+
+func gemmInt8AVX2(w productInt8) {
+	g := w.args()
+	for w.next() {
+		g.scales(&w, w.i, w.j)
+		if w.columns(&g, 0, 32, 3, 3) {
+			gemmBytes3x32AVX2(&g)
+		} else {
+			gemmBytes3x32EdgeAVX2(&g)
+		}
+	}
 }

@@ -1,41 +1,35 @@
 package kernels
 
-// gemmPanelGeneric is the portable gemmPanel, in tiles of 2 rows × 3 columns: with more the compiler has not enough registers.
-func gemmPanelGeneric(p *panel) {
-	if p.k == 0 {
-		for i := range p.m {
-			for j := range p.n {
-				p.put(i, j, 0)
+// gemmGeneric works in tiles of 2 rows × 3 columns: with more the compiler has not enough registers.
+func gemmGeneric(w productF32) {
+	for w.next() {
+		p, i := w.panel(), 0
+		for ; i+2 <= p.m && p.k > 0; i += 2 {
+			j := 0
+			for ; j+3 <= p.n; j += 3 {
+				tile2x3(&p, i, j)
+			}
+			if j+2 == p.n {
+				tile2x2(&p, i, j)
+			} else if j < p.n {
+				tile1x1(&p, i, j)
+				tile1x1(&p, i+1, j)
 			}
 		}
-		return
-	}
-	i := 0
-	for ; i+2 <= p.m; i += 2 {
-		j := 0
-		for ; j+3 <= p.n; j += 3 {
-			tile2x3(p, i, j)
-		}
-		if j+2 == p.n {
-			tile2x2(p, i, j)
-		} else if j < p.n {
-			tile1x1(p, i, j)
-			tile1x1(p, i+1, j)
-		}
-	}
-	if i < p.m {
-		j := 0
-		for ; j+4 <= p.n; j += 4 {
-			tile1x4(p, i, j)
-		}
-		for ; j < p.n; j++ {
-			tile1x1(p, i, j)
+		for ; i < p.m; i++ {
+			j := 0
+			for ; j+4 <= p.n && p.k > 0; j += 4 {
+				tile1x4(&p, i, j)
+			}
+			for ; j < p.n; j++ {
+				tile1x1(&p, i, j)
+			}
 		}
 	}
 }
 
 // put stores the sum s of element (i, j), after the bias and what c held.
-func (p *panel) put(i, j int, s float32) {
+func (p *product[A, B]) put(i, j int, s float32) {
 	if p.bias != nil {
 		s += p.bias[j]
 	}
@@ -46,9 +40,9 @@ func (p *panel) put(i, j int, s float32) {
 	*c = s
 }
 
-// tile2x3 is the inner loop: rows i, i+1 of a times columns j … j+2 of b.
-// Each product is rounded before it is added (the conversions say so), hence no tile shape can fuse what another does not.
-func tile2x3(p *panel, i, j int) {
+// tile2x3 is the inner loop: rows i, i+1 of a times columns j … j+2 of b. Each product is rounded before it is added
+// (the conversions say so), hence no tile shape can fuse what another does not.
+func tile2x3(p *productF32, i, j int) {
 	var s0, s1, s2, t0, t1, t2 float32
 	a, b := p.a[i*p.rowA:], p.b[j:]
 	rowA, colA, ldb := p.rowA, p.colA, p.ldb
@@ -73,7 +67,7 @@ func tile2x3(p *panel, i, j int) {
 	p.put(i+1, j+2, t2)
 }
 
-func tile2x2(p *panel, i, j int) {
+func tile2x2(p *productF32, i, j int) {
 	var s0, s1, t0, t1 float32
 	a, b := p.a[i*p.rowA:], p.b[j:]
 	rowA, colA, ldb := p.rowA, p.colA, p.ldb
@@ -94,7 +88,7 @@ func tile2x2(p *panel, i, j int) {
 	p.put(i+1, j+1, t1)
 }
 
-func tile1x4(p *panel, i, j int) {
+func tile1x4(p *productF32, i, j int) {
 	var s0, s1, s2, s3 float32
 	a, b := p.a[i*p.rowA:], p.b[j:]
 	ia, ib := 0, 0
@@ -114,24 +108,10 @@ func tile1x4(p *panel, i, j int) {
 	p.put(i, j+3, s3)
 }
 
-func tile1x1(p *panel, i, j int) {
+func tile1x1(p *productF32, i, j int) {
 	var s float32
 	for l := range p.k {
 		s += float32(p.a[i*p.rowA+l*p.colA] * p.b[l*p.ldb+j])
 	}
 	p.put(i, j, s)
-}
-
-// transposePanelGeneric writes dst [k, 32] = bᵀ for b [n, k] of row stride ldb, n ≤ 32, and zeros in the other columns.
-func transposePanelGeneric(dst, b []float32, ldb, k, n int) {
-	if n < PanelWidth {
-		clear(dst[:k*PanelWidth])
-	}
-	for j := range n {
-		row := b[j*ldb : j*ldb+k]
-		col := dst[j:]
-		for l, v := range row {
-			col[l*PanelWidth] = v
-		}
-	}
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// product is what a test's product should be: sum(i, j) over k in float64, then the epilogue.
-type product struct {
+// exact is what a test's product should be: sum(i, j) over k in float64, then the epilogue.
+type exact struct {
 	m, n, k int
 	a, b    func(i, j int) float64
 	bias    []float32
@@ -16,7 +16,7 @@ type product struct {
 	gelu    bool
 }
 
-func (p product) at(i, j int) float64 {
+func (p exact) at(i, j int) float64 {
 	s := 0.0
 	for l := range p.k {
 		s += p.a(i, l) * p.b(l, j)
@@ -33,7 +33,7 @@ func (p product) at(i, j int) float64 {
 	return s
 }
 
-func (p product) check(t *testing.T, got matrix) {
+func (p exact) check(t *testing.T, got matrix) {
 	t.Helper()
 	for i := range p.m {
 		for j := range p.n {
@@ -46,7 +46,8 @@ func (p product) check(t *testing.T, got matrix) {
 	got.checkCanaries(t)
 }
 
-// TestGemm compares every product with the same in float64, over sizes where tiles end, with strides larger than widths.
+// TestGemm compares every product with the same in float64, over sizes where tiles end, with strides larger than
+// widths.
 func TestGemm(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 2))
@@ -64,7 +65,7 @@ func TestGemm(t *testing.T) {
 			m, n, k := s[0], s[1], s[2]
 			a, b, c := randomMatrix(rng, m, k, k+3), randomMatrix(rng, k, n, n+5), randomMatrix(rng, m, n, n+7)
 			add := (m+n+k)%2 == 0
-			want := product{m: m, n: n, k: k, a: a.at, b: b.at}
+			want := exact{m: m, n: n, k: k, a: a.at, b: b.at}
 			if add {
 				old := c.clone()
 				want.c = &old
@@ -175,7 +176,9 @@ func BenchmarkGemm(b *testing.B) {
 		{"packed", 197, 384, 1152}, {"packed", 197, 384, 384}, {"packed", 197, 384, 1536}, {"packed", 197, 1536, 384},
 		{"packed", 400, 96, 288}, {"packed", 3200, 96, 288}, {"packed", 400, 96, 96}, {"packed", 3200, 96, 96},
 		{"packed", 400, 96, 384}, {"packed", 3200, 96, 384}, {"packed", 400, 384, 96}, {"packed", 3200, 384, 96},
-		{"packed", 1, 384, 1000}, {"packed", 20, 384, 1536}, {"TN", 384, 400, 96}, {"TN", 96, 400, 384}, {"TN", 288, 400, 96}, {"TN", 384, 3200, 96}, {"TN", 384, 800, 96}, {"TN", 96, 3200, 384},
+		{"packed", 1, 384, 1000}, {"packed", 20, 384, 1536},
+		{"TN", 384, 400, 96}, {"TN", 96, 400, 384}, {"TN", 288, 400, 96},
+		{"TN", 384, 3200, 96}, {"TN", 384, 800, 96}, {"TN", 96, 3200, 384},
 		{"plain", 400, 384, 96}, {"plain", 400, 96, 384},
 	}
 	for _, s := range shapes {

@@ -12,7 +12,8 @@ func guarded(t *testing.T, rng *rand.Rand, n int) []float32 {
 	t.Helper()
 	page := syscall.Getpagesize()
 	size := (4*n + page - 1) / page * page
-	memory, err := syscall.Mmap(-1, 0, size+page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	const access, kind = syscall.PROT_READ | syscall.PROT_WRITE, syscall.MAP_ANON | syscall.MAP_PRIVATE
+	memory, err := syscall.Mmap(-1, 0, size+page, access, kind)
 	if err != nil {
 		t.Skip("no memory to guard: ", err)
 	}
@@ -45,12 +46,13 @@ func TestNoReadBeyond(t *testing.T) {
 				PackTransposed(&packed, bt, k, k, n)
 				GemmPacked(c, n, a, k, m, &packed, Epilogue{Bias: bias, Add: true, GELU: true})
 				Pack(&packed, b, n, k, n)
-				SoftmaxRows(c, n, m, n, 1)
+				active.softmaxRows(c, nil, n, m, n, 1)
 				ColumnSums(bias, c, n, m, n)
 				mean, rstd, dx := guarded(t, rng, m), guarded(t, rng, m), guarded(t, rng, m*n)
 				LayerNormTrain(c, mean, rstd, c, bias, bias, m, n, 1e-6)
 				LayerNormBackward(dx, bias, bias, c, c, bias, mean, rstd, m, n)
-				Erf(c, c)
+				GELU(c, c)
+				Scale(c, 0.5)
 				GELUBackward(c, dx, c, c)
 				Axpy(c, 2, dx)
 				Lerp(c, dx, 0.5)
@@ -58,12 +60,13 @@ func TestNoReadBeyond(t *testing.T) {
 				SumSquares(c)
 				AdamW(c, dx, dx, c, AdamWStep{Correction1: 1, Correction2: 1})
 			}
-			const heads, headDim = 2, 9
-			qkv, out := guarded(t, rng, n*3*heads*headDim), guarded(t, rng, n*heads*headDim)
-			dqkv, scratch := guarded(t, rng, len(qkv)), guarded(t, rng, max(AttentionScratch(n, headDim), AttentionBackwardScratch(n, headDim)))
-			Attention(out, heads*headDim, qkv, 3*heads*headDim, n, n, heads, headDim, scratch)
+			const heads, headDim, embed = 2, 9, 18
+			qkv, dqkv, out := guarded(t, rng, n*3*embed), guarded(t, rng, n*3*embed), guarded(t, rng, n*embed)
+			scratch := guarded(t, rng, max(AttentionScratch(n, headDim), AttentionBackwardScratch(n, headDim)))
+			Attention(out, embed, qkv, 3*embed, n, n, heads, headDim, scratch)
 			for _, queries := range []int{n, n / 2} {
-				AttentionBackward(dqkv, out[:queries*heads*headDim], heads*headDim, qkv, 3*heads*headDim, out[:queries*heads*headDim], n, queries, heads, headDim, scratch)
+				some := out[:queries*embed]
+				AttentionBackward(dqkv, some, embed, qkv, 3*embed, some, n, queries, heads, headDim, scratch)
 			}
 		}
 	})

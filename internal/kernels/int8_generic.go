@@ -1,38 +1,45 @@
 package kernels
 
-import "runtime"
+import (
+	"math"
+	"runtime"
+)
 
-// gemmPanelInt8Generic is the portable gemmPanelInt8, in tiles of 4 rows × 2 columns. Integers add up to the same in any order.
-func gemmPanelInt8Generic(p *panelInt8) {
-	for i := 0; i < p.m; i += 4 {
-		// Rows and columns behind the last are the last one again, whose sums are the same.
-		i1, i2, i3 := min(i+1, p.m-1), min(i+2, p.m-1), min(i+3, p.m-1)
-		for j := 0; j < p.n; j += 2 {
-			j1 := min(j+1, p.n-1)
-			s, t, u, v := p.tile4x2(i, i1, i2, i3, j, j1)
-			p.putPair(i, j, s)
-			if i1 > i {
-				p.putPair(i1, j, t)
-			}
-			if i2 > i1 {
-				p.putPair(i2, j, u)
-			}
-			if i3 > i2 {
-				p.putPair(i3, j, v)
+// gemmInt8Generic works in tiles of 4 rows × 2 columns. Integers add up to the same in any order.
+func gemmInt8Generic(w productInt8) {
+	for w.next() {
+		p := productInt8{w.panel(), w.rowScale[w.i:], w.scale[w.j:], w.offset[w.j:]}
+		for i := 0; i < p.m; i += 4 {
+			// Rows and columns behind the last are the last one again, whose sums are the same.
+			i1, i2, i3 := min(i+1, p.m-1), min(i+2, p.m-1), min(i+3, p.m-1)
+			for j := 0; j < p.n; j += 2 {
+				s, t, u, v := p.tile4x2(i, i1, i2, i3, j, min(j+1, p.n-1))
+				p.putPair(i, j, s)
+				if i1 > i {
+					p.putPair(i1, j, t)
+				}
+				if i2 > i1 {
+					p.putPair(i2, j, u)
+				}
+				if i3 > i2 {
+					p.putPair(i3, j, v)
+				}
 			}
 		}
 	}
 }
 
-// tile4x2 returns the sums of four rows with columns j and j1, those of j1 times 2³² added to those of j: with both columns' weights in one integer of
-// 64 bits a multiplication does two products. No sum reaches 2³¹ (maxInt8K), so putPair can tell the two apart.
-func (p *panelInt8) tile4x2(i, i1, i2, i3, j, j1 int) (s, t, u, v int64) {
+// tile4x2 returns the sums of four rows with columns j and j1, those of j1 times 2³² added to those of j: with both
+// columns' weights in one integer of 64 bits a multiplication does two products. No sum reaches 2³¹ (maxInt8K), so
+// putPair can tell the two ap.
+func (p *productInt8) tile4x2(i, i1, i2, i3, j, j1 int) (s, t, u, v int64) {
 	s = -(int64(p.offset[j1])<<32 + int64(p.offset[j]))
 	t, u, v = s, s, s
-	k := 4 * p.steps
-	a, c, d, e := p.q[i*p.ldq:i*p.ldq+k], p.q[i1*p.ldq:i1*p.ldq+k], p.q[i2*p.ldq:i2*p.ldq+k], p.q[i3*p.ldq:i3*p.ldq+k]
+	k := 4 * p.k
+	row := func(i int) []uint8 { return p.a[i*p.rowA : i*p.rowA+k] }
+	a, c, d, e := row(i), row(i1), row(i2), row(i3)
 	b := p.b
-	for len(a) >= 4 && len(c) >= 4 && len(d) >= 4 && len(e) >= 4 && len(b) >= 4*PanelWidth {
+	for len(a) >= 4 && len(c) >= 4 && len(d) >= 4 && len(e) >= 4 && len(b) >= 4*panelWidth {
 		x, y := (*[4]int8)(b[4*j:]), (*[4]int8)(b[4*j1:])
 		w := int64(y[0])<<32 + int64(x[0])
 		s += int64(a[0]) * w
@@ -54,38 +61,30 @@ func (p *panelInt8) tile4x2(i, i1, i2, i3, j, j1 int) (s, t, u, v int64) {
 		t += int64(c[3]) * w
 		u += int64(d[3]) * w
 		v += int64(e[3]) * w
-		a, c, d, e, b = a[4:], c[4:], d[4:], e[4:], b[4*PanelWidth:]
+		a, c, d, e, b = a[4:], c[4:], d[4:], e[4:], b[4*panelWidth:]
 	}
 	return s, t, u, v
 }
 
 // putPair stores elements (i, j) and, if there is one, (i, j+1), from the sums that tile4x2 returned.
-func (p *panelInt8) putPair(i, j int, s int64) {
+func (p *productInt8) putPair(i, j int, s int64) {
 	first := int32(s)
-	p.put(i, j, first)
+	p.putSum(i, j, first)
 	if j+1 < p.n {
-		p.put(i, j+1, int32((s-int64(first))>>32))
+		p.putSum(i, j+1, int32((s-int64(first))>>32))
 	}
 }
 
-// put stores element (i, j), whose sum is s.
-func (p *panelInt8) put(i, j int, s int32) {
-	v := float32(s) * p.scale[j] * p.rowScale[i]
-	if p.bias != nil {
-		v += p.bias[j]
-	}
-	c := &p.c[i*p.ldc+j]
-	if p.add {
-		v += *c
-	}
-	*c = v
+// putSum stores element (i, j), whose sum is s.
+func (p *productInt8) putSum(i, j int, s int32) {
+	p.put(i, j, float32(s)*p.scale[j]*p.rowScale[i])
 }
 
-// dotsInt8Generic runs n rounds of multiplications and additions as tile4x2 has them, two products in each, and returns how many operations they were.
-func dotsInt8Generic(n int) float64 {
+// dotsInt8Generic runs rounds of eight multiplications and additions as tile4x2 has them, two products in each.
+func dotsInt8Generic(rounds int) {
 	var s0, s1, s2, s3, s4, s5, s6, s7 int64
-	x, y := int64(n|1), int64(n)<<32
-	for range n {
+	x, y := int64(rounds|1), int64(rounds)<<32
+	for range rounds {
 		s0 = s0*x + y
 		s1 = s1*x + y
 		s2 = s2*x + y
@@ -96,5 +95,59 @@ func dotsInt8Generic(n int) float64 {
 		s7 = s7*x + y
 	}
 	runtime.KeepAlive(s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7)
-	return 32 * float64(n)
+}
+
+func quantizeRowsGeneric(q []uint8, ldq int, scale, x []float32, ldx, rows, k int) {
+	for i := range rows {
+		row, out := x[i*ldx:i*ldx+k], q[i*ldq:i*ldq+int8Padded(k)]
+		var perScale float32
+		scale[i], perScale = int8Scale(largestBits(row))
+		for l, v := range row {
+			out[l] = uint8(roundInt8(v, perScale) + 128)
+		}
+		for l := k; l < len(out); l++ {
+			out[l] = 128
+		}
+	}
+}
+
+// Bits of float32s: infinity's, those of all but the sign, and those of the smallest row maximum (1e-30) that is told
+// from zero, above which neither a scale nor its reciprocal leaves the range of normal numbers.
+const (
+	infBits  = 0x7f800000
+	absBits  = 0x7fffffff
+	tinyBits = 0x0da24260
+)
+
+// largestBits returns the bits of max|x|. As integers NaNs are larger than infinity and infinity than all others, so
+// that neither goes unseen.
+func largestBits(x []float32) uint32 {
+	var largest uint32
+	for _, v := range x {
+		largest = max(largest, math.Float32bits(v)&absBits)
+	}
+	return largest
+}
+
+// int8Scale returns the scale of a row with this largest, and what to multiply the row with before rounding.
+func int8Scale(largest uint32) (scale, perScale float32) {
+	switch {
+	case largest >= infBits:
+		return float32(math.NaN()), 0
+	case largest < tinyBits:
+		return 0, 0
+	}
+	v := math.Float32frombits(largest)
+	return v / 127, 127 / v
+}
+
+// roundInt8 returns round(v·perScale), −127 … 127, or 0 for what no scale fits.
+func roundInt8(v, perScale float32) int32 {
+	// Adding 1.5·2²³ rounds to the nearest integer, even at ties, and leaves it in the low bits. (The conversion
+	// keeps the product from being fused.)
+	const shift = 3 << 22
+	if perScale == 0 {
+		return 0
+	}
+	return int32(math.Float32bits(float32(v*perScale)+shift)) - 0x4b400000
 }

@@ -21,7 +21,7 @@ func guardedBytes[T int8 | uint8](t *testing.T, rng *rand.Rand, n int) []T {
 
 // TestInt8NoReadBeyond runs the routines on memory that ends where their operands end.
 func TestInt8NoReadBeyond(t *testing.T) {
-	eachInt8Path(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(8, 20))
 		for _, n := range []int{1, 7, 15, 16, 17, 31, 32, 33, 50} {
 			for _, m := range []int{1, 5, 13} {
@@ -29,9 +29,9 @@ func TestInt8NoReadBeyond(t *testing.T) {
 					x, gamma, ld := guarded(t, rng, m*k), guarded(t, rng, k), Int8Stride(k)
 					q, scale := guardedBytes[uint8](t, rng, (m-1)*ld+int8Padded(k)), guarded(t, rng, m)
 					QuantizeRows(q, ld, scale, x, k, m, k)
-					LayerNormQuantize(q, ld, scale, x, gamma, gamma, m, k, 1e-6)
+					LayerNormQuantize(q, ld, scale, x, gamma, gamma, m, k, 1e-6, guarded(t, rng, k))
 					offset := unsafe.Slice((*int32)(unsafe.Pointer(&guarded(t, rng, n)[0])), n)
-					b := &PackedInt8{k, n, guardedBytes[int8](t, rng, PackedInt8Len(k, n)), guarded(t, rng, n), offset}
+					b := &PackedInt8{k, n, guardedBytes[int8](t, rng, packedInt8Len(k, n)), guarded(t, rng, n), offset}
 					c, bias := guarded(t, rng, m*n), guarded(t, rng, n)
 					end := (m-1)*ld + 4*int8Steps(k)
 					copy(q[len(q)-end:], q[:end])

@@ -84,8 +84,9 @@ func TestQuantizeOddRows(t *testing.T) {
 			for _, lead := range []int{0, 5, 60, 64, 130} { // zeros before the row, so that it meets every lane
 				x := append(make([]float32, lead), r.x...)
 				got := quantize(x, len(x), 1, len(x))
-				if math.Float32bits(got.scale[0]) != math.Float32bits(r.scale) && (r.scale == r.scale || got.scale[0] == got.scale[0]) {
-					t.Fatalf("%v: scale %v, want %v", r.x, got.scale[0], r.scale)
+				scale := got.scale[0]
+				if math.Float32bits(scale) != math.Float32bits(r.scale) && (r.scale == r.scale || scale == scale) {
+					t.Fatalf("%v: scale %v, want %v", r.x, scale, r.scale)
 				}
 				if r.q != nil && !slices.Equal(got.q[lead:len(x)], r.q) {
 					t.Fatalf("%v: %v, want %v", r.x, got.q[lead:len(x)], r.q)
@@ -106,7 +107,8 @@ func TestLayerNormQuantize(t *testing.T) {
 				LayerNorm(y, x, gamma, beta, rows, dim, 1e-6)
 				want := quantize(y, dim, rows, dim)
 				q, scale := make([]uint8, len(want.q)), make([]float32, rows)
-				LayerNormQuantize(q, want.ld, scale, x, gamma, beta, rows, dim, 1e-6)
+				scratch := make([]float32, dim+(rows%5)*dim/2)
+				LayerNormQuantize(q, want.ld, scale, x, gamma, beta, rows, dim, 1e-6, scratch)
 				if !slices.Equal(scale, want.scale) {
 					t.Fatalf("%d rows of %d: scales %v, want %v", rows, dim, scale, want.scale)
 				}
@@ -142,7 +144,10 @@ func BenchmarkQuantizeRows(b *testing.B) {
 			reportVectors(b, len(x), func() { LayerNorm(y, x, ones, ones, rows, k, 1e-6) })
 		})
 		b.Run(fmt.Sprintf("both/%dx%d", rows, k), func(b *testing.B) {
-			reportVectors(b, len(x), func() { LayerNormQuantize(a.q, a.ld, a.scale, x, ones, ones, rows, k, 1e-6) })
+			scratch := make([]float32, 4096)
+			reportVectors(b, len(x), func() {
+				LayerNormQuantize(a.q, a.ld, a.scale, x, ones, ones, rows, k, 1e-6, scratch)
+			})
 		})
 	}
 }

@@ -6,23 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 )
-
-// eachInt8Path runs f on every implementation that this machine has, with and without its dot product of bytes.
-func eachInt8Path(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	eachPath(t, func(t *testing.T) {
-		t.Run("", f)
-		if active != portable {
-			t.Run("noVNNI", func(t *testing.T) {
-				defer func(old bool) { useVNNI = old }(useVNNI)
-				useVNNI = false
-				f(t)
-			})
-		}
-	})
-}
 
 // quantized are rows as QuantizeRows writes them.
 type quantized struct {
@@ -42,7 +26,7 @@ func (a quantized) at(i, l int) int { return int(a.q[i*a.ld+l]) - 128 }
 
 // at is the number that stands for w[j][l], wherever the layout has put it.
 func (b *PackedInt8) at(j, l int) int {
-	return int(b.Data[j/PanelWidth*PanelWidth*4*int8Steps(b.K)+l/4*4*PanelWidth+j%PanelWidth*4+l%4])
+	return int(b.Data[j/panelWidth*panelWidth*4*int8Steps(b.K)+l/4*4*panelWidth+j%panelWidth*4+l%4])
 }
 
 // sum is what the assembly must add up to, exactly.
@@ -54,9 +38,10 @@ func (b *PackedInt8) sum(a quantized, i, j int) int {
 	return s
 }
 
-// TestGemmInt8Sums compares the integers with a plain loop: all scales are 1, so that C is the sum itself (below 2²⁴ a float32 has them all).
+// TestGemmInt8Sums compares the integers with a plain loop: all scales are 1, so that C is the sum itself (below 2²⁴
+// a float32 has them all).
 func TestGemmInt8Sums(t *testing.T) {
-	eachInt8Path(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 20))
 		shapes := [][3]int{{13, 40, 700}, {5, 33, 513}, {400, 33, 20}}
 		for _, m := range awkward {
@@ -108,7 +93,7 @@ func randomPackedInt8(rng *rand.Rand, k, n int) *PackedInt8 {
 
 // TestGemmInt8Extremes has the largest sums: a dot product of pairs in 16 bits would saturate.
 func TestGemmInt8Extremes(t *testing.T) {
-	eachInt8Path(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		const m, n = 13, 33
 		for _, k := range []int{1, 2, 4, 5, 384, 4096, maxInt8K} {
 			for _, x := range []float32{1, -1} {
@@ -141,9 +126,10 @@ func TestGemmInt8Extremes(t *testing.T) {
 	})
 }
 
-// TestGemmInt8 compares with the same in float64, to the rounding of the epilogue, and the float64 with the product that was quantised.
+// TestGemmInt8 compares with the same in float64, to the rounding of the epilogue, and the float64 with the product
+// that was quantised.
 func TestGemmInt8(t *testing.T) {
-	eachInt8Path(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(2, 20))
 		for _, m := range []int{1, 7, 12, 13, 25} {
 			for _, n := range []int{1, 15, 16, 17, 31, 32, 33, 64, 100} {
@@ -153,7 +139,7 @@ func TestGemmInt8(t *testing.T) {
 					var b PackedInt8
 					PackInt8(&b, w.data, w.ld, k, n)
 					a := quantize(x.data, x.ld, m, k)
-					want := product{m: m, n: n, k: k}
+					want := exact{m: m, n: n, k: k}
 					want.a = func(i, l int) float64 { return float64(a.scale[i]) * float64(a.at(i, l)) }
 					want.b = func(l, j int) float64 { return float64(b.Scale[j]) * float64(b.at(j, l)) }
 					for i := range m {
@@ -189,7 +175,7 @@ func TestGemmInt8(t *testing.T) {
 					e.GELU = true
 					again := old.clone()
 					GemmInt8(again.data, again.ld, a.q, a.ld, a.scale, m, &b, e)
-					geluQuick(c.data, c.data, c.ld, m, n)
+					active.geluQuick(c.data, c.data, c.ld, m, n)
 					sameBits(t, "with gelu", again, c)
 				}
 			}
@@ -197,16 +183,18 @@ func TestGemmInt8(t *testing.T) {
 	})
 }
 
-// TestInt8RowsAlone demands that a row has the same bits alone as among any number of others, and a column the same in a part of the weight.
+// TestInt8RowsAlone demands that a row has the same bits alone as among any number of others, and a column the same
+// in a part of the weight.
 func TestInt8RowsAlone(t *testing.T) {
-	eachInt8Path(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(3, 20))
-		const m, n, k, cut = 451, 72, 65, PanelWidth
+		const m, n, k, cut = 451, 72, 65, panelWidth
 		b, bias := randomPackedInt8(rng, k, n), normal(rng, n)
 		a := quantize(normal(rng, m*k), k, m, k)
+		e := Epilogue{Bias: bias, Add: true, GELU: true}
 		start := normal(rng, m*n)
 		whole := slices.Clone(start)
-		GemmInt8(whole, n, a.q, a.ld, a.scale, m, b, Epilogue{Bias: bias, Add: true, GELU: true})
+		GemmInt8(whole, n, a.q, a.ld, a.scale, m, b, e)
 		check := func(what string, got []float32) {
 			t.Helper()
 			for i, v := range got {
@@ -218,11 +206,11 @@ func TestInt8RowsAlone(t *testing.T) {
 		for size := 1; size < 40; size++ {
 			got := slices.Clone(start)
 			for i := 0; i < m; i += size {
-				GemmInt8(got[i*n:], n, a.q[i*a.ld:], a.ld, a.scale[i:], min(size, m-i), b, Epilogue{Bias: bias, Add: true, GELU: true})
+				GemmInt8(got[i*n:], n, a.q[i*a.ld:], a.ld, a.scale[i:], min(size, m-i), b, e)
 			}
 			check(fmt.Sprint(size, " rows at a time"), got)
 		}
-		size := PackedInt8Len(k, cut)
+		size := packedInt8Len(k, cut)
 		left := &PackedInt8{k, cut, b.Data[:size], b.Scale[:cut], b.Offset[:cut]}
 		right := &PackedInt8{k, n - cut, b.Data[size:], b.Scale[cut:], b.Offset[cut:]}
 		got := slices.Clone(start)
@@ -232,9 +220,10 @@ func TestInt8RowsAlone(t *testing.T) {
 	})
 }
 
-// TestGemmInt8Odd has rows and columns of zeros, and with NaN and infinities in them: those come out as NaN, the others as if alone.
+// TestGemmInt8Odd has rows and columns of zeros, and with NaN and infinities in them: those come out as NaN, the
+// others as if alone.
 func TestGemmInt8Odd(t *testing.T) {
-	eachInt8Path(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(4, 20))
 		const m, n, k = 25, 40, 70
 		inf := float32(math.Inf(1))
@@ -281,15 +270,19 @@ func TestPackInt8Again(t *testing.T) {
 	}
 	var fresh PackedInt8
 	PackInt8(&fresh, w, 67, 67, 31)
-	if !slices.Equal(b.Data, fresh.Data) || !slices.Equal(b.Scale, fresh.Scale) || !slices.Equal(b.Offset, fresh.Offset) {
+	if !slices.Equal(b.Data, fresh.Data) || !slices.Equal(b.Scale, fresh.Scale) ||
+		!slices.Equal(b.Offset, fresh.Offset) {
 		t.Fatal("what the memory held shows")
 	}
 }
 
-// BenchmarkGemmInt8 reports each shape's share of the peak that is measured beside it: of the product, and of the product with the rows' quantisation.
+// BenchmarkGemmInt8 reports each shape's share of the peak that is measured beside it: of the product, and of the
+// product with the rows' quantisation.
 func BenchmarkGemmInt8(b *testing.B) {
-	for _, s := range [][3]int{{197, 384, 1152}, {197, 384, 384}, {197, 384, 1536}, {197, 1536, 384}, {197, 192, 576}, {197, 192, 768}, {197, 768, 192},
-		{1576, 384, 1536}, {20, 384, 1536}, {1, 384, 1536}} {
+	for _, s := range [][3]int{
+		{197, 384, 1152}, {197, 384, 384}, {197, 384, 1536}, {197, 1536, 384}, {197, 192, 576}, {197, 192, 768},
+		{197, 768, 192}, {1576, 384, 1536}, {20, 384, 1536}, {1, 384, 1536},
+	} {
 		m, k, n := s[0], s[1], s[2]
 		rng := rand.New(rand.NewPCG(6, 20))
 		weight := randomPackedInt8(rng, k, n)
@@ -327,30 +320,9 @@ func BenchmarkGemmInt8Cold(b *testing.B) {
 	}
 }
 
-// reportPeakOf is reportPeak against another peak.
-func reportPeakOf(b *testing.B, peakRate func(time.Duration) float64, ops int, f func()) {
-	f()
-	best, peak := math.Inf(1), 0.0
-	for range b.N {
-		for round := range 20 {
-			if round%4 == 0 {
-				peak = max(peak, peakRate(time.Millisecond))
-			}
-			start := time.Now()
-			for range 4 {
-				f()
-			}
-			best = min(best, time.Since(start).Seconds()/4)
-		}
-	}
-	b.ReportMetric(float64(ops)/best/1e9, "Gop/s")
-	b.ReportMetric(100*float64(ops)/best/peak, "%peak")
-	b.ReportMetric(best*1e6, "best-µs")
-}
-
 // TestInt8Allocates demands that steady state allocates nothing.
 func TestInt8Allocates(t *testing.T) {
-	eachInt8Path(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(9, 20))
 		const m, n, k = 13, 40, 70
 		b, x, ones, c := randomPackedInt8(rng, k, n), normal(rng, m*k), normal(rng, k), make([]float32, m*n)
@@ -359,7 +331,7 @@ func TestInt8Allocates(t *testing.T) {
 		if allocs := testing.AllocsPerRun(10, func() {
 			PackInt8(b, w, k, k, n)
 			QuantizeRows(a.q, a.ld, a.scale, x, k, m, k)
-			LayerNormQuantize(a.q, a.ld, a.scale, x, ones, ones, m, k, 1e-6)
+			LayerNormQuantize(a.q, a.ld, a.scale, x, ones, ones, m, k, 1e-6, c)
 			GemmInt8(c, n, a.q, a.ld, a.scale, m, b, Epilogue{Bias: ones[:n], Add: true, GELU: true})
 		}); allocs != 0 {
 			t.Fatalf("%v allocations", allocs)

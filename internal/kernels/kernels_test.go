@@ -3,6 +3,7 @@ package kernels
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -10,16 +11,16 @@ import (
 // awkward are the sizes at which tiles, vectors and unrolled loops end.
 var awkward = []int{0, 1, 7, 15, 16, 17, 31, 33, 197}
 
+// variants are paths as other machines would have them: without instructions that this one has.
+var variants []*path
+
 // eachPath runs f once on every implementation that this machine has.
 func eachPath(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	for _, name := range Paths() {
-		t.Run(name, func(t *testing.T) {
-			restore, err := Use(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer restore()
+	defer func(old *path) { active = old }(active)
+	for _, p := range slices.Concat(paths, variants) {
+		t.Run(p.name, func(t *testing.T) {
+			active = p
 			f(t)
 		})
 	}
@@ -92,18 +93,18 @@ func close(t *testing.T, what string, got float32, want, tolerance float64) {
 	}
 }
 
-// reportPeak runs f, which does flops operations, and reports their rate and its share of the peak, the best of some rounds of
-// each taken in turns.
-func reportPeak(b *testing.B, flops int, f func()) {
+// reportPeak is reportPeakOf for the multiply-adds of float32.
+func reportPeak(b *testing.B, flops int, f func()) { reportPeakOf(b, PeakFLOPS, flops, f) }
+
+// reportPeakOf runs f, which does ops operations, and reports their rate and its share of the peak, the best of some
+// rounds of each taken in turns.
+func reportPeakOf(b *testing.B, peakRate func(time.Duration) float64, ops int, f func()) {
 	f()
 	best, peak := math.Inf(1), 0.0
-	b.ResetTimer()
 	for range b.N {
 		for round := range 20 {
 			if round%4 == 0 {
-				b.StopTimer()
-				peak = max(peak, PeakFLOPS(time.Millisecond))
-				b.StartTimer()
+				peak = max(peak, peakRate(time.Millisecond))
 			}
 			start := time.Now()
 			for range 4 {
@@ -112,8 +113,8 @@ func reportPeak(b *testing.B, flops int, f func()) {
 			best = min(best, time.Since(start).Seconds()/4)
 		}
 	}
-	b.ReportMetric(float64(flops)/best/1e9, "GFLOP/s")
-	b.ReportMetric(100*float64(flops)/best/peak, "%peak")
+	b.ReportMetric(float64(ops)/best/1e9, "Gop/s")
+	b.ReportMetric(100*float64(ops)/best/peak, "%peak")
 	b.ReportMetric(best*1e6, "best-µs")
 }
 

@@ -1,25 +1,27 @@
 package kernels
 
-// LayerNorm writes y = gamma·(x − mean)/√(var + eps) + beta for each row of x [rows, dim]; mean and var (the mean squared deviation) are the
-// row's own. Rows are contiguous; y may be x.
+// LayerNorm writes y = gamma·(x − mean)/√(var + eps) + beta for each row of x [rows, dim]; mean and var (the mean
+// squared deviation) are the row's own. Rows are contiguous; y may be x.
 func LayerNorm(y, x, gamma, beta []float32, rows, dim int, eps float32) {
 	checkNorm(y, x, gamma, beta, rows, dim)
 	if rows > 0 && dim > 0 {
-		layerNorm(y, nil, nil, x, gamma, beta, rows, dim, eps)
+		active.layerNorm(y, nil, nil, x, gamma, beta, rows, dim, eps)
 	}
 }
 
-// LayerNormTrain is LayerNorm that also keeps mean [rows] and rstd [rows] = 1/√(var + eps) for LayerNormBackward. y has the same bits.
+// LayerNormTrain is LayerNorm that also keeps mean [rows] and rstd [rows] = 1/√(var + eps) for LayerNormBackward. y
+// has the same bits.
 func LayerNormTrain(y, mean, rstd, x, gamma, beta []float32, rows, dim int, eps float32) {
 	checkNorm(y, x, gamma, beta, rows, dim)
 	checkLen("LayerNormTrain: mean", len(mean), rows)
 	checkLen("LayerNormTrain: rstd", len(rstd), rows)
 	if rows > 0 && dim > 0 {
-		layerNorm(y, mean, rstd, x, gamma, beta, rows, dim, eps)
+		active.layerNorm(y, mean, rstd, x, gamma, beta, rows, dim, eps)
 	}
 }
 
-// LayerNormBackward adds the gradients of LayerNorm's inputs, given that of its output dy [rows, dim]. With n = (x − mean)·rstd, for each row
+// LayerNormBackward adds the gradients of LayerNorm's inputs, given that of its output dy [rows, dim]. With n = (x −
+// mean)·rstd, for each row
 //
 //	dbeta += dy,  dgamma += dy·n,  dx += rstd·(dy·gamma − mean(dy·gamma) − n·mean(dy·gamma·n))
 func LayerNormBackward(dx, dgamma, dbeta, dy, x, gamma, mean, rstd []float32, rows, dim int) {
@@ -29,7 +31,7 @@ func LayerNormBackward(dx, dgamma, dbeta, dy, x, gamma, mean, rstd []float32, ro
 	checkLen("LayerNormBackward: mean", len(mean), rows)
 	checkLen("LayerNormBackward: rstd", len(rstd), rows)
 	if rows > 0 && dim > 0 {
-		layerNormBackward(dx, dgamma, dbeta, dy, x, gamma, mean, rstd, rows, dim)
+		active.layerNormBackward(dx, dgamma, dbeta, dy, x, gamma, mean, rstd, rows, dim)
 	}
 }
 

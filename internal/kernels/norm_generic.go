@@ -16,6 +16,20 @@ func layerNormGeneric(y, mean, rstd, x, gamma, beta []float32, rows, dim int, ep
 	}
 }
 
+func layerNormBF16Generic(y []uint16, ldy int, x, gamma, beta []float32, rows, dim int, eps float32) {
+	gamma, beta = gamma[:dim], beta[:dim]
+	for i := range rows {
+		row, out := x[i*dim:(i+1)*dim], y[i*ldy:i*ldy+dim+dim&1]
+		mu, r := moments(row, eps)
+		if dim&1 != 0 {
+			out[dim] = 0
+		}
+		for j, v := range row {
+			out[j] = nearestBF16((v-mu)*r*gamma[j] + beta[j])
+		}
+	}
+}
+
 // moments returns the mean and 1/√(var + eps) of a row that is not empty.
 func moments(row []float32, eps float32) (mean, rstd float32) {
 	// Four partial sums: faster, and more exact than one.

@@ -5,23 +5,36 @@ import (
 	"time"
 )
 
-// PeakFLOPS measures how many floating-point operations a second one core does on the path in use when nothing but independent
-// multiply-adds run (each counts as two). It takes about d and returns the best of several slices of that time.
-func PeakFLOPS(d time.Duration) float64 { return peak(d, multiplyAdds) }
+// PeakFLOPS measures how many floating-point operations a second one core does on the path in use when nothing but
+// independent multiply-adds run (each counts as two). It takes about d and returns the best of several slices of that
+// time.
+func PeakFLOPS(d time.Duration) float64 { return active.peak.rate(d) }
 
-// peak measures run, which does as many rounds of work as it is told and returns how many operations those were: see PeakFLOPS.
-func peak(d time.Duration, run func(rounds int) float64) float64 {
+// PeakBF16 is PeakFLOPS for sums of bfloat16 products: of the machine's dot product where it has one (two
+// multiply-adds a lane), otherwise of the float32 multiply-adds that GemmBF16 makes do with.
+func PeakBF16(d time.Duration) float64 { return active.peakBF16.rate(d) }
+
+// PeakInt8 is PeakFLOPS for sums of products of bytes, with the instructions that GemmInt8 uses on the path in use.
+func PeakInt8(d time.Duration) float64 { return active.peakInt8.rate(d) }
+
+// peakLoop does so many rounds of so many independent operations.
+type peakLoop struct {
+	run func(rounds int)
+	ops float64
+}
+
+func (l peakLoop) rate(d time.Duration) float64 {
 	const slices = 8
 	best := 0.0
 	n := 1 << 10
 	for end := time.Now().Add(d); ; {
 		start := time.Now()
-		flops := run(n)
+		l.run(n)
 		took := time.Since(start)
 		if took < d/slices/2 {
 			n *= 2
 		} else if took > 0 {
-			best = max(best, flops/took.Seconds())
+			best = max(best, l.ops*float64(n)/took.Seconds())
 		}
 		if time.Now().After(end) && best > 0 {
 			return best
@@ -29,11 +42,11 @@ func peak(d time.Duration, run func(rounds int) float64) float64 {
 	}
 }
 
-// multiplyAddsGeneric runs n rounds of multiply-adds and returns how many operations they were.
-func multiplyAddsGeneric(n int) float64 {
+// multiplyAddsGeneric runs rounds of eight multiply-adds.
+func multiplyAddsGeneric(rounds int) {
 	var s0, s1, s2, s3, s4, s5, s6, s7 float32
 	x, y := float32(0.999), float32(1e-3)
-	for range n {
+	for range rounds {
 		s0 = s0*x + y
 		s1 = s1*x + y
 		s2 = s2*x + y
@@ -44,5 +57,4 @@ func multiplyAddsGeneric(n int) float64 {
 		s7 = s7*x + y
 	}
 	runtime.KeepAlive(s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7)
-	return 16 * float64(n)
 }

@@ -6,49 +6,44 @@ func Add(dst, src []float32) { Axpy(dst, 1, src) }
 // Axpy computes dst += alpha·src.
 func Axpy(dst []float32, alpha float32, src []float32) {
 	checkLen("Axpy: dst", len(dst), len(src))
-	axpy(dst[:len(src)], src, alpha)
+	active.axpy(dst[:len(src)], src, alpha)
 }
 
 // Scale computes x = alpha·x.
-func Scale(x []float32, alpha float32) {
-	scaleRows(x, len(x), 1, len(x), []float32{alpha})
-}
+func Scale(x []float32, alpha float32) { active.scale(x, alpha) }
 
 // Lerp computes dst += t·(src − dst): a step of an exponential moving average.
 func Lerp(dst, src []float32, t float32) {
 	checkLen("Lerp: dst", len(dst), len(src))
-	lerp(dst[:len(src)], src, t)
+	active.lerp(dst[:len(src)], src, t)
 }
 
 // Dot returns Σ a·b over len(a) floats, summed in an order that len(a) alone decides.
 func Dot(a, b []float32) float32 {
 	checkLen("Dot: b", len(b), len(a))
-	var d [1]float32
-	dotRows(d[:], a, b[:len(a)], len(a), 1, len(a))
-	return d[0]
+	return active.dot(a, b[:len(a)])
 }
 
 // SumSquares returns Σ x², the squares added up in float64.
-func SumSquares(x []float32) float64 {
-	return sumSquares(x)
-}
+func SumSquares(x []float32) float64 { return active.sumSquares(x) }
 
 // ColumnSums adds the sum of each column of x [rows, cols] (row stride ld) to dst [cols]: a bias's gradient.
 func ColumnSums(dst, x []float32, ld, rows, cols int) {
 	checkMatrix("ColumnSums: x", len(x), ld, rows, cols)
 	checkLen("ColumnSums: dst", len(dst), cols)
 	if rows > 0 && cols > 0 {
-		columnSums(dst[:cols], x, ld, rows, cols)
+		active.columnSums(dst[:cols], x, ld, rows, cols)
 	}
 }
 
-// AdamWStep is one step's constants. Correction1 and Correction2 are 1 − Beta1^t and 1 − Beta2^t of step t = 1, 2, …; GradScale is
-// what the gradient is multiplied by first (1, or less when it is clipped).
+// AdamWStep is one step's constants. Correction1 and Correction2 are 1 − Beta1^t and 1 − Beta2^t of step t = 1, 2, …;
+// GradScale is what the gradient is multiplied by first (1, or less when it is clipped).
 type AdamWStep struct {
 	LR, Beta1, Beta2, Eps, Decay, Correction1, Correction2, GradScale float32
 }
 
-// AdamW updates parameters p and their moments m and v with gradient g (Loshchilov and Hutter 2019). With g' = GradScale·g:
+// AdamW updates parameters p and their moments m and v with gradient g (Loshchilov and Hutter 2019). With g' =
+// GradScale·g:
 //
 //	m = Beta1·m + (1 − Beta1)·g',  v = Beta2·v + (1 − Beta2)·g'²
 //	p = p − LR·Decay·p − LR·(m/Correction1)/(√(v/Correction2) + Eps)
@@ -57,18 +52,10 @@ func AdamW(p, m, v, g []float32, s AdamWStep) {
 	checkLen("AdamW: m", len(m), n)
 	checkLen("AdamW: v", len(v), n)
 	checkLen("AdamW: g", len(g), n)
-	adamW(p, m[:n], v[:n], g[:n], &adamWConstants{
-		keep:  1 - s.LR*s.Decay,
-		beta1: s.Beta1, rest1: 1 - s.Beta1,
-		beta2: s.Beta2, rest2: 1 - s.Beta2,
-		gradScale: s.GradScale,
-		step:      s.LR / s.Correction1,
-		perC2:     1 / s.Correction2,
-		eps:       s.Eps,
-	})
+	active.adamW(p, m[:n], v[:n], g[:n], adamWConstants{1 - s.LR*s.Decay, s.Beta1, 1 - s.Beta1, s.Beta2, 1 - s.Beta2,
+		s.GradScale, s.LR / s.Correction1, 1 / s.Correction2, s.Eps})
 }
 
-// adamWConstants are what the loop needs of an AdamWStep, in the order that the assembly reads them.
-type adamWConstants struct {
-	keep, beta1, rest1, beta2, rest2, gradScale, step, perC2, eps float32
-}
+// adamWConstants are what the loop needs of an AdamWStep: the factor that p keeps, β1, 1−β1, β2, 1−β2, GradScale,
+// LR/Correction1, 1/Correction2, Eps.
+type adamWConstants = [9]float32

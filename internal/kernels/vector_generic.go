@@ -8,6 +8,12 @@ func axpyGeneric(dst, src []float32, alpha float32) {
 	}
 }
 
+func scaleGeneric(x []float32, alpha float32) {
+	for i := range x {
+		x[i] *= alpha
+	}
+}
+
 // scaleRowsGeneric multiplies row i of x [rows, cols] by factors[i].
 func scaleRowsGeneric(x []float32, ld, rows, cols int, factors []float32) {
 	for i := range rows {
@@ -86,12 +92,14 @@ func columnSumsGeneric(dst, x []float32, ld, rows, cols int) {
 	}
 }
 
-func adamWGeneric(p, m, v, g []float32, c *adamWConstants) {
+func adamWGeneric(p, m, v, g []float32, c adamWConstants) {
+	keep, beta1, rest1, beta2, rest2 := c[0], c[1], c[2], c[3], c[4]
+	gradScale, step, perC2, eps := c[5], c[6], c[7], c[8]
 	for i, w := range p {
-		d := g[i] * c.gradScale
-		m1 := c.beta1*m[i] + c.rest1*d
-		v1 := c.beta2*v[i] + c.rest2*d*d
+		d := g[i] * gradScale
+		m1 := beta1*m[i] + rest1*d
+		v1 := beta2*v[i] + rest2*d*d
 		m[i], v[i] = m1, v1
-		p[i] = w*c.keep - c.step*m1/(float32(math.Sqrt(float64(v1*c.perC2)))+c.eps)
+		p[i] = w*keep - step*m1/(float32(math.Sqrt(float64(v1*perC2)))+eps)
 	}
 }

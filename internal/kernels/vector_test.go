@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestVectors compares the element-wise routines and the reductions with float64 at every length up to where the unrolled loops have ended twice.
+// TestVectors compares the element-wise routines and the reductions with float64 at every length up to where the
+// unrolled loops have ended twice.
 func TestVectors(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 6))
@@ -25,8 +26,10 @@ func TestVectors(t *testing.T) {
 			}
 			check("Add", Add, func(d, s float64) float64 { return d + s })
 			check("Axpy", func(d, s []float32) { Axpy(d, -1.5, s) }, func(d, s float64) float64 { return d - 1.5*s })
-			check("Scale", func(d, s []float32) { Scale(d, 0.3) }, func(d, s float64) float64 { return d * float64(float32(0.3)) })
-			check("Lerp", func(d, s []float32) { Lerp(d, s, 0.1) }, func(d, s float64) float64 { return d + float64(float32(0.1))*(s-d) })
+			check("Scale", func(d, s []float32) { Scale(d, 0.3) },
+				func(d, s float64) float64 { return d * float64(float32(0.3)) })
+			check("Lerp", func(d, s []float32) { Lerp(d, s, 0.1) },
+				func(d, s float64) float64 { return d + float64(float32(0.1))*(s-d) })
 			dot, squares := 0.0, 0.0
 			for j := range n {
 				dot += x.at(0, j) * y.at(0, j)
@@ -66,22 +69,24 @@ func TestAdamW(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 8))
 		for _, n := range []int{0, 1, 7, 8, 15, 16, 17, 31, 33, 100} {
-			p, m, v := randomMatrix(rng, 1, n, n), newMatrix(1, n, n, func() float32 { return 0 }), newMatrix(1, n, n, func() float32 { return 0 })
+			zero := func() float32 { return 0 }
+			p, m, v := randomMatrix(rng, 1, n, n), newMatrix(1, n, n, zero), newMatrix(1, n, n, zero)
 			wp, wm, wv := make([]float64, n), make([]float64, n), make([]float64, n)
 			for j := range n {
 				wp[j] = p.at(0, j)
 			}
 			for step := 1; step <= 3; step++ {
 				g := randomMatrix(rng, 1, n, n)
+				c1, c2 := 1-math.Pow(0.9, float64(step)), 1-math.Pow(0.999, float64(step))
 				s := AdamWStep{LR: 1e-2, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Decay: 0.05, GradScale: 0.7,
-					Correction1: float32(1 - math.Pow(0.9, float64(step))), Correction2: float32(1 - math.Pow(0.999, float64(step)))}
+					Correction1: float32(c1), Correction2: float32(c2)}
 				AdamW(p.data[:n], m.data[:n], v.data[:n], g.data[:n], s)
 				for j := range n {
 					d := g.at(0, j) * 0.7
 					wm[j] = 0.9*wm[j] + 0.1*d
 					wv[j] = 0.999*wv[j] + 0.001*d*d
 					wp[j] -= 1e-2 * 0.05 * wp[j]
-					wp[j] -= 1e-2 * (wm[j] / (1 - math.Pow(0.9, float64(step)))) / (math.Sqrt(wv[j]/(1-math.Pow(0.999, float64(step)))) + 1e-8)
+					wp[j] -= 1e-2 * (wm[j] / c1) / (math.Sqrt(wv[j]/c2) + 1e-8)
 					what := fmt.Sprintf("%d floats, step %d: [%d]", n, step, j)
 					close(t, what+" m", m.data[j], wm[j], 1e-6)
 					close(t, what+" v", v.data[j], wv[j], 1e-6)
@@ -108,7 +113,8 @@ func BenchmarkVector(b *testing.B) {
 		{"SumSquares", func() { SumSquares(x) }},
 		{"ColumnSums", func() { ColumnSums(z[:96], x, 96, n/96, 96) }},
 		{"AdamW", func() {
-			AdamW(x, z, w, y, AdamWStep{LR: 1e-9, Beta1: .9, Beta2: .999, Eps: 1e-8, Correction1: 1, Correction2: 1, GradScale: 1})
+			AdamW(x, z, w, y, AdamWStep{LR: 1e-9, Beta1: .9, Beta2: .999, Eps: 1e-8,
+				Correction1: 1, Correction2: 1, GradScale: 1})
 		}},
 	} {
 		b.Run(c.name, func(b *testing.B) { reportVectors(b, n, c.f) })

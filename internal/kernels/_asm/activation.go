@@ -9,41 +9,35 @@ import (
 )
 
 func activation() {
-	const block = "func(y, x *float32, ld, count, cols int)"
-	each("erfBlock", block, func(s isa) {
-		erf := s.erfConstants(true)
-		s.block(func(p span, x VecVirtual) VecVirtual { return p.erf(x, erf) })
-	})
-	each("geluBlock", block, func(s isa) {
-		erf, half, sqrtHalf := s.erfConstants(true), s.fill(0.5), s.fill(math.Sqrt(0.5))
-		s.block(func(p span, x VecVirtual) VecVirtual {
-			h := p.vec()
-			VMULPS(x, half, h)
-			VMULPS(x, sqrtHalf, x)
-			e := p.erf(x, erf)
-			VFMADD213PS(h, h, e) // h·e + h
-			return e
-		})
-	})
-	each("geluBackward", "func(dx, y, x, dy *float32, n int)", geluBackward)
-	each("softmaxRows", "func(x, inverse *float32, ld, count, cols int, scale float32)", softmaxRows)
-	each("softmaxBackward", "func(ds, p, dot *float32, ld, count, cols int, scale float32)", softmaxBackward)
+	each("gelu", "func(y, x []float32, ld, rows, cols int)", gelu)
+	each("geluQuick", "func(y, x []float32, ld, rows, cols int)", geluQuick)
+	each("geluBackward", "func(dx, y, x, dy []float32)", geluBackward)
+	each("softmaxRows", "func(x, inverse []float32, ld, rows, cols int, scale float32)", softmaxRows)
+	each("softmaxBackward", "func(ds, p, dot []float32, ld, rows, cols int, scale float32)", softmaxBackward)
 }
 
-// block emits y = f(x) for count rows of cols floats, ld apart.
-func (s isa) block(f func(p span, x VecVirtual) VecVirtual) {
-	y, x, ld, count := pointer("y"), pointer("x"), number("ld"), number("count")
+// gelu: y = h·erf(x/√2) + h, h = x/2.
+func gelu(s isa) {
+	erf, half, sqrtHalf := s.erfConstants(true), s.fill(0.5), s.fill(math.Sqrt(0.5))
+	y, x, ld, count := pointer("y"), pointer("x"), number("ld"), number("rows")
 	SHLQ(Imm(2), ld)
 	p := s.newSpan(number("cols"))
 	rows(count, func() {
-		p.each(func(p span) { p.store(f(p, p.load(x)), y) })
+		p.each(func(p span) {
+			v, h := p.load(x), p.vec()
+			VMULPS(v, half, h)
+			VMULPS(v, sqrtHalf, v)
+			e := p.erf(v, erf)
+			VFMADD213PS(h, h, e)
+			p.store(e, y)
+		})
 	}, [2]Register{y, ld}, [2]Register{x, ld})
 }
 
 // geluBackward: dx = dy·(Φ(x) + x·φ(x)), and y = x·Φ(x) unless y is nil.
 func geluBackward(s isa) {
 	dx, y, x, dy := pointer("dx"), pointer("y"), pointer("x"), pointer("dy")
-	p := s.newSpan(number("n"))
+	p := s.newSpan(length("x"))
 	erf, exp := s.erfConstants(false), s.expConstants()
 	p.each(func(p span) {
 		v, z, t := p.load(x), p.vec(), p.vec()
@@ -76,7 +70,7 @@ func geluBackward(s isa) {
 
 // softmaxRows: x = exp(scale·x − largest), then either divided by its sum, or with the sum's reciprocal in inverse.
 func softmaxRows(s isa) {
-	x, inverse, ld, count := pointer("x"), pointer("inverse"), number("ld"), number("count")
+	x, inverse, ld, count := pointer("x"), pointer("inverse"), number("ld"), number("rows")
 	SHLQ(Imm(2), ld)
 	p := s.newSpan(number("cols"))
 	scale := s.broadcast("scale")
@@ -131,7 +125,7 @@ func softmaxRows(s isa) {
 
 // softmaxBackward: ds = p·(ds − dot[row])·scale.
 func softmaxBackward(s isa) {
-	ds, pr, dot, ld, count := pointer("ds"), pointer("p"), pointer("dot"), number("ld"), number("count")
+	ds, pr, dot, ld, count := pointer("ds"), pointer("p"), pointer("dot"), number("ld"), number("rows")
 	SHLQ(Imm(2), ld)
 	p := s.newSpan(number("cols"))
 	scale := s.broadcast("scale")
@@ -147,4 +141,45 @@ func softmaxBackward(s isa) {
 			p.store(g, ds)
 		})
 	}, [2]Register{ds, ld}, [2]Register{pr, ld})
+}
+
+// The constants are those of activation_generic.go, which says where they come from.
+var geluBumpPoly = []float64{0.012220983, -0.031710345, 0.03574155, -0.021631464, 0.0060958276,
+	0.00064377516, -0.0009893096, 0.00017060371, 4.3906733e-05, -1.2893748e-05}
+
+const geluBumpEnd = 4.5
+
+// geluQuick writes y = max(x, 0) − t·P(t − end/2), t = min(|x|, end), for count rows of cols floats, ld apart.
+func geluQuick(s isa) {
+	y, x, ld, count := pointer("y"), pointer("x"), number("ld"), number("rows")
+	SHLQ(Imm(2), ld)
+	p := s.newSpan(number("cols"))
+	abs, end, middle, zero := s.fillBits(absBits), s.fill(geluBumpEnd), s.fill(geluBumpEnd/2), s.cleared()
+	// With 32 registers the coefficients are among them.
+	var poly []VecVirtual
+	if s.width == 16 {
+		for _, c := range geluBumpPoly {
+			poly = append(poly, s.fill(c))
+		}
+	}
+	rows(count, func() {
+		p.eachUnrolled(2, func(p span, _ int) {
+			v, t, u, g := p.load(x), p.vec(), p.vec(), p.vec()
+			VANDPS(abs, v, t)
+			VMINPS(t, end, t) // the operands' order keeps NaN
+			VSUBPS(middle, t, u)
+			VMAXPS(v, zero, v)
+			last := len(geluBumpPoly) - 1
+			VBROADCASTSS(constant(geluBumpPoly[last]), g)
+			for i := last - 1; i >= 0; i-- {
+				if poly != nil {
+					VFMADD213PS(poly[i], u, g)
+				} else {
+					p.horner(g, u, geluBumpPoly[i])
+				}
+			}
+			VFNMADD231PS(g, t, v)
+			p.store(v, y)
+		})
+	}, [2]Register{y, ld}, [2]Register{x, ld})
 }

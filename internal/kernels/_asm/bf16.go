@@ -8,12 +8,14 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// bf16 is what rounds to bfloat16: by the machine's conversion where the instruction set has it, otherwise by arithmetic on the bits.
+// bf16 is what rounds to bfloat16: by the machine's conversion where the instruction set has it, otherwise by
+// arithmetic on the bits.
 func bf16() {
-	eachBF16("roundHalf", "func(y *uint16, ldy int, x *float32, ldx, count, cols int)", roundHalf)
-	eachBF16("layerNormHalf", "func(y *uint16, ldy int, x, gamma, beta *float32, count, dim int, perDim, eps float32)", layerNormHalf)
-	routine(avx512BF16, "packPairs", "func(dst *uint16, x *float32, ldx, pairs, cols int)", packPairs)
-	routine(avx512BF16, "softmaxHalf", "func(x, inverse *float32, ld, count, cols int, scale float32)", softmaxHalf)
+	eachBF16("roundHalf", "func(y []uint16, ldy int, x []float32, ldx, rows, k int)", roundHalf)
+	eachBF16("layerNormHalf", "func(y []uint16, ldy int, x, gamma, beta []float32, rows, dim int, eps float32)",
+		layerNormHalf)
+	routine(avx512BF16, "packPairs", "func(dst []uint16, x []float32, ldx, pairs, cols int)", packPairs)
+	routine(avx512BF16, "softmaxHalf", "func(x, inverse []float32, ld, rows, cols int, scale float32)", softmaxHalf)
 }
 
 // eachBF16 is each for all ways to round.
@@ -25,10 +27,10 @@ func eachBF16(name, signature string, emit func(s isa)) {
 
 // roundHalf writes y = x rounded, row by row, with a zero behind a row of odd length.
 func roundHalf(s isa) {
-	y, ldy, x, ldx, count := pointer("y"), number("ldy"), pointer("x"), number("ldx"), number("count")
+	y, ldy, x, ldx, count := pointer("y"), number("ldy"), pointer("x"), number("ldx"), number("rows")
 	SHLQ(Imm(1), ldy)
 	SHLQ(Imm(2), ldx)
-	p := s.newSpan(number("cols"))
+	p := s.newSpan(number("k"))
 	c := s.roundConstants()
 	rows(count, func() {
 		p.eachUnrolled(4, func(p span, _ int) { p.storeHalf(p.load(x), y, c) })
@@ -155,8 +157,8 @@ func (p span) evenHalf(base Register) {
 	Label(done)
 }
 
-// packPairs writes pairs·2 rows of x [pairs·2, cols], cols ≤ 32, as [pairs][32][2] halves, the two being of neighbouring rows, with zeros in the
-// columns from cols on.
+// packPairs writes pairs·2 rows of x [pairs·2, cols], cols ≤ 32, as [pairs][32][2] halves, the two being of
+// neighbouring rows, with zeros in the columns from cols on.
 func packPairs(s isa) {
 	dst, x, ldx, pairs := pointer("dst"), pointer("x"), number("ldx"), number("pairs")
 	SHLQ(Imm(2), ldx)
@@ -211,14 +213,16 @@ func wordPairs() Mem {
 	return m
 }
 
-// exp2Poly is 2^f for 0 ≤ f < 1, its largest relative error (2.6e-6) minimised: far less than rounding to bfloat16 makes.
+// exp2Poly is 2^f for 0 ≤ f < 1, its largest relative error (2.6e-6) minimised: far less than rounding to bfloat16
+// makes.
 var exp2Poly = []float64{1.00000262, 0.693003833, 0.241442695, 0.0520114936, 0.013534179}
 
-// softmaxHalf: the first half of each row of x becomes exp(scale·(x − largest)) rounded, and inverse the reciprocal of the sum before rounding.
-// scale is positive. With y = scale·log2 e·(x − largest), 2^y is a power of two by y's floor and a polynomial by the rest. Two rows go side by
-// side, for folding a vector to one number takes long; the last of an odd count is its own neighbour.
+// softmaxHalf: the first half of each row of x becomes exp(scale·(x − largest)) rounded, and inverse the reciprocal
+// of the sum before rounding. scale is positive. With y = scale·log2 e·(x − largest), 2^y is a power of two by y's
+// floor and a polynomial by the rest. Two rows go side by side, for folding a vector to one number takes long; the
+// last of an odd count is its own neighbour.
 func softmaxHalf(s isa) {
-	x, inverse, ld, count := pointer("x"), pointer("inverse"), number("ld"), number("count")
+	x, inverse, ld, count := pointer("x"), pointer("inverse"), number("ld"), number("rows")
 	SHLQ(Imm(2), ld)
 	p := s.newSpan(number("cols"))
 	scale := s.broadcast("scale")

@@ -7,32 +7,32 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// bf16Gemm is gemm for pairs of bfloat16: a step is two k's, a 32-bit element holds both, the first in its lower half. Panels are always whole, so
-// only C and the bias have edges.
+// bf16Gemm is gemm for pairs of bfloat16: a step is two k's, a 32-bit element holds both, the first in its lower half.
+// Panels are always whole, so only C and the bias have edges.
 func bf16Gemm() {
+	dot, widen := floatParts(dotBF16), floatParts(widenBF16)
 	for _, g := range []gemmKernel{
-		{"gemmPairs", avx512BF16, 2, true, 12, 4, dotBF16},
-		{"gemmPairs", avx512BF16, 1, true, 12, 1, dotBF16},
-		{"gemmPairs", avx512, 2, true, 12, 2, widenBF16},
-		{"gemmPairs", avx512, 1, true, 12, 1, widenBF16},
-		{"gemmPairs", avx2, 2, false, 6, 2, widenBF16},
-		{"gemmPairs", avx2, 2, true, 5, 1, widenBF16},
+		{"gemmPairs", avx512BF16, 2, true, 12, 4, dot},
+		{"gemmPairs", avx512BF16, 1, true, 12, 1, dot},
+		{"gemmPairs", avx512, 2, true, 12, 2, widen},
+		{"gemmPairs", avx512, 1, true, 12, 1, widen},
+		{"gemmPairs", avx2, 2, false, 6, 2, widen},
+		{"gemmPairs", avx2, 2, true, 5, 1, widen},
 	} {
 		g.emit()
 	}
-	TEXT("dotsBF16AVX512", NOSPLIT, "func(n int)")
+	begin("dotsBF16AVX512", "func(rounds int)")
 	peak := gemmKernel{isa: avx512BF16, vectors: 1}
-	n := number("n")
+	rounds := number("rounds")
 	for i := range 26 {
 		peak.zero(peak.acc(i, 0))
 	}
-	rows(n, func() {
+	rows(rounds, func() {
 		for i := range 24 {
 			vdpbf16ps(peak.acc(24, 0), peak.acc(25, 0), peak.acc(i, 0))
 		}
 	})
-	VZEROUPPER()
-	RET()
+	end()
 }
 
 // dotBF16 adds one pair's products by the machine's dot product.
@@ -43,14 +43,15 @@ func dotBF16(g gemmKernel, rows int) {
 	ADDQ(gemmLDB, gemmB)
 	for i := range rows {
 		x := g.temp(2 + i%2)
-		VBROADCASTSS(rowOfA(i), x)
+		VBROADCASTSS(stepOfA(i, 0), x)
 		for j := range g.vectors {
 			vdpbf16ps(g.temp(j), x, g.acc(i, j))
 		}
 	}
 }
 
-// widenBF16 adds one pair's products in float32: first of the lower halves, shifted up, then of the upper halves, the lower masked off.
+// widenBF16 adds one pair's products in float32: first of the lower halves, shifted up, then of the upper halves, the
+// lower masked off.
 func widenBF16(g gemmKernel, rows int) {
 	x, upper := g.temp(2), g.temp(3)
 	b := func(j int) Mem { return Mem{Base: gemmB, Disp: j * g.bytes()} }
@@ -65,9 +66,9 @@ func widenBF16(g gemmKernel, rows int) {
 	}
 	for i := range rows {
 		if g.width == 16 {
-			VPSLLD_BCST(Imm(16), rowOfA(i), x)
+			VPSLLD_BCST(Imm(16), stepOfA(i, 0), x)
 		} else {
-			VBROADCASTSS(rowOfA(i), x)
+			VBROADCASTSS(stepOfA(i, 0), x)
 			VPSLLD(Imm(16), x, x)
 		}
 		multiplyAdd(i)
@@ -79,9 +80,9 @@ func widenBF16(g gemmKernel, rows int) {
 	ADDQ(gemmLDB, gemmB)
 	for i := range rows {
 		if g.width == 16 {
-			VANDPS_BCST(rowOfA(i), upper, x)
+			VANDPS_BCST(stepOfA(i, 0), upper, x)
 		} else {
-			VBROADCASTSS(rowOfA(i), x)
+			VBROADCASTSS(stepOfA(i, 0), x)
 			VANDPS(upper, x, x)
 		}
 		multiplyAdd(i)
@@ -103,7 +104,8 @@ func vcvtneps2bf16(x, y VecPhysical) { evex(ppF3, 0x72, x, nil, y) }
 // vcvtne2ps2bf16 rounds low and high to one register of 32 bfloat16s.
 func vcvtne2ps2bf16(low, high, y VecPhysical) { evex(ppF2, 0x72, low, high, y) }
 
-// evex emits an instruction on 512-bit registers: rm and vvvv (or nil) are read, dst is written, reads are read besides.
+// evex emits an instruction on 512-bit registers: rm and vvvv (or nil) are read, dst is written, reads are read
+// besides.
 func evex(pp, opcode byte, rm, vvvv, dst VecPhysical, reads ...Op) {
 	number := func(r VecPhysical) byte {
 		if r == nil {
@@ -127,5 +129,6 @@ func evex(pp, opcode byte, rm, vvvv, dst VecPhysical, reads ...Op) {
 	}
 	long := uint32(code[0]) | uint32(code[1])<<8 | uint32(code[2])<<16 | uint32(code[3])<<24
 	Instruction(&ir.Instruction{Opcode: "LONG", Operands: []Op{U32(long)}, Inputs: reads})
-	Instruction(&ir.Instruction{Opcode: "WORD", Operands: []Op{U16(uint16(code[4]) | uint16(code[5])<<8)}, Inputs: reads, Outputs: []Op{dst}})
+	word := uint16(code[4]) | uint16(code[5])<<8
+	Instruction(&ir.Instruction{Opcode: "WORD", Operands: []Op{U16(word)}, Inputs: reads, Outputs: []Op{dst}})
 }

@@ -6,7 +6,7 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// Bits of float32s, as in int8_quantize.go above.
+// Bits of float32s, as in int8_quantize.go.
 const (
 	absBits  = 0x7fffffff
 	infBits  = 0x7f800000
@@ -17,7 +17,8 @@ const (
 // byteBlock is the number of floats that quantizeRows takes at a time: their bytes fill a cache line.
 const byteBlock = 64
 
-// byteRow is a row of floats to be worked on block by block: full whole ones, then one of which masks tell the floats that exist, unless there is none.
+// byteRow is a row of floats to be worked on block by block: full whole ones, then one of which masks tell the floats
+// that exist, unless there is none.
 type byteRow struct {
 	isa
 	full, tail Register
@@ -99,9 +100,11 @@ func (r byteRow) each(x Register, body func(load func(u int) VecVirtual)) {
 	Label(done)
 }
 
-// quantizeRows reads a row twice: for its largest number, compared as integers so that NaN and infinity win, and for the bytes.
+// quantizeRows reads a row twice: for its largest number, compared as integers so that NaN and infinity win, and for
+// the bytes.
 func quantizeRows(s isa) {
-	q, ldq, scale, x, ldx, count := pointer("q"), number("ldq"), pointer("scale"), pointer("x"), number("ldx"), number("count")
+	q, ldq, scale := pointer("q"), number("ldq"), pointer("scale")
+	x, ldx, count := pointer("x"), number("ldx"), number("rows")
 	SHLQ(Imm(2), ldx)
 	r := s.newByteRow(number("k"))
 	abs, sign, order := s.fillBits(absBits), s.fillBits(0x80808080), s.vec()
@@ -181,7 +184,8 @@ func (s isa) fillBits(bits uint32) VecVirtual {
 	return v
 }
 
-// packOrder is where VPERMD finds the dwords of four packed vectors: lane l of 128 bits has the numbers 4l … 4l+3 of each.
+// packOrder is where VPERMD finds the dwords of four packed vectors: lane l of 128 bits has the numbers 4l … 4l+3 of
+// each.
 func packOrder(s isa) Mem {
 	lanes := s.width / 4
 	m := GLOBL("packOrder"+s.name, RODATA|NOPTR)

@@ -11,8 +11,8 @@ import (
 // The constants are those of activation_generic.go, which says where they come from.
 var (
 	expPoly = []float64{0.49999994, 0.16666521, 0.04166839, 0.008368717, 0.0013814599}
-	erfPoly = []float64{0.403873, -0.20070104, 0.14675018, -0.11461275, 0.088402174, -0.064770654, 0.04501544, -0.030031752,
-		0.017049624, -0.007227924, 0.0044742813, -0.003987361, 0.0014809371}
+	erfPoly = []float64{0.403873, -0.20070104, 0.14675018, -0.11461275, 0.088402174, -0.064770654, 0.04501544,
+		-0.030031752, 0.017049624, -0.007227924, 0.0044742813, -0.003987361, 0.0014809371}
 )
 
 const (
@@ -58,7 +58,8 @@ func (s isa) expConstants() expConstants {
 	return expConstants{low: s.fill(expMin), log2E: s.fill(math.Log2E)}
 }
 
-// exp replaces each lane of x ≤ 0.5 by its exponential. Far below 0 the result is 0 (in AVX-512 it becomes subnormal first); NaN stays.
+// exp replaces each lane of x ≤ 0.5 by its exponential. Far below 0 the result is 0 (in AVX-512 it becomes subnormal
+// first); NaN stays.
 func (s isa) exp(x VecVirtual, c expConstants) {
 	n, p, keep := s.vec(), s.vec(), s.vec()
 	if s.width == 16 {
@@ -92,7 +93,8 @@ func (s isa) exp(x VecVirtual, c expConstants) {
 	VANDPS(keep, x, x)
 }
 
-// erfConstants are the vectors that erf needs beside what it reads from memory. With 32 registers the coefficients are among them.
+// erfConstants are the vectors that erf needs beside what it reads from memory. With 32 registers the coefficients
+// are among them.
 type erfConstants struct {
 	low, high, minusOne, one, scale VecVirtual
 	poly                            []VecVirtual

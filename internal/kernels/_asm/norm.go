@@ -7,8 +7,20 @@ import (
 )
 
 func norm() {
-	each("layerNorm", "func(y, mean, rstd, x, gamma, beta *float32, count, dim int, perDim, eps float32)", layerNorm)
-	each("layerNormBackward", "func(dx, dgamma, dbeta, dy, x, gamma, mean, rstd *float32, count, dim int, perDim float32)", layerNormBackward)
+	each("layerNorm", "func(y, mean, rstd, x, gamma, beta []float32, rows, dim int, eps float32)", layerNorm)
+	each("layerNormBackward", "func(dx, dgamma, dbeta, dy, x, gamma, mean, rstd []float32, rows, dim int)",
+		layerNormBackward)
+}
+
+// inverse returns 1/n in all lanes.
+func (s isa) inverse(n Register) VecVirtual {
+	x, one, v := XMM(), XMM(), s.vec()
+	VXORPS(x, x, x)
+	VCVTSI2SSQ(n, x, x)
+	VMOVSS(constant(1), one)
+	VDIVSS(x, one, x)
+	VBROADCASTSS(x, v)
+	return v
 }
 
 // layerNorm reads a row three times, from the first cache: its sum, the sum of its squared deviations, the result.
@@ -25,16 +37,17 @@ func layerNormHalf(s isa) {
 	s.layerNorm(y, ldy, nil, nil, func(p span, v VecVirtual) { p.storeHalf(v, y, c) })
 }
 
-// layerNorm emits layer norm with rows of y a step of bytes apart (nil: contiguous, as x's) and their vectors stored by store; mean and rstd may be nil.
+// layerNorm emits layer norm with rows of y a step of bytes apart (nil: contiguous, as x's) and their vectors stored
+// by store; mean and rstd may be nil.
 func (s isa) layerNorm(y, step, mean, rstd Register, store func(p span, v VecVirtual)) {
 	x, gamma, beta := pointer("x"), pointer("gamma"), pointer("beta")
-	count, dim := number("count"), number("dim")
+	count, dim := number("rows"), number("dim")
+	perDim, eps := s.inverse(dim), s.broadcast("eps")
 	p := s.newSpan(dim)
 	half := step != nil
 	if !half {
 		step = dim
 	}
-	perDim, eps := s.broadcast("perDim"), s.broadcast("eps")
 	rows(count, func() {
 		mu, t := s.cleared(), s.cleared()
 		p.eachUnrolled(2, func(p span, u int) {
@@ -88,8 +101,10 @@ func (s isa) layerNorm(y, step, mean, rstd Register, store func(p span, v VecVir
 
 // layerNormBackward reads a row twice: dgamma, dbeta and the two sums, then dx.
 func layerNormBackward(s isa) {
-	dx, dgamma, dbeta, dy, x, gamma := pointer("dx"), pointer("dgamma"), pointer("dbeta"), pointer("dy"), pointer("x"), pointer("gamma")
-	mean, rstd, count, dim := pointer("mean"), pointer("rstd"), number("count"), number("dim")
+	dx, dgamma, dbeta, dy := pointer("dx"), pointer("dgamma"), pointer("dbeta"), pointer("dy")
+	x, gamma := pointer("x"), pointer("gamma")
+	mean, rstd, count, dim := pointer("mean"), pointer("rstd"), number("rows"), number("dim")
+	perDim := s.inverse(dim)
 	p := s.newSpan(dim)
 	rows(count, func() {
 		mu, r, a, b := s.vec(), s.vec(), s.cleared(), s.cleared()
@@ -114,7 +129,6 @@ func layerNormBackward(s isa) {
 		})
 		s.fold(a, sum)
 		s.fold(b, sum)
-		perDim := s.broadcast("perDim")
 		VMULPS(perDim, a, a)
 		VMULPS(perDim, b, b)
 		p.each(func(p span) {

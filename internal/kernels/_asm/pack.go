@@ -7,12 +7,12 @@ import (
 )
 
 func pack() {
-	each("transpose", "func(dst, src *float32, ldb, count, k int, mask uint64)", transpose)
+	each("transpose", "func(dst, src []float32, ldb, count, k int, mask uint64)", transpose)
 }
 
-// transpose writes the transpose of count rows of k floats, ldb apart, as k rows of one vector, 128 bytes apart; mask has a bit for each lane that
-// keeps its value, the others become 0. It works on squares of as many rows as a vector has lanes; where src has no such row the last one is read
-// again, and masked off.
+// transpose writes the transpose of count rows of k floats, ldb apart, as k rows of one vector, 128 bytes apart; mask
+// has a bit for each lane that keeps its value, the others become 0. It works on squares of as many rows as a vector
+// has lanes; where src has no such row the last one is read again, and masked off.
 func transpose(s isa) {
 	dst, src, ldb, count := pointer("dst"), pointer("src"), number("ldb"), number("count")
 	SHLQ(Imm(2), ldb)
@@ -87,7 +87,7 @@ func (s isa) transposeSquare(r []VecVirtual) {
 		VUNPCKHPD(r[i+2], r[i], r[i+2])
 		VUNPCKLPD(r[i+3], r[i+1], b)
 		VUNPCKHPD(r[i+3], r[i+1], r[i+3])
-		r[i], r[i+1], r[i+2], r[i+3] = a, r[i+2], b, r[i+3]
+		r[i], r[i+1], r[i+2] = a, r[i+2], b
 	}
 	// Now r[4g+c], lane l, is column 4l+c of rows 4g … 4g+3.
 	if s.width == 8 {

@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/gotypes"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
@@ -26,9 +28,19 @@ func each(name, signature string, emit func(s isa)) {
 
 // routine is one turn of each.
 func routine(s isa, name, signature string, emit func(s isa)) {
-	TEXT(name+s.name, NOSPLIT, signature)
-	labels = 0
+	begin(name+s.name, signature)
 	emit(s)
+	end()
+}
+
+// begin starts a routine and its declaration, end is the end of it.
+func begin(name, signature string) {
+	TEXT(name, NOSPLIT, strings.Replace(signature, "gemmArgs", "byte", 1)) // a pointer is a pointer
+	fmt.Fprintf(&stubs, "\n//go:noescape\nfunc %s%s\n", name, strings.TrimPrefix(signature, "func"))
+	labels = 0
+}
+
+func end() {
 	VZEROUPPER()
 	RET()
 }
@@ -41,13 +53,16 @@ func label(name string) string {
 	return fmt.Sprintf("%s%d", name, labels)
 }
 
-// pointer and number load a parameter.
-func pointer(name string) Register { return Load(Param(name), GP64()) }
+// pointer, length and number load a parameter: a slice's address and its length, an integer.
+func pointer(name string) Register { return Load(Param(name).Base(), GP64()) }
+func length(name string) Register  { return Load(Param(name).Len(), GP64()) }
 func number(name string) Register  { return Load(Param(name), GP64()) }
 
 // broadcast fills a vector with the float32 parameter of that name.
-func (s isa) broadcast(name string) VecVirtual {
-	m, err := Param(name).Resolve()
+func (s isa) broadcast(name string) VecVirtual { return s.broadcastOf(Param(name)) }
+
+func (s isa) broadcastOf(c gotypes.Component) VecVirtual {
+	m, err := c.Resolve()
 	if err != nil {
 		panic(err)
 	}
@@ -87,7 +102,8 @@ func (s isa) cleared() VecVirtual {
 	return r
 }
 
-// span is a row of floats to be worked on vector by vector: whole ones up to byte full, then one of which a mask tells the lanes that exist.
+// span is a row of floats to be worked on vector by vector: whole ones up to byte full, then one of which a mask
+// tells the lanes that exist.
 type span struct {
 	isa
 	full, size Register // bytes
@@ -145,12 +161,12 @@ func maskTable() Mem {
 	return *masks
 }
 
-// each emits a loop over the span; body works on one vector, at the offset that load, store and at take. The body is emitted twice, for
-// whole vectors and for the last, masked one.
+// each emits a loop over the span; body works on one vector, at the offset that load, store and at take. The body is
+// emitted twice, for whole vectors and for the last, masked one.
 func (p span) each(body func(p span)) { p.eachUnrolled(1, func(p span, _ int) { body(p) }) }
 
-// eachUnrolled is each with several vectors in one turn, so that reductions can have an accumulator for each (u = 0 … unroll − 1). What is left
-// goes one by one to the first.
+// eachUnrolled is each with several vectors in one turn, so that reductions can have an accumulator for each (u = 0 …
+// unroll − 1). What is left goes one by one to the first.
 func (p span) eachUnrolled(unroll int, body func(p span, u int)) {
 	mask := p.mask
 	p.mask = nil
@@ -228,7 +244,8 @@ func (p span) only(v Op) {
 	}
 }
 
-// rows emits a loop of count turns; each turn's end adds the strides (bytes) to the pointers. Nothing runs if count ≤ 0.
+// rows emits a loop of count turns; each turn's end adds the strides (bytes) to the pointers. Nothing runs if count ≤
+// 0.
 func rows(count Register, body func(), strides ...[2]Register) {
 	head, done := label("row"), label("end")
 	TESTQ(count, count)
@@ -243,10 +260,8 @@ func rows(count Register, body func(), strides ...[2]Register) {
 	Label(done)
 }
 
-// xmm returns the low quarter or half of v.
-func xmm(v VecVirtual) Register { return v.AsX() }
-
-// fold combines all lanes of v by op and leaves the result in all lanes of it. The order is fixed: upper half to lower half, and so on.
+// fold combines all lanes of v by op and leaves the result in all lanes of it. The order is fixed: upper half to
+// lower half, and so on.
 func (s isa) fold(v VecVirtual, op func(...Op)) {
 	if s.width == 16 {
 		t := YMM()

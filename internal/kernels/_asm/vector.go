@@ -7,18 +7,18 @@ import (
 )
 
 func vector() {
-	each("axpy", "func(dst, src *float32, n int, alpha float32)", func(s isa) {
+	each("axpy", "func(dst, src []float32, alpha float32)", func(s isa) {
 		dst, src := pointer("dst"), pointer("src")
-		p, alpha := s.newSpan(number("n")), s.broadcast("alpha")
+		p, alpha := s.newSpan(length("src")), s.broadcast("alpha")
 		p.eachUnrolled(4, func(p span, _ int) {
 			v := p.load(dst)
 			VFMADD231PS(p.load(src), alpha, v)
 			p.store(v, dst)
 		})
 	})
-	each("lerp", "func(dst, src *float32, n int, t float32)", func(s isa) {
+	each("lerp", "func(dst, src []float32, t float32)", func(s isa) {
 		dst, src := pointer("dst"), pointer("src")
-		p, t := s.newSpan(number("n")), s.broadcast("t")
+		p, t := s.newSpan(length("src")), s.broadcast("t")
 		p.eachUnrolled(4, func(p span, _ int) {
 			v, d := p.load(dst), p.load(src)
 			VSUBPS(v, d, d)
@@ -26,8 +26,17 @@ func vector() {
 			p.store(v, dst)
 		})
 	})
-	each("scaleRows", "func(x *float32, ld, count, cols int, factors *float32)", func(s isa) {
-		x, ld, count, factors := pointer("x"), number("ld"), number("count"), pointer("factors")
+	each("scale", "func(x []float32, alpha float32)", func(s isa) {
+		x := pointer("x")
+		p, alpha := s.newSpan(length("x")), s.broadcast("alpha")
+		p.eachUnrolled(4, func(p span, _ int) {
+			v := p.load(x)
+			VMULPS(alpha, v, v)
+			p.store(v, x)
+		})
+	})
+	each("scaleRows", "func(x []float32, ld, rows, cols int, factors []float32)", func(s isa) {
+		x, ld, count, factors := pointer("x"), number("ld"), number("rows"), pointer("factors")
 		SHLQ(Imm(2), ld)
 		p := s.newSpan(number("cols"))
 		rows(count, func() {
@@ -41,36 +50,40 @@ func vector() {
 			})
 		}, [2]Register{x, ld})
 	})
-	each("dotRows", "func(dst, a, b *float32, ld, count, cols int)", func(s isa) {
-		dst, a, b, ld, count := pointer("dst"), pointer("a"), pointer("b"), number("ld"), number("count")
+	each("dot", "func(a, b []float32) float32", func(s isa) {
+		a, b := pointer("a"), pointer("b")
+		Store(s.newSpan(length("a")).dot(a, b), ReturnIndex(0))
+	})
+	each("dotRows", "func(dst, a, b []float32, ld, rows, cols int)", func(s isa) {
+		dst, a, b, ld, count := pointer("dst"), pointer("a"), pointer("b"), number("ld"), number("rows")
 		SHLQ(Imm(2), ld)
 		p := s.newSpan(number("cols"))
 		rows(count, func() {
-			t := []VecVirtual{s.cleared(), s.cleared(), s.cleared(), s.cleared()}
-			p.eachUnrolled(4, func(p span, u int) { VFMADD231PS(p.load(a), p.load(b), t[u]) })
-			s.foldAll(t)
-			VMOVSS(t[0].AsX(), Mem{Base: dst})
+			VMOVSS(p.dot(a, b), Mem{Base: dst})
 			ADDQ(Imm(4), dst)
 		}, [2]Register{a, ld}, [2]Register{b, ld})
 	})
-	each("sumSquares", "func(x *float32, n int) float64", sumSquares)
-	each("columnSums", "func(dst, x *float32, ld, count, cols int)", columnSums)
-	each("adamW", "func(p, m, v, grad *float32, n int, c *float32)", adamW)
-	each("multiplyAdds", "func(n int)", multiplyAdds)
+	each("sumSquares", "func(x []float32) float64", sumSquares)
+	each("columnSums", "func(dst, x []float32, ld, rows, cols int)", columnSums)
+	each("adamW", "func(p, m, v, grad []float32, c [9]float32)", adamW)
+	each("multiplyAdds", "func(rounds int)", multiplyAdds)
 }
 
-// foldAll leaves the sum of all four vectors' lanes in all lanes of the first.
-func (s isa) foldAll(t []VecVirtual) {
+// dot returns the sum of the products of two rows, in the lowest lane.
+func (p span) dot(a, b Register) Register {
+	t := []VecVirtual{p.cleared(), p.cleared(), p.cleared(), p.cleared()}
+	p.eachUnrolled(4, func(p span, u int) { VFMADD231PS(p.load(a), p.load(b), t[u]) })
 	VADDPS(t[1], t[0], t[0])
 	VADDPS(t[3], t[2], t[2])
 	VADDPS(t[2], t[0], t[0])
-	s.fold(t[0], sum)
+	p.fold(t[0], sum)
+	return t[0].AsX()
 }
 
 // sumSquares adds squares in float64, in two vectors of half as many lanes.
 func sumSquares(s isa) {
 	x := pointer("x")
-	p := s.newSpan(number("n"))
+	p := s.newSpan(length("x"))
 	t := []VecVirtual{s.cleared(), s.cleared(), s.cleared(), s.cleared()}
 	p.eachUnrolled(2, func(p span, u int) {
 		v, low, high := p.load(x), p.vec(), p.vec()
@@ -106,7 +119,7 @@ func sumSquares(s isa) {
 
 // columnSums runs down the rows with four vectors of sums, then with one.
 func columnSums(s isa) {
-	dst, x, ld, count := pointer("dst"), pointer("x"), number("ld"), number("count")
+	dst, x, ld, count := pointer("dst"), pointer("x"), number("ld"), number("rows")
 	SHLQ(Imm(2), ld)
 	p := s.newSpan(number("cols"))
 	// add emits the sums of the vectors at the current place and the following ones.
@@ -152,16 +165,12 @@ func columnSums(s isa) {
 	p.each(func(p span) { add(p, 1) })
 }
 
-// adamW reads its constants from a struct of float32: keep, beta1, 1 − beta1, beta2, 1 − beta2, gradScale, step, 1/correction2, eps.
+// adamW reads its constants from an array: keep, beta1, 1 − beta1, beta2, 1 − beta2, gradScale, step, 1/correction2,
+// eps.
 func adamW(s isa) {
 	pp, m, v, g := pointer("p"), pointer("m"), pointer("v"), pointer("grad")
-	p := s.newSpan(number("n"))
-	c := pointer("c")
-	at := func(i int) VecVirtual {
-		r := s.vec()
-		VBROADCASTSS(Mem{Base: c, Disp: 4 * i}, r)
-		return r
-	}
+	p := s.newSpan(length("p"))
+	at := func(i int) VecVirtual { return s.broadcastOf(Param("c").Index(i)) }
 	// In AVX2 there are not enough registers to keep them.
 	kept := make([]VecVirtual, 9)
 	if s.width == 16 {
@@ -198,9 +207,10 @@ func adamW(s isa) {
 	})
 }
 
-// multiplyAdds runs n rounds of multiply-adds on as many independent vectors as hide their latency: 24 (AVX-512) or 12 (AVX2).
+// multiplyAdds runs rounds of multiply-adds on as many independent vectors as hide their latency: 24 (AVX-512) or 12
+// (AVX2).
 func multiplyAdds(s isa) {
-	n := number("n")
+	rounds := number("rounds")
 	count := 12
 	if s.width == 16 {
 		count = 24
@@ -210,7 +220,7 @@ func multiplyAdds(s isa) {
 	for range count {
 		t = append(t, s.cleared())
 	}
-	rows(n, func() {
+	rows(rounds, func() {
 		for _, v := range t {
 			VFMADD213PS(y, x, v)
 		}

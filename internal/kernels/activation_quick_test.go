@@ -15,7 +15,7 @@ func TestGELUQuick(t *testing.T) {
 		}
 		x = append(x, 1e-30, -1e-30, 1e-6, 4.5, -4.5, 88, -88, 1e30, -1e30, math.MaxFloat32, -math.MaxFloat32)
 		y, worst := make([]float32, len(x)), 0.0
-		geluQuick(y, x, len(x), 1, len(x))
+		active.geluQuick(y, x, len(x), 1, len(x))
 		for i, v := range x {
 			want := float64(v) / 2 * math.Erfc(-float64(v)/math.Sqrt2)
 			// Above 1 a float32 cannot be that exact.
@@ -28,7 +28,7 @@ func TestGELUQuick(t *testing.T) {
 		t.Logf("largest error %.3g", worst)
 		inf := float32(math.Inf(1))
 		odd := []float32{0, inf, -inf, nan}
-		geluQuick(odd, odd, 4, 1, 4)
+		active.geluQuick(odd, odd, 4, 1, 4)
 		if odd[0] != 0 || odd[1] != inf || math.Abs(float64(odd[2])) > 1.5e-5 || odd[3] == odd[3] {
 			t.Fatalf("gelu of 0, ∞, −∞ and NaN is %v", odd)
 		}
@@ -42,14 +42,14 @@ func TestGELUQuickShapes(t *testing.T) {
 		for _, cols := range []int{1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 70} {
 			for _, rows := range []int{1, 2, 5} {
 				x, y := randomMatrix(rng, rows, cols, cols+3), randomMatrix(rng, rows, cols, cols+3)
-				geluQuick(y.data, x.data, x.ld, rows, cols)
+				active.geluQuick(y.data, x.data, x.ld, rows, cols)
 				y.checkCanaries(t)
 				for i := range rows {
 					for j := range cols {
 						alone := []float32{x.data[i*x.ld+j]}
-						geluQuick(alone, alone, 1, 1, 1)
+						active.geluQuick(alone, alone, 1, 1, 1)
 						if alone[0] != y.data[i*y.ld+j] {
-							t.Fatalf("[%d, %d] of [%d, %d] is %v, alone %v", i, j, rows, cols, y.data[i*y.ld+j], alone[0])
+							t.Fatalf("[%d, %d] of [%d, %d] is %v, alone %v", i, j, rows, cols, y.at(i, j), alone[0])
 						}
 					}
 				}

@@ -1,0 +1,148 @@
+package kernels
+
+import (
+	"fmt"
+	"os"
+	"slices"
+)
+
+// A path is an implementation of all routines. Operands are as the exported functions check them; X_generic.go says
+// what each routine does with them.
+type path struct {
+	name string
+
+	// gemm.go, bf16.go, int8.go
+	gemm     func(w productF32)
+	gemmBF16 func(w productBF16)
+	gemmInt8 func(w productInt8)
+	bf16Dots bool // sums of products of bfloat16 are faster than those of float32
+
+	// pack.go
+	transposePanel func(dst, b []float32, ldb, k, n int)
+	packRowsBF16   func(dst PackedBF16, w []float32, ldw int)
+	packPairsBF16  func(dst PackedBF16, b []float32, ldb int)
+
+	// activation.go
+	gelu            func(y, x []float32, ld, rows, cols int)
+	geluQuick       func(y, x []float32, ld, rows, cols int)
+	geluBackward    func(dx, y, x, dy []float32)
+	softmaxRows     func(x, inverse []float32, ld, rows, cols int, scale float32)
+	softmaxRowsBF16 func(x, inverse []float32, ld, rows, cols int, scale float32)
+	softmaxBackward func(ds, p, dot []float32, ld, rows, cols int, scale float32)
+
+	// norm.go, bf16.go, int8_quantize.go
+	layerNorm         func(y, mean, rstd, x, gamma, beta []float32, rows, dim int, eps float32)
+	layerNormBF16     func(y []uint16, ldy int, x, gamma, beta []float32, rows, dim int, eps float32)
+	layerNormBackward func(dx, dgamma, dbeta, dy, x, gamma, mean, rstd []float32, rows, dim int)
+	roundBF16         func(y []uint16, ldy int, x []float32, ldx, rows, k int)
+	quantizeRows      func(q []uint8, ldq int, scale, x []float32, ldx, rows, k int)
+
+	// vector.go
+	axpy       func(dst, src []float32, alpha float32)
+	lerp       func(dst, src []float32, t float32)
+	scale      func(x []float32, alpha float32)
+	scaleRows  func(x []float32, ld, rows, cols int, factors []float32)
+	dot        func(a, b []float32) float32
+	dotRows    func(dst, a, b []float32, ld, rows, cols int)
+	sumSquares func(x []float32) float64
+	columnSums func(dst, x []float32, ld, rows, cols int)
+	adamW      func(p, m, v, g []float32, c adamWConstants)
+
+	// peak.go
+	peak, peakBF16, peakInt8 peakLoop
+}
+
+// portable is the path of every machine.
+var portable = path{
+	name:              "portable",
+	gemm:              gemmGeneric,
+	gemmBF16:          gemmBF16Generic,
+	gemmInt8:          gemmInt8Generic,
+	transposePanel:    transposePanelGeneric,
+	packRowsBF16:      packRowsBF16Generic,
+	packPairsBF16:     packPairsBF16Generic,
+	gelu:              geluGeneric,
+	geluQuick:         geluQuickGeneric,
+	geluBackward:      geluBackwardGeneric,
+	softmaxRows:       softmaxRowsGeneric,
+	softmaxRowsBF16:   softmaxRowsBF16Generic,
+	softmaxBackward:   softmaxBackwardGeneric,
+	layerNorm:         layerNormGeneric,
+	layerNormBF16:     layerNormBF16Generic,
+	layerNormBackward: layerNormBackwardGeneric,
+	roundBF16:         roundBF16Generic,
+	quantizeRows:      quantizeRowsGeneric,
+	axpy:              axpyGeneric,
+	lerp:              lerpGeneric,
+	scale:             scaleGeneric,
+	scaleRows:         scaleRowsGeneric,
+	dot:               dotGeneric,
+	dotRows:           dotRowsGeneric,
+	sumSquares:        sumSquaresGeneric,
+	columnSums:        columnSumsGeneric,
+	adamW:             adamWGeneric,
+	peak:              peakLoop{multiplyAddsGeneric, 16},
+	peakBF16:          peakLoop{multiplyAddsGeneric, 16},
+	peakInt8:          peakLoop{dotsInt8Generic, 32},
+}
+
+// paths are those of this machine, fastest first.
+var paths = []*path{&portable}
+
+// active is the path in use: the fastest, unless ADAVIT_KERNELS or Use says otherwise.
+var active = &portable
+
+// pathVariable is the environment variable that chooses the path at start, by its name.
+const pathVariable = "ADAVIT_KERNELS"
+
+// register adds a path that is faster than those already there. The init functions of an architecture's files call it.
+func register(p *path) {
+	paths = slices.Insert(paths, 0, p)
+	active = p
+	if p, err := pathNamed(os.Getenv(pathVariable)); err == nil {
+		active = p
+	}
+}
+
+func pathNamed(name string) (*path, error) {
+	for _, p := range paths {
+		if p.name == name {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("kernels: no path %q on this machine, only %q", name, Paths())
+}
+
+// Configured reports an ADAVIT_KERNELS that names no path of this machine; the fastest is then in use instead.
+func Configured() error {
+	if name := os.Getenv(pathVariable); name != "" {
+		if _, err := pathNamed(name); err != nil {
+			return fmt.Errorf("%s: %w", pathVariable, err)
+		}
+	}
+	return nil
+}
+
+// Paths returns the names of the implementations that this build and this CPU can run, fastest first, "portable" last.
+func Paths() []string {
+	names := make([]string, len(paths))
+	for i, p := range paths {
+		names[i] = p.name
+	}
+	return names
+}
+
+// Path returns the name of the implementation in use.
+func Path() string { return active.name }
+
+// Use switches every routine to the named path until restore is called. It is meant for tests and for comparisons:
+// nothing else may run in this package while it switches.
+func Use(name string) (restore func(), err error) {
+	p, err := pathNamed(name)
+	if err != nil {
+		return nil, err
+	}
+	old := active
+	active = p
+	return func() { active = old }, nil
+}

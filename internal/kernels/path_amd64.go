@@ -1,0 +1,109 @@
+//go:build !purego
+
+package kernels
+
+import "golang.org/x/sys/cpu"
+
+//go:generate go run -C _asm . gemm
+//go:generate go run -C _asm . bf16_gemm
+//go:generate go run -C _asm . pack
+//go:generate go run -C _asm . activation
+//go:generate go run -C _asm . norm
+//go:generate go run -C _asm . vector
+//go:generate go run -C _asm . bf16
+//go:generate go run -C _asm . int8
+
+func init() {
+	x := &cpu.X86
+	if x.HasAVX2 && x.HasFMA && x.HasBMI2 {
+		register(avx2(x.HasAVXVNNI))
+		if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
+			register(avx512(x.HasAVX512BF16, x.HasAVX512VNNI, x.HasAVXVNNI))
+		}
+	}
+}
+
+// avx2 is the path for vectors of 256 bits, with the dot product of bytes (vnni) where the machine has it.
+func avx2(vnni bool) *path {
+	p := path{
+		name:              "avx2",
+		gemm:              gemmAVX2,
+		gemmBF16:          gemmBF16AVX2,
+		gemmInt8:          gemmInt8AVX2,
+		transposePanel:    transposePanelAVX2,
+		packRowsBF16:      packRowsBF16AVX2,
+		packPairsBF16:     packPairsBF16Generic,
+		gelu:              geluAVX2,
+		geluQuick:         geluQuickAVX2,
+		geluBackward:      geluBackwardAVX2,
+		softmaxRows:       softmaxRowsAVX2,
+		softmaxRowsBF16:   softmaxRowsBF16Generic,
+		softmaxBackward:   softmaxBackwardAVX2,
+		layerNorm:         layerNormAVX2,
+		layerNormBF16:     layerNormHalfAVX2,
+		layerNormBackward: layerNormBackwardAVX2,
+		roundBF16:         roundHalfAVX2,
+		quantizeRows:      quantizeRowsAVX2,
+		axpy:              axpyAVX2,
+		lerp:              lerpAVX2,
+		scale:             scaleAVX2,
+		scaleRows:         scaleRowsAVX2,
+		dot:               dotAVX2,
+		dotRows:           dotRowsAVX2,
+		sumSquares:        sumSquaresAVX2,
+		columnSums:        columnSumsAVX2,
+		adamW:             adamWAVX2,
+		peak:              peakLoop{multiplyAddsAVX2, 12 * 8 * 2},
+		peakBF16:          peakLoop{multiplyAddsAVX2, 12 * 8 * 2},
+		peakInt8:          peakLoop{dotsInt8AVX2, 12 * 32 * 2},
+	}
+	if vnni {
+		p.gemmInt8, p.peakInt8 = gemmInt8VNNI256, peakLoop{dotsInt8VNNI256, 12 * 32 * 2}
+	}
+	return &p
+}
+
+// avx512 is the path for vectors of 512 bits, with the dot products of bfloat16 (bf16) and of bytes (vnni, and
+// vnni256 for vectors of 256 bits) where the machine has them.
+func avx512(bf16, vnni, vnni256 bool) *path {
+	p := *avx2(vnni256)
+	p.name = "avx512"
+	p.gemm = gemmAVX512
+	p.gemmBF16 = gemmBF16AVX512
+	p.transposePanel = transposePanelAVX512
+	p.gelu = geluAVX512
+	p.geluQuick = geluQuickAVX512
+	p.geluBackward = geluBackwardAVX512
+	p.softmaxRows = softmaxRowsAVX512
+	p.softmaxBackward = softmaxBackwardAVX512
+	p.layerNorm = layerNormAVX512
+	p.layerNormBF16 = layerNormHalfAVX512
+	p.layerNormBackward = layerNormBackwardAVX512
+	p.roundBF16 = roundHalfAVX512
+	p.quantizeRows = quantizeRowsAVX512
+	p.axpy = axpyAVX512
+	p.lerp = lerpAVX512
+	p.scale = scaleAVX512
+	p.scaleRows = scaleRowsAVX512
+	p.dot = dotAVX512
+	p.dotRows = dotRowsAVX512
+	p.sumSquares = sumSquaresAVX512
+	p.columnSums = columnSumsAVX512
+	p.adamW = adamWAVX512
+	p.peak = peakLoop{multiplyAddsAVX512, 24 * 16 * 2}
+	p.peakBF16 = p.peak
+	if bf16 {
+		p.bf16Dots = true
+		p.gemmBF16 = gemmBF16Dots
+		p.packRowsBF16 = packRowsBF16AVX512
+		p.packPairsBF16 = packPairsBF16AVX512
+		p.softmaxRowsBF16 = softmaxHalfAVX512BF16
+		p.layerNormBF16 = layerNormHalfAVX512BF16
+		p.roundBF16 = roundHalfAVX512BF16
+		p.peakBF16 = peakLoop{dotsBF16AVX512, 24 * 32 * 2}
+	}
+	if vnni {
+		p.gemmInt8, p.peakInt8 = gemmInt8VNNI512, peakLoop{dotsInt8VNNI512, 24 * 64 * 2}
+	}
+	return &p
+}
