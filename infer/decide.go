@@ -27,7 +27,7 @@ func (w *worker) decide() {
 		if state.Cap > 0 {
 			state.Enforce(rows, ran)
 		}
-		if c.layer < layers {
+		if c.layer < layers && !w.over(s) {
 			s.stopped = w.unwanted(image)
 		}
 		if c.split {
