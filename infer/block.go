@@ -160,7 +160,7 @@ func (w *worker) complete() {
 	w.spentOn(Halt)
 	w.run((*worker).rest, len(c.going))
 	c.base = w.at
-	c.x = w.x[c.base*e:]
+	c.x, c.token = w.x[c.base*e:], w.token[c.base:]
 	if t := &w.team; t.members != nil { // each part has closed up by itself
 		for i, lo := range t.bounds[:len(t.members)] {
 			if hi := t.bounds[i+1]; lo > 0 && lo < hi {

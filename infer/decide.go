@@ -27,7 +27,7 @@ func (w *worker) decide() {
 		if state.Cap > 0 {
 			state.Enforce(rows, ran)
 		}
-		if c.layer < layers {
+		if c.layer < layers && !w.over(s) {
 			s.stopped = w.unwanted(image)
 		}
 		if c.split {
@@ -59,7 +59,7 @@ func (w *worker) keep(s *slot) {
 	for r := s.at; r < s.at+s.queries; r++ {
 		k := c.token[r]
 		if _, counts := w.engine.readouts.Field(k); counts || !over && depth[k] == 0 {
-			c.token[len(c.going)], c.weight[len(c.going)] = k, c.weight[r]
+			w.token[w.at+len(c.going)], c.weight[len(c.going)] = k, c.weight[r]
 			c.going = append(c.going, r)
 		}
 	}
@@ -78,28 +78,31 @@ func (w *worker) compact() {
 		if w.over(&s) || c.layer == w.engine.config.Layers {
 			continue
 		}
-		next := slot{image: s.image, first: w.at, frozen: s.frozen}
-		depth := w.states[s.image].Depth
-		tokens := c.token[s.at : s.at+s.queries]
-		for i, k := range tokens {
-			if depth[k] == 0 {
-				w.move(c.x[(s.at+i)*e:], tokens[i:], 1)
-			}
-		}
+		next := slot{image: s.image, first: w.at}
+		w.moveSome(&s, false)
 		next.active = w.at - next.first
 		if next.active == 0 {
 			continue
 		}
 		if c.apart { // only frozen ones lie apart before block L
 			w.move(w.x[(s.first+s.active)*e:], w.token[s.first+s.active:], s.frozen)
-			for i, k := range tokens {
-				if depth[k] != 0 {
-					w.move(c.x[(s.at+i)*e:], tokens[i:], 1)
-				}
-			}
+			w.moveSome(&s, true)
 			next.frozen = w.at - next.first - next.active
 		}
 		w.slots = append(w.slots, next)
+	}
+}
+
+// moveSome moves those of an image's query rows whose tokens have halted, or have not.
+func (w *worker) moveSome(s *slot, halted bool) {
+	token, depth := w.chunk.token[s.at:s.at+s.queries], w.states[s.image].Depth
+	for i := 0; i < len(token); {
+		n := 0
+		for i+n < len(token) && (depth[token[i+n]] != 0) == halted {
+			n++
+		}
+		w.move(w.chunk.x[(s.at+i)*w.engine.config.Embed:], token[i:], n)
+		i += max(n, 1)
 	}
 }
 
@@ -108,8 +111,8 @@ func (w *worker) move(x []float32, token []int32, n int) {
 	e := w.engine.config.Embed
 	if to := w.x[w.at*e:]; n > 0 && &to[0] != &x[0] {
 		copy(to, x[:n*e])
+		copy(w.token[w.at:], token[:n])
 	}
-	copy(w.token[w.at:], token[:n])
 	w.at += n
 }
 

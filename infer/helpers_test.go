@@ -33,7 +33,7 @@ const (
 	gatesAllHalt          // all tokens halt in block 1
 	gatesClassHalt        // the class token halts in block 1, patch tokens go on
 	gatesNoneHalt         // no token halts before block L
-	gatesDense            // policy none
+	gatesDense            // a dense model
 	gateKinds
 )
 

@@ -166,8 +166,8 @@ type Batch struct {
 	Caps   []int     // [B] most token-blocks that an image may cost, 0: any number (see halting.State.Enforce); nil: 0
 	Scheme []int     // [B] index into Options.Schemes; nil: 0
 
-	// Stop is asked for each image after every block but the last, from any goroutine; true: nobody wants it any more,
-	// and it leaves the pass. nil: nobody asks.
+	// Stop is asked for each image that goes on, before block 1 and after every block, from any goroutine; true: nobody
+	// wants it any more, and it leaves the pass. nil: nobody asks.
 	Stop func(image int) bool
 }
 

@@ -51,7 +51,7 @@ type chunk struct {
 	rows    int       // all give keys and values
 	queries int       // A, query rows: those that make queries too and go through all of the block
 	split   bool      // halted tokens go before fc2 is complete
-	apart   bool      // others lie between the query rows: these are copied together
+	apart   bool      // the query rows are copied together, for between them lie others that are none
 	x       []float32 // [A, E] the query rows: gathered, or in the worker's x
 	token   []int32   // [A] their original places
 	going   []int     // of a split block: rows of the chunk's x, and of hidden, for which fc2 is to be completed

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -70,6 +71,42 @@ func TestPrecisionRefusesNaN(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "image 1 holds") {
 				t.Errorf("%s, %v: error %v", precision, bad, err)
 			}
+		}
+	}
+}
+
+// TestResolve: Auto is what the card names, else the fastest precision that costs a tenth of a point at most.
+func TestResolve(t *testing.T) {
+	costly := &vit.Model{PrecisionLoss: map[string]float64{"bf16": 0.09, "int8": 0.2}}
+	cheap := &vit.Model{PrecisionLoss: map[string]float64{"bf16": 0, "int8": -0.02}}
+	named := &vit.Model{Precision: "bf16", PrecisionLoss: cheap.PrecisionLoss}
+	onEveryPath(t, func(t *testing.T) {
+		reduced := func(p Precision) Precision { // plain Go gains nothing from it
+			if kernels.Path() == "portable" {
+				return F32
+			}
+			return p
+		}
+		for _, v := range []struct {
+			precision Precision
+			model     *vit.Model
+			want      Precision
+		}{
+			{Auto, nil, F32}, {"auto", nil, F32}, {Auto, &vit.Model{}, F32}, {F32, cheap, F32}, {Int8, costly, Int8},
+			{BF16, nil, BF16}, {Auto, costly, reduced(BF16)}, {Auto, cheap, reduced(Int8)}, {Auto, named, BF16},
+		} {
+			if got, err := Resolve(v.precision, v.model); got != v.want || err != nil {
+				t.Errorf("%q: %q, %v; want %q", v.precision, got, err, v.want)
+			}
+		}
+	})
+	for want, m := range map[string]*vit.Model{`"f8" is not known`: nil, vit.CardFile: {Precision: "f8"}} {
+		p := Auto
+		if m == nil {
+			p = "f8"
+		}
+		if _, err := Resolve(p, m); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not say %q", err, want)
 		}
 	}
 }

@@ -26,26 +26,26 @@ func schemeConfig(name string, grid int) vit.Config {
 	return c
 }
 
-// TestSchemesHalt: with these constants every policy halts some tokens of a model early and not all of them, so that
+// TestSchemesHalt: with these constants every scheme halts some tokens of a model early and not all of them, so that
 // the tests that use them say something.
 func TestSchemesHalt(t *testing.T) {
-	for _, policy := range halting.Names()[1:] {
-		p := makeModel(schemeConfig(policy, 5), 3, gatesMixed)
+	for _, name := range halting.Names()[1:] {
+		p := makeModel(schemeConfig(name, 5), 3, gatesMixed)
 		images := drawImages(p.Config, 12, 4)
 		out := run(t, p, options{Full: true}, images)
 		lo, hi := slices.Min(out.Trace.Depth), slices.Max(out.Trace.Depth)
 		if lo == hi || lo < 1 || int(hi) > p.Config.Layers {
-			t.Errorf("%s: depths from %d to %d", policy, lo, hi)
+			t.Errorf("%s: depths from %d to %d", name, lo, hi)
 		}
 		checkAgainstMasked(t, p, images)
 	}
 }
 
-// TestSchemesAllocateNothing is invariant 4 for every policy, on one thread or more, in passes of several images or
+// TestSchemesAllocateNothing is invariant 4 for every scheme, on one thread or more, in passes of several images or
 // teams on one.
 func TestSchemesAllocateNothing(t *testing.T) {
-	for _, policy := range halting.Names() {
-		p := makeModel(schemeConfig(policy, 5), 3, gatesMixed)
+	for _, name := range halting.Names() {
+		p := makeModel(schemeConfig(name, 5), 3, gatesMixed)
 		images := drawImages(p.Config, 4, 4)
 		for _, o := range []options{
 			{Group: 2}, {Full: true, Group: 4}, {Threads: 2, Group: 2}, {Threads: 6}, {Precision: Int8},
@@ -64,7 +64,7 @@ func TestSchemesAllocateNothing(t *testing.T) {
 				once()
 			}
 			if n := testing.AllocsPerRun(10, once); n != 0 {
-				t.Errorf("%s, %+v: %v allocations in a run", policy, o, n)
+				t.Errorf("%s, %+v: %v allocations in a run", name, o, n)
 			}
 			e.Close()
 		}
@@ -73,8 +73,8 @@ func TestSchemesAllocateNothing(t *testing.T) {
 
 // TestSchemesMeetNaN: pixels that are no numbers end no engine, and do not touch the image beside them.
 func TestSchemesMeetNaN(t *testing.T) {
-	for _, policy := range halting.Names() {
-		p := makeModel(schemeConfig(policy, 4), 5, gatesMixed)
+	for _, name := range halting.Names() {
+		p := makeModel(schemeConfig(name, 4), 5, gatesMixed)
 		images := drawImages(p.Config, 2, 6)
 		for _, full := range []bool{false, true} {
 			clean := run(t, p, options{Group: 2, Full: full}, images)
@@ -88,21 +88,21 @@ func TestSchemesMeetNaN(t *testing.T) {
 	}
 }
 
-// TestSchemesManyRows: passes of more rows than one chunk of the MLP give what single images give, for every policy and
+// TestSchemesManyRows: passes of more rows than one chunk of the MLP give what single images give, for every scheme and
 // precision.
 func TestSchemesManyRows(t *testing.T) {
 	const b = 6
-	for _, policy := range halting.Names()[1:] {
-		p := makeModel(schemeConfig(policy, 9), 3, gatesMixed)
+	for _, name := range halting.Names()[1:] {
+		p := makeModel(schemeConfig(name, 9), 3, gatesMixed)
 		images := drawImages(p.Config, b, 4)
 		if rows := b * p.Config.Tokens(); rows <= chunkRows {
 			t.Fatalf("%d rows: the test misses its point", rows)
 		}
 		for _, precision := range precisions {
 			single := run(t, p, options{Group: 1, Precision: precision}, images)
-			sameBits(t, policy, run(t, p, options{Group: b, Precision: precision}, images).Logits, single.Logits)
+			sameBits(t, name, run(t, p, options{Group: b, Precision: precision}, images).Logits, single.Logits)
 			full := run(t, p, options{Group: b, Full: true, Precision: precision}, images)
-			sameBits(t, policy+", full", full.Logits, single.Logits)
+			sameBits(t, name+", full", full.Logits, single.Logits)
 		}
 	}
 }
@@ -131,7 +131,7 @@ func TestFreezingKeepsKeys(t *testing.T) {
 func TestSchemeMACs(t *testing.T) {
 	active := []int32{10, 6, 6, 2}
 	ints := []int{10, 6, 6, 2}
-	for policy, extra := range map[string]func(e, n, l int64) int64{ // l from 1
+	for name, extra := range map[string]func(e, n, l int64) int64{ // l from 1
 		// keys and values of frozen tokens, and attention to them
 		"sact":       func(e, n, l int64) int64 { return (10 - n) * (2*e*e + 2*n*e) },
 		"similarity": func(e, n, l int64) int64 { return 3 * n * e },
@@ -145,12 +145,12 @@ func TestSchemeMACs(t *testing.T) {
 		"confidence": func(e, n, l int64) int64 { return 4 * e },
 		"act":        func(e, n, l int64) int64 { return 0 },
 	} {
-		c := schemeConfig(policy, 3) // 10 tokens
+		c := schemeConfig(name, 3) // 10 tokens
 		e := int64(c.Embed)
 		var want, last int64
 		for l := int64(1); l <= 4; l++ {
 			last = extra(e, int64(active[l-1]), l)
-			if l == 4 && policy != "sact" {
+			if l == 4 && name != "sact" {
 				last = 0 // in block L nothing is left to decide
 			}
 			want += last
@@ -158,17 +158,17 @@ func TestSchemeMACs(t *testing.T) {
 		dense := c
 		dense.Halting = halting.Dense()
 		if got := c.MACs(ints) - dense.MACs(ints); got != want {
-			t.Errorf("%s: the model counts %d MACs beyond the dense rules, want %d", policy, got, want)
+			t.Errorf("%s: the model counts %d MACs beyond the dense rules, want %d", name, got, want)
 		}
 		if got := c.MACs(nil); got != dense.MACs(nil) {
-			t.Errorf("%s: %d MACs when no token halts, want the dense model's %d", policy, got, dense.MACs(nil))
+			t.Errorf("%s: %d MACs when no token halts, want the dense model's %d", name, got, dense.MACs(nil))
 		}
 		full := newEngine(t, makeModel(c, 1, gatesMixed), options{Full: true})
 		if got := full.MACs(active); got != c.MACs(ints) {
-			t.Errorf("%s: a full engine counts %d MACs, the model %d", policy, got, c.MACs(ints))
+			t.Errorf("%s: a full engine counts %d MACs, the model %d", name, got, c.MACs(ints))
 		}
 		full.Close()
-		if finished := []int32{10, 6, 0, 0}; policy == "sact" {
+		if finished := []int32{10, 6, 0, 0}; name == "sact" {
 			quick := newEngine(t, makeModel(c, 1, gatesMixed), options{})
 			frozen := 4 * (2*e*e + 2*6*e) // of the second block; a finished image costs nothing for them
 			got := quick.MACs(finished)
