@@ -71,7 +71,7 @@ func TestConfigJSON(t *testing.T) {
 	}
 }
 
-// TestConfigWritten: what is written is what the policy knows, in the order that models on disk have, and reads back as
+// TestConfigWritten: what is written is what the scheme knows, in the order that models on disk have, and reads back as
 // it was.
 func TestConfigWritten(t *testing.T) {
 	for _, name := range Names() {
@@ -159,7 +159,7 @@ func TestNewTraining(t *testing.T) {
 		}
 	}
 	if _, err := New(Config{Policy: "psychic"}); err == nil {
-		t.Error("a policy that nobody knows")
+		t.Error("a scheme that nobody knows")
 	}
 }
 
