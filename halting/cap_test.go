@@ -32,7 +32,7 @@ func (j journey) travel(n, limit int, look func(r Rows, before []int32, s *State
 	s := &out.state
 	s.Reset(n)
 	s.Cap = limit
-	r := Rows{Layers: j.layers, Readouts: j.readouts, Stride: j.width}
+	r := Rows{Layers: j.layers, Readouts: j.readouts, Stride: j.width, Products: products}
 	for k := range n {
 		r.Token = append(r.Token, int32(k))
 	}

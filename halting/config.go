@@ -22,12 +22,6 @@ const original = "token"
 // Dense returns the configuration of a model without halting.
 func Dense() Config { return Config{Policy: "none"} }
 
-// Default returns the configuration of a scheme whose constants nobody has chosen.
-func Default(name string) (Config, error) {
-	_, err := Describe(name)
-	return Config{Policy: name}, err
-}
-
 // Descriptor returns that of the scheme.
 func (c Config) Descriptor() (Descriptor, error) {
 	if c.Policy == "" {
@@ -65,28 +59,21 @@ func (c Config) Blocks(key string) []int {
 // With returns c with another value of a constant: float64 or int for a number, bool for a switch, []int for blocks.
 // Validate knows what is wrong with it.
 func (c Config) With(key string, value any) Config {
-	c.Constants = maps.Clone(c.Constants)
-	if c.Constants == nil {
-		c.Constants = map[string]any{}
-	}
-	usual := false
 	switch v := value.(type) {
 	case int:
-		return c.With(key, float64(v))
-	case float64:
-		usual = Config{Policy: c.Policy}.Number(key) == v
-	case bool:
-		usual = !v
+		value = float64(v)
 	case []int:
-		usual = v == nil
 		value = slices.Clone(v)
 	}
-	if d := find(c.Policy); usual && d != nil && d.key(key) != nil {
-		delete(c.Constants, key)
-	} else {
-		c.Constants[key] = value
+	set := maps.Clone(c.Constants)
+	if set == nil {
+		set = map[string]any{}
 	}
-	if len(c.Constants) == 0 {
+	set[key] = value
+	if d := find(c.Policy); d != nil && d.key(key) != nil && d.key(key).usual(value) {
+		delete(set, key)
+	}
+	if c.Constants = set; len(set) == 0 {
 		c.Constants = nil
 	}
 	return c

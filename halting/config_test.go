@@ -43,8 +43,8 @@ func TestConfigJSON(t *testing.T) {
 		`{"policy":""}`:                                "not known",
 		`{"policy":"token","epsilon":0.9}`:             "epsilon",
 		`{"policy":"token","gate_scale":1e300}`:        "gate_scale",
-		`{"policy":"token","gate_center":"far"}`:       "cannot unmarshal",
-		`[]`:                                           "cannot unmarshal",
+		`{"policy":"token","gate_center":"far"}`:       "gate_center is far, want a number",
+		`[]`:                                           "an array where an object was expected",
 		`{"policy":"token","threshold":0.5}`:           `"threshold" means nothing to scheme "token"`,
 		`{"policy":"none","threshold":0.5}`:            `"threshold" means nothing to scheme "none"`,
 		`{"policy":"confidence","gate_center":1}`:      `"gate_center" means nothing to scheme "confidence"`,
@@ -59,7 +59,7 @@ func TestConfigJSON(t *testing.T) {
 		`{"policy":"topk","layers":[1,9999999]}`:       "layers are",
 		`{"policy":"tome","merge":-1}`:                 "merge is -1",
 		`{"policy":"token"} {}`:                        "after top-level value",
-		`{"policy":"token","gate_scale":1,"policy":1}`: "cannot unmarshal",
+		`{"policy":"token","gate_scale":1,"policy":1}`: `key "policy" appears twice`,
 	} {
 		c := Config{Policy: "kept"}
 		if err := json.Unmarshal([]byte(text), &c); err == nil || !strings.Contains(err.Error(), fault) {
@@ -71,14 +71,11 @@ func TestConfigJSON(t *testing.T) {
 	}
 }
 
-// TestConfigWritten: what is written is what the policy knows, in the order that models on disk have, and reads back as
+// TestConfigWritten: what is written is what the scheme knows, in the order that models on disk have, and reads back as
 // it was.
 func TestConfigWritten(t *testing.T) {
 	for _, name := range Names() {
-		c, err := Default(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := with(name)
 		text, err := json.Marshal(c)
 		if err != nil {
 			t.Fatal(err)
@@ -124,10 +121,7 @@ func TestValidateFor(t *testing.T) {
 // TestNewTraining: which schemes learn, and how.
 func TestNewTraining(t *testing.T) {
 	for _, name := range Names() {
-		c, err := Default(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := with(name)
 		if _, err := New(c); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -165,14 +159,14 @@ func TestNewTraining(t *testing.T) {
 		}
 	}
 	if _, err := New(Config{Policy: "psychic"}); err == nil {
-		t.Error("a policy that nobody knows")
+		t.Error("a scheme that nobody knows")
 	}
 }
 
 // TestTuning: With sets what Tuning tells, every value on the way from Lo to Hi is valid, and dense models have none.
 func TestTuning(t *testing.T) {
 	for _, name := range Names() {
-		c, _ := Default(name)
+		c := with(name)
 		at := c.Tuning()
 		if (at.Key != "") != c.Adaptive() {
 			t.Fatalf("%s: to tune is %q", name, at.Key)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/adavit/adavit/internal/strictjson"
 )
 
 // UnmarshalJSON reads the "halting" object; a key that its scheme does not know is an error, since a model that ignored
@@ -15,12 +17,12 @@ import (
 // A-ViT's.
 func (c *Config) UnmarshalJSON(b []byte) error {
 	var object map[string]json.RawMessage
-	if err := json.Unmarshal(b, &object); err != nil {
+	if err := strictjson.Unmarshal(b, &object); err != nil {
 		return fmt.Errorf("halting: %w", err)
 	}
 	r := Config{Policy: original}
 	if raw, ok := object["policy"]; ok {
-		if err := json.Unmarshal(raw, &r.Policy); err != nil {
+		if err := strictjson.Unmarshal(raw, &r.Policy); err != nil {
 			return fmt.Errorf("halting: policy: %w", err)
 		}
 	}
@@ -45,7 +47,7 @@ func (c *Config) UnmarshalJSON(b []byte) error {
 // SCALE,CENTER[,EPSILON] of A-ViT's gate; or an object as in config.json.
 func Parse(text string) (c Config, err error) {
 	if strings.HasPrefix(text, "{") {
-		err = json.Unmarshal([]byte(text), &c)
+		err = c.UnmarshalJSON([]byte(text))
 		return c, err
 	}
 	parts := strings.Split(text, ",")
@@ -82,38 +84,28 @@ func Parse(text string) (c Config, err error) {
 
 // set is With for a value in JSON; null is the default.
 func (c Config) set(d *Descriptor, key string, text []byte) (Config, error) {
-	k := d.key(key)
-	if k == nil {
+	if d.key(key) == nil {
 		return c, d.unknown(key)
 	}
-	v, err := k.read(text)
-	if err != nil {
+	var v any
+	if err := strictjson.Unmarshal(text, &v); err != nil {
 		return c, fmt.Errorf("halting: %s: %w", key, err)
+	}
+	if list, ok := v.([]any); ok {
+		blocks := make([]int, 0, len(list))
+		for _, b := range list {
+			if n, ok := b.(float64); ok && n == float64(int(n)) {
+				blocks = append(blocks, int(n))
+			}
+		}
+		if len(blocks) == len(list) {
+			v = blocks
+		}
 	}
 	if v != nil {
 		c = c.With(key, v)
 	}
 	return c, nil
-}
-
-// read returns the value that a JSON text holds, nil for null.
-func (k *Key) read(text []byte) (any, error) {
-	if string(text) == "null" {
-		return nil, nil
-	}
-	switch k.Kind {
-	case Switch:
-		var v bool
-		err := json.Unmarshal(text, &v)
-		return v, err
-	case Blocks:
-		var v []int
-		err := json.Unmarshal(text, &v)
-		return v, err
-	}
-	var v float64
-	err := json.Unmarshal(text, &v)
-	return v, err
 }
 
 // MarshalJSON writes all numbers of the scheme, and what else is not at its default.
@@ -158,25 +150,17 @@ type keyValue struct {
 }
 
 // values returns all numbers of the scheme in the order of its keys, and what else is not at its default.
-func (c Config) values() []keyValue {
-	var list []keyValue
+func (c Config) values() (list []keyValue) {
 	if d := find(c.Policy); d != nil {
 		for i := range d.Keys {
 			k := &d.Keys[i]
-			v := c.Constants[k.Name]
-			switch k.Kind {
-			case Number:
-				v = c.Number(k.Name)
-			case Switch:
-				if !c.Switch(k.Name) {
-					continue
-				}
-			case Blocks:
-				if c.Blocks(k.Name) == nil {
-					continue
-				}
+			v, set := c.Constants[k.Name]
+			if !set && k.Kind == Number {
+				v, set = k.Default, true
 			}
-			list = append(list, keyValue{k, v})
+			if set {
+				list = append(list, keyValue{k, v})
+			}
 		}
 	}
 	return list

@@ -11,11 +11,24 @@ func rowsOf(layer, layers, n, width int) Rows {
 	r := Rows{Layer: layer, Layers: layers, Readouts: Readouts{1, 1}, Stride: width,
 		X: make([]float32, n*width), Previous: make([]float32, n*width),
 		Score: make([]float32, n), Weight: make([]float32, n),
-		Attention: make([]float32, n), Into: make([]int32, n), Share: make([]float32, n)}
+		Attention: make([]float32, n), Into: make([]int32, n), Share: make([]float32, n), Products: products}
 	for k := range n {
 		r.Token = append(r.Token, int32(k))
 	}
 	return r
+}
+
+// products is Rows.Products by plain loops.
+func products(dst, a, b []float32, rows, cols, length int) {
+	for i := range rows {
+		for j := range cols {
+			sum := float32(0)
+			for k := range length {
+				sum += a[i*length+k] * b[j*length+k]
+			}
+			dst[i*cols+j] = sum
+		}
+	}
 }
 
 func TestConfidence(t *testing.T) {

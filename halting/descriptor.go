@@ -139,34 +139,39 @@ func (d *Descriptor) key(name string) *Key {
 // maxLayer bounds the blocks that a key may name.
 const maxLayer = 1 << 12
 
+// usual reports whether v is what the key has when it is not set.
+func (k *Key) usual(v any) bool {
+	switch k.Kind {
+	case Number:
+		return v == any(k.Default)
+	case Switch:
+		return v == any(false)
+	}
+	blocks, ok := v.([]int)
+	return ok && blocks == nil
+}
+
 // check reports why v cannot be the value of k.
 func (k *Key) check(v any) error {
-	switch v := v.(type) {
-	case float64:
-		if k.Kind == Number {
-			if !(v >= k.Min && v <= k.Max) {
-				return fmt.Errorf("halting: %s is %v, want %v to %v", k.Name, v, k.Min, k.Max)
-			}
-			return nil
-		}
-	case bool:
-		if k.Kind == Switch {
-			return nil
-		}
-	case []int:
-		if k.Kind != Blocks {
-			break
-		}
-		if v != nil && len(v) == 0 {
-			return fmt.Errorf("halting: %s is empty (leave it out for the usual blocks)", k.Name)
-		}
-		for i, l := range v {
-			if l < 1 || l > maxLayer || i > 0 && l <= v[i-1] {
-				return fmt.Errorf("halting: %s are %v, want increasing numbers of blocks from 1 on", k.Name, v)
-			}
-		}
-		return nil
+	number, isNumber := v.(float64)
+	_, isSwitch := v.(bool)
+	blocks, isBlocks := v.([]int)
+	switch {
+	case k.Kind == Number && !isNumber:
+		return fmt.Errorf("halting: %s is %.60s, want a number", k.Name, fmt.Sprint(v))
+	case k.Kind == Switch && !isSwitch:
+		return fmt.Errorf("halting: %s is %.60s, want true or false", k.Name, fmt.Sprint(v))
+	case k.Kind == Blocks && !isBlocks:
+		return fmt.Errorf("halting: %s is %.60s, want numbers of blocks", k.Name, fmt.Sprint(v))
+	case isNumber && !(number >= k.Min && number <= k.Max):
+		return fmt.Errorf("halting: %s is %v, want %v to %v", k.Name, v, k.Min, k.Max)
+	case blocks != nil && len(blocks) == 0:
+		return fmt.Errorf("halting: %s is empty (leave it out for the usual blocks)", k.Name)
 	}
-	wanted := [...]string{Number: "a number", Switch: "true or false", Blocks: "numbers of blocks"}
-	return fmt.Errorf("halting: %s is %v, want %s", k.Name, v, wanted[k.Kind])
+	for i, l := range blocks {
+		if l < 1 || l > maxLayer || i > 0 && l <= blocks[i-1] {
+			return fmt.Errorf("halting: %s are %v, want increasing numbers of blocks from 1 on", k.Name, v)
+		}
+	}
+	return nil
 }

@@ -38,7 +38,7 @@ func ponderOf(c Config, everyBlock bool) Ponder {
 //	p[l] = λ[l]·Π_{j<l} (1 − λ[j])
 //
 // is the chance to stop there. Every block has a prediction in training. At inference the image stops at the first l
-// with p[1] + … + p[l] ≥ Threshold = 1 − ε, where the original draws a lot, and that block's prediction counts.
+// with p[1] + … + p[l] ≥ Threshold = 1 − ε, where the original draws at random, and that block's prediction counts.
 type Ponder struct {
 	Scale, Center, Threshold float32
 	EveryBlock               bool // training: no image stops early, and Weight is p[l]

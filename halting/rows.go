@@ -61,7 +61,7 @@ type Rows struct {
 	Share []float32 // [n]
 
 	Scratch *Scratch // room to work in, one for each thread; nil: Step makes its own
-	// dst [rows, cols] = a·bᵀ, a [rows, length], b [cols, length]; nil: plain loops
+	// dst [rows, cols] = a·bᵀ, a [rows, length], b [cols, length]; there with Keys
 	Products func(dst, a, b []float32, rows, cols, length int)
 }
 

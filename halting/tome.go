@@ -58,11 +58,7 @@ func (t ToMe) Step(s *State, r Rows) {
 	for i := range n {
 		normalise(keys[(i%2*na+i/2)*length:][:length], r.Keys[i*length:])
 	}
-	if r.Products != nil {
-		r.Products(scores, keys, keys[na*length:], na, nb, length)
-	} else {
-		products(scores, keys, keys[na*length:], na, nb, length)
-	}
+	r.Products(scores, keys, keys[na*length:], na, nb, length)
 	for i := 0; i < n; i += 2 {
 		if i < specials {
 			continue
@@ -108,19 +104,6 @@ func normalise(dst, key []float32) {
 	f := float32(1 / math.Sqrt(max(sum, 1e-30)))
 	for i := range dst {
 		dst[i] = key[i] * f
-	}
-}
-
-// products is Rows.Products by plain loops.
-func products(dst, a, b []float32, rows, cols, length int) {
-	for i := range rows {
-		for j := range cols {
-			sum := float32(0)
-			for k := range length {
-				sum += a[i*length+k] * b[j*length+k]
-			}
-			dst[i*cols+j] = sum
-		}
 	}
 }
 

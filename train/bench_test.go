@@ -71,9 +71,7 @@ func TestMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, policy := range []string{"none", "token", "sact", "ponder"} {
-		if c.Halting, err = halting.Default(policy); err != nil {
-			t.Fatal(err)
-		}
+		c.Halting = halting.Config{Policy: policy}
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
