@@ -29,8 +29,8 @@ func (a *app) compare() *cobra.Command {
 		Short: "Train several halting schemes from one dense model and compare them",
 		Long: "Compare trains each scheme from the same dense model with equal epochs, seeds and data, brings all of them to the same mean depth by their own\n" +
 			"constants (on training images), tests them, and times them in turns with each other and with the dense model, trained on equally. Schemes\n" +
-			"that need no training (" + strings.Join(untrained, ", ") + ") use that model's weights. A control tells what the choice of tokens is worth: the same depths, but which\n" +
-			"of an image's patches has which is drawn by lot.\n\n" +
+			"that need no training (" + strings.Join(untrained, ", ") + ") use that model's weights. A random control tells what the choice of tokens is worth: the\n" +
+			"same depths, in random order among an image's patches.\n\n" +
 			"It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json and table.md. Interrupted, the same\n" +
 			"command goes on; runs that are finished are not repeated.\n\n" +
 			"A scheme is a name, or a name with values of its own: token:alpha_prior=0 changes the recipe, similarity:threshold=0.9 and\n" +

@@ -127,8 +127,8 @@
 // Compare trains each scheme from the same dense model with equal epochs, seeds and data, brings all of them to
 // the same mean depth by their own constants (on training images), tests them, and times them in turns with each
 // other and with the dense model, trained on equally. Schemes that need no training (topk, tome) use that model's
-// weights. A control tells what the choice of tokens is worth: the same depths, but which of an image's patches
-// has which is drawn by lot.
+// weights. A random control tells what the choice of tokens is worth: the same depths, in random order among an
+// image's patches.
 //
 // It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json and
 // table.md. Interrupted, the same command goes on; runs that are finished are not repeated.
