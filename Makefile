@@ -4,7 +4,7 @@ test:             ; go test ./...
 demo:             ; go run ./cmd/adavit demo
 bench:            ; go run ./cmd/adavit bench --variant deit-small --threads 1,2
 bench-peers:      ; cd bench && go run . -out ../BENCHMARKS.md
-generate:         ; cd internal/kernels && go generate ./...
+generate:         ; go generate ./internal/kernels ./cmd/adavit
 ci:               ; .ci/run
 # The two bundled models, from nothing; some two hours on two cores.
 .PHONY: models

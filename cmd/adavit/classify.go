@@ -34,8 +34,7 @@ func (a *app) classify() *cobra.Command {
 			"reported and the others go on; the exit status is then 1." + imageHelp,
 		Example: "  adavit classify --model fashion-adaptive shoe.png coat.jpg\n" +
 			"  adavit classify --model DIR --json - < photo.jpg\n" +
-			"  adavit classify --model DIR --budget 0,0.6 photos/      # no picture costs more than 60 % of the dense " +
-			"model's work\n" +
+			"  adavit classify --model DIR --budget 0,0.6 photos/    # at most 60 % of the dense model's work each\n" +
 			"  find photos -name '*.jpg' -newer last | adavit classify --model DIR --list -",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := required(cmd, "model"); err != nil {

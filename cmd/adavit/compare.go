@@ -32,8 +32,8 @@ func (a *app) compare() *cobra.Command {
 			"constants (on training images), tests them, and times them in turns with each other and with the dense model, " +
 			"trained on equally. Schemes\n" +
 			"that need no training (" + strings.Join(untrained, ", ") +
-			") use that model's weights. A control tells what the choice of tokens is worth: the same depths, but which\n" +
-			"of an image's patches has which is drawn by lot.\n\n" +
+			") use that model's weights. A random control tells what the choice of tokens is worth: the\n" +
+			"same depths, in random order among an image's patches.\n\n" +
 			"It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json and " +
 			"table.md. Interrupted, the same\n" +
 			"command goes on; runs that are finished are not repeated.\n\n" +

@@ -51,7 +51,7 @@ func (i *imageFlags) options(a *app, cmd *cobra.Command, args []string) (adavit.
 // budgetFlag adds --budget.
 func budgetFlag(cmd *cobra.Command, budget *string) {
 	cmd.Flags().StringVar(budget, "budget", "",
-		"`MEAN[,MAX]`: shares of the dense model's token-blocks, above 0 to 1, to aim at on\n"+
+		"`MEAN[,MAX]`: shares of the dense model's token-blocks, above 0 to 1, to aim at on "+
 			"the average (from the model's ladder of budgets; 0: not) and never to exceed")
 }
 

@@ -70,7 +70,9 @@ func (a *app) root() *cobra.Command {
 		Short: "Vision transformers that compute only the tokens that matter",
 		Long: "Adavit trains, measures and runs vision transformers whose tokens stop being computed once they have said " +
 			"what they know.\n\n" +
-			"New here? Run 'adavit demo': it needs no download and no flag.",
+			"New here? Run 'adavit demo': it needs no download and no flag.\n\n" +
+			"Results go to standard output, everything else to standard error. The exit status is 0 when all was done,\n" +
+			"1 when something failed, and 2 when the command line was wrong.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
