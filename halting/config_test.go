@@ -43,8 +43,8 @@ func TestConfigJSON(t *testing.T) {
 		`{"policy":""}`:                                "not known",
 		`{"policy":"token","epsilon":0.9}`:             "epsilon",
 		`{"policy":"token","gate_scale":1e300}`:        "gate_scale",
-		`{"policy":"token","gate_center":"far"}`:       "cannot unmarshal",
-		`[]`:                                           "cannot unmarshal",
+		`{"policy":"token","gate_center":"far"}`:       "a string where a number was expected",
+		`[]`:                                           "an array where an object was expected",
 		`{"policy":"token","threshold":0.5}`:           `"threshold" means nothing to scheme "token"`,
 		`{"policy":"none","threshold":0.5}`:            `"threshold" means nothing to scheme "none"`,
 		`{"policy":"confidence","gate_center":1}`:      `"gate_center" means nothing to scheme "confidence"`,
@@ -59,7 +59,7 @@ func TestConfigJSON(t *testing.T) {
 		`{"policy":"topk","layers":[1,9999999]}`:       "layers are",
 		`{"policy":"tome","merge":-1}`:                 "merge is -1",
 		`{"policy":"token"} {}`:                        "after top-level value",
-		`{"policy":"token","gate_scale":1,"policy":1}`: "cannot unmarshal",
+		`{"policy":"token","gate_scale":1,"policy":1}`: `key "policy" appears twice`,
 	} {
 		c := Config{Policy: "kept"}
 		if err := json.Unmarshal([]byte(text), &c); err == nil || !strings.Contains(err.Error(), fault) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/adavit/adavit/internal/strictjson"
 )
 
 // UnmarshalJSON reads the "halting" object; a key that its scheme does not know is an error, since a model that ignored
@@ -15,12 +17,12 @@ import (
 // A-ViT's.
 func (c *Config) UnmarshalJSON(b []byte) error {
 	var object map[string]json.RawMessage
-	if err := json.Unmarshal(b, &object); err != nil {
+	if err := strictjson.Unmarshal(b, &object); err != nil {
 		return fmt.Errorf("halting: %w", err)
 	}
 	r := Config{Policy: original}
 	if raw, ok := object["policy"]; ok {
-		if err := json.Unmarshal(raw, &r.Policy); err != nil {
+		if err := strictjson.Unmarshal(raw, &r.Policy); err != nil {
 			return fmt.Errorf("halting: policy: %w", err)
 		}
 	}
@@ -45,7 +47,7 @@ func (c *Config) UnmarshalJSON(b []byte) error {
 // SCALE,CENTER[,EPSILON] of A-ViT's gate; or an object as in config.json.
 func Parse(text string) (c Config, err error) {
 	if strings.HasPrefix(text, "{") {
-		err = json.Unmarshal([]byte(text), &c)
+		err = strictjson.Unmarshal([]byte(text), &c)
 		return c, err
 	}
 	parts := strings.Split(text, ",")
@@ -104,15 +106,15 @@ func (k *Key) read(text []byte) (any, error) {
 	switch k.Kind {
 	case Switch:
 		var v bool
-		err := json.Unmarshal(text, &v)
+		err := strictjson.Unmarshal(text, &v)
 		return v, err
 	case Blocks:
 		var v []int
-		err := json.Unmarshal(text, &v)
+		err := strictjson.Unmarshal(text, &v)
 		return v, err
 	}
 	var v float64
-	err := json.Unmarshal(text, &v)
+	err := strictjson.Unmarshal(text, &v)
 	return v, err
 }
 
