@@ -9,14 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"github.com/adavit/adavit/internal/regular"
 )
 
-// CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in their "binary version": files of
-// records without any header, each the label or, in CIFAR-100, the label of its
-// group and the label, and then the picture, 32×32, as three planes, red,
+// CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in their "binary version": files of records without any header, each the
+// label or, in CIFAR-100, the label of its group and the label, and then the picture, 32×32, as three planes, red,
 // green, blue: [3, 32, 32].
 
 // cifarKind is one of the two data sets.
@@ -30,10 +28,12 @@ type cifarKind struct {
 
 var (
 	cifar10 = cifarKind{
-		train: []string{"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
-		test:  "test_batch.bin", names: "batches.meta.txt", count: 10,
+		train: []string{"data_batch_1.bin", "data_batch_2.bin",
+			"data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
+		test: "test_batch.bin", names: "batches.meta.txt", count: 10,
 	}
-	cifar100 = cifarKind{train: []string{"train.bin"}, test: "test.bin", names: "fine_label_names.txt", count: 100, groups: 20}
+	cifar100 = cifarKind{train: []string{"train.bin"}, test: "test.bin",
+		names: "fine_label_names.txt", count: 100, groups: 20}
 )
 
 const (
@@ -75,8 +75,7 @@ func (s cifarSource) Has(split Split) bool {
 	return false
 }
 
-// open reads a part into memory. Of the training part's files, the last ones
-// may be missing.
+// open reads a part into memory. Of the training part's files, the last ones may be missing.
 func (s cifarSource) Open(split Split) (Dataset, error) {
 	classes, err := s.classes()
 	if err != nil {
@@ -114,10 +113,7 @@ func (s cifarSource) classes() ([]string, error) {
 	path := filepath.Join(s.dir, s.kind.names)
 	names, err = readClassFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		names, err = make([]string, s.kind.count), nil
-		for i := range names {
-			names[i] = strconv.Itoa(i)
-		}
+		names, err = numbered(s.kind.count), nil
 	}
 	if err == nil && len(names) != s.kind.count {
 		err = fmt.Errorf("%s: %d classes, want %d", path, len(names), s.kind.count)
@@ -127,19 +123,15 @@ func (s cifarSource) classes() ([]string, error) {
 
 // appendFile adds a file's pictures and labels.
 func (k *cifarKind) appendFile(pixels, labels []byte, path string) ([]byte, []byte, error) {
-	f, _, err := regular.Open(path)
+	f, size, err := regular.Open(path)
 	if err != nil {
 		return nil, nil, err // names the path itself
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
+	if size > maxCIFAR {
+		return nil, nil, fmt.Errorf("%s: %d bytes: not a CIFAR-%d file", path, size, k.count)
 	}
-	if info.Size() > maxCIFAR {
-		return nil, nil, fmt.Errorf("%s: %d bytes: not a CIFAR-%d file", path, info.Size(), k.count)
-	}
-	pixels = slices.Grow(pixels, int(info.Size())/k.record()*cifarPixels)
+	pixels = slices.Grow(pixels, int(size)/k.record()*cifarPixels)
 	if pixels, labels, err = k.appendRecords(pixels, labels, f); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -154,8 +146,8 @@ func (k *cifarKind) record() int {
 	return 1 + cifarPixels
 }
 
-// appendRecords adds the pictures and labels of a file. It must have whole
-// records, at least one, and labels as they can be.
+// appendRecords adds the pictures and labels of a file. It must have whole records, at least one, and labels as they
+// can be.
 func (k *cifarKind) appendRecords(pixels, labels []byte, r io.Reader) ([]byte, []byte, error) {
 	br := bufio.NewReaderSize(r, 1<<16)
 	record := make([]byte, k.record())
@@ -167,7 +159,8 @@ func (k *cifarKind) appendRecords(pixels, labels []byte, r io.Reader) ([]byte, [
 		case err == io.EOF:
 			return pixels, labels, nil
 		case err == io.ErrUnexpectedEOF:
-			return nil, nil, fmt.Errorf("%d bytes after %d pictures of %d: not a CIFAR-%d file, or cut short", got, n, len(record), k.count)
+			return nil, nil, fmt.Errorf("%d bytes after %d pictures of %d: not a CIFAR-%d file, or cut short",
+				got, n, len(record), k.count)
 		case err != nil:
 			return nil, nil, fmt.Errorf("after %d pictures: %w", n, err)
 		}

@@ -11,8 +11,7 @@ import (
 	"github.com/adavit/adavit/internal/regular"
 )
 
-// IDX is the content of a file in the IDX format of the MNIST pages: unsigned
-// bytes with a shape.
+// IDX is the content of a file in the IDX format of the MNIST pages: unsigned bytes with a shape.
 type IDX struct {
 	Dims []int
 	Data []byte // len = product of Dims, last dimension fastest
@@ -22,7 +21,8 @@ type IDX struct {
 const maxIDX = 1 << 30
 
 // idxTypes are the format's element types; only the first one is read.
-var idxTypes = map[byte]string{0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
+var idxTypes = map[byte]string{0x08: "uint8", 0x09: "int8", 0x0B: "int16",
+	0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 
 // ReadIDXFile reads the IDX file at path, a regular file, compressed by gzip or not.
 func ReadIDXFile(path string) (IDX, error) {
@@ -34,14 +34,12 @@ func ReadIDXFile(path string) (IDX, error) {
 	return ReadIDX(path, f)
 }
 
-// ReadIDX reads one IDX file; gzip is recognised by its first bytes. name
-// stands for the file in errors.
+// ReadIDX reads one IDX file; gzip is recognised by its first bytes. name stands for the file in errors.
 //
-// The format: two zero bytes, the element type (8: unsigned byte, the only one
-// accepted), the number of dimensions (1 to 4 accepted), each dimension as a
-// big-endian 32-bit number, the elements. Memory grows with the bytes that are
-// really there, never with what the header promises; fewer bytes than promised,
-// or more, are an error, and so is a dimension of 0 or more than 1 GiB of them.
+// The format: two zero bytes, the element type (8: unsigned byte, the only one accepted), the number of dimensions (1
+// to 4 accepted), each dimension as a big-endian 32-bit number, the elements. Memory grows with the bytes that are
+// really there, never with what the header promises; fewer bytes than promised, or more, are an error, and so is a
+// dimension of 0 or more than 1 GiB of them.
 func ReadIDX(name string, r io.Reader) (IDX, error) {
 	x, err := ReadIDXLimit(r, maxIDX)
 	if err != nil {
@@ -97,30 +95,17 @@ func ReadIDXLimit(r io.Reader, limit int64) (IDX, error) {
 	return x, nil
 }
 
-// readExactly reads the n bytes that must follow, and no more may. The buffer
-// starts small and doubles, so a false header costs no more than the file.
+// readExactly reads the n bytes that must follow, and no more may. The buffer grows with what comes, so a false header
+// costs no more than the file. Reading past the end also makes gzip check its sum.
 func readExactly(r io.Reader, n int) ([]byte, error) {
-	buf := make([]byte, 0, min(n, 1<<20))
-	for len(buf) < n {
-		if len(buf) == cap(buf) {
-			grown := make([]byte, len(buf), min(n, 2*cap(buf)))
-			copy(grown, buf)
-			buf = grown
-		}
-		m, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+m]
-		if err == io.EOF && len(buf) < n {
-			return nil, fmt.Errorf("%d bytes, the header promises %d: the file is cut short", len(buf), n)
-		} else if err != nil && err != io.EOF {
-			return nil, fmt.Errorf("after %d of %d bytes: %w", len(buf), n, regular.CutShort(err))
-		}
-	}
-	// The read past the end also makes gzip check its sum.
-	switch _, err := io.ReadFull(r, make([]byte, 1)); {
-	case err == nil:
+	b, err := io.ReadAll(io.LimitReader(r, int64(n)+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("after %d of %d bytes: %w", len(b), n, regular.CutShort(err))
+	case len(b) < n:
+		return nil, fmt.Errorf("%d bytes, the header promises %d: the file is cut short", len(b), n)
+	case len(b) > n:
 		return nil, fmt.Errorf("more than the %d bytes that the header promises", n)
-	case err != io.EOF:
-		return nil, fmt.Errorf("at the end: %w", regular.CutShort(err))
 	}
-	return buf, nil
+	return b, nil
 }

@@ -8,8 +8,8 @@ import (
 // Part is a rectangle of a picture, in pixels.
 type Part struct{ Top, Left, Height, Width int }
 
-// cut shows a part of a picture. Rows are read whole, so that colour that is kept
-// at half the resolution is interpolated as in the whole picture.
+// cut shows a part of a picture. Rows are read whole, so that colour that is kept at half the resolution is
+// interpolated as in the whole picture.
 func (r rows) cut(p Part) rows {
 	line := make([]byte, r.width*r.channels)
 	return rows{height: p.Height, width: p.Width, channels: r.channels, row: func(y int, dst []byte) {
@@ -29,11 +29,17 @@ func ResizePart(dst []byte, img image.Image, p Part, channels, height, width, fi
 	if err := resize(mixed, 3*width, src, win, filter); err != nil {
 		return err
 	}
-	n := height * width
-	for i := range n {
-		dst[i], dst[n+i], dst[2*n+i] = mixed[3*i], mixed[3*i+1], mixed[3*i+2]
-	}
+	separate(dst, mixed)
 	return nil
+}
+
+// separate turns [pixels, 3] into [3, pixels].
+func separate(dst, mixed []byte) {
+	n := len(mixed) / 3
+	r, g, b := dst[:n], dst[n:2*n], dst[2*n:3*n]
+	for i := range n {
+		r[i], g[i], b[i] = mixed[3*i], mixed[3*i+1], mixed[3*i+2]
+	}
 }
 
 // Sides returns height and width of a picture that can be cropped; other sides are an error.

@@ -2,15 +2,16 @@ package vit
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
+	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/weights"
 )
 
 // fill makes parameters from the pieces in f. All of them must be there with their shapes, of a floating type and
-// finite; a tensor of f under prefix that is none of them is an error. Parameters that no piece covers are zero. Nothing of the model's size is allocated before names and shapes have been checked.
+// finite; a tensor of f under prefix that is none of them is an error. Parameters that no piece covers are zero.
+// Nothing of the model's size is allocated before names and shapes have been checked.
 func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, error) {
 	wanted := make(map[string]bool, len(pieces))
 	found := make([]weights.Tensor, len(pieces))
@@ -35,7 +36,8 @@ func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, er
 		}
 	}
 	if len(extra) > 0 {
-		return nil, fmt.Errorf("%s no part of this model: %s", plural(len(extra), "tensor is", "tensors are"), some(extra))
+		return nil, fmt.Errorf("%s no part of this model: %s",
+			plural(len(extra), "tensor is", "tensors are"), some(extra))
 	}
 	params := NewParams(c)
 	for i, p := range pieces {
@@ -50,7 +52,8 @@ func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, er
 	return params, nil
 }
 
-// idle reports whether a checkpoint's tensor has no part in classifying: what transformers keeps for other uses of the same network.
+// idle reports whether a checkpoint's tensor has no part in classifying: what transformers keeps for other uses of the
+// same network.
 func idle(name string) bool {
 	for _, prefix := range [...]string{"vit.", "deit.", ""} {
 		switch strings.TrimPrefix(name, prefix) {
@@ -63,11 +66,8 @@ func idle(name string) bool {
 
 // finite refuses NaN and infinity.
 func finite(name string, x []float32) error {
-	for i, v := range x {
-		// All bits of the exponent are set in NaN and infinity alone.
-		if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
-			return fmt.Errorf("tensor %q: element %d is %v", name, i, v)
-		}
+	if i := kernels.FirstNotFinite(x); i >= 0 {
+		return fmt.Errorf("tensor %q: element %d is %v", name, i, x[i])
 	}
 	return nil
 }
