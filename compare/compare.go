@@ -22,13 +22,14 @@ type Options struct {
 	Model string // the dense model that all schemes start from, as Open names it
 	Data  string // a data set as data.Open names it
 	Dir   string // folder of the runs and of the results
-	// policies, or policy:key=value:… with values of the recipe or constants of the policy; nil for all policies
+	// names, or NAME:key=value:… with values of the recipe or constants of the scheme; nil for all
 	Schemes []string
 	Recipe  string   // what all schemes train by, a bundled name or a file; "" for the usual one
 	Set     []string // overrides of the recipe, KEY=VALUE
 	Epochs  int      // 0 for the recipe's
 	Seeds   []uint64 // every scheme is trained once with each; nil for 1
-	// mean depth to which the schemes are brought; 0 for what the token scheme reaches, or half of the blocks without it
+	// mean depth to which the schemes are brought; 0 for what the token scheme reaches, or half of the blocks without
+	// it
 	Depth   float64
 	Sweep   []float64 // further mean depths to bring every scheme to, so that accuracy can be compared at equal time
 	Limit   int       // training images, and as many test images; 0 for all
@@ -99,7 +100,7 @@ type SchemeRun struct {
 	Model   string         `json:"model"` // model directory, with the halting that was matched
 	Halting halting.Config `json:"halting"`
 	// nil for a dense model and for one that is the measure of the others
-	Dialled *Dialled `json:"dialled,omitempty"`
+	Tuned *Tuned `json:"dialled,omitempty"`
 	// as the training left it; of a scheme without training, with its usual constants
 	Trained Reached       `json:"trained"`
 	Matched Reached       `json:"matched"`
@@ -119,8 +120,8 @@ type Reached struct {
 
 // Compare trains a list of halting schemes from one dense model, with equal epochs, seeds and data, brings them to the
 // same mean depth by their own constants, and measures them: accuracy on the test images, and speed in turns with each
-// other and with the dense model, which is trained on equally. Schemes that only remove a fixed count of tokens (topk,
-// tome) use the dense model's weights.
+// other and with the dense model, which is trained on equally. Schemes that need no training (halting.Descriptor) use
+// the dense model's weights.
 //
 // It leaves a folder for each run with its report and log, compare.json, table.md, compare.svg and compare.html. What
 // is finished in the folder is not done again, so that the same call goes on with a comparison that was interrupted.
@@ -225,7 +226,7 @@ func newComparer(ctx context.Context, o Options) (*comparer, error) {
 		Layers: config.Layers, Batch: o.Batch, Sweep: o.Sweep,
 		Threads: o.Threads, Precision: string(o.Precision), Schemes: make([]SchemeResult, len(c.schemes))}
 	for i, s := range c.schemes {
-		c.result.Schemes[i] = SchemeResult{Name: s.name, Policy: s.policy}
+		c.result.Schemes[i] = SchemeResult{Name: s.name, Policy: s.base}
 	}
 	return c, nil
 }

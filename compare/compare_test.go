@@ -106,7 +106,7 @@ func TestCompareRecipes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := o.recipe(s, 1, 12); err == nil || !strings.Contains(err.Error(), s.policy) {
+		if _, err := o.recipe(s, 1, 12); err == nil || !strings.Contains(err.Error(), s.base) {
 			t.Errorf("%s: %v", entry, err)
 		}
 	}
@@ -175,7 +175,7 @@ func TestMatchDepth(t *testing.T) {
 	}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-	if got, d, err := matchDepth(t.Context(), halting.Dense(), 5, nil); err != nil || got.Adaptive() || d != (Dialled{}) {
+	if got, d, err := matchDepth(t.Context(), halting.Dense(), 5, nil); err != nil || got.Adaptive() || d != (Tuned{}) {
 		t.Errorf("a dense model: %v, %+v, %v", got, d, err)
 	}
 }
@@ -249,11 +249,11 @@ func TestCompareSchemes(t *testing.T) {
 				t.Errorf("%s, seed %d: the stored model gives %+v, not %+v", s.Name, r.Seed, ev, r.Matched)
 			}
 			// Matching is to what token of the same seed reaches.
-			if r.Dialled != nil && r.Dialled.Reached && math.Abs(r.Dialled.Depth-r.Dialled.Target) > depthSlack {
-				t.Errorf("%s: %+v", s.Name, r.Dialled)
+			if r.Tuned != nil && r.Tuned.Reached && math.Abs(r.Tuned.Depth-r.Tuned.Target) > depthSlack {
+				t.Errorf("%s: %+v", s.Name, r.Tuned)
 			}
-			if (r.Dialled == nil) != (s.Name == "none" || s.Name == "token") {
-				t.Errorf("%s: dialled %+v", s.Name, r.Dialled)
+			if (r.Tuned == nil) != (s.Name == "none" || s.Name == "token") {
+				t.Errorf("%s: tuned %+v", s.Name, r.Tuned)
 			}
 			if base := first.Schemes[0].Runs[j].Run; (r.Run == base) != (i == 0 || s.Policy == "topk" || s.Policy == "tome") {
 				t.Errorf("%s uses the weights of %s", s.Name, r.Run)
@@ -341,7 +341,7 @@ func TestCompareInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a, b := stopped.Schemes[1].Runs[0], whole.Schemes[1].Runs[0]; a.Trained != b.Trained || a.Matched != b.Matched ||
-		*a.Dialled != *b.Dialled {
+		*a.Tuned != *b.Tuned {
 		t.Errorf("interrupted %+v, in one go %+v", a, b)
 	}
 	// Another depth needs no training.
@@ -355,8 +355,8 @@ func TestCompareInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := deeper.Schemes[1].Runs[0]; r.Trained != whole.Schemes[1].Runs[0].Trained || r.Dialled.Target != 2.5 ||
-		!(r.Dialled.Depth > whole.Schemes[1].Runs[0].Dialled.Depth) {
+	if r := deeper.Schemes[1].Runs[0]; r.Trained != whole.Schemes[1].Runs[0].Trained || r.Tuned.Target != 2.5 ||
+		!(r.Tuned.Depth > whole.Schemes[1].Runs[0].Tuned.Depth) {
 		t.Errorf("at depth 2.5: %+v", r)
 	}
 	sweep := deeper.Schemes[1].Runs[0].Sweep
@@ -364,8 +364,8 @@ func TestCompareInterrupted(t *testing.T) {
 		t.Fatalf("sweep %+v", sweep)
 	}
 	for i, p := range sweep {
-		if p.Dialled.Target != o.Sweep[i] || p.Single <= 0 || p.MACs <= 0 || p.Dialled.Reached &&
-			math.Abs(p.Dialled.Depth-o.Sweep[i]) > depthSlack {
+		if p.Tuned.Target != o.Sweep[i] || p.Single <= 0 || p.MACs <= 0 || p.Tuned.Reached &&
+			math.Abs(p.Tuned.Depth-o.Sweep[i]) > depthSlack {
 			t.Errorf("sweep to %v: %+v", o.Sweep[i], p)
 		}
 	}
@@ -375,7 +375,7 @@ func TestCompareInterrupted(t *testing.T) {
 	if page, err := os.ReadFile(deeper.Report); err != nil || !strings.Contains(string(page), "Top-1 at equal time") {
 		t.Errorf("the page has no sweep (%v)", err)
 	}
-	if target := stopped.Schemes[1].Runs[0].Dialled.Target; target != float64(stopped.Layers)/2 {
+	if target := stopped.Schemes[1].Runs[0].Tuned.Target; target != float64(stopped.Layers)/2 {
 		t.Errorf("target %v without a token scheme", target)
 	}
 }
@@ -420,7 +420,7 @@ func TestCompareRefuses(t *testing.T) {
 // TestEqualTime reads curves by hand-worked cases.
 func TestEqualTime(t *testing.T) {
 	at := func(speed, top1 float64, reached bool) SweepPoint {
-		return SweepPoint{Dialled: Dialled{Reached: reached}, Reached: Reached{Top1: top1},
+		return SweepPoint{Tuned: Tuned{Reached: reached}, Reached: Reached{Top1: top1},
 			Speed: Speed{Batch: speed * 100, BatchSpeedup: speed}}
 	}
 	run := func(add float64) SchemeRun {

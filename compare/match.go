@@ -10,9 +10,9 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Dialled is how a trained model was brought to a mean depth: by the one constant that trades depth for accuracy
+// Tuned is how a trained model was brought to a mean depth: by the one constant that trades depth for accuracy
 // (halting.Config.Tuning).
-type Dialled struct {
+type Tuned struct {
 	Constant string  `json:"constant"`
 	From     float64 `json:"from"` // as trained
 	To       float64 `json:"to"`
@@ -58,13 +58,13 @@ func withHalting(m *vit.Model, c halting.Config) *vit.Model {
 // constant can bring it. Depth must grow, or stay, as that goes from its low to its high end; what a step of bisection
 // finds against that costs accuracy of the match, no more.
 func matchDepth(ctx context.Context, c halting.Config, target float64,
-	depth func(halting.Config) (float64, error)) (halting.Config, Dialled, error) {
+	depth func(halting.Config) (float64, error)) (halting.Config, Tuned, error) {
 	t := c.Tuning()
 	if t.Key == "" {
-		return c, Dialled{}, nil
+		return c, Tuned{}, nil
 	}
 	value := t.Value
-	d := Dialled{Constant: t.Key, From: value, To: value, Target: target}
+	d := Tuned{Constant: t.Key, From: value, To: value, Target: target}
 	try := func(v float64) (float64, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/machine"
 	"github.com/adavit/adavit/report"
@@ -77,7 +79,8 @@ func (c *comparer) page() report.Page {
 func (r *Comparison) notes() []string {
 	return []string{
 		"All schemes start from the same dense model and train with equal epochs, seeds and data. “none” is the dense model " +
-			"trained on equally; topk and tome work on its weights unless they are told to train.",
+			"trained on equally; " + strings.Join(halting.Names(halting.NeedsNoTraining), " and ") + " work on its weights unless " +
+			"they are told to train.",
 		"Then each is brought to one mean depth by its own constant, found by bisection on training images; no test image " +
 			"takes part in that. “trained” are the figures before. (!) marks a depth that the constant cannot give.",
 		"Mean depth is the number of blocks that a token really ran in, over all tokens of all test images; when an image is " +

@@ -15,8 +15,8 @@ import (
 
 // scheme is one entry of a comparison.
 type scheme struct {
-	name     string // as it was given: policy, or policy:key=value:…
-	policy   string
+	name     string   // as it was given: a halting scheme's name, or NAME:key=value:…
+	base     string   // the halting scheme's name
 	settings []string // overrides of the recipe
 	trains   bool     // it has a run of its own, else it uses the dense one's weights
 }
@@ -27,15 +27,15 @@ const trainKey = "train"
 // fixedKeys are what all schemes of a comparison share.
 var fixedKeys = []string{"epochs", "seed", "limit", "init", "variant", "halting", "validation"}
 
-// parseScheme reads an entry such as "token:alpha_prior=0". A key that names a constant of the policy stands for the
+// parseScheme reads an entry such as "token:alpha_prior=0". A key that names a constant of the scheme stands for the
 // same key of the recipe's "halting".
 func parseScheme(entry string) (scheme, error) {
 	bad := func(format string, args ...any) (scheme, error) {
 		return scheme{}, usage.Errorf("scheme %q: %s", entry, fmt.Sprintf(format, args...))
 	}
 	parts := splitOutside(entry, ':')
-	s := scheme{name: entry, policy: parts[0]}
-	d, err := halting.Describe(s.policy)
+	s := scheme{name: entry, base: parts[0]}
+	d, err := halting.Describe(s.base)
 	if err != nil {
 		return bad("%v", err)
 	}
@@ -95,7 +95,7 @@ func parseSchemes(entries []string) ([]scheme, error) {
 		entries = halting.Names()
 	}
 	dense := halting.Dense().Policy
-	list := []scheme{{name: dense, policy: dense, trains: true}}
+	list := []scheme{{name: dense, base: dense, trains: true}}
 	folders := map[string]string{list[0].folder(): list[0].name}
 	for _, entry := range entries {
 		s, err := parseScheme(strings.TrimSpace(entry))
@@ -148,12 +148,12 @@ func (o *Options) recipe(s scheme, seed uint64, layers int) (trainer.Recipe, err
 	if err != nil {
 		return trainer.Recipe{}, err
 	}
-	d, err := halting.Describe(s.policy)
+	d, err := halting.Describe(s.base)
 	if err != nil {
 		return trainer.Recipe{}, err
 	}
-	constants := halting.Config{Policy: s.policy}
-	if h := common.Halting; h != nil && h.Policy == s.policy {
+	constants := halting.Config{Policy: s.base}
+	if h := common.Halting; h != nil && h.Policy == s.base {
 		constants = *h
 	} else if h != nil {
 		if of, err := h.Descriptor(); err == nil && of.Gate != "" && of.Gate == d.Gate {

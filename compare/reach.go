@@ -33,10 +33,10 @@ func (c *comparer) target(ctx context.Context, models []*vit.Model, p parts, see
 		return c.o.Depth, -1, nil
 	}
 	reference := func(s scheme) bool {
-		d, err := halting.Describe(s.policy)
+		d, err := halting.Describe(s.base)
 		return err == nil && d.Reference
 	}
-	measure = slices.IndexFunc(c.schemes, func(s scheme) bool { return s.name == s.policy && reference(s) })
+	measure = slices.IndexFunc(c.schemes, func(s scheme) bool { return s.name == s.base && reference(s) })
 	if measure < 0 {
 		measure = slices.IndexFunc(c.schemes, reference)
 	}
@@ -57,7 +57,7 @@ const matchedFile = "matched.json"
 type found struct {
 	Key     string         `json:"key"` // of all that the rest follows from
 	Halting halting.Config `json:"halting"`
-	Dialled *Dialled       `json:"dialled,omitempty"`
+	Tuned   *Tuned         `json:"dialled,omitempty"`
 	Trained Reached        `json:"trained"`
 	Matched Reached        `json:"matched"`
 	Control *eval.Control  `json:"control,omitempty"`
@@ -73,21 +73,21 @@ func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, t
 	path := filepath.Join(run.Model, matchedFile)
 	var f found
 	if text, err := regular.Read(path, maxRecipe); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key {
-		run.Halting, run.Dialled, run.Trained, run.Matched, run.Control = f.Halting, f.Dialled, f.Trained, f.Matched,
+		run.Halting, run.Tuned, run.Trained, run.Matched, run.Control = f.Halting, f.Tuned, f.Trained, f.Matched,
 			f.Control
 		return nil
 	}
-	run.Halting, run.Dialled = m.Params.Config.Halting, nil
+	run.Halting, run.Tuned = m.Params.Config.Halting, nil
 	if run.Trained, err = c.reached(ctx, s, m, p, run.Seed); err != nil {
 		return err
 	}
 	run.Matched = run.Trained
 	if !isMeasure && run.Halting.Adaptive() {
-		var d Dialled
+		var d Tuned
 		if run.Halting, d, err = c.tune(ctx, s, m, p, target, run.Seed); err != nil {
 			return err
 		}
-		run.Dialled = &d
+		run.Tuned = &d
 		if run.Matched, err = c.reached(ctx, s, withHalting(m, run.Halting), p, run.Seed); err != nil {
 			return err
 		}
@@ -103,7 +103,7 @@ func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, t
 	if err := vit.Save(run.Model, withHalting(m, run.Halting), weights.DType(c.recipes[0][0].Store)); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(found{key, run.Halting, run.Dialled, run.Trained, run.Matched, run.Control}, "", "  ")
+	text, err := json.MarshalIndent(found{key, run.Halting, run.Tuned, run.Trained, run.Matched, run.Control}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, t
 
 // tune brings a model to a depth by its own constant.
 func (c *comparer) tune(ctx context.Context, s scheme, m *vit.Model, p parts, target float64,
-	seed uint64) (halting.Config, Dialled, error) {
+	seed uint64) (halting.Config, Tuned, error) {
 	constants, d, err := matchDepth(ctx, m.Params.Config.Halting, target, func(h halting.Config) (float64, error) {
 		return c.depth(ctx, withHalting(m, h), p, s.name, seed)
 	})

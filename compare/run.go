@@ -86,7 +86,7 @@ func (c *comparer) seed(ctx context.Context, index int, seed uint64) error {
 func (c *comparer) opened(ctx context.Context, s scheme, r trainer.Recipe, p parts, dir string) (trainer.Recipe,
 	error) {
 	own := func(setting string) bool { return strings.HasPrefix(setting, "halting") }
-	if d, err := halting.Describe(s.policy); err != nil || !d.FitFirst || slices.ContainsFunc(s.settings, own) ||
+	if d, err := halting.Describe(s.base); err != nil || !d.FitFirst || slices.ContainsFunc(s.settings, own) ||
 		slices.ContainsFunc(c.o.Set, own) {
 		return r, nil
 	}

@@ -22,7 +22,7 @@ import (
 // SweepPoint is a run at one of the depths of a sweep.
 type SweepPoint struct {
 	Halting halting.Config `json:"halting"`
-	Dialled Dialled        `json:"dialled"`
+	Tuned   Tuned          `json:"dialled"`
 	Reached
 	Speed
 }
@@ -69,16 +69,16 @@ func (c *comparer) sweepPoint(ctx context.Context, s scheme, m *vit.Model, p par
 	path := filepath.Join(run.Model, fmt.Sprintf("depth-%g.json", target))
 	var f found
 	if text, err := regular.Read(path, maxRecipe); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key &&
-		f.Dialled != nil {
-		return SweepPoint{Halting: f.Halting, Dialled: *f.Dialled, Reached: f.Matched}, nil
+		f.Tuned != nil {
+		return SweepPoint{Halting: f.Halting, Tuned: *f.Tuned, Reached: f.Matched}, nil
 	}
-	if point.Halting, point.Dialled, err = c.tune(ctx, s, m, p, target, run.Seed); err != nil {
+	if point.Halting, point.Tuned, err = c.tune(ctx, s, m, p, target, run.Seed); err != nil {
 		return point, err
 	}
 	if point.Reached, err = c.reached(ctx, s, withHalting(m, point.Halting), p, run.Seed); err != nil {
 		return point, err
 	}
-	text, err := json.MarshalIndent(found{Key: key, Halting: point.Halting, Dialled: &point.Dialled,
+	text, err := json.MarshalIndent(found{Key: key, Halting: point.Halting, Tuned: &point.Tuned,
 		Matched: point.Reached}, "", "  ")
 	if err != nil {
 		return point, err
@@ -108,7 +108,7 @@ func (s *SchemeResult) curve() []pace {
 			func(r SchemeRun) Reached { return r.Matched }))
 	}
 	for k := range s.Runs[0].Sweep {
-		if !slices.ContainsFunc(s.Runs, func(r SchemeRun) bool { return !r.Sweep[k].Dialled.Reached }) {
+		if !slices.ContainsFunc(s.Runs, func(r SchemeRun) bool { return !r.Sweep[k].Tuned.Reached }) {
 			points = append(points, at(func(r SchemeRun) Speed { return r.Sweep[k].Speed },
 				func(r SchemeRun) Reached { return r.Sweep[k].Reached }))
 		}

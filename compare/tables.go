@@ -45,7 +45,7 @@ func matchedTop1(r SchemeRun) float64 { return r.Matched.Top1 }
 
 // missed marks a scheme that could not be brought to the depth.
 func (s *SchemeResult) missed() string {
-	if slices.ContainsFunc(s.Runs, func(r SchemeRun) bool { return r.Dialled != nil && !r.Dialled.Reached }) {
+	if slices.ContainsFunc(s.Runs, func(r SchemeRun) bool { return r.Tuned != nil && !r.Tuned.Reached }) {
 		return " (!)"
 	}
 	return ""
@@ -121,7 +121,7 @@ func (c *comparer) runTable() report.Table {
 	for _, s := range c.result.Schemes {
 		for _, r := range s.Runs {
 			constant, from, to, took := "", "", "", ""
-			if d := r.Dialled; d != nil {
+			if d := r.Tuned; d != nil {
 				constant, from, to = d.Constant, fmt.Sprintf("%.4g", d.From), fmt.Sprintf("%.4g", d.To)
 			}
 			if r.Seconds > 0 {

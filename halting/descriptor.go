@@ -100,14 +100,18 @@ func Register(d Descriptor) Descriptor {
 // Descriptors returns those of all schemes, the dense one first.
 func Descriptors() []Descriptor { return slices.Clone(descriptors) }
 
-// Names lists the names of all schemes.
-func Names() []string {
-	names := make([]string, len(descriptors))
-	for i, d := range descriptors {
-		names[i] = d.Name
+// Names lists the names of the schemes that are as asked for, all if nothing is.
+func Names(asked ...func(Descriptor) bool) (names []string) {
+	for _, d := range descriptors {
+		if !slices.ContainsFunc(asked, func(is func(Descriptor) bool) bool { return !is(d) }) {
+			names = append(names, d.Name)
+		}
 	}
 	return names
 }
+
+// NeedsNoTraining asks for the schemes that work on a dense model's weights as they are.
+func NeedsNoTraining(d Descriptor) bool { return d.Training != Trained }
 
 // Describe returns the descriptor of the scheme with this name.
 func Describe(name string) (Descriptor, error) {

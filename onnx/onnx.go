@@ -23,7 +23,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strconv"
 	"strings"
 
 	"github.com/adavit/adavit/halting"
@@ -90,8 +89,8 @@ func check(p *vit.Params, o Options) error {
 	}
 	adaptive := c.Halting.Adaptive() && !o.Dense
 	if d, err := c.Halting.Descriptor(); adaptive && (err != nil || !d.ONNX) {
-		return fmt.Errorf("halting scheme %q cannot be written (%s can, and every model as a dense one)", c.Halting.Policy,
-			writable())
+		can := strings.Join(halting.Names(func(d halting.Descriptor) bool { return d.ONNX }), ", ")
+		return fmt.Errorf("halting scheme %q cannot be written (%q can, and every model as a dense one)", d.Name, can)
 	}
 	if o.Depth && !adaptive {
 		return errors.New("a dense graph has no depth to give: every token runs in every block")
@@ -110,17 +109,6 @@ func check(p *vit.Params, o Options) error {
 		}
 	}
 	return nil
-}
-
-// writable lists the schemes that a graph can have.
-func writable() string {
-	var names []string
-	for _, d := range halting.Descriptors() {
-		if d.ONNX {
-			names = append(names, strconv.Quote(d.Name))
-		}
-	}
-	return strings.Join(names, ", ")
 }
 
 // checkSize refuses a file that protobuf's readers cannot take.

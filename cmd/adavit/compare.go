@@ -18,12 +18,7 @@ import (
 func (a *app) compare() *cobra.Command {
 	var o compare.Options
 	var seeds, sweep string
-	var given, untrained []string
-	for _, d := range halting.Descriptors() {
-		if d.Training != halting.Trained {
-			untrained = append(untrained, d.Name)
-		}
-	}
+	var given []string
 	cmd := &cobra.Command{
 		Use:   "compare --model DENSE --data SET --out DIR",
 		Short: "Train several halting schemes from one dense model and compare them",
@@ -31,7 +26,7 @@ func (a *app) compare() *cobra.Command {
 			"to the same mean depth by their own\n" +
 			"constants (on training images), tests them, and times them in turns with each other and with the dense model, " +
 			"trained on equally. Schemes\n" +
-			"that need no training (" + strings.Join(untrained, ", ") +
+			"that need no training (" + strings.Join(halting.Names(halting.NeedsNoTraining), ", ") +
 			") use that model's weights. A random control tells what the choice of tokens is worth: the\n" +
 			"same depths, in random order among an image's patches.\n\n" +
 			"It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json and " +

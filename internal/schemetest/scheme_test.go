@@ -153,7 +153,7 @@ func TestIsCompared(t *testing.T) {
 	}
 	for i, started := range []float64{0.9, 0.6} {
 		run := got.Schemes[1+i].Runs[0]
-		d := run.Dialled
+		d := run.Tuned
 		if d == nil || d.Constant != "open_level" || d.From != started || !d.Reached || run.Matched.MeanDepth == 3 {
 			t.Errorf("%s: tuned %+v, reached %+v", got.Schemes[1+i].Name, d, run.Matched)
 		}

@@ -242,7 +242,7 @@ func (r *benchRun) batch(ctx context.Context) error {
 // result sums a side up.
 func (o *BenchOptions) result(c vit.Config, r *benchRun, peak float64) BenchResult {
 	if o.Active != nil {
-		c.Halting = halting.Dense() // the model's own policy does not run, nor what it costs to decide
+		c.Halting = halting.Dense() // the model's own scheme does not run, nor what it costs to decide
 	}
 	var depth, nominal, performed float64 // of a batch
 	for _, d := range r.out.Depth {
