@@ -15,7 +15,8 @@ func (n *Network) embedForward(s *shard) {
 		x := s.x[0][i*tokens*e : (i+1)*tokens*e]
 		copy(x, p.ClassToken)
 		copy(x[e:], p.DistToken)
-		kernels.GemmPacked(x[special*e:], e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), patches, &n.patch.forward, kernels.Epilogue{Bias: p.PatchBias})
+		kernels.GemmPacked(x[special*e:], e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), patches, &n.patch.forward,
+			kernels.Epilogue{Bias: p.PatchBias})
 		kernels.Add(x, p.Position)
 		a.offset[i+1] = int32((i + 1) * tokens)
 		a.run[i+1] = a.offset[i+1]
@@ -36,6 +37,7 @@ func (n *Network) embedBackward(s *shard, g *vit.Params, dx []float32) {
 		kernels.Add(g.DistToken, d[e:special*e])
 		d = d[special*e:]
 		kernels.ColumnSums(g.PatchBias, d, e, patches, e)
-		kernels.GemmTN(g.PatchWeight, c.PatchLen(), d, e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), e, c.PatchLen(), patches, true)
+		kernels.GemmTN(g.PatchWeight, c.PatchLen(), d, e, s.patches[i*patches*c.PatchLen():], c.PatchLen(),
+			e, c.PatchLen(), patches, true)
 	}
 }

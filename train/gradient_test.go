@@ -51,7 +51,7 @@ func lessons(c vit.Config, size int) []lesson {
 		}
 	}
 	reverse := loss
-	reverse.ReversePrior, reverse.PriorShape, reverse.PriorDeviation = true, halting.PriorLaplace, 2
+	reverse.ReversePrior, reverse.PriorShape, reverse.PriorDeviation = true, PriorLaplace, 2
 	list = append(list, lesson{"targets", mixed, reverse})
 	taught := mixed
 	taught.Teacher = make([]float32, size*c.Classes)
@@ -135,7 +135,7 @@ func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
 	if _, err := net.Step(l.b, l.loss, grad); err != nil {
 		t.Fatal(err)
 	}
-	if at := depths(net, l.b.Size); net.policy.deep == (slices.Min(at) != slices.Max(at)) && p.Config.Halting.Adaptive() {
+	if at := depths(net, l.b.Size); net.scheme.deep == (slices.Min(at) != slices.Max(at)) && p.Config.Halting.Adaptive() {
 		t.Fatalf("depths run from %d to %d: the test would show little", slices.Min(at), slices.Max(at))
 	}
 	at := choices(net, l.b.Size)
@@ -192,7 +192,7 @@ func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
 			}
 		})
 	}
-	if net.policy.learner == nil {
+	if net.scheme.learner == nil {
 		return
 	}
 	scale, center := net.GateGradient()

@@ -123,7 +123,7 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 				}
 				switch scheme.Policy {
 				case "token", "act", "sact":
-					target, err := halting.NewPrior(c.Layers, l.loss.TargetLayer, halting.PriorOptions{Shape: l.loss.PriorShape, Deviation: l.loss.PriorDeviation})
+					target, err := newPrior(c.Layers, l.loss)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -135,9 +135,9 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 						switch q := m / share; {
 						case q == 0:
 						case l.loss.ReversePrior:
-							prior += target.Target[j] * math.Log(target.Target[j]/q)
+							prior += target.target[j] * math.Log(target.target[j]/q)
 						default:
-							prior += q * math.Log(q/target.Target[j])
+							prior += q * math.Log(q/target.target[j])
 						}
 					}
 					want += l.loss.AlphaPonder*ponder + l.loss.AlphaPrior*prior

@@ -7,8 +7,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// whereBad says in words where the first number that is not finite arose in the last Step, of size images: in the weights, in the pictures, in a block's
-// output on the way up, in the logits, or in a gradient on the way down.
+// whereBad says in words where the first number that is not finite arose in the last Step, of size images: in the weights,
+// in the pictures, in a block's output on the way up, in the logits, or in a gradient on the way down.
 func (n *Network) whereBad(grad *vit.Params, size int) string {
 	for _, t := range n.params.Tensors() {
 		if at := kernels.FirstNotFinite(t.Data); at >= 0 {
@@ -22,7 +22,7 @@ func (n *Network) whereBad(grad *vit.Params, size int) string {
 			return fmt.Sprintf("image %d of the batch has a pixel of %v", s.first+at/pixels, s.patches[at])
 		}
 	}
-	readouts := n.config.Readouts().Heads * n.config.Embed
+	readouts := n.reads.Fields() * n.config.Embed
 	for l := range n.config.Layers {
 		for _, s := range shards {
 			switch {

@@ -137,7 +137,7 @@ func TestLearntGates(t *testing.T) {
 		if math.Abs(h.Number("gate_scale")-scale) > 1e-5 || math.Abs(h.Number("gate_center")-center) > 1e-5 || math.Abs(a.Number("gate_scale")-average) > 1e-5 {
 			t.Errorf("step %d: gates %v, %v, average %v; want %v, %v, %v", step, h.Number("gate_scale"), h.Number("gate_center"), a.Number("gate_scale"), scale, center, average)
 		}
-		if s, c := n.policy.learner.Gate(); step > 1 && (s == 3 || c == 0.5) {
+		if s, c := n.scheme.learner.Gate(); step > 1 && (s == 3 || c == 0.5) {
 			t.Errorf("step %d: the network still has gates %v, %v", step, s, c)
 		}
 	}
