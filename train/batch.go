@@ -8,8 +8,8 @@ import (
 	"github.com/adavit/adavit/internal/kernels"
 )
 
-// Batch is what a step learns from. Load writes image i (0..Size−1) as [C,H,W]; it is called from several goroutines, once
-// an image.
+// Batch is what a step learns from. Load writes image i (0..Size−1) as [C,H,W]; it is called from several goroutines,
+// once an image.
 type Batch struct {
 	Size    int
 	Labels  []int32   // [Size]
@@ -18,7 +18,8 @@ type Batch struct {
 	Load    func(i int, dst []float32) error
 	Seed    uint64 // of the drop path masks
 
-	// Stop is asked between shards, from several goroutines; an error ends the pass, and Step returns it. nil: nobody asks.
+	// Stop is asked between shards, from several goroutines; an error ends the pass, and Step returns it. nil: nobody
+	// asks.
 	Stop func() error
 }
 

@@ -19,7 +19,8 @@ func (n *Network) blockBackward(s *shard, l int, g *vit.Params, w *scratch, drop
 	n.attendBackward(s, l, g, w, drop)
 }
 
-// attendForward is middle = x + proj(attention(norm1(x))), for the rows that run; all rows that exist are keys and values.
+// attendForward is middle = x + proj(attention(norm1(x))), for the rows that run; all rows that exist are keys and
+// values.
 func (n *Network) attendForward(s *shard, l int, w *scratch, drop bool) {
 	c, p, k, a := n.config, &n.params.Blocks[l], &n.blocks[l], &s.blocks[l]
 	t, e := a.inputs(s.images), c.Embed
@@ -36,8 +37,8 @@ func (n *Network) attendForward(s *shard, l int, w *scratch, drop bool) {
 	n.residual(a.middle, a.attended, e, &k.proj, p.ProjBias, s, a, a.drop1, w, drop)
 }
 
-// attendBackward turns w.dx, the gradient of middle [T', E], into that of x [T, E]. w.dinput holds what comes to the rows
-// that did not run past the block.
+// attendBackward turns w.dx, the gradient of middle [T', E], into that of x [T, E]. w.dinput holds what comes to the
+// rows that did not run past the block.
 func (n *Network) attendBackward(s *shard, l int, g *vit.Params, w *scratch, drop bool) {
 	c, p, k, a, d := n.config, &n.params.Blocks[l], &n.blocks[l], &s.blocks[l], &g.Blocks[l]
 	t, e := a.rows(s.images), c.Embed
@@ -90,7 +91,8 @@ func (n *Network) mlpBackward(s *shard, l int, g *vit.Params, w *scratch, drop b
 	kernels.LayerNormBackward(w.dx, d.Norm2Weight, d.Norm2Bias, w.dnorm, a.middle, p.Norm2Weight, a.mean2, a.rstd2, t, e)
 }
 
-// residual is dst += factor·(x·Wᵀ + b), with one factor an image where paths are dropped, else 1. dst [T', E]; x [T', in].
+// residual is dst += factor·(x·Wᵀ + b), with one factor an image where paths are dropped, else 1. dst [T', E]; x [T',
+// in].
 func (n *Network) residual(dst, x []float32, in int, k *linear, bias []float32, s *shard, a *activation,
 	factor []float32, w *scratch, drop bool) {
 	e, t := n.config.Embed, a.rows(s.images)
@@ -124,8 +126,8 @@ func (n *Network) residualBackward(dx []float32, s *shard, a *activation, factor
 	return w.branch
 }
 
-// linearBackward adds the gradients of y = x·Wᵀ + b: dw [out,in] += dyᵀ·x and db [out] += Σ dy, over t rows, those of x
-// being ldx apart.
+// linearBackward adds the gradients of y = x·Wᵀ + b: dw [out,in] += dyᵀ·x and db [out] += Σ dy, over t rows, those of
+// x being ldx apart.
 func linearBackward(dw, db, dy []float32, out int, x []float32, ldx, in, t int) {
 	kernels.GemmTN(dw, in, dy, out, x, ldx, out, in, t, true)
 	kernels.ColumnSums(db, dy, out, t, out)

@@ -6,8 +6,8 @@ import (
 )
 
 // supervise weighs the decisions of a scheme that may stop after any block, each of which classify has computed: with
-// PonderNet's chances to stop there, or equally. It says what the scheme would do at inference, too: where it stops and
-// whether it is right there.
+// PonderNet's chances to stop there, or equally. It says what the scheme would do at inference, too: where it stops
+// and whether it is right there.
 func (n *Network) supervise(s *shard, b Batch, loss Loss, w *scratch) {
 	c := n.config
 	layers, tokens := c.Layers, c.Tokens()
@@ -21,15 +21,13 @@ func (n *Network) supervise(s *shard, b Batch, loss Loss, w *scratch) {
 			for l := range lambda {
 				lambda[l] = float64(s.score[(i*layers+l)*tokens])
 			}
-			clear(cost)
-			s.divergence += ponderLoss(lambda, cost, n.geometric, 1, p, slope)
 			for l, d := range s.decisions {
 				cost[l] = d.label[i]
 				if loss.Distill != "" {
 					cost[l] = (1-loss.DistillAlpha)*d.label[i] + loss.DistillAlpha*d.teacher[i]
 				}
 			}
-			ponderLoss(lambda, cost, n.geometric, loss.PonderBeta, p, slope)
+			s.divergence += ponderLoss(lambda, cost, n.geometric, loss.PonderBeta, p, slope)
 			for l, g := range slope {
 				s.dlambda[i*layers+l] = loss.scale() * g / float64(b.Size)
 			}

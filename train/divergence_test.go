@@ -41,7 +41,10 @@ func TestPonderLoss(t *testing.T) {
 			t.Fatal(err)
 		}
 		p, d := make([]float64, layers), make([]float64, layers)
-		loss := ponderLoss(lambda, ce, prior, beta, p, d)
+		loss := beta * ponderLoss(lambda, ce, prior, beta, p, d)
+		for l := range p {
+			loss += p[l] * ce[l]
+		}
 		want, chances := ponderPlain(lambda, ce, prior, beta)
 		if math.Abs(loss-want) > 1e-9*(1+math.Abs(want)) {
 			t.Fatalf("loss %v, want %v", loss, want)
@@ -87,8 +90,12 @@ func TestPonderLossAtTheEnds(t *testing.T) {
 	p, d := make([]float64, 4), make([]float64, 4)
 	for _, lambda := range [][]float64{{0, 0, 0, 0}, {1, 1, 1, 1}, {0, 1, 0, 1}, {1e-300, 0.5, 1 - 1e-16, 0},
 		{1e-45, 1e-45, 1e-45, 0.3}} {
-		loss := ponderLoss(lambda, []float64{1, 2, 3, 4}, prior, 0.5, p, d)
-		want, _ := ponderPlain(lambda, []float64{1, 2, 3, 4}, prior, 0.5)
+		ce := []float64{1, 2, 3, 4}
+		loss := 0.5 * ponderLoss(lambda, ce, prior, 0.5, p, d)
+		for l := range p {
+			loss += p[l] * ce[l]
+		}
+		want, _ := ponderPlain(lambda, ce, prior, 0.5)
 		if math.Abs(loss-want) > 1e-9 {
 			t.Errorf("λ %v: loss %v, want %v", lambda, loss, want)
 		}

@@ -5,7 +5,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// embedForward makes the tokens: x[0][k] = special token k + position[k] for k < S; then x[0][k] = patch k−S·Wᵀ + b + position[k].
+// embedForward makes the tokens: x[0][k] = special token k + position[k] for k < S; then x[0][k] = patch k−S·Wᵀ + b +
+// position[k].
 func (n *Network) embedForward(s *shard) {
 	c, p := n.config, n.params
 	tokens, special, patches, e := c.Tokens(), c.Special(), c.Patches(), c.Embed

@@ -55,8 +55,8 @@ func (g *gateState) store(p, average *vit.Params) {
 	}
 }
 
-// snapshot returns all that a checkpoint has to keep of the gates: value, first and second moment and average of scale and
-// center in turn, 8 numbers.
+// snapshot returns all that a checkpoint has to keep of the gates: value, first and second moment and average of scale
+// and center in turn, 8 numbers.
 func (g *gateState) snapshot() []float32 {
 	return []float32{g.value[0], g.m[0], g.v[0], g.average[0], g.value[1], g.m[1], g.v[1], g.average[1]}
 }

@@ -64,8 +64,9 @@ func lessons(c vit.Config, size int) []lesson {
 	return append(list, lesson{"soft teacher", taught, soft}, lesson{"hard teacher", taught, hard})
 }
 
-// TestGradientsByFiniteDifferences checks every scheme's whole loss for every kind of parameter and every way to learn, with drop path on. Depths are
-// constants of the loss, so a difference that changes one is left out; enough must remain.
+// TestGradientsByFiniteDifferences checks every scheme's whole loss for every kind of parameter and every way to
+// learn, with drop path on. Depths are constants of the loss, so a difference that changes one is left out; enough
+// must remain.
 func TestGradientsByFiniteDifferences(t *testing.T) {
 	for name, scheme := range schemes {
 		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillToken, vit.DistillHead} {
@@ -111,7 +112,8 @@ func spread(t *testing.T, p *vit.Params, size int) {
 	}
 }
 
-// choices are all that a scheme decided on in the last pass and that the loss takes for constant: depths, and which rows were merged.
+// choices are all that a scheme decided on in the last pass and that the loss takes for constant: depths, and which
+// rows were merged.
 func choices(n *Network, images int) []int32 {
 	all := depths(n, images)
 	for _, s := range n.active(images) {
@@ -153,8 +155,8 @@ func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
 		shift(0)
 		return (losses[0] - losses[1]) / (2 * step), same
 	}
-	// float32 leaves an absolute error of about 1e-7/step in a difference, so whole tensors are compared along random directions,
-	// where the slope is large: the worst single element is PyTorch's to judge (TestReference).
+	// float32 leaves an absolute error of about 1e-7/step in a difference, so whole tensors are compared along random
+	// directions, where the slope is large: the worst single element is PyTorch's to judge (TestReference).
 	check := func(name string, slope float64, shift func(by float64)) {
 		for step := 1e-2 / slope; step*slope > 2e-5; step /= 2 {
 			step := min(step, 0.02)
@@ -195,10 +197,13 @@ func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
 	if net.scheme.learner == nil {
 		return
 	}
-	scale, center := net.GateGradient()
+	scale, center := net.gate.scale, net.gate.center
 	h := &p.Config.Halting
 	keep := *h
-	check("gate_scale", math.Abs(scale), func(by float64) { *h = keep.With("gate_scale", keep.Number("gate_scale")+math.Copysign(by, by*scale)) })
+	check("gate_scale", math.Abs(scale), func(by float64) {
+		*h = keep.With("gate_scale",
+			keep.Number("gate_scale")+math.Copysign(by, by*scale))
+	})
 	check("gate_center", math.Abs(center), func(by float64) {
 		*h = keep.With("gate_center", keep.Number("gate_center")+math.Copysign(by, by*center))
 	})

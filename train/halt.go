@@ -100,9 +100,9 @@ func (n *Network) haltForward(s *shard, l int, out []float32, w *scratch) {
 	}
 }
 
-// haltBackward makes w.dx the gradient of block l's output [T', E]: what comes back from the block above for the tokens
-// that went on, or that are keys there, zero for those that are gone, plus a readout's share of what is decided on and the
-// gates. w.dinput gets what comes back for the rows of the block's input that did not run in it.
+// haltBackward makes w.dx the gradient of block l's output [T', E]: what comes back from the block above for the
+// tokens that went on, or that are keys there, zero for those that are gone, plus a readout's share of what is decided
+// on and the gates. w.dinput gets what comes back for the rows of the block's input that did not run in it.
 func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 	c := n.config
 	e, q, tokens := c.Embed, n.reads.Fields(), c.Tokens()
@@ -156,9 +156,9 @@ func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 	}
 }
 
-// gateBackward replaces s.score, image by image, with the loss's gradient on each token's gate in each block, and sums that
-// of the gates' constants: it is the backward pass of the scheme's Step. A readout's weights get theirs through its mean
-// field.
+// gateBackward replaces s.score, image by image, with the loss's gradient on each token's gate in each block, and sums
+// that of the gates' constants: it is the backward pass of the scheme's Step. A readout's weights get theirs through
+// its mean field.
 func (n *Network) gateBackward(s *shard, w *scratch, up upstream) {
 	c, learner := n.config, n.scheme.learner
 	if learner == nil {
@@ -194,8 +194,8 @@ func (n *Network) gateBackward(s *shard, w *scratch, up upstream) {
 	}
 }
 
-// freeze puts image i's rows that were frozen before block l, and those of out that halted there, at row kept of the next
-// block's input, and returns the row behind the last.
+// freeze puts image i's rows that were frozen before block l, and those of out that halted there, at row kept of the
+// next block's input, and returns the row behind the last.
 func (s *shard) freeze(l, i, kept int, out []float32, e int) int {
 	a, above := &s.blocks[l], &s.blocks[l+1]
 	lo, hi, in := int(a.run[i]), int(a.run[i+1]), int(a.offset[i])
@@ -214,8 +214,8 @@ func (s *shard) freeze(l, i, kept int, out []float32, e int) int {
 	return kept
 }
 
-// end halts the tokens that nothing depends on any more: those that the last block did not run, and where only the readouts
-// count all others of an image whose readouts have halted.
+// end halts the tokens that nothing depends on any more: those that the last block did not run, and where only the
+// readouts count all others of an image whose readouts have halted.
 func (n *Network) end(state *halting.State, l int) {
 	if n.scheme.couples() || !n.reads.Done(state.Depth) {
 		return

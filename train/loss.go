@@ -13,9 +13,9 @@ import (
 //	  + AlphaPonder·ponder + AlphaPrior·prior     token, act, sact: ponder cost, and a prior on the layers' mean scores
 //	  + PonderBeta·KL(p ‖ geometric)              ponder
 //
-// A scheme that may stop after any block has the first line for each of its predictions: PonderNet their mean under its
-// chances p to stop there, the confidence threshold the plain mean. A dense model and what remains (similarity, topk) have
-// the first line alone. Each term has a file of its own, with its gradient.
+// A scheme that may stop after any block has the first line for each of its predictions: PonderNet their mean under
+// its chances p to stop there, the confidence threshold the plain mean. A dense model and what remains (similarity,
+// topk) have the first line alone. Each term has a file of its own, with its gradient.
 type Loss struct {
 	LabelSmoothing float64 // of labels; targets that a batch brings along are taken as they are
 
@@ -108,8 +108,8 @@ func (n *Network) classify(d *decision, s *shard, b Batch, loss Loss, w *scratch
 	}
 }
 
-// losses sums the shards in order and differentiates what couples all images of the batch: the means under ponder cost and
-// prior.
+// losses sums the shards in order and differentiates what couples all images of the batch: the means under ponder cost
+// and prior.
 func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, upstream) {
 	layers, tokens := n.config.Layers, float64(batch*n.config.Tokens())
 	st := Stats{LayerScores: make([]float64, layers)}

@@ -84,8 +84,8 @@ func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, loss Loss, 
 	}
 }
 
-// drawDrops decides which images skip the branches of block l (stochastic depth, Huang et al. 2016), and reports whether
-// any factor differs from 1. The draw depends on the seed, the block and the image's place in the batch alone.
+// drawDrops decides which images skip the branches of block l (stochastic depth, Huang et al. 2016), and reports
+// whether any factor differs from 1. The draw depends on the seed, the block and the image's place in the batch alone.
 func (s *shard) drawDrops(l, layers int, seed uint64, rate float64, w *scratch) bool {
 	if rate <= 0 || l == 0 {
 		return false

@@ -155,7 +155,8 @@ func TestPriorShapes(t *testing.T) {
 			t.Errorf("%s: the target's own divergence is %v, its gradient %v", c.shape, kl, grad)
 		}
 	}
-	for _, o := range []Loss{{PriorShape: "square"}, {PriorDeviation: -1}, {PriorDeviation: math.NaN()}, {PriorDeviation: 1e9}} {
+	for _, o := range []Loss{{PriorShape: "square"}, {PriorDeviation: -1}, {PriorDeviation: math.NaN()},
+		{PriorDeviation: 1e9}} {
 		o.TargetLayer = 4
 		if _, err := newPrior(12, o); err == nil {
 			t.Errorf("%+v was accepted", o)

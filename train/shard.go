@@ -20,8 +20,8 @@ type shard struct {
 	gate    []float32   // [images][L, N] the gates themselves, of a scheme that learns them
 	readout [][]float32 // [L][images, Q, E] the readouts after each block, where they were active
 
-	// One on the mean fields o = Σ p[k,l]·t[k,l] of the readouts, or for a scheme that classifies after each block L of
-	// them, on the readouts.
+	// One on the mean fields o = Σ p[k,l]·t[k,l] of the readouts, or for a scheme that classifies after each block L
+	// of them, on the readouts.
 	decisions []*decision
 	dlambda   []float64 // [images, L] PonderNet's ∂loss/∂λ
 	scoreSum  []float64 // [L] summed over images and tokens
@@ -37,9 +37,9 @@ type totals struct {
 	gateGradient          gateGradient
 }
 
-// activation is what one block saves. Its input has the rows of all tokens that exist, those that run first in each image
-// and in the order of their places. T' is the number of those that run: T, unless some are there for their keys and values
-// alone.
+// activation is what one block saves. Its input has the rows of all tokens that exist, those that run first in each
+// image and in the order of their places. T' is the number of those that run: T, unless some are there for their keys
+// and values alone.
 type activation struct {
 	offset       []int32   // [images+1] image i owns the input's rows offset[i]:offset[i+1]
 	run          []int32   // [images+1] and of what runs the rows run[i]:run[i+1]; offset itself where all run

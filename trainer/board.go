@@ -48,7 +48,8 @@ func newBoard(dir string, p picture.Preprocessor, parts data.Parts, threads int)
 	return &board{dir: filepath.Join(dir, boardDir), show: show, images: images, threads: threads}, nil
 }
 
-// begin opens the files. What they say of steps after this one is cut off: it will be told again. A new run begins at −1.
+// begin opens the files. What they say of steps after this one is cut off: it will be told again. A new run begins at
+// −1.
 func (b *board) begin(step int) (err error) {
 	b.events, err = tfevents.Open(b.dir, int64(step))
 	return err

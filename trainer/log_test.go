@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestDamagedLog reads a log that crashes and a careless hand have been at: what is whole is found, and trimmed it is whole again.
+// TestDamagedLog reads a log that crashes and a careless hand have been at: what is whole is found, and trimmed it is
+// whole again.
 func TestDamagedLog(t *testing.T) {
 	dir := t.TempDir()
 	text := strings.Join([]string{

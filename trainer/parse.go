@@ -36,8 +36,8 @@ func LoadRecipe(nameOrFile string, overrides []string) (Recipe, error) {
 }
 
 // ParseRecipe reads a recipe file and applies overrides of the form key=value; a dot reaches into an object
-// (augment.shift=2). Values are JSON, or else strings. Keys that a recipe does not have, and keys that appear twice, are
-// errors.
+// (augment.shift=2). Values are JSON, or else strings. Keys that a recipe does not have, and keys that appear twice,
+// are errors.
 func ParseRecipe(name string, file []byte, overrides []string) (Recipe, error) {
 	r, err := parse(file, overrides)
 	if err == nil {

@@ -89,8 +89,8 @@ func (r *runner) run(ctx context.Context) (Result, error) {
 	return r.finish(ctx)
 }
 
-// begin restores the newest whole checkpoint if there is one to go on from, and makes the logs agree with it. A fresh run
-// saves one at once: what would keep it from saving shows before any work is done.
+// begin restores the newest whole checkpoint if there is one to go on from, and makes the logs agree with it. A fresh
+// run saves one at once: what would keep it from saving shows before any work is done.
 func (r *runner) begin(ctx context.Context) error {
 	if r.Resume {
 		if err := r.restore(); err != nil {
@@ -132,8 +132,8 @@ func (r *runner) begin(ctx context.Context) error {
 	return nil
 }
 
-// showAgain opens TensorBoard's files. With an epoch pending, the line of its last step is told again, since the epoch's
-// belongs to the same step.
+// showAgain opens TensorBoard's files. With an epoch pending, the line of its last step is told again, since the
+// epoch's belongs to the same step.
 func (r *runner) showAgain(pending bool) error {
 	if r.board == nil {
 		return nil
@@ -260,15 +260,15 @@ func (r *runner) tell(line StepEntry) error {
 	return r.outOfRoom(err)
 }
 
-// endEpoch measures the weights that an epoch came to and writes its line of the log. Stopped meanwhile, it leaves that to
-// the run that goes on: the epoch's checkpoint is there.
+// endEpoch measures the weights that an epoch came to and writes its line of the log. Stopped meanwhile, it leaves
+// that to the run that goes on: the epoch's checkpoint is there.
 func (r *runner) endEpoch(ctx context.Context) error {
 	e := r.entry
 	weights, average, err := r.backend.Params()
 	if err != nil {
 		return err
 	}
-	if err := r.measureAll(ctx, weights, average, &e); err != nil {
+	if err := r.measure(ctx, weights, average, &e); err != nil {
 		return stopped(ctx, err)
 	}
 	kept := weights

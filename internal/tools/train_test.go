@@ -17,7 +17,8 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// TestTrainInterrupted stops a run after its second step and goes on: the model has the same bits as one trained in one go.
+// TestTrainInterrupted stops a run after its second step and goes on: the model has the same bits as one trained in
+// one go.
 func TestTrainInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	init, set := filepath.Join(dir, "init"), filepath.Join(dir, "set")
@@ -25,7 +26,8 @@ func TestTrainInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	modeltest.WriteIDX(t, set)
-	r, err := trainer.ParseRecipe("test", []byte(`{"epochs": 2, "batch": 8, "seed": 1, "alpha_prior": 0.1, "target_layer": 2}`), nil)
+	r, err := trainer.ParseRecipe("test",
+		[]byte(`{"epochs": 2, "batch": 8, "seed": 1, "alpha_prior": 0.1, "target_layer": 2}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
