@@ -304,7 +304,7 @@ func TestLossesRefuse(t *testing.T) {
 		}
 		b, loss := good()
 		change(&b, &loss)
-		_, err := net.Step(b, loss, vit.NewParams(p.Config))
+		_, err = net.Step(b, loss, vit.NewParams(p.Config))
 		if (err == nil) != (fault == "") || err != nil && !strings.Contains(err.Error(), fault) {
 			t.Errorf("error %v, want one that says %q", err, fault)
 		}

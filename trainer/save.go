@@ -43,12 +43,14 @@ func (r *runner) load(step int) (snapshot, error) {
 // disk older checkpoints than the newest whole one are given up before the save fails, at last the best one too,
 // unless it is to become the model.
 func (r *runner) save() error {
-	err := r.steps.sync()
-	if err == nil && r.board != nil {
-		err = r.board.sync()
+	if r.saved == r.step {
+		return nil
 	}
-	if err != nil {
-		return r.outOfRoom(err)
+	if err := r.steps.sync(); err != nil {
+		return err
+	}
+	if err := r.board.sync(); err != nil {
+		return err
 	}
 	s, err := r.snapshot()
 	if err != nil {
@@ -73,7 +75,7 @@ func (r *runner) save() error {
 		err = s.write(r.Dir)
 	}
 	if err != nil {
-		return r.outOfRoom(err)
+		return err
 	}
 	r.saved = r.step
 	return prune(r.Dir, r.Recipe.Checkpoints, bests(r.epochs))

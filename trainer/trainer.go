@@ -116,10 +116,15 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	defer release()
 	defer r.close()
 	result, err := r.run(ctx)
-	if err != nil && !errors.Is(err, ErrInterrupted) {
-		return Result{}, fmt.Errorf("train: %w", err)
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		if err = r.save(); err == nil {
+			return Result{}, ErrInterrupted
+		}
 	}
-	return result, err
+	if err != nil {
+		return Result{}, fmt.Errorf("train: %w", r.outOfRoom(err))
+	}
+	return result, nil
 }
 
 // open puts a run together and locks its folder. release must be called when it is over.
