@@ -1,6 +1,9 @@
 package train
 
-import "math"
+import (
+	"cmp"
+	"math"
+)
 
 // How a student with p = softmax(z/τ) learns from a teacher's logits (Touvron et al. 2021, section 4). With a
 // distillation head the class token's head learns the labels and the distillation token's the teacher; with one head
@@ -24,10 +27,7 @@ func distill(grad, z, teacher []float32, q []float64, loss Loss, factor float64,
 		q[best] = 1
 		return crossEntropy(grad, z, q, 1, factor, batch, add)
 	}
-	temperature := loss.DistillTemperature
-	if temperature == 0 {
-		temperature = 1
-	}
+	temperature := cmp.Or(loss.DistillTemperature, 1)
 	total, entropy := 0.0, 0.0 // Σ q·ln q
 	for j, v := range teacher {
 		q[j] = math.Exp(float64(v-teacher[best]) / temperature)

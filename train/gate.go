@@ -46,13 +46,10 @@ func (g *gateState) update(d gateGradient, s kernels.AdamWStep) {
 
 // store writes the constants into the configurations of the weights and of their average.
 func (g *gateState) store(p, average *vit.Params) {
-	for _, of := range []struct {
-		p        *vit.Params
-		constant [2]float32
-	}{{p, g.value}, {average, g.average}} {
-		h := &of.p.Config.Halting
-		*h = h.With("gate_scale", float64(of.constant[0])).With("gate_center", float64(of.constant[1]))
+	with := func(c halting.Config, v [2]float32) halting.Config {
+		return c.With("gate_scale", float64(v[0])).With("gate_center", float64(v[1]))
 	}
+	p.Config.Halting, average.Config.Halting = with(p.Config.Halting, g.value), with(average.Config.Halting, g.average)
 }
 
 // snapshot returns all that a checkpoint has to keep of the gates: value, first and second moment and average of scale

@@ -30,7 +30,7 @@ func (n *Network) begin(s *shard, l int) {
 func (n *Network) haltForward(s *shard, l int, out []float32, w *scratch) {
 	c, needs := n.config, n.scheme.needs[l]
 	e, q, tokens := c.Embed, n.reads.Fields(), c.Tokens()
-	a, next := &s.blocks[l], s.x[l+1]
+	a := &s.blocks[l]
 	kept, going := 0, int32(0) // rows, and rows that run, of the next block
 	for i := range s.images {
 		lo, hi, in := int(a.run[i]), int(a.run[i+1]), int(a.offset[i])
@@ -83,9 +83,7 @@ func (n *Network) haltForward(s *shard, l int, out []float32, w *scratch) {
 		above.offset[i] = int32(kept)
 		for r := lo; r < hi; r++ {
 			if k := token[r-lo]; state.Depth[k] == 0 {
-				copy(next[kept*e:(kept+1)*e], out[r*e:(r+1)*e])
-				above.token[kept] = k
-				kept++
+				kept = s.carry(l+1, kept, k, out[r*e:(r+1)*e])
 			}
 		}
 		if n.scheme.freezes {
@@ -113,15 +111,10 @@ func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 		up, upEnd := int(above.offset[i]), int(above.offset[i]+above.run[i+1]-above.run[i])
 		frozen, frozenEnd := upEnd, int(above.offset[i+1])
 		if a.partial {
-			for r := in + hi - lo; r < int(a.offset[i+1]); r++ { // the first to be frozen came first
-				d := w.dinput[r*e : (r+1)*e]
-				if frozen < frozenEnd {
-					copy(d, w.dxBelow[frozen*e:(frozen+1)*e])
-					frozen++
-				} else {
-					clear(d)
-				}
-			}
+			d := w.dinput[(in+hi-lo)*e : int(a.offset[i+1])*e]
+			back := copy(d, w.dxBelow[frozen*e:frozenEnd*e]) // the first to be frozen came first
+			clear(d[back:])
+			frozen += back / e
 		}
 		for r := lo; r < hi; r++ {
 			k, dx := a.token[in+r-lo], w.dx[r*e:(r+1)*e]
@@ -197,21 +190,24 @@ func (n *Network) gateBackward(s *shard, w *scratch, up upstream) {
 // freeze puts image i's rows that were frozen before block l, and those of out that halted there, at row kept of the
 // next block's input, and returns the row behind the last.
 func (s *shard) freeze(l, i, kept int, out []float32, e int) int {
-	a, above := &s.blocks[l], &s.blocks[l+1]
+	a := &s.blocks[l]
 	lo, hi, in := int(a.run[i]), int(a.run[i+1]), int(a.offset[i])
 	for r := in + hi - lo; r < int(a.offset[i+1]); r++ {
-		copy(s.x[l+1][kept*e:(kept+1)*e], s.x[l][r*e:(r+1)*e])
-		above.token[kept] = a.token[r]
-		kept++
+		kept = s.carry(l+1, kept, a.token[r], s.x[l][r*e:(r+1)*e])
 	}
 	for r := lo; r < hi; r++ {
 		if k := a.token[in+r-lo]; s.state[i].Depth[k] != 0 {
-			copy(s.x[l+1][kept*e:(kept+1)*e], out[r*e:(r+1)*e])
-			above.token[kept] = k
-			kept++
+			kept = s.carry(l+1, kept, k, out[r*e:(r+1)*e])
 		}
 	}
 	return kept
+}
+
+// carry puts token k's row into block l's input, and returns the place of the next.
+func (s *shard) carry(l, at int, k int32, row []float32) int {
+	copy(s.x[l][at*len(row):], row)
+	s.blocks[l].token[at] = k
+	return at + 1
 }
 
 // end halts the tokens that nothing depends on any more: those that the last block did not run, and where only the

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -44,20 +45,7 @@ type upstream struct {
 }
 
 // scale is the factor of the gradient.
-func (l Loss) scale() float64 {
-	if l.Scale == 0 {
-		return 1
-	}
-	return l.Scale
-}
-
-// ponderLambda is λ of PonderNet's prior.
-func (l Loss) ponderLambda() float64 {
-	if l.PonderLambda == 0 {
-		return 1 / l.TargetLayer
-	}
-	return l.PonderLambda
-}
+func (l Loss) scale() float64 { return cmp.Or(l.Scale, 1) }
 
 // check reports the first number that makes no sense.
 func (l Loss) check() error {

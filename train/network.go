@@ -18,6 +18,7 @@
 package train
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -184,7 +185,7 @@ func (n *Network) prepare(loss Loss) error {
 	case s.couples():
 		n.prior, err = newPrior(n.config.Layers, loss)
 	case s.learner != nil:
-		n.geometric, err = geometric(loss.ponderLambda(), n.config.Layers)
+		n.geometric, err = geometric(cmp.Or(loss.PonderLambda, 1/loss.TargetLayer), n.config.Layers)
 	}
 	return err
 }

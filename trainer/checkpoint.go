@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -166,10 +165,9 @@ func savedSteps(dir string) ([]int, error) {
 	}
 	var steps []int
 	for _, e := range entries {
-		digits, ok := strings.CutPrefix(e.Name(), "step-")
-		digits, whole := strings.CutSuffix(digits, ".safetensors")
-		step, err := strconv.Atoi(digits)
-		if ok && whole && err == nil && step >= 0 && filepath.Base(checkpointPath(dir, step)) == e.Name() {
+		var step int
+		fmt.Sscanf(e.Name(), "step-%d", &step)
+		if step >= 0 && filepath.Base(checkpointPath(dir, step)) == e.Name() {
 			steps = append(steps, step)
 		}
 	}

@@ -140,34 +140,17 @@ func trim[T any](path string, keep func(T) bool) error {
 	return atomicfile.WriteFile(path, out.Bytes())
 }
 
-// journal is a file of lines that grows.
-type journal struct{ file *os.File }
-
-// openJournal opens a file to add lines to. Its last line must be whole (see trim).
-func openJournal(path string) (*journal, error) {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
-	if err != nil {
-		return nil, err
-	}
-	return &journal{f}, nil
+// openLines opens a file to add lines to. Its last line must be whole (see trim).
+func openLines(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
 }
 
-// add writes one line, in one piece.
-func (j *journal) add(entry any) error {
+// addLine writes one line, in one piece.
+func addLine(f *os.File, entry any) error {
 	line, err := json.Marshal(entry)
 	if err != nil {
-		return fmt.Errorf("%s: %w", j.file.Name(), err)
+		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	_, err = j.file.Write(append(line, '\n'))
+	_, err = f.Write(append(line, '\n'))
 	return err // names the file
-}
-
-// sync waits until all lines are on the disk.
-func (j *journal) sync() error { return j.file.Sync() }
-
-// close ends the file; what is to last was synced.
-func (j *journal) close() {
-	if j != nil {
-		j.file.Close()
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/adavit/adavit/picture"
@@ -30,7 +31,7 @@ type runner struct {
 	entry           Entry   // sums of the epoch under way
 	saved           int     // step of the newest checkpoint, −1 before the first
 	size            int64   // of a checkpoint in bytes, about
-	steps, log      *journal
+	steps, log      *os.File
 }
 
 // newRunner makes a run that starts from p. If it fails, nothing is left open.
@@ -67,8 +68,8 @@ func newRunner(o Options, p *vit.Params, prep picture.Preprocessor) (r *runner, 
 func (r *runner) close() {
 	r.feed.close()
 	r.teacher.close()
-	r.steps.close()
-	r.log.close()
+	r.steps.Close() // what is to last was synced
+	r.log.Close()
 	var err error
 	if r.backend != nil {
 		err = r.backend.Close()
@@ -107,10 +108,10 @@ func (r *runner) begin(ctx context.Context) error {
 	if r.epochs, err = ReadLog(r.Dir); err != nil {
 		return err
 	}
-	if r.steps, err = openJournal(stepsPath(r.Dir)); err != nil {
+	if r.steps, err = openLines(stepsPath(r.Dir)); err != nil {
 		return err
 	}
-	if r.log, err = openJournal(logPath(r.Dir)); err != nil {
+	if r.log, err = openLines(logPath(r.Dir)); err != nil {
 		return err
 	}
 	ended := r.step > 0 && r.step%r.perEpoch == 0
@@ -180,7 +181,7 @@ func (r *runner) loop(ctx context.Context) (err error) {
 			if r.step%cmp.Or(r.Recipe.LogSteps, 50) == 0 {
 				line.ImagesPerSecond = r.rate(linedAt, lined)
 				lined, linedAt = time.Now(), r.step
-				if err := r.steps.add(line); err != nil {
+				if err := addLine(r.steps, line); err != nil {
 					return err
 				}
 				if err := r.board.step(line); err != nil {
@@ -264,10 +265,10 @@ func (r *runner) endEpoch(ctx context.Context) error {
 	if err := r.board.sync(); err != nil {
 		return err
 	}
-	if err := r.log.add(e); err != nil {
+	if err := addLine(r.log, e); err != nil {
 		return err
 	}
-	if err := r.log.sync(); err != nil {
+	if err := r.log.Sync(); err != nil {
 		return err
 	}
 	r.epochs, r.entry = append(r.epochs, e), Entry{}

@@ -46,7 +46,7 @@ func (r *runner) save() error {
 	if r.saved == r.step {
 		return nil
 	}
-	if err := r.steps.sync(); err != nil {
+	if err := r.steps.Sync(); err != nil {
 		return err
 	}
 	if err := r.board.sync(); err != nil {
