@@ -25,5 +25,5 @@ type Upstream struct {
 	// [L] ∂loss/∂h[k,l] through the prior, the same for all tokens that ran in block l; 1/h in size, so beyond float32
 	// for gates that are shut
 	Score  []float64
-	Lambda []float64 // [L] PonderNet alone, which reads nothing else: ∂loss/∂λ[l] of this image (see PonderLoss)
+	Lambda []float64 // [L] PonderNet alone, which reads nothing else: ∂loss/∂λ[l] of this image (see train's ponderLoss)
 }

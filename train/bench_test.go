@@ -12,8 +12,9 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// BenchmarkStep is a training step of the bundled Fashion-MNIST models (E 96, 12 blocks, 50 tokens) on batches of 64 of the bundled test
-// images: augmentation, forward, backward and update. The adaptive model's tokens halt where they have learnt to.
+// BenchmarkStep is a training step of the bundled Fashion-MNIST models (E 96, 12 blocks, 50 tokens) on batches of 64
+// of the bundled test images: augmentation, forward, backward and update. The adaptive model's tokens halt where they
+// have learnt to.
 func BenchmarkStep(b *testing.B) {
 	pictures, err := datasets.FashionMNISTTest()
 	if err != nil {
@@ -31,7 +32,8 @@ func BenchmarkStep(b *testing.B) {
 				s.EMA = 0.9995
 				p := m.Params
 				augment := data.Augment{Shift: 2, Flip: true, EraseProb: 0.25, EraseMax: 0.3}
-				augmenter, err := data.NewAugmenter(augment, pictures, m.Preprocessor, p.Config.Channels, p.Config.Height, p.Config.Width)
+				augmenter, err := data.NewAugmenter(augment, pictures, m.Preprocessor, p.Config.Channels,
+					p.Config.Height, p.Config.Width)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -63,8 +65,8 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
-// TestMemory: all that training DeiT-S at 224 on batches of 32 holds, weights and optimizer included, is far below 12 GB; also where every block is
-// classified, or may be merged. (Memory that is not touched costs nothing here.)
+// TestMemory: all that training DeiT-S at 224 on batches of 32 holds, weights and optimizer included, is far below 12
+// GB; also where every block is classified, or may be merged. (Memory that is not touched costs nothing here.)
 func TestMemory(t *testing.T) {
 	c, err := vit.Variant("deit-small")
 	if err != nil {

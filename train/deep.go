@@ -5,29 +5,29 @@ import (
 	"github.com/adavit/adavit/internal/kernels"
 )
 
-// supervise weighs the decisions of a scheme that may stop after any block, each of which classify has computed: with PonderNet's chances to stop
-// there, or equally. It says what the scheme would do at inference, too: where it stops and whether it is right there.
+// supervise weighs the decisions of a scheme that may stop after any block, each of which classify has computed: with
+// PonderNet's chances to stop there, or equally. It says what the scheme would do at inference, too: where it stops
+// and whether it is right there.
 func (n *Network) supervise(s *shard, b Batch, loss Loss, w *scratch) {
 	c := n.config
 	layers, tokens := c.Layers, c.Tokens()
-	p, lambda, cost, slope := w.series[:layers], w.series[layers:2*layers], w.series[2*layers:3*layers], w.series[3*layers:4*layers]
+	p, lambda := w.series[:layers], w.series[layers:2*layers]
+	cost, slope := w.series[2*layers:3*layers], w.series[3*layers:]
 	for i := range s.images {
 		for l := range p {
 			p[l] = 1 / float64(layers)
 		}
-		if n.policy.learner != nil {
+		if n.scheme.learner != nil {
 			for l := range lambda {
 				lambda[l] = float64(s.score[(i*layers+l)*tokens])
 			}
-			clear(cost)
-			s.divergence += halting.PonderLoss(lambda, cost, n.geometric, 1, p, slope)
 			for l, d := range s.decisions {
 				cost[l] = d.label[i]
 				if loss.Distill != "" {
 					cost[l] = (1-loss.DistillAlpha)*d.label[i] + loss.DistillAlpha*d.teacher[i]
 				}
 			}
-			halting.PonderLoss(lambda, cost, n.geometric, loss.PonderBeta, p, slope)
+			s.divergence += ponderLoss(lambda, cost, n.geometric, loss.PonderBeta, p, slope)
 			for l, g := range slope {
 				s.dlambda[i*layers+l] = loss.scale() * g / float64(b.Size)
 			}
@@ -35,7 +35,7 @@ func (n *Network) supervise(s *shard, b Batch, loss Loss, w *scratch) {
 		for l, d := range s.decisions {
 			s.crossEntropy += p[l] * d.label[i]
 			s.distill += p[l] * d.teacher[i]
-			for h := range c.Readouts().Heads {
+			for h := range n.reads.Heads {
 				kernels.Scale(d.dheads[h][i*c.Classes:(i+1)*c.Classes], float32(p[l]))
 			}
 		}
@@ -52,12 +52,13 @@ func (n *Network) stopsAt(s *shard, i int) int {
 	c := n.config
 	var state halting.State
 	state.Reset(1)
-	r := halting.Rows{Layers: c.Layers, Readouts: halting.Readouts{Special: 1, Heads: 1}, Stride: c.Embed, Token: []int32{0}, Score: make([]float32, 1), Weight: make([]float32, 1)}
+	r := halting.Rows{Layers: c.Layers, Readouts: halting.Readouts{Special: 1, Heads: 1}, Stride: c.Embed,
+		Token: []int32{0}, Score: make([]float32, 1), Weight: make([]float32, 1)}
 	for l, d := range s.decisions {
-		at := i * c.Readouts().Heads * c.Embed
+		at := i * n.reads.Fields() * c.Embed
 		r.Layer, r.X = l+1, s.readout[l][at:at+c.Embed]
 		r.Logits = func() []float32 { return d.logits[i*c.Classes : (i+1)*c.Classes] }
-		n.policy.stop.Step(&state, r)
+		n.scheme.stop.Step(&state, r)
 		if state.Depth[0] != 0 {
 			return l + 1
 		}

@@ -5,7 +5,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// embedForward makes the tokens: x[0][k] = special token k + position[k] for k < S; then x[0][k] = patch k−S·Wᵀ + b + position[k].
+// embedForward makes the tokens: x[0][k] = special token k + position[k] for k < S; then x[0][k] = patch k−S·Wᵀ + b +
+// position[k].
 func (n *Network) embedForward(s *shard) {
 	c, p := n.config, n.params
 	tokens, special, patches, e := c.Tokens(), c.Special(), c.Patches(), c.Embed
@@ -15,7 +16,8 @@ func (n *Network) embedForward(s *shard) {
 		x := s.x[0][i*tokens*e : (i+1)*tokens*e]
 		copy(x, p.ClassToken)
 		copy(x[e:], p.DistToken)
-		kernels.GemmPacked(x[special*e:], e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), patches, &n.patch.forward, kernels.Epilogue{Bias: p.PatchBias})
+		kernels.GemmPacked(x[special*e:], e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), patches, &n.patch.forward,
+			kernels.Epilogue{Bias: p.PatchBias})
 		kernels.Add(x, p.Position)
 		a.offset[i+1] = int32((i + 1) * tokens)
 		a.run[i+1] = a.offset[i+1]
@@ -36,6 +38,7 @@ func (n *Network) embedBackward(s *shard, g *vit.Params, dx []float32) {
 		kernels.Add(g.DistToken, d[e:special*e])
 		d = d[special*e:]
 		kernels.ColumnSums(g.PatchBias, d, e, patches, e)
-		kernels.GemmTN(g.PatchWeight, c.PatchLen(), d, e, s.patches[i*patches*c.PatchLen():], c.PatchLen(), e, c.PatchLen(), patches, true)
+		kernels.GemmTN(g.PatchWeight, c.PatchLen(), d, e, s.patches[i*patches*c.PatchLen():], c.PatchLen(),
+			e, c.PatchLen(), patches, true)
 	}
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// freezeAll tells which tensors of a model, in the order of its Tensors, training is to leave alone: those whose name in timm matches one of the
-// patterns, as path.Match reads them (blocks.[0-5].*, *.bias, pos_embed). A pattern that matches no tensor is an error, and so is nothing left to learn.
+// freezeAll tells which tensors of a model, in the order of its Tensors, training is to leave alone: those whose name
+// in timm matches one of the patterns, as path.Match reads them (blocks.[0-5].*, *.bias, pos_embed). A pattern that
+// matches no tensor is an error, and so is nothing left to learn.
 func freezeAll(p *vit.Params, patterns []string) ([]bool, error) {
 	tensors := p.Tensors()
 	frozen := make([]bool, len(tensors))
@@ -27,28 +28,23 @@ func freezeAll(p *vit.Params, patterns []string) ([]bool, error) {
 			}
 		}
 		if !matched {
-			return nil, fmt.Errorf("train: freeze %q matches no tensor; names are like %s and %s", pattern, tensors[len(tensors)-1].Name, tensors[len(tensors)/2].Name)
+			return nil, fmt.Errorf("train: freeze %q matches no tensor; names are like %s and %s",
+				pattern, tensors[len(tensors)-1].Name, tensors[len(tensors)/2].Name)
 		}
 	}
-	for _, f := range frozen {
-		if !f {
-			return frozen, nil
-		}
+	if !slices.Contains(frozen, false) {
+		return nil, errors.New("train: every tensor is frozen, so there is nothing to learn")
 	}
-	return nil, errors.New("train: every tensor is frozen, so there is nothing to learn")
+	return frozen, nil
 }
 
-// firstLearnt is the first block, counted from 0, with a tensor that learns: 0 also if the embedding learns, and the number of blocks if neither it nor
-// any block does.
-func firstLearnt(p *vit.Params, frozen []bool) int {
-	first := p.Tensors()[slices.Index(frozen, false)] // tensors are in the order of the pass
-	for l := range p.Blocks {
-		if strings.HasPrefix(first.Name, fmt.Sprintf("blocks.%d.", l)) {
-			return l
-		}
-	}
-	if strings.HasPrefix(first.Name, "norm.") || strings.HasPrefix(first.Name, "head") {
+// firstLearnt is the first block, counted from 0, with a tensor that learns: 0 also if the embedding learns, and the
+// number of blocks if neither it nor any block does.
+func firstLearnt(p *vit.Params, frozen []bool) (block int) {
+	first := p.Tensors()[slices.Index(frozen, false)].Name // tensors are in the order of the pass
+	if strings.HasPrefix(first, "norm.") || strings.HasPrefix(first, "head") {
 		return len(p.Blocks)
 	}
-	return 0
+	fmt.Sscanf(first, "blocks.%d.", &block)
+	return block
 }

@@ -9,28 +9,31 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// TestLearnFrom: with every scheme, what comes after the frozen blocks gets the gradient that it always gets, to the bit, and what comes before none.
-func TestLearnFrom(t *testing.T) {
+// TestLowest: with every scheme, what comes after the frozen blocks gets the gradient that it always gets, to the
+// bit, and what comes before none.
+func TestLowest(t *testing.T) {
 	for name, scheme := range schemes {
 		net := shards(t, scheme)
 		p := net.params
 		for _, lesson := range lessons(p.Config, 6) {
 			all, some := vit.NewParams(p.Config), vit.NewParams(p.Config)
-			net.LearnFrom(0)
+			net.lowest = 0
 			want, err := net.Step(lesson.b, lesson.loss, all)
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantScale, wantCenter := net.GateGradient()
+			wantScale, wantCenter := net.gate.scale, net.gate.center
 			for first := range p.Config.Layers {
 				first++
-				net.LearnFrom(first)
+				net.lowest = first
 				got, err := net.Step(lesson.b, lesson.loss, some)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if scale, center := net.GateGradient(); got.Loss != want.Loss || scale != wantScale || center != wantCenter {
-					t.Errorf("%s, %s, from block %d: loss %v, gates %v %v, want %v, %v %v", name, lesson.name, first, got.Loss, scale, center, want.Loss, wantScale, wantCenter)
+				if scale, center := net.gate.scale, net.gate.center; got.Loss != want.Loss || scale != wantScale ||
+					center != wantCenter {
+					t.Errorf("%s, %s, from block %d: loss %v, gates %v %v, want %v, %v %v", name, lesson.name, first,
+						got.Loss, scale, center, want.Loss, wantScale, wantCenter)
 				}
 				learns := false // tensors are in the order of the pass
 				for i, g := range some.Tensors() {

@@ -9,8 +9,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Learnt gates: the two constants of a score, h = sigmoid(scale·t[0] − center), as two more parameters, without weight decay. They live in the
-// model's halting configuration and take the values of float32.
+// Learnt gates: the two constants of a score, h = sigmoid(scale·t[0] − center), as two more parameters, without weight
+// decay. They live in the model's halting configuration and take the values of float32.
 
 // gateGradient is the loss's gradient with respect to the gates' constants.
 type gateGradient struct{ scale, center float64 }
@@ -21,9 +21,9 @@ type gateState struct{ value, m, v, average [2]float32 }
 // learnGates makes o step the gates' constants of p too.
 func (o *optimizer) learnGates(p *vit.Params) error {
 	h := p.Config.Halting
-	if scheme, err := newPolicy(p.Config); err != nil {
+	if s, err := newScheme(p.Config); err != nil {
 		return err
-	} else if scheme.learner == nil {
+	} else if s.learner == nil {
 		return fmt.Errorf("train: halting scheme %q has no gates to learn", h.Policy)
 	}
 	if h.Number("gate_scale") == 0 {
@@ -46,16 +46,15 @@ func (g *gateState) update(d gateGradient, s kernels.AdamWStep) {
 
 // store writes the constants into the configurations of the weights and of their average.
 func (g *gateState) store(p, average *vit.Params) {
-	p.Config.Halting = p.Config.Halting.With("gate_scale", float64(g.value[0])).With("gate_center", float64(g.value[1]))
-	average.Config.Halting = average.Config.Halting.With("gate_scale", float64(g.average[0])).With("gate_center", float64(g.average[1]))
+	with := func(c halting.Config, v [2]float32) halting.Config {
+		return c.With("gate_scale", float64(v[0])).With("gate_center", float64(v[1]))
+	}
+	p.Config.Halting, average.Config.Halting = with(p.Config.Halting, g.value), with(average.Config.Halting, g.average)
 }
 
-// snapshot returns all that a checkpoint has to keep of the gates: value, first and second moment and average of scale and center in turn, 8 numbers;
-// nil where they are not learnt.
+// snapshot returns all that a checkpoint has to keep of the gates: value, first and second moment and average of scale
+// and center in turn, 8 numbers.
 func (g *gateState) snapshot() []float32 {
-	if g == nil {
-		return nil
-	}
 	return []float32{g.value[0], g.m[0], g.v[0], g.average[0], g.value[1], g.m[1], g.v[1], g.average[1]}
 }
 
@@ -67,10 +66,8 @@ func (o *optimizer) restoreGates(p *vit.Params, s []float32) error {
 	if len(s) != 8 {
 		return fmt.Errorf("train: %d numbers of learnt gates, want 8", len(s))
 	}
-	for _, v := range s {
-		if v-v != 0 {
-			return fmt.Errorf("train: learnt gates hold %v", v)
-		}
+	if at := kernels.FirstNotFinite(s); at >= 0 {
+		return fmt.Errorf("train: learnt gates hold %v", s[at])
 	}
 	for i := range o.gates.value {
 		o.gates.value[i], o.gates.m[i], o.gates.v[i], o.gates.average[i] = s[4*i], s[4*i+1], s[4*i+2], s[4*i+3]

@@ -51,7 +51,7 @@ func lessons(c vit.Config, size int) []lesson {
 		}
 	}
 	reverse := loss
-	reverse.ReversePrior, reverse.PriorShape, reverse.PriorDeviation = true, halting.PriorLaplace, 2
+	reverse.ReversePrior, reverse.PriorShape, reverse.PriorDeviation = true, PriorLaplace, 2
 	list = append(list, lesson{"targets", mixed, reverse})
 	taught := mixed
 	taught.Teacher = make([]float32, size*c.Classes)
@@ -64,8 +64,9 @@ func lessons(c vit.Config, size int) []lesson {
 	return append(list, lesson{"soft teacher", taught, soft}, lesson{"hard teacher", taught, hard})
 }
 
-// TestGradientsByFiniteDifferences checks every scheme's whole loss for every kind of parameter and every way to learn, with drop path on. Depths are
-// constants of the loss, so a difference that changes one is left out; enough must remain.
+// TestGradientsByFiniteDifferences checks every scheme's whole loss for every kind of parameter and every way to
+// learn, with drop path on. Depths are constants of the loss, so a difference that changes one is left out; enough
+// must remain.
 func TestGradientsByFiniteDifferences(t *testing.T) {
 	for name, scheme := range schemes {
 		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillToken, vit.DistillHead} {
@@ -111,7 +112,8 @@ func spread(t *testing.T, p *vit.Params, size int) {
 	}
 }
 
-// choices are all that a scheme decided on in the last pass and that the loss takes for constant: depths, and which rows were merged.
+// choices are all that a scheme decided on in the last pass and that the loss takes for constant: depths, and which
+// rows were merged.
 func choices(n *Network, images int) []int32 {
 	all := depths(n, images)
 	for _, s := range n.active(images) {
@@ -135,7 +137,7 @@ func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
 	if _, err := net.Step(l.b, l.loss, grad); err != nil {
 		t.Fatal(err)
 	}
-	if at := depths(net, l.b.Size); net.policy.deep == (slices.Min(at) != slices.Max(at)) && p.Config.Halting.Adaptive() {
+	if at := depths(net, l.b.Size); net.scheme.deep == (slices.Min(at) != slices.Max(at)) && p.Config.Halting.Adaptive() {
 		t.Fatalf("depths run from %d to %d: the test would show little", slices.Min(at), slices.Max(at))
 	}
 	at := choices(net, l.b.Size)
@@ -153,8 +155,8 @@ func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
 		shift(0)
 		return (losses[0] - losses[1]) / (2 * step), same
 	}
-	// float32 leaves an absolute error of about 1e-7/step in a difference, so whole tensors are compared along random directions,
-	// where the slope is large: the worst single element is PyTorch's to judge (TestReference).
+	// float32 leaves an absolute error of about 1e-7/step in a difference, so whole tensors are compared along random
+	// directions, where the slope is large: the worst single element is PyTorch's to judge (TestReference).
 	check := func(name string, slope float64, shift func(by float64)) {
 		for step := 1e-2 / slope; step*slope > 2e-5; step /= 2 {
 			step := min(step, 0.02)
@@ -192,13 +194,16 @@ func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
 			}
 		})
 	}
-	if net.policy.learner == nil {
+	if net.scheme.learner == nil {
 		return
 	}
-	scale, center := net.GateGradient()
+	scale, center := net.gate.scale, net.gate.center
 	h := &p.Config.Halting
 	keep := *h
-	check("gate_scale", math.Abs(scale), func(by float64) { *h = keep.With("gate_scale", keep.Number("gate_scale")+math.Copysign(by, by*scale)) })
+	check("gate_scale", math.Abs(scale), func(by float64) {
+		*h = keep.With("gate_scale",
+			keep.Number("gate_scale")+math.Copysign(by, by*scale))
+	})
 	check("gate_center", math.Abs(center), func(by float64) {
 		*h = keep.With("gate_center", keep.Number("gate_center")+math.Copysign(by, by*center))
 	})

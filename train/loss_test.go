@@ -64,7 +64,8 @@ func costOf(heads [][]float32, b Batch, loss Loss, i int) (label, teacher float6
 	return label, teacher
 }
 
-// TestLossFollowsTheFormulas adds up every scheme's whole loss from what the images came to: logits, scores, depths and remainders.
+// TestLossFollowsTheFormulas adds up every scheme's whole loss from what the images came to: logits, scores, depths
+// and remainders.
 func TestLossFollowsTheFormulas(t *testing.T) {
 	for name, scheme := range schemes {
 		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillHead} {
@@ -102,8 +103,9 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 								chance = reach
 							}
 							reach -= chance
-							geometric := l.loss.PonderLambda * math.Pow(1-l.loss.PonderLambda, float64(j)) / (1 - math.Pow(1-l.loss.PonderLambda, float64(c.Layers)))
-							prior += chance * math.Log(chance/geometric)
+							lambda := l.loss.PonderLambda
+							all := 1 - math.Pow(1-lambda, float64(c.Layers))
+							prior += chance * math.Log(chance/(lambda*math.Pow(1-lambda, float64(j))/all))
 						}
 						a, b := cost(d)
 						ce, distill = ce+chance*a, distill+chance*b
@@ -123,7 +125,7 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 				}
 				switch scheme.Policy {
 				case "token", "act", "sact":
-					target, err := halting.NewPrior(c.Layers, l.loss.TargetLayer, halting.PriorOptions{Shape: l.loss.PriorShape, Deviation: l.loss.PriorDeviation})
+					target, err := newPrior(c.Layers, l.loss)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -135,9 +137,9 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 						switch q := m / share; {
 						case q == 0:
 						case l.loss.ReversePrior:
-							prior += target.Target[j] * math.Log(target.Target[j]/q)
+							prior += target.target[j] * math.Log(target.target[j]/q)
 						default:
-							prior += q * math.Log(q/target.Target[j])
+							prior += q * math.Log(q/target.target[j])
 						}
 					}
 					want += l.loss.AlphaPonder*ponder + l.loss.AlphaPrior*prior
@@ -150,7 +152,8 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 				for _, v := range []struct {
 					name      string
 					got, want float64
-				}{{"loss", st.Loss, want}, {"cross-entropy", st.CrossEntropy, ce}, {"teacher", st.Distill, distill}, {"ponder", st.Ponder, ponder}, {"prior", st.Prior, prior}} {
+				}{{"loss", st.Loss, want}, {"cross-entropy", st.CrossEntropy, ce}, {"teacher", st.Distill, distill},
+					{"ponder", st.Ponder, ponder}, {"prior", st.Prior, prior}} {
 					if math.Abs(v.got-v.want) > 1e-5*(1+math.Abs(v.want)) {
 						t.Errorf("%s, distillation %d, %s: %s is %v, want %v", name, distillation, l.name, v.name, v.got, v.want)
 					}
@@ -160,7 +163,8 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 	}
 }
 
-// TestAccumulate: a dense model's gradient over a batch is that of its parts, added up with their shares; every scheme's doubles when it is added twice.
+// TestAccumulate: a dense model's gradient over a batch is that of its parts, added up with their shares; every
+// scheme's doubles when it is added twice.
 func TestAccumulate(t *testing.T) {
 	p := tiny(5)
 	p.Config.Halting = halting.Dense()
@@ -175,12 +179,9 @@ func TestAccumulate(t *testing.T) {
 	}
 	loss.Scale = 0.25
 	for i := range 4 {
-		part := Batch{Size: 2, Labels: b.Labels[2*i : 2*i+2], Load: func(j int, dst []float32) error { return b.Load(2*i+j, dst) }}
-		step := net.Accumulate
-		if i == 0 {
-			step = net.Step
-		}
-		if _, err := step(part, loss, parts); err != nil {
+		part := Batch{Size: 2, Labels: b.Labels[2*i : 2*i+2]}
+		part.Load = func(j int, dst []float32) error { return b.Load(2*i+j, dst) }
+		if _, err := net.step(part, loss, parts, i > 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -199,17 +200,18 @@ func TestAccumulate(t *testing.T) {
 		if _, err := net.Step(l.b, l.loss, once); err != nil {
 			t.Fatal(err)
 		}
-		scale, center := net.GateGradient()
+		scale, center := net.gate.scale, net.gate.center
 		l.loss.Scale = 0.5
-		for _, step := range []func(Batch, Loss, *vit.Params) (Stats, error){net.Step, net.Accumulate} {
-			if _, err := step(l.b, l.loss, twice); err != nil {
+		for _, add := range []bool{false, true} {
+			if _, err := net.step(l.b, l.loss, twice, add); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if d := worst(twice.Data, once.Data) / largest(once.Data); d > 1e-6 {
 			t.Errorf("%s: twice half the gradient differs by %g of its largest", name, d)
 		}
-		if s, c := net.GateGradient(); math.Abs(s-scale) > 1e-6*(1+math.Abs(scale)) || math.Abs(c-center) > 1e-6*(1+math.Abs(center)) {
+		if s, c := net.gate.scale, net.gate.center; math.Abs(s-scale) > 1e-6*(1+math.Abs(scale)) ||
+			math.Abs(c-center) > 1e-6*(1+math.Abs(center)) {
 			t.Errorf("%s: twice half the gates' gradient is %v, %v, the whole %v, %v", name, s, c, scale, center)
 		}
 	}
@@ -239,7 +241,8 @@ func TestEverySchemesBits(t *testing.T) {
 				if first == nil {
 					first, firstStats, firstGate = grad, st, net.gate
 				}
-				if !slices.Equal(grad.Data, first.Data) || st.Loss != firstStats.Loss || st.MeanDepth != firstStats.MeanDepth || net.gate != firstGate {
+				if !slices.Equal(grad.Data, first.Data) || st.Loss != firstStats.Loss ||
+					st.MeanDepth != firstStats.MeanDepth || net.gate != firstGate {
 					t.Errorf("%s: %d threads give other bits than one", name, threads)
 				}
 				if _, err := net.Step(randomBatch(p.Config, 10, 99), someLoss, vit.NewParams(p.Config)); err != nil {
@@ -301,7 +304,8 @@ func TestLossesRefuse(t *testing.T) {
 		}
 		b, loss := good()
 		change(&b, &loss)
-		if _, err := net.Step(b, loss, vit.NewParams(p.Config)); (err == nil) != (fault == "") || err != nil && !strings.Contains(err.Error(), fault) {
+		_, err = net.Step(b, loss, vit.NewParams(p.Config))
+		if (err == nil) != (fault == "") || err != nil && !strings.Contains(err.Error(), fault) {
 			t.Errorf("error %v, want one that says %q", err, fault)
 		}
 	}

@@ -2,8 +2,9 @@ package train
 
 import "github.com/adavit/adavit/internal/kernels"
 
-// merge is what a block saves where a scheme looks at the class token's attention or merges rows by it (halting.TopK): image i's row r goes into row
-// into[r] with the factor share[r], x'[j] = Σ share[r]·x[r], and where several rows meet share[r] = a[r]/Σ a, a being their attention.
+// merge is what a block saves where a scheme looks at the class token's attention or merges rows by it (halting.TopK):
+// image i's row r goes into row into[r] with the factor share[r], x'[j] = Σ share[r]·x[r], and where several rows meet
+// share[r] = a[r]/Σ a, a being their attention.
 type merge struct {
 	attention  []float32 // [T] what the class token pays each row, mean over the heads
 	into       []int32   // [T] by place in the image
@@ -16,7 +17,8 @@ type merge struct {
 // forImage returns m, made on its first use, ready for image i of a block of t rows at most.
 func (m *merge) forImage(i, images, t int) *merge {
 	if m == nil {
-		m = &merge{attention: make([]float32, t), into: make([]int32, t), share: make([]float32, t), done: make([]bool, images), dattention: make([]float32, t)}
+		m = &merge{attention: make([]float32, t), into: make([]int32, t), share: make([]float32, t),
+			done: make([]bool, images), dattention: make([]float32, t)}
 	}
 	m.done[i] = false
 	return m
@@ -46,8 +48,8 @@ func (m *merge) forward(x []float32, i, lo, hi, e int) {
 	}
 }
 
-// backward turns dx [T, E], the gradient of image i's rows lo … hi−1 after the merging, into that before it, in place, and keeps that of the
-// attention. With D[r] = x[r]·dx'[into r], the gradient of a share,
+// backward turns dx [T, E], the gradient of image i's rows lo … hi−1 after the merging, into that before it, in place,
+// and keeps that of the attention. With D[r] = x[r]·dx'[into r], the gradient of a share,
 //
 //	dx[r] = share[r]·dx'[into r],   da[r] = (D[r] − Σ share·D)/Σ a   over the rows that met
 func (m *merge) backward(dx []float32, i, lo, hi, e int) {
@@ -94,8 +96,8 @@ func (m *merge) meet(dx []float32, j, lo, hi, e int) {
 	}
 }
 
-// fuseBackward adds to w.dqkv what the shares of merged rows send back to the attention of block a.
-func (n *Network) fuseBackward(s *shard, a *activation, w *scratch) {
+// shareBackward adds to w.dqkv what the shares of merged rows send back to the attention of block a.
+func (n *Network) shareBackward(s *shard, a *activation, w *scratch) {
 	if a.merge == nil {
 		return
 	}
@@ -103,7 +105,8 @@ func (n *Network) fuseBackward(s *shard, a *activation, w *scratch) {
 	for i := range s.images {
 		if lo, hi := int(a.run[i]), int(a.run[i+1]); a.merge.done[i] {
 			at := int(a.offset[i]) * 3 * c.Embed
-			kernels.AttentionRowBackward(w.dqkv[at:], a.merge.dattention[lo:hi], a.qkv[at:], 3*c.Embed, hi-lo, 0, c.Heads, c.HeadDim(), w.attention)
+			kernels.AttentionRowBackward(w.dqkv[at:], a.merge.dattention[lo:hi], a.qkv[at:], 3*c.Embed, hi-lo, 0,
+				c.Heads, c.HeadDim(), w.attention)
 		}
 	}
 }

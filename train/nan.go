@@ -7,8 +7,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// whereBad says in words where the first number that is not finite arose in the last Step, of size images: in the weights, in the pictures, in a block's
-// output on the way up, in the logits, or in a gradient on the way down.
+// whereBad says in words where the first number that is not finite arose in the last Step, of size images: in the
+// weights, in the pictures, in a block's output on the way up, in the logits, or in a gradient on the way down.
 func (n *Network) whereBad(grad *vit.Params, size int) string {
 	for _, t := range n.params.Tensors() {
 		if at := kernels.FirstNotFinite(t.Data); at >= 0 {
@@ -22,25 +22,28 @@ func (n *Network) whereBad(grad *vit.Params, size int) string {
 			return fmt.Sprintf("image %d of the batch has a pixel of %v", s.first+at/pixels, s.patches[at])
 		}
 	}
-	readouts := n.config.Readouts().Heads * n.config.Embed
+	bad := func(x []float32) bool { return kernels.FirstNotFinite(x) >= 0 }
+	e := n.config.Embed
+	readouts := n.reads.Fields() * e
 	for l := range n.config.Layers {
 		for _, s := range shards {
+			input := s.x[l][:s.blocks[l].inputs(s.images)*e]
 			switch {
-			case kernels.FirstNotFinite(s.x[l][:s.blocks[l].inputs(s.images)*n.config.Embed]) >= 0 && l == 0:
+			case bad(input) && l == 0:
 				return "first bad tensor: the output of patch_embed"
-			case kernels.FirstNotFinite(s.x[l][:s.blocks[l].inputs(s.images)*n.config.Embed]) >= 0:
+			case bad(input):
 				return fmt.Sprintf("first bad tensor: the output of blocks.%d", l-1)
-			case kernels.FirstNotFinite(s.readout[l][:s.images*readouts]) >= 0: // of tokens that halt there, and so are nowhere in x
+			case bad(s.readout[l][:s.images*readouts]): // of tokens that halt there, and so are nowhere in x
 				return fmt.Sprintf("first bad tensor: the output of blocks.%d", l)
 			}
 		}
 	}
 	for _, s := range shards {
 		for _, d := range s.decisions {
-			if kernels.FirstNotFinite(d.input[:s.images*readouts]) >= 0 {
+			if bad(d.input[:s.images*readouts]) {
 				return "first bad tensor: the readouts"
 			}
-			if kernels.FirstNotFinite(d.logits[:s.images*n.config.Classes]) >= 0 {
+			if bad(d.logits[:s.images*n.config.Classes]) {
 				return "first bad tensor: the logits"
 			}
 		}
@@ -48,7 +51,8 @@ func (n *Network) whereBad(grad *vit.Params, size int) string {
 	return "first bad tensor: the gradient of " + firstBad(grad)
 }
 
-// firstBad names the bad gradient that backward reached first, which is that of the tensor nearest to the output; "none" if there is none.
+// firstBad names the bad gradient that backward reached first, which is that of the tensor nearest to the output;
+// "none" if there is none.
 func firstBad(grad *vit.Params) string {
 	tensors := grad.Tensors()
 	for i := len(tensors) - 1; i >= 0; i-- {

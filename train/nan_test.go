@@ -10,16 +10,21 @@ import (
 
 // TestWhereBad puts numbers that are not finite into a pass and asks for them.
 func TestWhereBad(t *testing.T) {
-	config := vit.Config{Embed: 16, Heads: 2, Layers: 3, Hidden: 32, Height: 16, Width: 16, Patch: 4, Channels: 1, Classes: 2,
-		Eps: 1e-6, Halting: halting.Config{Policy: "token"}.With("gate_scale", 4).With("gate_center", 100)} // all tokens run in all blocks
+	config := vit.Config{Embed: 16, Heads: 2, Layers: 3, Hidden: 32, Height: 16, Width: 16, Patch: 4, Channels: 1,
+		Classes: 2, Eps: 1e-6, // all tokens run in all blocks
+		Halting: halting.Config{Policy: "token"}.With("gate_scale", 4).With("gate_center", 100)}
 	nan := float32(math.NaN())
 	for _, c := range []struct {
 		want  string
 		spoil func(*Network, *Batch, *vit.Params)
 	}{
 		{"first bad tensor: the gradient of none", func(*Network, *Batch, *vit.Params) {}},
-		{"first bad tensor: the gradient of blocks.1.mlp.fc2.bias", func(_ *Network, _ *Batch, g *vit.Params) { g.Blocks[0].Norm1Bias[0], g.Blocks[1].FC2Bias[3] = nan, nan }},
-		{"the weights themselves are not finite: blocks.2.attn.qkv.bias[5] is NaN", func(n *Network, _ *Batch, _ *vit.Params) { n.params.Blocks[2].QKVBias[5] = nan }},
+		{"first bad tensor: the gradient of blocks.1.mlp.fc2.bias", func(_ *Network, _ *Batch, g *vit.Params) {
+			g.Blocks[0].Norm1Bias[0], g.Blocks[1].FC2Bias[3] = nan, nan
+		}},
+		{"the weights themselves are not finite: blocks.2.attn.qkv.bias[5] is NaN", func(n *Network, _ *Batch, _ *vit.Params) {
+			n.params.Blocks[2].QKVBias[5] = nan
+		}},
 		{"image 3 of the batch has a pixel of NaN", func(_ *Network, b *Batch, _ *vit.Params) {
 			load := b.Load
 			b.Load = func(i int, dst []float32) error {

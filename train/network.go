@@ -1,26 +1,30 @@
-// Package train learns the weights of an adaptive vision transformer: a ragged forward pass that saves what its hand-written backward
-// needs, the losses, AdamW with its schedule, EMA, checkpoints and recipes.
+// Package train is the mathematics of one training step of an adaptive vision transformer: a ragged forward pass that
+// saves what its hand-written backward needs, each layer's backward right below its forward; the losses, each in a
+// file of its own with its gradient; AdamW and the moving average of the weights. Package trainer makes a run of
+// steps.
 //
-// Tokens are ragged here as they are at inference: a token that halts after block N[k] has no row in any later block, so it costs nothing
-// and its gradient there is zero because it does not exist. A batch is cut into shards of a few images whose activations fit the caches.
-// Shards run on any number of threads; gradients are summed in lanes (shard s belongs to lane s mod lanes) and the lanes in order, and
-// neither depends on the number of threads, so the bits of a run do not either.
+// Tokens are ragged here as they are at inference: a token that halts after block N[k] has no row in any later block,
+// so it costs nothing and its gradient there is zero because it does not exist. A batch is cut into shards of a few
+// images whose activations fit the caches. Shards run on any number of threads; gradients are summed in lanes (shard s
+// belongs to lane s mod lanes) and the lanes in order, and neither depends on the number of threads, so the bits of a
+// run do not either.
 //
-// Every halting scheme that has something to learn goes through the same pass (see policy): those that freeze tokens have rows of keys and values that
-// do not run, those that merge mix rows after a block, and those that may stop at any block classify after each.
+// Every halting scheme that has something to learn goes through the same pass (see scheme): those that freeze tokens
+// have rows of keys and values that do not run, those that merge mix rows after a block, and those that may stop at
+// any block classify after each.
 //
-// Letters in shapes: B images, N tokens an image, T rows (tokens that exist) of a shard in one block, E embedding, F hidden, L blocks, Q readouts
-// (tokens that have a head).
+// Letters in shapes: B images, N tokens an image, T rows (tokens that exist) of a shard in one block, E embedding, F
+// hidden, L blocks, Q readouts (tokens that have a head).
 package train
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/internal/parallel"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -31,10 +35,10 @@ const (
 
 // Network runs forward and backward passes over batches for one set of weights. It is not safe for concurrent use.
 type Network struct {
-	params  *vit.Params
-	config  vit.Config
-	threads int
-	policy  policy
+	params *vit.Params
+	config vit.Config
+	reads  halting.Readouts
+	scheme scheme
 
 	patch, head, headDist linear // headDist is empty in a model without a second head
 	blocks                []blockWeights
@@ -44,11 +48,13 @@ type Network struct {
 	lanes     []*vit.Params // gradient of each lane
 	scratch   []*scratch    // of each thread
 
-	prior     halting.Prior // of this pass, where the scheme has one
-	geometric []float64     // [L] PonderNet's
-	gate      gateGradient  // of the last step, added up since Step
+	prior     prior        // of this pass, where the scheme has one
+	geometric []float64    // [L] PonderNet's
+	gate      gateGradient // of the last step
 
-	lowest int // first block whose gradient is wanted; 0: also the embedding's
+	// lowest is the first block, counted from 0, whose gradient is wanted: Step leaves those of the blocks before and
+	// of the embedding 0. With 0 everything has one, with the number of blocks only the last norm and the heads.
+	lowest int
 }
 
 // linear is a weight matrix packed for both directions.
@@ -64,19 +70,20 @@ func (l *linear) pack(w []float32, out, in int) {
 
 type blockWeights struct{ qkv, proj, fc1, fc2 linear }
 
-// NewNetwork prepares to train params, which stay the caller's: after changing them, or the constants of their halting, the next Step takes them up.
+// NewNetwork prepares to train params, which stay the caller's: after changing them, or the constants of their
+// halting, the next Step takes them up.
 func NewNetwork(params *vit.Params, threads int) (*Network, error) {
 	c := params.Config
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	p, err := newPolicy(c)
+	s, err := newScheme(c)
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{params: params, config: c, threads: max(1, threads), policy: p, blocks: make([]blockWeights, c.Layers)}
+	n := &Network{params: params, config: c, reads: c.Readouts(), scheme: s, blocks: make([]blockWeights, c.Layers)}
 	n.shardSize = max(1, shardRows/c.Tokens())
-	for range n.threads {
+	for range max(1, threads) {
 		n.scratch = append(n.scratch, newScratch(c, n.shardSize))
 	}
 	return n, nil
@@ -88,21 +95,15 @@ func (n *Network) Forward(b Batch, loss Loss) (Stats, error) {
 	return stats, err
 }
 
-// Step runs a batch forward and backward and leaves the gradient of the loss in grad, and that of the gates' constants in GateGradient. After an
-// error both may hold anything.
+// Step runs a batch forward and backward and leaves the gradient of the loss in grad, and that of the gates' constants
+// in GateGradient. After an error both may hold anything.
 func (n *Network) Step(b Batch, loss Loss, grad *vit.Params) (Stats, error) {
 	return n.step(b, loss, grad, false)
 }
 
-// Accumulate is Step, but adds the gradients. A step over n batches is Step for the first and Accumulate for the others, with a
-// Loss.Scale of 1/n for each; the mean scores that the prior looks at are then those of each batch by itself.
-func (n *Network) Accumulate(b Batch, loss Loss, grad *vit.Params) (Stats, error) {
-	return n.step(b, loss, grad, true)
-}
-
-// GateGradient is the loss's gradient with respect to the gates' constants (gate_scale and gate_center in the configuration); 0 without gates.
-func (n *Network) GateGradient() (scale, center float64) { return n.gate.scale, n.gate.center }
-
+// step is Step, or where add is set it adds the gradients. A step over n batches is one of the first kind and then
+// those of the second, with a Loss.Scale of 1/n for each; the mean scores that the prior looks at are those of each
+// batch by itself.
 func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, error) {
 	stats, up, err := n.forward(b, loss)
 	if err != nil {
@@ -175,23 +176,19 @@ func (n *Network) prepare(loss Loss) error {
 	if err := n.config.Validate(); err != nil {
 		return err
 	}
-	p, err := newPolicy(n.config)
+	s, err := newScheme(n.config)
 	if err != nil {
 		return err
 	}
-	n.policy = p
+	n.scheme = s
 	switch {
-	case p.couples():
-		n.prior, err = halting.NewPrior(n.config.Layers, loss.TargetLayer, halting.PriorOptions{Shape: loss.PriorShape, Deviation: loss.PriorDeviation, Reverse: loss.ReversePrior})
-	case p.learner != nil:
-		n.geometric, err = halting.Geometric(loss.ponderLambda(), n.config.Layers)
+	case s.couples():
+		n.prior, err = newPrior(n.config.Layers, loss)
+	case s.learner != nil:
+		n.geometric, err = geometric(cmp.Or(loss.PonderLambda, 1/loss.TargetLayer), n.config.Layers)
 	}
 	return err
 }
-
-// LearnFrom says that the blocks before block l, counted from 0, and the embedding need no gradient, which spares the way back through them: Step
-// leaves it 0. With l = 0 everything has one, as it has before the first call; with as many as there are blocks only the last norm and the heads.
-func (n *Network) LearnFrom(l int) { n.lowest = l }
 
 // pack lays the current weights out for the kernels, one block a task.
 func (n *Network) pack() {
@@ -200,7 +197,7 @@ func (n *Network) pack() {
 		if l == c.Layers {
 			n.patch.pack(p.PatchWeight, c.Embed, c.PatchLen())
 			n.head.pack(p.HeadWeight, c.Classes, c.Embed)
-			if c.Readouts().Heads > 1 {
+			if n.reads.Heads > 1 {
 				n.headDist.pack(p.HeadDistWeight, c.Classes, c.Embed)
 			}
 			return
@@ -217,7 +214,7 @@ func (n *Network) pack() {
 func (n *Network) active(size int) []*shard {
 	count := (size + n.shardSize - 1) / n.shardSize
 	for len(n.shards) < count {
-		n.shards = append(n.shards, newShard(n.config, n.policy, n.shardSize))
+		n.shards = append(n.shards, newShard(n.config, n.scheme, n.shardSize))
 	}
 	for i, s := range n.shards[:count] {
 		s.first = i * n.shardSize
@@ -226,33 +223,13 @@ func (n *Network) active(size int) []*shard {
 	return n.shards[:count]
 }
 
-// parallel runs task 0..count−1 on the network's threads. A panic of a task comes out of parallel, in the caller's goroutine, where it can be
-// recovered from.
+// parallel runs task 0..count−1 on the network's threads. A panic of a task comes out of it.
 func (n *Network) parallel(count int, task func(i int, w *scratch)) {
-	var next atomic.Int64
-	var broken atomic.Pointer[any]
-	work := func(w *scratch) {
-		defer func() {
-			if p := recover(); p != nil {
-				broken.CompareAndSwap(nil, &p)
-			}
-		}()
-		for i := int(next.Add(1)) - 1; i < count; i = int(next.Add(1)) - 1 {
-			task(i, w)
-		}
-	}
-	var wg sync.WaitGroup
-	for _, w := range n.scratch[1:min(len(n.scratch), max(1, count))] {
-		wg.Go(func() { work(w) })
-	}
-	work(n.scratch[0])
-	wg.Wait()
-	if p := broken.Load(); p != nil {
-		panic(*p)
-	}
+	parallel.For(len(n.scratch), count, func(worker, i int) { task(i, n.scratch[worker]) })
 }
 
-// Output is what one image of the last batch came to. A scheme that learns a prediction in every block gives the last block's.
+// Output is what one image of the last batch came to. A scheme that learns a prediction in every block gives the last
+// block's.
 type Output struct {
 	Logits    []float32 // [classes]
 	Depth     []int32   // [N] N[k]

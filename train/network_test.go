@@ -16,7 +16,8 @@ import (
 func tiny(seed uint64) *vit.Params { return tinyDistilled(seed, vit.NoDistillation) }
 
 func tinyDistilled(seed uint64, d vit.Distillation) *vit.Params {
-	c := vit.Config{Distillation: d, Embed: 12, Heads: 2, Layers: 4, Hidden: 20, Height: 8, Width: 12, Patch: 4, Channels: 2, Classes: 3, Eps: 1e-6,
+	c := vit.Config{Distillation: d, Embed: 12, Heads: 2, Layers: 4, Hidden: 20, Height: 8, Width: 12, Patch: 4,
+		Channels: 2, Classes: 3, Eps: 1e-6,
 		Halting: halting.Config{Policy: "token"}.With("gate_scale", 3).With("gate_center", 0.8)}
 	p := vit.Initialize(c, seed, 0.3)
 	r := rand.New(rand.NewPCG(seed, 1))
@@ -139,7 +140,8 @@ func shards(t *testing.T, scheme halting.Config) *Network {
 	return net
 }
 
-// TestNumbersThatAreNone: a picture of NaN or infinities shows in the loss, with every scheme, and leaves nothing behind.
+// TestNumbersThatAreNone: a picture of NaN or infinities shows in the loss, with every scheme, and leaves nothing
+// behind.
 func TestNumbersThatAreNone(t *testing.T) {
 	for name, scheme := range schemes {
 		net := shards(t, scheme)
@@ -173,7 +175,8 @@ func TestSmallestModels(t *testing.T) {
 			if scheme.Blocks("layers") != nil {
 				scheme = scheme.With("layers", []int(nil))
 			}
-			c := vit.Config{Distillation: distillation, Embed: 1, Heads: 1, Layers: 1, Hidden: 1, Height: 1, Width: 1, Patch: 1, Channels: 1, Classes: 2, Eps: 1e-6, Halting: scheme}
+			c := vit.Config{Distillation: distillation, Embed: 1, Heads: 1, Layers: 1, Hidden: 1, Height: 1, Width: 1,
+				Patch: 1, Channels: 1, Classes: 2, Eps: 1e-6, Halting: scheme}
 			p := vit.Initialize(c, 1, 1)
 			for _, l := range lessons(c, 1) {
 				net, err := NewNetwork(p, 2)
@@ -182,8 +185,10 @@ func TestSmallestModels(t *testing.T) {
 				}
 				grad := vit.NewParams(c)
 				st, err := net.Step(l.b, l.loss, grad)
-				if err != nil || math.IsNaN(st.Loss) || st.MeanDepth != 1 || firstBad(grad) != "none" || largest(grad.HeadBias) == 0 {
-					t.Errorf("%s, distillation %d, %s: %+v, gradient of the head's bias %v, error %v", name, distillation, l.name, st, grad.HeadBias, err)
+				if err != nil || math.IsNaN(st.Loss) || st.MeanDepth != 1 || firstBad(grad) != "none" ||
+					largest(grad.HeadBias) == 0 {
+					t.Errorf("%s, distillation %d, %s: %+v, gradient of the head's bias %v, error %v", name,
+						distillation, l.name, st, grad.HeadBias, err)
 				}
 			}
 		}
@@ -214,7 +219,8 @@ func TestStepRefuses(t *testing.T) {
 	}
 }
 
-// TestStop: a pass ends between any two shards, forward or backward, with the error that it is told, and the network can go on.
+// TestStop: a pass ends between any two shards, forward or backward, with the error that it is told, and the network
+// can go on.
 func TestStop(t *testing.T) {
 	p := tiny(3)
 	end := errors.New("the end")

@@ -18,7 +18,8 @@ type optimizer struct {
 	gates    *gateState // of the two constants of the gates, where they are learnt
 }
 
-// newOptimizer prepares to step p: all of its tensors but the frozen ones, and the gates' constants if they are learnt.
+// newOptimizer prepares to step p: all of its tensors but the frozen ones, and the gates' constants if they are
+// learnt.
 func newOptimizer(p *vit.Params, s Settings) (*optimizer, error) {
 	o := &optimizer{settings: s, m: make([]float32, len(p.Data)), v: make([]float32, len(p.Data)), average: p.Clone()}
 	var err error

@@ -50,7 +50,8 @@ func TestFrozenTensorsKeepTheirBits(t *testing.T) {
 	s.EMA, s.Freeze = 0.5, []string{"blocks.[0-1].*", "*_embed*"}
 	o := optimize(t, p, s)
 	frozen := func(name string) bool {
-		return strings.HasPrefix(name, "blocks.0.") || strings.HasPrefix(name, "blocks.1.") || name == "pos_embed" || strings.HasPrefix(name, "patch_embed")
+		return strings.HasPrefix(name, "blocks.0.") || strings.HasPrefix(name, "blocks.1.") || name == "pos_embed" ||
+			strings.HasPrefix(name, "patch_embed")
 	}
 	sum := 0.0
 	for _, g := range grad.Tensors() {
@@ -99,7 +100,8 @@ func adamW(x, m, v, g, lr, beta1, beta2 float64, step int) (float64, float64, fl
 	return x - lr*mHat/(math.Sqrt(vHat)+1e-8), m, v
 }
 
-// TestLearntGates: the two constants take AdamW's steps down their own gradient, clipped with the others', reach the network, and the average follows.
+// TestLearntGates: the two constants take AdamW's steps down their own gradient, clipped with the others', reach the
+// network, and the average follows.
 func TestLearntGates(t *testing.T) {
 	p := tiny(3)
 	p.Config.Halting = p.Config.Halting.With("gate_scale", 3).With("gate_center", 0.5)
@@ -117,7 +119,7 @@ func TestLearntGates(t *testing.T) {
 		if _, err := n.Step(randomBatch(p.Config, 6, 1), someLoss, grad); err != nil {
 			t.Fatal(err)
 		}
-		ds, dc := n.GateGradient()
+		ds, dc := n.gate.scale, n.gate.center
 		if ds == 0 || dc == 0 {
 			t.Fatalf("step %d: the gates' gradient is %v, %v", step, ds, dc)
 		}
@@ -134,10 +136,12 @@ func TestLearntGates(t *testing.T) {
 		center, m[1], v[1] = adamW(center, m[1], v[1], clip*dc, 0.01, r.Beta1, r.Beta2, step)
 		average += (1 - min(r.EMA, float64(1+step)/float64(10+step))) * (scale - average)
 		h, a := p.Config.Halting, o.average.Config.Halting
-		if math.Abs(h.Number("gate_scale")-scale) > 1e-5 || math.Abs(h.Number("gate_center")-center) > 1e-5 || math.Abs(a.Number("gate_scale")-average) > 1e-5 {
-			t.Errorf("step %d: gates %v, %v, average %v; want %v, %v, %v", step, h.Number("gate_scale"), h.Number("gate_center"), a.Number("gate_scale"), scale, center, average)
+		if math.Abs(h.Number("gate_scale")-scale) > 1e-5 || math.Abs(h.Number("gate_center")-center) > 1e-5 ||
+			math.Abs(a.Number("gate_scale")-average) > 1e-5 {
+			t.Errorf("step %d: gates %v, %v, average %v; want %v, %v, %v", step, h.Number("gate_scale"),
+				h.Number("gate_center"), a.Number("gate_scale"), scale, center, average)
 		}
-		if s, c := n.policy.learner.Gate(); step > 1 && (s == 3 || c == 0.5) {
+		if s, c := n.scheme.learner.Gate(); step > 1 && (s == 3 || c == 0.5) {
 			t.Errorf("step %d: the network still has gates %v, %v", step, s, c)
 		}
 	}
@@ -172,9 +176,11 @@ func TestGatesGoOn(t *testing.T) {
 	}
 	p, o := run(false)
 	q, resumed := run(true)
-	if !slices.Equal(p.Data, q.Data) || p.Config.Halting.String() != q.Config.Halting.String() || *o.gates != *resumed.gates ||
+	if !slices.Equal(p.Data, q.Data) || p.Config.Halting.String() != q.Config.Halting.String() ||
+		*o.gates != *resumed.gates ||
 		o.average.Config.Halting.String() != resumed.average.Config.Halting.String() {
-		t.Errorf("gates are %+v (%v), after a snapshot %+v (%v)", *o.gates, p.Config.Halting, *resumed.gates, q.Config.Halting)
+		t.Errorf("gates are %+v (%v), after a snapshot %+v (%v)", *o.gates, p.Config.Halting, *resumed.gates,
+			q.Config.Halting)
 	}
 	for _, bad := range [][]float32{nil, make([]float32, 7), {1, 0, 0, 1, float32(math.NaN()), 0, 0, 1}} {
 		if err := resumed.restoreGates(q, bad); err == nil {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"encoding/binary"
 	"math"
 	"path/filepath"
 	"strconv"
@@ -57,7 +58,7 @@ func (r reference) ints(name string) []int32 {
 	}
 	v := make([]int32, len(tensor.Data)/4)
 	for i := range v {
-		v[i] = int32(uint32(tensor.Data[4*i]) | uint32(tensor.Data[4*i+1])<<8 | uint32(tensor.Data[4*i+2])<<16 | uint32(tensor.Data[4*i+3])<<24)
+		v[i] = int32(binary.LittleEndian.Uint32(tensor.Data[4*i:]))
 	}
 	return v
 }
@@ -65,9 +66,11 @@ func (r reference) ints(name string) []int32 {
 func (r reference) params() *vit.Params {
 	r.t.Helper()
 	n := func(key string) int { return int(r.number(key)) }
-	c := vit.Config{Embed: n("embed_dim"), Heads: n("num_heads"), Layers: n("depth"), Hidden: n("embed_dim") * n("mlp_ratio"),
-		Height: n("img_size"), Width: n("img_size"), Patch: n("patch_size"), Channels: 3, Classes: n("num_classes"), Eps: r.number("layer_norm_eps"),
-		Halting: halting.Config{Policy: "token"}.With("gate_scale", r.number("gate_scale")).With("gate_center", r.number("gate_center")).With("epsilon", r.number("halt_eps"))}
+	c := vit.Config{Embed: n("embed_dim"), Heads: n("num_heads"), Layers: n("depth"),
+		Hidden: n("embed_dim") * n("mlp_ratio"), Height: n("img_size"), Width: n("img_size"), Patch: n("patch_size"),
+		Channels: 3, Classes: n("num_classes"), Eps: r.number("layer_norm_eps")}
+	c.Halting = halting.Config{Policy: "token"}.With("gate_scale", r.number("gate_scale")).
+		With("gate_center", r.number("gate_center")).With("epsilon", r.number("halt_eps"))
 	p := vit.NewParams(c)
 	for _, dst := range p.Tensors() {
 		copy(dst.Data, r.floats("weights."+dst.Name))
@@ -85,7 +88,8 @@ func (r reference) batch() Batch {
 }
 
 func (r reference) loss() Loss {
-	return Loss{LabelSmoothing: r.number("label_smoothing"), AlphaPonder: r.number("alpha_ponder"), AlphaPrior: r.number("alpha_prior"),
+	return Loss{LabelSmoothing: r.number("label_smoothing"), AlphaPonder: r.number("alpha_ponder"),
+		AlphaPrior:  r.number("alpha_prior"),
 		TargetLayer: r.number("prior_target_layer")}
 }
 
@@ -142,7 +146,8 @@ func compareWithReference(t *testing.T, r reference) {
 		t.Fatal(err)
 	}
 	tokens := c.Tokens()
-	logits, depth, rho, scores := r.floats("expect.logits"), r.ints("expect.depth"), r.floats("expect.rho"), r.floats("expect.scores")
+	logits, depth, rho, scores := r.floats("expect.logits"), r.ints("expect.depth"), r.floats("expect.rho"),
+		r.floats("expect.scores")
 	for i := range b.Size {
 		out := net.Image(i)
 		if d := worst(out.Logits, logits[i*c.Classes:(i+1)*c.Classes]); d > 1e-4 {
@@ -178,8 +183,10 @@ func compareWithReference(t *testing.T, r reference) {
 		name      string
 		got, want float64
 	}{
-		{"cross-entropy", stats.CrossEntropy, float64(r.floats("expect.loss_ce")[0])}, {"ponder", stats.Ponder, float64(r.floats("expect.loss_ponder")[0])},
-		{"prior", stats.Prior, float64(r.floats("expect.loss_prior")[0])}, {"reverse prior", reversed.Prior, float64(r.floats("expect.loss_prior_reverse")[0])},
+		{"cross-entropy", stats.CrossEntropy, float64(r.floats("expect.loss_ce")[0])},
+		{"ponder", stats.Ponder, float64(r.floats("expect.loss_ponder")[0])},
+		{"prior", stats.Prior, float64(r.floats("expect.loss_prior")[0])},
+		{"reverse prior", reversed.Prior, float64(r.floats("expect.loss_prior_reverse")[0])},
 		{"loss", stats.Loss, float64(r.floats("expect.loss")[0])},
 	} {
 		if math.Abs(v.got-v.want) > 1e-5*(1+math.Abs(v.want)) {

@@ -20,20 +20,26 @@ type shard struct {
 	gate    []float32   // [images][L, N] the gates themselves, of a scheme that learns them
 	readout [][]float32 // [L][images, Q, E] the readouts after each block, where they were active
 
-	// One on the mean fields o = Σ p[k,l]·t[k,l] of the readouts, or for a scheme that classifies after each block L of them, on the readouts.
+	// One on the mean fields o = Σ p[k,l]·t[k,l] of the readouts, or for a scheme that classifies after each block L
+	// of them, on the readouts.
 	decisions []*decision
 	dlambda   []float64 // [images, L] PonderNet's ∂loss/∂λ
+	scoreSum  []float64 // [L] summed over images and tokens
+	totals
+}
 
-	crossEntropy, distill float64 // summed over images
-	divergence            float64 // PonderNet's KL, summed over images
+// totals are what a shard's images come to, summed over them.
+type totals struct {
+	crossEntropy, distill float64
+	divergence            float64 // PonderNet's KL
 	correct               int
-	depth                 float64   // summed over images and tokens
-	scoreSum              []float64 // [L] summed over images and tokens
+	depth                 float64 // of all tokens
 	gateGradient          gateGradient
 }
 
-// activation is what one block saves. Its input has the rows of all tokens that exist, those that run first in each image and in the order
-// of their places. T' is the number of those that run: T, unless some are there for their keys and values alone.
+// activation is what one block saves. Its input has the rows of all tokens that exist, those that run first in each
+// image and in the order of their places. T' is the number of those that run: T, unless some are there for their keys
+// and values alone.
 type activation struct {
 	offset       []int32   // [images+1] image i owns the input's rows offset[i]:offset[i+1]
 	run          []int32   // [images+1] and of what runs the rows run[i]:run[i+1]; offset itself where all run
@@ -71,8 +77,8 @@ func (a *activation) runners(dst, src []float32, e, images int) {
 	}
 }
 
-func newShard(c vit.Config, p policy, images int) *shard {
-	t, e, q := images*c.Tokens(), c.Embed, c.Readouts().Heads
+func newShard(c vit.Config, p scheme, images int) *shard {
+	t, e, q := images*c.Tokens(), c.Embed, c.Readouts().Fields()
 	s := &shard{
 		patches:  make([]float32, images*c.Patches()*c.PatchLen()),
 		x:        make([][]float32, c.Layers+1),
@@ -121,7 +127,7 @@ type scratch struct {
 	image     []float32 // [C, H, W]
 	branch    []float32 // [T, E] a residual branch, or its gradient
 	gelu      []float32 // [T, F]
-	dx        []float32 // [T, E] gradient of a block's output, then of its input; forward, the output itself where it is laid out anew
+	dx        []float32 // [T, E] gradient of a block's output, then of its input; forward, an output that is laid out anew
 	dxBelow   []float32 // [T, E] gradient of the input of the block above
 	dinput    []float32 // [T, E] gradient of a block's input while that of its output is still wanted
 	dnorm     []float32 // [T, E]
@@ -139,15 +145,16 @@ type scratch struct {
 }
 
 func newScratch(c vit.Config, images int) *scratch {
-	t, e, n := images*c.Tokens(), c.Embed, c.Tokens()
+	t, e, n, q := images*c.Tokens(), c.Embed, c.Tokens(), c.Readouts().Fields()
 	w := &scratch{
-		image: make([]float32, c.Channels*c.Height*c.Width), branch: make([]float32, t*e), gelu: make([]float32, t*c.Hidden),
+		image: make([]float32, c.ImageLen()), branch: make([]float32, t*e), gelu: make([]float32, t*c.Hidden),
 		dx: make([]float32, t*e), dxBelow: make([]float32, t*e), dinput: make([]float32, t*e), dnorm: make([]float32, t*e),
 		dhidden: make([]float32, t*c.Hidden), dqkv: make([]float32, 3*t*e),
-		attention: make([]float32, max(kernels.AttentionScratch(n, c.HeadDim()), kernels.AttentionBackwardScratch(n, c.HeadDim()))),
-		dfield:    make([]float32, images*c.Readouts().Heads*e), dgate: make([]float32, c.Layers*n), dweight: make([]float32, c.Readouts().Heads*c.Layers),
+		dfield: make([]float32, images*q*e), dgate: make([]float32, c.Layers*n), dweight: make([]float32, q*c.Layers),
 		target: make([]float64, c.Classes), series: make([]float64, 4*c.Layers), halting: halting.ScratchFor(n, 0),
 	}
+	d := c.HeadDim()
+	w.attention = make([]float32, max(kernels.AttentionScratch(n, d), kernels.AttentionBackwardScratch(n, d)))
 	w.random = rand.New(&w.source)
 	return w
 }

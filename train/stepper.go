@@ -61,7 +61,7 @@ func NewStepper(params *vit.Params, s Settings, threads int) (*Stepper, error) {
 		return nil, err
 	}
 	if opt.frozen != nil {
-		net.LearnFrom(firstLearnt(params, opt.frozen))
+		net.lowest = firstLearnt(params, opt.frozen)
 	}
 	return &Stepper{net: net, opt: opt, params: params, grad: vit.NewParams(params.Config), settings: s}, nil
 }

@@ -17,7 +17,7 @@ import (
 const boardDir = "tensorboard"
 
 // board shows a run in TensorBoard: all figures of its logs, and after each epoch what became of the tokens of a few
-// images. It is told what the logs hold, never twice, also when the run is killed and resumed.
+// images. It is told what the logs hold, never twice, also when the run is killed and resumed. A nil one shows nothing.
 type board struct {
 	dir     string
 	events  *tfevents.Writer // nil before begin
@@ -48,14 +48,20 @@ func newBoard(dir string, p picture.Preprocessor, parts data.Parts, threads int)
 	return &board{dir: filepath.Join(dir, boardDir), show: show, images: images, threads: threads}, nil
 }
 
-// begin opens the files. What they say of steps after this one is cut off: it will be told again. A new run begins at −1.
+// begin opens the files. What they say of steps after this one is cut off: it will be told again. A new run begins at
+// −1.
 func (b *board) begin(step int) (err error) {
-	b.events, err = tfevents.Open(b.dir, int64(step))
+	if b != nil {
+		b.events, err = tfevents.Open(b.dir, int64(step))
+	}
 	return err
 }
 
 // step tells a line of steps.jsonl.
 func (b *board) step(s StepEntry) error {
+	if b == nil {
+		return nil
+	}
 	b.line(int64(s.Step), "step/", s.Line)
 	b.events.Scalar(int64(s.Step), "step/grad_norm", s.GradNorm)
 	b.events.Scalar(int64(s.Step), "step/learning_rate", s.LR)
@@ -80,6 +86,9 @@ func (b *board) line(at int64, group string, l Line) {
 
 // epoch tells a line of log.jsonl, with the weights that the run would keep after it.
 func (b *board) epoch(ctx context.Context, e Entry, p *vit.Params) error {
+	if b == nil {
+		return nil
+	}
 	at := int64(e.Step)
 	b.line(at, "epoch/", e.Line)
 	for group, f := range map[string]*Figures{"validation/": e.Validation, "validation_average/": e.ValidationEMA,
@@ -130,7 +139,12 @@ func (b *board) tokens(ctx context.Context, at int64, p *vit.Params) error {
 }
 
 // sync comes before a checkpoint: what was told must last as that does.
-func (b *board) sync() error { return b.events.Sync() }
+func (b *board) sync() error {
+	if b == nil {
+		return nil
+	}
+	return b.events.Sync()
+}
 
 func (b *board) close() error {
 	if b == nil || b.events == nil {

@@ -29,7 +29,8 @@ type Card struct {
 	PrecisionLoss *PrecisionLoss `json:"precision_loss,omitempty"`
 }
 
-// Summary is an epoch in a Card. Test figures are percent and blocks, of the weights or the average, whichever was kept.
+// Summary is an epoch in a Card. Test figures are percent and blocks, of the weights or the average, whichever was
+// kept.
 type Summary struct {
 	Epoch     int     `json:"epoch"`
 	Loss      float64 `json:"loss"`

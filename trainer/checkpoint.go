@@ -15,17 +15,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
 
-// A checkpoint is one safetensors file, checkpoints/step-00000123.safetensors: the backend's state as flat tensors, and as
-// metadata the step, the recipe, the architecture, the sums of the epoch under way, and a checksum over all of it. All
-// randomness is drawn from (seed, epoch, image) or (seed, step), so the step is the only cursor. A file appears whole or
-// not at all.
+// A checkpoint is one safetensors file, checkpoints/step-00000123.safetensors: the backend's state as flat tensors,
+// and as metadata the step, the recipe, the architecture, the sums of the epoch under way, and a checksum over all of
+// it. All randomness is drawn from (seed, epoch, image) or (seed, step), so the step is the only cursor. A file
+// appears whole or not at all.
 
 // checkpointVersion changes when an old program could misread a new file, or a new one an old file.
 const checkpointVersion = "2"
@@ -166,10 +165,9 @@ func savedSteps(dir string) ([]int, error) {
 	}
 	var steps []int
 	for _, e := range entries {
-		digits, ok := strings.CutPrefix(e.Name(), "step-")
-		digits, whole := strings.CutSuffix(digits, ".safetensors")
-		step, err := strconv.Atoi(digits)
-		if ok && whole && err == nil && step >= 0 && filepath.Base(checkpointPath(dir, step)) == e.Name() {
+		var step int
+		fmt.Sscanf(e.Name(), "step-%d", &step)
+		if step >= 0 && filepath.Base(checkpointPath(dir, step)) == e.Name() {
 			steps = append(steps, step)
 		}
 	}
@@ -178,9 +176,9 @@ func savedSteps(dir string) ([]int, error) {
 	return steps, nil
 }
 
-// prune removes all checkpoints but the newest keep, and for each of these the best one that it knows of: bests lists the
-// steps of checkpoints that were better than all before them, rising. So a run that falls back past torn files still finds
-// the best of its past.
+// prune removes all checkpoints but the newest keep, and for each of these the best one that it knows of: bests lists
+// the steps of checkpoints that were better than all before them, rising. So a run that falls back past torn files
+// still finds the best of its past.
 func prune(dir string, keep int, bests []int) error {
 	steps, err := savedSteps(dir)
 	if err != nil {

@@ -20,10 +20,12 @@ import (
 
 // tinySnapshot is a checkpoint of a model that hardly deserves the name.
 func tinySnapshot() snapshot {
-	c := vit.Config{Embed: 2, Heads: 1, Layers: 1, Hidden: 2, Height: 2, Width: 2, Patch: 2, Channels: 1, Classes: 2, Eps: 1e-6, Halting: halting.Dense()}
+	c := vit.Config{Embed: 2, Heads: 1, Layers: 1, Hidden: 2, Height: 2, Width: 2, Patch: 2, Channels: 1, Classes: 2,
+		Eps: 1e-6, Halting: halting.Dense()}
 	r := DefaultRecipe()
 	r.Seed, r.Batch = 3, 4
-	return snapshot{step: 7, recipe: r, config: c, entry: Entry{Epoch: 2, Step: 7, Line: Line{Loss: 1.0 / 3, LayerScores: []float64{0.1}}},
+	return snapshot{step: 7, recipe: r, config: c,
+		entry:   Entry{Epoch: 2, Step: 7, Line: Line{Loss: 1.0 / 3, LayerScores: []float64{0.1}}},
 		tensors: []train.Tensor{{Name: "weights", Data: []float32{1, 2, 3}}, {Name: "moment1", Data: []float32{4, 5, 6}}}}
 }
 
@@ -46,7 +48,8 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	if err := got.read(checkpointPath(dir, 7)); err != nil {
 		t.Fatal(err)
 	}
-	if got.step != 7 || got.entry.Loss != s.entry.Loss || !slices.Equal(got.entry.LayerScores, s.entry.LayerScores) || !slices.Equal(got.tensors[1].Data, s.tensors[1].Data) {
+	if got.step != 7 || got.entry.Loss != s.entry.Loss || !slices.Equal(got.entry.LayerScores, s.entry.LayerScores) ||
+		!slices.Equal(got.tensors[1].Data, s.tensors[1].Data) {
 		t.Errorf("%+v, want %+v", got, s)
 	}
 	if entries, err := os.ReadDir(checkpointDir(dir)); err != nil || len(entries) != 1 {
@@ -54,7 +57,8 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	}
 }
 
-// TestDamagedCheckpoint changes every byte of a checkpoint in turn, and cuts it off at every length: it is never taken for whole, nor for another run's.
+// TestDamagedCheckpoint changes every byte of a checkpoint in turn, and cuts it off at every length: it is never taken
+// for whole, nor for another run's.
 func TestDamagedCheckpoint(t *testing.T) {
 	dir := t.TempDir()
 	s := tinySnapshot()
@@ -125,7 +129,8 @@ func TestForeignCheckpoint(t *testing.T) {
 	}
 }
 
-// FuzzCheckpoint: whatever the metadata say, reading a checkpoint neither fails to return nor takes what it should not.
+// FuzzCheckpoint: whatever the metadata say, reading a checkpoint neither fails to return nor takes what it should
+// not.
 func FuzzCheckpoint(f *testing.F) {
 	s := tinySnapshot()
 	recipe, _ := json.Marshal(s.recipe)
@@ -134,7 +139,8 @@ func FuzzCheckpoint(f *testing.F) {
 	f.Add("7", `{"seed":3,"batch":4,"halting":{"policy":"token"}}`, `{"test":{"top1":1e400}}`)
 	config, _ := json.Marshal(s.config)
 	f.Fuzz(func(t *testing.T, step, recipe, entry string) {
-		file := &weights.File{Metadata: map[string]string{"version": checkpointVersion, "step": step, "recipe": recipe, "entry": entry, "config": string(config)}}
+		file := &weights.File{Metadata: map[string]string{"version": checkpointVersion, "step": step,
+			"recipe": recipe, "entry": entry, "config": string(config)}}
 		for _, x := range s.tensors {
 			file.Tensors = append(file.Tensors, weights.Float32Tensor(x.Name, []int{len(x.Data)}, x.Data))
 		}
@@ -143,7 +149,8 @@ func FuzzCheckpoint(f *testing.F) {
 		if err := got.decode(file); err != nil {
 			return
 		}
-		if got.step < 0 || got.recipe.Seed != 3 || got.recipe.Batch != 4 || !slices.Equal(got.tensors[0].Data, s.tensors[0].Data) {
+		if got.step < 0 || got.recipe.Seed != 3 || got.recipe.Batch != 4 ||
+			!slices.Equal(got.tensors[0].Data, s.tensors[0].Data) {
 			t.Errorf("%+v from %q, %q, %q", got, step, recipe, entry)
 		}
 		for _, name := range slices.Sorted(maps.Keys(file.Metadata)) { // the sum covers every key
@@ -199,7 +206,8 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// TestFallBack damages checkpoints of a run: it goes on from the newest whole one, says so, and ends with the same weights; with none left it stops.
+// TestFallBack damages checkpoints of a run: it goes on from the newest whole one, says so, and ends with the same
+// weights; with none left it stops.
 func TestFallBack(t *testing.T) {
 	whole, broken := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "broken")
 	if _, err := Run(t.Context(), stripesRun(t, whole)); err != nil {
@@ -223,7 +231,8 @@ func TestFallBack(t *testing.T) {
 	if !slices.Equal(storedWeights(t, broken), storedWeights(t, whole)) {
 		t.Error("other weights")
 	}
-	for _, want := range []string{"step-00000024.safetensors", "step-00000012.safetensors", "passed over", "changed=\"epochs 2 → 3, checkpoints 3 → 2\"", "step=0"} {
+	for _, want := range []string{"step-00000024.safetensors", "step-00000012.safetensors", "passed over",
+		"changed=\"epochs 2 → 3, checkpoints 3 → 2\"", "step=0"} {
 		if !strings.Contains(said.String(), want) {
 			t.Errorf("the log does not say %q:\n%s", want, &said)
 		}

@@ -12,9 +12,9 @@ import (
 // measured on the same images.
 const HeldOutSeed = 0
 
-// PartsOf opens the parts of a data set, which spec names in errors, for a run of the recipe in dir. A run that is resumed,
-// and was begun when nothing was held out of training images with a test part beside them, goes on with all of them and
-// has no validation images.
+// PartsOf opens the parts of a data set, which spec names in errors, for a run of the recipe in dir. A run that is
+// resumed, and was begun when nothing was held out of training images with a test part beside them, goes on with all
+// of them and has no validation images.
 func PartsOf(spec string, s data.Source, r Recipe, dir string, resume bool, log *slog.Logger) (data.Parts, error) {
 	p, err := data.PartsOf(spec, s, r.Validation, HeldOutSeed)
 	if err != nil || !resume || r.Validation > 0 {
@@ -28,8 +28,9 @@ func PartsOf(spec string, s data.Source, r Recipe, dir string, resume bool, log 
 	return p, err
 }
 
-// Prepare makes of a data set's parts what a run of the recipe sees of them: with the recipe's limit images that stand for
-// all, and damaged ones, of which log is told, replaced where they are learnt from and left out where they are measured.
+// Prepare makes of a data set's parts what a run of the recipe sees of them: with the recipe's limit images that stand
+// for all, and damaged ones, of which log is told, replaced where they are learnt from and left out where they are
+// measured.
 func (r Recipe) Prepare(p data.Parts, log *slog.Logger) (data.Parts, error) {
 	if p.Train == nil || p.Train.Len() == 0 {
 		return p, errors.New("the data has no images")
@@ -55,8 +56,8 @@ func (r Recipe) Prepare(p data.Parts, log *slog.Logger) (data.Parts, error) {
 	return p, nil
 }
 
-// limited makes the first limit images of d fit to stand for all of it: where they lack a class, as in a folder that is
-// listed class by class, it is as many drawn at random. 0 is no limit.
+// limited makes the first limit images of d fit to stand for all of it: where they lack a class, as in a folder that
+// is listed class by class, it is as many drawn at random. 0 is no limit.
 func limited(d data.Dataset, limit int) (data.Dataset, error) {
 	if limit <= 0 || limit >= d.Len() {
 		return d, nil

@@ -56,11 +56,12 @@ func (r *runner) newFeed() (*feed, error) {
 	return f, nil
 }
 
-// mixIndex is the index whose random streams mix the batches of an epoch, downward from here; no picture has one as large.
+// mixIndex is the index whose random streams mix the batches of an epoch, downward from here; no picture has one as
+// large.
 const mixIndex = ^uint64(0) - 1
 
-// next returns batch number part of an epoch, each number in its turn. It is valid until the following call. The pass that
-// it is used in ends with ctx's error soon after ctx has ended.
+// next returns batch number part of an epoch, each number in its turn. It is valid until the following call. The pass
+// that it is used in ends with ctx's error soon after ctx has ended.
 func (f *feed) next(ctx context.Context, epoch, part int) (train.Batch, error) {
 	images, labels, err := f.loader.Next(ctx)
 	if err != nil {

@@ -1,12 +1,10 @@
 package trainer
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -43,7 +41,8 @@ type Entry struct {
 	TestEMA       *Figures `json:"test_ema,omitempty"`
 }
 
-// StepEntry is one line of steps.jsonl: a step as it was, not a mean. Its images a second are those since the line before.
+// StepEntry is one line of steps.jsonl: a step as it was, not a mean. Its images a second are those since the line
+// before.
 type StepEntry struct {
 	Step  int `json:"step"` // from 1
 	Epoch int `json:"epoch"`
@@ -92,8 +91,8 @@ func (e *Entry) finish(steps, batch int) {
 func logPath(dir string) string   { return filepath.Join(dir, "log.jsonl") }
 func stepsPath(dir string) string { return filepath.Join(dir, "steps.jsonl") }
 
-// ReadLog returns the entries of a run's log. A missing log is empty; lines that were not written whole, as a crash leaves
-// them, are left out.
+// ReadLog returns the entries of a run's log. A missing log is empty; lines that were not written whole, as a crash
+// leaves them, are left out.
 func ReadLog(dir string) ([]Entry, error) { return readLines[Entry](logPath(dir)) }
 
 // ReadSteps returns the entries of a run's steps.jsonl, as ReadLog does.
@@ -103,36 +102,22 @@ func ReadSteps(dir string) ([]StepEntry, error) { return readLines[StepEntry](st
 const maxLine = 1 << 20
 
 // readLines reads a file of one JSON object a line.
-func readLines[T any](path string) ([]T, error) {
-	f, err := os.Open(path)
+func readLines[T any](path string) (list []T, err error) {
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var list []T
-	r := bufio.NewReaderSize(f, maxLine)
-	for long := false; ; { // whether a line has begun that is too long to be ours
-		line, err := r.ReadSlice('\n')
-		var entry T
-		switch {
-		case errors.Is(err, io.EOF): // a line without an end may be half of one
-			return list, nil
-		case errors.Is(err, bufio.ErrBufferFull):
-			long = true
-			continue
-		case err != nil:
-			return nil, fmt.Errorf("%s: %w", path, err)
-		case !long && json.Unmarshal(line, &entry) == nil:
+	for line := range bytes.Lines(text) {
+		var entry T // a line without an end may be half of one
+		if len(line) <= maxLine && line[len(line)-1] == '\n' && json.Unmarshal(line, &entry) == nil {
 			list = append(list, entry)
 		}
-		long = false
 	}
+	return list, err
 }
 
-// trim rewrites a file of lines without those that keep does not want and without damaged ones. A missing file stays so.
+// trim rewrites a file of lines without those that keep does not want and without damaged ones. A missing file stays
+// so.
 func trim[T any](path string, keep func(T) bool) error {
 	list, err := readLines[T](path)
 	if err != nil {
@@ -155,34 +140,17 @@ func trim[T any](path string, keep func(T) bool) error {
 	return atomicfile.WriteFile(path, out.Bytes())
 }
 
-// journal is a file of lines that grows.
-type journal struct{ file *os.File }
-
-// openJournal opens a file to add lines to. Its last line must be whole (see trim).
-func openJournal(path string) (*journal, error) {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
-	if err != nil {
-		return nil, err
-	}
-	return &journal{f}, nil
+// openLines opens a file to add lines to. Its last line must be whole (see trim).
+func openLines(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
 }
 
-// add writes one line, in one piece.
-func (j *journal) add(entry any) error {
+// addLine writes one line, in one piece.
+func addLine(f *os.File, entry any) error {
 	line, err := json.Marshal(entry)
 	if err != nil {
-		return fmt.Errorf("%s: %w", j.file.Name(), err)
+		return fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	_, err = j.file.Write(append(line, '\n'))
+	_, err = f.Write(append(line, '\n'))
 	return err // names the file
-}
-
-// sync waits until all lines are on the disk.
-func (j *journal) sync() error { return j.file.Sync() }
-
-// close ends the file; what is to last was synced.
-func (j *journal) close() {
-	if j != nil {
-		j.file.Close()
-	}
 }

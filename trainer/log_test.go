@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestDamagedLog reads a log that crashes and a careless hand have been at: what is whole is found, and trimmed it is whole again.
+// TestDamagedLog reads a log that crashes and a careless hand have been at: what is whole is found, and trimmed it is
+// whole again.
 func TestDamagedLog(t *testing.T) {
 	dir := t.TempDir()
 	text := strings.Join([]string{
@@ -42,12 +43,12 @@ func TestDamagedLog(t *testing.T) {
 	if err := trim(logPath(dir), func(e Entry) bool { return e.Step <= 40 }); err != nil {
 		t.Fatal(err)
 	}
-	j, err := openJournal(logPath(dir))
+	j, err := openLines(logPath(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer j.close()
-	if err := j.add(Entry{Epoch: 7}); err != nil {
+	defer j.Close()
+	if err := addLine(j, Entry{Epoch: 7}); err != nil {
 		t.Fatal(err)
 	}
 	if got := epochs(); len(got) != 3 || got[1] != 4 || got[2] != 7 {

@@ -22,8 +22,8 @@ type Figures struct {
 	Top5            float64 `json:"top5"`
 }
 
-// PrecisionLoss is what other precisions than f32 cost a model, in points of top-1 on the validation images: top-1 in f32
-// less that in bf16, int8.
+// PrecisionLoss is what other precisions than f32 cost a model, in points of top-1 on the validation images: top-1 in
+// f32 less that in bf16, int8.
 type PrecisionLoss struct {
 	BF16 float64 `json:"bf16"`
 	Int8 float64 `json:"int8"`
@@ -38,21 +38,8 @@ func (r *runner) evaluate(ctx context.Context, m *vit.Model, d data.Dataset, p i
 	return run(ctx, m, d, eval.Options{Limit: r.Recipe.Limit, Threads: r.Threads, Precision: p})
 }
 
-// measure evaluates weights on a part of the data; nil where there is none.
-func (r *runner) measure(ctx context.Context, p *vit.Params, d data.Dataset, did string) (*Figures, error) {
-	if d == nil {
-		return nil, nil
-	}
-	e, err := r.evaluate(ctx, &vit.Model{Params: p, Preprocessor: r.preprocessor}, d, infer.F32)
-	if err != nil {
-		return nil, err
-	}
-	r.Log.Info(did, "top1", rounded(e.Top1), "mean_depth", rounded(e.MeanDepth), "macs_per_image", e.MACs, "images", e.Images)
-	return &Figures{e.Images, e.ImagesPerSecond, e.MACs, e.MeanDepth, e.Top1, e.Top5}, nil
-}
-
-// measureAll evaluates weights and average after an epoch and writes what they reached into its entry.
-func (r *runner) measureAll(ctx context.Context, weights, average *vit.Params, e *Entry) (err error) {
+// measure evaluates weights and average after an epoch and writes what they reached into its entry.
+func (r *runner) measure(ctx context.Context, weights, average *vit.Params, e *Entry) error {
 	for _, m := range []struct {
 		p    *vit.Params
 		d    data.Dataset
@@ -63,12 +50,16 @@ func (r *runner) measureAll(ctx context.Context, weights, average *vit.Params, e
 		{average, r.Data.Validation, "validated the average", &e.ValidationEMA},
 		{average, r.Data.Test, "tested the average", &e.TestEMA},
 	} {
-		if m.p == average && r.Recipe.EMA == 0 {
+		if m.d == nil || m.p == average && r.Recipe.EMA == 0 {
 			continue
 		}
-		if *m.into, err = r.measure(ctx, m.p, m.d, m.did); err != nil {
+		f, err := r.evaluate(ctx, &vit.Model{Params: m.p, Preprocessor: r.preprocessor}, m.d, infer.F32)
+		if err != nil {
 			return err
 		}
+		r.Log.Info(m.did, "top1", rounded(f.Top1), "mean_depth", rounded(f.MeanDepth), "macs_per_image", f.MACs,
+			"images", f.Images)
+		*m.into = &Figures{f.Images, f.ImagesPerSecond, f.MACs, f.MeanDepth, f.Top1, f.Top5}
 	}
 	return nil
 }
@@ -140,8 +131,8 @@ type choice struct {
 	what   string
 }
 
-// choose finds the weights that become the model: those of the last epoch, or with the recipe's keep = "best" of the one
-// that did best on the validation images; of the two, raw and average, those that did better on them.
+// choose finds the weights that become the model: those of the last epoch, or with the recipe's keep = "best" of the
+// one that did best on the validation images; of the two, raw and average, those that did better on them.
 func (r *runner) choose() (choice, error) {
 	var e Entry
 	if n := len(r.epochs); n > 0 {

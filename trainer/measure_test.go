@@ -15,8 +15,8 @@ type otherwise struct{ data.Dataset }
 
 func (o otherwise) Label(i int) int { return 1 - o.Dataset.Label(i) }
 
-// TestChosenByValidation: the weights that the validation images speak for become the model, whatever the test images say.
-// The average is near the first weights here, and the test images' labels are wrong: they would have it.
+// TestChosenByValidation: the weights that the validation images speak for become the model, whatever the test images
+// say. The average is near the first weights here, and the test images' labels are wrong: they would have it.
 func TestChosenByValidation(t *testing.T) {
 	o := stripesRun(t, filepath.Join(t.TempDir(), "model"))
 	o.Data.Validation, o.Data.Test = stripes(t, 50), otherwise{stripes(t, 60)}

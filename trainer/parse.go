@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -20,24 +19,22 @@ const maxRecipe = 1 << 20
 
 // LoadRecipe reads a recipe by its bundled name or from a file, and applies overrides (see ParseRecipe).
 func LoadRecipe(nameOrFile string, overrides []string) (Recipe, error) {
-	read := func() ([]byte, error) { return regular.Read(nameOrFile, maxRecipe) }
-	if slices.Contains(recipes.Names(), nameOrFile) {
-		read = func() ([]byte, error) { return recipes.Read(nameOrFile) }
-	}
-	text, err := read()
-	if errors.Is(err, os.ErrNotExist) {
-		_, err = recipes.Read(nameOrFile) // its error lists the names
-		err = fmt.Errorf("%w, nor is there such a file", err)
-	}
-	if err != nil {
-		return Recipe{}, fmt.Errorf("recipe: %w", err)
+	text, unknown := recipes.Read(nameOrFile) // its error lists the names
+	if unknown != nil {
+		var err error
+		if text, err = regular.Read(nameOrFile, maxRecipe); errors.Is(err, os.ErrNotExist) {
+			err = fmt.Errorf("%w, nor is there such a file", unknown)
+		}
+		if err != nil {
+			return Recipe{}, fmt.Errorf("recipe: %w", err)
+		}
 	}
 	return ParseRecipe(nameOrFile, text, overrides)
 }
 
 // ParseRecipe reads a recipe file and applies overrides of the form key=value; a dot reaches into an object
-// (augment.shift=2). Values are JSON, or else strings. Keys that a recipe does not have, and keys that appear twice, are
-// errors.
+// (augment.shift=2). Values are JSON, or else strings. Keys that a recipe does not have, and keys that appear twice,
+// are errors.
 func ParseRecipe(name string, file []byte, overrides []string) (Recipe, error) {
 	r, err := parse(file, overrides)
 	if err == nil {

@@ -16,14 +16,16 @@ import (
 type Recipe struct {
 	Description string          `json:"description,omitempty"`
 	Variant     string          `json:"variant,omitempty"`  // architecture, when the run starts from nothing
-	Init        string          `json:"init,omitempty"`     // name of the model to start from; whoever opens it goes by it
+	Init        string          `json:"init,omitempty"`     // name of a model to start from; whoever opens it goes by it
 	InitStd     float64         `json:"init_std,omitempty"` // deviation of new weights; 0 = 1/√fan_in
-	Halting     *halting.Config `json:"halting,omitempty"`  // how tokens halt in the trained model; absent = as in the starting model
+	Halting     *halting.Config `json:"halting,omitempty"`  // how tokens halt; absent = as in the starting model
 
-	// ImageSize is the side of the images in pixels, if not the starting model's: its position embeddings are resampled.
+	// ImageSize is the side of the images in pixels, if not the starting model's: its position embeddings are
+	// resampled.
 	ImageSize int  `json:"image_size,omitempty"`
 	LearnGate bool `json:"learn_gate,omitempty"` // the gate's scale and center are learnt too
-	// Freeze lists tensors that keep their values: timm's names, or patterns as path.Match has them ("blocks.[0-5].*").
+	// Freeze lists tensors that keep their values: timm's names, or patterns as path.Match has them
+	// ("blocks.[0-5].*").
 	Freeze  []string `json:"freeze,omitempty"`
 	Distill *Distill `json:"distill,omitempty"` // a teacher to learn from
 	// Validation is the share of the training images that is held out to choose by, and, where the data has no test
@@ -33,7 +35,7 @@ type Recipe struct {
 
 	Epochs     int    `json:"epochs"`
 	Batch      int    `json:"batch"`                // images of a step
-	Accumulate int    `json:"accumulate,omitempty"` // equal parts of a batch, which prior and mixing see one at a time; 0 = 1
+	Accumulate int    `json:"accumulate,omitempty"` // equal parts of a batch; prior and mixing see one at a time; 0 = 1
 	Repeats    int    `json:"repeats,omitempty"`    // versions of an image in an epoch, of as many fewer images; 0 = 1
 	Seed       uint64 `json:"seed"`
 	Limit      int    `json:"limit,omitempty"` // training images to use, and validation and test images; 0 = all
@@ -56,7 +58,7 @@ type Recipe struct {
 	PriorShape     string  `json:"prior_shape,omitempty"`     // train.PriorNormal and so on; "" = normal
 	PriorDeviation float64 `json:"prior_deviation,omitempty"` // in blocks; 0 = 1
 	ReversePrior   bool    `json:"reverse_prior,omitempty"`
-	PonderBeta     float64 `json:"ponder_beta,omitempty"`   // PonderNet's weight of the divergence from its geometric prior
+	PonderBeta     float64 `json:"ponder_beta,omitempty"`   // weight of PonderNet's divergence from its geometric prior
 	PonderLambda   float64 `json:"ponder_lambda,omitempty"` // and that prior's λ
 
 	Augment data.Augment `json:"augment"`

@@ -31,12 +31,13 @@ func TestRecipeRefuses(t *testing.T) {
 		`distill={"mode":"soft"}`: "distill: no model is named",
 		`distill={"model":"x","mode":"soft","alpha":0}`:                    "distill: alpha is 0",
 		`distill={"model":"x","mode":"hard","alpha":0.5,"temperature":-1}`: "distill: temperature is -1",
-		`distill={"model":"x","teacher":"y"}`:                              "unknown key",
+		`distill={"model":"x","teacher":"y"}`:                              `unknown key "teacher"`,
 		"mix.mixup=-1":                                                     "mix: mixup -1",
-		"freeze=head.*":                                                    "where an array was expected",
-		"learn_gate=soon":                                                  "where true or false was expected",
+		"freeze=head.*":                                                    "a string where an array was expected",
+		"learn_gate=soon":                                                  "a string where true or false was expected",
 	} {
-		if _, err := ParseRecipe("test", []byte(`{"variant": "fashion"}`), []string{set}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ParseRecipe("test", []byte(`{"variant": "fashion"}`), []string{set}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", set, err, want)
 		}
 	}
@@ -44,9 +45,12 @@ func TestRecipeRefuses(t *testing.T) {
 
 // TestRecipeRoundTrip: what a card or a checkpoint holds of a recipe is all of it.
 func TestRecipeRoundTrip(t *testing.T) {
-	r, err := ParseRecipe("test", []byte(`{"init": "fashion-dense", "halting": {"policy": "topk", "keep": 0.5, "layers": [2, 4]}, "freeze": ["blocks.[0-5].*"], "image_size": 56,
-		"distill": {"model": "d", "mode": "soft", "alpha": 0.5, "temperature": 3}, "mix": {"cutmix": 1}, "repeats": 3, "accumulate": 2, "learn_gate": true, "keep": "best",
-		"prior_shape": "laplace", "prior_deviation": 2, "ponder_beta": 0.01, "ponder_lambda": 0.2, "validation": 0.1, "damaged": 0, "log_steps": 5}`), nil)
+	r, err := ParseRecipe("test", []byte(`{"init": "fashion-dense",
+		"halting": {"policy": "topk", "keep": 0.5, "layers": [2, 4]}, "freeze": ["blocks.[0-5].*"], "image_size": 56,
+		"distill": {"model": "d", "mode": "soft", "alpha": 0.5, "temperature": 3}, "mix": {"cutmix": 1}, "repeats": 3,
+		"accumulate": 2, "learn_gate": true, "keep": "best",
+		"prior_shape": "laplace", "prior_deviation": 2, "ponder_beta": 0.01, "ponder_lambda": 0.2, "validation": 0.1,
+		"damaged": 0, "log_steps": 5}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +70,8 @@ func TestRecipeRoundTrip(t *testing.T) {
 		t.Errorf("changes %s", s)
 	}
 	l := r.settings().Loss
-	if l.PriorShape != "laplace" || l.PriorDeviation != 2 || l.PonderBeta != 0.01 || l.PonderLambda != 0.2 || l.Distill != train.DistillSoft || l.DistillAlpha != 0.5 || l.DistillTemperature != 3 {
+	if l.PriorShape != "laplace" || l.PriorDeviation != 2 || l.PonderBeta != 0.01 || l.PonderLambda != 0.2 ||
+		l.Distill != train.DistillSoft || l.DistillAlpha != 0.5 || l.DistillTemperature != 3 {
 		t.Errorf("the loss is %+v", l)
 	}
 }
@@ -123,16 +128,22 @@ func TestLearningRate(t *testing.T) {
 }
 
 func TestParseRecipe(t *testing.T) {
-	r, err := ParseRecipe("test", []byte(`{"variant":"fashion","epochs":3,"augment":{"shift":1}}`), []string{"epochs=7", "augment.shift=2", "store=F16", "halting.policy=token"})
+	r, err := ParseRecipe("test", []byte(`{"variant":"fashion","epochs":3,"augment":{"shift":1}}`),
+		[]string{"epochs=7", "augment.shift=2", "store=F16", "halting.policy=token"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Epochs != 7 || r.Augment.Shift != 2 || r.Store != "F16" || r.Halting == nil || r.Halting.Number("gate_scale") != 10 || r.Batch != DefaultRecipe().Batch {
+	if r.Epochs != 7 || r.Augment.Shift != 2 || r.Store != "F16" || r.Halting == nil ||
+		r.Halting.Number("gate_scale") != 10 || r.Batch != DefaultRecipe().Batch {
 		t.Errorf("got %+v", r)
 	}
-	for _, bad := range [][2]string{{`{"epoch":3}`, ""}, {`{`, ""}, {`{} {}`, ""}, {`[]`, ""}, {`{}`, "epochs"}, {`{}`, "epochs=0"}, {`{}`, "epochs=1e99"}, {`{}`, "lr=-1"},
-		{`{}`, "lr=nan"}, {`{}`, "batch=many"}, {`{}`, "store=int3"}, {`{}`, "halting.policy=psychic"}, {`{"epochs":3}`, "epochs.x=1"}, {`{}`, "=1"},
-		{``, ""}, {`null`, ""}, {`null`, "epochs=3"}, {`{"epochs":3,"epochs":4}`, ""}, {`{"augment":{"shift":1,"shift":1}}`, ""}, {`{"Epochs":3}`, ""}, {`{"lr":0.1}`, "LR=0.2"}, {`{"halting":{"Policy":"token"}}`, ""}} {
+	for _, bad := range [][2]string{{`{"epoch":3}`, ""}, {`{`, ""}, {`{} {}`, ""}, {`[]`, ""}, {`{}`, "epochs"},
+		{`{}`, "epochs=0"}, {`{}`, "epochs=1e99"}, {`{}`, "lr=-1"},
+		{`{}`, "lr=nan"}, {`{}`, "batch=many"}, {`{}`, "store=int3"}, {`{}`, "halting.policy=psychic"},
+		{`{"epochs":3}`, "epochs.x=1"}, {`{}`, "=1"},
+		{``, ""}, {`null`, ""}, {`null`, "epochs=3"}, {`{"epochs":3,"epochs":4}`, ""},
+		{`{"augment":{"shift":1,"shift":1}}`, ""}, {`{"Epochs":3}`, ""}, {`{"lr":0.1}`, "LR=0.2"},
+		{`{"halting":{"Policy":"token"}}`, ""}} {
 		var set []string
 		if bad[1] != "" {
 			set = []string{bad[1]}
@@ -145,7 +156,8 @@ func TestParseRecipe(t *testing.T) {
 	}
 }
 
-// TestBundledRecipes makes sure that every recipe that comes with the program can be read, and that overrides reach it.
+// TestBundledRecipes makes sure that every recipe that comes with the program can be read, and that overrides reach
+// it.
 func TestBundledRecipes(t *testing.T) {
 	if len(recipes.Names()) < 2 {
 		t.Fatalf("only %v", recipes.Names())

@@ -39,7 +39,8 @@ func TestPage(t *testing.T) {
 		t.Errorf("dense: %q, want %q", got, want)
 	}
 	adaptive := page(Entry{Epoch: 1, Test: &Figures{Top1: 50, MeanDepth: 3, Images: 10}}, // measured after a resume
-		Entry{Epoch: 2, Line: Line{Loss: 3, CrossEntropy: 1, Distill: 1, Ponder: 4, Prior: 0.5, LayerScores: []float64{0.1, 0.9}},
+		Entry{Epoch: 2, Line: Line{Loss: 3, CrossEntropy: 1, Distill: 1, Ponder: 4, Prior: 0.5,
+			LayerScores: []float64{0.1, 0.9}},
 			Validation: &Figures{Top1: 62}, Test: &Figures{Top1: 60, MeanDepth: 2, Images: 10}})
 	want = []string{"Top-1: training images, augmented; validation images; test images;",
 		"Loss: loss; cross-entropy; distillation;", "Ponder cost: depth and remainder;", "Prior: from the target depth;",
@@ -48,7 +49,8 @@ func TestPage(t *testing.T) {
 	if got := titles(adaptive); !slices.Equal(got, want) {
 		t.Errorf("adaptive: %q, want %q", got, want)
 	}
-	if h := adaptive.Scores; h == nil || !slices.Equal(h.X, []float64{2}) || !slices.Equal(h.Values[0], []float64{0.1, 0.9}) {
+	if h := adaptive.Scores; h == nil || !slices.Equal(h.X, []float64{2}) || !slices.Equal(h.Values[0], []float64{0.1,
+		0.9}) {
 		t.Errorf("scores %+v", h)
 	}
 	for _, p := range []report.Page{dense, adaptive, page()} {
@@ -74,7 +76,8 @@ func TestShowTokens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := runner{Options: Options{Dir: filepath.Join(t.TempDir(), name), Recipe: DefaultRecipe(), Data: data.Parts{Test: test}}}
+		r := runner{Options: Options{Dir: filepath.Join(t.TempDir(), name), Recipe: DefaultRecipe(),
+			Data: data.Parts{Test: test}}}
 		if err := vit.Save(r.Dir, m, weights.F32); err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +110,8 @@ func TestLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for limit, want := range map[int]int{0: 60, 12: 12, 41: 60, 60: 60, 99: 60} { // 41 have all classes: the run itself stops there
+	// 41 have all classes: the run itself stops there
+	for limit, want := range map[int]int{0: 60, 12: 12, 41: 60, 60: 60, 99: 60} {
 		d, err := limited(sorted, limit)
 		if err != nil || d.Len() != want {
 			t.Errorf("limit %d: %d images, %v, want %d", limit, d.Len(), err, want)

@@ -32,7 +32,8 @@ func measured(t *testing.T, dir string, before func()) Options {
 	return o
 }
 
-// TestLogOfInterruptedRun interrupts a run in the last step of an epoch and in the middle of evaluations: no epoch may be missing from the log.
+// TestLogOfInterruptedRun interrupts a run in the last step of an epoch and in the middle of evaluations: no epoch may
+// be missing from the log.
 func TestLogOfInterruptedRun(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole")
 	if _, err := Run(t.Context(), measured(t, whole, func() {})); err != nil {
@@ -73,7 +74,8 @@ func TestLogOfInterruptedRun(t *testing.T) {
 				t.Fatalf("stop %d, early %v: the log has %d epochs (%v), want %d", stop, early, len(got), err, len(want))
 			}
 			for i, e := range got {
-				if e.Epoch != want[i].Epoch || e.Step != want[i].Step || e.Loss == 0 || *e.Validation != *want[i].Validation || *e.ValidationEMA != *want[i].ValidationEMA {
+				if e.Epoch != want[i].Epoch || e.Step != want[i].Step || e.Loss == 0 ||
+					*e.Validation != *want[i].Validation || *e.ValidationEMA != *want[i].ValidationEMA {
 					t.Errorf("stop %d, early %v: the log has\n%+v\nwant\n%+v", stop, early, e, want[i])
 				}
 			}

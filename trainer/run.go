@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/adavit/adavit/picture"
@@ -30,7 +31,7 @@ type runner struct {
 	entry           Entry   // sums of the epoch under way
 	saved           int     // step of the newest checkpoint, −1 before the first
 	size            int64   // of a checkpoint in bytes, about
-	steps, log      *journal
+	steps, log      *os.File
 }
 
 // newRunner makes a run that starts from p. If it fails, nothing is left open.
@@ -67,8 +68,8 @@ func newRunner(o Options, p *vit.Params, prep picture.Preprocessor) (r *runner, 
 func (r *runner) close() {
 	r.feed.close()
 	r.teacher.close()
-	r.steps.close()
-	r.log.close()
+	r.steps.Close() // what is to last was synced
+	r.log.Close()
 	var err error
 	if r.backend != nil {
 		err = r.backend.Close()
@@ -89,8 +90,8 @@ func (r *runner) run(ctx context.Context) (Result, error) {
 	return r.finish(ctx)
 }
 
-// begin restores the newest whole checkpoint if there is one to go on from, and makes the logs agree with it. A fresh run
-// saves one at once: what would keep it from saving shows before any work is done.
+// begin restores the newest whole checkpoint if there is one to go on from, and makes the logs agree with it. A fresh
+// run saves one at once: what would keep it from saving shows before any work is done.
 func (r *runner) begin(ctx context.Context) error {
 	if r.Resume {
 		if err := r.restore(); err != nil {
@@ -107,10 +108,10 @@ func (r *runner) begin(ctx context.Context) error {
 	if r.epochs, err = ReadLog(r.Dir); err != nil {
 		return err
 	}
-	if r.steps, err = openJournal(stepsPath(r.Dir)); err != nil {
+	if r.steps, err = openLines(stepsPath(r.Dir)); err != nil {
 		return err
 	}
-	if r.log, err = openJournal(logPath(r.Dir)); err != nil {
+	if r.log, err = openLines(logPath(r.Dir)); err != nil {
 		return err
 	}
 	ended := r.step > 0 && r.step%r.perEpoch == 0
@@ -132,12 +133,9 @@ func (r *runner) begin(ctx context.Context) error {
 	return nil
 }
 
-// showAgain opens TensorBoard's files. With an epoch pending, the line of its last step is told again, since the epoch's
-// belongs to the same step.
+// showAgain opens TensorBoard's files. With an epoch pending, the line of its last step is told again, since the
+// epoch's belongs to the same step.
 func (r *runner) showAgain(pending bool) error {
-	if r.board == nil {
-		return nil
-	}
 	known := r.step
 	if pending || r.saved < 0 {
 		known--
@@ -176,9 +174,6 @@ func (r *runner) loop(ctx context.Context) (err error) {
 		for r.step < (epoch+1)*r.perEpoch {
 			stepBegin := time.Now()
 			stats, line, err := r.take(ctx)
-			if err != nil && ctx.Err() != nil {
-				return r.interrupt()
-			}
 			if err != nil {
 				return err
 			}
@@ -186,7 +181,10 @@ func (r *runner) loop(ctx context.Context) (err error) {
 			if r.step%cmp.Or(r.Recipe.LogSteps, 50) == 0 {
 				line.ImagesPerSecond = r.rate(linedAt, lined)
 				lined, linedAt = time.Now(), r.step
-				if err := r.tell(line); err != nil {
+				if err := addLine(r.steps, line); err != nil {
+					return err
+				}
+				if err := r.board.step(line); err != nil {
 					return err
 				}
 			}
@@ -197,8 +195,8 @@ func (r *runner) loop(ctx context.Context) (err error) {
 			if r.step == (epoch+1)*r.perEpoch {
 				break
 			}
-			if ctx.Err() != nil {
-				return r.interrupt()
+			if err := ctx.Err(); err != nil {
+				return err
 			}
 			if r.step%every == 0 {
 				if err := r.save(); err != nil {
@@ -222,16 +220,6 @@ func (r *runner) rate(step int, moment time.Time) float64 {
 	return float64((r.step-step)*r.batch) / max(time.Since(moment).Seconds(), 1e-9)
 }
 
-// interrupt saves what there is.
-func (r *runner) interrupt() error {
-	if r.saved != r.step {
-		if err := r.save(); err != nil {
-			return err
-		}
-	}
-	return ErrInterrupted
-}
-
 // take takes a step and returns its line. If it fails, the backend's state is as it was.
 func (r *runner) take(ctx context.Context) (train.Stats, StepEntry, error) {
 	epoch, at := r.step/r.perEpoch, r.step%r.perEpoch
@@ -251,25 +239,16 @@ func (r *runner) take(ctx context.Context) (train.Stats, StepEntry, error) {
 	return stats, StepEntry{Step: r.step, Epoch: epoch + 1, Line: line(stats, lr, r.batch)}, nil
 }
 
-// tell writes a line of steps.jsonl.
-func (r *runner) tell(line StepEntry) error {
-	err := r.steps.add(line)
-	if err == nil && r.board != nil {
-		err = r.board.step(line)
-	}
-	return r.outOfRoom(err)
-}
-
-// endEpoch measures the weights that an epoch came to and writes its line of the log. Stopped meanwhile, it leaves that to
-// the run that goes on: the epoch's checkpoint is there.
+// endEpoch measures the weights that an epoch came to and writes its line of the log. Stopped meanwhile, it leaves
+// that to the run that goes on: the epoch's checkpoint is there.
 func (r *runner) endEpoch(ctx context.Context) error {
 	e := r.entry
 	weights, average, err := r.backend.Params()
 	if err != nil {
 		return err
 	}
-	if err := r.measureAll(ctx, weights, average, &e); err != nil {
-		return stopped(ctx, err)
+	if err := r.measure(ctx, weights, average, &e); err != nil {
+		return err
 	}
 	kept := weights
 	if r.averaged(e) {
@@ -277,36 +256,23 @@ func (r *runner) endEpoch(ctx context.Context) error {
 	}
 	if r.Epoch != nil {
 		if err := r.Epoch(ctx, e, kept); err != nil {
-			return stopped(ctx, err)
+			return err
 		}
 	}
-	if r.board != nil {
-		if err := r.board.epoch(ctx, e, kept); err != nil {
-			return r.outOfRoom(stopped(ctx, err))
-		}
-		if err := r.board.sync(); err != nil {
-			return r.outOfRoom(err)
-		}
+	if err := r.board.epoch(ctx, e, kept); err != nil {
+		return err
 	}
-	if err := r.log.add(e); err != nil {
-		return r.outOfRoom(err)
+	if err := r.board.sync(); err != nil {
+		return err
 	}
-	if err := r.log.sync(); err != nil {
-		return r.outOfRoom(err)
+	if err := addLine(r.log, e); err != nil {
+		return err
+	}
+	if err := r.log.Sync(); err != nil {
+		return err
 	}
 	r.epochs, r.entry = append(r.epochs, e), Entry{}
-	if ctx.Err() != nil {
-		return ErrInterrupted
-	}
-	return nil
-}
-
-// stopped is ErrInterrupted in the place of an error that comes of ctx's end.
-func stopped(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil {
-		return ErrInterrupted
-	}
-	return err
+	return ctx.Err()
 }
 
 // finish makes a model of the weights that are kept, its card, and the report.
@@ -317,20 +283,20 @@ func (r *runner) finish(ctx context.Context) (Result, error) {
 	}
 	m := &vit.Model{Params: kept.params, Preprocessor: r.preprocessor}
 	if err := vit.Save(r.Dir, m, weights.DType(r.Recipe.Store)); err != nil {
-		return Result{}, r.outOfRoom(err)
+		return Result{}, err
 	}
 	loss, err := r.precisionLoss(ctx)
 	if err != nil {
-		return Result{}, stopped(ctx, err)
+		return Result{}, err
 	}
 	if err := r.writeCard(kept, loss); err != nil {
-		return Result{}, r.outOfRoom(err)
+		return Result{}, err
 	}
 	result := Result{Dir: r.Dir, Epochs: r.Recipe.Epochs, Steps: r.step, Kept: kept.what, KeptEpoch: kept.entry.Epoch}
 	result.Validation, result.Test = r.kept(kept.entry)
 	if r.Report {
 		if result.Report, err = r.writeReport(ctx); err != nil {
-			return Result{}, r.outOfRoom(stopped(ctx, err))
+			return Result{}, err
 		}
 	}
 	return result, nil

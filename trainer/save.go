@@ -39,16 +39,18 @@ func (r *runner) load(step int) (snapshot, error) {
 	return s, nil
 }
 
-// save stores a checkpoint of the run as it stands. What the logs say of its steps is on disk before it. On a full disk
-// older checkpoints than the newest whole one are given up before the save fails, at last the best one too, unless it is
-// to become the model.
+// save stores a checkpoint of the run as it stands. What the logs say of its steps is on disk before it. On a full
+// disk older checkpoints than the newest whole one are given up before the save fails, at last the best one too,
+// unless it is to become the model.
 func (r *runner) save() error {
-	err := r.steps.sync()
-	if err == nil && r.board != nil {
-		err = r.board.sync()
+	if r.saved == r.step {
+		return nil
 	}
-	if err != nil {
-		return r.outOfRoom(err)
+	if err := r.steps.Sync(); err != nil {
+		return err
+	}
+	if err := r.board.sync(); err != nil {
+		return err
 	}
 	s, err := r.snapshot()
 	if err != nil {
@@ -73,7 +75,7 @@ func (r *runner) save() error {
 		err = s.write(r.Dir)
 	}
 	if err != nil {
-		return r.outOfRoom(err)
+		return err
 	}
 	r.saved = r.step
 	return prune(r.Dir, r.Recipe.Checkpoints, bests(r.epochs))
@@ -81,7 +83,8 @@ func (r *runner) save() error {
 
 // sound says what is left where a step went wrong.
 func (r *runner) sound() string {
-	return fmt.Sprintf("the checkpoint of step %d in %s is sound: resume from it with a lower lr", r.saved, checkpointDir(r.Dir))
+	return fmt.Sprintf("the checkpoint of step %d in %s is sound: resume from it with a lower lr",
+		r.saved, checkpointDir(r.Dir))
 }
 
 // restore goes on from the newest whole checkpoint, if there is any. Damaged ones are passed over with a warning and
@@ -122,8 +125,8 @@ func (r *runner) restore() error {
 	return nil
 }
 
-// continues reports whether a run of r can go on from a checkpoint that a run of before has written: what decides which
-// images a step sees must be the same.
+// continues reports whether a run of r can go on from a checkpoint that a run of before has written: what decides
+// which images a step sees must be the same.
 func (r Recipe) continues(before Recipe) error {
 	for _, v := range []struct {
 		name    string

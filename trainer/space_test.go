@@ -17,9 +17,9 @@ import (
 // fullDisk is the environment variable that tells this test's child where to train.
 const fullDisk = "ADAVIT_TEST_FULL_DISK"
 
-// TestFullDisk lets a run write no more than a little to any file from its seventh step on, which to it is a full disk: the checkpoint before stays,
-// nothing half-written does, the error says what to do, and with room again the run ends as if nothing had been. A limit of the process is the means,
-// so the run is a process of its own.
+// TestFullDisk lets a run write no more than a little to any file from its seventh step on, which to it is a full
+// disk: the checkpoint before stays, nothing half-written does, the error says what to do, and with room again the run
+// ends as if nothing had been. A limit of the process is the means, so the run is a process of its own.
 func TestFullDisk(t *testing.T) {
 	if dir := os.Getenv(fullDisk); dir != "" {
 		trainOnFullDisk(t, dir)

@@ -39,8 +39,9 @@ func everything(t *testing.T, dir string) Options {
 	return o
 }
 
-// TestStopAnywhere interrupts a run that uses everything at moments of the clock, so within passes, evaluations and saving, until it comes through. The
-// weights and the logs are those of an undisturbed run with another number of threads.
+// TestStopAnywhere interrupts a run that uses everything at moments of the clock, so within passes, evaluations and
+// saving, until it comes through. The weights and the logs are those of an undisturbed run with another number of
+// threads.
 func TestStopAnywhere(t *testing.T) {
 	whole, broken := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "broken")
 	o := everything(t, whole)
@@ -150,7 +151,8 @@ func scored(t *testing.T, dir string, raw, average []float64) Options {
 
 // TestBestIsKept follows which checkpoints stay and which weights become the model.
 func TestBestIsKept(t *testing.T) {
-	raw, average := []float64{50, 90, 60, 70, 80}, []float64{40, 80, 65, 70, 75} // the best weights are the raw ones of epoch 2
+	// the best weights are the raw ones of epoch 2
+	raw, average := []float64{50, 90, 60, 70, 80}, []float64{40, 80, 65, 70, 75}
 	for _, c := range []struct {
 		keep, kept string
 		epoch      int
@@ -232,7 +234,8 @@ func spoil(t *testing.T, path string) {
 	}
 }
 
-// TestNaN: a run that overflows says at which step and in which tensor, leaves its last good checkpoint, and goes on from it with a lower rate.
+// TestNaN: a run that overflows says at which step and in which tensor, leaves its last good checkpoint, and goes on
+// from it with a lower rate.
 func TestNaN(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
 	o := stripesRun(t, dir)
@@ -247,7 +250,8 @@ func TestNaN(t *testing.T) {
 	o.Init.Preprocessor.Std = []float64{1e-38} // bytes above 0 become numbers that overflow when they are multiplied
 	o.Init.Preprocessor.Mean = []float64{0}
 	_, err := Run(t.Context(), o)
-	if err == nil || !strings.Contains(err.Error(), "first bad tensor: the output of blocks.0;") || !strings.Contains(err.Error(), "with a lower lr") {
+	if err == nil || !strings.Contains(err.Error(), "first bad tensor: the output of blocks.0;") ||
+		!strings.Contains(err.Error(), "with a lower lr") {
 		t.Fatalf("%v, want the tensor and what to do", err)
 	}
 	steps, err := savedSteps(dir)
@@ -278,7 +282,8 @@ func (p *poisoned) Pixels(dst []byte, i int) error {
 	return nil
 }
 
-// TestUnused: a run that ended before its first step leaves nothing that keeps another one out; one that took a step does.
+// TestUnused: a run that ended before its first step leaves nothing that keeps another one out; one that took a step
+// does.
 func TestUnused(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
 	o := stripesRun(t, dir)

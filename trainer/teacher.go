@@ -22,8 +22,9 @@ type teacher struct {
 	out                        infer.Output
 }
 
-// newTeacher prepares a model, called name in errors, to teach a student of configuration c with preprocessor p the given
-// classes. The two must take images of one size; classes are matched as eval does it. The teacher must be closed.
+// newTeacher prepares a model, called name in errors, to teach a student of configuration c with preprocessor p the
+// given classes. The two must take images of one size; classes are matched as eval does it. The teacher must be
+// closed.
 func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor, classes []string,
 	threads int) (*teacher, error) {
 	own := m.Params.Config
@@ -51,8 +52,8 @@ func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor,
 	return t, nil
 }
 
-// logits writes what the teacher says of images [B, C, H, W], normalised for the student, to dst [B, student's classes].
-// It ends soon after ctx does.
+// logits writes what the teacher says of images [B, C, H, W], normalised for the student, to dst [B, student's
+// classes]. It ends soon after ctx does.
 func (t *teacher) logits(ctx context.Context, images, dst []float32) error {
 	if err := t.engine.Run(ctx, infer.Batch{Images: t.renormalise(images)}, &t.out); err != nil {
 		return err

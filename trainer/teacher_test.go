@@ -24,8 +24,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// TestTeacher: a teacher with a normalisation and an order of classes of its own says of the student's images what it says
-// of the same pictures normalised for itself, in the student's order.
+// TestTeacher: a teacher with a normalisation and an order of classes of its own says of the student's images what it
+// says of the same pictures normalised for itself, in the student's order.
 func TestTeacher(t *testing.T) {
 	m := modeltest.Small(t, false)
 	c := m.Params.Config
@@ -92,8 +92,8 @@ func TestTeacher(t *testing.T) {
 	}
 }
 
-// TestTrainWithEverything runs what reaches into data, model and teacher: a distilled run at a higher resolution on a data
-// set without a test part, some of whose files are damaged.
+// TestTrainWithEverything runs what reaches into data, model and teacher: a distilled run at a higher resolution on a
+// data set without a test part, some of whose files are damaged.
 func TestTrainWithEverything(t *testing.T) {
 	dir := t.TempDir()
 	set, out := filepath.Join(dir, "set"), filepath.Join(dir, "out")

@@ -1,7 +1,7 @@
-// Package trainer makes a model of a recipe and a data set, and survives while it does: it writes checkpoints, logs and,
-// if asked, a report and TensorBoard's files; killed at any moment it goes on from its newest whole checkpoint and ends
-// with the bits of an undisturbed run. Which pictures a step sees, how they are augmented and mixed, and its learning
-// rate depend on (recipe, data, step) alone.
+// Package trainer makes a model of a recipe and a data set, and survives while it does: it writes checkpoints, logs
+// and, if asked, a report and TensorBoard's files; killed at any moment it goes on from its newest whole checkpoint
+// and ends with the bits of an undisturbed run. Which pictures a step sees, how they are augmented and mixed, and its
+// learning rate depend on (recipe, data, step) alone.
 //
 // What a step computes is behind Backend. Package train's Stepper is the one that is used unless Options name another.
 //
@@ -16,12 +16,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/filelock"
+	"github.com/adavit/adavit/internal/parallel"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -43,28 +43,30 @@ type Options struct {
 	InitName    string // what Init and Data are called in training.json
 	DataName    string
 
-	Threads  int                                                                 // 0: the CPUs that the process may use
-	Workers  int                                                                 // goroutines that load pictures; 0: Threads. Neither changes the result
-	Backend  func(p *vit.Params, s train.Settings, threads int) (Backend, error) // nil: train.NewStepper
-	Progress func(Progress)                                                      // after each step; may be nil
-	Log      *slog.Logger                                                        // may be nil
+	Threads  int            // 0: the CPUs that the process may use
+	Workers  int            // goroutines that load pictures; 0: Threads. Neither changes the result
+	Progress func(Progress) // after each step; may be nil
+	Log      *slog.Logger   // may be nil
 
-	// Epoch, which may be nil, is called after each epoch with its line of log.jsonl and the weights that the run would
-	// keep after it, before the line is written: a run that is killed in between calls it again. An error ends the run.
+	// Backend makes what takes the steps; nil is train.NewStepper.
+	Backend func(p *vit.Params, s train.Settings, threads int) (Backend, error)
+	// Epoch, which may be nil, is called after each epoch with its line of log.jsonl and the weights that the run
+	// would keep after it, before the line is written: a run that is killed in between calls it again. An error ends
+	// the run.
 	Epoch func(context.Context, Entry, *vit.Params) error
 }
 
-// Backend takes the steps of a run, here or on another device. It is made of the parameters that a run starts from, and
-// is not used concurrently.
+// Backend takes the steps of a run, here or on another device. It is made of the parameters that a run starts from,
+// and is not used concurrently.
 type Backend interface {
-	// Step takes one step of the optimizer. If it fails, the state is what it was. A loss or gradient that is not finite
-	// is a *train.NotFiniteError. Batch.Stop says when to give up.
+	// Step takes one step of the optimizer. If it fails, the state is what it was. A loss or gradient that is not
+	// finite is a *train.NotFiniteError. Batch.Stop says when to give up.
 	Step(train.Update) (train.Stats, error)
 	// Params returns the weights and their moving average as they are now. Both are valid until the next Step.
 	Params() (weights, average *vit.Params, err error)
-	// State returns all that steps change, by the names and in the layout of train.Stepper.State, so that a run can go on
-	// with another backend; Restore brings it back after so many steps. What State returned is valid until the next Step,
-	// and may be written to before a Restore.
+	// State returns all that steps change, by the names and in the layout of train.Stepper.State, so that a run can go
+	// on with another backend; Restore brings it back after so many steps. What State returned is valid until the next
+	// Step, and may be written to before a Restore.
 	State() ([]train.Tensor, error)
 	Restore(steps int, state []train.Tensor) error
 	Close() error
@@ -104,29 +106,34 @@ var (
 	ErrClasses     = errors.New("another head is needed")
 )
 
-// Run trains and stores the model in Options.Dir. When ctx ends it saves a checkpoint, within the time that a few images
-// take, and returns ErrInterrupted.
+// Run trains and stores the model in Options.Dir. When ctx ends it saves a checkpoint, within the time that a few
+// images take, and returns ErrInterrupted.
 func Run(ctx context.Context, o Options) (Result, error) {
-	r, release, err := o.open(ctx)
+	r, release, err := o.open()
 	if err != nil {
 		return Result{}, fmt.Errorf("train: %w", err)
 	}
 	defer release()
 	defer r.close()
 	result, err := r.run(ctx)
-	if err != nil && !errors.Is(err, ErrInterrupted) {
-		return Result{}, fmt.Errorf("train: %w", err)
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		if err = r.save(); err == nil {
+			return Result{}, ErrInterrupted
+		}
 	}
-	return result, err
+	if err != nil {
+		return Result{}, fmt.Errorf("train: %w", r.outOfRoom(err))
+	}
+	return result, nil
 }
 
-// open puts a run together. release must be called when it is over.
-func (o Options) open(ctx context.Context) (r *runner, release func(), err error) {
+// open puts a run together and locks its folder. release must be called when it is over.
+func (o Options) open() (r *runner, release func(), err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Threads == 0 {
-		o.Threads = runtime.GOMAXPROCS(0)
+	if o.Threads, err = parallel.Threads(o.Threads); err != nil {
+		return nil, nil, err
 	}
 	o.Recipe.Validation = o.Data.Share // as it came about, so that a run that goes on holds out the same
 	if o.Data, err = o.Recipe.Prepare(o.Data, o.Log); err != nil {
@@ -143,34 +150,32 @@ func (o Options) open(ctx context.Context) (r *runner, release func(), err error
 	if err := os.MkdirAll(o.Dir, 0o777); err != nil {
 		return nil, nil, err
 	}
-	release, ok, err := filelock.Try(o.Dir)
+	unlock, ok, err := filelock.Try(o.Dir)
 	if err != nil {
 		return nil, nil, err
 	}
 	if !ok {
 		return nil, nil, fmt.Errorf("another run is at work in %s", o.Dir)
 	}
-	if r, err = o.claim(p, prep); err != nil {
-		release()
+	defer func() {
+		if err != nil {
+			unlock()
+		}
+	}()
+	if err := o.vacant(); err != nil {
 		return nil, nil, err
 	}
-	return r, release, nil
-}
-
-// claim makes the run, whose folder is locked.
-func (o Options) claim(p *vit.Params, prep picture.Preprocessor) (*runner, error) {
-	if err := o.vacant(); err != nil {
-		return nil, err
-	}
-	for _, dir := range []string{o.Dir, checkpointDir(o.Dir)} { // what a kill left; the lock says that nobody else writes
+	for _, dir := range []string{o.Dir, checkpointDir(o.Dir)} { // what a kill left; by the lock nobody else writes
 		if err := atomicfile.RemoveTemp(dir); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return newRunner(o, p, prep)
+	r, err = newRunner(o, p, prep)
+	return r, unlock, err
 }
 
-// start returns the parameters that the run begins with, fitted to recipe and data, and how pictures are prepared for them.
+// start returns the parameters that the run begins with, fitted to recipe and data, and how pictures are prepared for
+// them.
 func (o *Options) start() (p *vit.Params, prep picture.Preprocessor, err error) {
 	m, r, classes := o.Init, o.Recipe, o.Data.Train.Classes()
 	if m != nil && o.NewHead {

@@ -49,7 +49,8 @@ func stripesRun(t *testing.T, dir string) Options {
 	r.Epochs, r.Batch, r.LR, r.EMA, r.Seed, r.WarmupEpochs = 3, 16, 3e-3, 0.9, 5, 0.5
 	r.DropPath, r.LabelSmoothing, r.AlphaPonder, r.AlphaPrior, r.TargetLayer = 0.1, 0.1, 0.01, 0.1, 2
 	r.Augment = data.Augment{Shift: 1}
-	c := vit.Config{Embed: 16, Heads: 2, Layers: 3, Hidden: 32, Height: 16, Width: 16, Patch: 4, Channels: 1, Classes: 2, Eps: 1e-6,
+	c := vit.Config{Embed: 16, Heads: 2, Layers: 3, Hidden: 32, Height: 16, Width: 16, Patch: 4, Channels: 1,
+		Classes: 2, Eps: 1e-6,
 		Halting: halting.Config{Policy: "token"}.With("gate_scale", 4).With("gate_center", 1)}
 	init := &vit.Model{Params: vit.Initialize(c, 3, 0), Preprocessor: picture.DefaultPreprocessor(16, 16, 1)}
 	return Options{Recipe: r, Init: init, Data: data.Parts{Train: stripes(t, 200)}, Dir: dir, Threads: 2}
@@ -67,7 +68,8 @@ func (j judged) Evaluate(ctx context.Context, m *vit.Model, d data.Dataset, _ ev
 	return r, err
 }
 
-// judge gives a run validation images, if it has none, and a function that tells any weights' top-1 on a part of the data.
+// judge gives a run validation images, if it has none, and a function that tells any weights' top-1 on a part of the
+// data.
 func judge(t *testing.T, o *Options, top1 func(context.Context, *vit.Params, data.Dataset) (float64, error)) {
 	if o.Data.Validation == nil {
 		o.Data.Validation = stripes(t, 10)
@@ -103,18 +105,21 @@ func TestRunLearns(t *testing.T) {
 	if err != nil || len(entries) != 3 {
 		t.Fatalf("log has %d entries (%v), want 3", len(entries), err)
 	}
-	if last := entries[2]; last.TrainTop1 < 95 || last.Loss >= entries[0].Loss || last.ValidationEMA.Top1 != 50 || last.TestEMA.Top1 != 55 {
+	if last := entries[2]; last.TrainTop1 < 95 || last.Loss >= entries[0].Loss || last.ValidationEMA.Top1 != 50 ||
+		last.TestEMA.Top1 != 55 {
 		t.Errorf("the last epoch ended at %+v", last)
 	}
 	if evaluated != 13 {
-		t.Errorf("evaluated %d times, want raw and averaged weights on two parts after each of 3 epochs, and the model", evaluated)
+		t.Errorf("evaluated %d times, want raw and averaged weights on two parts after each of 3 epochs, and the model",
+			evaluated)
 	}
 	var card Card
 	if b, err := os.ReadFile(filepath.Join(dir, "training.json")); err != nil {
 		t.Error(err)
 	} else if err := json.Unmarshal(b, &card); err != nil {
 		t.Error(err)
-	} else if card.Images != 200 || card.Steps != 36 || card.Recipe.Seed != 5 || len(card.Epochs) != 3 || card.Epochs[2].TestTop1 != 55 {
+	} else if card.Images != 200 || card.Steps != 36 || card.Recipe.Seed != 5 || len(card.Epochs) != 3 ||
+		card.Epochs[2].TestTop1 != 55 {
 		t.Errorf("training.json says %+v", card)
 	}
 	m, err := vit.Load(dir)
@@ -129,9 +134,11 @@ func TestRunLearns(t *testing.T) {
 	}
 }
 
-// TestResume interrupts a run twice, once mid-epoch, damages the newest checkpoint, and wants the bits of an undisturbed run.
+// TestResume interrupts a run twice, once mid-epoch, damages the newest checkpoint, and wants the bits of an
+// undisturbed run.
 func TestResume(t *testing.T) {
-	whole, broken := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "broken[1]") // a name that is no pattern
+	// a name that is no pattern
+	whole, broken := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "broken[1]")
 	if _, err := Run(t.Context(), stripesRun(t, whole)); err != nil {
 		t.Fatal(err)
 	}

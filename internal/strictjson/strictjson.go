@@ -1,6 +1,6 @@
-// Package strictjson reads JSON that people and other programs write for us: configurations, recipes, headers of tensor
-// files. It is encoding/json/v2 (github.com/go-json-experiment/json until every supported Go has it) with the options
-// that all of them share, and with errors for people who have never seen our Go types.
+// Package strictjson reads JSON that people and other programs write for us: configurations, recipes, headers of
+// tensor files. It is encoding/json/v2 (github.com/go-json-experiment/json until every supported Go has it) with the
+// options that all of them share, and with errors for people who have never seen our Go types.
 //
 // Refused are what encoding/json lets pass: a key that appears twice in an object, text that is not UTF-8 (half a
 // surrogate pair too), an array of another length than its Go array, anything after the value. "Keep" is another key
@@ -78,7 +78,8 @@ func inWords(err error) error {
 	return within(meaning.JSONPointer, err)
 }
 
-// within puts the place of a fault before it: the keys and indices from the outermost value on, with dots between them.
+// within puts the place of a fault before it: the keys and indices from the outermost value on, with dots between
+// them.
 func within(where jsontext.Pointer, err error) error {
 	if where == "" {
 		return err

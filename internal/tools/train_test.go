@@ -17,8 +17,8 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// TestTrainInterrupted stops a run after its second step and goes on: the model has the same bits as one trained in one
-// go.
+// TestTrainInterrupted stops a run after its second step and goes on: the model has the same bits as one trained in
+// one go.
 func TestTrainInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	init, set := filepath.Join(dir, "init"), filepath.Join(dir, "set")

@@ -1,21 +1,12 @@
-package halting
+package train
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 )
 
-// PonderSum returns Σ_k (N[k] + r[k]) over the tokens of one image; the ponder cost is its mean over all tokens of the
-// batch. Its gradient flows through the remainder only and is 1 there (see Upstream.Remainder).
-func PonderSum(depth []int32, remainder []float32) float64 {
-	sum := 0.0
-	for k, d := range depth {
-		sum += float64(d) + float64(remainder[k])
-	}
-	return sum
-}
-
-// Shapes of a Prior's target.
+// Shapes of the prior's target.
 const (
 	PriorNormal    = "normal"    // a bell around the target layer: A-ViT's
 	PriorLaplace   = "laplace"   // a sharper peak with longer tails
@@ -23,35 +14,25 @@ const (
 	PriorUniform   = "uniform"   // all layers alike, wherever the target is
 )
 
-// PriorOptions say what else than A-ViT's a prior is. The zero value is A-ViT's.
-type PriorOptions struct {
-	Shape     string  // "" is PriorNormal
-	Deviation float64 // standard deviation of normal and laplace, in layers; 0 is 1
-	Reverse   bool    // KL(target ‖ Ĥ), as the released code has it, instead of the paper's KL(Ĥ ‖ target)
-}
-
-// Prior pulls the mean halting scores of the layers towards a distribution around a target layer (A-ViT's
+// prior pulls the mean halting scores of the layers towards a distribution around a target layer (A-ViT's
 // distributional prior).
-type Prior struct {
-	Target  []float64 // [L] density at l = 1..L, normalised to sum 1
+type prior struct {
+	target  []float64 // [L] density at l = 1..L, normalised to sum 1
 	log     []float64 // its logarithm, finite also where the density is too small for a number
-	Reverse bool
+	reverse bool
 }
 
-// NewPrior makes the prior for the given number of layers around targetLayer (1-based, may be fractional).
-func NewPrior(layers int, targetLayer float64, o PriorOptions) (Prior, error) {
+// newPrior makes a loss's prior for the given number of layers.
+func newPrior(layers int, loss Loss) (prior, error) {
+	targetLayer, deviation := loss.TargetLayer, cmp.Or(loss.PriorDeviation, 1)
 	if layers < 1 || math.IsNaN(targetLayer) || targetLayer < -10 || targetLayer > float64(layers)+10 {
-		return Prior{}, fmt.Errorf("halting: a prior around layer %v of %d layers makes no sense", targetLayer, layers)
-	}
-	deviation := o.Deviation
-	if deviation == 0 {
-		deviation = 1
+		return prior{}, fmt.Errorf("train: a prior around layer %v of %d layers makes no sense", targetLayer, layers)
 	}
 	if !(deviation >= 0.05 && deviation <= 1e3) {
-		return Prior{}, fmt.Errorf("halting: a prior's deviation is %v layers, want 0.05 to 1000", o.Deviation)
+		return prior{}, fmt.Errorf("train: a prior's deviation is %v layers, want 0.05 to 1000", deviation)
 	}
 	var density func(l float64) float64 // its logarithm, but for a constant
-	switch o.Shape {
+	switch loss.PriorShape {
 	case PriorNormal, "":
 		density = func(l float64) float64 {
 			d := (l - targetLayer) / deviation
@@ -61,16 +42,16 @@ func NewPrior(layers int, targetLayer float64, o PriorOptions) (Prior, error) {
 		density = func(l float64) float64 { return -math.Abs(l-targetLayer) * math.Sqrt2 / deviation }
 	case PriorGeometric: // of λ = 1/target
 		if targetLayer <= 1 {
-			return Prior{}, fmt.Errorf("halting: a geometric prior's mean is layer %v, want more than 1", targetLayer)
+			return prior{}, fmt.Errorf("train: a geometric prior's mean is layer %v, want more than 1", targetLayer)
 		}
 		density = func(l float64) float64 { return l * math.Log1p(-1/targetLayer) }
 	case PriorUniform:
 		density = func(float64) float64 { return 0 }
 	default:
-		return Prior{}, fmt.Errorf("halting: a prior's shape is %.60q, want %q, %q, %q or %q",
-			o.Shape, PriorNormal, PriorLaplace, PriorGeometric, PriorUniform)
+		return prior{}, fmt.Errorf("train: a prior's shape is %.60q, want %q, %q, %q or %q",
+			loss.PriorShape, PriorNormal, PriorLaplace, PriorGeometric, PriorUniform)
 	}
-	p := Prior{Target: make([]float64, layers), log: make([]float64, layers), Reverse: o.Reverse}
+	p := prior{target: make([]float64, layers), log: make([]float64, layers), reverse: loss.ReversePrior}
 	nearest := math.Inf(-1)
 	for l := range p.log {
 		p.log[l] = density(float64(l + 1))
@@ -82,12 +63,12 @@ func NewPrior(layers int, targetLayer float64, o PriorOptions) (Prior, error) {
 	}
 	for l := range p.log {
 		p.log[l] -= nearest + math.Log(sum)
-		p.Target[l] = math.Exp(p.log[l])
+		p.target[l] = math.Exp(p.log[l])
 	}
 	return p, nil
 }
 
-// Loss returns the divergence for mean scores [L] (the mean over images and tokens of h[k,l], a halted token counting
+// loss returns the divergence for mean scores [L] (the mean over images and tokens of h[k,l], a halted token counting
 // 0) and writes its gradient with respect to them. With S = Σ mean and q = mean/S:
 //
 //	KL(q ‖ t) = Σ q·ln(q/t)    ∂/∂mean[l] = (ln(q[l]/t[l]) − KL)/S
@@ -95,7 +76,7 @@ func NewPrior(layers int, targetLayer float64, o PriorOptions) (Prior, error) {
 //
 // A layer where nothing ran has q = 0; it is left out of the reverse sum, where it would be infinite, and gets no
 // gradient.
-func (p Prior) Loss(mean, grad []float64) float64 {
+func (p prior) loss(mean, grad []float64) float64 {
 	s := 0.0
 	for _, m := range mean {
 		s += m
@@ -106,12 +87,12 @@ func (p Prior) Loss(mean, grad []float64) float64 {
 	}
 	kl := 0.0
 	for l, m := range mean {
-		q, t := m/s, p.Target[l]
+		q, t := m/s, p.target[l]
 		if q == 0 {
 			continue
 		}
 		logRatio := math.Log(q) - p.log[l]
-		if p.Reverse {
+		if p.reverse {
 			kl -= t * logRatio
 			grad[l] = (1 - t/q) / s
 		} else {
@@ -119,7 +100,7 @@ func (p Prior) Loss(mean, grad []float64) float64 {
 			grad[l] = logRatio / s
 		}
 	}
-	if !p.Reverse {
+	if !p.reverse {
 		for l, m := range mean {
 			if m != 0 {
 				grad[l] -= kl / s

@@ -1,15 +1,15 @@
-package halting
+package train
 
 import (
 	"fmt"
 	"math"
 )
 
-// Geometric returns the geometric distribution λ·(1−λ)^(l−1) at l = 1..layers, normalised to sum 1: PonderNet's prior,
+// geometric returns the geometric distribution λ·(1−λ)^(l−1) at l = 1..layers, normalised to sum 1: PonderNet's prior,
 // cut off at the last block. Its mean is about 1/λ blocks where that is far below the last.
-func Geometric(lambda float64, layers int) ([]float64, error) {
+func geometric(lambda float64, layers int) ([]float64, error) {
 	if math.IsNaN(lambda) || lambda <= 0 || lambda > 1 || layers < 1 {
-		return nil, fmt.Errorf("halting: a geometric prior of λ %v over %d layers, want 0 < λ ≤ 1", lambda, layers)
+		return nil, fmt.Errorf("train: a geometric prior of λ %v over %d layers, want 0 < λ ≤ 1", lambda, layers)
 	}
 	p, sum := make([]float64, layers), 0.0
 	for l := range p {
@@ -22,22 +22,23 @@ func Geometric(lambda float64, layers int) ([]float64, error) {
 	return p, nil
 }
 
-// PonderLoss returns PonderNet's loss of one image,
+// ponderLoss differentiates PonderNet's loss of one image (Banino, Balaguer, Blundell 2021),
 //
 //	Σ_l p[l]·CE[l] + β·KL(p ‖ prior),   p[l] = λ[l]·S[l],   S[l] = Π_{j<l} (1 − λ[j])
 //
-// given λ, the cross-entropies of the blocks' predictions and the prior (see Geometric), all [L]; λ[L] counts as 1
-// whatever it says. It writes p, which is also ∂loss/∂CE, and ∂loss/∂λ, both [L]. With g[l] = ∂loss/∂p[l] = CE[l] +
-// β·(ln(p[l]/prior[l]) + 1), and R[l] what g amounts to on the average from block l on,
+// given λ, the cross-entropies of the blocks' predictions and the prior (see geometric), all [L]; λ[L] counts as 1
+// whatever it says. It returns the divergence KL(p ‖ prior) and writes p, which is also ∂loss/∂CE, and ∂loss/∂λ, both
+// [L]. With g[l] = ∂loss/∂p[l] = CE[l] + β·(ln(p[l]/prior[l]) + 1), and R[l] what g amounts to on the average from
+// block l on,
 //
 //	R[L] = g[L],   R[l] = λ[l]·g[l] + (1 − λ[l])·R[l+1],   ∂loss/∂λ[l] = S[l]·(g[l] − R[l+1])
 //
-// A chance that is 0 in float64 counts as the smallest number above it inside the logarithm: the loss stays what it is,
-// the gradient finite. (Where the prior is 0 and the chance is not, the divergence is infinite; it counts as that
+// A chance that is 0 in float64 counts as the smallest number above it inside the logarithm: the loss stays what it
+// is, the gradient finite. (Where the prior is 0 and the chance is not, the divergence is infinite; it counts as that
 // smallest number too.)
-func PonderLoss(lambda, ce, prior []float64, beta float64, p, dLambda []float64) float64 {
+func ponderLoss(lambda, ce, prior []float64, beta float64, p, dLambda []float64) (divergence float64) {
 	layers := len(lambda)
-	reach, loss := 1.0, 0.0
+	reach := 1.0
 	for l := range layers {
 		h := lambda[l]
 		if l == layers-1 {
@@ -50,7 +51,7 @@ func PonderLoss(lambda, ce, prior []float64, beta float64, p, dLambda []float64)
 		return ce[l] + beta*(logRatio(p[l], prior[l])+1)
 	}
 	for l := range layers {
-		loss += p[l] * (ce[l] + beta*logRatio(p[l], prior[l]))
+		divergence += p[l] * logRatio(p[l], prior[l])
 	}
 	rest := slope(layers - 1) // R[l+1]
 	dLambda[layers-1] = 0
@@ -64,7 +65,7 @@ func PonderLoss(lambda, ce, prior []float64, beta float64, p, dLambda []float64)
 		dLambda[l] *= reach
 		reach *= 1 - lambda[l]
 	}
-	return loss
+	return divergence
 }
 
 // logRatio is ln(p/q), finite whatever they are.

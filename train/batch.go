@@ -1,0 +1,82 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/adavit/adavit/internal/kernels"
+)
+
+// Batch is what a step learns from. Load writes image i (0..Size−1) as [C,H,W]; it is called from several goroutines,
+// once an image.
+type Batch struct {
+	Size    int
+	Labels  []int32   // [Size]
+	Targets []float32 // [Size, classes] distributions to learn instead, as mixed images have them; nil: the labels
+	Teacher []float32 // [Size, classes] a teacher's logits for the same images, with Loss.Distill; nil: none
+	Load    func(i int, dst []float32) error
+	Seed    uint64 // of the drop path masks
+
+	// Stop is asked between shards, from several goroutines; an error ends the pass, and Step returns it. nil: nobody
+	// asks.
+	Stop func() error
+}
+
+// Stats are a step's losses and what its tokens did.
+type Stats struct {
+	Loss         float64
+	CrossEntropy float64
+	Distill      float64   // what the teacher's part comes to
+	Ponder       float64   // the ponder cost
+	Prior        float64   // divergence of the mean scores from the prior; PonderNet's from its own, mean over the images
+	Correct      int       // images whose largest logit is their label
+	MeanDepth    float64   // blocks that a token ran in, or would at inference where every block runs to learn; mean
+	LayerScores  []float64 // [L] Ĥ before it is normalised
+	GradNorm     float64   // of the whole gradient before clipping, frozen tensors left out; of a Stepper's steps
+}
+
+// stopped returns the error with which the pass is to end, if it is.
+func (b Batch) stopped() error {
+	if b.Stop == nil {
+		return nil
+	}
+	return b.Stop()
+}
+
+// check reports what a batch lacks for a model with this many classes and for this loss.
+func (b Batch) check(classes int, loss Loss) error {
+	if b.Size < 1 || len(b.Labels) != b.Size {
+		return fmt.Errorf("train: a batch of %d images with %d labels", b.Size, len(b.Labels))
+	}
+	for i, y := range b.Labels {
+		if y < 0 || int(y) >= classes {
+			return fmt.Errorf("train: image %d has label %d, the model has %d classes", i, y, classes)
+		}
+	}
+	if b.Targets != nil && len(b.Targets) != b.Size*classes {
+		return fmt.Errorf("train: %d targets for %d images of %d classes", len(b.Targets), b.Size, classes)
+	}
+	for i := 0; i < len(b.Targets); i += classes {
+		sum := 0.0
+		for _, v := range b.Targets[i : i+classes] {
+			if !(v >= 0) {
+				return fmt.Errorf("train: image %d has a target of %v", i/classes, v)
+			}
+			sum += float64(v)
+		}
+		if !(math.Abs(sum-1) < 1e-3) {
+			return fmt.Errorf("train: the targets of image %d sum to %v, want 1", i/classes, sum)
+		}
+	}
+	if (b.Teacher != nil) != (loss.Distill != "") {
+		return errors.New("train: a teacher's logits and a way to learn from them (soft, hard) go together")
+	}
+	if b.Teacher != nil && len(b.Teacher) != b.Size*classes {
+		return fmt.Errorf("train: %d logits of a teacher for %d images of %d classes", len(b.Teacher), b.Size, classes)
+	}
+	if i := kernels.FirstNotFinite(b.Teacher); i >= 0 {
+		return fmt.Errorf("train: the teacher's logit %d of image %d is %v", i%classes, i/classes, b.Teacher[i])
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package train
+
+import (
+	"cmp"
+	"math"
+)
+
+// How a student with p = softmax(z/τ) learns from a teacher's logits (Touvron et al. 2021, section 4). With a
+// distillation head the class token's head learns the labels and the distillation token's the teacher; with one head
+// that one learns both.
+//
+//	soft   τ²·KL(q ‖ p) = τ²·Σ_j q[j]·(ln q[j] − ln p[j]),  q = softmax(teacher/τ)   Hinton et al. 2015
+//	hard   −ln p[y],  y = the teacher's choice, τ = 1
+//
+// Both are cross-entropies, but for a constant: their gradient is τ·(p − q), and p − [j = y].
+const (
+	DistillSoft = "soft"
+	DistillHard = "hard"
+)
+
+// distill returns the loss of an image with logits z [classes] towards its teacher's, and writes, or adds, to grad
+// factor/batch times its gradient. q [classes] is scratch.
+func distill(grad, z, teacher []float32, q []float64, loss Loss, factor float64, batch int, add bool) float64 {
+	best := largestLogit(teacher)
+	if loss.Distill == DistillHard {
+		clear(q)
+		q[best] = 1
+		return crossEntropy(grad, z, q, 1, factor, batch, add)
+	}
+	temperature := cmp.Or(loss.DistillTemperature, 1)
+	total, entropy := 0.0, 0.0 // Σ q·ln q
+	for j, v := range teacher {
+		q[j] = math.Exp(float64(v-teacher[best]) / temperature)
+		total += q[j]
+	}
+	for j, v := range teacher {
+		logQ := float64(v-teacher[best])/temperature - math.Log(total)
+		q[j] /= total
+		entropy += q[j] * logQ
+	}
+	return temperature*temperature*entropy + crossEntropy(grad, z, q, temperature, factor, batch, add)
+}
