@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"github.com/adavit/adavit/picture"
@@ -132,9 +133,6 @@ func (g *Augmenter) read(dst []byte, i int, rng *rand.Rand) error {
 // flip mirrors left and right.
 func (p *canvas) flip() {
 	for y := range p.c * p.h {
-		row := p.pix[y*p.w:][:p.w]
-		for x, z := 0, p.w-1; x < z; x, z = x+1, z-1 {
-			row[x], row[z] = row[z], row[x]
-		}
+		slices.Reverse(p.pix[y*p.w:][:p.w])
 	}
 }

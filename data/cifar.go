@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"github.com/adavit/adavit/internal/regular"
 )
@@ -114,10 +113,7 @@ func (s cifarSource) classes() ([]string, error) {
 	path := filepath.Join(s.dir, s.kind.names)
 	names, err = readClassFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		names, err = make([]string, s.kind.count), nil
-		for i := range names {
-			names[i] = strconv.Itoa(i)
-		}
+		names, err = numbered(s.kind.count), nil
 	}
 	if err == nil && len(names) != s.kind.count {
 		err = fmt.Errorf("%s: %d classes, want %d", path, len(names), s.kind.count)
@@ -127,19 +123,15 @@ func (s cifarSource) classes() ([]string, error) {
 
 // appendFile adds a file's pictures and labels.
 func (k *cifarKind) appendFile(pixels, labels []byte, path string) ([]byte, []byte, error) {
-	f, _, err := regular.Open(path)
+	f, size, err := regular.Open(path)
 	if err != nil {
 		return nil, nil, err // names the path itself
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
+	if size > maxCIFAR {
+		return nil, nil, fmt.Errorf("%s: %d bytes: not a CIFAR-%d file", path, size, k.count)
 	}
-	if info.Size() > maxCIFAR {
-		return nil, nil, fmt.Errorf("%s: %d bytes: not a CIFAR-%d file", path, info.Size(), k.count)
-	}
-	pixels = slices.Grow(pixels, int(info.Size())/k.record()*cifarPixels)
+	pixels = slices.Grow(pixels, int(size)/k.record()*cifarPixels)
 	if pixels, labels, err = k.appendRecords(pixels, labels, f); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -184,6 +184,15 @@ func nameOf(from imager, i int) string {
 	return fmt.Sprintf("picture %d", i)
 }
 
+// numbered names n classes by their numbers.
+func numbered(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = strconv.Itoa(i)
+	}
+	return names
+}
+
 // Numbered reports whether classes have no names but their numbers, "0", "1", ….
 func Numbered(classes []string) bool {
 	for i, name := range classes {

@@ -98,29 +98,17 @@ func ReadIDXLimit(r io.Reader, limit int64) (IDX, error) {
 }
 
 // readExactly reads the n bytes that must follow, and no more may. The buffer
-// starts small and doubles, so a false header costs no more than the file.
+// grows with what comes, so a false header costs no more than the file. Reading
+// past the end also makes gzip check its sum.
 func readExactly(r io.Reader, n int) ([]byte, error) {
-	buf := make([]byte, 0, min(n, 1<<20))
-	for len(buf) < n {
-		if len(buf) == cap(buf) {
-			grown := make([]byte, len(buf), min(n, 2*cap(buf)))
-			copy(grown, buf)
-			buf = grown
-		}
-		m, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+m]
-		if err == io.EOF && len(buf) < n {
-			return nil, fmt.Errorf("%d bytes, the header promises %d: the file is cut short", len(buf), n)
-		} else if err != nil && err != io.EOF {
-			return nil, fmt.Errorf("after %d of %d bytes: %w", len(buf), n, regular.CutShort(err))
-		}
-	}
-	// The read past the end also makes gzip check its sum.
-	switch _, err := io.ReadFull(r, make([]byte, 1)); {
-	case err == nil:
+	b, err := io.ReadAll(io.LimitReader(r, int64(n)+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("after %d of %d bytes: %w", len(b), n, regular.CutShort(err))
+	case len(b) < n:
+		return nil, fmt.Errorf("%d bytes, the header promises %d: the file is cut short", len(b), n)
+	case len(b) > n:
 		return nil, fmt.Errorf("more than the %d bytes that the header promises", n)
-	case err != io.EOF:
-		return nil, fmt.Errorf("at the end: %w", regular.CutShort(err))
 	}
-	return buf, nil
+	return b, nil
 }

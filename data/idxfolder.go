@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 )
 
@@ -96,13 +96,7 @@ func BlockFromIDX(imageName string, images IDX, labelName string, labels IDX, cl
 		return nil, fmt.Errorf("%s holds %d pictures, %s %d labels", imageName, images.Dims[0], labelName, labels.Dims[0])
 	}
 	if classes == nil {
-		top := 0
-		for _, l := range labels.Data {
-			top = max(top, int(l))
-		}
-		for i := range top + 1 {
-			classes = append(classes, strconv.Itoa(i))
-		}
+		classes = numbered(1 + int(slices.Max(labels.Data)))
 	}
 	b, err := NewBlock(imageName, images.Data, labels.Data, 1, images.Dims[1], images.Dims[2], classes)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"unicode"
 
+	"github.com/adavit/adavit/internal/parallel"
 	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/picture"
 )
@@ -156,23 +156,15 @@ func findPattern(pattern string) (Source, error) {
 // the names are the labels' numbers, 0 to the largest one.
 func openShards(name string, paths, classes []string) (Dataset, error) {
 	found, errs := make([][]tarPicture, len(paths)), make([]error, len(paths))
-	var next atomic.Int64
 	var failed atomic.Bool
-	var wait sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(paths), 16) {
-		wait.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(paths) || failed.Load() {
-					return
-				}
-				if found[i], errs[i] = indexTarFile(paths[i]); errs[i] != nil {
-					failed.Store(true)
-				}
-			}
-		})
-	}
-	wait.Wait()
+	parallel.For(min(runtime.GOMAXPROCS(0), 16), len(paths), func(_, i int) {
+		if failed.Load() {
+			return
+		}
+		if found[i], errs[i] = indexTarFile(paths[i]); errs[i] != nil {
+			failed.Store(true)
+		}
+	})
 	s := &shards{name: name, paths: paths, classes: classes}
 	total, top := 0, 0
 	for i, pictures := range found {
@@ -195,25 +187,19 @@ func openShards(name string, paths, classes []string) (Dataset, error) {
 		return nil, fmt.Errorf("data set %q: no labelled picture (KEY.jpg with KEY.cls or KEY.json) in its %d tar files", name, len(paths))
 	}
 	if classes == nil {
-		for i := range top + 1 {
-			s.classes = append(s.classes, strconv.Itoa(i))
-		}
+		s.classes = numbered(top + 1)
 	}
 	return s, nil
 }
 
 // indexTarFile finds the labelled pictures of a tar file.
 func indexTarFile(path string) ([]tarPicture, error) {
-	f, _, err := regular.Open(path)
+	f, size, err := regular.Open(path)
 	if err != nil {
 		return nil, err // names the path itself
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	pictures, err := indexTar(f, info.Size())
+	pictures, err := indexTar(f, size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -29,11 +29,17 @@ func ResizePart(dst []byte, img image.Image, p Part, channels, height, width, fi
 	if err := resize(mixed, 3*width, src, win, filter); err != nil {
 		return err
 	}
-	n := height * width
-	for i := range n {
-		dst[i], dst[n+i], dst[2*n+i] = mixed[3*i], mixed[3*i+1], mixed[3*i+2]
-	}
+	separate(dst, mixed)
 	return nil
+}
+
+// separate turns [pixels, 3] into [3, pixels].
+func separate(dst, mixed []byte) {
+	n := len(mixed) / 3
+	r, g, b := dst[:n], dst[n:2*n], dst[2*n:3*n]
+	for i := range n {
+		r[i], g[i], b[i] = mixed[3*i], mixed[3*i+1], mixed[3*i+2]
+	}
 }
 
 // Sides returns height and width of a picture that can be cropped; other sides are an error.

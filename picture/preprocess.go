@@ -198,9 +198,9 @@ func (p Preprocessor) Bytes(dst []byte, img image.Image, channels, height, width
 		return fmt.Errorf("room for %d values, a picture of shape [%d %d %d] takes %d",
 			len(dst), channels, height, width, channels*height*width)
 	}
-	h, w := img.Bounds().Dy(), img.Bounds().Dx()
-	if most := defaultLimits; h < 1 || w < 1 || int64(h) > most.side || int64(w) > most.side {
-		return fmt.Errorf("picture of %d×%d pixels", w, h)
+	h, w, err := Sides(img)
+	if err != nil {
+		return err
 	}
 	var win window
 	win.fullHeight, win.fullWidth = p.Resized(h, w, height, width)
@@ -227,11 +227,7 @@ func (p Preprocessor) Bytes(dst []byte, img image.Image, channels, height, width
 	if err := resize(mixed[(padTop*width+padLeft)*3:], 3*width, readRows(img, 3), win, p.Resample); err != nil {
 		return err
 	}
-	plane := height * width
-	r, g, b := dst[:plane], dst[plane:2*plane], dst[2*plane:3*plane]
-	for i := range plane {
-		r[i], g[i], b[i] = mixed[3*i], mixed[3*i+1], mixed[3*i+2]
-	}
+	separate(dst, mixed)
 	return nil
 }
 

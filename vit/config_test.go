@@ -62,7 +62,8 @@ func TestMACs(t *testing.T) {
 }
 
 func TestVariants(t *testing.T) {
-	for _, name := range Variants() {
+	for _, v := range variants {
+		name := v.name
 		c := mustVariant(t, name)
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s: %v", name, err)

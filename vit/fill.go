@@ -2,10 +2,10 @@ package vit
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
+	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/weights"
 )
 
@@ -63,11 +63,8 @@ func idle(name string) bool {
 
 // finite refuses NaN and infinity.
 func finite(name string, x []float32) error {
-	for i, v := range x {
-		// All bits of the exponent are set in NaN and infinity alone.
-		if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
-			return fmt.Errorf("tensor %q: element %d is %v", name, i, v)
-		}
+	if i := kernels.FirstNotFinite(x); i >= 0 {
+		return fmt.Errorf("tensor %q: element %d is %v", name, i, x[i])
 	}
 	return nil
 }

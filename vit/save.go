@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -184,21 +183,15 @@ func (r *rendered) replace(dir string) error { return r.replaceStep(dir, func() 
 
 // replaceStep is replace, calling step between any two changes of what stands under the final names.
 func (r *rendered) replaceStep(dir string, step func()) error {
-	// In the order of their renaming.
 	type part struct {
-		name  string
-		write func(w io.Writer) error
-		file  *atomicfile.File
+		name    string
+		content []byte // nil: the weights
+		file    *atomicfile.File
 	}
-	parts := []part{
-		{name: PreprocessorFile, write: func(w io.Writer) error { _, err := w.Write(r.preprocessor); return err }},
-		{name: WeightsFile, write: func(w io.Writer) error {
-			return weights.EncodeSafetensors(w, map[string]string{"format": "pt"}, r.tensors) // transformers asks for "format"
-		}},
-		{name: ConfigFile, write: func(w io.Writer) error { _, err := w.Write(r.config); return err }},
-	}
+	// In the order of their renaming.
+	parts := []part{{name: PreprocessorFile, content: r.preprocessor}, {name: WeightsFile}, {name: ConfigFile, content: r.config}}
 	if r.card != nil {
-		parts = slices.Insert(parts, 0, part{name: CardFile, write: func(w io.Writer) error { _, err := w.Write(r.card); return err }})
+		parts = slices.Insert(parts, 0, part{name: CardFile, content: r.card})
 	}
 	for i := range parts {
 		p := &parts[i]
@@ -207,7 +200,12 @@ func (r *rendered) replaceStep(dir string, step func()) error {
 			return err
 		}
 		defer p.file.Discard()
-		if err := p.write(p.file); err != nil {
+		if p.content != nil {
+			_, err = p.file.Write(p.content)
+		} else { // transformers asks for "format"
+			err = weights.EncodeSafetensors(p.file, map[string]string{"format": "pt"}, r.tensors)
+		}
+		if err != nil {
 			return err
 		}
 		if err := p.file.Close(); err != nil {

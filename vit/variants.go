@@ -37,14 +37,9 @@ func Variant(name string) (Config, error) {
 			}, nil
 		}
 	}
-	return Config{}, fmt.Errorf("vit: no variant is called %q (there are: %s)", name, strings.Join(Variants(), ", "))
-}
-
-// Variants lists the names that Variant knows.
-func Variants() []string {
 	names := make([]string, len(variants))
 	for i, v := range variants {
 		names[i] = v.name
 	}
-	return names
+	return Config{}, fmt.Errorf("vit: no variant is called %q (there are: %s)", name, strings.Join(names, ", "))
 }
