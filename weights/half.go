@@ -20,7 +20,8 @@ func ToFloat16(f float32) Float16 {
 	case magnitude >= 0x477ff000: // 65520 is half way between the largest half and the next power of two: ties go up
 		return Float16(sign | 0x7c00)
 	case magnitude >= 0x38800000: // 2⁻¹⁴ and more: a normal half
-		// Subtracting moves the exponent's bias from 127 to 15; a carry out of the fraction rightly enters the exponent.
+		// Subtracting moves the exponent's bias from 127 to 15; a carry out of the fraction rightly enters the
+		// exponent.
 		rebased := magnitude - (127-15)<<23
 		return Float16(sign | uint16(roundShift(rebased, 13)))
 	case magnitude >= 0x33000000: // 2⁻²⁵ and more: a multiple of 2⁻²⁴, or the tie that goes to zero

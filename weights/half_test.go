@@ -77,7 +77,8 @@ func TestHalfRounding(t *testing.T) {
 		}
 	}
 	for x, want := range map[float32]Float16{
-		65519.996: 0x7bff, 65520: 0x7c00, math.MaxFloat32: 0x7c00, float32(math.Inf(1)): 0x7c00, math.SmallestNonzeroFloat32: 0,
+		65519.996: 0x7bff, 65520: 0x7c00, math.MaxFloat32: 0x7c00,
+		float32(math.Inf(1)): 0x7c00, math.SmallestNonzeroFloat32: 0,
 		0x1p-25: 0, 0x1.000002p-25: 1, 0x1p-24: 1, 1: 0x3c00, -2: 0xc000,
 	} {
 		if got := ToFloat16(x); got != want {
@@ -106,7 +107,8 @@ func TestBFloat16Rounding(t *testing.T) {
 		}
 	})
 	for bits, want := range map[uint32]BFloat16{
-		0x7f7fffff: 0x7f80, 0x7f800000: 0x7f80, 0xff800000: 0xff80, 0x80000000: 0x8000, 0x00008000: 0, 0x00008001: 1, 0x00018000: 2,
+		0x7f7fffff: 0x7f80, 0x7f800000: 0x7f80, 0xff800000: 0xff80,
+		0x80000000: 0x8000, 0x00008000: 0, 0x00008001: 1, 0x00018000: 2,
 	} {
 		if got := ToBFloat16(math.Float32frombits(bits)); got != want {
 			t.Errorf("%#08x becomes %#04x, want %#04x", bits, got, want)

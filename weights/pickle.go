@@ -8,10 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of one pickle. The largest checkpoints with their optimizer's state take some hundred thousand opcodes and a few megabytes.
+// Bounds of one pickle. The largest checkpoints with their optimizer's state take some hundred thousand opcodes and a
+// few megabytes.
 //
-// Each opcode makes at most one value, puts at most one on the stack and remembers at most one, so maxOpcodes bounds them all: whatever a
-// pickle of that many opcodes does, it takes less than 400 MB beside its own strings.
+// Each opcode makes at most one value, puts at most one on the stack and remembers at most one, so maxOpcodes bounds
+// them all: whatever a pickle of that many opcodes does, it takes less than 400 MB beside its own strings.
 const (
 	maxPickle     = 64 << 20 // bytes
 	maxOpcodes    = 1 << 21
@@ -20,13 +21,14 @@ const (
 	maxGlobalName = 512  // bytes of a global's module, and of its name
 )
 
-// unpickler runs a pickle, Python's notation for values as a program of a stack machine (the module pickletools of Python's library describes
-// every opcode). This machine can build plain values and describe tensors; it runs nothing and imports nothing. It knows the opcodes that
-// Python's pickler writes for protocols 2 to 5; the textual ones of protocols 0 and 1, those that only recursive tuples need, and the
-// registry of extensions are unknown to it. A global, that is a class or function that the pickle names, is only a name (see call for the few
-// that mean something here).
+// unpickler runs a pickle, Python's notation for values as a program of a stack machine (the module pickletools of
+// Python's library describes every opcode). This machine can build plain values and describe tensors; it runs nothing
+// and imports nothing. It knows the opcodes that Python's pickler writes for protocols 2 to 5; the textual ones of
+// protocols 0 and 1, those that only recursive tuples need, and the registry of extensions are unknown to it. A global,
+// that is a class or function that the pickle names, is only a name (see call for the few that mean something here).
 //
-// Values: nil, bool, int64, bigInt, float64, string, pyBytes, *pyTuple, *pyList, *pyDict, *pyGlobal, *pyObject, *storageRef, *pthTensor.
+// Values: nil, bool, int64, bigInt, float64, string, pyBytes, *pyTuple, *pyList, *pyDict, *pyGlobal, *pyObject,
+// *storageRef, *pthTensor.
 type unpickler struct {
 	in       *pickleReader
 	stack    []any
@@ -42,8 +44,8 @@ func newUnpickler(in *pickleReader) *unpickler {
 	return &unpickler{in: in, globals: make(map[string]bool), storages: make(map[string]*storageRef)}
 }
 
-// load reads one pickle, from its PROTO to its STOP, and returns its value. No value in it contains itself. Errors name the byte, counted
-// from where the reader started.
+// load reads one pickle, from its PROTO to its STOP, and returns its value. No value in it contains itself. Errors name
+// the byte, counted from where the reader started.
 func (u *unpickler) load() (any, error) {
 	u.stack, u.marks, u.memo, u.opcodes = nil, nil, make(map[uint32]any), 0
 	start := u.in.pos
@@ -52,7 +54,8 @@ func (u *unpickler) load() (any, error) {
 		return nil, fmt.Errorf("pickle at byte %d: %w", start, err)
 	}
 	if proto[0] != opProto {
-		return nil, fmt.Errorf("pickle at byte %d: starts with byte 0x%02x, not with a protocol's number", start, proto[0])
+		return nil, fmt.Errorf("pickle at byte %d: starts with byte 0x%02x, not with a protocol's number",
+			start, proto[0])
 	}
 	if proto[1] < 2 || proto[1] > 5 {
 		return nil, fmt.Errorf("pickle at byte %d: protocol %d, wanted 2 to 5", start, proto[1])
@@ -112,7 +115,8 @@ func (u *unpickler) step(op byte) error {
 		u.push(false)
 	case opBinInt, opBinInt1, opBinInt2, opLong1, opLong4, opBinFloat:
 		return u.number(op)
-	case opBinUnicode, opShortBinUnicode, opBinUnicode8, opBinString, opShortBinString, opBinBytes, opShortBinBytes, opBinBytes8, opByteArray8:
+	case opBinUnicode, opShortBinUnicode, opBinUnicode8, opBinString,
+		opShortBinString, opBinBytes, opShortBinBytes, opBinBytes8, opByteArray8:
 		return u.text(op)
 	case opEmptyTuple:
 		u.push(&pyTuple{})

@@ -54,8 +54,10 @@ const (
 
 // opNames has the names that Python's pickletools prints; an opcode without a name is unknown.
 var opNames = [256]string{
-	opProto: "PROTO", opFrame: "FRAME", opStop: "STOP", opMark: "MARK", opNone: "NONE", opNewTrue: "NEWTRUE", opNewFalse: "NEWFALSE",
-	opBinInt: "BININT", opBinInt1: "BININT1", opBinInt2: "BININT2", opLong1: "LONG1", opLong4: "LONG4", opBinFloat: "BINFLOAT",
+	opProto: "PROTO", opFrame: "FRAME", opStop: "STOP", opMark: "MARK",
+	opNone: "NONE", opNewTrue: "NEWTRUE", opNewFalse: "NEWFALSE",
+	opBinInt: "BININT", opBinInt1: "BININT1", opBinInt2: "BININT2",
+	opLong1: "LONG1", opLong4: "LONG4", opBinFloat: "BINFLOAT",
 	opBinUnicode: "BINUNICODE", opShortBinUnicode: "SHORT_BINUNICODE", opBinUnicode8: "BINUNICODE8",
 	opBinString: "BINSTRING", opShortBinString: "SHORT_BINSTRING",
 	opBinBytes: "BINBYTES", opShortBinBytes: "SHORT_BINBYTES", opBinBytes8: "BINBYTES8", opByteArray8: "BYTEARRAY8",
@@ -63,6 +65,8 @@ var opNames = [256]string{
 	opEmptyList: "EMPTY_LIST", opAppend: "APPEND", opAppends: "APPENDS",
 	opEmptyDict: "EMPTY_DICT", opSetItem: "SETITEM", opSetItems: "SETITEMS",
 	opEmptySet: "EMPTY_SET", opAddItems: "ADDITEMS", opFrozenSet: "FROZENSET",
-	opGlobal: "GLOBAL", opStackGlobal: "STACK_GLOBAL", opReduce: "REDUCE", opNewObj: "NEWOBJ", opNewObjEx: "NEWOBJ_EX", opBuild: "BUILD",
-	opPersID: "BINPERSID", opPut: "BINPUT", opLongPut: "LONG_BINPUT", opMemoize: "MEMOIZE", opGet: "BINGET", opLongGet: "LONG_BINGET",
+	opGlobal: "GLOBAL", opStackGlobal: "STACK_GLOBAL", opReduce: "REDUCE",
+	opNewObj: "NEWOBJ", opNewObjEx: "NEWOBJ_EX", opBuild: "BUILD",
+	opPersID: "BINPERSID", opPut: "BINPUT", opLongPut: "LONG_BINPUT",
+	opMemoize: "MEMOIZE", opGet: "BINGET", opLongGet: "LONG_BINGET",
 }

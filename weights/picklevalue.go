@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// What a pickle can hold besides nil, bool, int64, float64, string and tensors. All but bigInt and pyBytes are handled by pointers, which
-// tell one value from another.
+// What a pickle can hold besides nil, bool, int64, float64, string and tensors. All but bigInt and pyBytes are handled
+// by pointers, which tell one value from another.
 type (
 	bigInt   []byte // a whole number of more than 64 bits: two's complement, little endian
 	pyBytes  []byte // bytes or bytearray
@@ -90,8 +90,8 @@ func kindOf(v any) string {
 	return "something unknown"
 }
 
-// checkNesting refuses a value that contains itself or lies deeper than maxDepth. A value that is reached by several ways is looked at once,
-// so the work is that of the pickle's length, not of the tree that it stands for.
+// checkNesting refuses a value that contains itself or lies deeper than maxDepth. A value that is reached by several
+// ways is looked at once, so the work is that of the pickle's length, not of the tree that it stands for.
 func checkNesting(v any, depth int) error {
 	var state *visit
 	var items, more []any

@@ -14,42 +14,50 @@ import (
 	"github.com/adavit/adavit/internal/regular"
 )
 
-// Checkpoint is the content of a file that some framework saved: tensors, and what else there is to know before using them. Tensors that
-// share memory in the file (tied weights, an average that is the model itself) share Data here, so Data is for reading only.
+// Checkpoint is the content of a file that some framework saved: tensors, and what else there is to know before using
+// them. Tensors that share memory in the file (tied weights, an average that is the model itself) share Data here, so
+// Data is for reading only.
 type Checkpoint struct {
-	*File            // of a .pth, the tensors in the order of its dict, and no Metadata
-	Format  string   // "safetensors", "pth (zip)", "pth (before 1.6)"
-	Key     string   // entry of the outer dict that the tensors were taken from ("model"); "" if the dict itself holds them
-	Keys    []string // all entries that hold tensors ("model", "model_ema", …), in the file's order, for choosing another
+	*File         // of a .pth, the tensors in the order of its dict, and no Metadata
+	Format string // "safetensors", "pth (zip)", "pth (before 1.6)"
+	// Key is the entry of the outer dict that the tensors were taken from ("model"); "" if the dict itself holds them.
+	Key string
+	// Keys are all entries that hold tensors ("model", "model_ema", …), in the file's order, for choosing another.
+	Keys    []string
 	Globals []string // module.name of every global that the pickle names, sorted; none of them was run or imported
 
-	// Args are the training script's options, where the file has a dict or an argparse.Namespace in entry "args": those that are numbers
-	// ("5", "0.1"), strings, "True", "False" or "None". They are hints: a .pth does not say how its tensors are meant.
+	// Args are the training script's options, where the file has a dict or an argparse.Namespace in entry "args": those
+	// that are numbers ("5", "0.1"), strings, "True", "False" or "None". They are hints: a .pth does not say how its
+	// tensors are meant.
 	Args map[string]string
 }
 
 const (
 	maxTensors = 1 << 16
-	// The tensors of a .pth may be views of shared memory. All of them together may take viewFactor times the file and viewSpare bytes.
+	// The tensors of a .pth may be views of shared memory. All of them together may take viewFactor times the file and
+	// viewSpare bytes.
 	viewFactor = 4
 	viewSpare  = 16 << 20
 )
 
 // usualKeys are the entries that training scripts save a model under; the first that is there is taken.
-var usualKeys = []string{"model", "state_dict", "model_state_dict", "model_ema", "state_dict_ema", "model_ema_state_dict", "ema", "module", "net", "network"}
+var usualKeys = []string{"model", "state_dict", "model_state_dict",
+	"model_ema", "state_dict_ema", "model_ema_state_dict", "ema", "module", "net", "network"}
 
-// ReadCheckpoint reads the tensors of a checkpoint: safetensors, or what torch.save writes (.pth, .pt, .bin), in a zip archive or in the
-// format before version 1.6. The content decides which, not the name's ending.
+// ReadCheckpoint reads the tensors of a checkpoint: safetensors, or what torch.save writes (.pth, .pt, .bin), in a zip
+// archive or in the format before version 1.6. The content decides which, not the name's ending.
 //
-// key is the entry of a .pth's outer dict to take the tensors from. With key "", these are tried in turn: the entries that training scripts
-// use (model, state_dict, model_state_dict, model_ema, …), the dict itself if no entry of it holds more tensors, the only entry that holds
-// any. What is neither a tensor nor an object (a step counter, a list) is left out of the chosen dict.
+// key is the entry of a .pth's outer dict to take the tensors from. With key "", these are tried in turn: the entries
+// that training scripts use (model, state_dict, model_state_dict, model_ema, …), the dict itself if no entry of it
+// holds more tensors, the only entry that holds any. What is neither a tensor nor an object (a step counter, a list) is
+// left out of the chosen dict.
 //
-// A tensor comes out contiguous and in its own element type; its name loses the prefix "module." that training on several devices
-// adds, if all names have it.
+// A tensor comes out contiguous and in its own element type; its name loses the prefix "module." that training on
+// several devices adds, if all names have it.
 //
-// Nothing of a pickle is run. A class or function that it names is only a name, and an error if the chosen tensors depend on it. Before
-// memory is taken, every length is checked against the file's size; the tensors take no more than four times the file and 16 MiB.
+// Nothing of a pickle is run. A class or function that it names is only a name, and an error if the chosen tensors
+// depend on it. Before memory is taken, every length is checked against the file's size; the tensors take no more than
+// four times the file and 16 MiB.
 func ReadCheckpoint(path, key string) (*Checkpoint, error) {
 	f, size, err := regular.Open(path)
 	if err != nil {
@@ -102,7 +110,8 @@ func unknownFormat(start []byte) error {
 
 func readSafetensorsCheckpoint(name string, r io.ReaderAt, size int64, key string) (*Checkpoint, error) {
 	if key != "" {
-		return nil, fmt.Errorf("weights: %s: entry %s is wanted, but a safetensors file has no entries", name, quoted(key))
+		return nil, fmt.Errorf("weights: %s: entry %s is wanted, but a safetensors file has no entries",
+			name, quoted(key))
 	}
 	f, err := ReadSafetensorsFrom(name, io.NewSectionReader(r, 0, size), size)
 	if err != nil {
@@ -212,7 +221,8 @@ func (c *Checkpoint) choose(root *pyDict, key string) (*pyDict, error) {
 		}
 		return nil, fmt.Errorf("entry %s holds no tensors; these do: %s", quoted(key), listed(c.Keys))
 	case *pyObject:
-		return nil, fmt.Errorf("entry %s is %s, and nothing of a pickle is run; entries that hold tensors: %s", quoted(key), kindOf(v), listed(c.Keys))
+		return nil, fmt.Errorf("entry %s is %s, and nothing of a pickle is run; entries that hold tensors: %s",
+			quoted(key), kindOf(v), listed(c.Keys))
 	default:
 		if !ok {
 			return nil, fmt.Errorf("no entry %s; entries that hold tensors: %s", quoted(key), listed(c.Keys))
@@ -287,7 +297,9 @@ func (p *pthFile) tensors(dict *pyDict, size int64) (*File, error) {
 		}
 		width := int64(t.dtype.Size())
 		if int64(n) > room/width {
-			return nil, fmt.Errorf("tensor %s: with shape %v of %s the tensors take more than %d bytes, the limit for a file of %d", quoted(name), shape, t.dtype, limit, size)
+			return nil, fmt.Errorf(
+				"tensor %s: with shape %v of %s the tensors take more than %d bytes, the limit for a file of %d",
+				quoted(name), shape, t.dtype, limit, size)
 		}
 		room -= int64(n) * width
 		storage, ok := storages[t.storage]

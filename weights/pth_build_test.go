@@ -88,12 +88,14 @@ func pickleInts(v []int64) string {
 
 // pickleStorage is a reference to a storage of F32.
 func pickleStorage(key string, count int64) string {
-	return "(" + pickleString("storage") + globalFloat + pickleString(key) + pickleString("cpu") + pickleInt(count) + "tQ"
+	return "(" + pickleString("storage") + globalFloat + pickleString(key) +
+		pickleString("cpu") + pickleInt(count) + "tQ"
 }
 
 // pickleTensor is a tensor on a storage of count elements with key "0".
 func pickleTensor(count, offset int64, shape, strides []int64) string {
-	return globalRebuild + "(" + pickleStorage("0", count) + pickleInt(offset) + pickleInts(shape) + pickleInts(strides) + "\x89" +
+	return globalRebuild + "(" + pickleStorage("0", count) +
+		pickleInt(offset) + pickleInts(shape) + pickleInts(strides) + "\x89" +
 		"ccollections\nOrderedDict\n)R" + "tR"
 }
 
@@ -105,13 +107,15 @@ var goodTensor = pickleTensor(8, 0, []int64{2, 4}, []int64{4, 1})
 
 // zipOf makes a checkpoint of a pickle, a storage of 8 elements of F32, and more entries.
 func zipOf(pickle string, more ...zipFile) []byte {
-	files := []zipFile{{name: "a/data.pkl", data: pickle}, {name: "a/data/0", data: strings.Repeat("\x00\x00\x80\x3f", 8)}}
+	files := []zipFile{{name: "a/data.pkl", data: pickle},
+		{name: "a/data/0", data: strings.Repeat("\x00\x00\x80\x3f", 8)}}
 	return buildZip(append(files, more...), nil)
 }
 
 // legacyOf makes a checkpoint in the old format.
 func legacyOf(properties, object, keys, storages string) []byte {
-	return []byte("\x80\x02\x8a\x0a" + string(legacyMagic) + ".\x80\x02M\xe9\x03." + "\x80\x02" + properties + "." + object + "\x80\x02" + keys + "." + storages)
+	return []byte("\x80\x02\x8a\x0a" + string(legacyMagic) +
+		".\x80\x02M\xe9\x03." + "\x80\x02" + properties + "." + object + "\x80\x02" + keys + "." + storages)
 }
 
 var (

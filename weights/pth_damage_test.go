@@ -16,17 +16,22 @@ func decodePth(b []byte, key string) (*Checkpoint, error) {
 	return readCheckpoint("x.pth", bytes.NewReader(b), int64(len(b)), key)
 }
 
-// TestHandmadeFilesAreGood makes sure that the malformed cases fail for their fault and not for a slip in the helpers above.
+// TestHandmadeFilesAreGood makes sure that the malformed cases fail for their fault and not for a slip in the helpers
+// above.
 func TestHandmadeFilesAreGood(t *testing.T) {
 	for name, file := range map[string][]byte{
-		"zip":           zipOf(pickleDict(goodTensor)),
-		"zip, all":      zipOf(pickleDict(goodTensor), zipFile{name: "a/version", data: "3\n"}, zipFile{name: "a/byteorder", data: "little"}, zipFile{name: "a/.data/serialization_id", data: "1"}, zipFile{name: "b/"}),
-		"zip, comment":  append(buildZip([]zipFile{{name: "a/data.pkl", data: pickleDict(goodTensor)}, {name: "a/data/0", data: eightOnes[8:]}}, func(end []byte) { end[20] = 5 }), "hello"...),
-		"zip, zip64":    zip64Of(nil, nil),
-		"legacy":        legacyOf(littleEndian, pickleDict(goodTensor), oneKey, eightOnes),
-		"any other key": zipOf("\x80\x02}(" + pickleString("w") + goodTensor + "K\x01" + "K\x02" + pickleString("epoch") + "K\x03u."),
-		"a view":        zipOf(pickleDict(pickleTensor(8, 7, []int64{8, 1, 1}, []int64{0, math.MaxInt64, 5}))),
-		"rank 64":       zipOf(pickleDict(pickleTensor(8, 0, append(make64(62, 1), 2, 4), append(make64(62, 0), 4, 1)))),
+		"zip": zipOf(pickleDict(goodTensor)),
+		"zip, all": zipOf(pickleDict(goodTensor), zipFile{name: "a/version", data: "3\n"},
+			zipFile{name: "a/byteorder", data: "little"},
+			zipFile{name: "a/.data/serialization_id", data: "1"}, zipFile{name: "b/"}),
+		"zip, comment": append(buildZip([]zipFile{{name: "a/data.pkl", data: pickleDict(goodTensor)},
+			{name: "a/data/0", data: eightOnes[8:]}}, func(end []byte) { end[20] = 5 }), "hello"...),
+		"zip, zip64": zip64Of(nil, nil),
+		"legacy":     legacyOf(littleEndian, pickleDict(goodTensor), oneKey, eightOnes),
+		"any other key": zipOf("\x80\x02}(" + pickleString("w") +
+			goodTensor + "K\x01" + "K\x02" + pickleString("epoch") + "K\x03u."),
+		"a view":  zipOf(pickleDict(pickleTensor(8, 7, []int64{8, 1, 1}, []int64{0, math.MaxInt64, 5}))),
+		"rank 64": zipOf(pickleDict(pickleTensor(8, 0, append(make64(62, 1), 2, 4), append(make64(62, 0), 4, 1)))),
 	} {
 		c, err := decodePth(file, "")
 		if err != nil {
@@ -73,13 +78,16 @@ func TestMalformedZip(t *testing.T) {
 		{"checksum of the pickle", with(0, func(f *zipFile) { f.crc = 1 }), `zip: "a/data.pkl": checksum`},
 		{"checksum of a storage", with(1, func(f *zipFile) { f.crc = 1 }), `tensor "w": zip: "a/data/0": checksum`},
 		{"one checksum of 0", with(0, func(f *zipFile) { f.crc = -zipSum(f.data) }), `zip: "a/data.pkl": checksum`},
-		{"a byte of a storage", bytes.Replace(buildZip(good, nil), []byte("\x80\x3f\x00\x00"), []byte("\x81\x3f\x00\x00"), 1), "damaged?"},
+		{"a byte of a storage",
+			bytes.Replace(buildZip(good, nil), []byte("\x80\x3f\x00\x00"), []byte("\x81\x3f\x00\x00"), 1), "damaged?"},
 		{"deflated", with(1, func(f *zipFile) { f.method = 8 }), `"a/data/0" is compressed (method 8)`},
 		{"encrypted", with(1, func(f *zipFile) { f.flags = 1 }), `"a/data/0" is encrypted`},
 		{"name twice", buildZip(append(good, good[1]), nil), `"a/data/0" appears twice`},
 		{"pickle twice", buildZip(append(good, good[0]), nil), `"a/data.pkl" appears twice`},
-		{"two folders", buildZip(append(good, zipFile{name: "b/data.pkl", data: "x"}), nil), "more than one folder has a data.pkl"},
-		{"parent folder", buildZip(append(good, zipFile{name: "a/../../etc/passwd"}), nil), `"a/../../etc/passwd" is no name for an entry`},
+		{"two folders", buildZip(append(good, zipFile{name: "b/data.pkl", data: "x"}), nil),
+			"more than one folder has a data.pkl"},
+		{"parent folder", buildZip(append(good, zipFile{name: "a/../../etc/passwd"}), nil),
+			`"a/../../etc/passwd" is no name for an entry`},
 		{"only parent folder", buildZip(append(good, zipFile{name: ".."}), nil), `".." is no name`},
 		{"absolute name", buildZip(append(good, zipFile{name: "/a/x"}), nil), `"/a/x" is no name`},
 		{"backslash", buildZip(append(good, zipFile{name: `a\x`}), nil), "is no name"},
@@ -89,89 +97,78 @@ func TestMalformedZip(t *testing.T) {
 		{"no pickle", buildZip(good[1:], nil), "without FOLDER/data.pkl"},
 		{"pickle without a folder", buildZip([]zipFile{{name: "data.pkl"}}, nil), "without FOLDER/data.pkl"},
 		{"pickle too deep", buildZip([]zipFile{{name: "a/b/data.pkl"}}, nil), "without FOLDER/data.pkl"},
-		{"empty archive", append(buildZip([]zipFile{{name: "x"}}, nil)[:31], buildZip(nil, func(end []byte) { end[16] = 31 })...), "without FOLDER/data.pkl"},
+		{"empty archive", append(buildZip([]zipFile{{name: "x"}}, nil)[:31],
+			buildZip(nil, func(end []byte) { end[16] = 31 })...), "without FOLDER/data.pkl"},
 		{"TorchScript", buildZip(append(good, zipFile{name: "a/code/__torch__.py", method: 8}), nil), "TorchScript"},
 		{"big-endian", buildZip(append(good, zipFile{name: "a/byteorder", data: "big"}), nil), "big-endian"},
-		{"strange byte order", buildZip(append(good, zipFile{name: "a/byteorder", data: "middle"}), nil), `"a/byteorder" says "middle"`},
-		{"long byte order", buildZip(append(good, zipFile{name: "a/byteorder", data: strings.Repeat("little", 20)}), nil), `"a/byteorder" has 120 bytes`},
+		{"strange byte order", buildZip(append(good, zipFile{name: "a/byteorder", data: "middle"}), nil),
+			`"a/byteorder" says "middle"`},
+		{"long byte order", buildZip(append(good, zipFile{name: "a/byteorder", data: strings.Repeat("little", 20)}),
+			nil), `"a/byteorder" has 120 bytes`},
 		{"version 0", buildZip(append(good, zipFile{name: "a/version", data: "0\n"}), nil), `"a/version" says "0\n"`},
 		{"version 11", buildZip(append(good, zipFile{name: "a/version", data: "11"}), nil), `"a/version" says "11"`},
-		{"version no number", buildZip(append(good, zipFile{name: "a/version", data: "three"}), nil), `"a/version" says "three"`},
+		{"version no number", buildZip(append(good, zipFile{name: "a/version", data: "three"}), nil),
+			`"a/version" says "three"`},
 		{"no storage", buildZip(good[:1], nil), `tensor "w": storage "0" is missing`},
-		{"storage too short", with(1, func(f *zipFile) { f.data = f.data[4:] }), `storage "0" has 28 bytes, but the pickle says 8 elements of 4`},
+		{"storage too short", with(1, func(f *zipFile) { f.data = f.data[4:] }),
+			`storage "0" has 28 bytes, but the pickle says 8 elements of 4`},
 		{"storage too long", with(1, func(f *zipFile) { f.data += "1234" }), `storage "0" has 36 bytes`},
-		{"size beyond the directory", with(1, func(f *zipFile) { f.size = 1000 }), `"a/data/0": 1032 bytes behind byte`},
-		{"size 2^32-2", with(1, func(f *zipFile) { f.size = saturated32 - 1 - 32 }), `"a/data/0": 4294967294 bytes behind byte`},
+		{"size beyond the directory", with(1, func(f *zipFile) { f.size = 1000 }),
+			`"a/data/0": 1032 bytes behind byte`},
+		{"size 2^32-2", with(1, func(f *zipFile) { f.size = saturated32 - 1 - 32 }),
+			`"a/data/0": 4294967294 bytes behind byte`},
 		{"size over the next entry", with(0, func(f *zipFile) { f.size = 5 }), `zip: "a/data.pkl": bytes 40 to`},
 		{"place beyond the file", with(1, func(f *zipFile) { f.at = 1 << 20 }), `"a/data/0": 32 bytes behind byte`},
-		{"two entries in one place", with(1, func(f *zipFile) { f.at = -int64(40 + len(good[0].data)) }), "entries at bytes 0 and 0 overlap"},
-		{"entry inside another's header", with(1, func(f *zipFile) { f.at = 5 - int64(40+len(good[0].data)) }), "entries at bytes 0 and 5 overlap"},
+		{"two entries in one place", with(1, func(f *zipFile) { f.at = -int64(40 + len(good[0].data)) }),
+			"entries at bytes 0 and 0 overlap"},
+		{"entry inside another's header", with(1, func(f *zipFile) { f.at = 5 - int64(40+len(good[0].data)) }),
+			"entries at bytes 0 and 5 overlap"},
 		{"entry inside another", with(1, func(f *zipFile) { f.at = -40 }), `"a/data.pkl": bytes 40 to`},
 		{"another name in its header", with(0, func(f *zipFile) { f.localName = "b/data.pkl" }), `says "b/data.pkl"`},
-		{"a longer name in its header", with(0, func(f *zipFile) { f.localName = "aa/data.pkl" }), "does not agree with the directory"},
-		{"zip64 size without its field", with(1, func(f *zipFile) { f.size = saturated32 - 32 }), "zip64 field is missing"},
+		{"a longer name in its header", with(0, func(f *zipFile) { f.localName = "aa/data.pkl" }),
+			"does not agree with the directory"},
+		{"zip64 size without its field", with(1, func(f *zipFile) { f.size = saturated32 - 32 }),
+			"zip64 field is missing"},
 		{"zip64 size 2^63", with(1, func(f *zipFile) {
 			f.size, f.extra = saturated32-32, "\x01\x00\x10\x00"+strings.Repeat("\x00\x00\x00\x00\x00\x00\x00\x80", 2)
 		}), "9223372036854775808 bytes behind byte"},
 		{"zip64 sizes differ", with(1, func(f *zipFile) {
-			f.size, f.extra = saturated32-32, "\x01\x00\x10\x00\x20\x00\x00\x00\x00\x00\x00\x00\x21\x00\x00\x00\x00\x00\x00\x00"
+			f.size, f.extra = saturated32-32,
+				"\x01\x00\x10\x00\x20\x00\x00\x00\x00\x00\x00\x00\x21\x00\x00\x00\x00\x00\x00\x00"
 		}), "is stored, but as 33 bytes for 32"},
-		{"zip64 field cut off", with(1, func(f *zipFile) { f.size, f.extra = saturated32-32, "\x01\x00\x04\x00\x20\x00\x00\x00" }), "zip64 field is missing or cut off"},
-		{"zip64 field twice", with(1, func(f *zipFile) { f.extra = "\x01\x00\x00\x00\x01\x00\x00\x00" }), "two zip64 fields"},
-		{"extra field cut off", with(1, func(f *zipFile) { f.extra = "\x02\x00\x04\x00\x20" }), "extra field is cut off"},
+		{"zip64 field cut off",
+			with(1, func(f *zipFile) { f.size, f.extra = saturated32-32, "\x01\x00\x04\x00\x20\x00\x00\x00" }),
+			"zip64 field is missing or cut off"},
+		{"zip64 field twice", with(1, func(f *zipFile) { f.extra = "\x01\x00\x00\x00\x01\x00\x00\x00" }),
+			"two zip64 fields"},
+		{"extra field cut off", with(1, func(f *zipFile) { f.extra = "\x02\x00\x04\x00\x20" }),
+			"extra field is cut off"},
 		{"bytes before the archive", append([]byte("PK\x03\x04abc"), buildZip(good, nil)...), "does not end at byte"},
 		{"bytes after the archive", append(buildZip(good, nil), "abc"...), "no directory at the end"},
 		{"several volumes", ending(func(end []byte) { end[4] = 1 }), "several volumes"},
 		{"entries of several volumes", ending(func(end []byte) { end[8] = 1 }), "several volumes"},
-		{"too few entries", ending(func(end []byte) { end[8], end[10] = 1, 1 }), "in the directory after its 1 entries"},
+		{"too few entries", ending(func(end []byte) { end[8], end[10] = 1, 1 }),
+			"in the directory after its 1 entries"},
 		{"too many entries", ending(func(end []byte) { end[8], end[10] = 3, 3 }), "cannot hold 3 entries"},
 		{"65535 entries", ending(func(end []byte) { copy(end[8:], "\xff\xff\xff\xff") }), "cannot hold 65535 entries"},
 		{"directory too long", ending(func(end []byte) { end[13]++ }), "does not end at byte"},
-		{"directory 4 GB", ending(func(end []byte) { le.PutUint32(end[12:], saturated32) }), "a directory of 4294967295 bytes"},
+		{"directory 4 GB", ending(func(end []byte) { le.PutUint32(end[12:], saturated32) }),
+			"a directory of 4294967295 bytes"},
 		{"directory elsewhere", ending(func(end []byte) { end[16]++ }), "does not end at byte"},
-		{"directory record", ending(func(end []byte) { le.PutUint32(end[12:], le.Uint32(end[12:])+1); end[16]-- }), "entry 1 of 2: no directory record"},
-		{"zip64 record elsewhere", zip64Of(nil, func(b []byte) { b[8]++ }), "zip64: its end record is said to be at byte"},
-		{"zip64 record far away", zip64Of(nil, func(b []byte) { b[15] = 0xff }), "zip64: its end record is said to be at byte"},
+		{"directory record", ending(func(end []byte) { le.PutUint32(end[12:], le.Uint32(end[12:])+1); end[16]-- }),
+			"entry 1 of 2: no directory record"},
+		{"zip64 record elsewhere", zip64Of(nil, func(b []byte) { b[8]++ }),
+			"zip64: its end record is said to be at byte"},
+		{"zip64 record far away", zip64Of(nil, func(b []byte) { b[15] = 0xff }),
+			"zip64: its end record is said to be at byte"},
 		{"zip64 record too early", zip64Of(nil, func(b []byte) { b[8]-- }), "zip64: no end record"},
 		{"zip64 record's mark", zip64Of(func(b []byte) { b[0] = 'p' }, nil), "zip64: no end record"},
 		{"zip64 record's length", zip64Of(func(b []byte) { b[4]++ }, nil), "zip64: no end record"},
-		{"zip64 entries 2^64-1", zip64Of(func(b []byte) { copy(b[24:40], strings.Repeat("\xff", 16)) }, nil), "end records disagree"},
+		{"zip64 entries 2^64-1", zip64Of(func(b []byte) { copy(b[24:40], strings.Repeat("\xff", 16)) }, nil),
+			"end records disagree"},
 		{"zip64 volumes", zip64Of(func(b []byte) { b[16] = 1 }, nil), "several volumes"},
 		{"zip64 directory's length", zip64Of(func(b []byte) { b[40]++ }, nil), "end records disagree"},
 		{"zip64 directory's place", zip64Of(func(b []byte) { b[55] = 0xff }, nil), "does not end at byte"},
-	} {
-		_, err := decodePth(c.file, "")
-		wantFault(t, c.name, err, "x.pth", c.fault)
-	}
-}
-
-// TestMalformedLegacy does so for files of the format before 1.6.
-func TestMalformedLegacy(t *testing.T) {
-	good := pickleDict(goodTensor)
-	for _, c := range []struct {
-		name  string
-		file  []byte
-		fault string
-	}{
-		{"another magic number", bytes.Replace(legacyOf(littleEndian, good, oneKey, eightOnes), legacyMagic, []byte("0123456789"), 1), "magic number"},
-		{"protocol 1002", bytes.Replace(legacyOf(littleEndian, good, oneKey, eightOnes), []byte("M\xe9\x03"), []byte("M\xea\x03"), 1), "protocol: a whole number that is not 1001"},
-		{"protocol None", bytes.Replace(legacyOf(littleEndian, good, oneKey, eightOnes), []byte("M\xe9\x03"), []byte("N"), 1), "protocol: None that is not 1001"},
-		{"big-endian", legacyOf("}"+pickleString("little_endian")+"\x89s", good, oneKey, eightOnes), "big-endian"},
-		{"no byte order", legacyOf("}", good, oneKey, eightOnes), "no little_endian"},
-		{"properties a list", legacyOf("]", good, oneKey, eightOnes), "machine's properties: a list, wanted a dict"},
-		{"keys no list", legacyOf(littleEndian, good, "}", eightOnes), "list of storages: a dict"},
-		{"key a number", legacyOf(littleEndian, good, "]K\x00a", eightOnes), "list of storages: a whole number for a key"},
-		{"key unknown", legacyOf(littleEndian, good, "]"+pickleString("1")+"a", eightOnes), `storage "1" is listed, but no tensor names it`},
-		{"key twice", legacyOf(littleEndian, good, "](h\x00h\x00e", eightOnes), "nothing is remembered as 0"},
-		{"key twice in the list", legacyOf(littleEndian, good, "]("+pickleString("0")+pickleString("0")+"e", eightOnes+eightOnes), `storage "0" is listed twice`},
-		{"key missing", legacyOf(littleEndian, good, "]", ""), `tensor "w": storage "0" is missing`},
-		{"storage without a length", legacyOf(littleEndian, good, oneKey, "\x08\x00"), `storage "0": unexpected end: truncated?`},
-		{"storage of 9", legacyOf(littleEndian, good, oneKey, "\x09"+eightOnes[1:]+"1234"), `storage "0" has 9 elements, but the pickle says 8`},
-		{"storage of 2^63", legacyOf(littleEndian, good, oneKey, "\x08\x00\x00\x00\x00\x00\x00\x80"+eightOnes[8:]), `storage "0" has 9223372036854775816 elements`},
-		{"storage cut", legacyOf(littleEndian, good, oneKey, eightOnes[:39]), "8 elements of 4 bytes, but 31 bytes are left"},
-		{"storage of 2^40", legacyOf(littleEndian, pickleDict(pickleTensor(1<<40, 0, []int64{1}, []int64{1})), oneKey, "\x00\x00\x00\x00\x00\x01\x00\x00"), "1099511627776 elements of 4 bytes, but 0 bytes are left"},
-		{"bytes at the end", legacyOf(littleEndian, good, oneKey, eightOnes+"x"), "1 bytes after the last storage"},
-		{"a bad object", legacyOf(littleEndian, "\x80\x02i", oneKey, eightOnes), "object: pickle at byte 47: unknown opcode 0x69"},
 	} {
 		_, err := decodePth(c.file, "")
 		wantFault(t, c.name, err, "x.pth", c.fault)
@@ -182,7 +179,8 @@ func TestMalformedLegacy(t *testing.T) {
 func TestRefusedTensors(t *testing.T) {
 	ints := func(v ...int64) []int64 { return v }
 	rebuild := func(function, storage, rest string) string {
-		return "ctorch._utils\n" + function + "\n(" + storage + pickleInt(0) + pickleInts(ints(2)) + pickleInts(ints(1)) + "\x89N" + rest + "tR"
+		return "ctorch._utils\n" + function + "\n(" + storage +
+			pickleInt(0) + pickleInts(ints(2)) + pickleInts(ints(1)) + "\x89N" + rest + "tR"
 	}
 	bytesStorage := "(U\x07storagectorch.storage\nUntypedStorage\nU\x010U\x03cpuK\x20tQ"
 	complexStorage := "(U\x07storagectorch\nComplexFloatStorage\nU\x010U\x03cpuK\x04tQ"
@@ -201,21 +199,34 @@ func TestRefusedTensors(t *testing.T) {
 		{"span 2^64", pickleTensor(8, 0, ints(3, 3), ints(math.MaxInt64, math.MaxInt64)), "runs out of every storage"},
 		{"product 2^64", pickleTensor(8, 0, ints(1<<32, 1<<32), ints(0, 0)), "too many elements"},
 		{"product 2^64 and 0", pickleTensor(8, 0, ints(1<<32, 1<<32, 0), ints(0, 0, 0)), "too many elements"},
-		{"storage larger than its entry", pickleTensor(9, 0, ints(9), ints(1)), `storage "0" has 32 bytes, but the pickle says 9 elements`},
-		{"storage smaller than its entry", pickleTensor(7, 0, ints(7), ints(1)), `storage "0" has 32 bytes, but the pickle says 7 elements`},
-		{"storage that is missing", strings.Replace(pickleTensor(8, 0, ints(8), ints(1)), pickleString("0"), pickleString("1"), 1), `storage "1" is missing`},
-		{"storage of another folder", strings.Replace(pickleTensor(8, 0, ints(8), ints(1)), pickleString("0"), pickleString("../data.pkl"), 1), `storage "../data.pkl" is missing`},
-		{"complex", rebuild("_rebuild_tensor_v2", complexStorage, ""), "elements of type ComplexFloatStorage are not supported"},
-		{"bytes of no type", rebuild("_rebuild_tensor_v2", bytesStorage, ""), "elements of type UntypedStorage are not supported"},
-		{"float8", rebuild("_rebuild_tensor_v3", bytesStorage, "ctorch\nfloat8_e4m3fn\n"), "elements of type torch.float8_e4m3fn are not supported"},
-		{"negated", rebuild("_rebuild_tensor_v2", pickleStorage("0", 8), "}U\x03neg\x88s"), "a negated or conjugated view"},
-		{"negated, newer", rebuild("_rebuild_tensor_v3", bytesStorage, "ctorch\nfloat32\n}U\x03neg\x88s"), "a negated or conjugated view"},
-		{"a call", "cos\nsystem\nU\x02ls\x85R", `is an object of the global "os.system", and nothing of a pickle is run`},
+		{"storage larger than its entry", pickleTensor(9, 0, ints(9), ints(1)),
+			`storage "0" has 32 bytes, but the pickle says 9 elements`},
+		{"storage smaller than its entry", pickleTensor(7, 0, ints(7), ints(1)),
+			`storage "0" has 32 bytes, but the pickle says 7 elements`},
+		{"storage that is missing", strings.Replace(pickleTensor(8, 0, ints(8), ints(1)),
+			pickleString("0"), pickleString("1"), 1), `storage "1" is missing`},
+		{"storage of another folder", strings.Replace(pickleTensor(8, 0, ints(8), ints(1)),
+			pickleString("0"), pickleString("../data.pkl"), 1), `storage "../data.pkl" is missing`},
+		{"complex", rebuild("_rebuild_tensor_v2", complexStorage, ""),
+			"elements of type ComplexFloatStorage are not supported"},
+		{"bytes of no type", rebuild("_rebuild_tensor_v2", bytesStorage, ""),
+			"elements of type UntypedStorage are not supported"},
+		{"float8", rebuild("_rebuild_tensor_v3", bytesStorage, "ctorch\nfloat8_e4m3fn\n"),
+			"elements of type torch.float8_e4m3fn are not supported"},
+		{"negated", rebuild("_rebuild_tensor_v2", pickleStorage("0", 8), "}U\x03neg\x88s"),
+			"a negated or conjugated view"},
+		{"negated, newer", rebuild("_rebuild_tensor_v3", bytesStorage, "ctorch\nfloat32\n}U\x03neg\x88s"),
+			"a negated or conjugated view"},
+		{"a call", "cos\nsystem\nU\x02ls\x85R",
+			`is an object of the global "os.system", and nothing of a pickle is run`},
 		{"a class", "cos\nsystem\n", `is the global "os.system"`},
 		{"an object", "ca\nb\n)\x81", `is an object of the global "a.b"`},
-		{"a sparse tensor", "ctorch._utils\n_rebuild_sparse_tensor\n)R", `is an object of the global "torch._utils._rebuild_sparse_tensor"`},
-		{"a tensor of another class", "ctorch._tensor\n_rebuild_from_type_v2\n(" + globalRebuild + "ca\nSub\n)NtR", `is an object of the global "a.Sub"`},
-		{"a parameter made of a call", "ctorch._utils\n_rebuild_parameter\n(cos\nsystem\n)R\x89NtR", `is an object of the global "os.system"`},
+		{"a sparse tensor", "ctorch._utils\n_rebuild_sparse_tensor\n)R",
+			`is an object of the global "torch._utils._rebuild_sparse_tensor"`},
+		{"a tensor of another class", "ctorch._tensor\n_rebuild_from_type_v2\n(" + globalRebuild + "ca\nSub\n)NtR",
+			`is an object of the global "a.Sub"`},
+		{"a parameter made of a call", "ctorch._utils\n_rebuild_parameter\n(cos\nsystem\n)R\x89NtR",
+			`is an object of the global "os.system"`},
 	} {
 		// The good tensor has a storage of its own, as the references to one storage must agree.
 		good := strings.Replace(goodTensor, pickleString("0"), pickleString("good"), 1)
@@ -226,7 +237,8 @@ func TestRefusedTensors(t *testing.T) {
 	}
 	for _, c := range []struct{ name, text, fault string }{
 		{"name twice", "}(U\x01w" + goodTensor + "U\x01w" + goodTensor + "u.", `key "w" appears twice`},
-		{"name twice in an entry", "}U\x05model}(U\x01w" + goodTensor + "U\x01w" + goodTensor + "us.", `entry "model": key "w" appears twice`},
+		{"name twice in an entry", "}U\x05model}(U\x01w" + goodTensor + "U\x01w" + goodTensor + "us.",
+			`entry "model": key "w" appears twice`},
 		{"entry twice", "}(U\x05modelNU\x05model}U\x01w" + goodTensor + "su.", `key "model" appears twice`},
 		{"name a number", "}K\x01" + goodTensor + "s.", "a tensor has a whole number for a name"},
 		{"name of bad UTF-8", "}U\x01\xff" + goodTensor + "s.", `tensor "\xff": name is not valid UTF-8`},
@@ -235,8 +247,11 @@ func TestRefusedTensors(t *testing.T) {
 		{"a call", "cos\nsystem\n)R.", `holds an object of the global "os.system" where a dict`},
 		{"no tensors", "}U\x05epochK\x01s.", "no tensors"},
 		{"an empty dict", "}.", "no tensors"},
-		{"two unknown entries", "}(U\x01a}U\x01w" + goodTensor + "q\x00sU\x01b}U\x01wh\x00su.", `several entries hold tensors: choose one of "a", "b"`},
-		{"a model that is a call", "}(U\x05modelcos\nsystem\n)RU\x01b}U\x01w" + goodTensor + "su.", `entry "model" is an object of the global "os.system", and nothing of a pickle is run; entries that hold tensors: "b"`},
+		{"two unknown entries", "}(U\x01a}U\x01w" + goodTensor + "q\x00sU\x01b}U\x01wh\x00su.",
+			`several entries hold tensors: choose one of "a", "b"`},
+		{"a model that is a call", "}(U\x05modelcos\nsystem\n)RU\x01b}U\x01w" + goodTensor + "su.",
+			`entry "model" is an object of the global "os.system", and nothing of a pickle is run; ` +
+				`entries that hold tensors: "b"`},
 		{"bytes after the pickle", "}U\x01w" + goodTensor + "s.N", "data.pkl: 1 bytes after the pickle"},
 	} {
 		_, err := decodePth(zipOf("\x80\x02"+c.text), "")
@@ -246,7 +261,8 @@ func TestRefusedTensors(t *testing.T) {
 
 // TestTruncatedPth cuts files after every byte: an error each time, in reasonable memory.
 func TestTruncatedPth(t *testing.T) {
-	for _, name := range []string{"views.pth", "views_legacy.pth", "views_protocol4.pth", "dtypes_legacy.pth", "training.pth"} {
+	for _, name := range []string{"views.pth", "views_legacy.pth",
+		"views_protocol4.pth", "dtypes_legacy.pth", "training.pth"} {
 		whole, err := os.ReadFile(pthPath(name))
 		if err != nil {
 			t.Fatal(err)
@@ -259,8 +275,8 @@ func TestTruncatedPth(t *testing.T) {
 	}
 }
 
-// TestDamagedPth flips every bit of every byte of two small files. A zip's checksums notice damage in any entry that is read; whatever is
-// still accepted must be sound.
+// TestDamagedPth flips every bit of every byte of two small files. A zip's checksums notice damage in any entry that is
+// read; whatever is still accepted must be sound.
 func TestDamagedPth(t *testing.T) {
 	for _, name := range []string{"views.pth", "dtypes_legacy.pth"} {
 		whole, err := os.ReadFile(pthPath(name))
@@ -326,11 +342,14 @@ func TestPthMemory(t *testing.T) {
 		file  []byte
 		fault string
 	}{
-		{"2^40 times one element", zipOf(pickleDict(pickleTensor(8, 0, []int64{1 << 40}, []int64{0}))), "the tensors take more than"},
-		{"2^62 times one element", zipOf(pickleDict(pickleTensor(8, 0, []int64{1 << 31, 1 << 31}, []int64{0, 0}))), "the tensors take more than"},
+		{"2^40 times one element", zipOf(pickleDict(pickleTensor(8, 0, []int64{1 << 40}, []int64{0}))),
+			"the tensors take more than"},
+		{"2^62 times one element", zipOf(pickleDict(pickleTensor(8, 0, []int64{1 << 31, 1 << 31}, []int64{0, 0}))),
+			"the tensors take more than"},
 		{"100 tensors of 4 MiB", zipOf(many + "u."), "the tensors take more than"},
 		{"string of 2^32-1 bytes", zipOf("\x80\x02X\xff\xff\xff\xff."), "wants 4294967295 bytes"},
-		{"string of 2^63 bytes", zipOf("\x80\x04\x8d\x00\x00\x00\x00\x00\x00\x00\x80."), "wants 9223372036854775808 bytes"},
+		{"string of 2^63 bytes", zipOf("\x80\x04\x8d\x00\x00\x00\x00\x00\x00\x00\x80."),
+			"wants 9223372036854775808 bytes"},
 		{"number of 2^31 bytes", zipOf("\x80\x02\x8b\x00\x00\x00\x80."), "wants 2147483648 bytes"},
 	} {
 		var err error

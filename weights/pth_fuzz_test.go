@@ -46,7 +46,8 @@ func FuzzPickle(f *testing.F) {
 
 // FuzzCheckpoint reads any bytes as a checkpoint of either container. What is accepted must be sound.
 func FuzzCheckpoint(f *testing.F) {
-	for _, name := range []string{"views.pth", "views_legacy.pth", "dtypes.pth", "dtypes_legacy.pth", "rebuilt_legacy.pth", "unchecked.pth"} {
+	for _, name := range []string{"views.pth", "views_legacy.pth",
+		"dtypes.pth", "dtypes_legacy.pth", "rebuilt_legacy.pth", "unchecked.pth"} {
 		b, err := os.ReadFile(pthPath(name))
 		if err != nil {
 			f.Fatal(err)
@@ -57,7 +58,8 @@ func FuzzCheckpoint(f *testing.F) {
 	f.Add(zip64Of(nil, nil))
 	f.Add(legacyOf(littleEndian, pickleDict(goodTensor), oneKey, eightOnes))
 	// Without checksums a change of a pickle does not end at once.
-	f.Add(buildZip([]zipFile{{name: "a/data.pkl", data: pickleDict(goodTensor), crc: -zipSum(pickleDict(goodTensor))}, {name: "a/data/0", data: eightOnes[8:], crc: -zipSum(eightOnes[8:])}}, nil))
+	f.Add(buildZip([]zipFile{{name: "a/data.pkl", data: pickleDict(goodTensor), crc: -zipSum(pickleDict(goodTensor))},
+		{name: "a/data/0", data: eightOnes[8:], crc: -zipSum(eightOnes[8:])}}, nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := decodePth(b, "")
 		if err == nil {

@@ -26,8 +26,8 @@ func readPth(t testing.TB, name, key string) *Checkpoint {
 	return c
 }
 
-// TestReferenceCheckpoints compares whole models, which PyTorch 1.13 saved in each of its formats, with the same weights in a safetensors
-// file: every bit, or for the half file every bit of the rounded value.
+// TestReferenceCheckpoints compares whole models, which PyTorch 1.13 saved in each of its formats, with the same
+// weights in a safetensors file: every bit, or for the half file every bit of the rounded value.
 func TestReferenceCheckpoints(t *testing.T) {
 	want, err := ReadSafetensors(filepath.Join("..", "testdata", "reference", "micro.safetensors"))
 	if err != nil {
@@ -47,16 +47,20 @@ func TestReferenceCheckpoints(t *testing.T) {
 	}{
 		{"deit.pth", "", "pth (zip)", []string{"model"}, plain, F32},
 		{"deit_legacy.pth", "", "pth (before 1.6)", []string{"model"}, plain, F32},
-		{"deit_f16.pth", "", "pth (zip)", []string{"model"}, []string{"collections.OrderedDict", "torch.HalfStorage", "torch._utils._rebuild_tensor_v2"}, F16},
-		{"avit_training.pth", "", "pth (zip)", []string{"model", "model_ema"}, append([]string{"argparse.Namespace"}, plain...), F32},
-		{"avit_training.pth", "model_ema", "pth (zip)", []string{"model", "model_ema"}, append([]string{"argparse.Namespace"}, plain...), F32},
+		{"deit_f16.pth", "", "pth (zip)", []string{"model"},
+			[]string{"collections.OrderedDict", "torch.HalfStorage", "torch._utils._rebuild_tensor_v2"}, F16},
+		{"avit_training.pth", "", "pth (zip)", []string{"model", "model_ema"},
+			append([]string{"argparse.Namespace"}, plain...), F32},
+		{"avit_training.pth", "model_ema", "pth (zip)", []string{"model", "model_ema"},
+			append([]string{"argparse.Namespace"}, plain...), F32},
 	} {
 		t.Run(c.file+c.key, func(t *testing.T) {
 			got := readPth(t, c.file, c.key)
 			if c.key == "" {
 				c.key = "model"
 			}
-			if got.Format != c.format || got.Key != c.key || !slices.Equal(got.Keys, c.keys) || !slices.Equal(got.Globals, c.globals) {
+			if got.Format != c.format || got.Key != c.key ||
+				!slices.Equal(got.Keys, c.keys) || !slices.Equal(got.Globals, c.globals) {
 				t.Errorf("format %q, key %q of %q, globals %q", got.Format, got.Key, got.Keys, got.Globals)
 			}
 			if len(got.Tensors) != tensors {
@@ -76,7 +80,8 @@ func TestReferenceCheckpoints(t *testing.T) {
 					w = Float16Tensor(w.Name, w.Shape, values)
 				}
 				if x.DType != c.dtype || !slices.Equal(x.Shape, w.Shape) || !bytes.Equal(x.Data, w.Data) {
-					t.Errorf("tensor %s: %s %v differs from the reference's %s %v", x.Name, x.DType, x.Shape, w.DType, w.Shape)
+					t.Errorf("tensor %s: %s %v differs from the reference's %s %v",
+						x.Name, x.DType, x.Shape, w.DType, w.Shape)
 				}
 				if y, ok := got.Get(x.Name); !ok || &y.Data[0] != &x.Data[0] {
 					t.Errorf("Get(%s) finds another tensor", x.Name)
@@ -84,7 +89,8 @@ func TestReferenceCheckpoints(t *testing.T) {
 			}
 		})
 	}
-	want2 := map[string]string{"act_mode": "4", "gate_scale": "5", "gate_center": "2", "distr_prior_alpha": "0.1", "num_layers": "4"}
+	want2 := map[string]string{"act_mode": "4", "gate_scale": "5",
+		"gate_center": "2", "distr_prior_alpha": "0.1", "num_layers": "4"}
 	if got := readPth(t, "avit_training.pth", ""); !maps.Equal(got.Args, want2) {
 		t.Errorf("args %q, wanted %q", got.Args, want2)
 	}
@@ -168,7 +174,8 @@ func TestViewsAreMadeContiguous(t *testing.T) {
 		}
 		for i, w := range want {
 			x := c.Tensors[i]
-			if got := numbers(t, x); x.Name != w.name || x.DType != w.dtype || !slices.Equal(x.Shape, w.shape) || !slices.Equal(got, w.values) {
+			if got := numbers(t, x); x.Name != w.name || x.DType != w.dtype ||
+				!slices.Equal(x.Shape, w.shape) || !slices.Equal(got, w.values) {
 				t.Errorf("%s: %s %s %v %v, wanted %v", file, x.Name, x.DType, x.Shape, got, w)
 			}
 		}
@@ -179,7 +186,8 @@ func TestViewsAreMadeContiguous(t *testing.T) {
 }
 
 func TestElementTypes(t *testing.T) {
-	want := map[string]DType{"float64": F64, "float32": F32, "float16": F16, "bfloat16": BF16, "int64": I64, "int32": I32, "int16": I16, "int8": I8, "uint8": U8, "bool": Bool}
+	want := map[string]DType{"float64": F64, "float32": F32, "float16": F16,
+		"bfloat16": BF16, "int64": I64, "int32": I32, "int16": I16, "int8": I8, "uint8": U8, "bool": Bool}
 	for _, file := range []string{"dtypes.pth", "dtypes_legacy.pth"} {
 		c := readPth(t, file, "")
 		if len(c.Tensors) != len(want) {
@@ -197,7 +205,8 @@ func TestElementTypes(t *testing.T) {
 	}
 }
 
-// TestNewerPyTorch reads what PyTorch 2.9 writes for element types without a storage type of their own, and for tensors with attributes.
+// TestNewerPyTorch reads what PyTorch 2.9 writes for element types without a storage type of their own, and for tensors
+// with attributes.
 func TestNewerPyTorch(t *testing.T) {
 	want := map[string]struct {
 		dtype  DType
@@ -218,7 +227,8 @@ func TestNewerPyTorch(t *testing.T) {
 		}
 		for _, x := range c.Tensors {
 			w := want[x.Name]
-			if got := numbers(t, x); x.DType != w.dtype || !slices.Equal(x.Shape, w.shape) || !slices.Equal(got, w.values) {
+			if got := numbers(t, x); x.DType != w.dtype || !slices.Equal(x.Shape, w.shape) ||
+				!slices.Equal(got, w.values) {
 				t.Errorf("%s: %s is %s %v %v, wanted %v", file, x.Name, x.DType, x.Shape, got, w)
 			}
 		}
@@ -243,19 +253,22 @@ func TestChoiceOfEntry(t *testing.T) {
 		tensors            int
 	}{
 		{"model before the average", entry("model_ema", dict(3)) + entry("model", dict(2)), "model", 2},
-		{"a model without tensors", entry("model", pickleString("deit")) + entry("state_dict", dict(2)), "state_dict", 2},
+		{"a model without tensors", entry("model", pickleString("deit")) + entry("state_dict", dict(2)),
+			"state_dict", 2},
 		{"the average alone", entry("epoch", "K\x01") + entry("model_ema", dict(2)), "model_ema", 2},
 		{"an entry of another name", entry("epoch", "K\x01") + entry("student", dict(2)), "student", 2},
 		{"an entry beside a tensor", entry("loss", goodTensor) + entry("student", dict(2)), "student", 2},
 		{"tensors beside an entry", entry("a", goodTensor) + entry("b", goodTensor) + entry("extra", dict(1)), "", 2},
 		{"a tensor named model", entry("model", goodTensor) + entry("b", goodTensor), "", 2},
-		{"options beside tensors", entry("a", goodTensor) + entry("args", "cargparse\nNamespace\n)\x81") + entry("epoch", "K\x01"), "", 1},
+		{"options beside tensors",
+			entry("a", goodTensor) + entry("args", "cargparse\nNamespace\n)\x81") + entry("epoch", "K\x01"), "", 1},
 	} {
 		got, err := decodePth(zipOf("\x80\x02}("+c.entries+"u."), "")
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		} else if got.Key != c.key || len(got.Tensors) != c.tensors {
-			t.Errorf("%s: key %q with %d tensors, wanted %q with %d", c.name, got.Key, len(got.Tensors), c.key, c.tensors)
+			t.Errorf("%s: key %q with %d tensors, wanted %q with %d",
+				c.name, got.Key, len(got.Tensors), c.key, c.tensors)
 		}
 	}
 	for _, c := range []struct{ names, want []string }{
@@ -272,7 +285,8 @@ func TestChoiceOfEntry(t *testing.T) {
 	}
 }
 
-// TestTrainingCheckpoint reads what a training script leaves: the prefix of several devices, an optimizer, random states, a set, options.
+// TestTrainingCheckpoint reads what a training script leaves: the prefix of several devices, an optimizer, random
+// states, a set, options.
 func TestTrainingCheckpoint(t *testing.T) {
 	c := readPth(t, "training.pth", "")
 	if c.Key != "state_dict" || !slices.Equal(c.Keys, []string{"state_dict", "other", "noted"}) {
@@ -283,7 +297,8 @@ func TestTrainingCheckpoint(t *testing.T) {
 			t.Errorf("global %s is not listed in %q", global, c.Globals)
 		}
 	}
-	if want := map[string]string{"lr": "0.1", "batch": "8", "name": "deit", "ema": "True", "resume": "None"}; !maps.Equal(c.Args, want) {
+	if want := map[string]string{"lr": "0.1", "batch": "8", "name": "deit",
+		"ema": "True", "resume": "None"}; !maps.Equal(c.Args, want) {
 		t.Errorf("args %q, wanted %q", c.Args, want)
 	}
 	for name, want := range map[string][]float64{"weight": {0, 1, 2, 3, 4, 5}, "bias": {0, 1}} {
@@ -306,7 +321,8 @@ func TestTrainingCheckpoint(t *testing.T) {
 		wantFault(t, key, err, "training.pth", fault)
 	}
 	_, err := ReadCheckpoint(pthPath("module.pth"), "")
-	wantFault(t, "a module", err, "module.pth", `object of the global "torch.nn.modules.linear.Linear" where a dict of tensors was expected`)
+	wantFault(t, "a module", err, "module.pth",
+		`object of the global "torch.nn.modules.linear.Linear" where a dict of tensors was expected`)
 	wantFault(t, "a module", err, "module.pth", "state_dict()")
 }
 
@@ -317,16 +333,20 @@ func wantFault(t testing.TB, what string, err error, file, fault string) {
 		t.Errorf("%s: no error, wanted %q", what, fault)
 		return
 	}
-	if text := err.Error(); !strings.HasPrefix(text, "weights: ") || !strings.Contains(text, file+": ") || !strings.Contains(text, fault) || len(text) > 2000 {
+	if text := err.Error(); !strings.HasPrefix(text, "weights: ") ||
+		!strings.Contains(text, file+": ") || !strings.Contains(text, fault) || len(text) > 2000 {
 		t.Errorf("%s: error %.2000q, wanted file %q and fault %q", what, text, file, fault)
 	}
 }
 
 func TestSafetensorsCheckpoint(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "model.bin") // the ending does not matter
-	tensors := []Tensor{Float32Tensor("module.a", []int{1}, []float32{1}), Float32Tensor("module.b", []int{1}, []float32{2})}
+	tensors := []Tensor{Float32Tensor("module.a", []int{1}, []float32{1}),
+		Float32Tensor("module.b", []int{1}, []float32{2})}
 	// A header of 0x280 bytes and more starts with the byte that starts a pickle.
-	metadata := map[string]string{"k": strings.Repeat("x", 0x280-len(`{"__metadata__":{"k":""},"module.a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"module.b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`)-3)}
+	const rest = `{"__metadata__":{"k":""},"module.a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},` +
+		`"module.b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`
+	metadata := map[string]string{"k": strings.Repeat("x", 0x280-len(rest)-3)}
 	if err := WriteSafetensors(path, metadata, tensors); err != nil {
 		t.Fatal(err)
 	}
@@ -356,10 +376,11 @@ func TestNeither(t *testing.T) {
 		"\x80\x04N.":                        "magic number",
 		"\x80\x03}.":                        "magic number",
 		"\x00\x00\x00\x00\x00\x00\x00\x00{": "does not start with '{'",
-		"PK\x03\x04" + strings.Repeat("\x00", 100):                     "no directory at the end: truncated?",
-		"PK\x05\x06" + strings.Repeat("\x00", 18):                      "neither safetensors",
-		"PK\x03\x04PK\x05\x06" + strings.Repeat("\x00", 18):            "does not end at byte 4",
-		fmt.Sprintf("\x80\x02\x8a\x0a%s.", legacyMagic):                "protocol: pickle at byte 15: wants 2 bytes, but 0 are left",
+		"PK\x03\x04" + strings.Repeat("\x00", 100):          "no directory at the end: truncated?",
+		"PK\x05\x06" + strings.Repeat("\x00", 18):           "neither safetensors",
+		"PK\x03\x04PK\x05\x06" + strings.Repeat("\x00", 18): "does not end at byte 4",
+		"\x80\x02\x8a\x0a" + string(legacyMagic) + ".": "protocol: pickle at byte 15: " +
+			"wants 2 bytes, but 0 are left",
 		fmt.Sprintf("\x80\x02\x8a\x0a%s.\x80\x02K\x01.", "0123456789"): "magic number",
 	} {
 		path := filepath.Join(dir, "x.pth")

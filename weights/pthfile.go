@@ -87,7 +87,8 @@ func openPthZip(r io.ReaderAt, size int64) (*pthFile, error) {
 			return nil, fmt.Errorf("storage %s is missing", quoted(s.key))
 		}
 		if e.size != s.bytes() {
-			return nil, fmt.Errorf("storage %s has %d bytes, but the pickle says %d elements of %d bytes", quoted(s.key), e.size, s.count, s.width)
+			return nil, fmt.Errorf("storage %s has %d bytes, but the pickle says %d elements of %d bytes",
+				quoted(s.key), e.size, s.count, s.width)
 		}
 		return z.read(name)
 	}}, nil
@@ -117,9 +118,9 @@ const legacyVersion = 1001
 // legacyMagic is 0x1950a86a20f9469cfc6c, the number that starts a file from before PyTorch 1.6.
 var legacyMagic = []byte{0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19}
 
-// openPthLegacy opens what torch.save wrote before version 1.6, and writes with _use_new_zipfile_serialization=False: five pickles (the magic
-// number, 1001, a dict of the machine's properties, the object, the list of the storages' keys), then for each key in the list's order the
-// number of its elements in 8 bytes, and its bytes.
+// openPthLegacy opens what torch.save wrote before version 1.6, and writes with _use_new_zipfile_serialization=False:
+// five pickles (the magic number, 1001, a dict of the machine's properties, the object, the list of the storages'
+// keys), then for each key in the list's order the number of its elements in 8 bytes, and its bytes.
 func openPthLegacy(r io.ReaderAt, size int64) (*pthFile, error) {
 	in := newPickleReader(r, size)
 	u := newUnpickler(in)
@@ -134,7 +135,8 @@ func openPthLegacy(r io.ReaderAt, size int64) (*pthFile, error) {
 		switch i {
 		case 0:
 			if magic, ok := v.(bigInt); !ok || !bytes.Equal(magic, legacyMagic) {
-				return nil, errors.New("a pickle, but not one that PyTorch wrote: it does not start with PyTorch's magic number")
+				return nil, errors.New(
+					"a pickle, but not one that PyTorch wrote: it does not start with PyTorch's magic number")
 			}
 		case 1:
 			if v != int64(legacyVersion) {
@@ -209,7 +211,8 @@ func legacyStorages(r io.ReaderAt, size, at int64, keys any, refs map[string]*st
 		}
 		at += int64(len(head))
 		if ref.bytes() > size-at {
-			return nil, fmt.Errorf("storage %s: %d elements of %d bytes, but %d bytes are left: truncated?", quoted(key), ref.count, ref.width, size-at)
+			return nil, fmt.Errorf("storage %s: %d elements of %d bytes, but %d bytes are left: truncated?",
+				quoted(key), ref.count, ref.width, size-at)
 		}
 		places[key] = at
 		at += ref.bytes()

@@ -18,8 +18,8 @@ type storageRef struct {
 // bytes returns the storage's length; persistent has made sure that it fits.
 func (s *storageRef) bytes() int64 { return s.count * s.width }
 
-// pthTensor describes a tensor: element (i, j, …) is storage[offset + i·stride[0] + j·stride[1] + …]. Nothing of it has been checked against
-// the storage yet, since most tensors of a training checkpoint are never read.
+// pthTensor describes a tensor: element (i, j, …) is storage[offset + i·stride[0] + j·stride[1] + …]. Nothing of it has
+// been checked against the storage yet, since most tensors of a training checkpoint are never read.
 type pthTensor struct {
 	storage      *storageRef
 	dtype        DType  // "" if this package does not know the type
@@ -35,19 +35,22 @@ var storageTypes = map[string]struct {
 	width int64
 }{
 	"DoubleStorage": {F64, 8}, "FloatStorage": {F32, 4}, "HalfStorage": {F16, 2}, "BFloat16Storage": {BF16, 2},
-	"LongStorage": {I64, 8}, "IntStorage": {I32, 4}, "ShortStorage": {I16, 2}, "CharStorage": {I8, 1}, "ByteStorage": {U8, 1}, "BoolStorage": {Bool, 1},
+	"LongStorage": {I64, 8}, "IntStorage": {I32, 4}, "ShortStorage": {I16, 2},
+	"CharStorage": {I8, 1}, "ByteStorage": {U8, 1}, "BoolStorage": {Bool, 1},
 	"UntypedStorage": {"", 1}, "ComplexFloatStorage": {"", 8}, "ComplexDoubleStorage": {"", 16},
-	"QInt8Storage": {"", 1}, "QUInt8Storage": {"", 1}, "QInt32Storage": {"", 4}, "QUInt4x2Storage": {"", 1}, "QUInt2x4Storage": {"", 1},
+	"QInt8Storage": {"", 1}, "QUInt8Storage": {"", 1}, "QInt32Storage": {"", 4},
+	"QUInt4x2Storage": {"", 1}, "QUInt2x4Storage": {"", 1},
 }
 
 // torchTypes are the names of PyTorch's element types.
 var torchTypes = map[string]DType{
-	"float64": F64, "float32": F32, "float16": F16, "bfloat16": BF16, "int64": I64, "int32": I32, "int16": I16, "int8": I8,
+	"float64": F64, "float32": F32, "float16": F16, "bfloat16": BF16,
+	"int64": I64, "int32": I32, "int16": I16, "int8": I8,
 	"uint64": U64, "uint32": U32, "uint16": U16, "uint8": U8, "bool": Bool,
 }
 
-// persistent reads PyTorch's reference to a storage: ("storage", type, key, device, elements), and in files before 1.6 a sixth item for
-// views of other storages, which have not been written since 0.4.
+// persistent reads PyTorch's reference to a storage: ("storage", type, key, device, elements), and in files before 1.6
+// a sixth item for views of other storages, which have not been written since 0.4.
 func (u *unpickler) persistent(id any) (*storageRef, error) {
 	t, ok := id.(*pyTuple)
 	if !ok || len(t.items) < 5 || len(t.items) > 6 || t.items[0] != "storage" {
@@ -73,7 +76,8 @@ func (u *unpickler) persistent(id any) (*storageRef, error) {
 	ref := storageRef{key, class.name, count, kind.width}
 	if old, ok := u.storages[key]; ok {
 		if *old != ref {
-			return nil, fmt.Errorf("storage %s is once %d elements of %s and once %d of %s", quoted(key), old.count, old.kind, count, ref.kind)
+			return nil, fmt.Errorf("storage %s is once %d elements of %s and once %d of %s",
+				quoted(key), old.count, old.kind, count, ref.kind)
 		}
 		return old, nil
 	}
@@ -146,7 +150,8 @@ func (u *unpickler) orderedDict(args []any) (any, error) {
 	return d, nil
 }
 
-// rebuildTensor takes storage, offset, size and stride; of what follows it only looks at the seventh argument, the metadata.
+// rebuildTensor takes storage, offset, size and stride; of what follows it only looks at the seventh argument, the
+// metadata.
 func rebuildTensor(a []any, least, most int) (*pthTensor, error) {
 	if len(a) < least || len(a) > most {
 		return nil, fmt.Errorf("%d arguments", len(a))
@@ -158,7 +163,8 @@ func rebuildTensor(a []any, least, most int) (*pthTensor, error) {
 	t.size, ok[2] = a[2].(*pyTuple)
 	t.stride, ok[3] = a[3].(*pyTuple)
 	if ok != [4]bool{true, true, true, true} {
-		return nil, fmt.Errorf("wants a storage, a number and two tuples, has %s, %s, %s and %s", kindOf(a[0]), kindOf(a[1]), kindOf(a[2]), kindOf(a[3]))
+		return nil, fmt.Errorf("wants a storage, a number and two tuples, has %s, %s, %s and %s",
+			kindOf(a[0]), kindOf(a[1]), kindOf(a[2]), kindOf(a[3]))
 	}
 	if n := len(t.size.items); n != len(t.stride.items) || n > maxRank {
 		return nil, fmt.Errorf("%d sizes and %d strides", n, len(t.stride.items))
@@ -214,7 +220,8 @@ func (u *unpickler) rebuildFromType(f *pyGlobal, a []any) (any, error) {
 		return nil, errors.New("wants a function, a type and a tuple of arguments")
 	}
 	switch *class {
-	case pyGlobal{"torch", "Tensor"}, pyGlobal{"torch.nn.parameter", "Parameter"}, pyGlobal{"torch.nn.parameter", "Buffer"}:
+	case pyGlobal{"torch", "Tensor"}, pyGlobal{"torch.nn.parameter", "Parameter"},
+		pyGlobal{"torch.nn.parameter", "Buffer"}:
 	default:
 		return &pyObject{global: class}, nil
 	}
@@ -224,13 +231,15 @@ func (u *unpickler) rebuildFromType(f *pyGlobal, a []any) (any, error) {
 	return u.call(rebuild, args)
 }
 
-// layout checks the description of a tensor against its storage. It returns shape and strides as ints and the number of elements.
+// layout checks the description of a tensor against its storage. It returns shape and strides as ints and the number of
+// elements.
 func (t *pthTensor) layout() (shape, strides []int, n int, err error) {
 	if t.dtype == "" {
 		return nil, nil, 0, fmt.Errorf("elements of type %s are not supported", t.typeName)
 	}
 	if t.marked {
-		return nil, nil, 0, errors.New("a negated or conjugated view is not supported: save its values (resolve_neg, resolve_conj)")
+		return nil, nil, 0, errors.New(
+			"a negated or conjugated view is not supported: save its values (resolve_neg, resolve_conj)")
 	}
 	rank := len(t.size.items)
 	shape, strides = make([]int, rank), make([]int, rank)
@@ -259,18 +268,21 @@ func (t *pthTensor) layout() (shape, strides []int, n int, err error) {
 	for i := range rank {
 		high, low := bits.Mul64(uint64(shape[i]-1), uint64(strides[i]))
 		if high != 0 || low > math.MaxInt64 || last+low > math.MaxInt64 {
-			return nil, nil, 0, fmt.Errorf("shape %v with strides %v from offset %d runs out of every storage", shape, strides, t.offset)
+			return nil, nil, 0, fmt.Errorf("shape %v with strides %v from offset %d runs out of every storage",
+				shape, strides, t.offset)
 		}
 		last += low
 	}
 	if last >= room {
-		return nil, nil, 0, fmt.Errorf("shape %v with strides %v from offset %d needs element %d of storage %s, which has %d", shape, strides, t.offset, last, quoted(t.storage.key), room)
+		return nil, nil, 0, fmt.Errorf(
+			"shape %v with strides %v from offset %d needs element %d of storage %s, which has %d",
+			shape, strides, t.offset, last, quoted(t.storage.key), room)
 	}
 	return shape, strides, n, nil
 }
 
-// read returns the tensor's elements in row-major order, little endian: a part of its storage's bytes where they lie in that order already,
-// otherwise a copy. The arguments are layout's.
+// read returns the tensor's elements in row-major order, little endian: a part of its storage's bytes where they lie in
+// that order already, otherwise a copy. The arguments are layout's.
 func (t *pthTensor) read(storage []byte, shape, strides []int, n int) []byte {
 	if n == 0 {
 		return []byte{}

@@ -31,9 +31,9 @@ const (
 	zipMaxComment                    = 0xffff
 )
 
-// zipArchive reads the archives that torch.save writes: uncompressed entries that do not overlap. It is stricter than archive/zip, which
-// takes the last of two entries of one name, lets entries share bytes (so that a small file can hold any number of large storages), and
-// makes room for as many entries as a file of directory alone has.
+// zipArchive reads the archives that torch.save writes: uncompressed entries that do not overlap. It is stricter than
+// archive/zip, which takes the last of two entries of one name, lets entries share bytes (so that a small file can hold
+// any number of large storages), and makes room for as many entries as a file of directory alone has.
 type zipArchive struct {
 	r       io.ReaderAt
 	entries map[string]zipEntry
@@ -54,7 +54,8 @@ func openZip(r io.ReaderAt, size int64) (*zipArchive, error) {
 		return nil, err
 	}
 	if count > maxZipEntries || length > maxZipDirectory {
-		return nil, fmt.Errorf("zip: %d entries in a directory of %d bytes, at most %d and %d are read", count, length, maxZipEntries, maxZipDirectory)
+		return nil, fmt.Errorf("zip: %d entries in a directory of %d bytes, at most %d and %d are read",
+			count, length, maxZipEntries, maxZipDirectory)
 	}
 	dir := make([]byte, length)
 	if err := readAt(r, dir, start); err != nil {
@@ -82,7 +83,8 @@ func openZip(r io.ReaderAt, size int64) (*zipArchive, error) {
 	return z, nil
 }
 
-// zipDirectoryPlace finds the directory by the record at the archive's end: its first byte, length and number of entries.
+// zipDirectoryPlace finds the directory by the record at the archive's end: its first byte, length and number of
+// entries.
 func zipDirectoryPlace(r io.ReaderAt, size int64) (start, length int64, count uint64, err error) {
 	fail := func(format string, a ...any) (int64, int64, uint64, error) {
 		return 0, 0, 0, fmt.Errorf("zip: "+format, a...)
@@ -120,11 +122,13 @@ func zipDirectoryPlace(r io.ReaderAt, size int64) (start, length int64, count ui
 		if string(record[:4]) != zip64End || le64(record[4:]) != uint64(locatorAt)-recordAt-12 {
 			return fail("zip64: no end record at byte %d", recordAt)
 		}
-		if le32(locator[4:]) != 0 || le32(locator[16:]) > 1 || le32(record[16:]) != 0 || le32(record[20:]) != 0 || le64(record[24:]) != le64(record[32:]) {
+		if le32(locator[4:]) != 0 || le32(locator[16:]) > 1 ||
+			le32(record[16:]) != 0 || le32(record[20:]) != 0 || le64(record[24:]) != le64(record[32:]) {
 			return fail("one of several volumes")
 		}
 		for _, pair := range [...]struct{ small, large, limit uint64 }{
-			{entries, le64(record[32:]), saturated16}, {bytes, le64(record[40:]), saturated32}, {offset, le64(record[48:]), saturated32},
+			{entries, le64(record[32:]), saturated16}, {bytes, le64(record[40:]), saturated32},
+			{offset, le64(record[48:]), saturated32},
 		} {
 			if pair.small != pair.limit && pair.small != pair.large {
 				return fail("its two end records disagree (%d and %d)", pair.small, pair.large)
@@ -134,7 +138,8 @@ func zipDirectoryPlace(r io.ReaderAt, size int64) (start, length int64, count ui
 		endAt = int64(recordAt)
 	}
 	if bytes > uint64(endAt) || offset != uint64(endAt)-bytes {
-		return fail("a directory of %d bytes at byte %d does not end at byte %d, where its end record is", bytes, offset, endAt)
+		return fail("a directory of %d bytes at byte %d does not end at byte %d, where its end record is",
+			bytes, offset, endAt)
 	}
 	return int64(offset), int64(bytes), entries, nil
 }
@@ -164,7 +169,8 @@ func (z *zipArchive) add(dir []byte, limit int64) (rest []byte, err error) {
 		return nil, fmt.Errorf("%s is encrypted", quoted(name))
 	}
 	if method != 0 {
-		return nil, fmt.Errorf("%s is compressed (method %d), which a checkpoint's entries are not: a TorchScript program, or packed again?", quoted(name), method)
+		return nil, fmt.Errorf("%s is compressed (method %d), which a checkpoint's entries are not: "+
+			"a TorchScript program, or packed again?", quoted(name), method)
 	}
 	if err := zip64Numbers(extra, &size, &compressed, &header); err != nil {
 		return nil, fmt.Errorf("%s: %w", quoted(name), err)
@@ -174,7 +180,8 @@ func (z *zipArchive) add(dir []byte, limit int64) (rest []byte, err error) {
 	}
 	// This much is known before the local header is read; read checks the rest.
 	if before := uint64(limit); header > before || before-header < zipLocalLen || size > before-header-zipLocalLen {
-		return nil, fmt.Errorf("%s: %d bytes behind byte %d, but the directory begins at byte %d", quoted(name), size, header, limit)
+		return nil, fmt.Errorf("%s: %d bytes behind byte %d, but the directory begins at byte %d",
+			quoted(name), size, header, limit)
 	}
 	e.header, e.size = int64(header), int64(size)
 	z.entries[name] = e
@@ -234,12 +241,14 @@ func (z *zipArchive) read(name string) ([]byte, error) {
 		return nil, fmt.Errorf("zip: %s: %w", quoted(name), err)
 	}
 	if string(local[:4]) != zipLocal || le16(local[8:]) != 0 || int(le16(local[26:])) != len(name) {
-		return nil, fmt.Errorf("zip: %s: its header at byte %d does not agree with the directory", quoted(name), e.header)
+		return nil, fmt.Errorf("zip: %s: its header at byte %d does not agree with the directory",
+			quoted(name), e.header)
 	}
 	data := e.header + zipLocalLen + int64(len(name)) + int64(le16(local[28:]))
 	i, _ := slices.BinarySearch(z.starts, e.header)
 	if next := z.starts[i+1]; data > next || e.size > next-data {
-		return nil, fmt.Errorf("zip: %s: bytes %d to %d overlap what begins at byte %d", quoted(name), data, data+e.size, next)
+		return nil, fmt.Errorf("zip: %s: bytes %d to %d overlap what begins at byte %d",
+			quoted(name), data, data+e.size, next)
 	}
 	second := make([]byte, len(name))
 	if err := readAt(z.r, second, e.header+zipLocalLen); err != nil {
@@ -253,7 +262,8 @@ func (z *zipArchive) read(name string) ([]byte, error) {
 		return nil, fmt.Errorf("zip: %s: %w", quoted(name), err)
 	}
 	if crc := crc32.ChecksumIEEE(b); z.summed && crc != e.crc {
-		return nil, fmt.Errorf("zip: %s: checksum %08x, but the directory says %08x: damaged?", quoted(name), crc, e.crc)
+		return nil, fmt.Errorf("zip: %s: checksum %08x, but the directory says %08x: damaged?",
+			quoted(name), crc, e.crc)
 	}
 	return b, nil
 }

@@ -58,7 +58,8 @@ func ReadSafetensorsFrom(name string, r io.Reader, size int64) (*File, error) {
 
 // file cuts data, whose length parseHeader has checked, into the tensors.
 func (h *header) file(data []byte) *File {
-	f := &File{Metadata: h.metadata, Tensors: make([]Tensor, len(h.entries)), index: make(map[string]int, len(h.entries))}
+	f := &File{Metadata: h.metadata, Tensors: make([]Tensor, len(h.entries)),
+		index: make(map[string]int, len(h.entries))}
 	for i, e := range h.entries {
 		f.Tensors[i] = Tensor{e.name, e.dtype, e.shape, data[e.begin:e.end:e.end]}
 		f.index[e.name] = i

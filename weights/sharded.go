@@ -13,7 +13,8 @@ import (
 	"github.com/adavit/adavit/internal/strictjson"
 )
 
-// IndexFile is the usual name of the index of a model whose tensors are spread over several safetensors files, the shards.
+// IndexFile is the usual name of the index of a model whose tensors are spread over several safetensors files, the
+// shards.
 const IndexFile = "model.safetensors.index.json"
 
 // MaxIndex bounds an index in bytes; the largest language models take a few megabytes.
@@ -24,17 +25,19 @@ const (
 	maxShardName = 255 // bytes; what file systems allow
 )
 
-// ReadSharded reads a model in several safetensors files. index is the content of its index file, JSON as transformers writes it,
+// ReadSharded reads a model in several safetensors files. index is the content of its index file, JSON as transformers
+// writes it,
 //
 //	{"metadata": {"total_size": 88244640}, "weight_map": {"TENSOR": "model-00001-of-00002.safetensors", …}}
 //
-// and indexName that file's name or path, which stands for it in errors and gives the shards' directory there. open returns a shard's bytes
-// and their number; a shard's name is a plain file name that ends in .safetensors.
+// and indexName that file's name or path, which stands for it in errors and gives the shards' directory there. open
+// returns a shard's bytes and their number; a shard's name is a plain file name that ends in .safetensors.
 //
-// Map and shards must agree exactly: every tensor lies in the shard that the map names and in no other, and no shard holds a tensor that the
-// map leaves out. What transformers writes does; what does not is a mixture of two models. metadata is ignored: its total_size is wrong in
-// files that are otherwise good. The result's tensors are in the order of the shards' names, then of their bytes; its Metadata has the
-// first shard's word where shards differ. No more memory is taken than the shards have bytes.
+// Map and shards must agree exactly: every tensor lies in the shard that the map names and in no other, and no shard
+// holds a tensor that the map leaves out. What transformers writes does; what does not is a mixture of two models.
+// metadata is ignored: its total_size is wrong in files that are otherwise good. The result's tensors are in the order
+// of the shards' names, then of their bytes; its Metadata has the first shard's word where shards differ. No more
+// memory is taken than the shards have bytes.
 func ReadSharded(indexName string, index []byte, open func(shard string) (io.ReadCloser, int64, error)) (*File, error) {
 	x, err := parseShardIndex(index)
 	if err != nil {
@@ -50,9 +53,11 @@ func ReadSharded(indexName string, index []byte, open func(shard string) (io.Rea
 		for _, t := range f.Tensors {
 			switch mapped, ok := x.shardOf[t.Name]; {
 			case !ok:
-				return nil, fmt.Errorf("weights: %s: tensor %s is not in the map of %s: from another model?", path, quoted(t.Name), indexName)
+				return nil, fmt.Errorf("weights: %s: tensor %s is not in the map of %s: from another model?",
+					path, quoted(t.Name), indexName)
 			case mapped != shard:
-				return nil, fmt.Errorf("weights: %s: tensor %s should be in %s alone, says %s", path, quoted(t.Name), mapped, indexName)
+				return nil, fmt.Errorf("weights: %s: tensor %s should be in %s alone, says %s",
+					path, quoted(t.Name), mapped, indexName)
 			}
 			whole.index[t.Name] = len(whole.Tensors)
 			whole.Tensors = append(whole.Tensors, t)
@@ -69,7 +74,8 @@ func ReadSharded(indexName string, index []byte, open func(shard string) (io.Rea
 	if len(whole.Tensors) < len(x.shardOf) {
 		for _, name := range slices.Sorted(maps.Keys(x.shardOf)) {
 			if _, ok := whole.index[name]; !ok {
-				return nil, fmt.Errorf("weights: %s: tensor %s is not in %s, where the map has it", indexName, quoted(name), x.shardOf[name])
+				return nil, fmt.Errorf("weights: %s: tensor %s is not in %s, where the map has it",
+					indexName, quoted(name), x.shardOf[name])
 			}
 		}
 	}
@@ -86,8 +92,8 @@ func readShard(path, shard string, open func(string) (io.ReadCloser, int64, erro
 	return ReadSafetensorsFrom(path, r, size)
 }
 
-// ShardNames returns the names of the shards that an index file lists, each once and sorted. The names are checked: each is a
-// plain file name that ends in .safetensors.
+// ShardNames returns the names of the shards that an index file lists, each once and sorted. The names are checked:
+// each is a plain file name that ends in .safetensors.
 func ShardNames(index []byte) ([]string, error) {
 	x, err := parseShardIndex(index)
 	if err != nil {
@@ -102,7 +108,8 @@ type shardIndex struct {
 	shards  []string          // each once, sorted
 }
 
-// parseShardIndex reads an index file, strictly where it says which tensor is where; keys beside weight_map are skipped.
+// parseShardIndex reads an index file, strictly where it says which tensor is where; keys beside weight_map are
+// skipped.
 func parseShardIndex(text []byte) (*shardIndex, error) {
 	if len(text) > MaxIndex {
 		return nil, fmt.Errorf("index of %d bytes is beyond the limit of %d", len(text), MaxIndex)
@@ -130,7 +137,8 @@ func newShardIndex(shardOf map[string]string) (*shardIndex, error) {
 	}
 	x := &shardIndex{shardOf: shardOf}
 	seen := make(map[string]bool)
-	for _, name := range slices.Sorted(maps.Keys(shardOf)) { // sorted so that of several faults it is always the same that is told
+	// sorted so that of several faults it is always the same that is told
+	for _, name := range slices.Sorted(maps.Keys(shardOf)) {
 		shard := shardOf[name]
 		if seen[shard] {
 			continue
@@ -148,8 +156,8 @@ func newShardIndex(shardOf map[string]string) (*shardIndex, error) {
 	return x, nil
 }
 
-// checkShardName refuses whatever is not the name of a safetensors file in the index's own directory: the name comes from
-// outside and becomes part of a path, and of a URL.
+// checkShardName refuses whatever is not the name of a safetensors file in the index's own directory: the name comes
+// from outside and becomes part of a path, and of a URL.
 func checkShardName(shard string) error {
 	const suffix = ".safetensors"
 	switch {

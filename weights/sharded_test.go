@@ -103,7 +103,8 @@ func TestReadShardedRefuses(t *testing.T) {
 		{"empty map", `{"weight_map":{}}`, "names no tensor"},
 		{"map twice", `{` + goodMap + `,` + goodMap + `}`, `key "weight_map" appears twice`},
 		{"tensor twice", `{"weight_map":{"a":"` + shardA + `","a":"` + shardB + `"}}`, `key "a" appears twice`},
-		{"tensor twice by an escape", `{"weight_map":{"a":"` + shardA + `","\u0061":"` + shardB + `"}}`, `key "a" appears twice`},
+		{"tensor twice by an escape", `{"weight_map":{"a":"` + shardA + `","\u0061":"` + shardB + `"}}`,
+			`key "a" appears twice`},
 		{"shard a number", `{"weight_map":{"a":1}}`, "a string was expected"},
 		{"map an array", `{"weight_map":["a"]}`, "an object was expected"},
 		{"map null", `{"weight_map":null}`, "null where an object"},
@@ -112,7 +113,8 @@ func TestReadShardedRefuses(t *testing.T) {
 		{"text behind", one(shardA) + "x", "after top-level value"},
 		{"bad UTF-8", "{\"weight_map\":{\"\xff\":\"x\"}}", "not valid UTF-8"},
 		{"lone surrogate", `{"weight_map":{"\ud800":"` + shardA + `"}}`, "invalid surrogate pair"},
-		{"deep metadata", `{"metadata":` + strings.Repeat("[", 100000) + strings.Repeat("]", 100000) + `,` + goodMap + `}`, "invalid JSON"},
+		{"deep metadata", `{"metadata":` + strings.Repeat("[", 100000) +
+			strings.Repeat("]", 100000) + `,` + goodMap + `}`, "invalid JSON"},
 		{"too large", `{"metadata":"` + strings.Repeat("x", MaxIndex) + `"}`, "beyond the limit"},
 		{"parent", one(`../model.safetensors`), "not a plain file name"},
 		{"absolute", one(`/etc/model.safetensors`), "not a plain file name"},
@@ -128,11 +130,14 @@ func TestReadShardedRefuses(t *testing.T) {
 		{"newline", one(`a\n.safetensors`), "control character"},
 		{"long", one(strings.Repeat("x", 250) + ".safetensors"), "shard name of 262 bytes"},
 		{"missing shard", one("model-9.safetensors"), "file does not exist"},
-		{"tensor not in its shard", `{"weight_map":{"a":"` + shardA + `","bb":"` + shardA + `","ccc":"` + shardB + `","d":"` + shardB + `"}}`,
+		{"tensor not in its shard",
+			`{"weight_map":{"a":"` + shardA + `","bb":"` + shardA + `","ccc":"` + shardB + `","d":"` + shardB + `"}}`,
 			`tensor "d" is not in ` + shardB},
-		{"tensor in another shard", `{"weight_map":{"a":"` + shardB + `","bb":"` + shardA + `","ccc":"` + shardB + `"}}`,
+		{"tensor in another shard",
+			`{"weight_map":{"a":"` + shardB + `","bb":"` + shardA + `","ccc":"` + shardB + `"}}`,
 			`tensor "a" should be in ` + shardB + " alone"},
-		{"tensor not in the map", `{"weight_map":{"a":"` + shardA + `","ccc":"` + shardB + `"}}`, `tensor "bb" is not in the map`},
+		{"tensor not in the map", `{"weight_map":{"a":"` + shardA + `","ccc":"` + shardB + `"}}`,
+			`tensor "bb" is not in the map`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := shards(t)
@@ -140,7 +145,8 @@ func TestReadShardedRefuses(t *testing.T) {
 			if err == nil {
 				t.Fatalf("accepted: %v", f.Tensors)
 			}
-			if !strings.Contains(err.Error(), c.fault) || !strings.HasPrefix(err.Error(), "weights: dir/model") || len(err.Error()) > 600 {
+			if !strings.Contains(err.Error(), c.fault) || !strings.HasPrefix(err.Error(), "weights: dir/model") ||
+				len(err.Error()) > 600 {
 				t.Errorf("%v\nwants %q", err, c.fault)
 			}
 			if o.open != 0 {
@@ -148,7 +154,8 @@ func TestReadShardedRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := ReadSharded(IndexFile, []byte(one("gone.safetensors")), shards(t).shard); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := ReadSharded(IndexFile, []byte(one("gone.safetensors")),
+		shards(t).shard); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v, want one that is fs.ErrNotExist", err)
 	}
 	var many strings.Builder
@@ -169,7 +176,8 @@ func TestReadShardedTwice(t *testing.T) {
 		damage func(o *opener)
 		fault  string
 	}{
-		{"in two shards", func(o *opener) { o.files[shardB] = encoded(t, nil, "ccc", "a") }, `tensor "a" should be in ` + shardA},
+		{"in two shards", func(o *opener) { o.files[shardB] = encoded(t, nil, "ccc", "a") },
+			`tensor "a" should be in ` + shardA},
 		{"cut", func(o *opener) { o.files[shardB] = o.files[shardB][:20] }, shardB + ": header length"},
 		{"empty", func(o *opener) { o.files[shardA] = nil }, "too short"},
 		{"no tensor", func(o *opener) { o.files[shardB] = encoded(t, nil) }, `tensor "ccc" is not in`},
@@ -204,7 +212,8 @@ func FuzzShardIndex(f *testing.F) {
 			t.Fatalf("%d shards for %d tensors", len(x.shards), len(x.shardOf))
 		}
 		for _, shard := range x.shards {
-			if !fs.ValidPath(shard) || strings.ContainsAny(shard, "/\\") || shard == "." || !strings.HasSuffix(shard, ".safetensors") {
+			if !fs.ValidPath(shard) || strings.ContainsAny(shard, "/\\") ||
+				shard == "." || !strings.HasSuffix(shard, ".safetensors") {
 				t.Fatalf("shard %q", shard)
 			}
 		}

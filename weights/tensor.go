@@ -1,7 +1,8 @@
 // Package weights keeps named tensors on disk, and finds them on model hubs (Hub).
 //
-// What it writes is safetensors, the format that transformers, timm and most of today's model hubs use; it reads that, also in shards, and what
-// PyTorch's torch.save writes (ReadCheckpoint), whose pickle it walks through without running anything that it names. A safetensors file is:
+// What it writes is safetensors, the format that transformers, timm and most of today's model hubs use; it reads that,
+// also in shards, and what PyTorch's torch.save writes (ReadCheckpoint), whose pickle it walks through without running
+// anything that it names. A safetensors file is:
 //
 //	8 bytes   n, the header's length, little endian
 //	n bytes   header: one JSON object, {"NAME": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, …},
@@ -83,7 +84,8 @@ func (t Tensor) check() error {
 		return err
 	}
 	if n > math.MaxInt/size || n*size != len(t.Data) {
-		return fmt.Errorf("tensor %s: %d bytes of data, but shape %v of %s needs %d×%d", quoted(t.Name), len(t.Data), t.Shape, t.DType, n, size)
+		return fmt.Errorf("tensor %s: %d bytes of data, but shape %v of %s needs %d×%d",
+			quoted(t.Name), len(t.Data), t.Shape, t.DType, n, size)
 	}
 	return nil
 }

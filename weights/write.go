@@ -81,7 +81,8 @@ func encodeHeader(metadata map[string]string, tensors []Tensor) ([]byte, error) 
 			return nil, err
 		}
 		if len(t.Shape) > maxRank {
-			return nil, fmt.Errorf("tensor %s: %d dimensions, at most %d are possible", quoted(t.Name), len(t.Shape), maxRank)
+			return nil, fmt.Errorf("tensor %s: %d dimensions, at most %d are possible",
+				quoted(t.Name), len(t.Shape), maxRank)
 		}
 		if b.Len() > 9 {
 			b.WriteByte(',')

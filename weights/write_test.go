@@ -21,7 +21,8 @@ func drawFile(t *rapid.T) (map[string]string, []Tensor) {
 	names := rapid.SliceOfNDistinct(rapid.String(), 0, 8, rapid.ID[string]).Draw(t, "names")
 	var tensors []Tensor
 	for _, name := range names {
-		x := Tensor{Name: name, DType: rapid.SampledFrom(allTypes).Draw(t, "dtype"), Shape: rapid.SliceOfN(rapid.IntRange(0, 5), 0, 4).Draw(t, "shape")}
+		x := Tensor{Name: name, DType: rapid.SampledFrom(allTypes).Draw(t, "dtype"),
+			Shape: rapid.SliceOfN(rapid.IntRange(0, 5), 0, 4).Draw(t, "shape")}
 		n, _ := x.Len()
 		n *= x.DType.Size()
 		x.Data = rapid.SliceOfN(rapid.Byte(), n, n).Draw(t, "data")
@@ -96,7 +97,8 @@ func TestGoldenFile(t *testing.T) {
 	header := `{"__metadata__":{"a":"<","format":"pt"},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},` +
 		`"b":{"dtype":"F32","shape":[1,2],"data_offsets":[4,12]},"z":{"dtype":"U8","shape":[3],"data_offsets":[12,15]}}`
 	header += strings.Repeat(" ", (8-len(header)%8)%8)
-	want := string(withLength(uint64(len(header)), header)) + "\x00\x00\x00\x3f\x00\x00\x80\x3f\x00\x00\x00\xc0\x01\x02\x03"
+	want := string(withLength(uint64(len(header)), header)) +
+		"\x00\x00\x00\x3f\x00\x00\x80\x3f\x00\x00\x00\xc0\x01\x02\x03"
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Error(diff)
 	}
@@ -112,7 +114,8 @@ func TestEncodeRefuses(t *testing.T) {
 	}{
 		{"same name", nil, []Tensor{x, x}, "taken"},
 		{"metadata's name", nil, []Tensor{Float32Tensor("__metadata__", []int{0}, nil)}, "taken"},
-		{"shape", nil, []Tensor{Float32Tensor("y", []int{3}, []float32{1, 2})}, `tensor "y": 8 bytes of data, but shape [3]`},
+		{"shape", nil, []Tensor{Float32Tensor("y", []int{3}, []float32{1, 2})},
+			`tensor "y": 8 bytes of data, but shape [3]`},
 		{"negative shape", nil, []Tensor{Float32Tensor("y", []int{-2, -1}, []float32{1, 2})}, "negative"},
 		{"huge shape", nil, []Tensor{Float32Tensor("y", []int{1 << 62, 4}, nil)}, "too many"},
 		{"dtype", nil, []Tensor{{"y", "F8", []int{1}, []byte{1}}}, "unknown dtype"},
@@ -157,7 +160,8 @@ func TestConversions(t *testing.T) {
 			t.Errorf("%s: %v %v, want %v", c.tensor.DType, got, err, c.want)
 		}
 	}
-	if got, err := Int32Tensor("n", []int{2}, []int32{-7, 1 << 30}).Int32s(); err != nil || !cmp.Equal(got, []int32{-7, 1 << 30}) {
+	if got, err := Int32Tensor("n", []int{2}, []int32{-7, 1 << 30}).Int32s(); err != nil ||
+		!cmp.Equal(got, []int32{-7, 1 << 30}) {
 		t.Errorf("I32: %v %v", got, err)
 	}
 	i64 := binary.LittleEndian.AppendUint64(nil, ^uint64(4)) // −5
@@ -168,7 +172,8 @@ func TestConversions(t *testing.T) {
 	if _, err := (Tensor{"n", I64, []int{1}, big}).Int32s(); err == nil {
 		t.Error("2^31 fits an int32?")
 	}
-	if _, err := Uint8Tensor("n", []int{1}, []byte{1}).Float32s(); err == nil || !strings.Contains(err.Error(), `"n": has dtype U8`) {
+	if _, err := Uint8Tensor("n", []int{1}, []byte{1}).Float32s(); err == nil ||
+		!strings.Contains(err.Error(), `"n": has dtype U8`) {
 		t.Errorf("U8 as floats: %v", err)
 	}
 	if _, err := Float32Tensor("n", []int{1}, x).Int32s(); err == nil {
@@ -186,7 +191,8 @@ func FuzzSafetensors(f *testing.F) {
 		}
 	}
 	f.Add(encode(f, map[string]string{"format": "pt"}, []Tensor{
-		Float16Tensor("h", []int{2, 2}, []float32{1, 2, 3, 4}), Int32Tensor("n", []int{}, []int32{7}), Uint8Tensor("e", []int{0, 9}, nil),
+		Float16Tensor("h", []int{2, 2}, []float32{1, 2, 3, 4}),
+		Int32Tensor("n", []int{}, []int32{7}), Uint8Tensor("e", []int{0, 9}, nil),
 	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file, err := decode("f", b)
