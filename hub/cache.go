@@ -67,8 +67,8 @@ func isRegular(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// missing lists the files that a snapshot lacks. If sure, files that a model may do without, or have instead of better ones, must be
-// known not to exist in the repository; what another program downloaded may be only a part.
+// missing lists the files that a snapshot lacks. If sure, files that a model may do without, or have instead of better
+// ones, must be known not to exist in the repository; what another program downloaded may be only a part.
 func (c repoCache) missing(commit string, sure bool) (names []string) {
 	if !c.has(commit, hubConfig) {
 		names = append(names, hubConfig)
@@ -94,7 +94,8 @@ func (c repoCache) missing(commit string, sure bool) (names []string) {
 	return names
 }
 
-// find returns the snapshot of what a revision meant last, if it has all that a model needs. The error says what it lacks.
+// find returns the snapshot of what a revision meant last, if it has all that a model needs. The error says what it
+// lacks.
 func (c repoCache) find(revision string) (dir string, err error) {
 	if _, err := os.Stat(c.path()); errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("the cache %s has nothing of this repository", c.root)
@@ -169,8 +170,8 @@ func (c repoCache) setAbsent(commit, name string) {
 	}
 }
 
-// link puts a blob into a snapshot under its name. Where links cannot be made a blob that has just come is moved there, another copied, since
-// other snapshots may have it too.
+// link puts a blob into a snapshot under its name. Where links cannot be made a blob that has just come is moved there,
+// another copied, since other snapshots may have it too.
 func (c repoCache) link(commit, name, etag string, fresh bool) error {
 	path := c.file(commit, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
@@ -220,7 +221,8 @@ func (c repoCache) prepare(etag string) error {
 	}
 	tag := filepath.Join(c.root, "CACHEDIR.TAG")
 	if _, err := os.Lstat(tag); errors.Is(err, fs.ErrNotExist) {
-		atomicfile.WriteFile(tag, []byte("Signature: 8a477f597d28d172789f06886806bc55\n# A cache of models from a hub, see https://bford.info/cachedir/\n"))
+		atomicfile.WriteFile(tag, []byte("Signature: 8a477f597d28d172789f06886806bc55\n"+
+			"# A cache of models from a hub, see https://bford.info/cachedir/\n"))
 	}
 	return nil
 }

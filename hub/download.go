@@ -19,7 +19,8 @@ import (
 	"github.com/adavit/adavit/internal/atomicfile"
 )
 
-// enoughProgress is how many bytes make a failure the first of a new row: a bad line may drop a large file often, but not for ever.
+// enoughProgress is how many bytes make a failure the first of a new row: a bad line may drop a large file often, but
+// not for ever.
 const enoughProgress = 1 << 20
 
 // get brings a file into its commit's snapshot, from the blobs if it is among them, else from the hub.
@@ -63,9 +64,9 @@ func (p *partial) restart() error {
 	return p.Truncate(0)
 }
 
-// download brings a blob into the cache: under the name ETAG.incomplete until it is whole and its checksum right. What an earlier run left
-// there is the beginning. Bytes are written at their own place, so that even where locks do not work two processes that
-// download the same blob write the same bytes.
+// download brings a blob into the cache: under the name ETAG.incomplete until it is whole and its checksum right. What
+// an earlier run left there is the beginning. Bytes are written at their own place, so that even where locks do not
+// work two processes that download the same blob write the same bytes.
 func (r *remote) download(ctx context.Context, f remoteFile, limit int64) error {
 	path := r.cache.blob(f.etag)
 	temp := path + ".incomplete"
@@ -180,7 +181,8 @@ func (r *remote) fillOnce(ctx context.Context, p *partial, f *remoteFile, limit 
 	case http.StatusPartialContent:
 		begin, end, n := contentRange(resp.Header.Get("Content-Range"))
 		if begin < 0 || begin != p.offset || resp.ContentLength >= 0 && resp.ContentLength != end-begin+1 {
-			text := fmt.Sprintf("asked for the bytes from %d on, the server answers with %s", p.offset, quoted(resp.Header.Get("Content-Range")))
+			text := fmt.Sprintf("asked for the bytes from %d on, the server answers with %s",
+				p.offset, quoted(resp.Header.Get("Content-Range")))
 			return false, again(p, text)
 		}
 		total = n
@@ -194,7 +196,8 @@ func (r *remote) fillOnce(ctx context.Context, p *partial, f *remoteFile, limit 
 		return false, r.statusError(resp, f.commit, f.name)
 	}
 	if isEncoded(resp) {
-		return false, fmt.Errorf("the server sends the file encoded as %s, though not asked to", quoted(resp.Header.Get("Content-Encoding")))
+		return false, fmt.Errorf("the server sends the file encoded as %s, though not asked to",
+			quoted(resp.Header.Get("Content-Encoding")))
 	}
 	if total >= 0 && f.size >= 0 && total != f.size {
 		return false, fmt.Errorf("wrong size: %d bytes are offered, %d were announced", total, f.size)
@@ -212,7 +215,8 @@ func (r *remote) fillOnce(ctx context.Context, p *partial, f *remoteFile, limit 
 }
 
 // receive writes a body behind what has come.
-func (r *remote) receive(ctx context.Context, p *partial, f *remoteFile, resp *http.Response, limit int64, watch *time.Timer) (whole bool, err error) {
+func (r *remote) receive(ctx context.Context, p *partial, f *remoteFile,
+	resp *http.Response, limit int64, watch *time.Timer) (whole bool, err error) {
 	buffer := make([]byte, 256<<10)
 	reported := time.Now()
 	r.progress(f.name, p.offset, f.size)
@@ -240,7 +244,8 @@ func (r *remote) receive(ctx context.Context, p *partial, f *remoteFile, resp *h
 			f.size = p.offset
 			return true, nil
 		case err == io.EOF:
-			return false, connectionError(resp.Request.URL, fmt.Errorf("ended after %d of %d bytes: %w", p.offset, f.size, io.ErrUnexpectedEOF))
+			return false, connectionError(resp.Request.URL,
+				fmt.Errorf("ended after %d of %d bytes: %w", p.offset, f.size, io.ErrUnexpectedEOF))
 		case err != nil:
 			return false, stalled(ctx, connectionError(resp.Request.URL, err))
 		}
@@ -287,8 +292,8 @@ func contentRange(s string) (begin, end, total int64) {
 	return begin, end, total
 }
 
-// newSum returns the hash that an ETag is of, for a file of size bytes: SHA-256 where it has 64 hexadecimal digits, git's hash of a
-// blob where it has 40. Other ETags are no checksums: nil.
+// newSum returns the hash that an ETag is of, for a file of size bytes: SHA-256 where it has 64 hexadecimal digits,
+// git's hash of a blob where it has 40. Other ETags are no checksums: nil.
 func newSum(etag string, size int64) hash.Hash {
 	if _, err := hex.DecodeString(etag); err != nil {
 		return nil
@@ -304,8 +309,8 @@ func newSum(etag string, size int64) hash.Hash {
 	return nil
 }
 
-// blobSum reads the whole file back from disk: what is checked is what will be there, resumed or not. want is "" if the ETag is no
-// checksum, and sum then too.
+// blobSum reads the whole file back from disk: what is checked is what will be there, resumed or not. want is "" if the
+// ETag is no checksum, and sum then too.
 func blobSum(ctx context.Context, p *partial, f remoteFile) (sum, want string, err error) {
 	h := newSum(f.etag, p.offset)
 	if h == nil {

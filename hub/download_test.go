@@ -37,7 +37,8 @@ func TestHubRefusesContent(t *testing.T) {
 		says  []string
 	}{
 		{"wrong bytes", send("", "", strings.ToUpper(text)), false, []string{"checksum is ", ", want "}},
-		{"too short", send("", "", text[1:]), false, []string{"wrong size: 7999 bytes are offered, 8000 were announced"}},
+		{"too short", send("", "", text[1:]), false,
+			[]string{"wrong size: 7999 bytes are offered, 8000 were announced"}},
 		{"too long", send("", "", text+"x"), false, []string{"wrong size: 8001 bytes are offered"}},
 		{"too long without a length", func(w http.ResponseWriter, r *http.Request, f hubFile) bool {
 			w.(http.Flusher).Flush()
@@ -45,12 +46,17 @@ func TestHubRefusesContent(t *testing.T) {
 			return true
 		}, false, []string{"more than the 8000 bytes"}},
 		{"gzip", send("Content-Encoding", "gzip", text), false, []string{`encoded as "gzip"`}},
-		{"always cut", func(w http.ResponseWriter, r *http.Request, f hubFile) bool { cutAfter(w, r, f, 1000); return true }, true,
+		{"always cut",
+			func(w http.ResponseWriter, r *http.Request, f hubFile) bool { cutAfter(w, r, f, 1000); return true }, true,
 			[]string{"3000 bytes have come and are kept"}},
-		{"nothing comes", func(w http.ResponseWriter, r *http.Request, f hubFile) bool { panic(http.ErrAbortHandler) }, false, []string{"EOF"}},
-		{"404 there", func(w http.ResponseWriter, r *http.Request, f hubFile) bool { http.NotFound(w, r); return true }, false, []string{"answers 404 Not Found"}},
-		{"403 there", func(w http.ResponseWriter, r *http.Request, f hubFile) bool { w.WriteHeader(403); return true }, false, []string{"answers 403 Forbidden"}},
-		{"always 416", func(w http.ResponseWriter, r *http.Request, f hubFile) bool { w.WriteHeader(416); return true }, false, []string{"416"}},
+		{"nothing comes", func(w http.ResponseWriter, r *http.Request, f hubFile) bool { panic(http.ErrAbortHandler) },
+			false, []string{"EOF"}},
+		{"404 there", func(w http.ResponseWriter, r *http.Request, f hubFile) bool { http.NotFound(w, r); return true },
+			false, []string{"answers 404 Not Found"}},
+		{"403 there", func(w http.ResponseWriter, r *http.Request, f hubFile) bool { w.WriteHeader(403); return true },
+			false, []string{"answers 403 Forbidden"}},
+		{"always 416", func(w http.ResponseWriter, r *http.Request, f hubFile) bool { w.WriteHeader(416); return true },
+			false, []string{"416"}},
 		{"loop", func(w http.ResponseWriter, r *http.Request, f hubFile) bool {
 			http.Redirect(w, r, r.URL.String(), http.StatusFound)
 			return true
@@ -105,13 +111,18 @@ func TestHubRefusesAnswer(t *testing.T) {
 		{"ETag of a temporary file", map[string]string{"X-Linked-Etag": `"x.incomplete"`}, "cannot name a file"},
 		{"ETag long", map[string]string{"X-Linked-Etag": strings.Repeat("a", 200)}, "cannot name a file"},
 		{"no ETag", map[string]string{"X-Linked-Etag": "", "Etag": ""}, "gives no ETag"},
-		{"commit leads out", map[string]string{"X-Repo-Commit": "../../../../../../../../../../../../../../"}, "without a commit"},
+		{"commit leads out", map[string]string{"X-Repo-Commit": "../../../../../../../../../../../../../../"},
+			"without a commit"},
 		{"no commit", map[string]string{"X-Repo-Commit": "", "Location": ""}, "without a commit"},
-		{"no commit but elsewhere", map[string]string{"X-Repo-Commit": ""}, "answers 403 Forbidden"}, // asked there, without the token
+		// asked there, without the token
+		{"no commit but elsewhere", map[string]string{"X-Repo-Commit": ""}, "answers 403 Forbidden"},
 		{"size negative", map[string]string{"X-Linked-Size": "-1"}, `its size is "-1"`},
-		{"size beyond 2^63", map[string]string{"X-Linked-Size": "9223372036854775808"}, `its size is "9223372036854775808"`},
-		{"size beyond the limit", map[string]string{"X-Linked-Size": "16777217"}, "config.json: 16777217 bytes, at most 16777216"},
-		{"neither sum nor size", map[string]string{"X-Linked-Etag": `"opaque"`, "X-Linked-Size": ""}, "neither a checksum nor a size"},
+		{"size beyond 2^63", map[string]string{"X-Linked-Size": "9223372036854775808"},
+			`its size is "9223372036854775808"`},
+		{"size beyond the limit", map[string]string{"X-Linked-Size": "16777217"},
+			"config.json: 16777217 bytes, at most 16777216"},
+		{"neither sum nor size", map[string]string{"X-Linked-Etag": `"opaque"`, "X-Linked-Size": ""},
+			"neither a checksum nor a size"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFakeHub(t, modelFiles())
@@ -122,7 +133,8 @@ func TestHubRefusesAnswer(t *testing.T) {
 					w.Write([]byte("content of no known length"))
 					return true
 				}
-				header := map[string]string{"X-Repo-Commit": commit1, "X-Linked-Etag": `"x"`, "X-Linked-Size": "20", "Location": f.cdn.URL}
+				header := map[string]string{"X-Repo-Commit": commit1,
+					"X-Linked-Etag": `"x"`, "X-Linked-Size": "20", "Location": f.cdn.URL}
 				for k, v := range c.header {
 					header[k] = v
 				}
@@ -137,7 +149,8 @@ func TestHubRefusesAnswer(t *testing.T) {
 			_, err := h.Model(t.Context(), testRepo, "main")
 			filetest.WantError(t, err, c.fault)
 			filepath.WalkDir(h.Cache, func(path string, d os.DirEntry, err error) error {
-				if err == nil && d.Type().IsRegular() && !strings.HasSuffix(path, ".lock") && d.Name() != "CACHEDIR.TAG" {
+				if err == nil && d.Type().IsRegular() && !strings.HasSuffix(path, ".lock") &&
+					d.Name() != "CACHEDIR.TAG" {
 					t.Errorf("%s was written", path)
 				}
 				return nil
@@ -152,7 +165,8 @@ func TestHubRefusesAnswer(t *testing.T) {
 	})
 }
 
-// TestHubOpaqueETag: an ETag that is no checksum leaves the size as the only check, and the size may be told by either answer.
+// TestHubOpaqueETag: an ETag that is no checksum leaves the size as the only check, and the size may be told by either
+// answer.
 func TestHubOpaqueETag(t *testing.T) {
 	for _, headSize := range []string{"20", ""} {
 		for _, body := range []string{`{"model_type":"vit"}`, `{"model_type":`} {
@@ -267,7 +281,8 @@ func TestHubLocked(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := h.Model(ctx, testRepo, "main"); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "locking") {
+	if _, err := h.Model(ctx, testRepo, "main"); !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "locking") {
 		t.Errorf("%v, want one of the lock", err)
 	}
 	unlock()

@@ -20,7 +20,8 @@ const maxToken = 64 << 10
 //	HF_ENDPOINT              the hub's URL, else https://huggingface.co
 //	HF_HUB_CACHE             the cache, else HUGGINGFACE_HUB_CACHE, else $HF_HOME/hub
 //	HF_HOME                  else $XDG_CACHE_HOME/huggingface, else ~/.cache/huggingface
-//	HF_TOKEN                 the token, else HUGGING_FACE_HUB_TOKEN, else the content of $HF_TOKEN_PATH, else of $HF_HOME/token
+//	HF_TOKEN                 the token, else HUGGING_FACE_HUB_TOKEN, else the content of $HF_TOKEN_PATH,
+//	                         else of $HF_HOME/token
 //	HF_HUB_OFFLINE           1, true, yes or on: the cache alone; else TRANSFORMERS_OFFLINE likewise
 //	HF_HUB_DISABLE_IMPLICIT_TOKEN   1, true, yes or on: no token
 //
@@ -37,7 +38,8 @@ func Default() Hub {
 	} else if home != "" {
 		cache = filepath.Join(home, "hub")
 	}
-	return Hub{Endpoint: endpoint, Token: hubToken(home), Cache: cache, Offline: isTrue(firstSet("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))}
+	return Hub{Endpoint: endpoint, Token: hubToken(home), Cache: cache,
+		Offline: isTrue(firstSet("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))}
 }
 
 // hubHome is the directory of everything Hugging Face; "" if not even a home directory is known.

@@ -8,7 +8,8 @@ import (
 )
 
 // hubVariables are all that Default looks at.
-var hubVariables = []string{"HF_ENDPOINT", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH",
+var hubVariables = []string{"HF_ENDPOINT", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE",
+	"HF_HOME", "XDG_CACHE_HOME", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH",
 	"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_IMPLICIT_TOKEN"}
 
 func TestDefaultHub(t *testing.T) {
@@ -67,8 +68,10 @@ func TestDefaultHub(t *testing.T) {
 				}
 			}
 			h := Default()
-			if want := filepath.Join(home, filepath.FromSlash(c.cache)); h.Endpoint != c.endpoint || h.Token != c.token || h.Cache != want || h.Offline != c.offline {
-				t.Errorf("%+v\nwant endpoint %s, token %q, cache %s, offline %t", h, c.endpoint, c.token, want, c.offline)
+			if want := filepath.Join(home, filepath.FromSlash(c.cache)); h.Endpoint != c.endpoint ||
+				h.Token != c.token || h.Cache != want || h.Offline != c.offline {
+				t.Errorf("%+v\nwant endpoint %s, token %q, cache %s, offline %t",
+					h, c.endpoint, c.token, want, c.offline)
 			}
 		})
 	}
@@ -94,9 +97,12 @@ func TestParseHubReference(t *testing.T) {
 			t.Errorf("%s: %q %q %t %v", s, repo, revision, ok, err)
 		}
 	}
-	for _, s := range []string{"hf:", "hf:n", "hf:/n", "hf:o/", "hf:o/n/x", "hf:o//n", "hf://o/n", "hf:../n", "hf:o/..", "hf:.o/n", "hf:o/n.", "hf:-o/n", "hf:o/-n", "hf:o/n--m",
-		"hf:o/n..m", "hf:o/n.git", "hf:o/n\x00", "hf:o/n m", "hf:o/é", "hf:o\\n/x", "hf:o/n:m", "hf:o/" + strings.Repeat("a", 97), "hf:o/n@", "hf:o/n@..", "hf:o/n@a/../b", "hf:o/n@/a",
-		"hf:o/n@a/", "hf:o/n@a//b", "hf:o/n@.a", "hf:o/n@a/.b", "hf:o/n@a.lock", "hf:o/n@a.lock/b", "hf:o/n@a b", "hf:o/n@a\\b", "hf:o/n@a:b", "hf:o/n@a@b", "hf:o/n@a?b", "hf:o/n@%2e%2e",
+	for _, s := range []string{"hf:", "hf:n", "hf:/n", "hf:o/", "hf:o/n/x",
+		"hf:o//n", "hf://o/n", "hf:../n", "hf:o/..", "hf:.o/n", "hf:o/n.", "hf:-o/n", "hf:o/-n", "hf:o/n--m",
+		"hf:o/n..m", "hf:o/n.git", "hf:o/n\x00", "hf:o/n m", "hf:o/é", "hf:o\\n/x",
+		"hf:o/n:m", "hf:o/" + strings.Repeat("a", 97), "hf:o/n@", "hf:o/n@..", "hf:o/n@a/../b", "hf:o/n@/a",
+		"hf:o/n@a/", "hf:o/n@a//b", "hf:o/n@.a", "hf:o/n@a/.b", "hf:o/n@a.lock",
+		"hf:o/n@a.lock/b", "hf:o/n@a b", "hf:o/n@a\\b", "hf:o/n@a:b", "hf:o/n@a@b", "hf:o/n@a?b", "hf:o/n@%2e%2e",
 		"hf:o/n@-a", "hf:o/n@a.", "hf:o/n@é", "hf:o/n@" + strings.Repeat("a", 201), "hf:datasets/o/n"} {
 		repo, revision, ok, err := ParseReference(s)
 		if repo+revision != "" || !ok || err == nil || !strings.HasPrefix(err.Error(), "hub: ") {

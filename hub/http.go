@@ -38,8 +38,10 @@ type remoteFile struct {
 
 func newRemote(h Hub, cache repoCache) (*remote, error) {
 	endpoint, err := url.Parse(cmp.Or(h.Endpoint, defaultEndpoint))
-	if err != nil || endpoint.Scheme != "https" && endpoint.Scheme != "http" || endpoint.Host == "" || endpoint.RawQuery != "" || endpoint.Fragment != "" {
-		return nil, fmt.Errorf("the endpoint (HF_ENDPOINT) is not a URL like %s: %s", defaultEndpoint, quoted(h.Endpoint))
+	if err != nil || endpoint.Scheme != "https" && endpoint.Scheme != "http" ||
+		endpoint.Host == "" || endpoint.RawQuery != "" || endpoint.Fragment != "" {
+		return nil, fmt.Errorf("the endpoint (HF_ENDPOINT) is not a URL like %s: %s",
+			defaultEndpoint, quoted(h.Endpoint))
 	}
 	if strings.ContainsFunc(h.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return nil, errors.New("the token (HF_TOKEN, or the token file) holds characters that no token has")
@@ -48,9 +50,11 @@ func newRemote(h Hub, cache repoCache) (*remote, error) {
 	if h.Client != nil {
 		client = *h.Client
 	}
-	// Redirects are followed by do, which knows where the token may go; the standard client would send it to other ports and subdomains.
+	// Redirects are followed by do, which knows where the token may go; the standard client would send it to other
+	// ports and subdomains.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	r := &remote{cache: cache, endpoint: endpoint, token: h.Token, client: &client, progress: h.Progress, log: h.Log, timing: h.timing}
+	r := &remote{cache: cache, endpoint: endpoint, token: h.Token,
+		client: &client, progress: h.Progress, log: h.Log, timing: h.timing}
 	if r.timing == (timing{}) {
 		r.timing = usualTiming
 	}
@@ -62,11 +66,12 @@ func newRemote(h Hub, cache repoCache) (*remote, error) {
 
 // resolve is the URL that a file's content is to be had from, by way of redirects.
 func (r *remote) resolve(revision, file string) (*url.URL, error) {
-	return url.Parse(strings.TrimRight(r.endpoint.String(), "/") + "/" + r.cache.repo + "/resolve/" + url.PathEscape(revision) + "/" + url.PathEscape(file))
+	return url.Parse(strings.TrimRight(r.endpoint.String(), "/") +
+		"/" + r.cache.repo + "/resolve/" + url.PathEscape(revision) + "/" + url.PathEscape(file))
 }
 
-// do sends a request and follows redirects. That of a HEAD to another host is not followed if it says all there is to know. A GET asks for
-// what is behind the first offset bytes.
+// do sends a request and follows redirects. That of a HEAD to another host is not followed if it says all there is to
+// know. A GET asks for what is behind the first offset bytes.
 func (r *remote) do(ctx context.Context, method string, u *url.URL, offset int64) (*http.Response, error) {
 	for range maxRedirects {
 		req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
@@ -108,7 +113,8 @@ func (r *remote) do(ctx context.Context, method string, u *url.URL, offset int64
 
 func isRedirect(status int) bool {
 	switch status {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		return true
 	}
 	return false
@@ -163,7 +169,8 @@ func (r *remote) headOnce(ctx context.Context, u *url.URL, revision, file string
 	}
 	f := remoteFile{name: file, commit: resp.Header.Get("X-Repo-Commit"), size: -1}
 	if !isCommit(f.commit) {
-		return remoteFile{}, &hubError{unreachable: true, text: fmt.Sprintf("%s answers without a commit: not a hub? (check HF_ENDPOINT, and whether a network login page is in the way)", shownURL(resp.Request.URL))}
+		return remoteFile{}, &hubError{unreachable: true, text: shownURL(resp.Request.URL) +
+			" answers without a commit: not a hub? (check HF_ENDPOINT, and whether a network login page is in the way)"}
 	}
 	if isCommit(revision) && f.commit != revision {
 		return remoteFile{}, fmt.Errorf("%s: the hub answers with another commit, %s", file, f.commit)
@@ -261,7 +268,8 @@ func connectionError(u *url.URL, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		reason = "no answer in time"
 	}
-	return &hubError{text: fmt.Sprintf("%s: %s", shownURL(u), reason), err: err, temporary: !errors.As(err, &certificate), unreachable: true}
+	return &hubError{text: fmt.Sprintf("%s: %s", shownURL(u), reason),
+		err: err, temporary: !errors.As(err, &certificate), unreachable: true}
 }
 
 // statusError puts an answer that is no success into words that say what to do.
@@ -274,7 +282,8 @@ func (r *remote) statusError(resp *http.Response, revision, file string) error {
 	case e.status == http.StatusRequestTimeout, e.status == http.StatusTooManyRequests, e.status >= 500:
 		e.temporary, e.unreachable = true, true
 	}
-	if e.code == "" && !sameOrigin(resp.Request.URL, r.endpoint) { // where the content is kept; a mirror may also send us to the hub itself
+	// where the content is kept; a mirror may also send us to the hub itself
+	if e.code == "" && !sameOrigin(resp.Request.URL, r.endpoint) {
 		e.code = "Elsewhere"
 		// A signed address that has run out is refused; the hub gives a new one at the next try.
 		e.temporary = e.temporary || e.status == http.StatusUnauthorized || e.status == http.StatusForbidden

@@ -21,16 +21,22 @@ func TestHubStatus(t *testing.T) {
 		requests      int
 		says          []string
 	}{
-		{"misspelt or private", "", 401, "RepoNotFound", "Repository not found", 1, []string{"/owner/model-x does not exist or is private", "set HF_TOKEN", `401 Unauthorized: "Repository not found"`}},
-		{"misspelt or private, with a token", "secret", 404, "RepoNotFound", "", 1, []string{"does not exist or is private", "see that the token"}},
-		{"bad token", "secret", 401, "", "Invalid credentials in Authorization header", 1, []string{"see that the token", "Invalid credentials"}},
-		{"gated", "", 401, "GatedRepo", "Access to model is restricted", 1, []string{"accept the terms at http://127.0.0.1", "/owner/model-x while logged in", "set HF_TOKEN"}},
+		{"misspelt or private", "", 401, "RepoNotFound", "Repository not found", 1, []string{
+			"/owner/model-x does not exist or is private", "set HF_TOKEN", `401 Unauthorized: "Repository not found"`}},
+		{"misspelt or private, with a token", "secret", 404,
+			"RepoNotFound", "", 1, []string{"does not exist or is private", "see that the token"}},
+		{"bad token", "secret", 401, "", "Invalid credentials in Authorization header",
+			1, []string{"see that the token", "Invalid credentials"}},
+		{"gated", "", 401, "GatedRepo", "Access to model is restricted",
+			1, []string{"accept the terms at http://127.0.0.1", "/owner/model-x while logged in", "set HF_TOKEN"}},
 		{"gated, with a token", "secret", 403, "GatedRepo", "", 1, []string{"accept the terms", "see that the token"}},
 		{"forbidden", "secret", 403, "", "", 1, []string{"access is forbidden", "see that the token"}},
-		{"no revision", "", 404, "RevisionNotFound", "", 1, []string{"/owner/model-x has no branch, tag or commit main"}},
+		{"no revision", "", 404, "RevisionNotFound", "", 1,
+			[]string{"/owner/model-x has no branch, tag or commit main"}},
 		{"no config", "", 404, "EntryNotFound", "", 1, []string{"/owner/model-x has no config.json"}},
 		{"a mirror's 404", "", 404, "", "", 1, []string{"revision main, file config.json: no such thing"}},
-		{"teapot", "", 418, "", "\"short\" and " + strings.Repeat("stout ", 1000), 1, []string{"the hub answers (418 I'm a teapot", `\"short\" and stout`}},
+		{"teapot", "", 418, "", "\"short\" and " + strings.Repeat("stout ", 1000),
+			1, []string{"the hub answers (418 I'm a teapot", `\"short\" and stout`}},
 		{"broken header", "", 418, "", "\x7f" + strings.Repeat("stout ", 1000), 3, []string{"malformed MIME header"}},
 		{"redirect to nowhere", "", 302, "", "", 1, []string{"without a commit"}},
 		{"too busy", "", 503, "", "", 3, []string{"503 Service Unavailable", "has nothing of this repository"}},
@@ -56,7 +62,8 @@ func TestHubStatus(t *testing.T) {
 	}
 }
 
-// TestHubMirror: an endpoint with a path that sends everybody on to the hub itself, which gets no token of the mirror's.
+// TestHubMirror: an endpoint with a path that sends everybody on to the hub itself, which gets no token of the
+// mirror's.
 func TestHubMirror(t *testing.T) {
 	files := modelFiles()
 	delete(files, "preprocessor_config.json")
@@ -155,7 +162,8 @@ func TestSameOrigin(t *testing.T) {
 func TestContentRange(t *testing.T) {
 	for s, want := range map[string][3]int64{
 		"bytes 0-0/1": {0, 0, 1}, "bytes 5-9/10": {5, 9, 10}, "bytes 5-9/*": {5, 9, -1}, "bytes */10": {-1, -1, 10},
-		"": {-1, -1, -1}, "bytes": {-1, -1, -1}, "items 0-1/2": {-1, -1, -1}, "bytes 5-4/10": {-1, -1, 10}, "bytes 5-10/10": {-1, -1, 10},
+		"": {-1, -1, -1}, "bytes": {-1, -1, -1}, "items 0-1/2": {-1, -1, -1},
+		"bytes 5-4/10": {-1, -1, 10}, "bytes 5-10/10": {-1, -1, 10},
 		"bytes -5-9/10": {-1, -1, 10}, "bytes 5-99999999999999999999/*": {-1, -1, -1}, "bytes +1-2/3": {-1, -1, 3},
 	} {
 		begin, end, total := contentRange(s)
@@ -166,7 +174,8 @@ func TestContentRange(t *testing.T) {
 }
 
 func TestCleanETag(t *testing.T) {
-	for s, want := range map[string]string{`"abc"`: "abc", `W/"abc"`: "abc", "abc": "abc", `"Wx"`: "Wx", `W/"W-1"`: "W-1", "": "", `""`: "", `"a/b"`: "", `"a"b"`: "", "W/": ""} {
+	for s, want := range map[string]string{`"abc"`: "abc", `W/"abc"`: "abc",
+		"abc": "abc", `"Wx"`: "Wx", `W/"W-1"`: "W-1", "": "", `""`: "", `"a/b"`: "", `"a"b"`: "", "W/": ""} {
 		if got, err := cleanETag(s); got != want || (err == nil) != (want != "") {
 			t.Errorf("%s: %q, %v", s, got, err)
 		}

@@ -1,5 +1,5 @@
-// Package hub downloads models from Hugging Face's hub, or another one that speaks its protocol, into the cache that Python's
-// huggingface_hub uses too.
+// Package hub downloads models from Hugging Face's hub, or another one that speaks its protocol, into the cache that
+// Python's huggingface_hub uses too.
 package hub
 
 import (
@@ -16,16 +16,19 @@ import (
 
 // Hub is a place that models are downloaded from, Hugging Face's by default, and the cache that they are kept in.
 //
-// The cache has the layout of Python's huggingface_hub, so that both use the same files (see repoCache). Nothing there gets its final name
-// before its checksum is right, and an interrupted download goes on where it stopped. Several processes may use one cache.
+// The cache has the layout of Python's huggingface_hub, so that both use the same files (see repoCache). Nothing there
+// gets its final name before its checksum is right, and an interrupted download goes on where it stopped. Several
+// processes may use one cache.
 type Hub struct {
-	Endpoint string                               // URL that repositories lie under, such as https://huggingface.co
-	Token    string                               // sent to Endpoint and to no other host; "" for none
-	Cache    string                               // directory
-	Offline  bool                                 // use the cache alone
-	Client   *http.Client                         // nil is http.DefaultClient; its CheckRedirect is not used
-	Progress func(file string, done, total int64) // bytes of a file so far, from Model's own goroutine; total is −1 while it is not known
-	Log      *slog.Logger                         // told of a cache that is used for want of the hub, and of waiting; may be nil
+	Endpoint string       // URL that repositories lie under, such as https://huggingface.co
+	Token    string       // sent to Endpoint and to no other host; "" for none
+	Cache    string       // directory
+	Offline  bool         // use the cache alone
+	Client   *http.Client // nil is http.DefaultClient; its CheckRedirect is not used
+	// Progress is told the bytes of a file so far, from Model's own goroutine; total is −1 while it is not known.
+	Progress func(file string, done, total int64)
+	// Log is told of a cache that is used for want of the hub, and of waiting; may be nil.
+	Log *slog.Logger
 
 	timing timing // zero means the usual
 }
@@ -39,7 +42,8 @@ type timing struct {
 	tries   int           // failures in a row before giving up
 }
 
-var usualTiming = timing{answer: 10 * time.Second, stall: 30 * time.Second, backoff: time.Second, longest: 30 * time.Second, tries: 5}
+var usualTiming = timing{answer: 10 * time.Second, stall: 30 * time.Second,
+	backoff: time.Second, longest: 30 * time.Second, tries: 5}
 
 const (
 	defaultRevision = "main"
@@ -52,13 +56,13 @@ const (
 	maxHubWeights = 64 << 30 // bytes of a model's weights, all shards together
 )
 
-// Model makes a repository's model available and returns the directory that holds it: config.json, the weights, and preprocessor_config.json
-// if there is one. The weights are model.safetensors, else model.safetensors.index.json with all its shards, else pytorch_model.bin.
-// revision is a branch, a tag or a commit; "" is main.
+// Model makes a repository's model available and returns the directory that holds it: config.json, the weights, and
+// preprocessor_config.json if there is one. The weights are model.safetensors, else model.safetensors.index.json with
+// all its shards, else pytorch_model.bin. revision is a branch, a tag or a commit; "" is main.
 //
-// A commit whose files are all in the cache costs no request, a branch or tag that has not moved costs one. Where the hub cannot be reached
-// and the cache has all of what the revision meant last, that is returned and a warning is logged. A failed or cancelled download leaves
-// what has arrived for the next try.
+// A commit whose files are all in the cache costs no request, a branch or tag that has not moved costs one. Where the
+// hub cannot be reached and the cache has all of what the revision meant last, that is returned and a warning is
+// logged. A failed or cancelled download leaves what has arrived for the next try.
 func (h Hub) Model(ctx context.Context, repo, revision string) (dir string, err error) {
 	if revision == "" {
 		revision = defaultRevision
@@ -105,7 +109,8 @@ func (h Hub) model(ctx context.Context, repo, revision string) (string, error) {
 	config, err := r.head(ctx, revision, hubConfig, tries)
 	switch {
 	case err != nil && ctx.Err() == nil && unreachable(err) && cacheErr == nil:
-		h.Log.Warn("the hub cannot be reached; the cached model is used, which may not be the newest", "repo", repo, "revision", revision, "error", err)
+		h.Log.Warn("the hub cannot be reached; the cached model is used, which may not be the newest",
+			"repo", repo, "revision", revision, "error", err)
 		return cached, nil
 	case err != nil && ctx.Err() == nil && unreachable(err):
 		return "", fmt.Errorf("%w; and %w", err, cacheErr)
@@ -121,9 +126,11 @@ func (h Hub) model(ctx context.Context, repo, revision string) (string, error) {
 		return "", err
 	}
 	if lacking := cache.missing(commit, false); len(lacking) > 0 {
-		return "", fmt.Errorf("%s: %s not there after the download: removed by another program?", cache.snapshot(commit), strings.Join(lacking, ", "))
+		return "", fmt.Errorf("%s: %s not there after the download: removed by another program?",
+			cache.snapshot(commit), strings.Join(lacking, ", "))
 	}
-	// Only now: until the new commit is whole, the revision's name stands for the old one, which an offline run can use.
+	// Only now: until the new commit is whole, the revision's name stands for the old one, which an offline run can
+	// use.
 	if err := cache.setRef(revision, commit); err != nil {
 		return "", err
 	}
@@ -158,8 +165,8 @@ func (r *remote) fetch(ctx context.Context, config remoteFile) error {
 	return nil
 }
 
-// fetchShards downloads what the snapshot's index names. All are asked for before the first is downloaded, so that one that
-// does not exist is known before gigabytes have come.
+// fetchShards downloads what the snapshot's index names. All are asked for before the first is downloaded, so that one
+// that does not exist is known before gigabytes have come.
 func (r *remote) fetchShards(ctx context.Context, commit string) error {
 	shards, err := r.cache.shards(commit)
 	if err != nil {

@@ -51,7 +51,8 @@ func TestHubModel(t *testing.T) {
 	for _, name := range []string{"config.json", "model.safetensors", "preprocessor_config.json"} {
 		etag := files[name].etag()
 		filetest.Content(t, filepath.Join(repo, "blobs", etag), files[name].content)
-		if link, err := os.Readlink(filepath.Join(dir, name)); runtime.GOOS != "windows" && link != "../../blobs/"+etag {
+		if link, err := os.Readlink(filepath.Join(dir, name)); runtime.GOOS != "windows" &&
+			link != "../../blobs/"+etag {
 			t.Errorf("%s is a link to %q, %v", name, link, err)
 		}
 		if _, err := os.Stat(filepath.Join(h.Cache, ".locks", "models--owner--model-x", etag+".lock")); err != nil {
@@ -80,7 +81,8 @@ func TestHubModel(t *testing.T) {
 
 // TestHubFiles: which files are taken, and which requests the knowledge of those that do not exist saves.
 func TestHubFiles(t *testing.T) {
-	index := hubFile{content: `{"metadata":{},"weight_map":{"a":"model-1.safetensors","b":"model-2.safetensors","c":"model-1.safetensors"}}`}
+	index := hubFile{content: `{"metadata":{},"weight_map":` +
+		`{"a":"model-1.safetensors","b":"model-2.safetensors","c":"model-1.safetensors"}}`}
 	config, pickle := hubFile{content: "{}"}, hubFile{content: strings.Repeat("pickle", 1000), large: true}
 	one, two := hubFile{content: "one", large: true}, hubFile{content: "two", large: true}
 	for _, c := range []struct {
@@ -89,19 +91,29 @@ func TestHubFiles(t *testing.T) {
 		want  []string
 		fault string
 	}{
-		{name: "shards", files: map[string]hubFile{"config.json": config, weights.IndexFile: index, "model-1.safetensors": one, "model-2.safetensors": two, "pytorch_model.bin": pickle},
+		{name: "shards", files: map[string]hubFile{"config.json": config, weights.IndexFile: index,
+			"model-1.safetensors": one, "model-2.safetensors": two, "pytorch_model.bin": pickle},
 			want: []string{"config.json", "model-1.safetensors", "model-2.safetensors", weights.IndexFile}},
-		{name: "one file before shards", files: map[string]hubFile{"config.json": config, "model.safetensors": one, weights.IndexFile: index, "model-1.safetensors": one, "model-2.safetensors": two},
+		{name: "one file before shards", files: map[string]hubFile{"config.json": config,
+			"model.safetensors": one, weights.IndexFile: index, "model-1.safetensors": one, "model-2.safetensors": two},
 			want: []string{"config.json", "model.safetensors"}},
-		{name: "pickle", files: map[string]hubFile{"config.json": config, "pytorch_model.bin": pickle}, want: []string{"config.json", "pytorch_model.bin"}},
-		{name: "small weights", files: map[string]hubFile{"config.json": config, "model.safetensors": {content: "small"}}, want: []string{"config.json", "model.safetensors"}},
-		{name: "empty file", files: map[string]hubFile{"config.json": {}, "model.safetensors": one}, want: []string{"config.json", "model.safetensors"}},
-		{name: "no weights", files: map[string]hubFile{"config.json": config, "tf_model.h5": one}, fault: "has none of model.safetensors"},
+		{name: "pickle", files: map[string]hubFile{"config.json": config, "pytorch_model.bin": pickle},
+			want: []string{"config.json", "pytorch_model.bin"}},
+		{name: "small weights", files: map[string]hubFile{"config.json": config,
+			"model.safetensors": {content: "small"}}, want: []string{"config.json", "model.safetensors"}},
+		{name: "empty file", files: map[string]hubFile{"config.json": {}, "model.safetensors": one},
+			want: []string{"config.json", "model.safetensors"}},
+		{name: "no weights", files: map[string]hubFile{"config.json": config, "tf_model.h5": one},
+			fault: "has none of model.safetensors"},
 		{name: "no config", files: map[string]hubFile{"model.safetensors": one}, fault: "has no config.json"},
-		{name: "shard missing", files: map[string]hubFile{"config.json": config, weights.IndexFile: index, "model-1.safetensors": one}, fault: "has no model-2.safetensors"},
-		{name: "shard elsewhere", files: map[string]hubFile{"config.json": config, weights.IndexFile: {content: `{"weight_map":{"a":"../../../x.safetensors"}}`}}, fault: "not a plain file name"},
-		{name: "shard as config", files: map[string]hubFile{"config.json": config, weights.IndexFile: {content: `{"weight_map":{"a":"config.json"}}`}}, fault: "not a .safetensors file"},
-		{name: "index broken", files: map[string]hubFile{"config.json": config, weights.IndexFile: {content: `{`}}, fault: "unexpected end"},
+		{name: "shard missing", files: map[string]hubFile{"config.json": config,
+			weights.IndexFile: index, "model-1.safetensors": one}, fault: "has no model-2.safetensors"},
+		{name: "shard elsewhere", files: map[string]hubFile{"config.json": config, weights.IndexFile: {
+			content: `{"weight_map":{"a":"../../../x.safetensors"}}`}}, fault: "not a plain file name"},
+		{name: "shard as config", files: map[string]hubFile{"config.json": config,
+			weights.IndexFile: {content: `{"weight_map":{"a":"config.json"}}`}}, fault: "not a .safetensors file"},
+		{name: "index broken", files: map[string]hubFile{"config.json": config, weights.IndexFile: {content: `{`}},
+			fault: "unexpected end"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFakeHub(t, c.files)
@@ -130,7 +142,8 @@ func TestHubFiles(t *testing.T) {
 	}
 }
 
-// TestHubMovingBranch: a branch that moves on takes only what is new, and means the old commit until the new one is whole.
+// TestHubMovingBranch: a branch that moves on takes only what is new, and means the old commit until the new one is
+// whole.
 func TestHubMovingBranch(t *testing.T) {
 	f := newFakeHub(t, modelFiles())
 	f.refs["refs/pr/7"] = commit1
@@ -163,7 +176,8 @@ func TestHubMovingBranch(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantModel(t, dir, next, "config.json", "model.safetensors", "preprocessor_config.json")
-	wantRequests(t, f, "hub HEAD refs/pr/7/config.json", "hub HEAD "+commit2+"/preprocessor_config.json", "hub HEAD "+commit2+"/model.safetensors",
+	wantRequests(t, f, "hub HEAD refs/pr/7/config.json", "hub HEAD "+commit2+"/preprocessor_config.json",
+		"hub HEAD "+commit2+"/model.safetensors",
 		"hub GET "+commit2+"/model.safetensors bytes=30000-", "cdn GET model.safetensors bytes=30000-")
 	filetest.Content(t, filepath.Join(h.Cache, "models--owner--model-x", "refs", "refs", "pr", "7"), commit2)
 }
@@ -188,8 +202,13 @@ func TestHubUnreachable(t *testing.T) {
 		{"503", status(503, ""), true},
 		{"500", status(500, ""), true},
 		{"429", status(429, ""), true},
-		{"login page", func(w http.ResponseWriter, r *http.Request, _, _ string) bool { fmt.Fprint(w, "<html>"); return true }, true},
-		{"broken connection", func(http.ResponseWriter, *http.Request, string, string) bool { panic(http.ErrAbortHandler) }, true},
+		{"login page", func(w http.ResponseWriter, r *http.Request,
+			_, _ string) bool {
+			fmt.Fprint(w, "<html>")
+			return true
+		}, true},
+		{"broken connection",
+			func(http.ResponseWriter, *http.Request, string, string) bool { panic(http.ErrAbortHandler) }, true},
 		{"401", status(401, "RepoNotFound"), false},
 		{"403", status(403, "GatedRepo"), false},
 		{"404", status(404, "RevisionNotFound"), false},
@@ -216,7 +235,8 @@ func TestHubUnreachable(t *testing.T) {
 			} else if err != nil || got != dir {
 				t.Errorf("%s, %v; want the cached model", got, err)
 			}
-			if n := len(f.took()); n > 2 { // one, but a kept connection that turns out broken is tried twice by the standard client
+			// one, but a kept connection that turns out broken is tried twice by the standard client
+			if n := len(f.took()); n > 2 {
 				t.Errorf("%d requests, though the cache has it all", n)
 			}
 			if c.falls { // another revision is not in the cache: both reasons are told
@@ -241,18 +261,27 @@ func TestHubOffline(t *testing.T) {
 		faults         []string          // none: it can be used
 	}{
 		{"nothing", "main", nil, []string{"has nothing of this repository"}},
-		{"no ref", "main", map[string]string{"refs/dev": commit1}, []string{"does not know this revision (it knows dev)"}},
-		{"bad ref", "main", map[string]string{"refs/main": "../../.."}, []string{"refs", `holds "../../..", which is no commit`}},
-		{"long ref", "main", map[string]string{"refs/main": strings.Repeat("1", 4000)}, []string{"at most 1024 are read"}},
+		{"no ref", "main", map[string]string{"refs/dev": commit1},
+			[]string{"does not know this revision (it knows dev)"}},
+		{"bad ref", "main", map[string]string{"refs/main": "../../.."},
+			[]string{"refs", `holds "../../..", which is no commit`}},
+		{"long ref", "main", map[string]string{"refs/main": strings.Repeat("1", 4000)},
+			[]string{"at most 1024 are read"}},
 		{"ref is a folder", "a", map[string]string{"refs/a/b": commit1}, []string{"not a regular file"}},
-		{"no snapshot", "main", map[string]string{"refs/main": commit1}, []string{commit1 + " lacks config.json, model.safetensors"}},
+		{"no snapshot", "main", map[string]string{"refs/main": commit1},
+			[]string{commit1 + " lacks config.json, model.safetensors"}},
 		{"no config", commit1, map[string]string{"S/model.safetensors": ""}, []string{"lacks config.json"}},
 		{"no weights", commit1, map[string]string{"S/config.json": ""}, []string{"lacks model.safetensors"}},
-		{"no shard", commit1, map[string]string{"S/config.json": "", "S/" + weights.IndexFile: index, "S/m1.safetensors": "", "S/pytorch_model.bin": ""}, []string{"lacks m2.safetensors"}},
-		{"bad index", commit1, map[string]string{"S/config.json": "", "S/" + weights.IndexFile: "x"}, []string{"lacks " + weights.IndexFile}},
-		{"short commit", commit1[:7], map[string]string{"S/config.json": "", "S/model.safetensors": ""}, []string{"does not know this revision"}},
-		{"one file", "main", map[string]string{"refs/main": commit1 + "\n", "S/config.json": "", "S/model.safetensors": ""}, nil},
-		{"shards", commit1, map[string]string{"S/config.json": "", "S/" + weights.IndexFile: index, "S/m1.safetensors": "", "S/m2.safetensors": ""}, nil},
+		{"no shard", commit1, map[string]string{"S/config.json": "", "S/" + weights.IndexFile: index,
+			"S/m1.safetensors": "", "S/pytorch_model.bin": ""}, []string{"lacks m2.safetensors"}},
+		{"bad index", commit1, map[string]string{"S/config.json": "", "S/" + weights.IndexFile: "x"},
+			[]string{"lacks " + weights.IndexFile}},
+		{"short commit", commit1[:7], map[string]string{"S/config.json": "", "S/model.safetensors": ""},
+			[]string{"does not know this revision"}},
+		{"one file", "main",
+			map[string]string{"refs/main": commit1 + "\n", "S/config.json": "", "S/model.safetensors": ""}, nil},
+		{"shards", commit1, map[string]string{"S/config.json": "",
+			"S/" + weights.IndexFile: index, "S/m1.safetensors": "", "S/m2.safetensors": ""}, nil},
 		{"pickle", commit1, map[string]string{"S/config.json": "", "S/pytorch_model.bin": ""}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -260,7 +289,8 @@ func TestHubOffline(t *testing.T) {
 			leaveCache(t, h, c.files)
 			dir, err := h.Model(t.Context(), testRepo, c.revision)
 			if c.faults != nil {
-				filetest.WantError(t, err, append(c.faults, "offline mode (HF_HUB_OFFLINE)", "hf:owner/model-x@"+c.revision)...)
+				filetest.WantError(t, err,
+					append(c.faults, "offline mode (HF_HUB_OFFLINE)", "hf:owner/model-x@"+c.revision)...)
 			} else if err != nil || dir != filepath.Join(h.Cache, "models--owner--model-x", "snapshots", commit1) {
 				t.Errorf("%s, %v", dir, err)
 			}
@@ -268,16 +298,20 @@ func TestHubOffline(t *testing.T) {
 	}
 }
 
-// TestHubPartOfAnother: another program left a part of a model that would do where there is no hub. Online it is made good.
+// TestHubPartOfAnother: another program left a part of a model that would do where there is no hub. Online it is made
+// good.
 func TestHubPartOfAnother(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		left map[string]string // below the repository's folder
 		link string            // a file of the snapshot that links to a blob that is gone
 	}{
-		{"pickle instead of safetensors", map[string]string{"S/config.json": `{"model_type":"vit"}`, "S/preprocessor_config.json": `{"size":224}`, "S/pytorch_model.bin": ""}, ""},
-		{"no preprocessor", map[string]string{"S/config.json": `{"model_type":"vit"}`, "S/model.safetensors": modelFiles()["model.safetensors"].content}, ""},
-		{"blob gone", map[string]string{"S/model.safetensors": modelFiles()["model.safetensors"].content}, "config.json"},
+		{"pickle instead of safetensors", map[string]string{"S/config.json": `{"model_type":"vit"}`,
+			"S/preprocessor_config.json": `{"size":224}`, "S/pytorch_model.bin": ""}, ""},
+		{"no preprocessor", map[string]string{"S/config.json": `{"model_type":"vit"}`,
+			"S/model.safetensors": modelFiles()["model.safetensors"].content}, ""},
+		{"blob gone", map[string]string{"S/model.safetensors": modelFiles()["model.safetensors"].content},
+			"config.json"},
 		{"blob cut", map[string]string{"blobs/" + modelFiles()["model.safetensors"].etag(): "weights"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -309,7 +343,8 @@ func TestHubPartOfAnother(t *testing.T) {
 func leaveCache(t *testing.T, h Hub, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
-		path := filepath.Join(h.Cache, "models--owner--model-x", strings.Replace(name, "S/", "snapshots/"+commit1+"/", 1))
+		path := filepath.Join(h.Cache, "models--owner--model-x",
+			strings.Replace(name, "S/", "snapshots/"+commit1+"/", 1))
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 			t.Fatal(err)
 		}

@@ -10,8 +10,9 @@ import (
 // hubPrefix starts the name of a model on a hub.
 const hubPrefix = "hf:"
 
-// ParseReference takes a name like hf:facebook/deit-tiny-patch16-224 or hf:owner/name@revision apart. ok says whether it is one at all,
-// that is, whether it starts with "hf:"; err is what is wrong with one. A revision that is not given is main.
+// ParseReference takes a name like hf:facebook/deit-tiny-patch16-224 or hf:owner/name@revision apart. ok says whether
+// it is one at all, that is, whether it starts with "hf:"; err is what is wrong with one. A revision that is not given
+// is main.
 func ParseReference(s string) (repo, revision string, ok bool, err error) {
 	rest, ok := strings.CutPrefix(s, hubPrefix)
 	if !ok {
@@ -44,7 +45,9 @@ func checkRepo(repo string) error {
 	}
 	for _, part := range []string{owner, name} {
 		if !repoPart.MatchString(part) {
-			return fmt.Errorf("%s is not a repository's owner or name: up to 96 letters, digits, and the marks - _ . inside", quoted(part))
+			return fmt.Errorf(
+				"%s is not a repository's owner or name: up to 96 letters, digits, and the marks - _ . inside",
+				quoted(part))
 		}
 	}
 	switch {
@@ -56,7 +59,8 @@ func checkRepo(repo string) error {
 	return nil
 }
 
-// checkRevision holds a revision to git's rules for names of branches and tags. One with slashes makes folders in the cache.
+// checkRevision holds a revision to git's rules for names of branches and tags. One with slashes makes folders in the
+// cache.
 func checkRevision(revision string) error {
 	if revision == "" {
 		return errors.New("no revision after @")
@@ -69,7 +73,8 @@ func checkRevision(revision string) error {
 		return fmt.Errorf("revision %s is not the name of a branch, a tag or a commit", quoted(revision))
 	}
 	for part := range strings.SplitSeq(revision, "/") {
-		if part == "" || part[0] == '.' || part[0] == '-' || strings.HasSuffix(part, ".") || strings.HasSuffix(part, ".lock") {
+		if part == "" || part[0] == '.' || part[0] == '-' ||
+			strings.HasSuffix(part, ".") || strings.HasSuffix(part, ".lock") {
 			return fmt.Errorf("revision %s is not the name of a branch, a tag or a commit", quoted(revision))
 		}
 	}

@@ -37,7 +37,8 @@ func TestHubResume(t *testing.T) {
 	files := modelFiles()
 	large := files["model.safetensors"]
 	size := len(large.content)
-	always := func(answer func(w http.ResponseWriter, r *http.Request, f hubFile)) func(int, http.ResponseWriter, *http.Request, hubFile) bool {
+	always := func(answer func(w http.ResponseWriter, r *http.Request, f hubFile)) func(int,
+		http.ResponseWriter, *http.Request, hubFile) bool {
 		return func(_ int, w http.ResponseWriter, r *http.Request, f hubFile) bool { answer(w, r, f); return true }
 	}
 	for _, c := range []struct {

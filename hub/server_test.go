@@ -25,7 +25,8 @@ const (
 	commit2  = "2222222222222222222222222222222222222222"
 )
 
-// hubFile is one file of a repository. A large one is kept elsewhere, under its SHA-256; a small one at the hub, under git's hash.
+// hubFile is one file of a repository. A large one is kept elsewhere, under its SHA-256; a small one at the hub, under
+// git's hash.
 type hubFile struct {
 	content string
 	large   bool
@@ -38,8 +39,8 @@ func (f hubFile) etag() string {
 	return fmt.Sprintf("%x", sha1.Sum(fmt.Appendf(nil, "blob %d\x00%s", len(f.content), f.content)))
 }
 
-// fakeHub answers as Hugging Face's does: HEAD and GET of /OWNER/NAME/resolve/REVISION/FILE are redirected, for a small file to another path of
-// the same host, for a large one to a signed address on another host.
+// fakeHub answers as Hugging Face's does: HEAD and GET of /OWNER/NAME/resolve/REVISION/FILE are redirected, for a small
+// file to another path of the same host, for a large one to a signed address on another host.
 type fakeHub struct {
 	t        testing.TB
 	hub, cdn *httptest.Server
@@ -55,7 +56,8 @@ type fakeHub struct {
 }
 
 func newFakeHub(t testing.TB, files map[string]hubFile) *fakeHub {
-	f := &fakeHub{t: t, refs: map[string]string{"main": commit1, commit1: commit1}, files: map[string]map[string]hubFile{commit1: files}}
+	f := &fakeHub{t: t, refs: map[string]string{"main": commit1, commit1: commit1},
+		files: map[string]map[string]hubFile{commit1: files}}
 	f.cdn = httptest.NewServer(http.HandlerFunc(f.serveCDN))
 	f.hub = httptest.NewServer(http.HandlerFunc(f.serveHub))
 	t.Cleanup(func() { f.hub.Close(); f.cdn.Close() })
@@ -64,7 +66,8 @@ func newFakeHub(t testing.TB, files map[string]hubFile) *fakeHub {
 
 // client is a Hub that uses f, with little patience, and a fresh cache.
 func (f *fakeHub) client() Hub {
-	quick := timing{answer: 5 * time.Second, stall: 5 * time.Second, backoff: time.Millisecond, longest: 20 * time.Millisecond, tries: 3}
+	quick := timing{answer: 5 * time.Second, stall: 5 * time.Second,
+		backoff: time.Millisecond, longest: 20 * time.Millisecond, tries: 3}
 	return Hub{Endpoint: f.hub.URL, Token: f.token, Cache: f.t.(interface{ TempDir() string }).TempDir(), timing: quick}
 }
 
@@ -207,7 +210,8 @@ func wantModel(t *testing.T, dir string, files map[string]hubFile, names ...stri
 	for _, name := range names {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil || !bytes.Equal(b, []byte(files[name].content)) {
-			t.Errorf("%s: %d bytes, %v; want the %d bytes of the repository", name, len(b), err, len(files[name].content))
+			t.Errorf("%s: %d bytes, %v; want the %d bytes of the repository",
+				name, len(b), err, len(files[name].content))
 		}
 	}
 }
