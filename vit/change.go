@@ -10,8 +10,8 @@ import (
 // headStd is the deviation of a fresh head's weights, DeiT's.
 const headStd = 0.02
 
-// ReplaceHead returns the model with a fresh head for other classes, to be fine-tuned; labels may be nil. A model with two heads gets two. The
-// parameters are a copy.
+// ReplaceHead returns the model with a fresh head for other classes, to be fine-tuned; labels may be nil. A model with
+// two heads gets two. The parameters are a copy.
 func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, error) {
 	c := m.Params.Config
 	c.Classes, c.Labels = classes, labels
@@ -23,8 +23,9 @@ func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, 
 	return &Model{Params: p, Preprocessor: m.Preprocessor}, nil
 }
 
-// Resize returns the model for images of another size, with the same patches: the rows of the position embedding that belong to patches are
-// resampled to the new grid, as timm does it. The preprocessor's sizes change in the same proportion. The parameters are a copy.
+// Resize returns the model for images of another size, with the same patches: the rows of the position embedding that
+// belong to patches are resampled to the new grid, as timm does it. The preprocessor's sizes change in the same
+// proportion. The parameters are a copy.
 func (m *Model) Resize(height, width int) (*Model, error) {
 	from := m.Params.Config
 	c := from
@@ -41,7 +42,8 @@ func (m *Model) Resize(height, width int) (*Model, error) {
 	}
 	special := c.Special() * c.Embed
 	copy(p.Position, m.Params.Position[:special])
-	resampleGrid(p.Position[special:], c.GridH(), c.GridW(), m.Params.Position[special:], from.GridH(), from.GridW(), c.Embed)
+	resampleGrid(p.Position[special:], c.GridH(), c.GridW(),
+		m.Params.Position[special:], from.GridH(), from.GridW(), c.Embed)
 	return &Model{Params: p, Preprocessor: resized(m.Preprocessor, from, c)}, nil
 }
 
@@ -50,8 +52,11 @@ func resized(p picture.Preprocessor, from, to Config) picture.Preprocessor {
 	scale := func(v, from, to int) int { return (v*to + from/2) / from }
 	side := func(s picture.Size) picture.Size {
 		short := min(from.Height, from.Width)
-		return picture.Size{Height: scale(s.Height, from.Height, to.Height), Width: scale(s.Width, from.Width, to.Width),
-			ShortestEdge: scale(s.ShortestEdge, short, min(to.Height, to.Width))}
+		return picture.Size{
+			Height:       scale(s.Height, from.Height, to.Height),
+			Width:        scale(s.Width, from.Width, to.Width),
+			ShortestEdge: scale(s.ShortestEdge, short, min(to.Height, to.Width)),
+		}
 	}
 	p.Size, p.Crop = side(p.Size), side(p.Crop)
 	p.Mean, p.Std = slices.Clone(p.Mean), slices.Clone(p.Std)

@@ -1,7 +1,8 @@
 // Package vit describes vision transformers: their sizes, their parameters, and their directory on disk.
 //
-// An image of C channels and H×W pixels is cut into K = (H/P)·(W/P) patches, row by row. With a class token in front there
-// are N = K+1 tokens of E numbers. In the names of timm, whose layout Params keeps (a linear map is [out, in], y = W·x + b):
+// An image of C channels and H×W pixels is cut into K = (H/P)·(W/P) patches, row by row. With a class token in front
+// there are N = K+1 tokens of E numbers. In the names of timm, whose layout Params keeps (a linear map is [out, in], y
+// = W·x + b):
 //
 //	cls_token [E], pos_embed [N, E]
 //	dist_token [E]         DeiT's distillation token, behind the class token; N = K+2 then
@@ -14,7 +15,7 @@
 //	  mlp.fc2              weight [E, F], bias [E]
 //	norm                   weight [E], bias [E]
 //	head                   weight [classes, E], bias [classes]
-//	head_dist              the same for the distillation token, where it has a head; the two heads' logits are averaged
+//	head_dist              the same for the distillation token, where it has a head; the heads' logits are averaged
 //
 // A block is X = X + proj(attention(norm1(X))); X = X + fc2(gelu(fc1(norm2(X)))) with the exact (erf) GELU. Sources:
 // Dosovitskiy et al. 2021 (ViT), Touvron et al. 2021 (DeiT). This package runs nothing: infer and train do.
@@ -54,8 +55,11 @@ type Distillation int
 
 const (
 	NoDistillation Distillation = iota // the class token alone
-	DistillToken                       // a second learnt token takes part; the class token's head decides (transformers' DeiTForImageClassification)
-	DistillHead                        // both tokens have a head; the logits are averaged (…WithTeacher, timm's deit_*_distilled)
+	// DistillToken: a second learnt token takes part; the class token's head decides (transformers'
+	// DeiTForImageClassification).
+	DistillToken
+	// DistillHead: both tokens have a head; the logits are averaged (…WithTeacher, timm's deit_*_distilled).
+	DistillHead
 )
 
 // Bounds of what Validate lets through. They are above every published model and keep hostile files from asking for
@@ -81,9 +85,11 @@ func (c Config) Validate() error {
 		name       string
 		value, max int
 	}{
-		{"embedding width", c.Embed, maxEmbed}, {"number of heads", c.Heads, maxEmbed}, {"number of layers", c.Layers, maxLayers},
+		{"embedding width", c.Embed, maxEmbed}, {"number of heads", c.Heads, maxEmbed},
+		{"number of layers", c.Layers, maxLayers},
 		{"hidden width", c.Hidden, maxHidden}, {"image height", c.Height, maxSide}, {"image width", c.Width, maxSide},
-		{"patch size", c.Patch, maxPatch}, {"number of channels", c.Channels, maxChans}, {"number of classes", c.Classes, maxClass},
+		{"patch size", c.Patch, maxPatch}, {"number of channels", c.Channels, maxChans},
+		{"number of classes", c.Classes, maxClass},
 	} {
 		if v.value < 1 || v.value > v.max {
 			fault("%s is %d, want 1 to %d", v.name, v.value, v.max)
@@ -106,7 +112,8 @@ func (c Config) Validate() error {
 			fault("embedding width %d is not a multiple of %d heads", c.Embed, c.Heads)
 		}
 		if c.Height%c.Patch != 0 || c.Width%c.Patch != 0 {
-			fault("image of %d×%d pixels is not a whole number of patches of %d×%d", c.Height, c.Width, c.Patch, c.Patch)
+			fault("image of %d×%d pixels is not a whole number of patches of %d×%d",
+				c.Height, c.Width, c.Patch, c.Patch)
 		} else if c.Tokens() > maxTokens {
 			fault("%d tokens, at most %d are possible", c.Tokens(), maxTokens)
 		} else if n := c.paramCount(); n > maxParams {
@@ -173,10 +180,11 @@ func (c Config) paramCount() int64 {
 }
 
 // MACs is the nominal number of multiply-accumulates of one image: patch embedding of all patches; for every block the
-// linear layers on the n tokens that run in it, 4·E²·n + 2·E·F·n, and attention, 2·n²·E; and the heads. active[l] is n in
-// block l+1 (with the special tokens); blocks beyond the end of active did not run. A nil slice means the dense model.
-// Norms, GELU, softmax and additions are not counted, as is usual. Where halted tokens stay keys (halting.Needs.Frozen), each costs 2·E² a block
-// for key and value, and attention is 2·n·N·E; what a halting scheme computes in order to decide is counted as halting.Needs.MACs has it.
+// linear layers on the n tokens that run in it, 4·E²·n + 2·E·F·n, and attention, 2·n²·E; and the heads. active[l] is n
+// in block l+1 (with the special tokens); blocks beyond the end of active did not run. A nil slice means the dense
+// model. Norms, GELU, softmax and additions are not counted, as is usual. Where halted tokens stay keys
+// (halting.Needs.Frozen), each costs 2·E² a block for key and value, and attention is 2·n·N·E; what a halting scheme
+// computes in order to decide is counted as halting.Needs.MACs has it.
 func (c Config) MACs(active []int) int64 {
 	e, f := int64(c.Embed), int64(c.Hidden)
 	macs := int64(c.Patches())*int64(c.PatchLen())*e + int64(c.Readouts().Heads)*e*int64(c.Classes)

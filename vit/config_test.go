@@ -38,14 +38,16 @@ func TestPublishedSizes(t *testing.T) {
 			t.Errorf("%s: %.4f GMACs, want %.2f", v.name, got, v.gmacs)
 		}
 		if c.Tokens() != 197 || c.Patches() != 196 || c.GridH() != 14 || c.HeadDim() != 64 || c.PatchLen() != 768 {
-			t.Errorf("%s: %d tokens, %d patches, head of %d, patch of %d", v.name, c.Tokens(), c.Patches(), c.HeadDim(), c.PatchLen())
+			t.Errorf("%s: %d tokens, %d patches, head of %d, patch of %d",
+				v.name, c.Tokens(), c.Patches(), c.HeadDim(), c.PatchLen())
 		}
 	}
 }
 
 func TestMACs(t *testing.T) {
 	// Small enough to count by hand: E 2, F 3, two patches of 4 numbers, 5 classes.
-	c := Config{Embed: 2, Heads: 1, Layers: 2, Hidden: 3, Height: 2, Width: 4, Patch: 2, Channels: 1, Classes: 5, Eps: 1e-6}
+	c := Config{Embed: 2, Heads: 1, Layers: 2, Hidden: 3, Height: 2,
+		Width: 4, Patch: 2, Channels: 1, Classes: 5, Eps: 1e-6}
 	const ends = 2*4*2 + 2*5                                                // patch embedding, head
 	block := func(n int64) int64 { return n*(3*4+4+2*2*3) + n*n*2 + n*n*2 } // qkv, projection, MLP; q·k and p·v
 	for _, v := range []struct {
@@ -53,7 +55,8 @@ func TestMACs(t *testing.T) {
 		want   int64
 	}{
 		{nil, ends + 2*block(3)}, {[]int{3, 3}, ends + 2*block(3)}, {[]int{3, 1}, ends + block(3) + block(1)},
-		{[]int{3}, ends + block(3)}, {[]int{}, ends}, {[]int{3, 0}, ends + block(3)}, {[]int{3, 3, 3}, ends + 2*block(3)},
+		{[]int{3}, ends + block(3)}, {[]int{}, ends}, {[]int{3, 0}, ends + block(3)},
+		{[]int{3, 3, 3}, ends + 2*block(3)},
 	} {
 		if got := c.MACs(v.active); got != v.want {
 			t.Errorf("%v: %d, want %d", v.active, got, v.want)
@@ -72,10 +75,12 @@ func TestVariants(t *testing.T) {
 			t.Errorf("%s is adaptive", name)
 		}
 	}
-	if c := mustVariant(t, "fashion"); c.Embed != 96 || c.Heads != 3 || c.Layers != 12 || c.Tokens() != 50 || c.Channels != 1 || c.Classes != 10 || c.Hidden != 384 {
+	if c := mustVariant(t, "fashion"); c.Embed != 96 || c.Heads != 3 ||
+		c.Layers != 12 || c.Tokens() != 50 || c.Channels != 1 || c.Classes != 10 || c.Hidden != 384 {
 		t.Errorf("fashion is %+v", c)
 	}
-	if _, err := Variant("deit-huge"); err == nil || !strings.Contains(err.Error(), `"deit-huge"`) || !strings.Contains(err.Error(), "deit-tiny") {
+	if _, err := Variant("deit-huge"); err == nil || !strings.Contains(err.Error(), `"deit-huge"`) ||
+		!strings.Contains(err.Error(), "deit-tiny") {
 		t.Errorf("%v", err)
 	}
 }
@@ -183,30 +188,35 @@ func TestGoldenConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := string(got); strings.Contains(text, "halting") || !strings.Contains(text, `"image_size": 32,`) || !strings.Contains(text, `"9": "LABEL_9"`) {
+	if text := string(got); strings.Contains(text, "halting") ||
+		!strings.Contains(text, `"image_size": 32,`) || !strings.Contains(text, `"9": "LABEL_9"`) {
 		t.Error(text)
 	}
 }
 
 // TestConfigDefaults: what ViTConfig takes for granted, and what of it we do.
 func TestConfigDefaults(t *testing.T) {
-	const sizes = `"hidden_size":32,"num_hidden_layers":4,"num_attention_heads":2,"intermediate_size":64,"image_size":32,"patch_size":8`
+	const sizes = `"hidden_size":32,"num_hidden_layers":4,"num_attention_heads":2,` +
+		`"intermediate_size":64,"image_size":32,"patch_size":8`
 	c, bias, err := parseConfig([]byte(`{` + sizes + `}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Embed: 32, Heads: 2, Layers: 4, Hidden: 64, Height: 32, Width: 32, Patch: 8, Channels: 3, Classes: 2, Eps: 1e-12, Halting: halting.Dense()}
+	want := Config{Embed: 32, Heads: 2, Layers: 4, Hidden: 64,
+		Height: 32, Width: 32, Patch: 8, Channels: 3, Classes: 2, Eps: 1e-12, Halting: halting.Dense()}
 	if diff := cmp.Diff(want, c); diff != "" || !bias {
 		t.Error(bias, diff)
 	}
 	// Keys that do not matter, null for absence, no biases, patches as a pair, a number of classes without names.
 	other := strings.Replace(sizes, `"image_size":32,"patch_size":8`, `"image_size":[32,16],"patch_size":[8,8]`, 1)
-	c, bias, err = parseConfig([]byte(`{` + other + `,"encoder_stride":16,"torch_dtype":"float32","pooler_act":null,"x":{"a":[1,{}]},"halting":null,` +
+	c, bias, err = parseConfig([]byte(`{` + other +
+		`,"encoder_stride":16,"torch_dtype":"float32","pooler_act":null,"x":{"a":[1,{}]},"halting":null,` +
 		`"Hidden_Size":7,"id2label":null,"num_labels":5,"qkv_bias":false,"num_channels":1,"layer_norm_eps":1e-6}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = Config{Embed: 32, Heads: 2, Layers: 4, Hidden: 64, Height: 32, Width: 16, Patch: 8, Channels: 1, Classes: 5, Eps: 1e-6, Halting: halting.Dense()}
+	want = Config{Embed: 32, Heads: 2, Layers: 4, Hidden: 64,
+		Height: 32, Width: 16, Patch: 8, Channels: 1, Classes: 5, Eps: 1e-6, Halting: halting.Dense()}
 	if diff := cmp.Diff(want, c); diff != "" || bias {
 		t.Error(bias, diff)
 	}

@@ -51,12 +51,14 @@ func distillation(modelType string, architectures []string) (Distillation, error
 	case slices.Contains(architectures, hfArchitectures[DistillToken]):
 		return DistillToken, nil
 	}
-	return 0, fmt.Errorf("architectures is %.200q, but of model_type %q only %s and %s are supported", architectures, modelType, hfArchitectures[DistillToken], hfArchitectures[DistillHead])
+	return 0, fmt.Errorf("architectures is %.200q, but of model_type %q only %s and %s are supported",
+		architectures, modelType, hfArchitectures[DistillToken], hfArchitectures[DistillHead])
 }
 
 // parseConfig reads config.json; qkvBias says whether the weights hold biases of queries, keys and values. Keys of the
 // ViTConfig family that this package has no use for are ignored. What ViTConfig itself would take for granted may be
-// left out or null: num_channels 3, qkv_bias true, layer_norm_eps 1e-12, hidden_act gelu, two classes; the sizes may not.
+// left out or null: num_channels 3, qkv_bias true, layer_norm_eps 1e-12, hidden_act gelu, two classes; the sizes may
+// not.
 func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 	fail := func(err error) (Config, bool, error) { return Config{}, false, err }
 	var keys map[string]json.RawMessage
@@ -106,9 +108,10 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 // marshalConfig writes config.json. Classes without names get transformers' LABEL_0, LABEL_1, ….
 func marshalConfig(c Config) ([]byte, error) {
 	j := configJSON{
-		Architectures: []string{hfArchitectures[c.Distillation]}, ModelType: hfPrefix(c), Embed: c.Embed, Layers: c.Layers, Heads: c.Heads,
-		Hidden: c.Hidden, Act: "gelu", Eps: c.Eps, QKVBias: true, ImageSize: size{c.Height, c.Width}, PatchSize: size{c.Patch, c.Patch},
-		Channels: c.Channels, Labels: make(labels, c.Classes),
+		Architectures: []string{hfArchitectures[c.Distillation]}, ModelType: hfPrefix(c), Embed: c.Embed,
+		Layers: c.Layers, Heads: c.Heads, Hidden: c.Hidden, Act: "gelu", Eps: c.Eps, QKVBias: true,
+		ImageSize: size{c.Height, c.Width}, PatchSize: size{c.Patch, c.Patch}, Channels: c.Channels,
+		Labels: make(labels, c.Classes),
 	}
 	for i := range j.Labels {
 		j.Labels[i] = c.Label(i)

@@ -10,7 +10,8 @@ import (
 )
 
 // fill makes parameters from the pieces in f. All of them must be there with their shapes, of a floating type and
-// finite; a tensor of f under prefix that is none of them is an error. Parameters that no piece covers are zero. Nothing of the model's size is allocated before names and shapes have been checked.
+// finite; a tensor of f under prefix that is none of them is an error. Parameters that no piece covers are zero.
+// Nothing of the model's size is allocated before names and shapes have been checked.
 func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, error) {
 	wanted := make(map[string]bool, len(pieces))
 	found := make([]weights.Tensor, len(pieces))
@@ -35,7 +36,8 @@ func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, er
 		}
 	}
 	if len(extra) > 0 {
-		return nil, fmt.Errorf("%s no part of this model: %s", plural(len(extra), "tensor is", "tensors are"), some(extra))
+		return nil, fmt.Errorf("%s no part of this model: %s",
+			plural(len(extra), "tensor is", "tensors are"), some(extra))
 	}
 	params := NewParams(c)
 	for i, p := range pieces {
@@ -50,7 +52,8 @@ func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, er
 	return params, nil
 }
 
-// idle reports whether a checkpoint's tensor has no part in classifying: what transformers keeps for other uses of the same network.
+// idle reports whether a checkpoint's tensor has no part in classifying: what transformers keeps for other uses of the
+// same network.
 func idle(name string) bool {
 	for _, prefix := range [...]string{"vit.", "deit.", ""} {
 		switch strings.TrimPrefix(name, prefix) {

@@ -20,15 +20,17 @@ type ImportOptions struct {
 	Halting       halting.Config // zero = a dense model
 }
 
-// publishedHeads gives the attention heads of the published ViT and DeiT models by their width (Dosovitskiy et al. 2021, Touvron et al. 2021,
-// Zhai et al. 2022).
+// publishedHeads gives the attention heads of the published ViT and DeiT models by their width (Dosovitskiy et al.
+// 2021, Touvron et al. 2021, Zhai et al. 2022).
 var publishedHeads = map[int]int{192: 3, 384: 6, 512: 8, 768: 12, 1024: 16, 1280: 16, 1408: 16, 1664: 16}
 
-// Import makes a model from tensors alone, under timm's names or transformers'. Sizes come from the shapes. If the image size asked for differs
-// from the position embedding's, that is resampled (Model.Resize). The preprocessor is DeiT's, picture.DefaultPreprocessor.
+// Import makes a model from tensors alone, under timm's names or transformers'. Sizes come from the shapes. If the
+// image size asked for differs from the position embedding's, that is resampled (Model.Resize). The preprocessor is
+// DeiT's, picture.DefaultPreprocessor.
 //
-// LayerScale (DeiT III: blocks.N.ls1.gamma) is folded into the linear maps before it, which is the same function; a position embedding without rows
-// for the special tokens gets zeros for them. Whatever else this program does not compute, such as a norm before the blocks, is an error.
+// LayerScale (DeiT III: blocks.N.ls1.gamma) is folded into the linear maps before it, which is the same function; a
+// position embedding without rows for the special tokens gets zeros for them. Whatever else this program does not
+// compute, such as a norm before the blocks, is an error.
 func Import(f *weights.File, o ImportOptions) (*Model, error) {
 	l, err := findNaming(f)
 	if err != nil {
@@ -93,7 +95,9 @@ func findNaming(f *weights.File) (naming, error) {
 	if len(names) == 0 {
 		return naming{}, fmt.Errorf("the file holds no tensors")
 	}
-	return naming{}, fmt.Errorf("no class token (\"cls_token\" in timm's names, \"vit.embeddings.cls_token\" in transformers'): not a ViT, or one that this program does not know; the file has %s", some(names))
+	return naming{}, fmt.Errorf("no class token (%q in timm's names, %q in transformers'): "+
+		"not a ViT, or one that this program does not know; the file has %s",
+		"cls_token", "vit.embeddings.cls_token", some(names))
 }
 
 // pieces lists a model's tensors in this naming.
@@ -127,7 +131,8 @@ func (l naming) name(c Config, timm string) string {
 // config reads the sizes from the shapes.
 func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool, err error) {
 	// A Config of one block is enough to translate names; its sizes are found on the way.
-	c = Config{Embed: 1, Heads: 1, Layers: 1, Hidden: 1, Height: 1, Width: 1, Patch: 1, Channels: 1, Classes: 1, Eps: 1e-6, Halting: o.Halting}
+	c = Config{Embed: 1, Heads: 1, Layers: 1, Hidden: 1, Height: 1,
+		Width: 1, Patch: 1, Channels: 1, Classes: 1, Eps: 1e-6, Halting: o.Halting}
 	if c.Halting.Policy == "" {
 		c.Halting = halting.Dense()
 	}
@@ -160,12 +165,14 @@ func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool
 		}
 		return make([]int, rank)
 	}
-	patch, positions, hidden := shape("patch_embed.proj.weight", 4), shape("pos_embed", 3), shape("blocks.0.mlp.fc1.weight", 2)
+	patch, positions, hidden := shape("patch_embed.proj.weight", 4),
+		shape("pos_embed", 3), shape("blocks.0.mlp.fc1.weight", 2)
 	head := []int{o.Classes}
 	if _, ok := f.Get(l.name(c, "head.weight")); ok {
 		head = shape("head.weight", 2)
 	} else if o.Classes == 0 && err == nil {
-		err = fmt.Errorf("the model has no head (no tensor %q); say how many classes a new one shall have", l.name(c, "head.weight"))
+		err = fmt.Errorf("the model has no head (no tensor %q); say how many classes a new one shall have",
+			l.name(c, "head.weight"))
 	}
 	if err != nil {
 		return Config{}, false, err
@@ -212,14 +219,16 @@ func heads(e, asked int) (int, error) {
 	return 0, fmt.Errorf("%w a model of width %d has", ErrHeads, e)
 }
 
-// grid sets the image size from that asked for, if the position embedding of n rows fits it, else from n, which then is a square.
+// grid sets the image size from that asked for, if the position embedding of n rows fits it, else from n, which then is
+// a square.
 func (c *Config) grid(n, height, width int) error {
 	s := c.Special()
 	if (height != 0) != (width != 0) || height < 0 || width < 0 {
 		return fmt.Errorf("image of %d×%d pixels", width, height)
 	}
 	if height%c.Patch != 0 || width%c.Patch != 0 {
-		return fmt.Errorf("image of %d×%d pixels is not a whole number of patches of %d×%d", height, width, c.Patch, c.Patch)
+		return fmt.Errorf("image of %d×%d pixels is not a whole number of patches of %d×%d",
+			height, width, c.Patch, c.Patch)
 	}
 	if k := (height / c.Patch) * (width / c.Patch); height != 0 && (n == s+k || n == k) {
 		c.Height, c.Width = height, width
@@ -231,7 +240,8 @@ func (c *Config) grid(n, height, width int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: a position embedding of %d rows is no square of patches behind %d special tokens", ErrSize, n, s)
+	return fmt.Errorf("%w: a position embedding of %d rows is no square of patches behind %d special tokens",
+		ErrSize, n, s)
 }
 
 // edit returns a file with the tensors that change returns instead of f's; nil leaves one out.
@@ -243,7 +253,8 @@ func edit(f *weights.File, change func(t weights.Tensor) []weights.Tensor) *weig
 	return g
 }
 
-// foldLayerScale multiplies proj and fc2 of every block by the learnt scales γ that follow them: γ ⊙ (W·x + b) = (γ ⊙ W)·x + γ ⊙ b.
+// foldLayerScale multiplies proj and fc2 of every block by the learnt scales γ that follow them: γ ⊙ (W·x + b) = (γ ⊙
+// W)·x + γ ⊙ b.
 func foldLayerScale(f *weights.File, l naming) (*weights.File, error) {
 	if l.hf {
 		return f, nil
@@ -274,7 +285,8 @@ func foldLayerScale(f *weights.File, l naming) (*weights.File, error) {
 		}
 		x, err := t.Float32s()
 		if err != nil || len(t.Shape) == 0 || t.Shape[0] != len(gamma) {
-			fault = fmt.Errorf("tensor %.120q of shape %v cannot be scaled by %d numbers of LayerScale", t.Name, t.Shape, len(gamma))
+			fault = fmt.Errorf("tensor %.120q of shape %v cannot be scaled by %d numbers of LayerScale",
+				t.Name, t.Shape, len(gamma))
 			return nil
 		}
 		row := len(x) / max(len(gamma), 1)

@@ -32,9 +32,12 @@ func TestImport(t *testing.T) {
 		heads := rapid.IntRange(1, 3).Draw(t, "heads")
 		grid := rapid.IntRange(1, 3).Draw(t, "grid")
 		patch := rapid.IntRange(1, 4).Draw(t, "patch")
-		c := Config{Heads: heads, Embed: 4 * heads, Layers: rapid.IntRange(1, 12).Draw(t, "layers"), Hidden: rapid.IntRange(1, 9).Draw(t, "hidden"),
-			Height: grid * patch, Width: grid * patch, Patch: patch, Channels: rapid.SampledFrom([]int{1, 3}).Draw(t, "channels"),
-			Classes: rapid.IntRange(1, 4).Draw(t, "classes"), Distillation: Distillation(rapid.IntRange(0, 2).Draw(t, "distillation"))}
+		c := Config{Heads: heads, Embed: 4 * heads, Layers: rapid.IntRange(1, 12).Draw(t, "layers"),
+			Hidden: rapid.IntRange(1, 9).Draw(t, "hidden"),
+			Height: grid * patch, Width: grid * patch, Patch: patch,
+			Channels:     rapid.SampledFrom([]int{1, 3}).Draw(t, "channels"),
+			Classes:      rapid.IntRange(1, 4).Draw(t, "classes"),
+			Distillation: Distillation(rapid.IntRange(0, 2).Draw(t, "distillation"))}
 		hf := rapid.Bool().Draw(t, "hf")
 		prefix := ""
 		if !hf {
@@ -52,7 +55,8 @@ func TestImport(t *testing.T) {
 		p := Initialize(c, 5, 0)
 		f := &weights.File{}
 		for _, piece := range pieces {
-			f.Tensors = append(f.Tensors, weights.Float32Tensor(piece.name, piece.shape, p.Data[piece.offset:piece.offset+piece.length]))
+			f.Tensors = append(f.Tensors,
+				weights.Float32Tensor(piece.name, piece.shape, p.Data[piece.offset:piece.offset+piece.length]))
 		}
 		o := ImportOptions{Heads: heads}
 		if wide {
@@ -99,7 +103,8 @@ func TestImportVariants(t *testing.T) {
 	f := stateDict(p)
 	for l := range scaled.Blocks {
 		b := &scaled.Blocks[l]
-		for name, linear := range map[string][2][]float32{"ls1": {b.ProjWeight, b.ProjBias}, "ls2": {b.FC2Weight, b.FC2Bias}} {
+		for name, linear := range map[string][2][]float32{"ls1": {b.ProjWeight, b.ProjBias},
+			"ls2": {b.FC2Weight, b.FC2Bias}} {
 			gamma := make([]float32, c.Embed)
 			for i := range gamma {
 				gamma[i] = float32(i%7) - 2.5
@@ -109,7 +114,8 @@ func TestImportVariants(t *testing.T) {
 				}
 				linear[1][i] *= gamma[i]
 			}
-			f.Tensors = append(f.Tensors, weights.Float32Tensor(fmt.Sprintf("blocks.%d.%s.gamma", l, name), []int{c.Embed}, gamma))
+			f.Tensors = append(f.Tensors,
+				weights.Float32Tensor(fmt.Sprintf("blocks.%d.%s.gamma", l, name), []int{c.Embed}, gamma))
 		}
 	}
 	same("LayerScale", scaled, f, ImportOptions{})
@@ -129,7 +135,8 @@ func TestImportVariants(t *testing.T) {
 		clear(unbiased.Blocks[l].QKVBias)
 	}
 	f = stateDict(unbiased)
-	f.Tensors = slices.DeleteFunc(f.Tensors, func(x weights.Tensor) bool { return strings.HasSuffix(x.Name, "attn.qkv.bias") })
+	f.Tensors = slices.DeleteFunc(f.Tensors,
+		func(x weights.Tensor) bool { return strings.HasSuffix(x.Name, "attn.qkv.bias") })
 	same("no qkv biases", unbiased, f, ImportOptions{})
 
 	f = stateDict(p)
@@ -138,7 +145,8 @@ func TestImportVariants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := m.Params; got.Config.Classes != 4 || !slices.Equal(got.Data[:headOffset(got.Config)], p.Data[:headOffset(c)]) || slices.Max(got.HeadWeight) <= 0 {
+	if got := m.Params; got.Config.Classes != 4 ||
+		!slices.Equal(got.Data[:headOffset(got.Config)], p.Data[:headOffset(c)]) || slices.Max(got.HeadWeight) <= 0 {
 		t.Error("a model without a head did not get a fresh one")
 	}
 }
@@ -198,7 +206,8 @@ func TestImportRefuses(t *testing.T) {
 	}
 }
 
-// TestResampleGrid holds the filter against Pillow's own (Image.resize with BICUBIC in mode "F"), which is PyTorch's with antialias.
+// TestResampleGrid holds the filter against Pillow's own (Image.resize with BICUBIC in mode "F"), which is PyTorch's
+// with antialias.
 func TestResampleGrid(t *testing.T) {
 	src := []float32{0.5, -1.25, 2, 0.75, 3, -0.5, 0.25, 1, -2, 1.5, 0, -0.75} // 3×4
 	for _, v := range []struct {
@@ -206,7 +215,8 @@ func TestResampleGrid(t *testing.T) {
 		want []float64
 	}{
 		{5, 2, []float64{-0.22821, 1.14513, 0.37385, 0.87259, 1.13946, 0.40186, 0.32581, 0.05165, -0.30265, -0.12699}},
-		{2, 7, []float64{1.78512, 0.6829, -1.02392, 0.03035, 1.45124, 1.14984, 0.86884, -0.22785, 0.17707, 0.81086, 0.49408, -0.01428, -0.11489, -0.1391}},
+		{2, 7, []float64{1.78512, 0.6829, -1.02392, 0.03035,
+			1.45124, 1.14984, 0.86884, -0.22785, 0.17707, 0.81086, 0.49408, -0.01428, -0.11489, -0.1391}},
 	} {
 		const e = 2 // the second number of each vector is the first's negative
 		two := make([]float32, 2*len(src))
@@ -231,7 +241,8 @@ func TestResize(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := big.Params.Config
-	if c.Height != 64 || c.Width != 48 || c.Tokens() != 49 || !slices.Equal(big.Params.Position[:c.Embed], m.Params.Position[:c.Embed]) {
+	if c.Height != 64 || c.Width != 48 || c.Tokens() != 49 ||
+		!slices.Equal(big.Params.Position[:c.Embed], m.Params.Position[:c.Embed]) {
 		t.Errorf("%+v", c)
 	}
 	if err := big.Preprocessor.Check(3, 64, 48); err != nil {
@@ -260,9 +271,11 @@ func timmDir(t *testing.T, change func(config map[string]any)) (fstest.MapFS, *P
 	if err := weights.EncodeSafetensors(&b, nil, stateDict(p).Tensors); err != nil {
 		t.Fatal(err)
 	}
-	config := map[string]any{"architecture": "vit_micro_patch8_32", "num_classes": 10, "num_features": 32, "global_pool": "token",
+	config := map[string]any{"architecture": "vit_micro_patch8_32",
+		"num_classes": 10, "num_features": 32, "global_pool": "token",
 		"model_args": map[string]any{"num_heads": 2},
-		"pretrained_cfg": map[string]any{"input_size": []int{3, 32, 32}, "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center",
+		"pretrained_cfg": map[string]any{"input_size": []int{3, 32, 32},
+			"interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center",
 			"mean": []float64{0.4, 0.5, 0.6}, "std": []float64{0.2, 0.25, 0.3}, "classifier": "head"}}
 	change(config)
 	text, err := json.Marshal(config)
@@ -285,8 +298,10 @@ func TestLoadTimm(t *testing.T) {
 	if m, err := LoadFS(nothing, "m"); err != nil || m.Params.Config.Halting.Adaptive() {
 		t.Errorf("halting null: %v, want a dense model", err)
 	}
-	want := picture.Preprocessor{DoResize: true, Resample: picture.Bicubic, DoCenterCrop: true, Crop: picture.Size{Height: 32, Width: 32}, Size: picture.Size{ShortestEdge: 35},
-		DoRescale: true, RescaleFactor: 1.0 / 255, DoNormalize: true, Mean: []float64{0.4, 0.5, 0.6}, Std: []float64{0.2, 0.25, 0.3}}
+	want := picture.Preprocessor{DoResize: true, Resample: picture.Bicubic,
+		DoCenterCrop: true, Crop: picture.Size{Height: 32, Width: 32}, Size: picture.Size{ShortestEdge: 35},
+		DoRescale: true, RescaleFactor: 1.0 / 255, DoNormalize: true,
+		Mean: []float64{0.4, 0.5, 0.6}, Std: []float64{0.2, 0.25, 0.3}}
 	if diff := cmp.Diff(want, m.Preprocessor); diff != "" {
 		t.Error(diff)
 	}

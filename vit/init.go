@@ -14,8 +14,8 @@ const tokenStd = 0.02
 const truncatedStd = 0.8796256610342398
 
 // Initialize makes fresh parameters: weights of linear maps from a normal distribution cut off at two deviations and
-// scaled so that what remains has deviation std; std ≤ 0 means 1/√fan_in for each map (a narrow model learns faster from
-// it than from DeiT's 0.02). Special tokens and positions have deviation 0.02; biases are 0, norms' weights 1.
+// scaled so that what remains has deviation std; std ≤ 0 means 1/√fan_in for each map (a narrow model learns faster
+// from it than from DeiT's 0.02). Special tokens and positions have deviation 0.02; biases are 0, norms' weights 1.
 //
 // Each tensor has a generator of its own, started from seed and the tensor's name, so that it does not depend on what
 // other tensors the model has. c must be valid.
@@ -32,7 +32,8 @@ func Initialize(c Config, seed uint64, std float64) *Params {
 			truncatedNormal(t.Data, seed, t.Name, s)
 		case t.Name == "cls_token" || t.Name == "dist_token" || t.Name == "pos_embed":
 			truncatedNormal(t.Data, seed, t.Name, tokenStd)
-		case strings.HasSuffix(t.Name, "norm.weight") || strings.HasSuffix(t.Name, "norm1.weight") || strings.HasSuffix(t.Name, "norm2.weight"):
+		case strings.HasSuffix(t.Name, "norm.weight") || strings.HasSuffix(t.Name, "norm1.weight") ||
+			strings.HasSuffix(t.Name, "norm2.weight"):
 			for i := range t.Data {
 				t.Data[i] = 1
 			}

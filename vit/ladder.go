@@ -11,8 +11,8 @@ import (
 // LadderFile holds a model's ladder of measured budgets, beside its weights. A model can do without.
 const LadderFile = "budgets.json"
 
-// Rung is one measured budget of a model: with these constants of its halting scheme an image costs Mean of the token-blocks
-// that the dense model spends, on the average.
+// Rung is one measured budget of a model: with these constants of its halting scheme an image costs Mean of the
+// token-blocks that the dense model spends, on the average.
 type Rung struct {
 	Mean      float64            `json:"mean"`      // more than 0, at most 1
 	Constants map[string]float64 `json:"constants"` // by the scheme's keys

@@ -14,7 +14,8 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// The files of a model directory. The weights may also lie in shards, which weights.IndexFile lists, or in a PyTorch file.
+// The files of a model directory. The weights may also lie in shards, which weights.IndexFile lists, or in a PyTorch
+// file.
 const (
 	ConfigFile       = "config.json"
 	WeightsFile      = "model.safetensors"
@@ -31,24 +32,26 @@ type Model struct {
 	Params       *Params
 	Preprocessor picture.Preprocessor // zero if the directory does not say
 
-	// PrecisionLoss is what precisions other than f32 cost on test images, in points of top-1, by their names (bf16, int8), as far as the
-	// model's card, training.json, says.
+	// PrecisionLoss is what precisions other than f32 cost on test images, in points of top-1, by their names (bf16,
+	// int8), as far as the model's card, training.json, says.
 	PrecisionLoss map[string]float64
 	Precision     string // that the model is to run in unless another is asked for, as its card says; "" if it does not
 
 	Ladder []Rung // measured budgets, if LadderFile is there
 }
 
-// Load reads a model directory as transformers lays it out (ViT and DeiT image classifiers) or as timm's hub does; preprocessor_config.json may be
-// absent. Whatever else is missing, superfluous, of a wrong shape or not finite is an error that names the file and the tensor or key; so is a
-// model_type, architecture or hidden_act that this program does not compute.
+// Load reads a model directory as transformers lays it out (ViT and DeiT image classifiers) or as timm's hub does;
+// preprocessor_config.json may be absent. Whatever else is missing, superfluous, of a wrong shape or not finite is an
+// error that names the file and the tensor or key; so is a model_type, architecture or hidden_act that this program
+// does not compute.
 func Load(dir string) (*Model, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return nil, fmt.Errorf("vit: model directory: %w", err)
 	}
 	if !info.IsDir() {
-		return nil, fmt.Errorf("vit: %s is not a model directory (one with %s, %s and %s)", dir, ConfigFile, WeightsFile, PreprocessorFile)
+		return nil, fmt.Errorf("vit: %s is not a model directory (one with %s, %s and %s)",
+			dir, ConfigFile, WeightsFile, PreprocessorFile)
 	}
 	return load(source{os.DirFS(dir), ".", dir, func(name string) string { return filepath.Join(dir, name) }})
 }
@@ -70,7 +73,8 @@ func load(s source) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vit: %s: %w", s.shown(ConfigFile), err)
 	}
-	var pre picture.Preprocessor // stays zero, which data refuses to use, where there is no file: tensors can still go in
+	// stays zero, which data refuses to use, where there is no file: tensors can still go in
+	var pre picture.Preprocessor
 	text, err = s.read(PreprocessorFile, maxJSON)
 	switch {
 	case err == nil:
@@ -162,8 +166,8 @@ func (s source) read(name string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// tensors reads the weights: model.safetensors, or the shards that its index lists, or PyTorch's file. A file much larger than a model of
-// that many parameters is refused before it is read.
+// tensors reads the weights: model.safetensors, or the shards that its index lists, or PyTorch's file. A file much
+// larger than a model of that many parameters is refused before it is read.
 func (s source) tensors(parameters int) (f *weights.File, name string, err error) {
 	const widest, header = 8, 16 << 20
 	limit := widest*int64(parameters) + header
@@ -183,7 +187,8 @@ func (s source) tensors(parameters int) (f *weights.File, name string, err error
 		}
 		name = weights.IndexFile
 	case s.disk != "" && s.has(pytorchFile):
-		if r, _, err = s.open(pytorchFile, limit); err == nil { // for its checks: the file is read from disk in no fixed order
+		// for its checks: the file is read from disk in no fixed order
+		if r, _, err = s.open(pytorchFile, limit); err == nil {
 			r.Close()
 			var c *weights.Checkpoint
 			if c, err = weights.ReadCheckpoint(s.shown(pytorchFile), ""); err == nil {

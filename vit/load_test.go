@@ -27,7 +27,8 @@ func TestLoadHuggingFace(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Embed: 32, Heads: 2, Layers: 3, Hidden: 128, Height: 32, Width: 32, Patch: 8, Channels: 3, Classes: 6, Eps: 1e-12,
+		Embed: 32, Heads: 2, Layers: 3, Hidden: 128, Height: 32,
+		Width: 32, Patch: 8, Channels: 3, Classes: 6, Eps: 1e-12,
 		Labels: []string{"LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3", "LABEL_4", "LABEL_5"}, Halting: halting.Dense(),
 	}
 	if diff := cmp.Diff(want, m.Params.Config); diff != "" {
@@ -48,7 +49,8 @@ func TestLoadDistilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := m.Params.Config; c.Distillation != DistillHead || c.Tokens() != 18 || m.Preprocessor.Size.ShortestEdge != 36 {
+	if c := m.Params.Config; c.Distillation != DistillHead ||
+		c.Tokens() != 18 || m.Preprocessor.Size.ShortestEdge != 36 {
 		t.Errorf("configuration %+v, preprocessor %+v", c, m.Preprocessor)
 	}
 	if worst := worstLogit(t, m.Params, dir+"/expect.safetensors"); !(worst < 1e-5) {
@@ -178,41 +180,57 @@ func TestLoadRefuses(t *testing.T) {
 		change func(fstest.MapFS)
 		fault  string
 	}{
-		{"no config", func(f fstest.MapFS) { delete(f, "models/m/"+ConfigFile) }, "models/m/config.json: file does not exist"},
-		{"no weights", func(f fstest.MapFS) { delete(f, "models/m/"+WeightsFile) }, "models/m/model.safetensors: file does not exist"},
+		{"no config", func(f fstest.MapFS) { delete(f, "models/m/"+ConfigFile) },
+			"models/m/config.json: file does not exist"},
+		{"no weights", func(f fstest.MapFS) { delete(f, "models/m/"+WeightsFile) },
+			"models/m/model.safetensors: file does not exist"},
 		{"nothing", func(f fstest.MapFS) { clear(f) }, "models/m/config.json: file does not exist"},
 		{"config a directory", func(f fstest.MapFS) {
 			f["models/m/"+ConfigFile] = &fstest.MapFile{Mode: fs.ModeDir}
 		}, "models/m/config.json: not a regular file"},
-		{"empty config", func(f fstest.MapFS) { f["models/m/"+ConfigFile].Data = nil }, "models/m/config.json: invalid JSON"},
-		{"huge config", func(f fstest.MapFS) { f["models/m/"+ConfigFile].Data = make([]byte, maxJSON+1) }, "config.json: 16777217 bytes, expected at most"},
-		{"bad preprocessor", func(f fstest.MapFS) { f["models/m/"+PreprocessorFile].Data = []byte("{") }, "models/m/preprocessor_config.json"},
-		{"empty weights", func(f fstest.MapFS) { f["models/m/"+WeightsFile].Data = nil }, "models/m/model.safetensors: 0 bytes is too short"},
+		{"empty config", func(f fstest.MapFS) { f["models/m/"+ConfigFile].Data = nil },
+			"models/m/config.json: invalid JSON"},
+		{"huge config", func(f fstest.MapFS) { f["models/m/"+ConfigFile].Data = make([]byte, maxJSON+1) },
+			"config.json: 16777217 bytes, expected at most"},
+		{"bad preprocessor", func(f fstest.MapFS) { f["models/m/"+PreprocessorFile].Data = []byte("{") },
+			"models/m/preprocessor_config.json"},
+		{"empty weights", func(f fstest.MapFS) { f["models/m/"+WeightsFile].Data = nil },
+			"models/m/model.safetensors: 0 bytes is too short"},
 		{"truncated weights", func(f fstest.MapFS) {
 			w := f["models/m/"+WeightsFile]
 			w.Data = w.Data[:len(w.Data)-1]
 		}, "models/m/model.safetensors: tensor"},
 		{"other model_type", editConfig(`"vit"`, `"swin"`), `models/m/config.json: model_type is "swin"`},
-		{"a DeiT that says it is a ViT", editConfig(`"vit"`, `"deit"`), `models/m/config.json: architectures is ["ViTForImageClassification"], but of model_type "deit" only`},
-		{"more layers", editConfig(`"num_hidden_layers": 3`, `"num_hidden_layers": 4`), `models/m/model.safetensors: 16 tensors are missing: "vit.encoder.layer.3.layernorm_before.weight"`},
-		{"fewer layers", editConfig(`"num_hidden_layers": 3`, `"num_hidden_layers": 2`), `16 tensors are no part of this model: "vit.encoder.layer.2.`},
-		{"other width", editConfig(`"hidden_size": 32`, `"hidden_size": 64`), `tensor "vit.embeddings.cls_token" has shape [1 1 32], but the configuration wants [1 1 64]`},
-		{"other hidden width", editConfig(`"intermediate_size": 128`, `"intermediate_size": 64`), "has shape [128 32], but the configuration wants [64 32]"},
-		{"other image size", editConfig(`"image_size": 32`, `"image_size": 64`), `tensor "vit.embeddings.position_embeddings" has shape [1 17 32], but the configuration wants [1 65 32]`},
+		{"a DeiT that says it is a ViT", editConfig(`"vit"`, `"deit"`),
+			`models/m/config.json: architectures is ["ViTForImageClassification"], but of model_type "deit" only`},
+		{"more layers", editConfig(`"num_hidden_layers": 3`, `"num_hidden_layers": 4`),
+			`models/m/model.safetensors: 16 tensors are missing: "vit.encoder.layer.3.layernorm_before.weight"`},
+		{"fewer layers", editConfig(`"num_hidden_layers": 3`, `"num_hidden_layers": 2`),
+			`16 tensors are no part of this model: "vit.encoder.layer.2.`},
+		{"other width", editConfig(`"hidden_size": 32`, `"hidden_size": 64`),
+			`tensor "vit.embeddings.cls_token" has shape [1 1 32], but the configuration wants [1 1 64]`},
+		{"other hidden width", editConfig(`"intermediate_size": 128`, `"intermediate_size": 64`),
+			"has shape [128 32], but the configuration wants [64 32]"},
+		{"other image size", editConfig(`"image_size": 32`, `"image_size": 64`),
+			`tensor "vit.embeddings.position_embeddings" has shape [1 17 32], but the configuration wants [1 65 32]`},
 		{"other classes", editConfig(`,
     "5": "LABEL_5"`, ``), `tensor "classifier.weight" has shape [6 32], but the configuration wants [5 32]`},
 		{"config for a giant", editConfig(`"hidden_size": 32`, `"hidden_size": 4096`), "has shape"},
-		{"biases that should not be", editConfig(`"qkv_bias": true`, `"qkv_bias": false`), "9 tensors are no part of this model"},
+		{"biases that should not be", editConfig(`"qkv_bias": true`, `"qkv_bias": false`),
+			"9 tensors are no part of this model"},
 		{"tensor missing", editTensors(t, func(l []weights.Tensor) []weights.Tensor {
 			return slices.DeleteFunc(l, func(x weights.Tensor) bool { return x.Name == norm })
 		}), `models/m/model.safetensors: 1 tensor is missing: "` + norm + `"`},
 		{"tensor extra", editTensors(t, func(l []weights.Tensor) []weights.Tensor {
 			return append(l, weights.Float32Tensor("vit.pooled.dense.bias", []int{1}, []float32{0}))
 		}), `models/m/model.safetensors: 1 tensor is no part of this model: "vit.pooled.dense.bias"`},
-		{"transposed shape", editTensor(t, "vit.encoder.layer.0.intermediate.dense.weight", func(x *weights.Tensor) { slices.Reverse(x.Shape) }), "has shape [32 128]"},
+		{"transposed shape", editTensor(t, "vit.encoder.layer.0.intermediate.dense.weight",
+			func(x *weights.Tensor) { slices.Reverse(x.Shape) }), "has shape [32 128]"},
 		{"flat shape", editTensor(t, query, func(x *weights.Tensor) { x.Shape = []int{1024} }), "has shape [1024]"},
-		{"integers", editTensor(t, query, func(x *weights.Tensor) { x.DType = weights.I32 }), `models/m/model.safetensors: tensor "` + query + `": has dtype I32`},
-		{"NaN", editTensor(t, query, put(float32(math.NaN()))), `models/m/model.safetensors: tensor "` + query + `": element 3 is NaN`},
+		{"integers", editTensor(t, query, func(x *weights.Tensor) { x.DType = weights.I32 }),
+			`models/m/model.safetensors: tensor "` + query + `": has dtype I32`},
+		{"NaN", editTensor(t, query, put(float32(math.NaN()))),
+			`models/m/model.safetensors: tensor "` + query + `": element 3 is NaN`},
 		{"infinity", editTensor(t, norm, put(float32(math.Inf(-1)))), `tensor "` + norm + `": element 3 is -Inf`},
 		{"too large for float32", editTensor(t, norm, func(x *weights.Tensor) {
 			x.DType, x.Data = weights.F64, bytes.Repeat([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xef, 0x7f}, 32)
@@ -220,7 +238,8 @@ func TestLoadRefuses(t *testing.T) {
 		{"much more data than parameters", editTensors(t, func(l []weights.Tensor) []weights.Tensor {
 			return append(l, weights.Uint8Tensor("x", []int{20 << 20}, make([]byte, 20<<20)))
 		}), "model.safetensors: 21"},
-		{"unknown halting key", editConfig(`"qkv_bias"`, `"halting": {"policy": "token", "warmth": 1}, "qkv_bias"`), "models/m/config.json"},
+		{"unknown halting key", editConfig(`"qkv_bias"`, `"halting": {"policy": "token", "warmth": 1}, "qkv_bias"`),
+			"models/m/config.json"},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			files := damaged(t, v.change)
@@ -247,7 +266,8 @@ func TestLoadOddDirectories(t *testing.T) {
 	if _, err := Load(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Errorf("missing: %v", err)
 	}
-	if _, err := Load(hfDir + "/" + ConfigFile); err == nil || !strings.Contains(err.Error(), "is not a model directory") {
+	if _, err := Load(hfDir + "/" + ConfigFile); err == nil ||
+		!strings.Contains(err.Error(), "is not a model directory") {
 		t.Errorf("a file: %v", err)
 	}
 	if _, err := Load(""); err == nil {

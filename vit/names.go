@@ -29,7 +29,8 @@ var hfNames = map[string]string{
 	"mlp.fc2.":   "output.dense.",
 }
 
-// hfPrefix is what transformers puts before the names of a model's tensors, its heads' excepted; it is the model_type too.
+// hfPrefix is what transformers puts before the names of a model's tensors, its heads' excepted; it is the model_type
+// too.
 func hfPrefix(c Config) string {
 	if c.Distillation == NoDistillation {
 		return "vit"
@@ -65,7 +66,8 @@ func hfPieces(c Config, qkvBias bool) []piece {
 			shape := append([]int{t.Shape[0] / 3}, t.Shape[1:]...)
 			third := t.Len() / 3
 			for i, part := range [...]string{"query.", "key.", "value."} {
-				list = append(list, piece{prefix + "attention.attention." + part + kind, shape, t.Offset + i*third, third})
+				list = append(list,
+					piece{prefix + "attention.attention." + part + kind, shape, t.Offset + i*third, third})
 			}
 			continue
 		}

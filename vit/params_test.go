@@ -19,10 +19,13 @@ func drawConfig(t *rapid.T) Config {
 	heads := rapid.IntRange(1, 3).Draw(t, "heads")
 	patch := rapid.IntRange(1, 3).Draw(t, "patch")
 	c := Config{
-		Heads: heads, Embed: heads * rapid.IntRange(1, 4).Draw(t, "head dim"), Layers: rapid.IntRange(1, 12).Draw(t, "layers"),
-		Hidden: rapid.IntRange(1, 9).Draw(t, "hidden"), Patch: patch, Height: patch * rapid.IntRange(1, 3).Draw(t, "grid h"),
-		Width: patch * rapid.IntRange(1, 3).Draw(t, "grid w"), Channels: rapid.IntRange(1, 3).Draw(t, "channels"),
-		Classes: rapid.IntRange(1, 12).Draw(t, "classes"), Eps: rapid.SampledFrom([]float64{1e-12, 1e-6, 1e-5}).Draw(t, "eps"),
+		Heads: heads, Embed: heads * rapid.IntRange(1, 4).Draw(t, "head dim"),
+		Layers: rapid.IntRange(1, 12).Draw(t, "layers"),
+		Hidden: rapid.IntRange(1, 9).Draw(t, "hidden"), Patch: patch,
+		Height: patch * rapid.IntRange(1, 3).Draw(t, "grid h"),
+		Width:  patch * rapid.IntRange(1, 3).Draw(t, "grid w"), Channels: rapid.IntRange(1, 3).Draw(t, "channels"),
+		Classes: rapid.IntRange(1, 12).Draw(t, "classes"),
+		Eps:     rapid.SampledFrom([]float64{1e-12, 1e-6, 1e-5}).Draw(t, "eps"),
 		Halting: halting.Dense(),
 	}
 	if rapid.Bool().Draw(t, "adaptive") {
@@ -46,14 +49,18 @@ func TestLayout(t *testing.T) {
 			p.Data[i] = float32(i)
 		}
 		named := map[string][]float32{
-			"cls_token": p.ClassToken, "pos_embed": p.Position, "patch_embed.proj.weight": p.PatchWeight, "patch_embed.proj.bias": p.PatchBias,
+			"cls_token": p.ClassToken, "pos_embed": p.Position,
+			"patch_embed.proj.weight": p.PatchWeight, "patch_embed.proj.bias": p.PatchBias,
 			"norm.weight": p.NormWeight, "norm.bias": p.NormBias, "head.weight": p.HeadWeight, "head.bias": p.HeadBias,
 		}
 		for l, b := range p.Blocks {
 			for name, x := range map[string][]float32{
-				"norm1.weight": b.Norm1Weight, "norm1.bias": b.Norm1Bias, "attn.qkv.weight": b.QKVWeight, "attn.qkv.bias": b.QKVBias,
-				"attn.proj.weight": b.ProjWeight, "attn.proj.bias": b.ProjBias, "norm2.weight": b.Norm2Weight, "norm2.bias": b.Norm2Bias,
-				"mlp.fc1.weight": b.FC1Weight, "mlp.fc1.bias": b.FC1Bias, "mlp.fc2.weight": b.FC2Weight, "mlp.fc2.bias": b.FC2Bias,
+				"norm1.weight": b.Norm1Weight, "norm1.bias": b.Norm1Bias,
+				"attn.qkv.weight": b.QKVWeight, "attn.qkv.bias": b.QKVBias,
+				"attn.proj.weight": b.ProjWeight, "attn.proj.bias": b.ProjBias,
+				"norm2.weight": b.Norm2Weight, "norm2.bias": b.Norm2Bias,
+				"mlp.fc1.weight": b.FC1Weight, "mlp.fc1.bias": b.FC1Bias,
+				"mlp.fc2.weight": b.FC2Weight, "mlp.fc2.bias": b.FC2Bias,
 			} {
 				named[fmt.Sprintf("blocks.%d.%s", l, name)] = x
 			}
@@ -61,7 +68,8 @@ func TestLayout(t *testing.T) {
 		end := 0
 		for _, x := range p.Tensors() {
 			if x.Offset != end || x.Len() != len(x.Data) || cap(x.Data) != len(x.Data) || x.Data[0] != float32(end) {
-				t.Fatalf("%s: offset %d, want %d; %d elements, shape %v, capacity %d", x.Name, x.Offset, end, len(x.Data), x.Shape, cap(x.Data))
+				t.Fatalf("%s: offset %d, want %d; %d elements, shape %v, capacity %d",
+					x.Name, x.Offset, end, len(x.Data), x.Shape, cap(x.Data))
 			}
 			end += len(x.Data)
 			got, ok := named[x.Name]
@@ -75,7 +83,8 @@ func TestLayout(t *testing.T) {
 			}
 		}
 		if end != len(p.Data) || end != c.ParamCount() || len(named) > 0 {
-			t.Fatalf("%d elements in tensors, %d in Data, %d counted; not listed: %v", end, len(p.Data), c.ParamCount(), named)
+			t.Fatalf("%d elements in tensors, %d in Data, %d counted; not listed: %v",
+				end, len(p.Data), c.ParamCount(), named)
 		}
 		// Transformers' layout covers the same elements once.
 		covered := make([]bool, len(p.Data))
@@ -139,7 +148,8 @@ func TestInitialize(t *testing.T) {
 	// A tensor does not depend on the others.
 	c.Layers, c.Classes = 2, 3
 	small := Initialize(c, 7, 0)
-	if !slices.Equal(small.Blocks[1].FC1Weight, p.Blocks[1].FC1Weight) || !slices.Equal(small.HeadWeight, p.HeadWeight[:3*c.Embed]) {
+	if !slices.Equal(small.Blocks[1].FC1Weight, p.Blocks[1].FC1Weight) ||
+		!slices.Equal(small.HeadWeight, p.HeadWeight[:3*c.Embed]) {
 		t.Error("tensors depend on the model's depth or classes")
 	}
 }

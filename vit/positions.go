@@ -2,9 +2,9 @@ package vit
 
 import "github.com/adavit/adavit/picture"
 
-// resampleGrid resamples a grid of vectors src [h, w, e] to dst [height, width, e], by the bicubic filter that timm uses for position embeddings
-// (PyTorch's interpolate with antialias, which is Pillow's): Keys' cubic with a = −½, stretched by the factor when the grid shrinks. One axis
-// goes after the other. Sums are in float64.
+// resampleGrid resamples a grid of vectors src [h, w, e] to dst [height, width, e], by the bicubic filter that timm
+// uses for position embeddings (PyTorch's interpolate with antialias, which is Pillow's): Keys' cubic with a = −½,
+// stretched by the factor when the grid shrinks. One axis goes after the other. Sums are in float64.
 func resampleGrid(dst []float32, height, width int, src []float32, h, w, e int) {
 	if height == h && width == w {
 		copy(dst, src)

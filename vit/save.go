@@ -14,14 +14,14 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// Save writes a model directory with weights of type F32, F16 or BF16 (rounded to nearest even; a weight beyond the type's range
-// is an error, as NaN and infinity are).
+// Save writes a model directory with weights of type F32, F16 or BF16 (rounded to nearest even; a weight beyond the
+// type's range is an error, as NaN and infinity are).
 //
-// A directory that does not exist appears whole or not at all, with its parents. One that holds a model and nothing else is
-// swapped for the new one in a single step where the system can (Linux). Otherwise other files are left alone; all
-// files are on disk under temporary names before the first takes its own. If more than the weights change, the old
-// config.json is removed first and the new one comes last, so that a crash leaves the old model, the new one, or one that
-// Load refuses, never a mixture.
+// A directory that does not exist appears whole or not at all, with its parents. One that holds a model and nothing
+// else is swapped for the new one in a single step where the system can (Linux). Otherwise other files are left alone;
+// all files are on disk under temporary names before the first takes its own. If more than the weights change, the old
+// config.json is removed first and the new one comes last, so that a crash leaves the old model, the new one, or one
+// that Load refuses, never a mixture.
 func Save(dir string, m *Model, dtype weights.DType) error {
 	files, err := render(m, dtype)
 	if err != nil {
@@ -114,8 +114,8 @@ func encode(params *Params, pieces []piece, dtype weights.DType) ([]weights.Tens
 	return tensors, nil
 }
 
-// SaveTimm writes the parameters alone, under timm's names, to a safetensors file that appears whole or not at all. The number of heads, eps and
-// halting are not in it.
+// SaveTimm writes the parameters alone, under timm's names, to a safetensors file that appears whole or not at all. The
+// number of heads, eps and halting are not in it.
 func SaveTimm(path string, p *Params, dtype weights.DType) error {
 	tensors, err := encode(p, timmPieces(p.Config, "", true), dtype)
 	if err != nil {
@@ -155,22 +155,25 @@ func (r *rendered) swap(dir string, mode fs.FileMode) bool {
 		return false
 	}
 	defer os.RemoveAll(temp) // the old model afterwards
-	return r.replace(temp) == nil && os.Chmod(temp, mode) == nil && exchange(temp, dir) == nil && atomicfile.SyncDir(filepath.Dir(dir)) == nil
+	return r.replace(temp) == nil && os.Chmod(temp, mode) == nil &&
+		exchange(temp, dir) == nil && atomicfile.SyncDir(filepath.Dir(dir)) == nil
 }
 
-// Replaceable reports whether saving over dir loses nothing and leaves the old model whole until the new one is there: dir does not exist, is empty,
-// or holds a model and nothing else.
+// Replaceable reports whether saving over dir loses nothing and leaves the old model whole until the new one is there:
+// dir does not exist, is empty, or holds a model and nothing else.
 func Replaceable(dir string) bool {
 	list, err := os.ReadDir(dir)
 	return errors.Is(err, fs.ErrNotExist) || err == nil && len(list) == 0 || onlyModel(dir)
 }
 
-// onlyModel reports whether a directory holds the files of a model in any form that Load reads, all regular, and nothing else.
+// onlyModel reports whether a directory holds the files of a model in any form that Load reads, all regular, and
+// nothing else.
 func onlyModel(dir string) bool {
 	list, err := os.ReadDir(dir)
 	for _, e := range list {
 		name := e.Name()
-		ours := name == ConfigFile || name == PreprocessorFile || name == CardFile || name == pytorchFile || name == weights.IndexFile || filepath.Ext(name) == ".safetensors"
+		ours := name == ConfigFile || name == PreprocessorFile ||
+			name == CardFile || name == pytorchFile || name == weights.IndexFile || filepath.Ext(name) == ".safetensors"
 		if !ours || !e.Type().IsRegular() {
 			return false
 		}
@@ -189,7 +192,8 @@ func (r *rendered) replaceStep(dir string, step func()) error {
 		file    *atomicfile.File
 	}
 	// In the order of their renaming.
-	parts := []part{{name: PreprocessorFile, content: r.preprocessor}, {name: WeightsFile}, {name: ConfigFile, content: r.config}}
+	parts := []part{{name: PreprocessorFile, content: r.preprocessor},
+		{name: WeightsFile}, {name: ConfigFile, content: r.config}}
 	if r.card != nil {
 		parts = slices.Insert(parts, 0, part{name: CardFile, content: r.card})
 	}

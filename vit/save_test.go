@@ -23,7 +23,8 @@ import (
 
 func microModel(t interface{ Fatal(...any) }, seed uint64) *Model {
 	c := mustVariant(t, "micro")
-	return &Model{Params: Initialize(c, seed, 0), Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
+	return &Model{Params: Initialize(c, seed, 0),
+		Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
 }
 
 // read returns the content of all files in dir, directories with a slash behind their names.
@@ -59,7 +60,8 @@ const modelFiles = ConfigFile + " " + WeightsFile + " " + PreprocessorFile
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawConfig(t)
-		m := &Model{Params: Initialize(c, rapid.Uint64().Draw(t, "seed"), 0), Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
+		m := &Model{Params: Initialize(c, rapid.Uint64().Draw(t, "seed"), 0),
+			Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
 		dtype := rapid.SampledFrom([]weights.DType{weights.F32, weights.F16, weights.BF16}).Draw(t, "dtype")
 		files := inMemory(t, m, dtype)
 		got, err := LoadFS(files, "m")
@@ -106,7 +108,8 @@ func inMemory(t interface{ Fatal(...any) }, m *Model, dtype weights.DType) fstes
 		t.Fatal(err)
 	}
 	return fstest.MapFS{
-		"m/" + ConfigFile: {Data: r.config}, "m/" + PreprocessorFile: {Data: r.preprocessor}, "m/" + WeightsFile: {Data: b.Bytes()},
+		"m/" + ConfigFile: {Data: r.config}, "m/" + PreprocessorFile: {Data: r.preprocessor},
+		"m/" + WeightsFile: {Data: b.Bytes()},
 	}
 }
 
@@ -149,14 +152,16 @@ func TestSaveKeepsOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := read(t, dir)
-	if want := "checkpoints/ config.json log.jsonl model.safetensors preprocessor_config.json"; names(files) != want || files["log.jsonl"] != "{}\n" {
+	if want := "checkpoints/ config.json log.jsonl model.safetensors preprocessor_config.json"; names(files) != want ||
+		files["log.jsonl"] != "{}\n" {
 		t.Errorf("directory holds %s, want %s", names(files), want)
 	}
 	if got, err := Load(dir); err != nil || !slices.Equal(got.Params.Data, m.Params.Data) {
 		t.Errorf("%v", err)
 	}
 	// transformers refuses a file without this.
-	if f, err := weights.ReadSafetensorsFrom("f", strings.NewReader(files[WeightsFile]), int64(len(files[WeightsFile]))); err != nil || f.Metadata["format"] != "pt" {
+	if f, err := weights.ReadSafetensorsFrom("f", strings.NewReader(files[WeightsFile]),
+		int64(len(files[WeightsFile]))); err != nil || f.Metadata["format"] != "pt" {
 		t.Errorf("metadata %v %v", f.Metadata, err)
 	}
 }
@@ -169,21 +174,28 @@ func TestSaveRefuses(t *testing.T) {
 		fault  string
 	}{
 		{"nil parameters", func(m *Model) { m.Params = nil }, weights.F32, "no parameters"},
-		{"NaN", func(m *Model) { m.Params.Blocks[2].FC1Bias[7] = float32(math.NaN()) }, weights.F32, `tensor "vit.encoder.layer.2.intermediate.dense.bias": element 7 is NaN`},
-		{"infinity", func(m *Model) { m.Params.Blocks[1].QKVWeight[32*32] = float32(math.Inf(1)) }, weights.F32, `tensor "vit.encoder.layer.1.attention.attention.key.weight": element 0 is +Inf`},
-		{"beyond a half", func(m *Model) { m.Params.HeadBias[1] = -65520 }, weights.F16, `tensor "classifier.bias": element 1 is -65520, beyond the range of F16`},
-		{"beyond bfloat16", func(m *Model) { m.Params.HeadBias[1] = math.MaxFloat32 }, weights.BF16, `element 1 is 3.4028235e+38, beyond the range of BF16`},
+		{"NaN", func(m *Model) { m.Params.Blocks[2].FC1Bias[7] = float32(math.NaN()) },
+			weights.F32, `tensor "vit.encoder.layer.2.intermediate.dense.bias": element 7 is NaN`},
+		{"infinity", func(m *Model) { m.Params.Blocks[1].QKVWeight[32*32] = float32(math.Inf(1)) },
+			weights.F32, `tensor "vit.encoder.layer.1.attention.attention.key.weight": element 0 is +Inf`},
+		{"beyond a half", func(m *Model) { m.Params.HeadBias[1] = -65520 },
+			weights.F16, `tensor "classifier.bias": element 1 is -65520, beyond the range of F16`},
+		{"beyond bfloat16", func(m *Model) { m.Params.HeadBias[1] = math.MaxFloat32 },
+			weights.BF16, `element 1 is 3.4028235e+38, beyond the range of BF16`},
 		{"integers", func(m *Model) {}, weights.I32, `not as "I32"`},
 		{"no type", func(m *Model) {}, "", `not as ""`},
 		{"bad configuration", func(m *Model) { m.Params.Config.Heads = 5 }, weights.F32, "not a multiple of 5 heads"},
-		{"other configuration", func(m *Model) { m.Params.Config.Layers++ }, weights.F32, "but the configuration wants"},
-		{"label's encoding", func(m *Model) { m.Params.Config.Labels = strings.Split("abcdefghi\xff", "") }, weights.F32, "label 9"},
+		{"other configuration", func(m *Model) { m.Params.Config.Layers++ },
+			weights.F32, "but the configuration wants"},
+		{"label's encoding", func(m *Model) { m.Params.Config.Labels = strings.Split("abcdefghi\xff", "") },
+			weights.F32, "label 9"},
 	} {
 		m := microModel(t, 1)
 		v.change(m)
 		root := t.TempDir()
 		dir := filepath.Join(root, "m")
-		if err := Save(dir, m, v.dtype); err == nil || !strings.Contains(err.Error(), v.fault) || !strings.Contains(err.Error(), dir) {
+		if err := Save(dir, m, v.dtype); err == nil || !strings.Contains(err.Error(), v.fault) ||
+			!strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: error %v, want %q and the directory's name", v.name, err, v.fault)
 		}
 		if files := read(t, root); len(files) > 0 {
@@ -221,7 +233,8 @@ func TestSaveFailsWhole(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	os.WriteFile(file, []byte("x"), 0o666)
-	if err := Save(file, microModel(t, 1), weights.F32); err == nil || !strings.Contains(err.Error(), "is not a directory") {
+	if err := Save(file, microModel(t, 1), weights.F32); err == nil ||
+		!strings.Contains(err.Error(), "is not a directory") {
 		t.Errorf("over a file: %v", err)
 	}
 	if err := Save(filepath.Join(file, "m"), microModel(t, 1), weights.F32); err == nil {
@@ -331,5 +344,6 @@ func TestSwap(t *testing.T) {
 
 // equal compares all but the labels.
 func equal(a, b *Model) bool {
-	return a.Params.Config.Eps == b.Params.Config.Eps && slices.Equal(a.Params.Data, b.Params.Data) && cmp.Equal(a.Preprocessor, b.Preprocessor)
+	return a.Params.Config.Eps == b.Params.Config.Eps && slices.Equal(a.Params.Data, b.Params.Data) &&
+		cmp.Equal(a.Preprocessor, b.Preprocessor)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// timmJSON is config.json as timm's models have it on the hub: the name of an architecture and how its pictures are made. The sizes are in the
-// weights' shapes.
+// timmJSON is config.json as timm's models have it on the hub: the name of an architecture and how its pictures are
+// made. The sizes are in the weights' shapes.
 type timmJSON struct {
 	Architecture string          `json:"architecture"`
 	Classes      int             `json:"num_classes"`
@@ -109,11 +109,15 @@ func (j timmJSON) check() error {
 	family, _, _ := strings.Cut(j.Architecture, "_")
 	switch {
 	case family != "vit" && family != "deit" && family != "deit3":
-		return fmt.Errorf("architecture is %.80q, but only plain ViT and DeiT models are supported (vit_…, deit_…, deit3_…)", j.Architecture)
+		return fmt.Errorf(
+			"architecture is %.80q, but only plain ViT and DeiT models are supported (vit_…, deit_…, deit3_…)",
+			j.Architecture)
 	case strings.Contains(j.Architecture, "quickgelu") || j.Args.Act != "" && j.Args.Act != "gelu":
-		return fmt.Errorf("architecture %.80q has another activation than the exact GELU, which alone is supported", j.Architecture)
+		return fmt.Errorf("architecture %.80q has another activation than the exact GELU, which alone is supported",
+			j.Architecture)
 	case j.Pool != "" && j.Pool != "token" || j.Args.Pool != "" && j.Args.Pool != "token":
-		return fmt.Errorf("global_pool is %.40q, but only %q (the class token decides) is supported", j.Pool+j.Args.Pool, "token")
+		return fmt.Errorf("global_pool is %.40q, but only %q (the class token decides) is supported",
+			j.Pool+j.Args.Pool, "token")
 	}
 	return nil
 }
@@ -125,8 +129,8 @@ func (j timmJSON) labels() []string {
 	return j.Pretrained.Labels
 }
 
-// preprocessor is timm's evaluation transform: the short side resized to ⌊size / crop_pct⌋ and a centre crop, or with crop_mode "squash" both sides
-// resized.
+// preprocessor is timm's evaluation transform: the short side resized to ⌊size / crop_pct⌋ and a centre crop, or with
+// crop_mode "squash" both sides resized.
 func (t timmPretrained) preprocessor(c Config) (picture.Preprocessor, error) {
 	p := picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
 	pct := t.CropPct
@@ -141,7 +145,8 @@ func (t timmPretrained) preprocessor(c Config) (picture.Preprocessor, error) {
 	switch {
 	case (t.CropMode == "" || t.CropMode == "center") && c.Height == c.Width:
 		p.Size = picture.Size{ShortestEdge: larger(c.Height)}
-	case t.CropMode == "" || t.CropMode == "center" || t.CropMode == "squash": // timm resizes both sides where the input is no square
+	case t.CropMode == "" || t.CropMode == "center" || t.CropMode == "squash":
+		// timm resizes both sides where the input is no square.
 		p.Size = picture.Size{Height: larger(c.Height), Width: larger(c.Width)}
 	default:
 		return p, fmt.Errorf("crop_mode is %.40q, but only %q and %q are supported", t.CropMode, "center", "squash")
@@ -152,7 +157,8 @@ func (t timmPretrained) preprocessor(c Config) (picture.Preprocessor, error) {
 	case "bilinear":
 		p.Resample = picture.Bilinear
 	default:
-		return p, fmt.Errorf("interpolation is %.40q, but only %q and %q are supported", t.Interpolation, "bicubic", "bilinear")
+		return p, fmt.Errorf("interpolation is %.40q, but only %q and %q are supported",
+			t.Interpolation, "bicubic", "bilinear")
 	}
 	if len(t.Mean) > 0 {
 		p.Mean = t.Mean
