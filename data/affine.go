@@ -6,14 +6,12 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// Moving a picture's pixels by an affine map, with Pillow's arithmetic: output
-// pixel (x, y) shows the picture at
+// Moving a picture's pixels by an affine map, with Pillow's arithmetic: output pixel (x, y) shows the picture at
 //
 //	(u, v) = (a·(x+½) + b·(y+½) + c,  d·(x+½) + e·(y+½) + f)
 //
-// in coordinates in which pixel (x, y) has its middle at (x+½, y+½). A point
-// outside of the picture is filled; inside, the pixels that interpolation wants
-// beyond the edge repeat the edge's. Unlike in resizing, nothing is low-passed,
+// in coordinates in which pixel (x, y) has its middle at (x+½, y+½). A point outside of the picture is filled; inside,
+// the pixels that interpolation wants beyond the edge repeat the edge's. Unlike in resizing, nothing is low-passed,
 // bicubic interpolation has a = −1, and results are cut off, not rounded.
 
 // affineMap is [a, b, c, d, e, f].
@@ -28,8 +26,8 @@ func shearY(factor float64) affineMap { return affineMap{1, 0, 0, factor, 1, 0} 
 // translation moves the picture left and up by so many pixels.
 func translation(x, y float64) affineMap { return affineMap{1, 0, x, 0, 1, y} }
 
-// rotation turns an h×w picture counter-clockwise about its middle. As in Pillow
-// sine and cosine have fifteen decimals, so that those of 30° and 90° are what they should be.
+// rotation turns an h×w picture counter-clockwise about its middle. As in Pillow sine and cosine have fifteen decimals,
+// so that those of 30° and 90° are what they should be.
 func rotation(degrees float64, h, w int) affineMap {
 	turn := math.Mod(degrees, 360)
 	if turn < 0 {
@@ -44,8 +42,7 @@ func rotation(degrees float64, h, w int) affineMap {
 	}
 }
 
-// cubicAt is the cubic convolution of four neighbours with a = −1, at t of 0 to 1
-// between v[1] and v[2].
+// cubicAt is the cubic convolution of four neighbours with a = −1, at t of 0 to 1 between v[1] and v[2].
 func cubicAt(v0, v1, v2, v3, t float64) float64 {
 	square := float64(2*(v0-v1)) + v2 - v3
 	cube := v1 - v0 - v2 + v3
@@ -81,8 +78,8 @@ func (p *canvas) transform(m affineMap, filter int, fill []byte) {
 	p.take()
 }
 
-// sampleCubic writes to spare[…, i] what the picture has at column u and row v,
-// which count from the middle of the first pixel.
+// sampleCubic writes to spare[…, i] what the picture has at column u and row v, which count from the middle of the
+// first pixel.
 func sampleCubic(p *canvas, i int, u, v float64) {
 	fu, fv := math.Floor(u), math.Floor(v)
 	tu, tv := u-fu, v-fv
@@ -97,7 +94,8 @@ func sampleCubic(p *canvas, i int, u, v float64) {
 		var r [4]float64
 		for k := range 4 {
 			line := pix[row[k]:][:p.w]
-			r[k] = cubicAt(float64(line[col[0]]), float64(line[col[1]]), float64(line[col[2]]), float64(line[col[3]]), tu)
+			r[k] = cubicAt(float64(line[col[0]]), float64(line[col[1]]),
+				float64(line[col[2]]), float64(line[col[3]]), tu)
 		}
 		p.spare[at+i] = byte(min(max(cubicAt(r[0], r[1], r[2], r[3], tv), 0), 255))
 	}

@@ -8,40 +8,36 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// Augment is what happens to a picture at random before it is trained on. Its
-// zero value changes nothing. The fields of the first group are enough for small
-// grey pictures; those of the second are timm's, for photographs, and happen
+// Augment is what happens to a picture at random before it is trained on. Its zero value changes nothing. The fields of
+// the first group are enough for small grey pictures; those of the second are timm's, for photographs, and happen
 // before them, in this order: crop, mirror, RandAugment or colour jitter.
 type Augment struct {
-	// Shift moves the picture by up to so many whole pixels on each axis; what
-	// comes in from outside is black (byte 0).
+	// Shift moves the picture by up to so many whole pixels on each axis; what comes in from outside is black (byte 0).
 	Shift int `json:"shift"`
 	// Flip mirrors left and right with probability ½.
 	Flip bool `json:"flip"`
-	// Affine turns by up to ±Affine radians and scales by a factor of
-	// 1 ± Affine, about the centre, bilinearly. 0 (off) to 1.
+	// Affine turns by up to ±Affine radians and scales by a factor of 1 ± Affine, about the centre, bilinearly. 0 (off)
+	// to 1.
 	Affine float64 `json:"affine,omitempty"`
-	// EraseProb is the probability that a rectangle is replaced by noise (Zhong
-	// et al. 2020, "Random Erasing").
+	// EraseProb is the probability that a rectangle is replaced by noise (Zhong et al. 2020, "Random Erasing").
 	EraseProb float64 `json:"erase_prob"`
-	// EraseMax is the largest share of the picture that a rectangle takes; the
-	// share is uniform from 0.02 to EraseMax, its shape log-uniform from 3:10 to 10:3.
+	// EraseMax is the largest share of the picture that a rectangle takes; the share is uniform from 0.02 to EraseMax,
+	// its shape log-uniform from 3:10 to 10:3.
 	EraseMax float64 `json:"erase_max"`
 	// EraseMode says what the noise is: EraseBytes (the same as "") or ErasePixels.
 	EraseMode string `json:"erase_mode,omitempty"`
-	// EraseCount is the largest number of rectangles, which share EraseMax out
-	// among them; how many it are is uniform from 1 on. 0 is 1. Above 1 it needs ErasePixels.
+	// EraseCount is the largest number of rectangles, which share EraseMax out among them; how many it are is uniform
+	// from 1 on. 0 is 1. Above 1 it needs ErasePixels.
 	EraseCount int `json:"erase_count,omitempty"`
 
-	// RandomResizedCrop, if there is one, takes the place of the resize and the
-	// centre crop of the model's preprocessor.
+	// RandomResizedCrop, if there is one, takes the place of the resize and the centre crop of the model's
+	// preprocessor.
 	RandomResizedCrop *RandomResizedCrop `json:"random_resized_crop,omitempty"`
-	// RandAugment is the policy of RandAugment (Cubuk et al. 2020) in timm's
-	// notation, such as "rand-m9-mstd0.5-inc1"; "" for none. See ParseRandAugment.
+	// RandAugment is the policy of RandAugment (Cubuk et al. 2020) in timm's notation, such as "rand-m9-mstd0.5-inc1";
+	// "" for none. See ParseRandAugment.
 	RandAugment string `json:"rand_augment,omitempty"`
-	// ColorJitter changes brightness, contrast and saturation, in random order,
-	// by factors uniform in 1 ± ColorJitter (not below 0). 0 is off. As in timm it
-	// is left out where RandAugment is on, unless ColorJitterAlways.
+	// ColorJitter changes brightness, contrast and saturation, in random order, by factors uniform in 1 ± ColorJitter
+	// (not below 0). 0 is off. As in timm it is left out where RandAugment is on, unless ColorJitterAlways.
 	ColorJitter       float64 `json:"color_jitter,omitempty"`
 	ColorJitterAlways bool    `json:"color_jitter_always,omitempty"`
 }
@@ -84,10 +80,9 @@ func (a Augment) Validate() error {
 //
 //	dst = (byte/255 − mean[c]) / std[c]
 //
-// mean and std have c numbers (picture.Preprocessor.MeanStd gives them). All chance
-// comes from rng; how many numbers are drawn depends on a alone up to the
-// erased rectangles, so one step's luck does not alter another's.
-// Nothing is allocated.
+// mean and std have c numbers (picture.Preprocessor.MeanStd gives them). All chance comes from rng; how many numbers
+// are drawn depends on a alone up to the erased rectangles, so one step's luck does not alter another's. Nothing is
+// allocated.
 //
 // Apply knows Shift, Flip, Affine and the Erase fields; an Augmenter does all.
 func (a Augment) Apply(dst []float32, src []byte, c, h, w int, mean, std []float32, rng *rand.Rand) {
@@ -135,8 +130,8 @@ func move(dst []float32, src []byte, h, w, dy, dx int, flip bool, gain, bias flo
 	}
 }
 
-// warp mirrors, turns by angle and scales one channel about its centre, and
-// then shifts it. It walks the output and asks where each pixel came from.
+// warp mirrors, turns by angle and scales one channel about its centre, and then shifts it. It walks the output and
+// asks where each pixel came from.
 func warp(dst []float32, src []byte, h, w, dy, dx int, flip bool, angle, scale float64, gain, bias float32) {
 	sin, cos := math.Sincos(angle)
 	sin, cos = sin/scale, cos/scale

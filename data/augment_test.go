@@ -33,8 +33,8 @@ func TestAugmentNothing(t *testing.T) {
 	}
 }
 
-// TestAugmentMoves: every result is one of the shifted, mirrored pictures, and
-// each of them turns up about equally often.
+// TestAugmentMoves: every result is one of the shifted, mirrored pictures, and each of them turns up about equally
+// often.
 func TestAugmentMoves(t *testing.T) {
 	const h, w, shift, rounds = 6, 5, 2, 5000
 	src := spots(1, h, w)
@@ -182,15 +182,16 @@ func TestAugmentRepeats(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { a.Apply(one, src, 1, 28, 28, mean, std, rng) }); n != 0 {
 		t.Errorf("%v allocations a picture", n)
 	}
-	for _, bad := range []Augment{{Shift: -1}, {Affine: 2}, {Affine: math.NaN()}, {EraseProb: -1}, {EraseProb: 0.5}, {EraseMax: 2}} {
+	for _, bad := range []Augment{{Shift: -1}, {Affine: 2}, {Affine: math.NaN()},
+		{EraseProb: -1}, {EraseProb: 0.5}, {EraseMax: 2}} {
 		if bad.Validate() == nil {
 			t.Errorf("%+v passed", bad)
 		}
 	}
 }
 
-// TestAugmentBits: a seed gives the pictures that it always gave, so that models
-// can be trained again. The bytes are those of before there were more augmentations than these.
+// TestAugmentBits: a seed gives the pictures that it always gave, so that models can be trained again. The bytes are
+// those of before there were more augmentations than these.
 func TestAugmentBits(t *testing.T) {
 	a := Augment{Shift: 2, Flip: true, EraseProb: 0.25, EraseMax: 0.3}
 	hash := sha256.New()

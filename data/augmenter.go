@@ -10,8 +10,8 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// Augmenter turns the pictures of a training set into a model's input, augmented
-// at random. Its steps, of which an Augment says those that there are:
+// Augmenter turns the pictures of a training set into a model's input, augmented at random. Its steps, of which an
+// Augment says those that there are:
 //
 //  1. bytes of the model's size: a random crop, resized; else what the
 //     preprocessor makes
@@ -31,9 +31,8 @@ type Augmenter struct {
 	scratch                 sync.Pool // of *canvas
 }
 
-// NewAugmenter prepares to augment the pictures of d, whatever their size, for a
-// model that takes [channels, height, width] after p. The error says which field
-// of a is out of range, or why p cannot make such pictures.
+// NewAugmenter prepares to augment the pictures of d, whatever their size, for a model that takes [channels, height,
+// width] after p. The error says which field of a is out of range, or why p cannot make such pictures.
 func NewAugmenter(a Augment, d Dataset, p picture.Preprocessor, channels, height, width int) (*Augmenter, error) {
 	if err := a.Validate(); err != nil {
 		return nil, err
@@ -78,9 +77,8 @@ func NewAugmenter(a Augment, d Dataset, p picture.Preprocessor, channels, height
 	return g, nil
 }
 
-// Load writes picture i, augmented and normalised, to dst [channels, height,
-// width]; all chance comes from rng. The label is that of the picture that was
-// really loaded: a data set may give another one in place of a damaged file.
+// Load writes picture i, augmented and normalised, to dst [channels, height, width]; all chance comes from rng. The
+// label is that of the picture that was really loaded: a data set may give another one in place of a damaged file.
 func (g *Augmenter) Load(dst []float32, i int, rng *rand.Rand) (label int, err error) {
 	if len(dst) != g.channels*g.height*g.width {
 		return 0, fmt.Errorf("room for %d values, a picture of shape [%d %d %d] takes %d",

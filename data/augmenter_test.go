@@ -36,17 +36,20 @@ func testPhotos(t testing.TB) photos {
 	for i := range grey.Pix {
 		grey.Pix[i] = byte(i * 7)
 	}
-	palette := image.NewPaletted(image.Rect(3, 4, 33, 70), color.Palette{color.Black, color.White, color.NRGBA{200, 10, 60, 255}})
+	palette := image.NewPaletted(image.Rect(3, 4, 33, 70),
+		color.Palette{color.Black, color.White, color.NRGBA{200, 10, 60, 255}})
 	for i := range palette.Pix {
 		palette.Pix[i] = byte(i / 5 % 3)
 	}
-	return photos{pictures: []image.Image{mustDecode(t, "../picture/testdata/chelsea.png"), mustDecode(t, "../picture/testdata/rocket.jpg"), grey, palette}}
+	return photos{pictures: []image.Image{mustDecode(t, "../picture/testdata/chelsea.png"),
+		mustDecode(t, "../picture/testdata/rocket.jpg"), grey, palette}}
 }
 
 // imagenet is the augmentation of timm's recipe.
 func imagenet() Augment {
 	crop := DefaultCrop()
-	return Augment{Flip: true, RandomResizedCrop: &crop, RandAugment: "rand-m9-mstd0.5-inc1", ColorJitter: 0.4, EraseProb: 0.25, EraseMax: 1. / 3,
+	return Augment{Flip: true, RandomResizedCrop: &crop, RandAugment: "rand-m9-mstd0.5-inc1",
+		ColorJitter: 0.4, EraseProb: 0.25, EraseMax: 1. / 3,
 		EraseMode: ErasePixels}
 }
 
@@ -68,8 +71,8 @@ func load(t testing.TB, g *Augmenter, i int, stream uint64) []float32 {
 	return dst
 }
 
-// TestAugmenterAsApply: with Augment's first fields alone an Augmenter gives the
-// bits that Apply gives of the fitted pictures.
+// TestAugmenterAsApply: with Augment's first fields alone an Augmenter gives the bits that Apply gives of the fitted
+// pictures.
 func TestAugmenterAsApply(t *testing.T) {
 	const h, w = 24, 32
 	d := testPhotos(t)
@@ -80,7 +83,8 @@ func TestAugmenterAsApply(t *testing.T) {
 			t.Fatal(err)
 		}
 		mean, std := p.MeanStd(channels)
-		for _, a := range []Augment{{}, {Shift: 2, Flip: true, EraseProb: 0.5, EraseMax: 0.3}, {Affine: 0.2, Flip: true}, {EraseProb: 1, EraseMax: 0.2, EraseMode: ErasePixels}} {
+		for _, a := range []Augment{{}, {Shift: 2, Flip: true, EraseProb: 0.5, EraseMax: 0.3},
+			{Affine: 0.2, Flip: true}, {EraseProb: 1, EraseMax: 0.2, EraseMode: ErasePixels}} {
 			fromWhole, fromFitted := mustAugment(t, a, d, p, channels, h, w), mustAugment(t, a, fit, p, channels, h, w)
 			pixels, want := make([]byte, channels*h*w), make([]float32, channels*h*w)
 			for i := range d.Len() {
@@ -96,8 +100,7 @@ func TestAugmenterAsApply(t *testing.T) {
 	}
 }
 
-// TestAugmenterSteps rebuilds each step's result from the steps' own functions and
-// the same stream of random numbers.
+// TestAugmenterSteps rebuilds each step's result from the steps' own functions and the same stream of random numbers.
 func TestAugmenterSteps(t *testing.T) {
 	const h, w, channels = 24, 32, 3
 	d := testPhotos(t)
@@ -196,8 +199,7 @@ func TestAugmenterWorkers(t *testing.T) {
 	}
 }
 
-// TestAugmenterDamaged: the label is that of the picture that was given in the
-// place of a damaged one.
+// TestAugmenterDamaged: the label is that of the picture that was given in the place of a damaged one.
 func TestAugmenterDamaged(t *testing.T) {
 	d := testPhotos(t)
 	d.damaged = []int{1, 2}
@@ -209,7 +211,8 @@ func TestAugmenterDamaged(t *testing.T) {
 				t.Errorf("%s: picture %d has label %d, %v, want %d", name, i, label, err, want)
 			}
 		}
-		if _, err := mustAugment(t, a, d, picture.DefaultPreprocessor(16, 16, 3), 3, 16, 16).Load(dst, 1, Rand(1, 2, 3)); err == nil {
+		if _, err := mustAugment(t, a, d, picture.DefaultPreprocessor(16, 16, 3),
+			3, 16, 16).Load(dst, 1, Rand(1, 2, 3)); err == nil {
 			t.Errorf("%s: a damaged picture passed", name)
 		}
 	}
@@ -217,8 +220,10 @@ func TestAugmenterDamaged(t *testing.T) {
 
 func TestAugmenterErrors(t *testing.T) {
 	d, p := testPhotos(t), picture.DefaultPreprocessor(16, 16, 3)
-	for _, bad := range []Augment{{Shift: -1}, {RandAugment: "auto"}, {RandAugment: "rand-x3"}, {ColorJitter: -1}, {ColorJitter: math.NaN()},
-		{RandomResizedCrop: &RandomResizedCrop{}}, {EraseMode: "const"}, {EraseCount: 2}, {EraseMode: ErasePixels, EraseCount: 1000}} {
+	for _, bad := range []Augment{{Shift: -1}, {RandAugment: "auto"},
+		{RandAugment: "rand-x3"}, {ColorJitter: -1}, {ColorJitter: math.NaN()},
+		{RandomResizedCrop: &RandomResizedCrop{}}, {EraseMode: "const"},
+		{EraseCount: 2}, {EraseMode: ErasePixels, EraseCount: 1000}} {
 		if _, err := NewAugmenter(bad, d, p, 3, 16, 16); err == nil {
 			t.Errorf("%+v passed", bad)
 		}
@@ -231,7 +236,8 @@ func TestAugmenterErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewAugmenter(Augment{RandomResizedCrop: &crop}, five, picture.DefaultPreprocessor(2, 2, 1), 1, 2, 2); err == nil {
+	if _, err := NewAugmenter(Augment{RandomResizedCrop: &crop},
+		five, picture.DefaultPreprocessor(2, 2, 1), 1, 2, 2); err == nil {
 		t.Error("a crop of five channels passed")
 	}
 	g := mustAugment(t, imagenet(), d, p, 3, 16, 16)
@@ -239,7 +245,8 @@ func TestAugmenterErrors(t *testing.T) {
 		t.Error("too little room passed")
 	}
 	empty := photos{pictures: []image.Image{image.NewGray(image.Rectangle{})}}
-	if _, err := mustAugment(t, imagenet(), empty, p, 3, 16, 16).Load(make([]float32, 3*16*16), 0, Rand(1, 2, 3)); err == nil {
+	if _, err := mustAugment(t, imagenet(), empty, p, 3, 16,
+		16).Load(make([]float32, 3*16*16), 0, Rand(1, 2, 3)); err == nil {
 		t.Error("a picture without pixels passed")
 	}
 }
@@ -284,11 +291,13 @@ func TestErasePixels(t *testing.T) {
 			t.Errorf("count %d: erased %v of a picture on average", count, mean)
 		}
 		mean := sum / float64(n)
-		if deviation := math.Sqrt(square/float64(n) - mean*mean); math.Abs(mean) > 0.02 || math.Abs(deviation-1) > 0.02 {
+		if deviation := math.Sqrt(square/float64(n) - mean*mean); math.Abs(mean) > 0.02 ||
+			math.Abs(deviation-1) > 0.02 {
 			t.Errorf("noise of mean %v, deviation %v", mean, deviation)
 		}
 	}
-	// By hand: a tenth of 20×30 is 60 pixels, in two rectangles 30 each; a square has sides of √30, and of 3:10 √9 and √100.
+	// By hand: a tenth of 20×30 is 60 pixels, in two rectangles 30 each; a square has sides of √30, and of 3:10 √9 and
+	// √100.
 	for _, c := range []struct {
 		shape         float64
 		height, width int
@@ -324,7 +333,8 @@ func BenchmarkAugmenter(b *testing.B) {
 	for op, name := range operationNames {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				operation(op).run(p, operation(op).argument(9, true, false), place{picture.Bicubic, []byte{124, 116, 104}})
+				operation(op).run(p, operation(op).argument(9, true, false),
+					place{picture.Bicubic, []byte{124, 116, 104}})
 			}
 		})
 	}

@@ -10,11 +10,9 @@ import (
 // maxNames bounds what a pattern may stand for.
 const maxNames = 100_000
 
-// expandBraces lists the names that a pattern stands for, as a shell would: each
-// {000..012} is every number from the one to the other, with zeros in front if
-// either has them, each {a,b} one of the words; several braces give all
-// combinations, the last one changing fastest. Braces inside braces are an
-// error, and so are more than 100 000 names.
+// expandBraces lists the names that a pattern stands for, as a shell would: each {000..012} is every number from the
+// one to the other, with zeros in front if either has them, each {a,b} one of the words; several braces give all
+// combinations, the last one changing fastest. Braces inside braces are an error, and so are more than 100 000 names.
 func expandBraces(pattern string) ([]string, error) {
 	names := []string{""}
 	for rest := pattern; ; {

@@ -60,7 +60,8 @@ func FuzzBraces(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(names) < 1 || len(names) > maxNames || slices.ContainsFunc(names, func(s string) bool { return strings.ContainsAny(s, "{}") }) {
+		if len(names) < 1 || len(names) > maxNames ||
+			slices.ContainsFunc(names, func(s string) bool { return strings.ContainsAny(s, "{}") }) {
 			t.Fatalf("%d names of %q", len(names), pattern)
 		}
 		if !strings.ContainsAny(pattern, "{}") && !slices.Equal(names, []string{pattern}) {

@@ -13,9 +13,8 @@ import (
 	"github.com/adavit/adavit/internal/regular"
 )
 
-// CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in their "binary version": files of
-// records without any header, each the label or, in CIFAR-100, the label of its
-// group and the label, and then the picture, 32×32, as three planes, red,
+// CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in their "binary version": files of records without any header, each the
+// label or, in CIFAR-100, the label of its group and the label, and then the picture, 32×32, as three planes, red,
 // green, blue: [3, 32, 32].
 
 // cifarKind is one of the two data sets.
@@ -29,10 +28,12 @@ type cifarKind struct {
 
 var (
 	cifar10 = cifarKind{
-		train: []string{"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
-		test:  "test_batch.bin", names: "batches.meta.txt", count: 10,
+		train: []string{"data_batch_1.bin", "data_batch_2.bin",
+			"data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
+		test: "test_batch.bin", names: "batches.meta.txt", count: 10,
 	}
-	cifar100 = cifarKind{train: []string{"train.bin"}, test: "test.bin", names: "fine_label_names.txt", count: 100, groups: 20}
+	cifar100 = cifarKind{train: []string{"train.bin"}, test: "test.bin",
+		names: "fine_label_names.txt", count: 100, groups: 20}
 )
 
 const (
@@ -74,8 +75,7 @@ func (s cifarSource) Has(split Split) bool {
 	return false
 }
 
-// open reads a part into memory. Of the training part's files, the last ones
-// may be missing.
+// open reads a part into memory. Of the training part's files, the last ones may be missing.
 func (s cifarSource) Open(split Split) (Dataset, error) {
 	classes, err := s.classes()
 	if err != nil {
@@ -146,8 +146,8 @@ func (k *cifarKind) record() int {
 	return 1 + cifarPixels
 }
 
-// appendRecords adds the pictures and labels of a file. It must have whole
-// records, at least one, and labels as they can be.
+// appendRecords adds the pictures and labels of a file. It must have whole records, at least one, and labels as they
+// can be.
 func (k *cifarKind) appendRecords(pixels, labels []byte, r io.Reader) ([]byte, []byte, error) {
 	br := bufio.NewReaderSize(r, 1<<16)
 	record := make([]byte, k.record())
@@ -159,7 +159,8 @@ func (k *cifarKind) appendRecords(pixels, labels []byte, r io.Reader) ([]byte, [
 		case err == io.EOF:
 			return pixels, labels, nil
 		case err == io.ErrUnexpectedEOF:
-			return nil, nil, fmt.Errorf("%d bytes after %d pictures of %d: not a CIFAR-%d file, or cut short", got, n, len(record), k.count)
+			return nil, nil, fmt.Errorf("%d bytes after %d pictures of %d: not a CIFAR-%d file, or cut short",
+				got, n, len(record), k.count)
 		case err != nil:
 			return nil, nil, fmt.Errorf("after %d pictures: %w", n, err)
 		}

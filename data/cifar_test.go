@@ -10,9 +10,8 @@ import (
 	"github.com/adavit/adavit/internal/filetest"
 )
 
-// cifarFile is a file of records: picture i is labelled labels[i], its red plane
-// is labels[i], green 100+i, blue 200+i. With a group each label has another
-// one before it.
+// cifarFile is a file of records: picture i is labelled labels[i], its red plane is labels[i], green 100+i, blue 200+i.
+// With a group each label has another one before it.
 func cifarFile(group bool, labels ...byte) []byte {
 	var b []byte
 	for i, l := range labels {
@@ -37,12 +36,14 @@ func TestOpenCIFAR(t *testing.T) {
 		t.Fatal(err)
 	}
 	train, test := p.Train, p.Test
-	if c, h, w := train.Size(); train.Len() != 3 || test.Len() != 4 || c != 3 || h != 32 || w != 32 || len(train.Classes()) != 10 || !Numbered(train.Classes()) {
+	if c, h, w := train.Size(); train.Len() != 3 || test.Len() != 4 ||
+		c != 3 || h != 32 || w != 32 || len(train.Classes()) != 10 || !Numbered(train.Classes()) {
 		t.Fatalf("%d and %d pictures of [%d %d %d], classes %q", train.Len(), test.Len(), c, h, w, train.Classes())
 	}
 	got := make([]byte, 3072)
 	for i, want := range [][]byte{{3, 100, 200}, {9, 101, 201}, {0, 100, 200}} {
-		if err := train.Pixels(got, i); err != nil || train.Label(i) != int(want[0]) || got[5] != want[0] || got[1024+5] != want[1] || got[2048+5] != want[2] {
+		if err := train.Pixels(got, i); err != nil || train.Label(i) != int(want[0]) ||
+			got[5] != want[0] || got[1024+5] != want[1] || got[2048+5] != want[2] {
 			t.Errorf("picture %d: label %d, %d %d %d, %v", i, train.Label(i), got[5], got[1029], got[2053], err)
 		}
 	}
@@ -122,7 +123,8 @@ func FuzzCIFAR(f *testing.F) {
 				t.Fatalf("label %d", l)
 			}
 			record := b[i*kind.record():]
-			again = slices.Concat(again, record[:kind.record()-cifarPixels-1], []byte{l}, pixels[i*cifarPixels:(i+1)*cifarPixels])
+			again = slices.Concat(again, record[:kind.record()-cifarPixels-1],
+				[]byte{l}, pixels[i*cifarPixels:(i+1)*cifarPixels])
 		}
 		if !bytes.Equal(again, b) {
 			t.Fatal("other records than the file's")

@@ -16,15 +16,13 @@ import (
 // classFile is the class list's name, beside the data.
 const classFile = "classes.txt"
 
-// maxClasses bounds the labels of a data set and the lines of a class list;
-// ImageNet-21k has 21 843.
+// maxClasses bounds the labels of a data set and the lines of a class list; ImageNet-21k has 21 843.
 const maxClasses = 1 << 17
 
 // maxClassName bounds a class's name, in bytes.
 const maxClassName = 1000
 
-// readClasses reads the class list of the first of the folders that has one; nil
-// if none has.
+// readClasses reads the class list of the first of the folders that has one; nil if none has.
 func readClasses(dirs ...string) ([]string, error) {
 	for _, dir := range dirs {
 		names, err := readClassFile(filepath.Join(dir, classFile))
@@ -48,10 +46,9 @@ func readClassFile(path string) ([]string, error) {
 	return names, nil
 }
 
-// parseClasses reads a class list: a name a line in UTF-8, the line's number,
-// from 0, being the label. Space around a name does not count, nor do empty
-// lines at the end; anywhere else an empty line would shift the labels, and is
-// an error, as a name that comes twice is.
+// parseClasses reads a class list: a name a line in UTF-8, the line's number, from 0, being the label. Space around a
+// name does not count, nor do empty lines at the end; anywhere else an empty line would shift the labels, and is an
+// error, as a name that comes twice is.
 func parseClasses(b []byte) ([]string, error) {
 	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // Windows' editors begin a file with it
 	if !utf8.Valid(b) {
@@ -84,6 +81,6 @@ func parseClasses(b []byte) ([]string, error) {
 	return names, nil
 }
 
-// invisible reports characters that no name may hold: control characters, and the byte order mark anywhere but at the file's very beginning (as in files
-// that were joined), which nobody would see.
+// invisible reports characters that no name may hold: control characters, and the byte order mark anywhere but at the
+// file's very beginning (as in files that were joined), which nobody would see.
 func invisible(r rune) bool { return unicode.IsControl(r) || r == '\uFEFF' }

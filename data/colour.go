@@ -2,13 +2,13 @@ package data
 
 import "math/rand/v2"
 
-// Changes of a picture's brightness, contrast, saturation and sharpness. Each
-// one blends the picture x with a poorer one, d, by a factor f:
+// Changes of a picture's brightness, contrast, saturation and sharpness. Each one blends the picture x with a poorer
+// one, d, by a factor f:
 //
 //	x ← d + f · (x − d)
 //
-// so that 1 changes nothing, 0 gives d, and more than 1 exaggerates. The
-// arithmetic is that of Pillow's ImageEnhance: single precision, cut off, not rounded.
+// so that 1 changes nothing, 0 gives d, and more than 1 exaggerates. The arithmetic is that of Pillow's ImageEnhance:
+// single precision, cut off, not rounded.
 
 // blend is one byte between a poorer one and its own.
 func blend(poor, own byte, factor float32) byte {
@@ -60,8 +60,8 @@ func (p *canvas) saturation(factor float64) {
 	}
 }
 
-// sharpness blends with the picture smoothed: of the nine pixels about each, the
-// middle one counts five times. The pixels along the edges are not smoothed.
+// sharpness blends with the picture smoothed: of the nine pixels about each, the middle one counts five times. The
+// pixels along the edges are not smoothed.
 func (p *canvas) sharpness(factor float64) {
 	if p.h < 3 || p.w < 3 {
 		return
@@ -86,8 +86,8 @@ func (p *canvas) sharpness(factor float64) {
 // maxJitter bounds ColorJitter, above which nothing of a picture would be left.
 const maxJitter = 10
 
-// jitter changes brightness, contrast and saturation by factors uniform in
-// 1 ± amount, not below 0, in random order (torchvision's ColorJitter).
+// jitter changes brightness, contrast and saturation by factors uniform in 1 ± amount, not below 0, in random order
+// (torchvision's ColorJitter).
 func (p *canvas) jitter(amount float64, rng *rand.Rand) {
 	order := [3]int{0, 1, 2}
 	for i := 2; i > 0; i-- {
@@ -102,10 +102,10 @@ func (p *canvas) jitter(amount float64, rng *rand.Rand) {
 	p.adjust(order, factor)
 }
 
-// adjust makes the three changes in the given order: 0 brightness, 1 contrast, 2
-// saturation, each with its factor.
+// adjust makes the three changes in the given order: 0 brightness, 1 contrast, 2 saturation, each with its factor.
 func (p *canvas) adjust(order [3]int, factor [3]float64) {
 	for _, which := range order {
-		[...]func(*canvas, float64){(*canvas).brightness, (*canvas).contrast, (*canvas).saturation}[which](p, factor[which])
+		[...]func(*canvas, float64){(*canvas).brightness, (*canvas).contrast,
+			(*canvas).saturation}[which](p, factor[which])
 	}
 }

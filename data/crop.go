@@ -9,11 +9,10 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// RandomResizedCrop cuts a random part out of a picture and resizes it to the
-// model's size (Szegedy et al. 2015; torchvision's and timm's rule): a part of
-// the area uniform in Scale, and of a shape width : height log-uniform in Ratio,
-// that lies inside of the picture. If ten attempts find none, it is the largest
-// part in the middle whose shape is within Ratio.
+// RandomResizedCrop cuts a random part out of a picture and resizes it to the model's size (Szegedy et al. 2015;
+// torchvision's and timm's rule): a part of the area uniform in Scale, and of a shape width : height log-uniform in
+// Ratio, that lies inside of the picture. If ten attempts find none, it is the largest part in the middle whose shape
+// is within Ratio.
 type RandomResizedCrop struct {
 	Scale [2]float64 `json:"scale"` // least and largest share of the area; absent from JSON: 0.08, 1
 	Ratio [2]float64 `json:"ratio"` // narrowest and widest shape; absent from JSON: 3/4, 4/3
@@ -49,7 +48,8 @@ func (c RandomResizedCrop) Validate() error {
 	case !within(c.Scale, 1e-4, 1):
 		return fmt.Errorf("random_resized_crop: scale %v, want two rising shares of 0.0001 to 1", c.Scale)
 	case !within(c.Ratio, 1./maxRatio, maxRatio):
-		return fmt.Errorf("random_resized_crop: ratio %v, want two rising shapes (width : height) of %v to %v", c.Ratio, 1./maxRatio, maxRatio)
+		return fmt.Errorf("random_resized_crop: ratio %v, want two rising shapes (width : height) of %v to %v",
+			c.Ratio, 1./maxRatio, maxRatio)
 	}
 	_, err := c.filter(picture.Bicubic)
 	return err

@@ -1,18 +1,15 @@
-// Package data brings labelled pictures to a vision transformer: data sets on
-// disk (IDX, CIFAR, tar shards, folders of image files), decoding of untrusted
-// image files, the resize-crop-normalise step that a model's
-// preprocessor_config.json describes, augmentation, a loader that works ahead,
-// and the orders and random streams that make a training run repeatable.
+// Package data brings labelled pictures to a vision transformer: data sets on disk (IDX, CIFAR, tar shards, folders of
+// image files), decoding of untrusted image files, the resize-crop-normalise step that a model's
+// preprocessor_config.json describes, augmentation, a loader that works ahead, and the orders and random streams that
+// make a training run repeatable.
 //
-// Pictures travel as bytes in [C, H, W] order (channel, row, column) until the
-// last moment; picture.Preprocessor.Normalize or Augment.Apply turn them into the
-// float32 [C, H, W] that the model reads:
+// Pictures travel as bytes in [C, H, W] order (channel, row, column) until the last moment;
+// picture.Preprocessor.Normalize or Augment.Apply turn them into the float32 [C, H, W] that the model reads:
 //
 //	x = (byte · rescale_factor − mean[c]) / std[c]
 //
-// A Dataset whose pictures already have the model's size is used as it is. Fit
-// puts any other one behind the same interface by decoding, resizing and
-// cropping on demand, so that nothing downstream has to know the difference.
+// A Dataset whose pictures already have the model's size is used as it is. Fit puts any other one behind the same
+// interface by decoding, resizing and cropping on demand, so that nothing downstream has to know the difference.
 package data
 
 import (
@@ -31,8 +28,7 @@ const (
 	Test  Split = "test"
 )
 
-// Dataset is a fixed list of labelled pictures. All methods may be called from
-// several goroutines at once.
+// Dataset is a fixed list of labelled pictures. All methods may be called from several goroutines at once.
 type Dataset interface {
 	// Len is the number of pictures, at least 1.
 	Len() int
@@ -40,11 +36,10 @@ type Dataset interface {
 	Label(i int) int
 	// Classes names the classes, in the order of the labels.
 	Classes() []string
-	// Size is the shape that all pictures share; 0, 0, 0 if their files differ
-	// in size, in which case Pixels fails and Fit gives a usable Dataset.
+	// Size is the shape that all pictures share; 0, 0, 0 if their files differ in size, in which case Pixels fails and
+	// Fit gives a usable Dataset.
 	Size() (channels, height, width int)
-	// Pixels writes picture i as [channels, height, width] bytes to dst, whose
-	// length must be exactly that.
+	// Pixels writes picture i as [channels, height, width] bytes to dst, whose length must be exactly that.
 	Pixels(dst []byte, i int) error
 }
 
@@ -53,12 +48,12 @@ type imager interface {
 	Image(i int) (image.Image, error)
 }
 
-// replacer is a Dataset that may give another picture in place of a damaged one.
-// A view of one answers for it, or the stand-in would count as a picture.
+// replacer is a Dataset that may give another picture in place of a damaged one. A view of one answers for it, or the
+// stand-in would count as a picture.
 type replacer interface{ Replaced(i int) bool }
 
-// Replaced reports whether picture i of d is known to be damaged, so that another
-// is given for it (see Tolerated). Once i has been loaded the answer stays.
+// Replaced reports whether picture i of d is known to be damaged, so that another is given for it (see Tolerated). Once
+// i has been loaded the answer stays.
 func Replaced(d Dataset, i int) bool {
 	r, ok := d.(replacer)
 	return ok && r.Replaced(i)
@@ -81,9 +76,8 @@ type Block struct {
 	classes                 []string
 }
 
-// NewBlock makes a Dataset of pixels [n, channels, height, width] and labels
-// [n], both kept, not copied. name stands for it in errors. The error says
-// which of the sizes disagree, or which label is beyond the classes.
+// NewBlock makes a Dataset of pixels [n, channels, height, width] and labels [n], both kept, not copied. name stands
+// for it in errors. The error says which of the sizes disagree, or which label is beyond the classes.
 func NewBlock(name string, pixels, labels []byte, channels, height, width int, classes []string) (*Block, error) {
 	if channels < 1 || height < 1 || width < 1 {
 		return nil, fmt.Errorf("%s: pictures of shape [%d %d %d]", name, channels, height, width)
@@ -130,8 +124,7 @@ func (b *Block) Pixels(dst []byte, i int) error {
 	return nil
 }
 
-// renamed is the same pictures with other names for their classes, of which
-// there are no fewer.
+// renamed is the same pictures with other names for their classes, of which there are no fewer.
 func (b *Block) renamed(classes []string) Dataset {
 	r := *b
 	r.classes = classes

@@ -37,7 +37,8 @@ func TestOpenIDXFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, h, w := d.Size(); d.Len() != 3 || d.Label(0) != 2 || c != 1 || h != 2 || w != 2 || !slices.Equal(d.Classes(), []string{"0", "1", "2"}) {
+	if c, h, w := d.Size(); d.Len() != 3 || d.Label(0) != 2 ||
+		c != 1 || h != 2 || w != 2 || !slices.Equal(d.Classes(), []string{"0", "1", "2"}) {
 		t.Errorf("%d pictures of [%d %d %d], classes %q", d.Len(), c, h, w, d.Classes())
 	}
 	got := make([]byte, 4)
@@ -92,7 +93,8 @@ func TestOpenFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, _, _ := d.Size(); d.Len() != 3 || c != 0 || !slices.Equal(d.Classes(), []string{"a dog", "b cat"}) || d.Label(0) != 0 || d.Label(2) != 1 {
+	if c, _, _ := d.Size(); d.Len() != 3 || c != 0 || !slices.Equal(d.Classes(), []string{"a dog", "b cat"}) ||
+		d.Label(0) != 0 || d.Label(2) != 1 {
 		t.Fatalf("%d pictures, classes %q", d.Len(), d.Classes())
 	}
 	filetest.WantError(t, d.Pixels(make([]byte, 64), 0), dir, "preprocessor")
@@ -174,7 +176,8 @@ func TestFit(t *testing.T) {
 	if d, err = Fit(colour, picture.DefaultPreprocessor(1, 1, 1), 1, 1, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Pixels(got[:1], 0); err != nil || got[0] != byte(color.GrayModel.Convert(color.RGBA{200, 100, 50, 255}).(color.Gray).Y) {
+	if err := d.Pixels(got[:1], 0); err != nil ||
+		got[0] != byte(color.GrayModel.Convert(color.RGBA{200, 100, 50, 255}).(color.Gray).Y) {
 		t.Errorf("%d, %v", got[0], err)
 	}
 	_, err = Fit(small, picture.DefaultPreprocessor(6, 6, 3), 3, 8, 8)

@@ -10,13 +10,12 @@ import (
 const (
 	// EraseBytes is uniform noise: every byte 0 … 255 (variant RE-R of the paper).
 	EraseBytes = "byte"
-	// ErasePixels is normal noise, mean 0 and deviation 1 after normalising, as
-	// timm's mode "pixel".
+	// ErasePixels is normal noise, mean 0 and deviation 1 after normalising, as timm's mode "pixel".
 	ErasePixels = "pixel"
 )
 
-// The smallest share and the flattest shape of an erased rectangle, as in the
-// paper; the most rectangles, and how often a place is sought for one.
+// The smallest share and the flattest shape of an erased rectangle, as in the paper; the most rectangles, and how often
+// a place is sought for one.
 const (
 	eraseMin   = 0.02
 	eraseShape = 0.3
@@ -24,8 +23,7 @@ const (
 	eraseTries = 10
 )
 
-// erase replaces rectangles of a normalised picture by noise, the same places in
-// all channels.
+// erase replaces rectangles of a normalised picture by noise, the same places in all channels.
 func (a Augment) erase(dst []float32, c, h, w int, mean, std []float32, rng *rand.Rand) {
 	if a.EraseMode == ErasePixels {
 		a.erasePixels(dst, c, h, w, rng)
@@ -57,8 +55,8 @@ func (a Augment) erase(dst []float32, c, h, w int, mean, std []float32, rng *ran
 	}
 }
 
-// erasePixels is timm's rule: a rectangle that would reach from edge to edge or
-// stick out is drawn anew, and after ten attempts left out.
+// erasePixels is timm's rule: a rectangle that would reach from edge to edge or stick out is drawn anew, and after ten
+// attempts left out.
 func (a Augment) erasePixels(dst []float32, c, h, w int, rng *rand.Rand) {
 	if rng.Float64() >= a.EraseProb {
 		return
@@ -88,8 +86,8 @@ func (a Augment) erasePixels(dst []float32, c, h, w int, rng *rand.Rand) {
 	}
 }
 
-// eraseSides is the size of one of count rectangles that together take a share of
-// an h×w picture; shape, 0 to 1, goes from 3:10 to 10:3 (height : width).
+// eraseSides is the size of one of count rectangles that together take a share of an h×w picture; shape, 0 to 1, goes
+// from 3:10 to 10:3 (height : width).
 func eraseSides(h, w int, share, shape float64, count int) (height, width int) {
 	area := share * float64(h*w) / float64(count)
 	aspect := math.Exp((2*shape - 1) * math.Log(1/eraseShape))

@@ -7,9 +7,8 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// Fit gives d the model's input size: d itself if its pictures need no
-// resizing, else a view that decodes, resizes and crops each picture when it is
-// asked for. Either way Normalize turns its bytes into the model's input.
+// Fit gives d the model's input size: d itself if its pictures need no resizing, else a view that decodes, resizes and
+// crops each picture when it is asked for. Either way Normalize turns its bytes into the model's input.
 func Fit(d Dataset, p picture.Preprocessor, channels, height, width int) (Dataset, error) {
 	if err := p.Check(channels, height, width); err != nil {
 		return nil, err
@@ -39,11 +38,12 @@ func (f fitted) Size() (channels, height, width int) { return f.channels, f.heig
 
 func (f fitted) Replaced(i int) bool { return Replaced(f.Dataset, i) }
 
-// Pixels decodes, resizes and crops picture i. One that cannot be resized counts
-// as damaged too, where the Dataset bears that.
+// Pixels decodes, resizes and crops picture i. One that cannot be resized counts as damaged too, where the Dataset
+// bears that.
 func (f fitted) Pixels(dst []byte, i int) error {
 	if want := f.channels * f.height * f.width; len(dst) != want {
-		return fmt.Errorf("room for %d bytes, a picture of shape [%d %d %d] takes %d", len(dst), f.channels, f.height, f.width, want)
+		return fmt.Errorf("room for %d bytes, a picture of shape [%d %d %d] takes %d",
+			len(dst), f.channels, f.height, f.width, want)
 	}
 	if t, ok := f.from.(*Tolerated); ok {
 		return t.try(i, func(j int) error { return f.pixels(dst, t.from, j) })
@@ -74,8 +74,7 @@ func imagesFrom(d Dataset) (imager, error) {
 	return imagesOf{d}, nil
 }
 
-// imagesOf makes images of the pictures of a Dataset of fixed size, of 1 or 3
-// channels.
+// imagesOf makes images of the pictures of a Dataset of fixed size, of 1 or 3 channels.
 type imagesOf struct{ d Dataset }
 
 func (m imagesOf) Image(i int) (image.Image, error) {

@@ -10,8 +10,7 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// folder is a Dataset of image files, one sub-folder for each class; they are
-// decoded on demand.
+// folder is a Dataset of image files, one sub-folder for each class; they are decoded on demand.
 type folder struct {
 	dir     string
 	classes []string
@@ -25,8 +24,7 @@ var partNames = map[Split][]string{
 	Test:  {"test", "val", "validation"},
 }
 
-// treeSource is a folder of class sub-folders, or of tar shards, which may hold
-// the parts in sub-folders of their own.
+// treeSource is a folder of class sub-folders, or of tar shards, which may hold the parts in sub-folders of their own.
 type treeSource struct {
 	dir  string
 	part map[Split]string // nil: all of it serves as either part
@@ -93,9 +91,8 @@ func classFolders(dir string) (names, paths []string, err error) {
 	return names, paths, nil
 }
 
-// listFolder lists the pictures in the class sub-folders of dir. With a class
-// list it says the labels: a sub-folder that it does not name is an error, a
-// class without a sub-folder has no picture here.
+// listFolder lists the pictures in the class sub-folders of dir. With a class list it says the labels: a sub-folder
+// that it does not name is an error, a class without a sub-folder has no picture here.
 func listFolder(dir string, classes []string) (*folder, error) {
 	names, paths, err := classFolders(dir)
 	if err != nil {
@@ -116,7 +113,8 @@ func listFolder(dir string, classes []string) (*folder, error) {
 		}
 		l, ok := label[names[k]]
 		if !ok {
-			return nil, fmt.Errorf("data set %q: the sub-folder %q is none of the %d classes (%s names them, or else the folder of the training part)",
+			return nil, fmt.Errorf("data set %q: the sub-folder %q is none of the %d classes "+
+				"(%s names them, or else the folder of the training part)",
 				dir, names[k], len(classes), classFile)
 		}
 		for _, file := range files {
@@ -127,7 +125,8 @@ func listFolder(dir string, classes []string) (*folder, error) {
 		}
 	}
 	if len(f.paths) == 0 {
-		return nil, fmt.Errorf("data set %q: neither IDX files (%s, …) nor CIFAR's (%s, …), %s files, or sub-folders with image files",
+		return nil, fmt.Errorf(
+			"data set %q: neither IDX files (%s, …) nor CIFAR's (%s, …), %s files, or sub-folders with image files",
 			dir, IDXNames[Test][0], cifar10.test, tarEnding)
 	}
 	return f, nil

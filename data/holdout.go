@@ -6,14 +6,11 @@ import (
 	"math"
 )
 
-// HoldOut divides a data set into a part to learn from and a part of about
-// share·Len pictures to judge by. It is stratified: each class gives its share,
-// to within one picture, and keeps at least one to learn from. Which pictures
-// are held out depends on nothing but the seed, the share and the labels; both
-// parts keep the data set's order.
+// HoldOut divides a data set into a part to learn from and a part of about share·Len pictures to judge by. It is
+// stratified: each class gives its share, to within one picture, and keeps at least one to learn from. Which pictures
+// are held out depends on nothing but the seed, the share and the labels; both parts keep the data set's order.
 //
-// share must be greater than 0 and less than 1, and so large that there is a
-// picture to hold out.
+// share must be greater than 0 and less than 1, and so large that there is a picture to hold out.
 func HoldOut(d Dataset, share float64, seed uint64) (rest, held Dataset, err error) {
 	parts, err := split(d, share, 0, 1, seed)
 	if err != nil {
@@ -22,9 +19,8 @@ func HoldOut(d Dataset, share float64, seed uint64) (rest, held Dataset, err err
 	return parts[0], parts[1], nil
 }
 
-// split is HoldOut where each class gives at least least pictures, as far as it
-// has others, and what is held out is dealt to that many parts in turn. The
-// first Dataset is the rest.
+// split is HoldOut where each class gives at least least pictures, as far as it has others, and what is held out is
+// dealt to that many parts in turn. The first Dataset is the rest.
 func split(d Dataset, share float64, least, parts int, seed uint64) ([]Dataset, error) {
 	if !(share > 0 && share < 1) {
 		return nil, fmt.Errorf("a share of %v of the pictures held out: want more than 0 and less than 1", share)
@@ -40,8 +36,8 @@ func split(d Dataset, share float64, least, parts int, seed uint64) ([]Dataset, 
 	part := make([]int, d.Len()) // that each picture is in, 0 for the rest
 	var seen, taken int
 	for class, of := range members {
-		// Rounding the running sum, not each class, keeps the total at share·Len
-		// also where classes are so small that their own share rounds to 0.
+		// Rounding the running sum, not each class, keeps the total at share·Len also where classes are so small that
+		// their own share rounds to 0.
 		seen += len(of)
 		n := int(math.Round(share*float64(seen))) - taken
 		n = max(min(max(n, least), len(of)-1), 0)
@@ -52,7 +48,8 @@ func split(d Dataset, share float64, least, parts int, seed uint64) ([]Dataset, 
 		}
 	}
 	if taken < parts {
-		return nil, fmt.Errorf("a share of %v of %d pictures in %d classes %w", share, d.Len(), len(members), errNoneHeld)
+		return nil, fmt.Errorf("a share of %v of %d pictures in %d classes %w",
+			share, d.Len(), len(members), errNoneHeld)
 	}
 	index := make([][]int, parts+1)
 	for i, p := range part {
@@ -71,6 +68,5 @@ func split(d Dataset, share float64, least, parts int, seed uint64) ([]Dataset, 
 // errNoneHeld says that there is no picture to hold out.
 var errNoneHeld = errors.New("leaves none to test on")
 
-// holdOutSeed keeps the choice apart from the orders of the epochs, which come
-// from the same seed.
+// holdOutSeed keeps the choice apart from the orders of the epochs, which come from the same seed.
 const holdOutSeed = 0x68c1d0f2a4b35e97

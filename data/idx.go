@@ -11,8 +11,7 @@ import (
 	"github.com/adavit/adavit/internal/regular"
 )
 
-// IDX is the content of a file in the IDX format of the MNIST pages: unsigned
-// bytes with a shape.
+// IDX is the content of a file in the IDX format of the MNIST pages: unsigned bytes with a shape.
 type IDX struct {
 	Dims []int
 	Data []byte // len = product of Dims, last dimension fastest
@@ -22,7 +21,8 @@ type IDX struct {
 const maxIDX = 1 << 30
 
 // idxTypes are the format's element types; only the first one is read.
-var idxTypes = map[byte]string{0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
+var idxTypes = map[byte]string{0x08: "uint8", 0x09: "int8", 0x0B: "int16",
+	0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 
 // ReadIDXFile reads the IDX file at path, a regular file, compressed by gzip or not.
 func ReadIDXFile(path string) (IDX, error) {
@@ -34,14 +34,12 @@ func ReadIDXFile(path string) (IDX, error) {
 	return ReadIDX(path, f)
 }
 
-// ReadIDX reads one IDX file; gzip is recognised by its first bytes. name
-// stands for the file in errors.
+// ReadIDX reads one IDX file; gzip is recognised by its first bytes. name stands for the file in errors.
 //
-// The format: two zero bytes, the element type (8: unsigned byte, the only one
-// accepted), the number of dimensions (1 to 4 accepted), each dimension as a
-// big-endian 32-bit number, the elements. Memory grows with the bytes that are
-// really there, never with what the header promises; fewer bytes than promised,
-// or more, are an error, and so is a dimension of 0 or more than 1 GiB of them.
+// The format: two zero bytes, the element type (8: unsigned byte, the only one accepted), the number of dimensions (1
+// to 4 accepted), each dimension as a big-endian 32-bit number, the elements. Memory grows with the bytes that are
+// really there, never with what the header promises; fewer bytes than promised, or more, are an error, and so is a
+// dimension of 0 or more than 1 GiB of them.
 func ReadIDX(name string, r io.Reader) (IDX, error) {
 	x, err := ReadIDXLimit(r, maxIDX)
 	if err != nil {
@@ -97,9 +95,8 @@ func ReadIDXLimit(r io.Reader, limit int64) (IDX, error) {
 	return x, nil
 }
 
-// readExactly reads the n bytes that must follow, and no more may. The buffer
-// grows with what comes, so a false header costs no more than the file. Reading
-// past the end also makes gzip check its sum.
+// readExactly reads the n bytes that must follow, and no more may. The buffer grows with what comes, so a false header
+// costs no more than the file. Reading past the end also makes gzip check its sum.
 func readExactly(r io.Reader, n int) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, int64(n)+1))
 	switch {

@@ -46,9 +46,8 @@ func TestReadIDX(t *testing.T) {
 	}
 }
 
-// FuzzIDX: what is accepted has exactly the bytes that its shape says, and
-// writing it again gives the file's beginning; nothing takes more memory than
-// the limit.
+// FuzzIDX: what is accepted has exactly the bytes that its shape says, and writing it again gives the file's beginning;
+// nothing takes more memory than the limit.
 func FuzzIDX(f *testing.F) {
 	f.Add(filetest.IDX([]byte("abcdef"), 3, 1, 2))
 	f.Add(filetest.Gzip(f, filetest.IDX([]byte{1, 2, 3}, 3)))
@@ -75,7 +74,8 @@ func FuzzIDX(f *testing.F) {
 		if again := filetest.IDX(x.Data, dims...); b[0] == 0 && !bytes.Equal(again, b) {
 			t.Fatalf("% x became % x", b, again)
 		}
-		if _, err := BlockFromIDX("images", x, "labels", IDX{Dims: x.Dims[:1], Data: x.Data[:x.Dims[0]]}, nil); len(x.Dims) == 3 && err != nil {
+		if _, err := BlockFromIDX("images", x, "labels", IDX{Dims: x.Dims[:1], Data: x.Data[:x.Dims[0]]},
+			nil); len(x.Dims) == 3 && err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -46,8 +46,8 @@ func (s idxSource) Open(split Split) (Dataset, error) {
 	return b, nil
 }
 
-// findIDX is the path of the file in dir, with .gz or without. The spelling
-// t10k-images.idx3-ubyte, of some archives, will do as well.
+// findIDX is the path of the file in dir, with .gz or without. The spelling t10k-images.idx3-ubyte, of some archives,
+// will do as well.
 func findIDX(dir, name string) (string, error) {
 	for _, n := range []string{name, strings.Replace(name, "-idx", ".idx", 1)} {
 		for _, ending := range []string{"", ".gz"} {
@@ -62,8 +62,8 @@ func findIDX(dir, name string) (string, error) {
 	return "", fmt.Errorf("%s (or %s.gz): %w", filepath.Join(dir, name), name, fs.ErrNotExist)
 }
 
-// OpenIDXFolder reads one part of a folder of IDX files. Without classes the
-// names are the labels' numbers, 0 to the largest one.
+// OpenIDXFolder reads one part of a folder of IDX files. Without classes the names are the labels' numbers, 0 to the
+// largest one.
 func OpenIDXFolder(dir string, split Split, classes []string) (*Block, error) {
 	imagePath, err := findIDX(dir, IDXNames[split][0])
 	if err != nil {
@@ -93,7 +93,8 @@ func BlockFromIDX(imageName string, images IDX, labelName string, labels IDX, cl
 		return nil, fmt.Errorf("%s: shape %v, want [labels]", labelName, labels.Dims)
 	}
 	if images.Dims[0] != labels.Dims[0] {
-		return nil, fmt.Errorf("%s holds %d pictures, %s %d labels", imageName, images.Dims[0], labelName, labels.Dims[0])
+		return nil, fmt.Errorf("%s holds %d pictures, %s %d labels",
+			imageName, images.Dims[0], labelName, labels.Dims[0])
 	}
 	if classes == nil {
 		classes = numbered(1 + int(slices.Max(labels.Data)))

@@ -17,9 +17,8 @@ type LoaderOptions struct {
 	Ahead   int // batches that are loaded before they are asked for, at least 1
 	Epochs  int // Next gives io.EOF after so many, counted from epoch 0; 0: no end
 	Floats  int // numbers of an image, C·H·W
-	// Load writes the image at a position, 0 ≤ position < Items, of an epoch to
-	// dst [Floats] and returns its label. It is called from several goroutines
-	// at once, in no particular order, and must depend on nothing but epoch and
+	// Load writes the image at a position, 0 ≤ position < Items, of an epoch to dst [Floats] and returns its label. It
+	// is called from several goroutines at once, in no particular order, and must depend on nothing but epoch and
 	// position. ctx ends when the Loader is closed.
 	Load func(ctx context.Context, dst []float32, epoch, position int) (label int, err error)
 }
@@ -32,17 +31,17 @@ func (o *LoaderOptions) check(firstEpoch, firstBatch int) error {
 	case o.Items < 1 || o.Batch < 1 || o.Batch > o.Items:
 		return fmt.Errorf("batches of %d images, of %d in an epoch", o.Batch, o.Items)
 	case o.Workers < 1 || o.Ahead < 0 || o.Epochs < 0 || o.Floats < 1:
-		return fmt.Errorf("%d workers, %d batches ahead, %d epochs, %d numbers an image", o.Workers, o.Ahead, o.Epochs, o.Floats)
+		return fmt.Errorf("%d workers, %d batches ahead, %d epochs, %d numbers an image",
+			o.Workers, o.Ahead, o.Epochs, o.Floats)
 	case firstEpoch < 0 || firstBatch < 0 || firstBatch > o.Items/o.Batch:
 		return fmt.Errorf("begin at batch %d of epoch %d, of %d batches", firstBatch, firstEpoch, o.Items/o.Batch)
 	}
 	return nil
 }
 
-// Loader brings the batches of a training run in their order: batch b of an
-// epoch is positions b·Batch … (b+1)·Batch−1. Workers load ahead, an image at a
-// time, into Ahead+1 buffers, and no more memory than that is ever taken. What
-// Next gives does not depend on the number of workers.
+// Loader brings the batches of a training run in their order: batch b of an epoch is positions b·Batch … (b+1)·Batch−1.
+// Workers load ahead, an image at a time, into Ahead+1 buffers, and no more memory than that is ever taken. What Next
+// gives does not depend on the number of workers.
 //
 // Next and Close are for one goroutine.
 type Loader struct {
@@ -79,10 +78,9 @@ type loading struct {
 	i    int // image of the batch
 }
 
-// NewLoader starts to load at a batch of an epoch, where a resumed run goes on
-// (firstBatch may be Items/Batch: the next epoch's begin), and goes on into the
-// following epochs by itself. An option out of range is what the first Next
-// says. The Loader must be closed.
+// NewLoader starts to load at a batch of an epoch, where a resumed run goes on (firstBatch may be Items/Batch: the next
+// epoch's begin), and goes on into the following epochs by itself. An option out of range is what the first Next says.
+// The Loader must be closed.
 func NewLoader(o LoaderOptions, firstEpoch, firstBatch int) *Loader {
 	l := &Loader{o: o}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
@@ -94,7 +92,8 @@ func NewLoader(o LoaderOptions, firstEpoch, firstBatch int) *Loader {
 	l.free, l.begun = make(chan *loaded, buffers), make(chan *loaded, buffers)
 	l.tasks = make(chan loading)
 	for range buffers {
-		l.free <- &loaded{images: make([]float32, o.Batch*o.Floats), labels: make([]int32, o.Batch), full: make(chan struct{}, 1)}
+		l.free <- &loaded{images: make([]float32, o.Batch*o.Floats),
+			labels: make([]int32, o.Batch), full: make(chan struct{}, 1)}
 	}
 	l.wait.Go(func() { l.dispatch(firstEpoch, firstBatch) })
 	for range o.Workers {
@@ -149,8 +148,7 @@ func (l *Loader) work() {
 	}
 }
 
-// fail keeps the error of the first position, so that the same one is reported
-// whoever was faster.
+// fail keeps the error of the first position, so that the same one is reported whoever was faster.
 func (b *loaded) fail(position int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -159,13 +157,12 @@ func (b *loaded) fail(position int, err error) {
 	}
 }
 
-// Next gives the next batch: images [Batch, Floats], labels [Batch]. Both belong
-// to the loader again after the next call of Next.
+// Next gives the next batch: images [Batch, Floats], labels [Batch]. Both belong to the loader again after the next
+// call of Next.
 //
-// Where Load failed, the error names epoch and position, and every later Next
-// gives it again; the batches before come whole. When ctx ends first, its error
-// is returned and the batch is not lost: another Next gives it. After the last
-// of Epochs it is io.EOF.
+// Where Load failed, the error names epoch and position, and every later Next gives it again; the batches before come
+// whole. When ctx ends first, its error is returned and the batch is not lost: another Next gives it. After the last of
+// Epochs it is io.EOF.
 func (l *Loader) Next(ctx context.Context) (images []float32, labels []int32, err error) {
 	if l.err != nil {
 		return nil, nil, l.err
@@ -205,8 +202,7 @@ func (l *Loader) Next(ctx context.Context) (images []float32, labels []int32, er
 	return b.images, b.labels, nil
 }
 
-// Close stops the workers and waits for them, so that no Load runs any more.
-// Closing twice is allowed.
+// Close stops the workers and waits for them, so that no Load runs any more. Closing twice is allowed.
 func (l *Loader) Close() {
 	l.cancel()
 	l.wait.Wait()

@@ -17,8 +17,7 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// stamped loads images that tell where they come from, after a pause that
-// makes workers overtake each other.
+// stamped loads images that tell where they come from, after a pause that makes workers overtake each other.
 func stamped(pause bool) func(context.Context, []float32, int, int) (int, error) {
 	return func(_ context.Context, dst []float32, epoch, position int) (int, error) {
 		if pause {
@@ -31,13 +30,14 @@ func stamped(pause bool) func(context.Context, []float32, int, int) (int, error)
 	}
 }
 
-// TestLoaderOrder: whatever the number of workers and wherever it begins, the
-// batches are those of the positions in their order, over epochs.
+// TestLoaderOrder: whatever the number of workers and wherever it begins, the batches are those of the positions in
+// their order, over epochs.
 func TestLoaderOrder(t *testing.T) {
 	for _, workers := range []int{1, 2, 7} {
 		for _, ahead := range []int{0, 1, 5} {
 			for _, first := range [][2]int{{0, 0}, {1, 2}, {0, 3}} {
-				o := LoaderOptions{Items: 11, Batch: 3, Workers: workers, Ahead: ahead, Epochs: 4, Floats: 2, Load: stamped(true)}
+				o := LoaderOptions{Items: 11, Batch: 3, Workers: workers,
+					Ahead: ahead, Epochs: 4, Floats: 2, Load: stamped(true)}
 				l := NewLoader(o, first[0], first[1])
 				epoch, batch := first[0], first[1]
 				for {
@@ -56,7 +56,8 @@ func TestLoaderOrder(t *testing.T) {
 					}
 					for i := range 3 {
 						p := 3*batch + i
-						if want := float32(1000*epoch + 10*p); images[2*i] != want || images[2*i+1] != want+1 || labels[i] != int32(100*epoch+p) {
+						if want := float32(1000*epoch + 10*p); images[2*i] != want ||
+							images[2*i+1] != want+1 || labels[i] != int32(100*epoch+p) {
 							t.Fatalf("%d workers, epoch %d, batch %d: %v %v", workers, epoch, batch, images, labels)
 						}
 					}
@@ -71,20 +72,21 @@ func TestLoaderOrder(t *testing.T) {
 	}
 }
 
-// TestLoaderPictures loads a folder with damaged files, augmented, in repeated
-// order: every bit is the same whatever the number of workers, and from
-// wherever a run goes on.
+// TestLoaderPictures loads a folder with damaged files, augmented, in repeated order: every bit is the same whatever
+// the number of workers, and from wherever a run goes on.
 func TestLoaderPictures(t *testing.T) {
 	const n, batch, side = 10, 3, 6
 	d, _ := broken(t, n, 4, 8)
 	run := func(workers, firstEpoch, firstBatch int) (images []float32, labels []int32) {
 		p := picture.DefaultPreprocessor(side, side, 3)
-		g, err := NewAugmenter(Augment{Shift: 1, EraseProb: 0.5, EraseMax: 0.3}, Tolerant(d, 0.2, nil), p, 3, side, side)
+		g, err := NewAugmenter(Augment{Shift: 1, EraseProb: 0.5, EraseMax: 0.3},
+			Tolerant(d, 0.2, nil), p, 3, side, side)
 		if err != nil {
 			t.Fatal(err)
 		}
 		order := NewSequence(9, n, 2)
-		l := NewLoader(LoaderOptions{Items: n, Batch: batch, Workers: workers, Ahead: 2, Epochs: 3, Floats: 3 * side * side,
+		l := NewLoader(LoaderOptions{Items: n, Batch: batch,
+			Workers: workers, Ahead: 2, Epochs: 3, Floats: 3 * side * side,
 			Load: func(_ context.Context, dst []float32, epoch, position int) (int, error) {
 				return g.Load(dst, order.At(epoch, position), Rand(9, uint64(epoch), uint64(position)))
 			}}, firstEpoch, firstBatch)
@@ -115,15 +117,16 @@ func TestLoaderPictures(t *testing.T) {
 	}
 }
 
-// TestLoaderBound: no more than Ahead batches are loaded before they are asked
-// for, and not into the one that is given out.
+// TestLoaderBound: no more than Ahead batches are loaded before they are asked for, and not into the one that is given
+// out.
 func TestLoaderBound(t *testing.T) {
 	var loads atomic.Int64
-	o := LoaderOptions{Items: 100, Batch: 4, Workers: 3, Ahead: 2, Floats: 1, Load: func(_ context.Context, dst []float32, epoch, position int) (int, error) {
-		loads.Add(1)
-		dst[0] = float32(position)
-		return 0, nil
-	}}
+	o := LoaderOptions{Items: 100, Batch: 4, Workers: 3, Ahead: 2,
+		Floats: 1, Load: func(_ context.Context, dst []float32, epoch, position int) (int, error) {
+			loads.Add(1)
+			dst[0] = float32(position)
+			return 0, nil
+		}}
 	l := NewLoader(o, 0, 0)
 	defer l.Close()
 	settle := func(want int64) {
@@ -154,25 +157,26 @@ func TestLoaderBound(t *testing.T) {
 	settle(16)
 }
 
-// TestLoaderErrors: the first position's error is the one reported, after the
-// sound batches, and again and again.
+// TestLoaderErrors: the first position's error is the one reported, after the sound batches, and again and again.
 func TestLoaderErrors(t *testing.T) {
 	bad := errors.New("no such picture")
 	for range 20 {
-		l := NewLoader(LoaderOptions{Items: 12, Batch: 4, Workers: 4, Ahead: 3, Floats: 1, Load: func(_ context.Context, dst []float32, epoch, position int) (int, error) {
-			if position == 6 { // the slower of two failures
-				time.Sleep(time.Millisecond)
-			}
-			if position == 6 || position == 7 || position == 9 {
-				return 0, fmt.Errorf("%w %d", bad, position)
-			}
-			return position, nil
-		}}, 0, 0)
+		l := NewLoader(LoaderOptions{Items: 12, Batch: 4, Workers: 4,
+			Ahead: 3, Floats: 1, Load: func(_ context.Context, dst []float32, epoch, position int) (int, error) {
+				if position == 6 { // the slower of two failures
+					time.Sleep(time.Millisecond)
+				}
+				if position == 6 || position == 7 || position == 9 {
+					return 0, fmt.Errorf("%w %d", bad, position)
+				}
+				return position, nil
+			}}, 0, 0)
 		if _, labels, err := l.Next(t.Context()); err != nil || !slices.Equal(labels, []int32{0, 1, 2, 3}) {
 			t.Fatal(labels, err)
 		}
 		for range 2 {
-			if _, _, err := l.Next(t.Context()); !errors.Is(err, bad) || !strings.Contains(err.Error(), "epoch 1, image 7: no such picture 6") {
+			if _, _, err := l.Next(t.Context()); !errors.Is(err, bad) ||
+				!strings.Contains(err.Error(), "epoch 1, image 7: no such picture 6") {
 				t.Fatal(err)
 			}
 		}
@@ -196,23 +200,24 @@ func TestLoaderErrors(t *testing.T) {
 	l.Close()
 }
 
-// TestLoaderStops: a context that ends loses no batch, and Close leaves nothing
-// running, also when a Load waits for its context.
+// TestLoaderStops: a context that ends loses no batch, and Close leaves nothing running, also when a Load waits for its
+// context.
 func TestLoaderStops(t *testing.T) {
 	before := runtime.NumGoroutine()
 	gate := make(chan struct{})
 	var running atomic.Int64
-	l := NewLoader(LoaderOptions{Items: 8, Batch: 2, Workers: 2, Ahead: 1, Floats: 1, Load: func(ctx context.Context, dst []float32, epoch, position int) (int, error) {
-		running.Add(1)
-		defer running.Add(-1)
-		if position < 2 {
-			<-gate
-		} else if position >= 4 {
-			<-ctx.Done()
-			return 0, ctx.Err()
-		}
-		return position, nil
-	}}, 0, 0)
+	l := NewLoader(LoaderOptions{Items: 8, Batch: 2, Workers: 2,
+		Ahead: 1, Floats: 1, Load: func(ctx context.Context, dst []float32, epoch, position int) (int, error) {
+			running.Add(1)
+			defer running.Add(-1)
+			if position < 2 {
+				<-gate
+			} else if position >= 4 {
+				<-ctx.Done()
+				return 0, ctx.Err()
+			}
+			return position, nil
+		}}, 0, 0)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, _, err := l.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {

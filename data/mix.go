@@ -9,11 +9,9 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// Mix blends each picture of a batch with the one at the opposite place, i with
-// B−1−i, and their labels alike: by mixup (Zhang et al. 2018), which blends all
-// pixels, or by cutmix (Yun et al. 2019), which puts a rectangle of one into the
-// other. One draw serves the whole batch, as in timm's batch mode. The zero value
-// mixes nothing.
+// Mix blends each picture of a batch with the one at the opposite place, i with B−1−i, and their labels alike: by mixup
+// (Zhang et al. 2018), which blends all pixels, or by cutmix (Yun et al. 2019), which puts a rectangle of one into the
+// other. One draw serves the whole batch, as in timm's batch mode. The zero value mixes nothing.
 type Mix struct {
 	Mixup  float64 `json:"mixup"`  // α of mixup's share, λ ~ Beta(α, α); 0 is off
 	CutMix float64 `json:"cutmix"` // α of cutmix's; 0 is off
@@ -45,7 +43,8 @@ func (m Mix) Validate() error {
 	for _, v := range []struct {
 		name        string
 		value, most float64
-	}{{"mixup", m.Mixup, maxAlpha}, {"cutmix", m.CutMix, maxAlpha}, {"prob", m.Prob, 1}, {"switch_prob", m.SwitchProb, 1}, {"off_epoch", float64(m.OffEpoch), 1e9}} {
+	}{{"mixup", m.Mixup, maxAlpha}, {"cutmix", m.CutMix, maxAlpha},
+		{"prob", m.Prob, 1}, {"switch_prob", m.SwitchProb, 1}, {"off_epoch", float64(m.OffEpoch), 1e9}} {
 		if !(v.value >= 0 && v.value <= v.most) {
 			return fmt.Errorf("mix: %s %v, want 0 to %v", v.name, v.value, v.most)
 		}
@@ -66,16 +65,16 @@ func (m Mix) Enabled(epoch int) bool {
 	return (m.Mixup > 0 || m.CutMix > 0) && m.Prob > 0 && (m.OffEpoch == 0 || epoch < m.OffEpoch)
 }
 
-// Apply mixes images, [B, channels, height, width], in place, and writes the
-// targets that go with them, [B, classes], each row summing to 1: with share λ of
-// the picture's own label and 1 − λ of the other's, where a label y is smoothed to
+// Apply mixes images, [B, channels, height, width], in place, and writes the targets that go with them, [B, classes],
+// each row summing to 1: with share λ of the picture's own label and 1 − λ of the other's, where a label y is smoothed
+// to
 //
 //	smoothing/classes + (1 − smoothing)·[class = y]
 //
-// Cutmix's λ is the share of the picture that really stays its own. labels are
-// below classes; B may be odd, the middle picture then stays as it is. All chance
-// comes from rng. OffEpoch is the caller's to heed, by Enabled.
-func (m Mix) Apply(images []float32, labels []int32, targets []float32, classes int, smoothing float64, channels, height, width int, rng *rand.Rand) {
+// Cutmix's λ is the share of the picture that really stays its own. labels are below classes; B may be odd, the middle
+// picture then stays as it is. All chance comes from rng. OffEpoch is the caller's to heed, by Enabled.
+func (m Mix) Apply(images []float32, labels []int32, targets []float32,
+	classes int, smoothing float64, channels, height, width int, rng *rand.Rand) {
 	own := 1.0
 	switch cut, share := m.draw(rng); {
 	case share == 1:
@@ -90,8 +89,7 @@ func (m Mix) Apply(images []float32, labels []int32, targets []float32, classes 
 	mixTargets(targets, labels, classes, own, smoothing)
 }
 
-// draw decides whether a batch is mixed, by cutmix or mixup, and how much stays: 1
-// is all.
+// draw decides whether a batch is mixed, by cutmix or mixup, and how much stays: 1 is all.
 func (m Mix) draw(rng *rand.Rand) (cut bool, share float64) {
 	luck, which := rng.Float64(), rng.Float64()
 	alpha := m.Mixup
@@ -104,16 +102,15 @@ func (m Mix) draw(rng *rand.Rand) (cut bool, share float64) {
 	return cut, beta(alpha, rng)
 }
 
-// drawBox is the rectangle of cutmix: both sides of the picture's times √(1 − λ),
-// centred anywhere, and cut off at the edges.
+// drawBox is the rectangle of cutmix: both sides of the picture's times √(1 − λ), centred anywhere, and cut off at the
+// edges.
 func drawBox(share float64, height, width int, rng *rand.Rand) picture.Part {
 	ratio := math.Sqrt(1 - share)
 	h, w := int(float64(height)*ratio), int(float64(width)*ratio)
 	return boxAt(rng.IntN(height), rng.IntN(width), h, w, height, width)
 }
 
-// boxAt is what lies inside of the picture of a rectangle of h×w, made even,
-// about a pixel.
+// boxAt is what lies inside of the picture of a rectangle of h×w, made even, about a pixel.
 func boxAt(y, x, h, w, height, width int) picture.Part {
 	top, bottom := max(y-h/2, 0), min(y+h/2, height)
 	left, right := max(x-w/2, 0), min(x+w/2, width)
@@ -173,8 +170,8 @@ func beta(alpha float64, rng *rand.Rand) float64 {
 		a := gamma(alpha, rng)
 		return a / (a + gamma(alpha, rng))
 	}
-	// Jöhnk (1964): of two powers of uniform numbers whose sum is at most 1 the
-	// share of the first. In logarithms, for small α makes the powers vanish.
+	// Jöhnk (1964): of two powers of uniform numbers whose sum is at most 1 the share of the first. In logarithms, for
+	// small α makes the powers vanish.
 	for {
 		a, b := math.Log(1-rng.Float64())/alpha, math.Log(1-rng.Float64())/alpha
 		top := max(a, b)
@@ -184,8 +181,7 @@ func beta(alpha float64, rng *rand.Rand) float64 {
 	}
 }
 
-// gamma draws from the gamma distribution of shape alpha ≥ 1 (Marsaglia, Tsang
-// 2000).
+// gamma draws from the gamma distribution of shape alpha ≥ 1 (Marsaglia, Tsang 2000).
 func gamma(alpha float64, rng *rand.Rand) float64 {
 	d := alpha - 1./3
 	c := 1 / math.Sqrt(9*d)

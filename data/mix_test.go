@@ -9,8 +9,7 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// TestMixAsTimm runs timm's batches, with its shares and places put in for what
-// is drawn.
+// TestMixAsTimm runs timm's batches, with its shares and places put in for what is drawn.
 func TestMixAsTimm(t *testing.T) {
 	cases := readCases(t)
 	const c, h, w = 2, 5, 6
@@ -41,8 +40,7 @@ func TestMixAsTimm(t *testing.T) {
 	}
 }
 
-// TestMixByHand: three pictures of one row, of which the middle one is its own
-// opposite.
+// TestMixByHand: three pictures of one row, of which the middle one is its own opposite.
 func TestMixByHand(t *testing.T) {
 	labels := []int32{0, 1, 2}
 	images := []float32{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
@@ -100,7 +98,8 @@ func TestMixDraws(t *testing.T) {
 			}
 		}
 		mixed := rounds - plain
-		if math.Abs(plain/rounds-c.plain) > 0.025 || mixed > 0 && (math.Abs(cuts/mixed-c.cut) > 0.025 || math.Abs(sum/mixed-c.share) > 0.025) {
+		if math.Abs(plain/rounds-c.plain) > 0.025 ||
+			mixed > 0 && (math.Abs(cuts/mixed-c.cut) > 0.025 || math.Abs(sum/mixed-c.share) > 0.025) {
 			t.Errorf("%+v: %v left, %v cut, mean share %v", c.m, plain/rounds, cuts/mixed, sum/mixed)
 		}
 	}
@@ -126,12 +125,12 @@ func TestBeta(t *testing.T) {
 	}
 }
 
-// TestMixApply: targets always sum to 1, cutmix's share is what really stays, and
-// the same stream does the same.
+// TestMixApply: targets always sum to 1, cutmix's share is what really stays, and the same stream does the same.
 func TestMixApply(t *testing.T) {
 	const batch, channels, h, w, classes, rounds = 6, 3, 7, 9, 5, 400
 	labels := []int32{0, 1, 2, 3, 4, 0}
-	for _, m := range []Mix{{}, {Mixup: 0.8, Prob: 1}, {CutMix: 1, Prob: 1}, {Mixup: 0.8, CutMix: 1, Prob: 0.9, SwitchProb: 0.5}} {
+	for _, m := range []Mix{{}, {Mixup: 0.8, Prob: 1}, {CutMix: 1, Prob: 1},
+		{Mixup: 0.8, CutMix: 1, Prob: 0.9, SwitchProb: 0.5}} {
 		if err := m.Validate(); err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +189,8 @@ func TestMixJSON(t *testing.T) {
 			t.Errorf("%s passed", text)
 		}
 	}
-	for _, bad := range []Mix{{Mixup: -1, Prob: 1}, {Mixup: 1e-9, Prob: 1}, {CutMix: math.NaN(), Prob: 1}, {Mixup: 1e9, Prob: 1},
+	for _, bad := range []Mix{{Mixup: -1, Prob: 1}, {Mixup: 1e-9, Prob: 1},
+		{CutMix: math.NaN(), Prob: 1}, {Mixup: 1e9, Prob: 1},
 		{Mixup: 1}, {CutMix: 1, Prob: 1.5}, {Prob: 1, SwitchProb: 2}, {OffEpoch: -1}} {
 		if bad.Validate() == nil {
 			t.Errorf("%+v passed", bad)

@@ -10,8 +10,7 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// The files in testdata/augment were made by Pillow, torchvision and timm;
-// make.py there says how.
+// The files in testdata/augment were made by Pillow, torchvision and timm; make.py there says how.
 
 // augmentCases is testdata/augment/cases.json.
 type augmentCases struct {
@@ -59,7 +58,8 @@ func readCases(t testing.TB) (c augmentCases) {
 	if err := json.Unmarshal(b, &c); err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Ops) == 0 || len(c.Levels) == 0 || len(c.Jitter) == 0 || len(c.Crops) == 0 || len(c.Middle) == 0 || len(c.Mix) == 0 {
+	if len(c.Ops) == 0 || len(c.Levels) == 0 || len(c.Jitter) == 0 ||
+		len(c.Crops) == 0 || len(c.Middle) == 0 || len(c.Mix) == 0 {
 		t.Fatal("cases are missing")
 	}
 	return c
@@ -98,11 +98,11 @@ func differences(a, b []byte) (count, worst int) {
 }
 
 // operationNames are timm's.
-var operationNames = [operations]string{"AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "SolarizeAdd", "Color", "Contrast",
+var operationNames = [operations]string{"AutoContrast", "Equalize",
+	"Invert", "Rotate", "Posterize", "Solarize", "SolarizeAdd", "Color", "Contrast",
 	"Brightness", "Sharpness", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel"}
 
-// TestOperations holds every operation of RandAugment against Pillow's and timm's
-// result, byte for byte.
+// TestOperations holds every operation of RandAugment against Pillow's and timm's result, byte for byte.
 func TestOperations(t *testing.T) {
 	cases := readCases(t)
 	for _, kind := range []struct {
@@ -125,11 +125,13 @@ func TestOperations(t *testing.T) {
 				}
 			}
 			if n, worst := differences(p.pix, want.band(i, p.h)); n > 0 {
-				t.Errorf("%s, %s(%v) %s of %s: %d bytes differ, by up to %d", kind.file, c.Op, c.Arg, c.Filter, c.Picture, n, worst)
+				t.Errorf("%s, %s(%v) %s of %s: %d bytes differ, by up to %d",
+					kind.file, c.Op, c.Arg, c.Filter, c.Picture, n, worst)
 			}
 		}
 		if len(seen) != int(operations) || want.h != len(cases.Ops)*29 {
-			t.Errorf("%s: %d of %d operations seen, %d rows of results for %d cases", kind.file, len(seen), operations, want.h, len(cases.Ops))
+			t.Errorf("%s: %d of %d operations seen, %d rows of results for %d cases",
+				kind.file, len(seen), operations, want.h, len(cases.Ops))
 		}
 	}
 }
@@ -144,7 +146,8 @@ func TestLevels(t *testing.T) {
 			want = max(want, 0)
 		}
 		if math.Abs(got-want) > 1e-15 {
-			t.Errorf("%s at %v, increasing %v, negative %v: %v, timm has %v", operationNames[c.Op], c.Level, c.Increasing, c.Negative, got, want)
+			t.Errorf("%s at %v, increasing %v, negative %v: %v, timm has %v",
+				operationNames[c.Op], c.Level, c.Increasing, c.Negative, got, want)
 		}
 	}
 	if len(seen) != int(operations)-3 {
@@ -163,8 +166,8 @@ func TestJitter(t *testing.T) {
 		}
 	}
 
-	// What is drawn: all orders, and factors evenly in 1 ± amount, which brightness
-	// alone shows on a picture that the other two leave as it is.
+	// What is drawn: all orders, and factors evenly in 1 ± amount, which brightness alone shows on a picture that the
+	// other two leave as it is.
 	least, most, mean := math.Inf(1), 0.0, 0.0
 	const rounds = 4000
 	grey := &canvas{pix: make([]byte, 1), spare: make([]byte, 1), c: 1, h: 1, w: 1}
@@ -207,8 +210,10 @@ func TestTones(t *testing.T) {
 		{"saturation of grey", func(p *canvas) { p.saturation(0) }, []byte{90, 100, 111}, []byte{90, 100, 111}},
 		{"sharpness of a line", func(p *canvas) { p.sharpness(0) }, []byte{90, 100, 111}, []byte{90, 100, 111}},
 		{"mirror", (*canvas).flip, []byte{1, 2, 3}, []byte{3, 2, 1}},
-		{"to the right", func(p *canvas) { p.transform(translation(-1, 0), picture.Bicubic, []byte{7}) }, []byte{1, 2, 3}, []byte{7, 1, 2}},
-		{"half a pixel", func(p *canvas) { p.transform(translation(0.5, 0), picture.Bilinear, []byte{7}) }, []byte{10, 20, 40}, []byte{15, 30, 7}},
+		{"to the right", func(p *canvas) { p.transform(translation(-1, 0), picture.Bicubic, []byte{7}) },
+			[]byte{1, 2, 3}, []byte{7, 1, 2}},
+		{"half a pixel", func(p *canvas) { p.transform(translation(0.5, 0), picture.Bilinear, []byte{7}) },
+			[]byte{10, 20, 40}, []byte{15, 30, 7}},
 	} {
 		p := make1(bytes.Clone(c.in)...)
 		c.do(p)
@@ -217,7 +222,8 @@ func TestTones(t *testing.T) {
 		}
 	}
 
-	// 510 pixels of which one is brightest: a step of 1 (509/255 cut off), so each value becomes the number of pixels below it.
+	// 510 pixels of which one is brightest: a step of 1 (509/255 cut off), so each value becomes the number of pixels
+	// below it.
 	p := make1(bytes.Repeat([]byte{0}, 510)...)
 	p.pix[509] = 200
 	for i := range 100 {
@@ -229,8 +235,7 @@ func TestTones(t *testing.T) {
 	}
 }
 
-// TestMapsOddSizes: no size of picture and no map reads outside of it, and what
-// changes nothing changes nothing.
+// TestMapsOddSizes: no size of picture and no map reads outside of it, and what changes nothing changes nothing.
 func TestMapsOddSizes(t *testing.T) {
 	for _, size := range [][2]int{{1, 1}, {1, 9}, {9, 1}, {2, 2}, {3, 3}, {2, 17}} {
 		for _, channels := range []int{1, 3} {
@@ -238,9 +243,11 @@ func TestMapsOddSizes(t *testing.T) {
 			for op := range operations {
 				for _, level := range []float64{0, 3.3, 10, 30} {
 					for _, filter := range []int{picture.Bilinear, picture.Bicubic} {
-						p := &canvas{pix: spots(channels, h, w), spare: make([]byte, channels*h*w), c: channels, h: h, w: w}
+						p := &canvas{pix: spots(channels, h, w),
+							spare: make([]byte, channels*h*w), c: channels, h: h, w: w}
 						op.run(p, op.argument(level, true, level > 5), place{filter, []byte{1, 2, 3}})
-						still := level == 0 && op != opAutoContrast && op != opEqualize && op != opInvert && op != opPosterize
+						still := level == 0 && op != opAutoContrast &&
+							op != opEqualize && op != opInvert && op != opPosterize
 						if still && !bytes.Equal(p.pix, spots(channels, h, w)) {
 							t.Errorf("%s at level 0 changed a picture of %v", operationNames[op], size)
 						}

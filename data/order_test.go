@@ -38,7 +38,8 @@ func TestSequence(t *testing.T) {
 			wait.Go(func() {
 				for k := range 3 * n {
 					epoch, position := (k+worker)%3, (7*k+worker)%n
-					if got, want := s.At(epoch, position), RepeatedOrder(5, uint64(epoch), n, repeats)[position]; got != want {
+					if got, want := s.At(epoch, position),
+						RepeatedOrder(5, uint64(epoch), n, repeats)[position]; got != want {
 						t.Errorf("epoch %d, position %d: %d, want %d", epoch, position, got, want)
 						return
 					}

@@ -8,10 +8,9 @@ import (
 	"strings"
 )
 
-// RandAugment is a policy of RandAugment (Cubuk et al. 2020) as timm reads it: of
-// fifteen operations Layers are drawn, each of which then happens with
-// probability Prob, at a level drawn from a normal distribution about Magnitude
-// and kept within 0 … Max. A level of 10 is the strongest that an operation was made for.
+// RandAugment is a policy of RandAugment (Cubuk et al. 2020) as timm reads it: of fifteen operations Layers are drawn,
+// each of which then happens with probability Prob, at a level drawn from a normal distribution about Magnitude and
+// kept within 0 … Max. A level of 10 is the strongest that an operation was made for.
 type RandAugment struct {
 	Magnitude  int
 	Deviation  float64 // of the level; +Inf draws it evenly from 0 to Magnitude
@@ -30,8 +29,7 @@ const (
 	maxLayers = 15
 )
 
-// ParseRandAugment reads timm's notation: "rand", then parts in any order, each
-// led by a dash:
+// ParseRandAugment reads timm's notation: "rand", then parts in any order, each led by a dash:
 //
 //	m9        the magnitude, 0 to 30 (10 if left out)
 //	mstd0.5   its deviation, 0 to 100 (0); more is an even draw from 0 to m
@@ -128,9 +126,8 @@ const (
 	operations // how many there are
 )
 
-// argument is what an operation is given at a level. negative mirrors those that
-// have two directions. The greater the level, the stronger the operation if
-// increasing; without it posterize and solarize weaken, and colour, contrast,
+// argument is what an operation is given at a level. negative mirrors those that have two directions. The greater the
+// level, the stronger the operation if increasing; without it posterize and solarize weaken, and colour, contrast,
 // brightness and sharpness go from 0.1 by 1, which changes nothing, to 1.9.
 //
 //	rotate            degrees, ±30 at 10      posterize   bits kept, 4 to 0
@@ -225,8 +222,7 @@ type step struct {
 	arg float64
 }
 
-// draw appends the operations that will happen to a picture to steps. How many
-// numbers are drawn depends on r alone.
+// draw appends the operations that will happen to a picture to steps. How many numbers are drawn depends on r alone.
 func (r RandAugment) draw(steps []step, rng *rand.Rand) []step {
 	for range r.Layers {
 		op := operation(rng.IntN(int(operations)))

@@ -22,8 +22,10 @@ func TestParseRandAugment(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want %+v", policy, got, err, want)
 		}
 	}
-	for _, bad := range []string{"", "m9", "rand-", "rand-m", "rand-m-9", "rand-m9.5", "rand-m31", "rand-n0", "rand-n16", "rand-p2", "rand-mstd", "rand-mstd1e3",
-		"rand-inc0", "rand-inc", "rand-w0", "rand-tweights", "rand-m9-m8", "RAND-m9", "rand--m9", "rand-mmax0", "rand-p.", "rand-m99999999999999999999",
+	for _, bad := range []string{"", "m9", "rand-", "rand-m",
+		"rand-m-9", "rand-m9.5", "rand-m31", "rand-n0", "rand-n16", "rand-p2", "rand-mstd", "rand-mstd1e3",
+		"rand-inc0", "rand-inc", "rand-w0", "rand-tweights",
+		"rand-m9-m8", "RAND-m9", "rand--m9", "rand-mmax0", "rand-p.", "rand-m99999999999999999999",
 		"original-mstd0.5", strings.Repeat("rand-m9-", 9)} {
 		if got, err := ParseRandAugment(bad); err == nil {
 			t.Errorf("%q passed as %+v", bad, got)
@@ -34,7 +36,8 @@ func TestParseRandAugment(t *testing.T) {
 }
 
 func FuzzRandAugment(f *testing.F) {
-	for _, s := range []string{"rand-m9-mstd0.5-inc1", "rand-n3-p0.25-mmax20", "rand-mstd1000", "rand-m", "rand--", "x"} {
+	for _, s := range []string{"rand-m9-mstd0.5-inc1", "rand-n3-p0.25-mmax20",
+		"rand-mstd1000", "rand-m", "rand--", "x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, policy string) {
@@ -54,9 +57,12 @@ func FuzzRandAugment(f *testing.F) {
 
 // FuzzAugmentJSON: whatever of the recipe's two objects is valid can be used.
 func FuzzAugmentJSON(f *testing.F) {
-	for _, s := range []string{`{"shift": 2, "flip": true, "erase_prob": 0.25, "erase_max": 0.3}`, `{"random_resized_crop": {}, "color_jitter": 0.4}`,
-		`{"rand_augment": "rand-m9-mstd0.5-inc1", "erase_mode": "pixel", "erase_count": 3, "erase_prob": 1, "erase_max": 1}`,
-		`{"random_resized_crop": {"scale": [0.5, 0.5], "ratio": [1, 2], "interpolation": "bilinear"}}`, `{"mixup": 0.8, "cutmix": 1}`, `{"random_resized_crop": null}`} {
+	for _, s := range []string{`{"shift": 2, "flip": true, "erase_prob": 0.25, "erase_max": 0.3}`,
+		`{"random_resized_crop": {}, "color_jitter": 0.4}`,
+		`{"rand_augment": "rand-m9-mstd0.5-inc1", "erase_mode": "pixel", "erase_count": 3, ` +
+			`"erase_prob": 1, "erase_max": 1}`,
+		`{"random_resized_crop": {"scale": [0.5, 0.5], "ratio": [1, 2], "interpolation": "bilinear"}}`,
+		`{"mixup": 0.8, "cutmix": 1}`, `{"random_resized_crop": null}`} {
 		f.Add([]byte(s))
 	}
 	d := testPhotos(f)
@@ -65,7 +71,8 @@ func FuzzAugmentJSON(f *testing.F) {
 		var a Augment
 		if json.Unmarshal(b, &a) == nil && a.Validate() == nil {
 			dst := make([]float32, 3*6*8)
-			if _, err := mustAugment(t, a, d, picture.DefaultPreprocessor(6, 8, 3), 3, 6, 8).Load(dst, 0, Rand(1, 2, 3)); err != nil {
+			if _, err := mustAugment(t, a, d, picture.DefaultPreprocessor(6, 8, 3),
+				3, 6, 8).Load(dst, 0, Rand(1, 2, 3)); err != nil {
 				t.Errorf("%s: %v", b, err)
 			}
 		}
@@ -82,8 +89,8 @@ func FuzzAugmentJSON(f *testing.F) {
 	})
 }
 
-// TestRandAugmentDraws: every operation equally often, half of the draws happen,
-// levels as they should lie, both directions.
+// TestRandAugmentDraws: every operation equally often, half of the draws happen, levels as they should lie, both
+// directions.
 func TestRandAugmentDraws(t *testing.T) {
 	const rounds = 20000
 	r, err := ParseRandAugment("rand-m9-mstd0.5-inc1")
@@ -120,7 +127,8 @@ func TestRandAugmentDraws(t *testing.T) {
 	}
 	turned := float64(count[opRotate])
 	// Of N(9, 0.5²) 2.3 % lie above 10, where they are cut off.
-	if mean := sum / turned; math.Abs(mean-9) > 0.05 || math.Abs(float64(positive)/turned-0.5) > 0.05 || math.Abs(float64(full)/turned-0.023) > 0.015 {
+	if mean := sum / turned; math.Abs(mean-9) > 0.05 || math.Abs(float64(positive)/turned-0.5) > 0.05 ||
+		math.Abs(float64(full)/turned-0.023) > 0.015 {
 		t.Errorf("levels: mean %v, %v positive, %v at the limit", mean, float64(positive)/turned, float64(full)/turned)
 	}
 

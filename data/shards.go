@@ -26,8 +26,7 @@ const tarEnding = ".tar"
 // packedEndings are those of compressed ones.
 var packedEndings = []string{".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4"}
 
-// shards is a Dataset of pictures in tar files. They are found once, and then
-// read where they lie.
+// shards is a Dataset of pictures in tar files. They are found once, and then read where they lie.
 type shards struct {
 	name     string
 	paths    []string
@@ -48,11 +47,12 @@ type shardSource struct {
 	paths []string // at least one
 }
 
-// parts divides the files by their names: those with one of the words for the
-// test part, and the others. Either may be empty, and then there are no parts.
+// parts divides the files by their names: those with one of the words for the test part, and the others. Either may be
+// empty, and then there are no parts.
 func (s shardSource) parts() (train, test []string) {
 	for _, path := range s.paths {
-		words := strings.FieldsFunc(strings.ToLower(filepath.Base(path)), func(r rune) bool { return !unicode.IsLetter(r) })
+		words := strings.FieldsFunc(strings.ToLower(filepath.Base(path)),
+			func(r rune) bool { return !unicode.IsLetter(r) })
 		if slices.ContainsFunc(words, func(w string) bool { return slices.Contains(partNames[Test], w) }) {
 			test = append(test, path)
 		} else {
@@ -112,7 +112,8 @@ func findTars(dir string) ([]string, error) {
 			return nil, fmt.Errorf("data set %q: %w", dir, err)
 		}
 		if slices.ContainsFunc(files, func(f os.DirEntry) bool { return picture.HasEnding(f.Name()) }) {
-			return nil, fmt.Errorf("data set %q: both tar files (%s, …) and sub-folders of images (%s, …): which of them are meant?",
+			return nil, fmt.Errorf(
+				"data set %q: both tar files (%s, …) and sub-folders of images (%s, …): which of them are meant?",
 				dir, filepath.Base(tars[0]), filepath.Base(sub))
 		}
 	}
@@ -121,7 +122,8 @@ func findTars(dir string) ([]string, error) {
 
 // isPacked reports whether a file is called like a compressed tar file.
 func isPacked(name string) bool {
-	return slices.ContainsFunc(packedEndings, func(e string) bool { return strings.HasSuffix(strings.ToLower(name), e) })
+	return slices.ContainsFunc(packedEndings,
+		func(e string) bool { return strings.HasSuffix(strings.ToLower(name), e) })
 }
 
 // findTarFile is the source of a single file.
@@ -130,7 +132,8 @@ func findTarFile(path string) (Source, error) {
 		return nil, fmt.Errorf("data set %q: %w", path, errPacked("gunzip"))
 	}
 	if !strings.HasSuffix(strings.ToLower(path), tarEnding) {
-		return nil, fmt.Errorf("data set %q: a file; want a %s file, or a folder (of IDX files, CIFAR's files, %s files, class sub-folders)", path, tarEnding, tarEnding)
+		return nil, fmt.Errorf("data set %q: a file; want a %s file, or a folder "+
+			"(of IDX files, CIFAR's files, %s files, class sub-folders)", path, tarEnding, tarEnding)
 	}
 	return shardSource{path, filepath.Dir(path), []string{path}}, nil
 }
@@ -152,8 +155,8 @@ func findPattern(pattern string) (Source, error) {
 	return shardSource{pattern, filepath.Dir(paths[0]), paths}, nil
 }
 
-// openShards finds the pictures in tar files, several at a time. Without classes
-// the names are the labels' numbers, 0 to the largest one.
+// openShards finds the pictures in tar files, several at a time. Without classes the names are the labels' numbers, 0
+// to the largest one.
 func openShards(name string, paths, classes []string) (Dataset, error) {
 	found, errs := make([][]tarPicture, len(paths)), make([]error, len(paths))
 	var failed atomic.Bool
@@ -177,14 +180,16 @@ func openShards(name string, paths, classes []string) (Dataset, error) {
 	for i, pictures := range found {
 		for _, p := range pictures {
 			if classes != nil && p.label >= len(classes) {
-				return nil, fmt.Errorf("%s: label %d of %s is beyond the %d classes of %s", paths[i], p.label, printable(p.name), len(classes), classFile)
+				return nil, fmt.Errorf("%s: label %d of %s is beyond the %d classes of %s",
+					paths[i], p.label, printable(p.name), len(classes), classFile)
 			}
 			top = max(top, p.label)
 			s.pictures = append(s.pictures, shardPicture{p, i})
 		}
 	}
 	if total == 0 {
-		return nil, fmt.Errorf("data set %q: no labelled picture (KEY.jpg with KEY.cls or KEY.json) in its %d tar files", name, len(paths))
+		return nil, fmt.Errorf(
+			"data set %q: no labelled picture (KEY.jpg with KEY.cls or KEY.json) in its %d tar files", name, len(paths))
 	}
 	if classes == nil {
 		s.classes = numbered(top + 1)
@@ -211,8 +216,7 @@ func (s *shards) Label(i int) int                     { return s.pictures[i].lab
 func (s *shards) Classes() []string                   { return s.classes }
 func (s *shards) Size() (channels, height, width int) { return 0, 0, 0 }
 
-// Image decodes picture i. The file is opened for each: no handles are kept, and
-// opening costs little beside decoding.
+// Image decodes picture i. The file is opened for each: no handles are kept, and opening costs little beside decoding.
 func (s *shards) Image(i int) (image.Image, error) {
 	p := &s.pictures[i]
 	f, _, err := regular.Open(s.paths[p.file])
@@ -241,8 +245,7 @@ func printable(name string) string {
 	return name
 }
 
-// renamed is the same pictures with other names for their classes, of which
-// there are no fewer.
+// renamed is the same pictures with other names for their classes, of which there are no fewer.
 func (s *shards) renamed(classes []string) Dataset {
 	r := *s
 	r.classes = classes

@@ -21,8 +21,7 @@ import (
 // member is one file of a tar file.
 type member struct{ name, content string }
 
-// tarred is a tar file of those members. It is the zero Format that lets the
-// writer choose.
+// tarred is a tar file of those members. It is the zero Format that lets the writer choose.
 func tarred(t testing.TB, format tar.Format, members ...member) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -52,7 +51,8 @@ func tarred(t testing.TB, format tar.Format, members ...member) []byte {
 func shard(t *testing.T, labels ...int) []byte {
 	var members []member
 	for i, l := range labels {
-		members = append(members, member{fmt.Sprintf("%04d.png", i), string(plain(t, 3+i, 4, byte(10*l)))}, member{fmt.Sprintf("%04d.cls", i), fmt.Sprint(l)})
+		members = append(members, member{fmt.Sprintf("%04d.png", i), string(plain(t, 3+i, 4, byte(10*l)))},
+			member{fmt.Sprintf("%04d.cls", i), fmt.Sprint(l)})
 	}
 	return tarred(t, tar.FormatUnknown, members...)
 }
@@ -67,8 +67,8 @@ func grey(t testing.TB, d Dataset, i int) int {
 	return int(img.(*image.Gray).Pix[0])
 }
 
-// TestShards: whatever the format of the headers, the order of the members and
-// their names, each picture comes with its label, in the order of the keys.
+// TestShards: whatever the format of the headers, the order of the members and their names, each picture comes with its
+// label, in the order of the keys.
 func TestShards(t *testing.T) {
 	long := strings.Repeat("d/", 60) + strings.Repeat("n", 150) + "é"
 	for _, format := range []tar.Format{tar.FormatUnknown, tar.FormatPAX, tar.FormatGNU} {
@@ -93,7 +93,8 @@ func TestShards(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c, h, w := d.Size(); d.Len() != 4 || c != 0 || h != 0 || w != 0 || !slices.Equal(d.Classes(), []string{"0", "1", "2", "3"}) {
+		if c, h, w := d.Size(); d.Len() != 4 || c != 0 || h != 0 ||
+			w != 0 || !slices.Equal(d.Classes(), []string{"0", "1", "2", "3"}) {
 			t.Fatalf("%d pictures, classes %q", d.Len(), d.Classes())
 		}
 		for i, want := range []int{3, 1, 0, 2} {
@@ -105,8 +106,7 @@ func TestShards(t *testing.T) {
 	}
 }
 
-// TestShardLists: folders, patterns, parts and class lists; pictures in any
-// order from several goroutines.
+// TestShardLists: folders, patterns, parts and class lists; pictures in any order from several goroutines.
 func TestShardLists(t *testing.T) {
 	dir := t.TempDir()
 	filetest.Write(t, shard(t, 0, 1), dir, "train-000.tar")
@@ -150,7 +150,8 @@ func TestShardLists(t *testing.T) {
 	}
 	// Both parts of a pair have the classes of the one with more.
 	p, err := OpenParts(dir, 0, 1)
-	if err != nil || p.Train.Len() != 3 || p.Test.Len() != 3 || len(p.Train.Classes()) != 5 || len(p.Test.Classes()) != 5 {
+	if err != nil || p.Train.Len() != 3 || p.Test.Len() != 3 ||
+		len(p.Train.Classes()) != 5 || len(p.Test.Classes()) != 5 {
 		t.Fatalf("%+v %v", p, err)
 	}
 
@@ -176,7 +177,8 @@ func TestShardLists(t *testing.T) {
 
 	// Through a preprocessor, and a picture that is damaged.
 	bad := t.TempDir()
-	filetest.Write(t, tarred(t, 0, member{"a.png", "\x89PNG no more"}, member{"a.cls", "0"}, member{"\x1b[31m.png", ""}, member{"\x1b[31m.cls", "0"}), bad, "a.tar")
+	filetest.Write(t, tarred(t, 0, member{"a.png", "\x89PNG no more"},
+		member{"a.cls", "0"}, member{"\x1b[31m.png", ""}, member{"\x1b[31m.cls", "0"}), bad, "a.tar")
 	if d, err = Open(bad, Train); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +187,8 @@ func TestShardLists(t *testing.T) {
 		t.Fatal(err)
 	}
 	filetest.WantError(t, fit.Pixels(make([]byte, 48), 0), filepath.Join(bad, "a.tar")+": a.png: ", "png")
-	filetest.WantError(t, fit.Pixels(make([]byte, 48), 1), `a.tar: "\x1b[31m.png": image file is empty`) // no escapes reach a terminal
+	// no escapes reach a terminal
+	filetest.WantError(t, fit.Pixels(make([]byte, 48), 1), `a.tar: "\x1b[31m.png": image file is empty`)
 	if err := os.Remove(filepath.Join(bad, "a.tar")); err != nil {
 		t.Fatal(err)
 	}
@@ -210,9 +213,11 @@ func TestShardErrors(t *testing.T) {
 		{"in a picture", good[:560], "cut short"},
 		{"without an end", good[:len(good)-1024], "no end mark"},
 		{"joined", slices.Concat(good, good), "joined"},
-		{"no label", tarred(t, 0, pic("a.png"), member{"b.cls", "1"}, pic("b.png")), `"a.png": a picture without a label`},
+		{"no label", tarred(t, 0, pic("a.png"), member{"b.cls", "1"}, pic("b.png")),
+			`"a.png": a picture without a label`},
 		{"no picture", tarred(t, 0, member{"a.cls", "1"}, member{"a.txt", "1"}), `"a.cls": a label without a picture`},
-		{"two pictures", tarred(t, 0, pic("a.png"), pic("a.jpg"), member{"a.cls", "1"}), `"a.jpg": a second picture beside "a.png"`},
+		{"two pictures", tarred(t, 0, pic("a.png"), pic("a.jpg"), member{"a.cls", "1"}),
+			`"a.jpg": a second picture beside "a.png"`},
 		{"twice", tarred(t, 0, pic("a.png"), member{"a.cls", "1"}, member{"a.cls", "2"}), "comes twice"},
 		{"json twice", tarred(t, 0, member{"a.json", `{"label":1}`}, member{"a.json", `{"label":1}`}), "comes twice"},
 		{"word", tarred(t, 0, pic("a.png"), member{"a.cls", "cat"}), `label "cat"`},
@@ -225,7 +230,8 @@ func TestShardErrors(t *testing.T) {
 		{"json fraction", tarred(t, 0, pic("a.png"), member{"a.json", `{"label": 1.5}`}), "label \"1.5\""},
 		{"json without", tarred(t, 0, pic("a.png"), member{"a.json", `{"caption": "x"}`}), `no "label"`},
 		{"no json", tarred(t, 0, pic("a.png"), member{"a.json", `{"label": 1`}), "its .json: unexpected end"},
-		{"long json", tarred(t, 0, pic("a.png"), member{"a.json", strings.Repeat(" ", 1<<20) + "{}"}), "limit is 1048576"},
+		{"long json", tarred(t, 0, pic("a.png"), member{"a.json", strings.Repeat(" ", 1<<20) + "{}"}),
+			"limit is 1048576"},
 		{"link", tarred(t, 0, member{"a.png", "->/etc/passwd"}, member{"a.cls", "1"}), `"a.png": a link`},
 		{"long name", tarred(t, tar.FormatPAX, pic(strings.Repeat("n", 5000)+".png")), "a name of 5004 bytes"},
 		{"nothing", tarred(t, 0, member{"a.txt", "x"}), "no labelled picture"},
@@ -257,8 +263,7 @@ func TestShardErrors(t *testing.T) {
 	filetest.WantError(t, err, "two numbers")
 }
 
-// resum puts the right sums into the headers of a tar file, so that changed ones
-// are looked at.
+// resum puts the right sums into the headers of a tar file, so that changed ones are looked at.
 func resum(b []byte) {
 	for len(b) >= 512 && b[0] != 0 {
 		copy(b[148:156], "        ")
@@ -275,13 +280,13 @@ func resum(b []byte) {
 	}
 }
 
-// FuzzTar: what the index says lies in the file, and is what reading the file
-// from front to back finds under that name.
+// FuzzTar: what the index says lies in the file, and is what reading the file from front to back finds under that name.
 func FuzzTar(f *testing.F) {
 	pic := member{"a/b.png", strings.Repeat("p", 600)}
 	f.Add(tarred(f, tar.FormatUnknown, pic, member{"a/b.cls", "7"}))
 	f.Add(tarred(f, tar.FormatPAX, member{"a/é.json", `{"label": 3}`}, member{"a/é.jpg", "x"}, member{"a/", ""}))
-	f.Add(tarred(f, tar.FormatGNU, member{strings.Repeat("d/", 80) + "x.png", "p"}, member{strings.Repeat("d/", 80) + "x.cls", "1"}))
+	f.Add(tarred(f, tar.FormatGNU, member{strings.Repeat("d/", 80) + "x.png", "p"},
+		member{strings.Repeat("d/", 80) + "x.cls", "1"}))
 	f.Add([]byte("\x1f\x8b"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = bytes.Clone(b)

@@ -11,8 +11,8 @@ import (
 
 // Source is where a data set lies, before any of it is read.
 type Source interface {
-	// Has reports whether that part can be opened. A source that does not tell
-	// the parts apart has a training part only.
+	// Has reports whether that part can be opened. A source that does not tell the parts apart has a training part
+	// only.
 	Has(split Split) bool
 	// Open reads one part; all of it, if the source does not tell the parts apart.
 	Open(split Split) (Dataset, error)
@@ -31,13 +31,13 @@ type Source interface {
 //	                     digits, or KEY.json, {"label": n}; read where it lies, never unpacked
 //	a-{000..012}.tar     several of them; {a,b} lists words
 //
-// A folder of classes or of tar files may hold the parts in sub-folders of their own
-// (train; and test, val or validation). Tar files beside each other are told apart by those
-// words in their names, if some have one of the second kind and others do not. Where the parts
-// are not told apart, all of the data set serves as either one: see OpenParts for training.
+// A folder of classes or of tar files may hold the parts in sub-folders of their own (train; and test, val or
+// validation). Tar files beside each other are told apart by those words in their names, if some have one of the second
+// kind and others do not. Where the parts are not told apart, all of the data set serves as either one: see OpenParts
+// for training.
 //
-// A file classes.txt beside the data names the classes, one a line, the first one's
-// label being 0. Sub-folders of classes must then be among them.
+// A file classes.txt beside the data names the classes, one a line, the first one's label being 0. Sub-folders of
+// classes must then be among them.
 func Open(spec string, split Split) (Dataset, error) {
 	s, err := Find(spec)
 	if err != nil {
@@ -54,8 +54,7 @@ func OpenPart(spec string, s Source, split Split) (Dataset, error) {
 	return s.Open(split)
 }
 
-// Parts are the pictures of a training run. All have the same classes, and no
-// picture is in two of them.
+// Parts are the pictures of a training run. All have the same classes, and no picture is in two of them.
 type Parts struct {
 	Train      Dataset // to learn from
 	Validation Dataset // to choose by: weights, an epoch, a precision; nil if there are none
@@ -63,17 +62,15 @@ type Parts struct {
 	Share      float64 // of the training pictures that were held out
 }
 
-// What is held out to choose by where nobody says how much: a share of the
-// training pictures, at least one of each class that has two, and no more than
-// so many.
+// What is held out to choose by where nobody says how much: a share of the training pictures, at least one of each
+// class that has two, and no more than so many.
 const (
 	defaultShare   = 0.05
 	defaultHeldOut = 5000
 )
 
-// OpenParts opens a data set for a training run. The validation part is a share
-// of the training pictures (see HoldOut), a twentieth or 5000 of them if share
-// is 0. Where the data set has no test part of its own, half of what is held out
+// OpenParts opens a data set for a training run. The validation part is a share of the training pictures (see HoldOut),
+// a twentieth or 5000 of them if share is 0. Where the data set has no test part of its own, half of what is held out
 // becomes one; a share of 0 is then an error.
 func OpenParts(spec string, share float64, seed uint64) (Parts, error) {
 	s, err := Find(spec)
@@ -83,7 +80,8 @@ func OpenParts(spec string, share float64, seed uint64) (Parts, error) {
 	return PartsOf(spec, s, share, seed)
 }
 
-// ErrNoTest is wrapped by the error about a data set that has nothing to test on, and of which nothing is to be held out.
+// ErrNoTest is wrapped by the error about a data set that has nothing to test on, and of which nothing is to be held
+// out.
 var ErrNoTest = errors.New("no test part")
 
 // PartsOf is OpenParts for a source, which spec names in errors.
@@ -115,8 +113,7 @@ func PartsOf(spec string, s Source, share float64, seed uint64) (p Parts, err er
 	return p, nil
 }
 
-// holdOut takes the validation part from the training part, and the test part
-// too if there is none.
+// holdOut takes the validation part from the training part, and the test part too if there is none.
 func (p *Parts) holdOut(share float64, seed uint64) error {
 	least, parts := 0, 1
 	if p.Test == nil {
@@ -170,9 +167,8 @@ func Find(spec string) (Source, error) {
 	return tree, nil
 }
 
-// agree gives both parts of a data set the same classes. Only classes that have
-// no names but their numbers can differ without harm: the part with fewer has
-// no picture of the last ones.
+// agree gives both parts of a data set the same classes. Only classes that have no names but their numbers can differ
+// without harm: the part with fewer has no picture of the last ones.
 func agree(train, test Dataset) (Dataset, Dataset, error) {
 	a, b := train.Classes(), test.Classes()
 	if slices.Equal(a, b) {
@@ -181,7 +177,8 @@ func agree(train, test Dataset) (Dataset, Dataset, error) {
 	r, ok := train.(renamer)
 	s, ok2 := test.(renamer)
 	if !ok || !ok2 || !Numbered(a) || !Numbered(b) {
-		return nil, nil, fmt.Errorf("the training part has %d classes (%s, …), the test part %d (%s, …): they must be the same ones",
+		return nil, nil, fmt.Errorf(
+			"the training part has %d classes (%s, …), the test part %d (%s, …): they must be the same ones",
 			len(a), a[0], len(b), b[0])
 	}
 	if len(a) < len(b) {

@@ -43,8 +43,8 @@ func members(t *testing.T, d Dataset) []int {
 	return got
 }
 
-// TestHoldOut: the parts are all of the data set, each class gives its share to
-// within a picture and keeps one, and nothing but seed and share decides.
+// TestHoldOut: the parts are all of the data set, each class gives its share to within a picture and keeps one, and
+// nothing but seed and share decides.
 func TestHoldOut(t *testing.T) {
 	var labels []byte
 	sizes := []int{60, 33, 10, 1, 0, 4, 4, 4, 4, 4, 2, 1, 100}
@@ -67,7 +67,8 @@ func TestHoldOut(t *testing.T) {
 		}
 		all := slices.Sorted(slices.Values(slices.Concat(a, b)))
 		if len(all) != d.Len() || len(slices.Compact(all)) != d.Len() {
-			t.Fatalf("share %v: parts of %d and %d pictures overlap or leave some out of %d", share, len(a), len(b), d.Len())
+			t.Fatalf("share %v: parts of %d and %d pictures overlap or leave some out of %d",
+				share, len(a), len(b), d.Len())
 		}
 		got := make([]int, len(sizes))
 		for i, k := range b {
@@ -78,7 +79,8 @@ func TestHoldOut(t *testing.T) {
 		}
 		for l, n := range sizes {
 			want := share * float64(n)
-			if short := want - float64(got[l]); n > 0 && got[l] >= n || math.Abs(short) > 1 && got[l] < n-1 && share < 0.9 {
+			if short := want - float64(got[l]); n > 0 && got[l] >= n ||
+				math.Abs(short) > 1 && got[l] < n-1 && share < 0.9 {
 				t.Errorf("share %v: %d of %d of class %d", share, got[l], n, l)
 			}
 		}
@@ -129,13 +131,15 @@ func TestOpenParts(t *testing.T) {
 	_, err = OpenParts(dir, 0.001, 1)
 	filetest.WantError(t, err, dir, "leaves none")
 
-	// A test part may lack a class, and its labels are the training part's. No class has a picture to spare for validation.
+	// A test part may lack a class, and its labels are the training part's. No class has a picture to spare for
+	// validation.
 	parted := t.TempDir()
 	for _, name := range []string{"train/ant/1.png", "train/bee/2.png", "train/cow/3.png", "val/cow/4.png"} {
 		filetest.Write(t, plain(t, 3, 3, name[len(name)-5]), parted, name)
 	}
 	p, err = OpenParts(parted, 0, 1)
-	if err != nil || p.Train.Len() != 3 || p.Validation != nil || p.Share != 0 || p.Test.Len() != 1 || p.Test.Label(0) != 2 ||
+	if err != nil || p.Train.Len() != 3 || p.Validation != nil ||
+		p.Share != 0 || p.Test.Len() != 1 || p.Test.Label(0) != 2 ||
 		!slices.Equal(p.Test.Classes(), []string{"ant", "bee", "cow"}) {
 		t.Fatalf("%+v %v", p, err)
 	}
@@ -165,7 +169,8 @@ func TestOpenParts(t *testing.T) {
 	idx := t.TempDir()
 	filetest.Write(t, filetest.IDX([]byte{1, 2, 3, 4}, 4, 1, 1), idx, "train-images-idx3-ubyte")
 	filetest.Write(t, filetest.IDX([]byte{0, 0, 1, 1}, 4), idx, "train-labels-idx1-ubyte")
-	if p, err = OpenParts(idx, 0.5, 1); err != nil || p.Train.Len() != 2 || p.Validation.Len() != 1 || p.Test.Len() != 1 {
+	if p, err = OpenParts(idx, 0.5, 1); err != nil || p.Train.Len() != 2 ||
+		p.Validation.Len() != 1 || p.Test.Len() != 1 {
 		t.Fatalf("%+v %v", p, err)
 	}
 	filetest.Write(t, filetest.IDX([]byte{1}, 1, 1, 1), idx, "t10k-images-idx3-ubyte")
@@ -191,7 +196,8 @@ func TestOpenParts(t *testing.T) {
 	filetest.WantError(t, err, "nothing", "exists")
 }
 
-// TestHeldOutByDefault: of every class with two pictures at least one is held out to choose by, of many pictures a twentieth or 5000.
+// TestHeldOutByDefault: of every class with two pictures at least one is held out to choose by, of many pictures a
+// twentieth or 5000.
 func TestHeldOutByDefault(t *testing.T) {
 	for _, c := range []struct {
 		sizes, want []int

@@ -30,15 +30,16 @@ const (
 	maxTarObject = 1 << 20 // bytes of a .json member
 )
 
-// packings are the compressed files that are taken for tar files by mistake, by
-// their first bytes.
+// packings are the compressed files that are taken for tar files by mistake, by their first bytes.
 var packings = []struct{ magic, unpack string }{
-	{"\x1f\x8b", "gunzip"}, {"BZh", "bunzip2"}, {"\xfd7zXZ\x00", "unxz"}, {"\x28\xb5\x2f\xfd", "unzstd"}, {"\x04\x22\x4d\x18", "unlz4"},
+	{"\x1f\x8b", "gunzip"}, {"BZh", "bunzip2"}, {"\xfd7zXZ\x00", "unxz"},
+	{"\x28\xb5\x2f\xfd", "unzstd"}, {"\x04\x22\x4d\x18", "unlz4"},
 }
 
 // errPacked says what to do about a compressed tar file.
 func errPacked(unpack string) error {
-	return fmt.Errorf("a compressed tar file, in which no picture can be found without reading all before it: unpack it to a .tar file first (%s)", unpack)
+	return fmt.Errorf("a compressed tar file, in which no picture can be found without reading all before it: "+
+		"unpack it to a .tar file first (%s)", unpack)
 }
 
 // tarSample is what the members of one key make.
@@ -48,17 +49,14 @@ type tarSample struct {
 	objectErr             error // what is wrong with the last one, if it is asked
 }
 
-// indexTar finds the labelled pictures of a tar file of that many bytes, in the
-// order in which their keys first come. It reads the members' headers and
-// labels, not the pictures.
+// indexTar finds the labelled pictures of a tar file of that many bytes, in the order in which their keys first come.
+// It reads the members' headers and labels, not the pictures.
 //
-// Members are named as WebDataset names them: the key is the path up to the
-// first dot of its last part, the rest says what it is. A picture (.jpg, .png,
-// …) needs a label, KEY.cls with digits or, without that, KEY.json with a number
-// under "label", and a label needs a picture; all other members, and
-// names that begin with a dot or have none, do not count. A member that comes
-// twice, two pictures of one key, and a file without tar's end mark (it is
-// cut short) are errors.
+// Members are named as WebDataset names them: the key is the path up to the first dot of its last part, the rest says
+// what it is. A picture (.jpg, .png, …) needs a label, KEY.cls with digits or, without that, KEY.json with a number
+// under "label", and a label needs a picture; all other members, and names that begin with a dot or have none, do not
+// count. A member that comes twice, two pictures of one key, and a file without tar's end mark (it is cut short) are
+// errors.
 func indexTar(r io.ReadSeeker, size int64) ([]tarPicture, error) {
 	if err := checkTarStart(r); err != nil {
 		return nil, err
@@ -135,8 +133,7 @@ func checkTarStart(r io.ReadSeeker) error {
 	return err
 }
 
-// checkTarEnd checks that r stands behind tar's end mark, of zeros, and that no
-// more than zeros follow.
+// checkTarEnd checks that r stands behind tar's end mark, of zeros, and that no more than zeros follow.
 func checkTarEnd(r io.ReadSeeker) error {
 	block := make([]byte, 512)
 	if _, err := r.Seek(-int64(len(block)), io.SeekCurrent); err != nil {
@@ -160,8 +157,7 @@ func checkTarEnd(r io.ReadSeeker) error {
 	return nil
 }
 
-// memberKind divides a member's name into its key and what it is: "picture",
-// "cls", "json", or "" for anything else.
+// memberKind divides a member's name into its key and what it is: "picture", "cls", "json", or "" for anything else.
 func memberKind(name string) (key, kind string) {
 	dir, base := path.Split(name)
 	stem, ending, ok := strings.Cut(base, ".")

@@ -15,15 +15,13 @@ import (
 // ErrDamaged says that more pictures of a data set are damaged than are allowed.
 var ErrDamaged = errors.New("too many damaged pictures")
 
-// Tolerated is a Dataset that bears some pictures that cannot be decoded. In
-// place of such a picture it gives the next one, by index, that can be, the
-// first one following the last, together with that one's label: Label is right
-// once the picture has been loaded. So what is given for an index depends on
-// the files alone, not on what was loaded before or by whom.
+// Tolerated is a Dataset that bears some pictures that cannot be decoded. In place of such a picture it gives the next
+// one, by index, that can be, the first one following the last, together with that one's label: Label is right once the
+// picture has been loaded. So what is given for an index depends on the files alone, not on what was loaded before or
+// by whom.
 //
-// Errors of the system (no more file handles, a disk that fails) are no damage
-// and are returned as they are: they may be gone the next time, and a run that
-// had gone on with another picture could not be repeated.
+// Errors of the system (no more file handles, a disk that fails) are no damage and are returned as they are: they may
+// be gone the next time, and a run that had gone on with another picture could not be repeated.
 type Tolerated struct {
 	Dataset
 	from    imager // of Dataset; nil if it has no pictures to hand out
@@ -34,14 +32,11 @@ type Tolerated struct {
 	damaged map[int]error
 }
 
-// Tolerant makes a Dataset bear damaged pictures, up to the share limit of all,
-// rounded up to a whole number; with 0 it bears none. log, which may be nil, is
-// called for each damaged picture when it is first met, from any goroutine.
-// When there are more, every further loading is an ErrDamaged that tells the
-// number and the first file.
+// Tolerant makes a Dataset bear damaged pictures, up to the share limit of all, rounded up to a whole number; with 0 it
+// bears none. log, which may be nil, is called for each damaged picture when it is first met, from any goroutine. When
+// there are more, every further loading is an ErrDamaged that tells the number and the first file.
 //
-// Parts of a data set (HoldOut, Subset) are made before, so that a picture is
-// replaced by one of its own part.
+// Parts of a data set (HoldOut, Subset) are made before, so that a picture is replaced by one of its own part.
 func Tolerant(d Dataset, limit float64, log func(index int, err error)) *Tolerated {
 	if !(limit >= 0) {
 		limit = 0
@@ -54,8 +49,7 @@ func Tolerant(d Dataset, limit float64, log func(index int, err error)) *Tolerat
 	return &Tolerated{Dataset: d, from: from, allowed: allowed, log: log, damaged: map[int]error{}}
 }
 
-// Label is the class of the picture that is given for i, as far as the damaged
-// ones have been met.
+// Label is the class of the picture that is given for i, as far as the damaged ones have been met.
 func (t *Tolerated) Label(i int) int { return t.Dataset.Label(t.standIn(i)) }
 
 // standIn is the first picture from i on that is not known to be damaged.
@@ -161,13 +155,11 @@ func (t *Tolerated) mark(j int, err error) {
 	}
 }
 
-// errGone marks that a file of many pictures cannot be opened any more, which is
-// not the damage of one of them.
+// errGone marks that a file of many pictures cannot be opened any more, which is not the damage of one of them.
 var errGone = errors.New("the file has gone")
 
-// ofSystem tells an error of the system from a damaged file. A single file that
-// is not there (a link to nothing) or may not be read counts as damaged: it
-// will be so again the next time.
+// ofSystem tells an error of the system from a damaged file. A single file that is not there (a link to nothing) or may
+// not be read counts as damaged: it will be so again the next time.
 func ofSystem(err error) bool {
 	if errors.Is(err, errGone) {
 		return true

@@ -35,9 +35,8 @@ func broken(t *testing.T, n int, damaged ...int) (Dataset, string) {
 	return d, dir
 }
 
-// TestTolerant: whichever way, in whichever order and from however many
-// goroutines pictures are loaded, a damaged one gives the next whole one and its
-// label; each is logged once.
+// TestTolerant: whichever way, in whichever order and from however many goroutines pictures are loaded, a damaged one
+// gives the next whole one and its label; each is logged once.
 func TestTolerant(t *testing.T) {
 	const n = 12
 	damaged := []int{0, 5, 6, 11}
@@ -89,7 +88,8 @@ func TestTolerant(t *testing.T) {
 							}
 							value, label = int(got[7]), fit.Label(i)
 						}
-						if (want[i] != i) != Replaced(view, i) || way != "Image" && Replaced(view, i) != Replaced(fit, i) {
+						if (want[i] != i) != Replaced(view, i) ||
+							way != "Image" && Replaced(view, i) != Replaced(fit, i) {
 							t.Errorf("%s, picture %d: replaced %v, want %v", way, i, Replaced(view, i), want[i] != i)
 						}
 						if value != want[i] || label != want[i] {
@@ -110,8 +110,8 @@ func TestTolerant(t *testing.T) {
 	}
 }
 
-// TestTolerantAugmented: what an Augmenter loads is tolerated too, with its own
-// crops or after resizing, and whichever view of the data set it is given.
+// TestTolerantAugmented: what an Augmenter loads is tolerated too, with its own crops or after resizing, and whichever
+// view of the data set it is given.
 func TestTolerantAugmented(t *testing.T) {
 	d, _ := broken(t, 6, 1, 2)
 	p := picture.DefaultPreprocessor(4, 4, 1)
@@ -134,7 +134,8 @@ func TestTolerantAugmented(t *testing.T) {
 			for i, want := range []int{0, 3, 3, 3, 4, 5} {
 				label, err := g.Load(dst, i, Rand(1, 0, uint64(i)))
 				if value := int((dst[3]*std[0]+mean[0])*255 + 0.5); err != nil || label != want || value != want {
-					t.Errorf("fitted %v, picture %d: label %d, value %d, want %d; %v", fitted, i, label, value, want, err)
+					t.Errorf("fitted %v, picture %d: label %d, value %d, want %d; %v",
+						fitted, i, label, value, want, err)
 				}
 			}
 		}
@@ -161,7 +162,8 @@ func TestTolerantLimit(t *testing.T) {
 		tol := Tolerant(d, limit, nil)
 		err := load(tol)
 		for range 2 {
-			filetest.WantError(t, err, "too many damaged pictures: 2 of 12", "1 are borne", filepath.Join(dir, "class 02", "x.png"))
+			filetest.WantError(t, err, "too many damaged pictures: 2 of 12",
+				"1 are borne", filepath.Join(dir, "class 02", "x.png"))
 			if !errors.Is(err, ErrDamaged) {
 				t.Error("no ErrDamaged")
 			}
@@ -245,14 +247,16 @@ func TestTolerantOthers(t *testing.T) {
 	if d, err = Open(strips, Train); err != nil {
 		t.Fatal(err)
 	}
-	tol = Tolerant(d, 0.5, func(i int, err error) { filetest.WantError(t, err, filepath.Join(strips, "a", "1.png"), "resized") })
+	tol = Tolerant(d, 0.5,
+		func(i int, err error) { filetest.WantError(t, err, filepath.Join(strips, "a", "1.png"), "resized") })
 	p := picture.DefaultPreprocessor(224, 224, 3)
 	fit, err := Fit(tol, p, 3, 224, 224)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := make([]byte, 3*224*224)
-	if err := fit.Pixels(got, 0); err != nil || !bytes.Equal(got, bytes.Repeat([]byte{8}, len(got))) || !slices.Equal(tol.Damaged(), []int{0}) {
+	if err := fit.Pixels(got, 0); err != nil || !bytes.Equal(got, bytes.Repeat([]byte{8}, len(got))) ||
+		!slices.Equal(tol.Damaged(), []int{0}) {
 		t.Errorf("%v, %d, damaged %v", err, got[0], tol.Damaged())
 	}
 	filetest.WantError(t, fit.Pixels(got[:9], 1), "room for 9 bytes")

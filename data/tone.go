@@ -1,7 +1,7 @@
 package data
 
-// Changes of a picture's tones: each byte is looked up in a table of its
-// channel. The arithmetic is Pillow's (ImageOps), truncations included.
+// Changes of a picture's tones: each byte is looked up in a table of its channel. The arithmetic is Pillow's
+// (ImageOps), truncations included.
 
 // canvas is a picture in memory that operations change: pix [c, h, w].
 type canvas struct {
@@ -68,8 +68,7 @@ func histogram(pix []byte) (count [256]int) {
 	return count
 }
 
-// autoContrast stretches each channel to all of 0 … 255. A channel of one value
-// stays as it is.
+// autoContrast stretches each channel to all of 0 … 255. A channel of one value stays as it is.
 func (p *canvas) autoContrast() {
 	for ch := range p.c {
 		pix := p.channel(ch)
@@ -90,9 +89,8 @@ func (p *canvas) autoContrast() {
 	}
 }
 
-// equalize gives each channel an even histogram: with a step of the share of one
-// of 255 levels, the brightest value not counted, value v becomes the number of
-// steps in the counts below v, half a step added.
+// equalize gives each channel an even histogram: with a step of the share of one of 255 levels, the brightest value not
+// counted, value v becomes the number of steps in the counts below v, half a step added.
 func (p *canvas) equalize() {
 	for ch := range p.c {
 		pix := p.channel(ch)
