@@ -1,6 +1,6 @@
-// Package datasets opens data sets by name: those that have one here, Fashion-MNIST with its test images in the program itself,
-// and whatever package data finds at a path. It is apart from data so that programs which need neither the embedded pictures
-// nor a download do not carry them.
+// Package datasets opens data sets by name: those that have one here, Fashion-MNIST with its test images in the program
+// itself, and whatever package data finds at a path. It is apart from data so that programs which need neither the
+// embedded pictures nor a download do not carry them.
 package datasets
 
 import (

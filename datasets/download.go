@@ -40,12 +40,13 @@ type download struct {
 }
 
 var fashionFiles = [2]download{
-	{"train-images-idx3-ubyte.gz", 64 << 20, 60000 * 28 * 28, "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"},
+	{"train-images-idx3-ubyte.gz", 64 << 20, 60000 * 28 * 28,
+		"c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"},
 	{"train-labels-idx1-ubyte.gz", 1 << 20, 60000, "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"},
 }
 
-// fetch reads the file from dir, and downloads it first if it is missing or
-// damaged. Only a file whose sum is right ever gets its final name there.
+// fetch reads the file from dir, and downloads it first if it is missing or damaged. Only a file whose sum is right
+// ever gets its final name there.
 func (f download) fetch(dir string, log *slog.Logger) (data.IDX, error) {
 	path := filepath.Join(dir, f.name)
 	if b, err := regular.Read(path, f.limit); err == nil {

@@ -14,9 +14,8 @@ import (
 	"github.com/adavit/adavit/data"
 )
 
-// Fashion-MNIST (Xiao, Rasul, Vollgraf 2017; MIT licence, Zalando SE, see
-// fashion/LICENSE): grey pictures of 28×28 in ten classes, 60 000 to train on
-// and 10 000 to test, which are bundled.
+// Fashion-MNIST (Xiao, Rasul, Vollgraf 2017; MIT licence, Zalando SE, see fashion/LICENSE): grey pictures of 28×28 in
+// ten classes, 60 000 to train on and 10 000 to test, which are bundled.
 
 //go:embed fashion/t10k-images-idx3-ubyte.gz
 var fashionTestImages []byte
@@ -30,8 +29,8 @@ const (
 	fashionDebDo = "apt-get install dataset-fashion-mnist"
 )
 
-// fashionDebDir is where the Debian package dataset-fashion-mnist puts its
-// files. A variable so that tests can do without it.
+// fashionDebDir is where the Debian package dataset-fashion-mnist puts its files. A variable so that tests can do
+// without it.
 var fashionDebDir = "/usr/share/datasets/fashion-mnist"
 
 // fashionClasses are named in the order of their labels.
@@ -51,8 +50,8 @@ var fashionTest = sync.OnceValues(func() (*data.Block, error) {
 	return data.BlockFromIDX(name, images, name, labels, fashionClasses)
 })
 
-// FashionMNISTTest is the test set of Fashion-MNIST, 10 000 pictures of
-// [1, 28, 28], from the program itself. It is unpacked once, when first asked for.
+// FashionMNISTTest is the test set of Fashion-MNIST, 10 000 pictures of [1, 28, 28], from the program itself. It is
+// unpacked once, when first asked for.
 func FashionMNISTTest() (data.Dataset, error) {
 	b, err := fashionTest()
 	if err != nil {
@@ -75,8 +74,7 @@ func (s fashionSource) Open(split data.Split) (data.Dataset, error) {
 	return openFashion(s.dir, split, s.log)
 }
 
-// openFashion is one part of Fashion-MNIST. With a dir the training images
-// must be there.
+// openFashion is one part of Fashion-MNIST. With a dir the training images must be there.
 func openFashion(dir string, split data.Split, log *slog.Logger) (data.Dataset, error) {
 	if dir != "" {
 		if info, err := os.Stat(dir); err != nil {
@@ -98,8 +96,8 @@ func openFashion(dir string, split data.Split, log *slog.Logger) (data.Dataset, 
 	return fashionTrain(log)
 }
 
-// openFashionFolder reads the training images in dir and checks that they can
-// be Fashion-MNIST's. (Not their sum: a part of the set is fine too.)
+// openFashionFolder reads the training images in dir and checks that they can be Fashion-MNIST's. (Not their sum: a
+// part of the set is fine too.)
 func openFashionFolder(dir string) (*data.Block, error) {
 	b, err := data.OpenIDXFolder(dir, data.Train, fashionClasses)
 	if err != nil {
@@ -111,8 +109,7 @@ func openFashionFolder(dir string) (*data.Block, error) {
 	return b, nil
 }
 
-// fashionTrain looks for the training images: Debian's package, the user's
-// cache, the network.
+// fashionTrain looks for the training images: Debian's package, the user's cache, the network.
 func fashionTrain(log *slog.Logger) (data.Dataset, error) {
 	b, debErr := openFashionFolder(fashionDebDir)
 	if debErr == nil {
@@ -130,8 +127,7 @@ func fashionTrain(log *slog.Logger) (data.Dataset, error) {
 		debErr, err, fashionDebDo, data.IDXNames[data.Train][0], data.IDXNames[data.Train][1], fashionName)
 }
 
-// fashionCached reads the training images from the user's cache, and downloads
-// there what is missing or damaged.
+// fashionCached reads the training images from the user's cache, and downloads there what is missing or damaged.
 func fashionCached(log *slog.Logger) (*data.Block, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {

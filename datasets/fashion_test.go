@@ -43,7 +43,8 @@ func TestFashionMNISTTest(t *testing.T) {
 		}
 	}
 	// The sum of the original's content.
-	if got := hex.EncodeToString(sum.Sum(nil)); got != "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b" {
+	if got := hex.EncodeToString(
+		sum.Sum(nil)); got != "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b" {
 		t.Errorf("pixels have the sum %s", got)
 	}
 	if d.Label(0) != 9 || d.Classes()[9] != "Ankle boot" {
@@ -51,8 +52,7 @@ func TestFashionMNISTTest(t *testing.T) {
 	}
 }
 
-// noFashion hides what this machine has of the training images: the Debian
-// package, the cache, the authors' servers.
+// noFashion hides what this machine has of the training images: the Debian package, the cache, the authors' servers.
 func noFashion(t *testing.T, url string) (cache string) {
 	t.Helper()
 	old := fashionDebDir
@@ -122,8 +122,7 @@ func TestFashionDownload(t *testing.T) {
 	filetest.Write(t, filetest.Gzip(t, filetest.IDX(bytes.Repeat([]byte{8}, 2*784), 2, 28, 28)), cached)
 	open(1) // a sound file with another content, too
 
-	// Whatever is wrong with the answer: an error that says what to do, and
-	// nothing left in the cache.
+	// Whatever is wrong with the answer: an error that says what to do, and nothing left in the cache.
 	for want, answer := range map[string][]byte{
 		"404":            nil,
 		"SHA-256":        filetest.Gzip(t, filetest.IDX(bytes.Repeat([]byte{8}, 2*784), 2, 28, 28)),
