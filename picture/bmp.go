@@ -1,8 +1,7 @@
 package picture
 
-// Why not golang.org/x/image/bmp: it knows neither run lengths nor 16 bits nor other
-// masks nor OS/2's files. Of the 54 BMP files among Pillow 13.0.0's test images that
-// Pillow can read (2026-11-26):
+// Why not golang.org/x/image/bmp: it knows neither run lengths nor 16 bits nor other masks nor OS/2's files. Of the 54
+// BMP files among Pillow 13.0.0's test images that Pillow can read (2026-11-26):
 //
 //	                     Pillow's pixels   other pixels   refused
 //	this file                         53              1         0
@@ -141,8 +140,8 @@ func headerBMP(b []byte, _ limits) (header, error) {
 	return h, err
 }
 
-// decodeBMP decodes a BMP file: 1 to 32 bits a pixel, run-length coded, with masks,
-// from OS/2 or Windows. Alpha is left out. An index beyond the palette is black.
+// decodeBMP decodes a BMP file: 1 to 32 bits a pixel, run-length coded, with masks, from OS/2 or Windows. Alpha is left
+// out. An index beyond the palette is black.
 func decodeBMP(b []byte) (image.Image, error) {
 	f, err := parseBMP(b)
 	if err != nil {

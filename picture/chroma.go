@@ -2,11 +2,10 @@ package picture
 
 import "image"
 
-// JPEG keeps colour at half the resolution or less. Go's own conversion repeats
-// each chroma sample; libjpeg, which models are trained through, interpolates: a
-// chroma sample sits in the middle of the pixels that share it, and the value
-// between two of them is ¾ of the nearer one and ¼ of the farther one, on each
-// halved axis. Small pictures differ visibly.
+// JPEG keeps colour at half the resolution or less. Go's own conversion repeats each chroma sample; libjpeg, which
+// models are trained through, interpolates: a chroma sample sits in the middle of the pixels that share it, and the
+// value between two of them is ¾ of the nearer one and ¼ of the farther one, on each halved axis. Small pictures differ
+// visibly.
 
 // plane is one channel, kept at a whole fraction of the picture's resolution.
 type plane struct {
@@ -19,9 +18,8 @@ type plane struct {
 	column    []int32 // one row, blended vertically
 }
 
-// row gives one sample a pixel of the picture's row y to dst. It interpolates as
-// libjpeg does: where an axis is halved, along the columns before the rows;
-// any other fraction is repeated, and so is a plane of 2 columns or less.
+// row gives one sample a pixel of the picture's row y to dst. It interpolates as libjpeg does: where an axis is halved,
+// along the columns before the rows; any other fraction is repeated, and so is a plane of 2 columns or less.
 func (p *plane) row(y int, dst []byte) {
 	y += p.top
 	near := p.pix[y/p.down*p.stride:][:p.width]

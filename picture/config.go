@@ -81,15 +81,12 @@ func (l *numbers) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// ParsePreprocessor reads preprocessor_config.json; name stands for the file in
-// errors. Unknown keys are ignored, absent ones have ViTImageProcessor's values
-// (resize to 224×224, bilinear; no crop; 1/255; mean and deviation ½).
+// ParsePreprocessor reads preprocessor_config.json; name stands for the file in errors. Unknown keys are ignored,
+// absent ones have ViTImageProcessor's values (resize to 224×224, bilinear; no crop; 1/255; mean and deviation ½).
 //
-// A size may be {"height", "width"}, {"shortest_edge"} or a plain number. The
-// number is the shortest edge if a centre crop follows, as in DeiT's and
-// torchvision's evaluation, and both sides of a square if none does. crop_pct
-// implies the crop, unless do_center_crop forbids it; its size is then crop_size or,
-// without one, size.
+// A size may be {"height", "width"}, {"shortest_edge"} or a plain number. The number is the shortest edge if a centre
+// crop follows, as in DeiT's and torchvision's evaluation, and both sides of a square if none does. crop_pct implies
+// the crop, unless do_center_crop forbids it; its size is then crop_size or, without one, size.
 func ParsePreprocessor(name string, b []byte) (Preprocessor, error) {
 	p, err := parsePreprocessor(b)
 	if err != nil {

@@ -17,10 +17,11 @@ import (
 
 // Files says which picture files are read, and how.
 type Files struct {
-	// Names are files; directories, which stand for the images in them and below them; patterns of path/filepath.Match, where no file
-	// has that very name; and "-", an image on Stdin.
+	// Names are files; directories, which stand for the images in them and below them; patterns of path/filepath.Match,
+	// where no file has that very name; and "-", an image on Stdin.
 	Names []string
-	// List, if not "", is a file that lists more of them, one a line, "-" being Stdin. Its lines are files and directories, not patterns.
+	// List, if not "", is a file that lists more of them, one a line, "-" being Stdin. Its lines are files and
+	// directories, not patterns.
 	List  string
 	Stdin io.Reader
 
@@ -36,9 +37,9 @@ type File struct {
 	Err  error // names the file itself
 }
 
-// Resolve gives the files that f stands for: names in their order, then the list's. A directory's images come sorted by path; its hidden
-// files and directories are left out, and so are files that neither end nor begin like an image. A name that leads to no file is
-// reported in its place. The error is about the list or the names as a whole.
+// Resolve gives the files that f stands for: names in their order, then the list's. A directory's images come sorted by
+// path; its hidden files and directories are left out, and so are files that neither end nor begin like an image. A
+// name that leads to no file is reported in its place. The error is about the list or the names as a whole.
 func (f Files) Resolve() ([]File, error) {
 	var files []File
 	for _, name := range f.Names {

@@ -1,8 +1,8 @@
 package picture
 
-// Why not image/gif: it refuses frames with surplus data, which Pillow reads (golang.org/issue/35503), and knows neither a
-// frame beyond the screen nor one without a palette. Of the 37 GIF files among Pillow 13.0.0's test images that Pillow can
-// read (2026-11-26):
+// Why not image/gif: it refuses frames with surplus data, which Pillow reads (golang.org/issue/35503), and knows
+// neither a frame beyond the screen nor one without a palette. Of the 37 GIF files among Pillow 13.0.0's test images
+// that Pillow can read (2026-11-26):
 //
 //	                     Pillow's pixels   other pixels   refused
 //	this file                         36              0         1
@@ -95,8 +95,7 @@ func headerGIF(b []byte, _ limits) (header, error) {
 	return header{width: g.screen.X, height: g.screen.Y, least: area * 3 / 2 / 4096}, err
 }
 
-// decodeGIF decodes the first frame on its screen. Transparent pixels keep the
-// palette's colour, as Pillow's do.
+// decodeGIF decodes the first frame on its screen. Transparent pixels keep the palette's colour, as Pillow's do.
 func decodeGIF(b []byte) (image.Image, error) {
 	g, err := parseGIF(b)
 	if err != nil {

@@ -41,9 +41,8 @@ func sources(t *testing.T) map[string][]byte {
 	return files
 }
 
-// TestTruncated cuts every file at every byte: an error, or a picture of the
-// size that the header says. Half a file is an error, unless it is an animation,
-// whose first picture may be whole.
+// TestTruncated cuts every file at every byte: an error, or a picture of the size that the header says. Half a file is
+// an error, unless it is an animation, whose first picture may be whole.
 func TestTruncated(t *testing.T) {
 	for name, b := range sources(t) {
 		whole, err := Decode(name, bytes.NewReader(b))
@@ -83,7 +82,8 @@ func TestDamaged(t *testing.T) {
 				}
 				damaged[at] = byte(rng.Uint32())
 			}
-			if _, err := decodeImage(bytes.NewReader(damaged), small, true); err != nil && strings.Contains(err.Error(), "panicked") {
+			if _, err := decodeImage(bytes.NewReader(damaged), small, true); err != nil &&
+				strings.Contains(err.Error(), "panicked") {
 				path := filepath.Join(os.TempDir(), "damaged"+filepath.Ext(name))
 				os.WriteFile(path, damaged, 0o666)
 				t.Fatalf("%s, kept as %s: %v", name, path, err)
@@ -92,8 +92,8 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// TestBombs gives small files that ask for much. Each must end in time, with an
-// error where want says one, and within a bound of memory.
+// TestBombs gives small files that ask for much. Each must end in time, with an error where want says one, and within a
+// bound of memory.
 func TestBombs(t *testing.T) {
 	progressive, err := os.ReadFile("testdata/pillow/progressive.jpg")
 	if err != nil {
@@ -158,7 +158,8 @@ func TestBombs(t *testing.T) {
 		_, err := Decode("bomb", bytes.NewReader(c.file))
 		took := time.Since(begin)
 		runtime.ReadMemStats(&after)
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "bomb: ")) {
+		if c.want == "" && err != nil || c.want != "" &&
+			(err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "bomb: ")) {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
 		}
 		if got := (after.TotalAlloc - before.TotalAlloc) >> 20; got > 100 || took > 5*time.Second {
@@ -201,7 +202,8 @@ func zlibBomb(t *testing.T, text bool) []byte {
 func tiffBomb(width, height, rows, compression uint32) []byte {
 	b := []byte("II*\x00\x08\x00\x00\x00\x08\x00")
 	for _, e := range [][2]uint32{
-		{tiffWidth, width}, {tiffHeight, height}, {tiffBits, 1}, {tiffCompression, compression}, {tiffPhotometric, 1}, {tiffStripOffsets, 8},
+		{tiffWidth, width}, {tiffHeight, height}, {tiffBits, 1},
+		{tiffCompression, compression}, {tiffPhotometric, 1}, {tiffStripOffsets, 8},
 		{tiffRowsPerStrip, rows}, {tiffStripCounts, 100},
 	} {
 		b = binary.LittleEndian.AppendUint16(b, uint16(e[0]))
@@ -234,7 +236,8 @@ func TestStrips(t *testing.T) {
 			`{"do_resize": false, "do_center_crop": true, "resample": 3}`: false,
 		} {
 			err := mustParse(t, config).Bytes(dst, got, 3, 224, 224)
-			if tooLong != (err != nil) || err != nil && !strings.Contains(err.Error(), "would be resized to more than") {
+			if tooLong != (err != nil) || err != nil &&
+				!strings.Contains(err.Error(), "would be resized to more than") {
 				t.Errorf("%v with %s: error %v", size, config, err)
 			}
 			if err == nil && dst[111*224+111] != 77 {

@@ -10,11 +10,10 @@ import (
 	"github.com/adavit/adavit/internal/regular"
 )
 
-// Decoding says how image files become pictures. The zero value is what models
-// are usually trained with.
+// Decoding says how image files become pictures. The zero value is what models are usually trained with.
 type Decoding struct {
-	// Exif turns a picture as the orientation in its EXIF block says. Off, the
-	// block is ignored, as torchvision and transformers ignore it.
+	// Exif turns a picture as the orientation in its EXIF block says. Off, the block is ignored, as torchvision and
+	// transformers ignore it.
 	Exif bool
 	// MaxPixels is the most pixels, height · width, of a picture; 0 for 100 million.
 	MaxPixels int64
@@ -46,18 +45,15 @@ func (d Decoding) File(path string) (image.Image, error) {
 	return d.Image(path, f)
 }
 
-// Image decodes a JPEG, PNG, GIF, WebP, BMP or TIFF file; of an animation or a
-// file of several pages, the first. The content decides which it is; name stands
-// for the file in errors.
+// Image decodes a JPEG, PNG, GIF, WebP, BMP or TIFF file; of an animation or a file of several pages, the first. The
+// content decides which it is; name stands for the file in errors.
 //
-// The colours are those of Pillow's convert("RGB"). What that does to 16 bits is
-// peculiar: of colour the upper 8 stay, but grey is cut off at 255, so that most
-// such pictures turn out white. A TIFF file's orientation always counts, as it
+// The colours are those of Pillow's convert("RGB"). What that does to 16 bits is peculiar: of colour the upper 8 stay,
+// but grey is cut off at 255, so that most such pictures turn out white. A TIFF file's orientation always counts, as it
 // does in Pillow, EXIF's only if d says so.
 //
-// Files are not trusted: more than 256 MiB, or a header that says more than
-// MaxPixels or a side of more than 2²⁰, or more pixels than that many bytes can
-// hold, is refused before anything is decoded.
+// Files are not trusted: more than 256 MiB, or a header that says more than MaxPixels or a side of more than 2²⁰, or
+// more pixels than that many bytes can hold, is refused before anything is decoded.
 func (d Decoding) Image(name string, r io.Reader) (image.Image, error) {
 	most := defaultLimits
 	if d.MaxPixels > 0 {
@@ -143,7 +139,8 @@ func (f *format) read(b []byte, most limits, exif bool) (img image.Image, err er
 		return nil, fmt.Errorf("%s: %w", f.name, regular.CutShort(err))
 	}
 	if got := img.Bounds().Size(); got != image.Pt(h.width, h.height) {
-		return nil, fmt.Errorf("%s: picture of %d×%d pixels where the header promises %d×%d", f.name, got.X, got.Y, h.width, h.height)
+		return nil, fmt.Errorf("%s: picture of %d×%d pixels where the header promises %d×%d",
+			f.name, got.X, got.Y, h.width, h.height)
 	}
 	if exif {
 		img = orient(img, exifOrientation(h.exif))
@@ -158,7 +155,8 @@ func (l limits) check(h header, size int) error {
 	case w < 1 || ht < 1:
 		return fmt.Errorf("image of %d×%d pixels", w, ht)
 	case w > l.side || ht > l.side || w > l.pixels/ht:
-		return fmt.Errorf("image of %d×%d pixels: the limit is %.4g million, and %d a side", w, ht, float64(l.pixels)/1e6, l.side)
+		return fmt.Errorf("image of %d×%d pixels: the limit is %.4g million, and %d a side",
+			w, ht, float64(l.pixels)/1e6, l.side)
 	case h.least > int64(size):
 		return fmt.Errorf("image of %d×%d pixels in %d bytes: the file is cut short", w, ht, size)
 	}

@@ -16,15 +16,13 @@ import (
 	"testing"
 )
 
-// TestDecodeAsPillow compares pictures of every kind with what Pillow 13 makes of
-// them by convert("RGB"), which NAME.rgb.png holds: no byte may differ.
+// TestDecodeAsPillow compares pictures of every kind with what Pillow 13 makes of them by convert("RGB"), which
+// NAME.rgb.png holds: no byte may differ.
 //
-// Pictures of 23×17 and less were made of a photograph (CC0) with Pillow
-// itself; the JPEG files of uncommon sampling with cjpeg of libjpeg-turbo (-sample
-// 4x1, 1x2, 4x2, "2x2,1x2,2x1", "1x1,2x2,1x1"; -rgb, -restart 1B, -progressive),
-// ycck420.jpg and the TIFF files of planes, tiles, 16 bits and premultiplied
-// alpha with ImageMagick. The pictures of 13×7 and 10×6, of random indices, and
-// the BMP and GIF files around them were written byte by byte by a script.
+// Pictures of 23×17 and less were made of a photograph (CC0) with Pillow itself; the JPEG files of uncommon sampling
+// with cjpeg of libjpeg-turbo (-sample 4x1, 1x2, 4x2, "2x2,1x2,2x1", "1x1,2x2,1x1"; -rgb, -restart 1B, -progressive),
+// ycck420.jpg and the TIFF files of planes, tiles, 16 bits and premultiplied alpha with ImageMagick. The pictures of
+// 13×7 and 10×6, of random indices, and the BMP and GIF files around them were written byte by byte by a script.
 func TestDecodeAsPillow(t *testing.T) {
 	wants, err := filepath.Glob("testdata/pillow/*.rgb.png")
 	if err != nil {
@@ -47,8 +45,7 @@ func TestDecodeAsPillow(t *testing.T) {
 	}
 }
 
-// TestPixelKinds checks the row readers against colours set one by one, on
-// pictures whose bounds do not start at 0.
+// TestPixelKinds checks the row readers against colours set one by one, on pictures whose bounds do not start at 0.
 func TestPixelKinds(t *testing.T) {
 	bounds := image.Rect(3, 5, 6, 7)
 	c := color.NRGBA64{0x1280, 0x34ff, 0xfe01, 0x8000}
@@ -72,7 +69,8 @@ func TestPixelKinds(t *testing.T) {
 		}
 		grey := make([]byte, 3)
 		readRows(k.img.(image.Image), 1).row(1, grey)
-		if want := (19595*int(k.want[0]) + 38470*int(k.want[1]) + 7471*int(k.want[2]) + 1<<15) >> 16; int(grey[1]) != want {
+		if want := (19595*int(k.want[0]) + 38470*int(k.want[1]) +
+			7471*int(k.want[2]) + 1<<15) >> 16; int(grey[1]) != want {
 			t.Errorf("%T: grey %d, want %d", k.img, grey[1], want)
 		}
 	}
@@ -113,7 +111,8 @@ func TestDecodeImageErrors(t *testing.T) {
 			t.Errorf("error %v, want one that names the file and %q", err, c.want)
 		}
 	}
-	if _, err := decodeImage(bytes.NewReader(jpeg), limits{file: int64(len(jpeg)) - 1, pixels: 1 << 20, side: 1 << 20}, false); err == nil {
+	if _, err := decodeImage(bytes.NewReader(jpeg), limits{file: int64(len(jpeg)) - 1, pixels: 1 << 20, side: 1 << 20},
+		false); err == nil {
 		t.Error("a file over the limit was decoded")
 	}
 	if _, err := DecodeFile("testdata/none.png"); err == nil || !strings.Contains(err.Error(), "testdata/none.png") {
@@ -124,7 +123,8 @@ func TestDecodeImageErrors(t *testing.T) {
 	}
 	// A decoder that panics is an error too.
 	panicking := format{name: "panicking", header: func([]byte, limits) (header, error) { panic("out of range") }}
-	if _, err := panicking.read([]byte("x"), defaultLimits, false); err == nil || !strings.Contains(err.Error(), "panicked") {
+	if _, err := panicking.read([]byte("x"), defaultLimits, false); err == nil ||
+		!strings.Contains(err.Error(), "panicked") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -167,8 +167,7 @@ func TestGIFScreen(t *testing.T) {
 	}
 }
 
-// FuzzDecodeImage feeds any bytes to the decoders and what comes out to the
-// preprocessor.
+// FuzzDecodeImage feeds any bytes to the decoders and what comes out to the preprocessor.
 func FuzzDecodeImage(f *testing.F) {
 	files, err := filepath.Glob("testdata/pillow/*")
 	if err != nil {
@@ -188,7 +187,8 @@ func FuzzDecodeImage(f *testing.F) {
 		configs = append(configs, mustParse(f, c))
 	}
 	f.Fuzz(func(t *testing.T, b []byte, choice uint8) {
-		img, err := decodeImage(bytes.NewReader(b), limits{file: 1 << 16, pixels: 1 << 16, side: 1 << 12, scans: 20}, choice&64 != 0)
+		img, err := decodeImage(bytes.NewReader(b), limits{file: 1 << 16, pixels: 1 << 16, side: 1 << 12, scans: 20},
+			choice&64 != 0)
 		if err != nil {
 			if strings.Contains(err.Error(), "panicked") {
 				t.Fatal(err)

@@ -9,10 +9,9 @@ import (
 	"io"
 )
 
-// Go's own JPEG decoder differs from libjpeg by up to 3 and refuses colour that
-// is subsampled in an uncommon way, CMYK's above all. This one gives libjpeg's
-// bytes: baseline and progressive Huffman coding, 8 bits, 1, 3 or 4 components.
-// Arithmetic coding, 12 bits and lossless JPEG are not supported.
+// Go's own JPEG decoder differs from libjpeg by up to 3 and refuses colour that is subsampled in an uncommon way,
+// CMYK's above all. This one gives libjpeg's bytes: baseline and progressive Huffman coding, 8 bits, 1, 3 or 4
+// components. Arithmetic coding, 12 bits and lossless JPEG are not supported.
 
 func isJPEG(b []byte) bool { return hasPrefix(b, "\xff\xd8\xff") }
 
@@ -30,9 +29,8 @@ const (
 	jpegAPP14 = 0xee
 )
 
-// jpegMarker finds the next marker from pos on, its segment and the place behind
-// it. Bytes before a marker, entropy-coded ones too, are skipped. kind is 0 where
-// the file ends first.
+// jpegMarker finds the next marker from pos on, its segment and the place behind it. Bytes before a marker,
+// entropy-coded ones too, are skipped. kind is 0 where the file ends first.
 func jpegMarker(b []byte, pos int) (kind byte, segment []byte, next int) {
 	for {
 		i := bytes.IndexByte(b[pos:], 0xff)

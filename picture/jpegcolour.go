@@ -2,8 +2,8 @@ package picture
 
 import "image"
 
-// luma reports whether the first three components are luma and chroma. Without
-// a marker that says so, libjpeg goes by the components' names, and so do we.
+// luma reports whether the first three components are luma and chroma. Without a marker that says so, libjpeg goes by
+// the components' names, and so do we.
 func (d *jpegDecoder) luma() bool {
 	c := d.components
 	switch {
@@ -20,7 +20,8 @@ func (d *jpegDecoder) luma() bool {
 // plane is a component's samples.
 func (d *jpegDecoder) plane(i int) plane {
 	c := &d.components[i]
-	return plane{pix: c.pix, stride: c.stride, width: c.width, height: c.height, across: d.most.h / c.h, down: d.most.v / c.v}
+	return plane{pix: c.pix, stride: c.stride, width: c.width,
+		height: c.height, across: d.most.h / c.h, down: d.most.v / c.v}
 }
 
 // picture makes an image of the components.
@@ -36,7 +37,8 @@ func (d *jpegDecoder) picture() image.Image {
 		return d.rgb(bounds)
 	}
 	if ratio, ok := d.ratio(); ok {
-		return &image.YCbCr{Y: c[0].pix, Cb: c[1].pix, Cr: c[2].pix, YStride: c[0].stride, CStride: c[1].stride, SubsampleRatio: ratio, Rect: bounds}
+		return &image.YCbCr{Y: c[0].pix, Cb: c[1].pix, Cr: c[2].pix,
+			YStride: c[0].stride, CStride: c[1].stride, SubsampleRatio: ratio, Rect: bounds}
 	}
 	out := image.NewYCbCr(bounds, image.YCbCrSubsampleRatio444)
 	for i, pix := range [][]byte{out.Y, out.Cb, out.Cr} {
@@ -55,8 +57,9 @@ func (d *jpegDecoder) ratio() (image.YCbCrSubsampleRatio, bool) {
 		return 0, false
 	}
 	ratio, ok := map[[2]int]image.YCbCrSubsampleRatio{
-		{1, 1}: image.YCbCrSubsampleRatio444, {2, 1}: image.YCbCrSubsampleRatio422, {2, 2}: image.YCbCrSubsampleRatio420,
-		{1, 2}: image.YCbCrSubsampleRatio440, {4, 1}: image.YCbCrSubsampleRatio411, {4, 2}: image.YCbCrSubsampleRatio410,
+		{1, 1}: image.YCbCrSubsampleRatio444, {2, 1}: image.YCbCrSubsampleRatio422,
+		{2, 2}: image.YCbCrSubsampleRatio420, {1, 2}: image.YCbCrSubsampleRatio440,
+		{4, 1}: image.YCbCrSubsampleRatio411, {4, 2}: image.YCbCrSubsampleRatio410,
 	}[[2]int{d.most.h / c[1].h, d.most.v / c[1].v}]
 	return ratio, ok
 }
@@ -78,10 +81,9 @@ func (d *jpegDecoder) rgb(bounds image.Rectangle) image.Image {
 	return out
 }
 
-// cmyk interleaves four components: the file holds the complements of cyan,
-// magenta, yellow and black, as Adobe's programs write them and as Pillow takes
-// all such files. YCCK is red, green and blue in their stead, in luma and chroma,
-// and the complement of red is cyan, so that what libjpeg takes for red is cyan.
+// cmyk interleaves four components: the file holds the complements of cyan, magenta, yellow and black, as Adobe's
+// programs write them and as Pillow takes all such files. YCCK is red, green and blue in their stead, in luma and
+// chroma, and the complement of red is cyan, so that what libjpeg takes for red is cyan.
 func (d *jpegDecoder) cmyk(bounds image.Rectangle) image.Image {
 	out := image.NewCMYK(bounds)
 	var planes [4]plane

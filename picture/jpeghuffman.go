@@ -16,8 +16,8 @@ type jpegHuffman struct {
 	symbol []byte
 }
 
-// newJPEGHuffman makes the table of a DHT segment: how many codes there are of each
-// length from 1 to 16, and the symbols in the order of the codes.
+// newJPEGHuffman makes the table of a DHT segment: how many codes there are of each length from 1 to 16, and the
+// symbols in the order of the codes.
 func newJPEGHuffman(counts [16]byte, symbols []byte) (*jpegHuffman, error) {
 	h := &jpegHuffman{symbol: symbols}
 	code, n := int32(0), 0
@@ -116,8 +116,8 @@ func (r *jpegBits) number(k int) int32 {
 	return v
 }
 
-// next takes a symbol and leaves at least 16 bits behind it, as far as the scan
-// has them. Where no code fits, all bits are used up, so that err reports it.
+// next takes a symbol and leaves at least 16 bits behind it, as far as the scan has them. Where no code fits, all bits
+// are used up, so that err reports it.
 func (r *jpegBits) next(h *jpegHuffman) int {
 	if r.n < 32 {
 		r.fill()

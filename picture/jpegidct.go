@@ -3,15 +3,12 @@ package picture
 // jpegBlock is one 8×8 block in the order of rows: coefficients, then samples.
 type jpegBlock [64]int32
 
-// inverse turns a block's dequantised coefficients into samples, 0 to 255, in dst,
-// whose rows are stride bytes apart. It gives the very bytes of libjpeg's default
-// ("islow") transform, through which nearly all training data was read: columns
-// before rows, constants of 13 bits, 2 bits of fraction kept between the passes,
-// each pass rounding once.
+// inverse turns a block's dequantised coefficients into samples, 0 to 255, in dst, whose rows are stride bytes apart.
+// It gives the very bytes of libjpeg's default ("islow") transform, through which nearly all training data was read:
+// columns before rows, constants of 13 bits, 2 bits of fraction kept between the passes, each pass rounding once.
 //
-// Loeffler, Ligtenberg and Moschytz's factorisation, whose twelve constants
-// libjpeg rounds, is multiplied out here: the sums of the rounded constants
-// are the coefficients below. Integers add up to the same either way.
+// Loeffler, Ligtenberg and Moschytz's factorisation, whose twelve constants libjpeg rounds, is multiplied out here: the
+// sums of the rounded constants are the coefficients below. Integers add up to the same either way.
 func (b *jpegBlock) inverse(dst []byte, stride int) {
 	for x := range 8 {
 		c := b[x:]
@@ -38,8 +35,8 @@ func (b *jpegBlock) inverse(dst []byte, stride int) {
 	}
 }
 
-// idct8 is the 8-point inverse transform times 2¹³·√8: output i is e[i] + o[i], output 7 − i
-// is e[i] − o[i], for i up to 3.
+// idct8 is the 8-point inverse transform times 2¹³·√8: output i is e[i] + o[i], output 7 − i is e[i] − o[i], for i up
+// to 3.
 func idct8(c0, c1, c2, c3, c4, c5, c6, c7 int32) (e, o [4]int32) {
 	p, m := (c0+c4)<<13, (c0-c4)<<13
 	u, v := 10703*c2+4433*c6, 4433*c2-10704*c6

@@ -13,8 +13,8 @@ var jpegZigZag = [64]byte{
 	58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 }
 
-// jpegScan is one scan: some components, and of a progressive file some
-// coefficients, first..last in zig-zag order, down to bit low.
+// jpegScan is one scan: some components, and of a progressive file some coefficients, first..last in zig-zag order,
+// down to bit low.
 type jpegScan struct {
 	components  []*jpegComponent
 	dc, ac      []*jpegHuffman // for each of them
@@ -79,12 +79,11 @@ func (d *jpegDecoder) startScan(p []byte) (*jpegScan, error) {
 	return s, nil
 }
 
-// decode reads the entropy-coded data behind an SOS segment, at pos, and returns
-// the place behind it.
+// decode reads the entropy-coded data behind an SOS segment, at pos, and returns the place behind it.
 func (s *jpegScan) decode(d *jpegDecoder, pos int) (int, error) {
 	s.bits = jpegBits{b: d.b, pos: pos}
-	// A scan of one component has its blocks alone, row by row; else each unit has
-	// h·v blocks of each component, and the units cover the edges.
+	// A scan of one component has its blocks alone, row by row; else each unit has h·v blocks of each component, and
+	// the units cover the edges.
 	across, down := d.unitsAcross, d.unitsDown
 	alone := len(s.components) == 1
 	if alone {
@@ -209,8 +208,7 @@ func (s *jpegScan) bands(h *jpegHuffman, b *[64]int16) {
 	}
 }
 
-// refine reads one more bit of coefficients that are not 0 yet, and those that
-// this bit makes so.
+// refine reads one more bit of coefficients that are not 0 yet, and those that this bit makes so.
 func (s *jpegScan) refine(h *jpegHuffman, b *[64]int16) {
 	r, bit := &s.bits, int16(1)<<s.low
 	more := func(p *int16) { // the next bit of a coefficient that is there

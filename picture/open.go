@@ -11,8 +11,7 @@ import (
 // Endings are what names of picture files end in. What a file then is, its content decides.
 var Endings = []string{".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
 
-// LooksLikeImage reports whether a regular file's name ends or its content begins
-// as an image's does.
+// LooksLikeImage reports whether a regular file's name ends or its content begins as an image's does.
 func LooksLikeImage(path string) bool {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		return err != nil && HasEnding(path) // whatever is wrong, reading it will say

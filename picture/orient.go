@@ -5,8 +5,8 @@ import (
 	"image"
 )
 
-// exifOrientation is the orientation, 1 to 8, in an EXIF block, which is a TIFF
-// file without a picture; 1, upright, if the block is absent or makes no sense.
+// exifOrientation is the orientation, 1 to 8, in an EXIF block, which is a TIFF file without a picture; 1, upright, if
+// the block is absent or makes no sense.
 func exifOrientation(b []byte) int {
 	if len(b) >= 6 && hasPrefix(b, "Exif\x00\x00") { // as in JPEG; some WebP writers keep it
 		b = b[6:]

@@ -7,9 +7,8 @@ import (
 	"testing"
 )
 
-// TestOrientation compares all orientations, and the other formats that hold
-// EXIF, with Pillow's ImageOps.exif_transpose; Pillow wrote the files too. Each
-// is the same 9×6 pixels under another orientation.
+// TestOrientation compares all orientations, and the other formats that hold EXIF, with Pillow's
+// ImageOps.exif_transpose; Pillow wrote the files too. Each is the same 9×6 pixels under another orientation.
 func TestOrientation(t *testing.T) {
 	plain := mustParse(t, `{"do_resize": false}`)
 	for o := range 10 {
@@ -34,14 +33,16 @@ func TestOrientation(t *testing.T) {
 		}
 		// Not asked for, it does nothing.
 		asStored := mustDecode(t, "testdata/orientation/"+name)
-		if worst, _ := compare(t, plain, asStored, 3, mustDecode(t, "testdata/orientation/1.png")); worst > 0 && name != "6.jpg" {
+		if worst, _ := compare(t, plain, asStored, 3, mustDecode(t, "testdata/orientation/1.png")); worst > 0 &&
+			name != "6.jpg" {
 			t.Errorf("%s: turned without being asked, by up to %d", name, worst)
 		}
 	}
 }
 
 func TestExifOrientation(t *testing.T) {
-	const sound = "MM\x00*\x00\x00\x00\x08\x00\x02\x01\x0f\x00\x02\x00\x00\x00\x01\x00\x00\x00\x00\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"
+	const sound = "MM\x00*\x00\x00\x00\x08\x00\x02\x01\x0f\x00\x02\x00\x00\x00\x01\x00\x00\x00\x00" +
+		"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"
 	for exif, want := range map[string]int{
 		sound:                      6,
 		"Exif\x00\x00" + sound:     6,
@@ -51,10 +52,15 @@ func TestExifOrientation(t *testing.T) {
 		"XX" + sound[2:]:           1,
 		"MM\x00*\xff\xff\xff\xff":  1,
 		"MM\x00*\x00\x00\x00\x07x": 1,
-		strings.Replace(sound, "\x00\x06\x00\x00", "\x00\x09\x00\x00", 1):                                                    1, // there are eight
-		strings.Replace(sound, "\x01\x12\x00\x03", "\x01\x12\x00\x04", 1):                                                    1, // of another type
-		"II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x03\x00\x00\x00":                                    3,
-		"II*\x00\x08\x00\x00\x00\xff\xff\x12\x02\x03\x00\x01\x00\x00\x00\x03\x00\x00\x00" + strings.Repeat("\x00", 12*4)[:1]: 1,
+		// there are eight
+		strings.Replace(sound, "\x00\x06\x00\x00", "\x00\x09\x00\x00",
+			1): 1,
+		// of another type
+		strings.Replace(sound, "\x01\x12\x00\x03", "\x01\x12\x00\x04",
+			1): 1,
+		"II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x03\x00\x00\x00": 3,
+		"II*\x00\x08\x00\x00\x00\xff\xff\x12\x02\x03\x00\x01\x00\x00\x00\x03\x00\x00\x00" +
+			strings.Repeat("\x00", 12*4)[:1]: 1,
 	} {
 		if got := exifOrientation([]byte(exif)); got != want {
 			t.Errorf("% x: orientation %d, want %d", exif, got, want)

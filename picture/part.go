@@ -8,8 +8,8 @@ import (
 // Part is a rectangle of a picture, in pixels.
 type Part struct{ Top, Left, Height, Width int }
 
-// cut shows a part of a picture. Rows are read whole, so that colour that is kept
-// at half the resolution is interpolated as in the whole picture.
+// cut shows a part of a picture. Rows are read whole, so that colour that is kept at half the resolution is
+// interpolated as in the whole picture.
 func (r rows) cut(p Part) rows {
 	line := make([]byte, r.width*r.channels)
 	return rows{height: p.Height, width: p.Width, channels: r.channels, row: func(y int, dst []byte) {

@@ -5,13 +5,11 @@ import (
 	"image/color"
 )
 
-// rows reads a picture line by line as bytes, [width, channels], channels being
-// 3 (RGB) or 1 (grey), so that a picture of any kind is converted without a
-// second copy of it in memory.
+// rows reads a picture line by line as bytes, [width, channels], channels being 3 (RGB) or 1 (grey), so that a picture
+// of any kind is converted without a second copy of it in memory.
 //
-// Colours are those of Pillow's convert: alpha is dropped and leaves the colour
-// under it as it is; of 16 bits the upper 8 stay; a palette is looked up. Grey
-// is Pillow's "L" (ITU-R 601), grey = (19595 R + 38470 G + 7471 B + 2¹⁵) / 2¹⁶.
+// Colours are those of Pillow's convert: alpha is dropped and leaves the colour under it as it is; of 16 bits the upper
+// 8 stay; a palette is looked up. Grey is Pillow's "L" (ITU-R 601), grey = (19595 R + 38470 G + 7471 B + 2¹⁵) / 2¹⁶.
 type rows struct {
 	height, width, channels int
 	row                     func(y int, dst []byte)

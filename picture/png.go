@@ -67,9 +67,8 @@ func decodePNG(b []byte) (image.Image, error) {
 	return img, nil
 }
 
-// saturate makes 8-bit grey of 16-bit grey as Pillow does, which cuts values off
-// at 255 instead of scaling them. pix holds each value in the first two of
-// step bytes, the higher byte first.
+// saturate makes 8-bit grey of 16-bit grey as Pillow does, which cuts values off at 255 instead of scaling them. pix
+// holds each value in the first two of step bytes, the higher byte first.
 func saturate(bounds image.Rectangle, pix []byte, stride, step int) *image.Gray {
 	out := image.NewGray(bounds)
 	for y := range bounds.Dy() {

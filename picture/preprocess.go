@@ -8,9 +8,8 @@ import (
 	"reflect"
 )
 
-// Preprocessor says how a picture becomes a model's input. It is what
-// preprocessor_config.json holds, with ViTImageProcessor's keys; the steps, in
-// order, are resize, centre crop, rescale, normalise.
+// Preprocessor says how a picture becomes a model's input. It is what preprocessor_config.json holds, with
+// ViTImageProcessor's keys; the steps, in order, are resize, centre crop, rescale, normalise.
 type Preprocessor struct {
 	DoResize bool
 	Size     Size // what DoResize resizes to
@@ -19,8 +18,8 @@ type Preprocessor struct {
 	DoCenterCrop bool
 	// Crop is the size of the centre crop; zero for the model's own.
 	Crop Size
-	// CropPct, if not 0, replaces Size: the picture's short side becomes
-	// ⌊short side of the crop / CropPct⌋ pixels, timm's rule.
+	// CropPct, if not 0, replaces Size: the picture's short side becomes ⌊short side of the crop / CropPct⌋ pixels,
+	// timm's rule.
 	CropPct float64
 
 	DoRescale     bool
@@ -31,8 +30,8 @@ type Preprocessor struct {
 	Mean, Std []float64
 }
 
-// Size is a size in pixels, in one of two forms: Height and Width, which
-// squashes a picture of another shape, or ShortestEdge, which keeps its shape.
+// Size is a size in pixels, in one of two forms: Height and Width, which squashes a picture of another shape, or
+// ShortestEdge, which keeps its shape.
 type Size struct {
 	Height, Width int
 	ShortestEdge  int
@@ -41,9 +40,8 @@ type Size struct {
 // MaxSide bounds the sizes that a preprocessor may ask for.
 const MaxSide = 1 << 14
 
-// DefaultPreprocessor is the preprocessor of a model of that input size. With
-// three channels it is DeiT's evaluation: the shorter side to 256/224 of the
-// model's by bicubic, a centre crop, ImageNet's mean and deviation. Otherwise the
+// DefaultPreprocessor is the preprocessor of a model of that input size. With three channels it is DeiT's evaluation:
+// the shorter side to 256/224 of the model's by bicubic, a centre crop, ImageNet's mean and deviation. Otherwise the
 // whole picture is resized (bicubic), and mean and deviation are ½.
 func DefaultPreprocessor(height, width, channels int) Preprocessor {
 	p := Preprocessor{
@@ -62,11 +60,12 @@ func DefaultPreprocessor(height, width, channels int) Preprocessor {
 	return p
 }
 
-// Check reports whether p is sound and makes pictures of [channels, height,
-// width], as far as that does not depend on the picture.
+// Check reports whether p is sound and makes pictures of [channels, height, width], as far as that does not depend on
+// the picture.
 func (p Preprocessor) Check(channels, height, width int) error {
 	if reflect.ValueOf(p).IsZero() {
-		return errors.New("the model has no preprocessor_config.json, so it is not known how pictures become its input; add one (ViTImageProcessor's keys)")
+		return errors.New("the model has no preprocessor_config.json, so it is not known how pictures become " +
+			"its input; add one (ViTImageProcessor's keys)")
 	}
 	if channels != 1 && channels != 3 {
 		return fmt.Errorf("pictures of %d channels cannot be made, only of 1 or 3", channels)
@@ -84,7 +83,8 @@ func (p Preprocessor) Check(channels, height, width int) error {
 		got = p.Size
 	}
 	if got.Height != height || got.Width != width {
-		return fmt.Errorf("the preprocessor makes pictures of %d×%d, the model takes %d×%d", got.Height, got.Width, height, width)
+		return fmt.Errorf("the preprocessor makes pictures of %d×%d, the model takes %d×%d",
+			got.Height, got.Width, height, width)
 	}
 	if p.DoNormalize {
 		for _, v := range []struct {
@@ -110,7 +110,8 @@ func (p Preprocessor) validate() error {
 		}
 	}
 	if p.DoResize && p.Resample != Bilinear && p.Resample != Bicubic {
-		return fmt.Errorf("resample %d: only %d (bilinear) and %d (bicubic) are supported", p.Resample, Bilinear, Bicubic)
+		return fmt.Errorf("resample %d: only %d (bilinear) and %d (bicubic) are supported",
+			p.Resample, Bilinear, Bicubic)
 	}
 	if p.DoCenterCrop && p.Crop != (Size{}) &&
 		!(inRange(p.Crop.Height) && inRange(p.Crop.Width) && p.Crop.ShortestEdge == 0) {
@@ -149,12 +150,12 @@ func (p Preprocessor) crop(height, width int) (Size, bool) {
 	return p.Crop, true
 }
 
-// maxResized bounds a side after the resize step: a strip of pixels whose short
-// side grows to a model's size would else become millions long.
+// maxResized bounds a side after the resize step: a strip of pixels whose short side grows to a model's size would else
+// become millions long.
 const maxResized = 1 << 20
 
-// Resized is the size of an h×w picture after the resize step, for a model of
-// that size. What exceeds maxResized is just beyond it.
+// Resized is the size of an h×w picture after the resize step, for a model of that size. What exceeds maxResized is
+// just beyond it.
 func (p Preprocessor) Resized(h, w, height, width int) (int, int) {
 	edge := p.Size.ShortestEdge
 	switch {
@@ -177,9 +178,8 @@ func (p Preprocessor) Resized(h, w, height, width int) (int, int) {
 	return edge, long(w, h)
 }
 
-// centred places a crop of n pixels on a side of m: the offset of the crop, or,
-// where the side is shorter, how much black goes before it. torchvision's
-// rounding: half to even when cropping, down when padding.
+// centred places a crop of n pixels on a side of m: the offset of the crop, or, where the side is shorter, how much
+// black goes before it. torchvision's rounding: half to even when cropping, down when padding.
 func centred(m, n int) (offset, pad int) {
 	if n > m {
 		return 0, (n - m) / 2
@@ -187,9 +187,8 @@ func centred(m, n int) (offset, pad int) {
 	return int(math.RoundToEven(float64(m-n) / 2)), 0
 }
 
-// Bytes resizes and crops img to dst, [channels, height, width] bytes. Grey
-// pictures are replicated for three channels; colour becomes grey before
-// resizing for one.
+// Bytes resizes and crops img to dst, [channels, height, width] bytes. Grey pictures are replicated for three channels;
+// colour becomes grey before resizing for one.
 func (p Preprocessor) Bytes(dst []byte, img image.Image, channels, height, width int) error {
 	if err := p.Check(channels, height, width); err != nil {
 		return err
@@ -241,9 +240,9 @@ func (p Preprocessor) Apply(dst []float32, img image.Image, channels, height, wi
 	return nil
 }
 
-// Normalize rescales and normalises the bytes of a picture that has the model's
-// size already: dst = (src · rescale_factor − mean) / std, both [channels,
-// height, width]. In single precision, step by step, as transformers does it.
+// Normalize rescales and normalises the bytes of a picture that has the model's size already: dst = (src ·
+// rescale_factor − mean) / std, both [channels, height, width]. In single precision, step by step, as transformers does
+// it.
 func (p Preprocessor) Normalize(dst []float32, src []byte, channels, height, width int) {
 	plane := height * width
 	var table [256]float32
@@ -263,8 +262,8 @@ func (p Preprocessor) Normalize(dst []float32, src []byte, channels, height, wid
 	}
 }
 
-// MeanStd gives each channel's mean and deviation on the scale where a byte is
-// byte/255, whatever p's own scale is: what Augment.Apply wants.
+// MeanStd gives each channel's mean and deviation on the scale where a byte is byte/255, whatever p's own scale is:
+// what Augment.Apply wants.
 func (p Preprocessor) MeanStd(channels int) (mean, std []float32) {
 	factor := 1.0
 	if p.DoRescale {

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The expected pictures in testdata were made by Pillow (decode, convert, resize)
-// and torchvision's rules for the shortest edge and the centre crop.
+// The expected pictures in testdata were made by Pillow (decode, convert, resize) and torchvision's rules for the
+// shortest edge and the centre crop.
 
 func mustDecode(t testing.TB, path string) image.Image {
 	t.Helper()
@@ -33,8 +33,8 @@ func mustParse(t testing.TB, config string) Preprocessor {
 	return p
 }
 
-// compare preprocesses img to the size of want, an opaque PNG, and returns the
-// largest and the mean difference of a byte.
+// compare preprocesses img to the size of want, an opaque PNG, and returns the largest and the mean difference of a
+// byte.
 func compare(t *testing.T, p Preprocessor, img image.Image, channels int, want image.Image) (worst int, mean float64) {
 	t.Helper()
 	h, w := want.Bounds().Dy(), want.Bounds().Dx()
@@ -73,7 +73,8 @@ func TestResizeAsPillow(t *testing.T) {
 		{"pillow/alpha.png", "pillow/resize.crop24.l", fmt.Sprintf(deitConfig, "27", "24", 3), 1, 0, 0},
 		{"pillow/alpha.png", "pillow/resize.pad48.rgb", fmt.Sprintf(deitConfig, "37", "48", 2), 3, 0, 0},
 		{"pillow/alpha.png", "pillow/resize.up96.rgb", fmt.Sprintf(deitConfig, "109", "96", 3), 3, 0, 0},
-		{"pillow/alpha.png", "pillow/resize.squash.rgb", `{"size": {"height": 90, "width": 20}, "resample": 3}`, 3, 0, 0},
+		{"pillow/alpha.png", "pillow/resize.squash.rgb", `{"size": {"height": 90, "width": 20}, "resample": 3}`,
+			3, 0, 0},
 		{"pillow/alpha.png", "pillow/resize.squash.l", `{"size": {"height": 90, "width": 20}, "resample": 2}`, 1, 0, 0},
 	} {
 		img, want := mustDecode(t, "testdata/"+c.source), mustDecode(t, "testdata/"+c.want+".png")
@@ -85,8 +86,8 @@ func TestResizeAsPillow(t *testing.T) {
 	}
 }
 
-// TestResizeAgainstFloat checks odd sizes against the plain sum in floating
-// point, and that a window of a resized picture is the part of the whole.
+// TestResizeAgainstFloat checks odd sizes against the plain sum in floating point, and that a window of a resized
+// picture is the part of the whole.
 func TestResizeAgainstFloat(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
@@ -110,7 +111,8 @@ func TestResizeAgainstFloat(t *testing.T) {
 					want := floatResize(pix, h, w, ch, win.fullHeight, win.fullWidth, y, x, c, filter)
 					got := float64(whole[(y*win.width+x)*ch+c])
 					if math.Abs(got-want) > 1.3 { // half a byte of each pass, the first one's times Σ|w|
-						t.Fatalf("%d×%d→%d×%d filter %d at %d,%d: %v, want %v", h, w, win.fullHeight, win.fullWidth, filter, y, x, got, want)
+						t.Fatalf("%d×%d→%d×%d filter %d at %d,%d: %v, want %v",
+							h, w, win.fullHeight, win.fullWidth, filter, y, x, got, want)
 					}
 				}
 			}
@@ -133,8 +135,7 @@ func TestResizeAgainstFloat(t *testing.T) {
 	}
 }
 
-// floatResize is one resized value, rounded to a byte's range between the
-// passes only.
+// floatResize is one resized value, rounded to a byte's range between the passes only.
 func floatResize(pix []byte, h, w, ch, toH, toW, y, x, c, filter int) float64 {
 	kernel, radius := cubic, 2.0
 	if filter == Bilinear {
@@ -187,10 +188,12 @@ func TestNormalize(t *testing.T) {
 
 func TestPreprocessorConfig(t *testing.T) {
 	// A plain number is a square without a crop, the shortest edge with one.
-	if p := mustParse(t, `{"size": 32, "unknown": {}}`); p.Size != (Size{Height: 32, Width: 32}) || p.Resample != Bilinear {
+	if p := mustParse(t, `{"size": 32, "unknown": {}}`); p.Size != (Size{Height: 32, Width: 32}) ||
+		p.Resample != Bilinear {
 		t.Errorf("%+v", p)
 	}
-	if p := mustParse(t, `{"size": 36, "crop_size": 32, "do_center_crop": true}`); p.Size != (Size{ShortestEdge: 36}) || p.Crop != (Size{Height: 32, Width: 32}) {
+	if p := mustParse(t, `{"size": 36, "crop_size": 32, "do_center_crop": true}`); p.Size != (Size{ShortestEdge: 36}) ||
+		p.Crop != (Size{Height: 32, Width: 32}) {
 		t.Errorf("%+v", p)
 	}
 	for _, config := range []string{
@@ -229,7 +232,8 @@ func TestPreprocessorConfig(t *testing.T) {
 		`{"image_mean": [NaN]}`:    "invalid character",
 	} {
 		_, err := ParsePreprocessor("dir/preprocessor_config.json", []byte(config))
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "dir/preprocessor_config.json") {
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), "dir/preprocessor_config.json") {
 			t.Errorf("%s: error %v, want one that names the file and %q", config, err, want)
 		}
 	}
@@ -244,7 +248,8 @@ func TestCheck(t *testing.T) {
 	}
 	for want, err := range map[string]error{
 		"makes pictures of 224×224, the model takes 32×32": mustParse(t, `{}`).Check(3, 32, 32),
-		"makes pictures of 16×16, the model takes 32×32":   mustParse(t, fmt.Sprintf(deitConfig, "40", "16", 3)).Check(3, 32, 32),
+		"makes pictures of 16×16, the model takes 32×32": mustParse(t, fmt.Sprintf(deitConfig, "40", "16", 3)).
+			Check(3, 32, 32),
 		"2 channels": mustParse(t, `{}`).Check(2, 224, 224),
 		"image_mean has 3 numbers, the model 1 channels": mustParse(t, `{"image_mean": [1, 2, 3]}`).Check(1, 224, 224),
 	} {
@@ -261,7 +266,8 @@ func TestCheck(t *testing.T) {
 	if err := p.Apply(dst, image.NewGray(image.Rect(0, 0, 10, 10)), 1, 8, 8); err != nil {
 		t.Error(err)
 	}
-	if err := p.Apply(dst, image.NewGray(image.Rect(0, 0, 20, 10)), 1, 8, 8); err == nil || !strings.Contains(err.Error(), "16×8") {
+	if err := p.Apply(dst, image.NewGray(image.Rect(0, 0, 20, 10)), 1, 8, 8); err == nil ||
+		!strings.Contains(err.Error(), "16×8") {
 		t.Errorf("error %v, want one about 16×8", err)
 	}
 	if err := p.Apply(dst, image.NewGray(image.Rectangle{}), 1, 8, 8); err == nil {

@@ -5,25 +5,22 @@ import (
 	"math"
 )
 
-// Resampling filters, with the numbers that Pillow and preprocessor_config.json
-// give them.
+// Resampling filters, with the numbers that Pillow and preprocessor_config.json give them.
 const (
 	Bilinear = 2
 	Bicubic  = 3
 )
 
-// Resizing follows Pillow's 8-bit path, so that a model sees the very bytes
-// that it was trained on. Output pixel i of n, made from m input pixels, has its
-// centre at c = (i+½)·m/n. With s = max(m/n, 1) the input pixels whose centres lie
+// Resizing follows Pillow's 8-bit path, so that a model sees the very bytes that it was trained on. Output pixel i of
+// n, made from m input pixels, has its centre at c = (i+½)·m/n. With s = max(m/n, 1) the input pixels whose centres lie
 // within radius·s of c contribute with weight
 //
 //	w[j] ∝ filter((j + ½ − c)/s),   Σ w = 1
 //
-// so a shrinking picture is low-passed, not sampled. Weights are rounded to
-// multiples of 2⁻²², rows come before columns, and each pass rounds to a byte.
+// so a shrinking picture is low-passed, not sampled. Weights are rounded to multiples of 2⁻²², rows come before
+// columns, and each pass rounds to a byte.
 
-// weightBits are the fraction's bits in a fixed-point weight: a byte times a
-// weight, summed, stays within 32 bits.
+// weightBits are the fraction's bits in a fixed-point weight: a byte times a weight, summed, stays within 32 bits.
 const weightBits = 22
 
 // triangle is linear interpolation, radius 1.
@@ -47,7 +44,8 @@ type taps struct {
 	weight [][]int32 // weight[i]: one for each input pixel from first[i] on
 }
 
-// Taps gives the first input pixel and the weights of output pixel i when m pixels become n; the weights sum to 1 and overwrite w.
+// Taps gives the first input pixel and the weights of output pixel i when m pixels become n; the weights sum to 1 and
+// overwrite w.
 func Taps(filter, m, n, i int, w []float64) (first int, weights []float64) {
 	kernel, radius := cubic, 2.0
 	if filter == Bilinear {
@@ -89,16 +87,14 @@ func makeTaps(m, n, from, count, filter int) taps {
 // last is the pixel after the last one of output i.
 func (t taps) last(i int) int { return t.first[i] + len(t.weight[i]) }
 
-// window is the part [top, top+height) × [left, left+width) of a picture that
-// was resized to fullHeight × fullWidth.
+// window is the part [top, top+height) × [left, left+width) of a picture that was resized to fullHeight × fullWidth.
 type window struct {
 	fullHeight, fullWidth    int
 	top, left, height, width int
 }
 
-// resize writes that window of the source, resized, to dst [height, width,
-// channels], whose rows are stride bytes apart. Nothing outside of the window is
-// computed, and no more source rows are held than one output row needs.
+// resize writes that window of the source, resized, to dst [height, width, channels], whose rows are stride bytes
+// apart. Nothing outside of the window is computed, and no more source rows are held than one output row needs.
 func resize(dst []byte, stride int, src rows, win window, filter int) error {
 	h, w, ch := src.height, src.width, src.channels
 	if h < 1 || w < 1 || win.fullHeight < 1 || win.fullWidth < 1 {

@@ -1,8 +1,7 @@
 package picture
 
-// Why not golang.org/x/image/tiff: it knows neither JPEG compression nor planes,
-// CMYK, YCbCr, 2, 4 or 32 bits. Of the 96 TIFF files among Pillow 13.0.0's test
-// images that Pillow can read (2026-11-26):
+// Why not golang.org/x/image/tiff: it knows neither JPEG compression nor planes, CMYK, YCbCr, 2, 4 or 32 bits. Of the
+// 96 TIFF files among Pillow 13.0.0's test images that Pillow can read (2026-11-26):
 //
 //	                               Pillow's pixels   other pixels   refused
 //	this decoder                                79              2        15
@@ -286,8 +285,7 @@ func headerTIFF(b []byte, _ limits) (header, error) {
 	return h, nil
 }
 
-// decodeTIFF decodes the first page and turns it as its orientation says, which
-// in a TIFF file belongs to the picture.
+// decodeTIFF decodes the first page and turns it as its orientation says, which in a TIFF file belongs to the picture.
 func decodeTIFF(b []byte) (image.Image, error) {
 	f, err := parseTIFF(b)
 	if err != nil {

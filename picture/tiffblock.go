@@ -12,8 +12,8 @@ import (
 	"golang.org/x/image/tiff/lzw"
 )
 
-// block decompresses one strip or tile of rows rows into dst, which is as long as
-// those rows are. What is beyond them is not read.
+// block decompresses one strip or tile of rows rows into dst, which is as long as those rows are. What is beyond them
+// is not read.
 func (f *tiffFile) block(dst, src []byte, rows int) error {
 	if f.number(tiffFillOrder, 1) == 2 && f.compression != tiffJPEG {
 		if f.compression == tiffRaw || f.compression == tiffCCITT3 || f.compression == tiffCCITT4 {
@@ -73,8 +73,7 @@ func (f *tiffFile) block(dst, src []byte, rows int) error {
 	return nil
 }
 
-// unpackBits expands runs: n up to 127 says that n+1 bytes follow, −n that the
-// next one stands n+1 times.
+// unpackBits expands runs: n up to 127 says that n+1 bytes follow, −n that the next one stands n+1 times.
 func unpackBits(dst, src []byte) error {
 	for len(dst) > 0 {
 		if len(src) == 0 {
@@ -132,8 +131,7 @@ func (f *tiffFile) unpredict(b []byte, rows int) error {
 	return nil
 }
 
-// jpeg decodes a block that is a JPEG picture, less the tables that all blocks
-// share. Luma and chroma become RGB.
+// jpeg decodes a block that is a JPEG picture, less the tables that all blocks share. Luma and chroma become RGB.
 func (f *tiffFile) jpeg(dst, src []byte, rows int) error {
 	if f.bits != 8 {
 		return fmt.Errorf("JPEG data of %d bits", f.bits)

@@ -28,8 +28,8 @@ func newTIFFPicture(f *tiffFile) *tiffPicture {
 	return p
 }
 
-// store puts a decompressed block of rows rows at column x0 and row y0. If samples
-// are kept apart, it holds number plane alone.
+// store puts a decompressed block of rows rows at column x0 and row y0. If samples are kept apart, it holds number
+// plane alone.
 func (p *tiffPicture) store(block []byte, x0, y0, rows, plane int) {
 	f := p.f
 	n, first, last := f.samples, 0, f.colours

@@ -14,8 +14,7 @@ import (
 
 func isWebP(b []byte) bool { return len(b) >= 12 && hasPrefix(b, "RIFF") && string(b[8:12]) == "WEBP" }
 
-// webPFrame is the first frame of a WebP file. Alpha is not looked at: it does not
-// change the colours under it.
+// webPFrame is the first frame of a WebP file. Alpha is not looked at: it does not change the colours under it.
 type webPFrame struct {
 	canvas   image.Point
 	at       image.Point // of the frame on the canvas
@@ -80,7 +79,8 @@ func parseWebP(b []byte) (f webPFrame, err error) {
 	if f.canvas == (image.Point{}) {
 		f.canvas = f.size
 	}
-	if !(image.Rectangle{f.at, f.at.Add(f.size)}).In(image.Rectangle{Max: f.canvas}) || !f.animated && f.size != f.canvas {
+	if !(image.Rectangle{f.at, f.at.Add(f.size)}).In(image.Rectangle{Max: f.canvas}) ||
+		!f.animated && f.size != f.canvas {
 		return f, errors.New("the frame and the canvas differ in size")
 	}
 	return f, nil
@@ -93,7 +93,8 @@ func (f *webPFrame) frame(kind string, data []byte) error {
 		if len(data) < 10 {
 			return io.ErrUnexpectedEOF
 		}
-		f.size = image.Pt(int(binary.LittleEndian.Uint16(data[6:]))&0x3fff, int(binary.LittleEndian.Uint16(data[8:]))&0x3fff)
+		f.size = image.Pt(int(binary.LittleEndian.Uint16(data[6:]))&0x3fff,
+			int(binary.LittleEndian.Uint16(data[8:]))&0x3fff)
 	case "VP8L": // a signature byte, then 14 bits each, less one
 		if len(data) < 5 {
 			return io.ErrUnexpectedEOF
@@ -155,9 +156,8 @@ func decodeVP8(b []byte) (image.Image, error) {
 	return fromVideo(img), nil
 }
 
-// fromVideo converts a lossy picture, which Go's decoder hands out as if it were
-// a JPEG's, into the bytes that libwebp makes of it. The levels are ITU-R 601's,
-// luma 16 … 235 and chroma 16 … 240; chroma, halved on both axes, is
+// fromVideo converts a lossy picture, which Go's decoder hands out as if it were a JPEG's, into the bytes that libwebp
+// makes of it. The levels are ITU-R 601's, luma 16 … 235 and chroma 16 … 240; chroma, halved on both axes, is
 // interpolated, but not rounded as in JPEG.
 func fromVideo(m *image.YCbCr) *image.NRGBA {
 	b := m.Rect
@@ -187,8 +187,8 @@ func fromVideo(m *image.YCbCr) *image.NRGBA {
 	return out
 }
 
-// blendVideo makes a row of chroma, one sample a pixel, of the nearer and the
-// farther row of samples. Weights are 9, 3, 3 and 1 of 16, rounded in two steps.
+// blendVideo makes a row of chroma, one sample a pixel, of the nearer and the farther row of samples. Weights are 9, 3,
+// 3 and 1 of 16, rounded in two steps.
 func blendVideo(dst, near, far []byte) {
 	for x := range dst {
 		i, j := x/2, x/2-1
