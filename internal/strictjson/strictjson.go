@@ -53,7 +53,8 @@ func inWords(err error) error {
 	case errors.As(err, &syntax):
 		switch {
 		case errors.Is(err, jsontext.ErrDuplicateName):
-			return within(syntax.JSONPointer.Parent(), fmt.Errorf("key %s appears twice", quoted(syntax.JSONPointer.LastToken())))
+			return within(syntax.JSONPointer.Parent(),
+				fmt.Errorf("key %s appears twice", quoted(syntax.JSONPointer.LastToken())))
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			return fmt.Errorf("invalid JSON at byte %d: unexpected end", syntax.ByteOffset)
 		}
@@ -61,7 +62,8 @@ func inWords(err error) error {
 	case !errors.As(err, &meaning):
 		return err
 	case errors.Is(meaning.Err, json.ErrUnknownName):
-		return within(meaning.JSONPointer.Parent(), fmt.Errorf("unknown key %s", quoted(meaning.JSONPointer.LastToken())))
+		return within(meaning.JSONPointer.Parent(),
+			fmt.Errorf("unknown key %s", quoted(meaning.JSONPointer.LastToken())))
 	case meaning.JSONValue != nil && errors.Is(meaning.Err, strconv.ErrRange):
 		err = fmt.Errorf("number %.40s is out of range", meaning.JSONValue)
 	case meaning.JSONValue != nil && errors.Is(meaning.Err, strconv.ErrSyntax):

@@ -55,7 +55,8 @@ func TestUnmarshal(t *testing.T) {
 	if diff := cmp.Diff(want, r, cmp.AllowUnexported(own{})); diff != "" {
 		t.Error(diff)
 	}
-	if err := UnmarshalKnown([]byte(`{"Steps": 8, "other": [{"a": 1}], "crop": {"depth": 1}}`), &r); err != nil || r.Steps != 7 {
+	if err := UnmarshalKnown([]byte(`{"Steps": 8, "other": [{"a": 1}], "crop": {"depth": 1}}`), &r); err != nil ||
+		r.Steps != 7 {
 		t.Error(err, r.Steps)
 	}
 }
@@ -94,7 +95,8 @@ func TestErrors(t *testing.T) {
 		{`{"parts": {"a/b~c": null, "a.b": false}}`, `key "parts.a.b": a boolean where a number was expected`},
 		{`{"parts": {"a/b~c": ""}}`, `key "parts.a/b~c": a string where a number was expected`},
 		{`{"name": "\ud800"}`, "invalid JSON at byte 10: invalid surrogate pair `\\ud800\"}` in string"},
-		{`{"` + strings.Repeat("x", 9999) + `": 1}`, `unknown key "` + strings.Repeat("x", 60) + "…" + strings.Repeat("x", 60) + `"`},
+		{`{"` + strings.Repeat("x", 9999) + `": 1}`,
+			`unknown key "` + strings.Repeat("x", 60) + "…" + strings.Repeat("x", 60) + `"`},
 	} {
 		var r recipe
 		if err := Unmarshal([]byte(c.text), &r); err == nil || err.Error() != c.want {
@@ -121,7 +123,8 @@ func TestNoNull(t *testing.T) {
 		}
 	}
 	var r recipe
-	if err := UnmarshalKnown([]byte(`{"steps": 3, "x": null, "list": [1]}`), &r, NoNull); err != nil || r.Steps != 3 || len(r.List) != 1 {
+	if err := UnmarshalKnown([]byte(`{"steps": 3, "x": null, "list": [1]}`), &r, NoNull); err != nil ||
+		r.Steps != 3 || len(r.List) != 1 {
 		t.Error(err, r)
 	}
 }
