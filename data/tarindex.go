@@ -114,7 +114,7 @@ func indexTar(r io.ReadSeeker, size int64) ([]tarPicture, error) {
 	return pictures, nil
 }
 
-// checkTarStart refuses what is no tar file at first sight.
+// checkTarStart refuses what its first bytes show to be no tar file.
 func checkTarStart(r io.ReadSeeker) error {
 	head := make([]byte, 512)
 	n, err := io.ReadFull(r, head)

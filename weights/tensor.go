@@ -1,4 +1,4 @@
-// Package weights keeps named tensors on disk, and finds them on model hubs (Hub).
+// Package weights keeps named tensors on disk.
 //
 // What it writes is safetensors, the format that transformers, timm and most of today's model hubs use; it reads that,
 // also in shards, and what PyTorch's torch.save writes (ReadCheckpoint), whose pickle it walks through without running
