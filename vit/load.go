@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 
+	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/internal/strictjson"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/weights"
@@ -159,11 +160,7 @@ func (s source) read(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit))
-	if err != nil {
-		return nil, fmt.Errorf("vit: %s: %w", s.shown(name), err)
-	}
-	return b, nil
+	return regular.ReadAll("vit: "+s.shown(name), f, limit)
 }
 
 // tensors reads the weights: model.safetensors, or the shards that its index lists, or PyTorch's file. A file much
