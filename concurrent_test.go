@@ -83,6 +83,48 @@ func BenchmarkConcurrent(b *testing.B) {
 	b.ReportMetric(float64(c.engines[0].Weights().Bytes()), "weights-B")
 }
 
+// BenchmarkCancel ends calls of DeiT-S in f32 in the middle: "return-ms" is how long after that Classify returns,
+// "free-ms" how long until the next call could begin, the worst of ten each, and "block-ms" what one block takes.
+func BenchmarkCancel(b *testing.B) {
+	config, err := vit.Variant("deit-small")
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := &Model{Params: vit.Initialize(config, 1, 0), Preprocessor: picture.DefaultPreprocessor(224, 224, 3)}
+	c, err := NewClassifier(m, Options{Threads: 1, Precision: F32})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	img := image.NewGray(image.Rect(0, 0, 224, 224))
+	call := func(ctx context.Context) (time.Time, error) {
+		_, err := c.Classify(ctx, img)
+		return time.Now(), err
+	}
+	call(context.Background())
+	for b.Loop() {
+		begin := time.Now()
+		end, _ := call(context.Background())
+		whole := end.Sub(begin)
+		var returned, free time.Duration
+		for i := range 10 {
+			ctx, cancel := context.WithTimeout(context.Background(), whole*time.Duration(i+3)/15)
+			deadline, _ := ctx.Deadline()
+			at, err := call(ctx)
+			if err == nil {
+				b.Fatal("the call was over before its end")
+			}
+			cancel()
+			returned = max(returned, at.Sub(deadline))
+			end, _ := call(context.Background())
+			free = max(free, end.Sub(deadline)-whole)
+		}
+		b.ReportMetric(returned.Seconds()*1000, "return-ms")
+		b.ReportMetric(free.Seconds()*1000, "free-ms")
+		b.ReportMetric(whole.Seconds()*1000/float64(config.Layers), "block-ms")
+	}
+}
+
 func b2i(v bool) byte {
 	if v {
 		return 1
