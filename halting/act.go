@@ -10,9 +10,9 @@ var _ = Register(Descriptor{
 	Gate:     cumulativeGate,
 })
 
-// ACT is layer-wise adaptive computation time (Graves 2016) on a vision transformer: the class token's cumulative score
-// decides for the whole image, all of whose tokens halt together. Scores, weights, depths and remainders of all tokens
-// are the class token's; a distillation token's mean field has the same weights.
+// ACT is layer-wise adaptive computation time (Graves 2016) on a vision transformer, METHOD.md (10): the class token's
+// cumulative score decides for the whole image, all of whose tokens halt together. Scores, weights, depths and
+// remainders of all tokens are the class token's; a distillation token's mean field has the same weights.
 type ACT Token
 
 // Step accumulates the class token's score.
@@ -39,8 +39,8 @@ func (ACT) Needs(layer, layers int) Needs { return Needs{Halts: layer < layers} 
 // Gate returns the constants of the score.
 func (a ACT) Gate() (scale, center float32) { return a.Scale, a.Center }
 
-// Backward implements Learner. The one score h[l] is that of all n tokens, so what comes from above for each of them
-// adds up in the class token's gate; the others' gates get nothing. N is the image's depth:
+// Backward implements Learner, METHOD.md (37). The one score h[l] is that of all n tokens, so what comes from above for
+// each of them adds up in the class token's gate; the others' gates get nothing. N is the image's depth:
 //
 //	∂loss/∂h[l]      = n·prior[l] + (l < N) · (−n·∂loss/∂r + Σ_{k<Q} (∂loss/∂p[k,l] − ∂loss/∂p[k,N]))
 //	∂loss/∂t[cls][0] = ∂loss/∂h · scale·h·(1−h)

@@ -12,8 +12,8 @@ var _ = Register(Descriptor{
 })
 
 // Confidence stops the whole image at the first block whose prediction, softmax(head(norm(class token))), gives a class
-// a probability of Threshold or more (in a model with two heads, their mean logits). Every block's prediction is
-// learnt; at inference that of the block where it stopped counts.
+// a probability of Threshold or more, METHOD.md (14) (in a model with two heads, their mean logits). Every block's
+// prediction is learnt; at inference that of the block where it stopped counts.
 type Confidence struct {
 	Threshold  float32
 	EveryBlock bool // training: no image stops early

@@ -1,8 +1,8 @@
-// Package halting holds the mathematics of adaptive token depth on plain slices: the halting schemes, their losses and
-// each one's gradient. It knows nothing of the network that makes the tokens.
+// Package halting holds the mathematics of adaptive token depth on plain slices: the halting schemes, and the gradients
+// of those that are learnt. It knows nothing of the network that makes the tokens.
 //
 // Let t[k,l] be token k after block l (l = 1..L); t[k,0] goes into block 1. In the schemes that learn to halt its first
-// number is the gate (A-ViT, Yin et al. 2022, after ACT, Graves 2016):
+// number is the gate (A-ViT, Yin et al. 2022, after ACT, Graves 2016); METHOD.md (4)–(8):
 //
 //	h[k,l] = sigmoid(scale·t[k,l][0] − center)     score; in block L the token halts whatever its score
 //	c[k,l] = h[k,1] + … + h[k,l]                    cumulative score

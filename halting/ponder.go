@@ -32,8 +32,8 @@ func ponderOf(c Config, everyBlock bool) Ponder {
 	return Ponder{Scale: g.Scale, Center: g.Center, Threshold: g.Threshold, EveryBlock: everyBlock}
 }
 
-// Ponder is PonderNet (Banino, Balaguer, Blundell 2021) on a vision transformer: λ[l] = sigmoid(gate of the class
-// token) is the chance to stop after block l if the image has come that far, λ[L] = 1, so
+// Ponder is PonderNet (Banino, Balaguer, Blundell 2021) on a vision transformer, METHOD.md (12) and (13): λ[l] =
+// sigmoid(gate of the class token) is the chance to stop after block l if the image has come that far, λ[L] = 1, so
 //
 //	p[l] = λ[l]·Π_{j<l} (1 − λ[j])
 //
@@ -81,8 +81,8 @@ func (p Ponder) Gate() (scale, center float32) { return p.Scale, p.Center }
 // Deep says that every block's prediction is learnt.
 func (Ponder) Deep() {}
 
-// Backward implements Learner: with up.Lambda alone, ∂loss/∂t[cls][0] = ∂loss/∂λ · scale·λ·(1−λ) below block L. The
-// other tokens' gates and the last block's get nothing.
+// Backward implements Learner, METHOD.md (36) and (38): with up.Lambda alone, ∂loss/∂t[cls][0] = ∂loss/∂λ ·
+// scale·λ·(1−λ) below block L. The other tokens' gates and the last block's get nothing.
 func (p Ponder) Backward(dGate, score []float32, depth []int32, up Upstream) {
 	n := len(depth)
 	clear(dGate)

@@ -1,7 +1,7 @@
 package halting
 
 // Readouts says what the places of an image's tokens are: special tokens first, then patches. The first Heads places
-// are read: each has a head, which looks at its token's mean field o = Σ p[k,l]·t[k,l].
+// are read: each has a head, which looks at its token's mean field o = Σ p[k,l]·t[k,l], METHOD.md (9).
 type Readouts struct {
 	Special int // places 0..Special−1 are no patches: the class token, and perhaps a distillation token
 	Heads   int // 1 (the class token's) or 2 (and the distillation token's)

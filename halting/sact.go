@@ -9,10 +9,10 @@ var _ = Register(Descriptor{
 	Gate: cumulativeGate,
 })
 
-// SACT is spatially adaptive computation time (Figurnov et al. 2017) on a vision transformer: tokens halt as A-ViT's
-// do, each by its own cumulative score, but a halted token keeps its value, from which every later block makes a key
-// and a value. It is computed no more itself: no query, no projection, no MLP. (In the original the output of every
-// position is its mean field. Here the heads look at the readouts alone, so only theirs are made.)
+// SACT is spatially adaptive computation time (Figurnov et al. 2017) on a vision transformer, METHOD.md (11): tokens
+// halt as A-ViT's do, each by its own cumulative score, but a halted token keeps its value, from which every later
+// block makes a key and a value. It is computed no more itself: no query, no projection, no MLP. (In the original the
+// output of every position is its mean field. Here the heads look at the readouts alone, so only theirs are made.)
 //
 // Its gates' gradient is Token's: what a frozen value sends back through later blocks reaches the token's row, not its
 // score.

@@ -9,8 +9,8 @@ var _ = Register(Descriptor{
 	New:  func(c Config) Scheme { return Similarity{Threshold: float32(c.Number("threshold"))} },
 })
 
-// Similarity halts token k after the first block that has hardly turned it: cos(t[k,l], t[k,l−1]) ≥ Threshold. The
-// class token's halt ends the image as always; the readouts' last values are what the heads see.
+// Similarity halts token k after the first block that has hardly turned it: cos(t[k,l], t[k,l−1]) ≥ Threshold,
+// METHOD.md (15). The class token's halt ends the image as always; the readouts' last values are what the heads see.
 type Similarity struct{ Threshold float32 }
 
 // Step compares every token with what it was. Scores are the cosines, 0 in block L, where nothing depends on them.

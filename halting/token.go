@@ -34,7 +34,8 @@ func tokenOf(c Config) Token {
 	return Token{float32(c.Number("gate_scale")), float32(c.Number("gate_center")), float32(1 - c.Number("epsilon"))}
 }
 
-// Token is A-ViT's scheme: every token halts by itself once its cumulative score reaches Threshold = 1 − ε.
+// Token is A-ViT's scheme: every token halts by itself once its cumulative score reaches Threshold = 1 − ε, METHOD.md
+// (4)–(8).
 type Token struct{ Scale, Center, Threshold float32 }
 
 // Step accumulates scores and halts tokens, in float32 as the reference does: a depth must not depend on extra
@@ -65,7 +66,7 @@ func (t Token) Gate() (scale, center float32) { return t.Scale, t.Center }
 // Sigmoid is 1/(1+e^−x), rounded once to float32.
 func Sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
 
-// Backward implements Learner. With r = 1 − Σ_{l<N} h and p[l] = h[l] below N:
+// Backward implements Learner, METHOD.md (35) and (36). With r = 1 − Σ_{l<N} h and p[l] = h[l] below N:
 //
 //	∂loss/∂h[k,l] = prior[l] + (l < N[k]) · (−∂loss/∂r  +  (k < Q)·(∂loss/∂p[k,l] − ∂loss/∂p[k,N]))
 //	∂loss/∂t[0]   = ∂loss/∂h · scale·h·(1−h)

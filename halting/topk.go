@@ -23,9 +23,9 @@ var _ = Register(Descriptor{
 const mergedNote = "A token that was merged into another counts as halted, though what it held goes on."
 
 // TopK lets a fixed share of the patch tokens go on after some blocks: those to which the class token pays most
-// attention in that block, mean over the heads (EViT, Liang et al. 2022). With Fuse the others are merged, weighted by
-// that attention, into one row, which takes the place of the first of them and is a patch token like any other from
-// then on.
+// attention in that block, mean over the heads (EViT, Liang et al. 2022), METHOD.md (16). With Fuse the others are
+// merged, weighted by that attention, into one row, which takes the place of the first of them and is a patch token
+// like any other from then on.
 //
 // The original takes tokens out between attention and MLP, and its fused row is the sum of a[k]·t[k]; here both happen
 // after the whole block, and the sum is divided by Σ a[k], so that the row is of a token's size.

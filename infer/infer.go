@@ -1,5 +1,5 @@
 // Package infer is the ragged inference engine: it runs a vision transformer and takes halted tokens out of the
-// computation.
+// computation. METHOD.md (1)–(9) are its equations.
 //
 // A pass works on a group of G images. Their tokens are the rows of one packed matrix X [T, E]; each image owns a range
 // of rows, its special tokens first. A block is a list of stages on the rows that exist, chunk by chunk, a chunk being

@@ -2,7 +2,8 @@ package train
 
 import "math"
 
-// The cross-entropy of an image with logits z [classes] towards a distribution t, with p = softmax(z/τ):
+// The cross-entropy of an image with logits z [classes] towards a distribution t, with p = softmax(z/τ), METHOD.md (21)
+// and (32):
 //
 //	τ²·H(t, p) = −τ²·Σ_j t[j]·ln p[j]      ∂/∂z[j] = τ·(p[j] − t[j])
 //

@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// How a student with p = softmax(z/τ) learns from a teacher's logits (Touvron et al. 2021, section 4). With a
-// distillation head the class token's head learns the labels and the distillation token's the teacher; with one head
-// that one learns both.
+// How a student with p = softmax(z/τ) learns from a teacher's logits (Touvron et al. 2021, section 4; METHOD.md (22)
+// and (32)). With a distillation head the class token's head learns the labels and the distillation token's the
+// teacher; with one head that one learns both.
 //
 //	soft   τ²·KL(q ‖ p) = τ²·Σ_j q[j]·(ln q[j] − ln p[j]),  q = softmax(teacher/τ)   Hinton et al. 2015
 //	hard   −ln p[y],  y = the teacher's choice, τ = 1

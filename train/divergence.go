@@ -22,7 +22,7 @@ func geometric(lambda float64, layers int) ([]float64, error) {
 	return p, nil
 }
 
-// ponderLoss differentiates PonderNet's loss of one image (Banino, Balaguer, Blundell 2021),
+// ponderLoss differentiates PonderNet's loss of one image (Banino, Balaguer, Blundell 2021), METHOD.md (29) and (38),
 //
 //	Σ_l p[l]·CE[l] + β·KL(p ‖ prior),   p[l] = λ[l]·S[l],   S[l] = Π_{j<l} (1 − λ[j])
 //

@@ -10,7 +10,7 @@ import (
 )
 
 // Learnt gates: the two constants of a score, h = sigmoid(scale·t[0] − center), as two more parameters, without weight
-// decay. They live in the model's halting configuration and take the values of float32.
+// decay: METHOD.md section 6. They live in the model's halting configuration and take the values of float32.
 
 // gateGradient is the loss's gradient with respect to the gates' constants.
 type gateGradient struct{ scale, center float64 }

@@ -8,7 +8,7 @@ import (
 	"github.com/adavit/adavit/internal/kernels"
 )
 
-// Loss says what a training step minimises:
+// Loss says what a training step minimises, METHOD.md (23) and (28)–(31):
 //
 //	(1 − DistillAlpha)·cross-entropy + DistillAlpha·distillation
 //	  + AlphaPonder·ponder + AlphaPrior·prior     token, act, sact: ponder cost, and a prior on the layers' mean scores

@@ -49,7 +49,7 @@ func (m *merge) forward(x []float32, i, lo, hi, e int) {
 }
 
 // backward turns dx [T, E], the gradient of image i's rows lo … hi−1 after the merging, into that before it, in place,
-// and keeps that of the attention. With D[r] = x[r]·dx'[into r], the gradient of a share,
+// and keeps that of the attention. With D[r] = x[r]·dx'[into r], METHOD.md (39), the gradient of a share,
 //
 //	dx[r] = share[r]·dx'[into r],   da[r] = (D[r] − Σ share·D)/Σ a   over the rows that met
 func (m *merge) backward(dx []float32, i, lo, hi, e int) {

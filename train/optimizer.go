@@ -7,8 +7,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// optimizer is AdamW (Loshchilov and Hutter 2019) with the moments of all parameters in one block each, and the moving
-// average of the weights.
+// optimizer is AdamW (Loshchilov and Hutter 2019; METHOD.md (40)–(42)) with the moments of all parameters in one block
+// each, and the moving average of the weights.
 type optimizer struct {
 	settings Settings
 	step     int       // steps taken

@@ -1,6 +1,6 @@
 package train
 
-// ponderCost is ACT's cost of depth (Graves 2016), over all tokens of a batch:
+// ponderCost is ACT's cost of depth (Graves 2016), over all tokens of a batch, METHOD.md (24) and (33):
 //
 //	ponder = mean of (N[k] + r[k])      ∂ponder/∂r[k] = 1/tokens
 //

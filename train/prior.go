@@ -15,7 +15,7 @@ const (
 )
 
 // prior pulls the mean halting scores of the layers towards a distribution around a target layer (A-ViT's
-// distributional prior).
+// distributional prior): METHOD.md (25)–(27).
 type prior struct {
 	target  []float64 // [L] density at l = 1..L, normalised to sum 1
 	log     []float64 // its logarithm, finite also where the density is too small for a number
@@ -69,7 +69,7 @@ func newPrior(layers int, loss Loss) (prior, error) {
 }
 
 // loss returns the divergence for mean scores [L] (the mean over images and tokens of h[k,l], a halted token counting
-// 0) and writes its gradient with respect to them. With S = Σ mean and q = mean/S:
+// 0) and writes its gradient with respect to them. With S = Σ mean and q = mean/S, METHOD.md (34):
 //
 //	KL(q ‖ t) = Σ q·ln(q/t)    ∂/∂mean[l] = (ln(q[l]/t[l]) − KL)/S
 //	KL(t ‖ q) = Σ t·ln(t/q)    ∂/∂mean[l] = (1 − t[l]/q[l])/S

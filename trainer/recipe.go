@@ -186,7 +186,8 @@ func (r Recipe) settings() train.Settings {
 		EMA: r.EMA, Freeze: r.Freeze, LearnGate: r.LearnGate}
 }
 
-// LearningRate is the rate of a step (from 0): linear warm-up from WarmupLR, then a cosine from LR down to MinLR.
+// LearningRate is the rate of a step (from 0), METHOD.md (43): linear warm-up from WarmupLR, then a cosine from LR down
+// to MinLR.
 func (r Recipe) LearningRate(step, stepsPerEpoch int) float64 {
 	total, warm := float64(r.Epochs*stepsPerEpoch), r.WarmupEpochs*float64(stepsPerEpoch)
 	if t := float64(step); t < warm {

@@ -17,8 +17,9 @@
 //	head                   weight [classes, E], bias [classes]
 //	head_dist              the same for the distillation token, where it has a head; the heads' logits are averaged
 //
-// A block is X = X + proj(attention(norm1(X))); X = X + fc2(gelu(fc1(norm2(X)))) with the exact (erf) GELU. Sources:
-// Dosovitskiy et al. 2021 (ViT), Touvron et al. 2021 (DeiT). This package runs nothing: infer and train do.
+// A block is X = X + proj(attention(norm1(X))); X = X + fc2(gelu(fc1(norm2(X)))) with the exact (erf) GELU: METHOD.md
+// (1) and (2). Sources: Dosovitskiy et al. 2021 (ViT), Touvron et al. 2021 (DeiT). This package runs nothing: infer and
+// train do.
 //
 // On disk a model is a directory as Hugging Face's transformers lays it out (config.json, model.safetensors,
 // preprocessor_config.json); transformers itself can load it, as a dense ViT. See Load and Save.
@@ -179,10 +180,10 @@ func (c Config) paramCount() int64 {
 	return embed + int64(c.Layers)*block + 2*e + int64(c.Readouts().Heads)*int64(c.Classes)*(e+1)
 }
 
-// MACs is the nominal number of multiply-accumulates of one image: patch embedding of all patches; for every block the
-// linear layers on the n tokens that run in it, 4·E²·n + 2·E·F·n, and attention, 2·n²·E; and the heads. active[l] is n
-// in block l+1 (with the special tokens); blocks beyond the end of active did not run. A nil slice means the dense
-// model. Norms, GELU, softmax and additions are not counted, as is usual. Where halted tokens stay keys
+// MACs is the nominal number of multiply-accumulates of one image, METHOD.md (18): patch embedding of all patches; for
+// every block the linear layers on the n tokens that run in it, 4·E²·n + 2·E·F·n, and attention, 2·n²·E; and the heads.
+// active[l] is n in block l+1 (with the special tokens); blocks beyond the end of active did not run. A nil slice means
+// the dense model. Norms, GELU, softmax and additions are not counted, as is usual. Where halted tokens stay keys
 // (halting.Needs.Frozen), each costs 2·E² a block for key and value, and attention is 2·n·N·E; what a halting scheme
 // computes in order to decide is counted as halting.Needs.MACs has it.
 func (c Config) MACs(active []int) int64 {
