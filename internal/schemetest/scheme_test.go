@@ -1,4 +1,4 @@
-// Package newscheme holds a test alone: that a halting scheme is its own file and nothing else. It makes one that the
+// Package schemetest holds a test alone: that a halting scheme is its own file and nothing else. It makes one that the
 // program has never heard of and takes it through all that a scheme goes through.
 package schemetest
 
