@@ -72,8 +72,8 @@ func TestMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, policy := range []string{"none", "token", "sact", "ponder"} {
-		c.Halting = halting.Config{Policy: policy}
+	for _, scheme := range []string{"none", "token", "sact", "ponder"} {
+		c.Halting = halting.Config{Policy: scheme}
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
@@ -94,9 +94,9 @@ func TestMemory(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		packed := 2 * 4 * float64(len(p.Data)) // made by the first step: each weight for both directions
 		if held := float64(after.TotalAlloc-before.TotalAlloc) + packed; held > 5e9 {
-			t.Errorf("policy %s: %.1f GB are held", policy, held/1e9)
+			t.Errorf("scheme %s: %.1f GB are held", scheme, held/1e9)
 		} else {
-			t.Logf("policy %s: %.1f GB", policy, held/1e9)
+			t.Logf("scheme %s: %.1f GB", scheme, held/1e9)
 		}
 		runtime.KeepAlive(o)
 		runtime.KeepAlive(grad)

@@ -266,7 +266,7 @@ func TestUntrainableSchemes(t *testing.T) {
 	}
 	p.Config.Halting = schemes["token"]
 	if _, err := net.Forward(randomBatch(p.Config, 2, 1), someLoss); err == nil {
-		t.Error("a network took up another policy than it was made for")
+		t.Error("a network took up another scheme than it was made for")
 	}
 }
 
