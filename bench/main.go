@@ -1,7 +1,7 @@
 // Bench times this project's engine side by side with other programs that run the same vision transformers on the same
 // cores.
 //
-//	make bench-peers                                  everything, some twenty minutes: prints the tables and writes BENCHMARKS.md
+//	make bench-peers      everything, some twenty minutes: prints the tables and writes BENCHMARKS.md
 //	cd bench && go run . -models deit-tiny -threads 1 -rounds 7 -turn 500ms -out /dev/null
 //
 // One contest is one model, one number of threads and one batch. All sides of it (ours in each precision, dense and

@@ -21,10 +21,14 @@ import (
 // where INPUT is a file of images [n, C, H, W], float32, little endian, of which a run takes the first BATCH. It loads
 // the model, runs one batch, and then speaks lines of JSON, one for each line that it is sent:
 //
-//	at the start      {"ready": true, "version": "1.2.3", "held": 12345}     bytes that model and session hold beyond the empty program
-//	{"run": 1.5}      {"ms": [12.1, 12.3, …]}                                 1.5 seconds of batches, after one that does not count, three at least
-//	{"logits": true}  {"logits": [0.12, …]}                                   of all images, run in batches (the last one filled up)
-//	anything          {"error": "…"}                                          what went wrong
+//	at the start      {"ready": true, "version": "1.2.3", "held": 12345}
+//	                  held: the bytes that model and session hold beyond the empty program
+//	{"run": 1.5}      {"ms": [12.1, 12.3, …]}
+//	                  1.5 seconds of batches, after one that does not count, three at least
+//	{"logits": true}  {"logits": [0.12, …]}
+//	                  of all images, run in batches (the last one filled up)
+//	anything          {"error": "…"}
+//	                  what went wrong
 //
 // It ends when its standard input does.
 type process struct {

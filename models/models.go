@@ -1,5 +1,5 @@
-// Package models holds the trained models that come with adavit, one directory each in the layout that package vit reads. Beside each model
-// lie the command, the seed and the log of the run that made it.
+// Package models holds the trained models that come with adavit, one directory each in the layout that package vit
+// reads. Beside each model lie the command, the seed and the log of the run that made it.
 package models
 
 import (

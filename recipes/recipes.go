@@ -1,5 +1,5 @@
-// Package recipes holds the training recipes that come with adavit, as JSON files that package train reads. A recipe is named by its file
-// without the ending.
+// Package recipes holds the training recipes that come with adavit, as JSON files that package trainer reads. A recipe
+// is named by its file without the ending.
 package recipes
 
 import (

@@ -16,8 +16,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Small makes a model of 28×28 grey images in ten classes with random weights: 50 tokens, three blocks. As adaptive model it
-// halts tokens at many depths, by a gate whose scale is large.
+// Small makes a model of 28×28 grey images in ten classes with random weights: 50 tokens, three blocks. As adaptive
+// model it halts tokens at many depths, by a gate whose scale is large.
 func Small(t testing.TB, adaptive bool) *vit.Model {
 	t.Helper()
 	c, err := vit.Variant("fashion-small")
