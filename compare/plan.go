@@ -158,7 +158,7 @@ func (o *Options) recipe(s scheme, seed uint64, layers int) (trainer.Recipe, err
 	} else if h != nil {
 		if of, err := h.Descriptor(); err == nil && of.Gate != "" && of.Gate == d.Gate {
 			for _, k := range of.Keys {
-				if k.Kind == halting.Number {
+				if _, number := k.Default.(float64); number {
 					constants = constants.With(k.Name, h.Number(k.Name))
 				}
 			}

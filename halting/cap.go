@@ -2,7 +2,6 @@ package halting
 
 import (
 	"cmp"
-	"math"
 	"slices"
 )
 
@@ -69,15 +68,10 @@ func (s *State) end(r Rows, i int) {
 	}
 }
 
-// before orders tokens by who has to go first. What is no number goes before all.
+// before orders tokens by who has to go first: what is no number, for cmp's NaN is less than all, then the largest.
 func (s *State) before(a, b int32) int {
-	rank := func(k int32) float32 {
-		if c := s.Cumulative[k]; c == c {
-			return c
-		}
-		return float32(math.Inf(1))
-	}
 	// Multiples of the golden ratio, modulo 1, are far apart where their numbers are near each other.
 	const golden = 0x9E3779B1
-	return cmp.Or(cmp.Compare(rank(b), rank(a)), cmp.Compare(uint32(a)*golden, uint32(b)*golden))
+	c := s.Cumulative
+	return cmp.Or(cmp.Compare(-c[a], -c[b]), cmp.Compare(uint32(a)*golden, uint32(b)*golden))
 }

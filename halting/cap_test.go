@@ -81,13 +81,15 @@ func drawScheme(t *rapid.T, layers int) Config {
 	c := Config{Policy: rapid.SampledFrom(Names()).Draw(t, "scheme")}
 	d, _ := c.Descriptor()
 	for _, k := range d.Keys {
-		switch {
-		case !rapid.Bool().Draw(t, "set "+k.Name):
-		case k.Kind == Number:
+		if !rapid.Bool().Draw(t, "set "+k.Name) {
+			continue
+		}
+		switch k.Default.(type) {
+		case float64:
 			c = c.With(k.Name, rapid.Float64Range(max(k.Min, -20), min(k.Max, 20)).Draw(t, k.Name))
-		case k.Kind == Switch:
+		case bool:
 			c = c.With(k.Name, true)
-		case k.Kind == Blocks:
+		case []int:
 			c = c.With(k.Name, []int{rapid.IntRange(1, layers).Draw(t, k.Name)})
 		}
 	}

@@ -3,16 +3,16 @@ package halting
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
-	"strings"
 )
 
 // Config is a scheme and its constants: the "halting" object of a model's config.json. Its zero value is a dense
 // model's.
 type Config struct {
 	Policy string // the scheme's name; the key in config.json has always been "policy"
-	// Constants are those that are not at their defaults: float64, bool or []int, as their Key has it. The map is
-	// shared by copies of c; With makes another.
+	// Constants are those that are not at their defaults, of the same types. Copies of c share the map; With makes
+	// another.
 	Constants map[string]any
 }
 
@@ -34,25 +34,20 @@ func (c Config) Descriptor() (Descriptor, error) {
 func (c Config) Adaptive() bool { return c.Policy != "" && c.Policy != Dense().Policy }
 
 // Number returns a constant that is a number, 0 if the scheme has none of this name.
-func (c Config) Number(key string) float64 {
-	if v, ok := c.Constants[key].(float64); ok {
-		return v
-	}
-	if d := find(c.Policy); d != nil && d.key(key) != nil {
-		return d.key(key).Default
-	}
-	return 0
-}
+func (c Config) Number(key string) float64 { return constant[float64](c, key) }
 
 // Switch returns a constant that is a switch.
-func (c Config) Switch(key string) bool {
-	v, _ := c.Constants[key].(bool)
-	return v
-}
+func (c Config) Switch(key string) bool { return constant[bool](c, key) }
 
 // Blocks returns a constant that names blocks; nil leaves the choice to the scheme. It is not to be written to.
-func (c Config) Blocks(key string) []int {
-	v, _ := c.Constants[key].([]int)
+func (c Config) Blocks(key string) []int { return constant[[]int](c, key) }
+
+// constant returns what a constant is set to, or its default.
+func constant[T any](c Config, key string) T {
+	v, ok := c.Constants[key].(T)
+	if d, _ := c.Descriptor(); !ok {
+		v, _ = d.key(key).Default.(T)
+	}
 	return v
 }
 
@@ -65,12 +60,10 @@ func (c Config) With(key string, value any) Config {
 	case []int:
 		value = slices.Clone(v)
 	}
-	set := maps.Clone(c.Constants)
-	if set == nil {
-		set = map[string]any{}
-	}
+	set := map[string]any{}
+	maps.Copy(set, c.Constants)
 	set[key] = value
-	if d := find(c.Policy); d != nil && d.key(key) != nil && d.key(key).usual(value) {
+	if d, _ := c.Descriptor(); reflect.DeepEqual(value, d.key(key).Default) {
 		delete(set, key)
 	}
 	if c.Constants = set; len(set) == 0 {
@@ -88,10 +81,7 @@ type Tuning struct {
 
 // Tuning returns what can be tuned; Config.With sets it.
 func (c Config) Tuning() Tuning {
-	d := find(c.Policy)
-	if d == nil || d.Tune == "" {
-		return Tuning{}
-	}
+	d, _ := c.Descriptor()
 	k := d.key(d.Tune)
 	t := Tuning{d.Tune, c.Number(d.Tune), k.Min, k.Max}
 	if d.TuneRange != nil {
@@ -107,32 +97,11 @@ func (c Config) Validate() error {
 		return err
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Constants)) {
-		if k := d.key(key); k != nil {
-			err = k.check(c.Constants[key])
-		} else {
-			err = d.unknown(key)
-		}
-		if err != nil {
+		if err := d.check(key, c.Constants[key]); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// unknown is the error for a key that the scheme does not have, nil if it is ignored.
-func (d *Descriptor) unknown(key string) error {
-	if slices.Contains(d.Ignored, key) {
-		return nil
-	}
-	names := make([]string, len(d.Keys))
-	for i, k := range d.Keys {
-		names[i] = k.Name
-	}
-	known := "which has none"
-	if len(names) > 0 {
-		known = "whose keys are " + strings.Join(names, ", ")
-	}
-	return fmt.Errorf("halting: key %.60q means nothing to scheme %q, %s", key, d.Name, known)
 }
 
 // ValidateFor is Validate for a model of so many blocks: those that a constant names must be there.
@@ -150,13 +119,10 @@ func (c Config) ValidateFor(layers int) error {
 
 // New returns the scheme that a configuration names, for inference.
 func New(c Config) (Scheme, error) {
-	d, err := c.Descriptor()
-	if err == nil {
-		err = c.Validate()
-	}
-	if err != nil {
+	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	d, _ := c.Descriptor()
 	return d.New(c), nil
 }
 
@@ -164,10 +130,9 @@ func New(c Config) (Scheme, error) {
 // runs all of them there.
 func NewTraining(c Config) (Scheme, error) {
 	s, err := New(c)
-	if err != nil {
-		return nil, err
-	}
 	switch d, _ := c.Descriptor(); {
+	case err != nil:
+		return nil, err
 	case d.Training == Untrained:
 		return nil, fmt.Errorf("halting: scheme %q cannot be trained; it works on a dense model as it is", d.Name)
 	case d.NewTraining != nil:

@@ -1,9 +1,11 @@
 package halting
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -84,8 +86,8 @@ func Parse(text string) (c Config, err error) {
 
 // set is With for a value in JSON; null is the default.
 func (c Config) set(d *Descriptor, key string, text []byte) (Config, error) {
-	if d.key(key) == nil {
-		return c, d.unknown(key)
+	if d.key(key).Name == "" {
+		return c, d.check(key, nil)
 	}
 	var v any
 	if err := strictjson.Unmarshal(text, &v); err != nil {
@@ -115,12 +117,12 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	}
 	b, err := json.Marshal(c.Policy)
 	b = append([]byte(`{"policy":`), b...)
-	for _, v := range c.values() {
-		text, err := json.Marshal(v.value)
+	for k, v := range c.values() {
+		text, err := json.Marshal(v)
 		if err != nil {
-			return nil, fmt.Errorf("halting: %s: %w", v.Name, err)
+			return nil, fmt.Errorf("halting: %s: %w", k.Name, err)
 		}
-		b = fmt.Appendf(b, ",%q:%s", v.Name, text)
+		b = fmt.Appendf(b, ",%q:%s", k.Name, text)
 	}
 	return append(b, '}'), err
 }
@@ -131,37 +133,27 @@ func (c Config) String() string {
 		return Dense().Policy
 	}
 	s := c.Policy
-	for _, v := range c.values() {
-		s += ", " + v.Text
-		if v.Text == "" {
-			s += v.Name
-		}
-		if v.Kind != Switch {
-			s += fmt.Sprintf(" %v", v.value)
+	for k, v := range c.values() {
+		s += ", " + cmp.Or(k.Text, k.Name)
+		if v != true {
+			s += fmt.Sprintf(" %v", v)
 		}
 	}
 	return s
 }
 
-// keyValue is a constant and what it is set to.
-type keyValue struct {
-	*Key
-	value any
-}
-
-// values returns all numbers of the scheme in the order of its keys, and what else is not at its default.
-func (c Config) values() (list []keyValue) {
-	if d := find(c.Policy); d != nil {
-		for i := range d.Keys {
-			k := &d.Keys[i]
+// values yields all numbers of the scheme in the order of its keys, and what else is not at its default.
+func (c Config) values() iter.Seq2[Key, any] {
+	return func(yield func(Key, any) bool) {
+		d, _ := c.Descriptor()
+		for _, k := range d.Keys {
 			v, set := c.Constants[k.Name]
-			if !set && k.Kind == Number {
-				v, set = k.Default, true
+			if !set {
+				v = k.Default
 			}
-			if set {
-				list = append(list, keyValue{k, v})
+			if _, number := v.(float64); (set || number) && !yield(k, v) {
+				return
 			}
 		}
 	}
-	return list
 }

@@ -3,7 +3,7 @@ package halting
 import (
 	"cmp"
 	"fmt"
-	"math"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -46,21 +46,13 @@ const (
 	Untrained                 // it works on a dense model's weights, and nothing can be learnt with it
 )
 
-// Kind is what a constant is, and its type in Config.Constants.
-type Kind int
-
-const (
-	Number Kind = iota // float64
-	Switch             // bool; off unless it is set
-	Blocks             // []int: increasing numbers of blocks, from 1; nil leaves the choice to the scheme
-)
-
 // Key is a constant of a scheme.
 type Key struct {
-	Name     string // in config.json
-	Text     string // for people; "" is the name
-	Kind     Kind
-	Default  float64 // of a number
+	Name string // in config.json
+	Text string // for people; "" is the name
+	// Default says what kind of constant it is, too: a number (float64); a switch (bool), off unless it is set; or
+	// increasing numbers of blocks from 1 ([]int), nil where the scheme chooses.
+	Default  any
 	Min, Max float64 // of a number
 }
 
@@ -69,31 +61,26 @@ var descriptors []Descriptor
 // Register makes a scheme known by its name. Call it before any configuration is read: at best in a declaration, var _
 // = Register(…). It panics if the descriptor is not whole or the name is taken.
 func Register(d Descriptor) Descriptor {
-	tune := d.key(d.Tune)
+	_, err := Describe(d.Name)
+	_, tunable := d.key(d.Tune).Default.(float64)
 	switch {
 	case d.Name == "" || d.Summary == "" || d.New == nil:
 		panic(fmt.Sprintf("halting: the descriptor of scheme %q lacks a name, a summary or New", d.Name))
-	case find(d.Name) != nil:
+	case err == nil:
 		panic(fmt.Sprintf("halting: scheme %q is registered already", d.Name))
-	case d.Tune != "" && (tune == nil || tune.Kind != Number):
+	case d.Tune != "" && !tunable:
 		panic(fmt.Sprintf("halting: scheme %q has no number %q to tune", d.Name, d.Tune))
 	}
 	for i, k := range d.Keys {
-		twice := d.key(k.Name) != &d.Keys[i]
-		if k.Name == "policy" || twice || k.Kind == Number && !(k.Min <= k.Default && k.Default <= k.Max) {
+		before := Descriptor{Keys: d.Keys[:i]}
+		if k.Name == "policy" || before.key(k.Name).Name != "" || k.kind() == "" || k.check(k.Default) != nil {
 			panic(fmt.Sprintf("halting: scheme %q has no use for key %+v", d.Name, k))
 		}
 	}
-	place := func(d Descriptor) int {
-		if d.Order == 0 {
-			return math.MaxInt
-		}
-		return d.Order
-	}
-	i, _ := slices.BinarySearchFunc(descriptors, d, func(a, b Descriptor) int {
-		return cmp.Or(cmp.Compare(place(a), place(b)), strings.Compare(a.Name, b.Name))
+	descriptors = append(descriptors, d)
+	slices.SortFunc(descriptors, func(a, b Descriptor) int {
+		return cmp.Or(cmp.Compare(uint(a.Order-1), uint(b.Order-1)), cmp.Compare(a.Name, b.Name)) // 0 comes last
 	})
-	descriptors = slices.Insert(descriptors, i, d)
 	return d
 }
 
@@ -115,61 +102,67 @@ func NeedsNoTraining(d Descriptor) bool { return d.Training != Trained }
 
 // Describe returns the descriptor of the scheme with this name.
 func Describe(name string) (Descriptor, error) {
-	if d := find(name); d != nil {
-		return *d, nil
+	if i := slices.IndexFunc(descriptors, func(d Descriptor) bool { return d.Name == name }); i >= 0 {
+		return descriptors[i], nil
 	}
 	return Descriptor{}, fmt.Errorf("halting: scheme %.60q is not known (known: %s)", name, strings.Join(Names(), ", "))
 }
 
-func find(name string) *Descriptor {
-	for i := range descriptors {
-		if descriptors[i].Name == name {
-			return &descriptors[i]
+// key returns the key with this name, or one without a name.
+func (d *Descriptor) key(name string) Key {
+	for _, k := range d.Keys {
+		if k.Name == name {
+			return k
 		}
 	}
-	return nil
+	return Key{}
 }
 
-// key returns the key with this name, or nil.
-func (d *Descriptor) key(name string) *Key {
-	for i := range d.Keys {
-		if d.Keys[i].Name == name {
-			return &d.Keys[i]
-		}
+// check reports why v cannot be the value of a key; of one that is ignored anything can.
+func (d *Descriptor) check(key string, v any) error {
+	if k := d.key(key); k.Name != "" {
+		return k.check(v)
 	}
-	return nil
+	if slices.Contains(d.Ignored, key) {
+		return nil
+	}
+	var names []string
+	for _, k := range d.Keys {
+		names = append(names, k.Name)
+	}
+	known := "which has none"
+	if names != nil {
+		known = "whose keys are " + strings.Join(names, ", ")
+	}
+	return fmt.Errorf("halting: key %.60q means nothing to scheme %q, %s", key, d.Name, known)
 }
 
 // maxLayer bounds the blocks that a key may name.
 const maxLayer = 1 << 12
 
-// usual reports whether v is what the key has when it is not set.
-func (k *Key) usual(v any) bool {
-	switch k.Kind {
-	case Number:
-		return v == any(k.Default)
-	case Switch:
-		return v == any(false)
+// kind says what a value has to be, "" for a default that makes no sense.
+func (k Key) kind() string {
+	switch k.Default.(type) {
+	case float64:
+		return "a number"
+	case bool:
+		return "true or false"
+	case []int:
+		return "numbers of blocks"
 	}
-	blocks, ok := v.([]int)
-	return ok && blocks == nil
+	return ""
 }
 
 // check reports why v cannot be the value of k.
-func (k *Key) check(v any) error {
-	number, isNumber := v.(float64)
-	_, isSwitch := v.(bool)
-	blocks, isBlocks := v.([]int)
-	switch {
-	case k.Kind == Number && !isNumber:
-		return fmt.Errorf("halting: %s is %.60s, want a number", k.Name, fmt.Sprint(v))
-	case k.Kind == Switch && !isSwitch:
-		return fmt.Errorf("halting: %s is %.60s, want true or false", k.Name, fmt.Sprint(v))
-	case k.Kind == Blocks && !isBlocks:
-		return fmt.Errorf("halting: %s is %.60s, want numbers of blocks", k.Name, fmt.Sprint(v))
-	case isNumber && !(number >= k.Min && number <= k.Max):
+func (k Key) check(v any) error {
+	if reflect.TypeOf(v) != reflect.TypeOf(k.Default) {
+		return fmt.Errorf("halting: %s is %.60s, want %s", k.Name, fmt.Sprint(v), k.kind())
+	}
+	if n, ok := v.(float64); ok && !(n >= k.Min && n <= k.Max) {
 		return fmt.Errorf("halting: %s is %v, want %v to %v", k.Name, v, k.Min, k.Max)
-	case blocks != nil && len(blocks) == 0:
+	}
+	blocks, _ := v.([]int)
+	if blocks != nil && len(blocks) == 0 {
 		return fmt.Errorf("halting: %s is empty (leave it out for the usual blocks)", k.Name)
 	}
 	for i, l := range blocks {

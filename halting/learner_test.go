@@ -12,8 +12,8 @@ import (
 func TestLearnersBackward(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		token, gates, layers, n := drawGates(t)
-		ponder := Ponder{Scale: token.Scale, Center: token.Center, Threshold: token.Threshold, EveryBlock: true}
-		for _, s := range []Learner{token, ACT(token), SACT{token}, ponder} {
+		ponder := Ponder{Token: token, EveryBlock: true}
+		for _, s := range []Learner{token, ACT{token}, SACT{token}, ponder} {
 			checkBackward(t, s, gates, layers, n)
 		}
 	})
@@ -90,7 +90,7 @@ func checkBackward(t *rapid.T, s Learner, gates []float32, layers, n int) {
 func TestACTFollowsTheDefinitions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		token, gates, layers, n := drawGates(t)
-		score, weight, st := run(ACT(token), gates, layers, n)
+		score, weight, st := run(ACT{token}, gates, layers, n)
 		tokenScore, tokenWeight, tokenState := run(token, gates, layers, n)
 		for k := range n {
 			if st.Depth[k] != tokenState.Depth[0] || st.Remainder[k] != tokenState.Remainder[0] {

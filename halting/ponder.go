@@ -7,13 +7,13 @@ var _ = Register(Descriptor{
 	// The gate starts at a chance of 0.12 for a gate of 0, near the priors that it is used with: from A-ViT's centre
 	// its chances and their gradients would be nothing.
 	Keys: []Key{
-		{Name: "gate_scale", Text: "gate scale", Default: 1, Min: -MaxGate, Max: MaxGate},
-		{Name: "gate_center", Text: "gate center", Default: 2, Min: -MaxGate, Max: MaxGate},
+		{Name: "gate_scale", Text: "gate scale", Default: 1.0, Min: -MaxGate, Max: MaxGate},
+		{Name: "gate_center", Text: "gate center", Default: 2.0, Min: -MaxGate, Max: MaxGate},
 		{Name: "epsilon", Default: 0.05, Max: 0.999}, // stop once the chance to have stopped reaches 1 − ε
 	},
 	Tune: "epsilon", TuneRange: func(float64) (lo, hi float64) { return 0.999, 0 },
-	New:         func(c Config) Scheme { return ponderOf(c, false) },
-	NewTraining: func(c Config) Scheme { return ponderOf(c, true) },
+	New:         func(c Config) Scheme { return Ponder{tokenOf(c), false} },
+	NewTraining: func(c Config) Scheme { return Ponder{tokenOf(c), true} },
 	// With the β of 0.01 of Banino et al. a dense model that is trained on goes on deciding in its last blocks; it is
 	// the prior that draws it away from there, to half of the blocks.
 	Recipe: func(number func(key string) float64, layers int) (set []string) {
@@ -27,11 +27,6 @@ var _ = Register(Descriptor{
 	},
 })
 
-func ponderOf(c Config, everyBlock bool) Ponder {
-	g := tokenOf(c)
-	return Ponder{Scale: g.Scale, Center: g.Center, Threshold: g.Threshold, EveryBlock: everyBlock}
-}
-
 // Ponder is PonderNet (Banino, Balaguer, Blundell 2021) on a vision transformer, METHOD.md (12) and (13): λ[l] =
 // sigmoid(gate of the class token) is the chance to stop after block l if the image has come that far, λ[L] = 1, so
 //
@@ -40,8 +35,8 @@ func ponderOf(c Config, everyBlock bool) Ponder {
 // is the chance to stop there. Every block has a prediction in training. At inference the image stops at the first l
 // with p[1] + … + p[l] ≥ Threshold = 1 − ε, where the original draws at random, and that block's prediction counts.
 type Ponder struct {
-	Scale, Center, Threshold float32
-	EveryBlock               bool // training: no image stops early, and Weight is p[l]
+	Token           // the gate
+	EveryBlock bool // training: no image stops early, and Weight is p[l]
 }
 
 // Step accumulates the chance to have stopped. Scores of all tokens are λ[l], the last block's too.
@@ -56,27 +51,21 @@ func (p Ponder) Step(s *State, r Rows) {
 		chance = 1 - before
 	}
 	s.Cumulative[0] = before + chance
-	switch {
-	case p.EveryBlock:
+	if p.EveryBlock {
 		r.Fill(lambda, chance)
 		if last {
-			for _, k := range r.Token {
-				s.Remainder[k], s.Depth[k] = chance, int32(r.Layer)
-			}
+			r.haltAll(s, chance)
 		}
-	case last || before+chance >= p.Threshold:
-		r.Fill(lambda, 0)
+		return
+	}
+	r.Fill(lambda, 0)
+	if last || before+chance >= p.Threshold {
 		r.HaltAll(s)
-	default:
-		r.Fill(lambda, 0)
 	}
 }
 
 // Needs looks at gates alone.
 func (p Ponder) Needs(layer, layers int) Needs { return Needs{Halts: layer < layers && !p.EveryBlock} }
-
-// Gate returns the constants of λ.
-func (p Ponder) Gate() (scale, center float32) { return p.Scale, p.Center }
 
 // Deep says that every block's prediction is learnt.
 func (Ponder) Deep() {}
@@ -87,7 +76,6 @@ func (p Ponder) Backward(dGate, score []float32, depth []int32, up Upstream) {
 	n := len(depth)
 	clear(dGate)
 	for l := range len(up.Lambda) - 1 {
-		h := float64(score[l*n])
-		dGate[l*n] = float32(up.Lambda[l] * float64(p.Scale) * h * (1 - h))
+		dGate[l*n] = p.gradient(up.Lambda[l], score[l*n])
 	}
 }

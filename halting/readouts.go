@@ -1,5 +1,7 @@
 package halting
 
+import "slices"
+
 // Readouts says what the places of an image's tokens are: special tokens first, then patches. The first Heads places
 // are read: each has a head, which looks at its token's mean field o = Σ p[k,l]·t[k,l], METHOD.md (9).
 type Readouts struct {
@@ -15,14 +17,7 @@ func (r Readouts) Patch(place int32) bool { return int(place) >= r.Special }
 
 // Done reports whether all tokens that are read have halted, given the depths of an image's tokens [N]: nothing can
 // change its logits any more.
-func (r Readouts) Done(depth []int32) bool {
-	for _, d := range depth[:r.Heads] {
-		if d == 0 {
-			return false
-		}
-	}
-	return true
-}
+func (r Readouts) Done(depth []int32) bool { return !slices.Contains(depth[:r.Heads], 0) }
 
 // Fields returns how many mean fields an image has.
 func (r Readouts) Fields() int { return r.Heads }

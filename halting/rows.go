@@ -66,9 +66,12 @@ type Rows struct {
 }
 
 // Halt ends row i after this block, with its whole weight.
-func (r *Rows) Halt(s *State, i int) {
+func (r *Rows) Halt(s *State, i int) { r.halt(s, i, 1) }
+
+// halt ends row i after this block, with the weight that it has left.
+func (r *Rows) halt(s *State, i int, left float32) {
 	k := r.Token[i]
-	r.Weight[i], s.Remainder[k], s.Depth[k] = 1, 1, int32(r.Layer)
+	r.Weight[i], s.Remainder[k], s.Depth[k] = left, left, int32(r.Layer)
 }
 
 // Fill gives all rows the same score and weight.
@@ -79,9 +82,11 @@ func (r *Rows) Fill(score, weight float32) {
 }
 
 // HaltAll ends the whole image after this block.
-func (r *Rows) HaltAll(s *State) {
+func (r *Rows) HaltAll(s *State) { r.haltAll(s, 1) }
+
+func (r *Rows) haltAll(s *State, left float32) {
 	for i := range r.Token {
-		r.Halt(s, i)
+		r.halt(s, i, left)
 	}
 }
 
@@ -97,12 +102,7 @@ func (r *Rows) room(n, m int) ([]float32, []int32) {
 	if s == nil {
 		s = &Scratch{}
 	}
-	if cap(s.floats) < n {
-		s.floats = make([]float32, n)
-	}
-	if cap(s.ints) < m {
-		s.ints = make([]int32, m)
-	}
+	s.floats, s.ints = slices.Grow(s.floats[:0], n), slices.Grow(s.ints[:0], m)
 	return s.floats[:n], s.ints[:m]
 }
 

@@ -19,7 +19,7 @@ func NewFixedShares(active []float64) (FixedShares, error) {
 	}
 	for l, a := range active {
 		switch {
-		case math.IsNaN(a) || a < 0 || a > 1:
+		case !(a >= 0 && a <= 1):
 			return FixedShares{}, fmt.Errorf("halting: active share %v of block %d is not between 0 and 1", a, l+1)
 		case l > 0 && a > active[l-1]:
 			return FixedShares{}, fmt.Errorf("halting: active share grows from %v to %v in block %d; "+
@@ -43,11 +43,10 @@ func (f FixedShares) Step(s *State, r Rows) {
 	if r.Layer < r.Layers {
 		keep = f.keep(r.Layer+1, len(s.Depth)-1)
 	}
+	r.Fill(0, 0)
 	for i, k := range r.Token {
-		r.Score[i], r.Weight[i] = 0, 0
 		if r.Layer == r.Layers || int(k) > keep {
-			s.Remainder[k], s.Depth[k] = 1, int32(r.Layer)
-			r.Weight[i] = 1
+			r.Halt(s, i)
 		}
 	}
 }

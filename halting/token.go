@@ -18,8 +18,8 @@ const MaxGate = 1e4
 
 // gateKeys are the constants γ, −β and ε of cumulative gates, at the values of A-ViT's released runs.
 var gateKeys = []Key{
-	{Name: "gate_scale", Text: "gate scale", Default: 10, Min: -MaxGate, Max: MaxGate},
-	{Name: "gate_center", Text: "gate center", Default: 30, Min: -MaxGate, Max: MaxGate},
+	{Name: "gate_scale", Text: "gate scale", Default: 10.0, Min: -MaxGate, Max: MaxGate},
+	{Name: "gate_center", Text: "gate center", Default: 30.0, Min: -MaxGate, Max: MaxGate},
 	{Name: "epsilon", Default: 0.01, Max: 0.5},
 }
 
@@ -44,16 +44,12 @@ func (t Token) Step(s *State, r Rows) {
 	last := r.Layer == r.Layers
 	for i, k := range r.Token {
 		h := Sigmoid(t.Scale*r.X[i*r.Stride] - t.Center)
-		r.Score[i] = h
+		r.Score[i], r.Weight[i] = h, h
 		before := s.Cumulative[k]
-		if last || before+h >= t.Threshold {
-			s.Remainder[k] = 1 - before
-			s.Depth[k] = int32(r.Layer)
-			r.Weight[i] = s.Remainder[k]
-		} else {
-			r.Weight[i] = h
-		}
 		s.Cumulative[k] = before + h
+		if last || before+h >= t.Threshold {
+			r.halt(s, i, 1-before)
+		}
 	}
 }
 
@@ -71,20 +67,31 @@ func Sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))
 //	∂loss/∂h[k,l] = prior[l] + (l < N[k]) · (−∂loss/∂r  +  (k < Q)·(∂loss/∂p[k,l] − ∂loss/∂p[k,N]))
 //	∂loss/∂t[0]   = ∂loss/∂h · scale·h·(1−h)
 func (t Token) Backward(dGate, score []float32, depth []int32, up Upstream) {
-	n, layers := len(depth), len(up.Score)
-	readouts := len(up.Weight) / layers
+	n, readouts := len(depth), len(up.Weight)/len(up.Score)
 	clear(dGate)
 	for k, d := range depth {
-		for l := 0; l < int(d); l++ {
-			g := up.Score[l]
-			if l < int(d)-1 {
-				g -= float64(up.Remainder)
-				if k < readouts {
-					g += float64(up.Weight[k*layers+l] - up.Weight[k*layers+int(d)-1])
-				}
-			}
-			h := float64(score[l*n+k])
-			dGate[l*n+k] = float32(g * float64(t.Scale) * h * (1 - h))
+		for l := range int(d) {
+			dGate[l*n+k] = t.gradient(up.slope(l, int(d), 1, k, min(k+1, readouts)), score[l*n+k])
 		}
 	}
+}
+
+// gradient returns ∂loss/∂t[0] of a token for ∂loss/∂h.
+func (t Token) gradient(dh float64, score float32) float32 {
+	h := float64(score)
+	return float32(dh * float64(t.Scale) * h * (1 - h))
+}
+
+// slope returns ∂loss/∂h[l] where that is the score of n tokens, which halt at index d−1; of those, first … end−1 are
+// read.
+func (up *Upstream) slope(l, d, n, first, end int) float64 {
+	g := float64(n) * up.Score[l]
+	if l < d-1 {
+		g -= float64(n) * float64(up.Remainder)
+		for ; first < end; first++ {
+			p := up.Weight[first*len(up.Score):]
+			g += float64(p[l] - p[d-1])
+		}
+	}
+	return g
 }

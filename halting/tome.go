@@ -5,7 +5,7 @@ import "math"
 var _ = Register(Descriptor{
 	Name: "tome", Order: 9, Summary: "ToMe: similar tokens are merged, a fixed number after each block",
 	Note: mergedNote,
-	Keys: []Key{{Name: "merge", Default: 8, Max: 1 << 16}}, // tokens merged after a block; fractions add up
+	Keys: []Key{{Name: "merge", Default: 8.0, Max: 1 << 16}}, // tokens merged after a block; fractions add up
 	Tune: "merge", TuneRange: func(now float64) (lo, hi float64) { return max(now, 256), 0 },
 	New:      func(c Config) Scheme { return ToMe{c.Number("merge")} },
 	Training: Untrained,
@@ -59,15 +59,9 @@ func (t ToMe) Step(s *State, r Rows) {
 		normalise(keys[(i%2*na+i/2)*length:][:length], r.Keys[i*length:])
 	}
 	r.Products(scores, keys, keys[na*length:], na, nb, length)
-	for i := 0; i < n; i += 2 {
-		if i < specials {
-			continue
-		}
+	for i := (specials + 1) &^ 1; i < n; i += 2 {
 		best[i], mate[i] = float32(math.Inf(-1)), -1
-		for j := 1; j < n; j += 2 {
-			if j < specials {
-				continue
-			}
+		for j := specials | 1; j < n; j += 2 {
 			if v := scores[i/2*nb+j/2]; v > best[i] || mate[i] < 0 {
 				best[i], mate[i] = v, int32(j)
 			}

@@ -11,8 +11,8 @@ var _ = Register(Descriptor{
 	Note: mergedNote,
 	Keys: []Key{
 		{Name: "keep", Default: 0.7, Max: 1},
-		{Name: "layers", Text: "after blocks", Kind: Blocks},
-		{Name: "fuse", Text: "fused", Kind: Switch},
+		{Name: "layers", Text: "after blocks", Default: []int(nil)},
+		{Name: "fuse", Text: "fused", Default: false},
 	},
 	Tune:     "keep",
 	New:      func(c Config) Scheme { return TopK{c.Number("keep"), c.Blocks("layers"), c.Switch("fuse")} },
@@ -108,11 +108,8 @@ func (r *Rows) asTheyAre() {
 
 // descending sorts places by their values, the largest first, equals by place; what is no number comes last.
 func descending(places []int32, value []float32) {
-	slices.SortFunc(places, func(a, b int32) int {
-		if c := cmp.Compare(value[b], value[a]); c != 0 { // a NaN is less than all
-			return c
-		}
-		return cmp.Compare(a, b)
+	slices.SortFunc(places, func(a, b int32) int { // cmp's NaN is less than all
+		return cmp.Or(cmp.Compare(value[b], value[a]), cmp.Compare(a, b))
 	})
 }
 

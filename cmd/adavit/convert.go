@@ -120,7 +120,7 @@ func schemes() string {
 		fmt.Fprintf(&b, "\n  %-11s %s", d.Name, d.Summary)
 		for i, k := range d.Keys {
 			b.WriteString([]string{" (", ", "}[min(i, 1)] + k.Name)
-			if k.Kind == halting.Number {
+			if _, number := k.Default.(float64); number {
 				fmt.Fprintf(&b, "=%v", k.Default)
 			}
 		}
