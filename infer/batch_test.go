@@ -105,7 +105,8 @@ func TestCancelled(t *testing.T) {
 			beyond.Add(1)
 		}
 	}
-	onThreads(t, p, Options{Schemes: []halting.Scheme{spy{scheme, step}}, Group: 2}, func(t *testing.T, e *Engine) {
+	onThreads(t, p, Options{Schemes: []halting.Scheme{spy{scheme, step}}}, func(t *testing.T, e *Engine) {
+		e.limit = 2
 		var out Output
 		var ctx context.Context
 		for l := 1; l < p.Config.Layers; l++ {
@@ -201,7 +202,7 @@ func TestSeveralSchemes(t *testing.T) {
 		if err := e.Run(background, batch, &got); err != nil {
 			t.Fatal(err)
 		}
-		size := e.imageSize()
+		size := e.config.ImageLen()
 		for i, s := range batch.Scheme {
 			alone, err := New(w, Options{Full: o.Full, Schemes: all[s : s+1]})
 			if err != nil {
@@ -236,12 +237,13 @@ func TestCaps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		run := func(o Options, batch Batch) *Output {
+		run := func(o Options, limit int, batch Batch) *Output {
 			e, err := New(w, o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer e.Close()
+			e.limit = min(e.limit, limit)
 			out := &Output{}
 			if o.Full {
 				out.Trace = &Trace{}
@@ -252,8 +254,8 @@ func TestCaps(t *testing.T) {
 			return out
 		}
 		full := rapid.Bool().Draw(t, "full")
-		one, free := run(Options{Full: full, Group: 1}, batch), run(Options{Full: full}, Batch{Images: batch.Images})
-		out := run(Options{Full: full, Threads: rapid.IntRange(1, 8).Draw(t, "threads")}, batch)
+		one, free := run(Options{Full: full}, 1, batch), run(Options{Full: full}, 99, Batch{Images: batch.Images})
+		out := run(Options{Full: full, Threads: rapid.IntRange(1, 8).Draw(t, "threads")}, 99, batch)
 		for i, most := range batch.Caps {
 			cost, uncapped := 0, 0
 			for k := range c.Tokens() {

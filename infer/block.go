@@ -32,7 +32,7 @@ func (w *worker) runBlock() {
 // Special tokens go through the product too, as zeros, so that there is one; they are written afterwards.
 func (w *worker) embed(m *worker, lo, hi int) {
 	c, config, p := &w.chunk, &w.engine.config, w.engine.weights
-	e, pixels, size, special := config.Embed, config.PatchLen(), w.engine.imageSize(), config.Special()
+	e, pixels, size, special := config.Embed, config.PatchLen(), config.ImageLen(), config.Special()
 	for i := range c.slots {
 		s := &c.slots[i]
 		from, to := s.within(lo, hi)

@@ -8,11 +8,11 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Budget bounds what an image may cost, as shares of the N·L token-blocks that the dense model spends on one, more than 0
-// and at most 1. The zero value asks for nothing.
+// Budget bounds what an image may cost, as shares of the N·L token-blocks that the dense model spends on one, more
+// than 0 and at most 1. The zero value asks for nothing.
 type Budget struct {
-	// Mean is aimed at on the average over images: the model's ladder of measured budgets says by which constants. A model
-	// without a ladder refuses it.
+	// Mean is aimed at on the average over images: the model's ladder of measured budgets says by which constants. A
+	// model without a ladder refuses it.
 	Mean float64 `json:"mean,omitempty"`
 	// Max is never exceeded, whatever the image and the weights: near it tokens are taken out, those with the largest
 	// cumulative score first and the class token last (halting.State.Enforce).
@@ -20,13 +20,8 @@ type Budget struct {
 }
 
 // Schemes returns the halting schemes of a model, for Options.Schemes: its own, and those of its ladder's rungs.
-func Schemes(m *vit.Model) ([]halting.Scheme, error) {
-	own, err := halting.New(m.Params.Config.Halting)
-	if err != nil {
-		return nil, err
-	}
-	list := []halting.Scheme{own}
-	for _, r := range m.Ladder {
+func Schemes(m *vit.Model) (list []halting.Scheme, err error) {
+	for _, r := range append([]vit.Rung{{}}, m.Ladder...) {
 		h := m.Params.Config.Halting
 		for key, value := range r.Constants {
 			h = h.With(key, value)
@@ -40,8 +35,8 @@ func Schemes(m *vit.Model) ([]halting.Scheme, error) {
 	return list, nil
 }
 
-// Limits returns what b comes to for a model: the index of a scheme of Schemes, and the most token-blocks of an image, 0 for
-// any number. A share that makes no sense is an error that wraps usage.Err.
+// Limits returns what b comes to for a model: the index of a scheme of Schemes, and the most token-blocks of an image,
+// 0 for any number. A share that makes no sense is an error that wraps usage.Err.
 func (b Budget) Limits(m *vit.Model) (scheme, most int, err error) {
 	for _, v := range []float64{b.Mean, b.Max} {
 		if !(v >= 0 && v <= 1) {
@@ -64,21 +59,24 @@ func (b Budget) Limits(m *vit.Model) (scheme, most int, err error) {
 	return scheme, most, nil
 }
 
-// rung returns the scheme for a mean budget: of the ladder's rungs the one that costs most within it, or else the one that
-// costs least.
+// rung returns the scheme for a mean budget: of the ladder's rungs the one that costs most within it, or else the one
+// that costs least.
 func rung(ladder []vit.Rung, mean float64) (scheme int, err error) {
-	best := -1
-	for i, r := range ladder {
-		switch {
-		case best < 0,
-			r.Mean <= mean && (ladder[best].Mean > mean || r.Mean > ladder[best].Mean),
-			r.Mean > mean && r.Mean < ladder[best].Mean:
-			best = i
-		}
-	}
-	if best < 0 {
+	if len(ladder) == 0 {
 		return 0, errors.New("this model has no ladder of measured budgets (" + vit.LadderFile +
 			"), so no mean can be aimed at; a cap works with every model")
+	}
+	rank := func(r vit.Rung) float64 { // the best has the least
+		if r.Mean <= mean {
+			return -r.Mean
+		}
+		return r.Mean
+	}
+	best := 0
+	for i, r := range ladder {
+		if rank(r) < rank(ladder[best]) {
+			best = i
+		}
 	}
 	return 1 + best, nil
 }

@@ -58,7 +58,7 @@ func (w *worker) keep(s *slot) {
 	c, depth, over, at := &w.chunk, w.states[s.image].Depth, w.over(s), len(w.chunk.going)
 	for r := s.at; r < s.at+s.queries; r++ {
 		k := c.token[r]
-		if _, counts := w.engine.readouts.Field(k); counts || !over && depth[k] == 0 {
+		if w.counts(k) || !over && depth[k] == 0 {
 			w.token[w.at+len(c.going)], c.weight[len(c.going)] = k, c.weight[r]
 			c.going = append(c.going, r)
 		}

@@ -67,7 +67,6 @@ func TestBadOptions(t *testing.T) {
 		"mismatch":  {&other, options{}, "do not belong to a configuration"},
 		"threads":   {p, options{Threads: -1}, "threads is -1"},
 		"many":      {p, options{Threads: 1 << 20}, "threads is 1048576"},
-		"group":     {p, options{Group: -2}, "group is -2"},
 		"precision": {p, options{Precision: "f8"}, `precision "f8"`},
 	} {
 		e, err := makeEngine(c.p, c.o)
@@ -304,24 +303,23 @@ func TestPlan(t *testing.T) {
 	for b := 1; b <= 40; b++ {
 		for limit := 1; limit <= 9; limit++ {
 			for threads := 1; threads <= 5; threads++ {
-				for _, p := range []plan{newPlan(b, 0, limit, threads), newPlan(b, limit, 99, threads)} {
-					at := 0
-					for i := range p.passes {
-						first, end := p.bounds(i)
-						if first != at || end <= first || end-first > limit {
-							t.Fatalf("%+v: pass %d is %d..%d after %d", p, i, first, end, at)
-						}
-						if end-first > p.largest() {
-							t.Fatalf("%+v: pass %d has more than %d images", p, i, p.largest())
-						}
-						at = end
+				p := newPlan(b, limit, threads)
+				at := 0
+				for i := range p.passes {
+					first, end := p.bounds(i)
+					if first != at || end <= first || end-first > limit {
+						t.Fatalf("%+v: pass %d is %d..%d after %d", p, i, first, end, at)
 					}
-					if at != b {
-						t.Fatalf("%+v covers %d images of %d", p, at, b)
+					if end-first > p.largest() {
+						t.Fatalf("%+v: pass %d has more than %d images", p, i, p.largest())
 					}
-					if p.group == 0 && p.passes < min(threads, b) {
-						t.Fatalf("%+v leaves some of %d threads idle", p, threads)
-					}
+					at = end
+				}
+				if at != b {
+					t.Fatalf("%+v covers %d images of %d", p, at, b)
+				}
+				if p.passes < min(threads, b) {
+					t.Fatalf("%+v leaves some of %d threads idle", p, threads)
 				}
 			}
 		}

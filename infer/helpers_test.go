@@ -135,7 +135,7 @@ var background = context.Background()
 
 // options are those of an engine, and the precision of weights that are packed for it alone.
 type options struct {
-	Threads, Group int
+	Threads, Group int // Group is the most images in a pass, 0 as the engine chooses
 	Full           bool
 	Scheme         halting.Scheme
 	Precision      Precision
@@ -156,11 +156,15 @@ func makeEngine(p *vit.Params, o options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := Options{Threads: o.Threads, Group: o.Group, Full: o.Full}
+	all := Options{Threads: o.Threads, Full: o.Full}
 	if o.Scheme != nil {
 		all.Schemes = []halting.Scheme{o.Scheme}
 	}
-	return New(w, all)
+	e, err := New(w, all)
+	if o.Group > 0 && err == nil {
+		e.limit = o.Group
+	}
+	return e, err
 }
 
 // run makes an engine, runs it once and closes it.

@@ -42,7 +42,6 @@ import (
 // Options say how an Engine runs.
 type Options struct {
 	Threads int  // images run on so many cores at once; 0 means 1
-	Group   int  // images that share a pass; 0 lets the engine choose
 	Full    bool // run every token to its own depth, leave nothing out and stop no image before
 	Profile bool // measure where the time goes (see Engine.Profile)
 
@@ -66,7 +65,7 @@ type Engine struct {
 	needs    []halting.Needs // [L] all that a scheme wants after each block
 	needsAny halting.Needs   // all of that
 	start    int             // tokens that run in block 1, special ones counted, at most
-	limit    int             // most images in a pass when the engine chooses
+	limit    int             // most images in a pass
 	alone    time.Duration   // how long a worker waits without letting other goroutines through
 
 	turn    chan struct{} // holds something while a Run, or Close, is under way
@@ -96,8 +95,6 @@ func New(w *Weights, o Options) (*Engine, error) {
 		return nil, errors.New("infer: no weights given")
 	case o.Threads < 0 || o.Threads > maxThreads:
 		return nil, fmt.Errorf("infer: threads is %d, want 1 to %d (0 means 1)", o.Threads, maxThreads)
-	case o.Group < 0:
-		return nil, fmt.Errorf("infer: group is %d, want 1 or more images (0 lets the engine choose)", o.Group)
 	}
 	o.Threads = max(o.Threads, 1)
 	if len(o.Schemes) == 0 {
@@ -117,6 +114,9 @@ func New(w *Weights, o Options) (*Engine, error) {
 	}
 	for i := range o.Threads {
 		w := &worker{engine: e, wake: make(chan struct{}, 1)}
+		if o.Profile {
+			w.spent = make([][Activities]time.Duration, e.config.Layers+1)
+		}
 		e.workers = append(e.workers, w)
 		if i > 0 {
 			go w.serve()
@@ -191,36 +191,37 @@ func (e *Engine) Run(ctx context.Context, batch Batch, out *Output) error {
 	if err := e.check(batch, out); err != nil {
 		return fmt.Errorf("infer: %w", err)
 	}
-	b := len(batch.Images) / e.imageSize()
+	j, b := &e.job, len(batch.Images)/e.config.ImageLen()
 	out.resize(b, &e.config)
-	e.job.Batch, e.job.ctx, e.job.out = batch, ctx, out
-	e.job.plan = newPlan(b, e.options.Group, e.limit, e.options.Threads)
-	e.job.together = e.job.plan.passes < len(e.workers) && e.job.plan.largest() == 1
-	e.job.ended.Store(false)
+	j.Batch, j.ctx, j.out, j.plan = batch, ctx, out, newPlan(b, e.limit, e.options.Threads)
+	j.together = j.plan.passes < len(e.workers) && j.plan.largest() == 1
+	j.ended.Store(false)
 	e.next.Store(0)
-	if e.job.together {
+	if j.together {
 		e.runTogether()
 	} else {
-		helpers := e.workers[1:min(e.job.plan.passes, len(e.workers))]
+		helpers := e.workers[1:min(j.plan.passes, len(e.workers))]
 		e.pending.Add(len(helpers))
 		for _, w := range helpers {
 			w.wake <- struct{}{}
 		}
 		e.workers[0].work()
 	}
-	e.finish()
-	if e.job.ended.Load() {
+	e.pending.Wait()
+	j.Batch, j.ctx, j.out = Batch{}, nil, nil // the caller's things are not kept
+	if p := e.broken.Swap(nil); p != nil {
+		panic(*p)
+	}
+	if j.ended.Load() {
 		return ctx.Err()
 	}
 	return nil
 }
 
-// imageSize returns C·H·W.
-func (e *Engine) imageSize() int { return e.config.Channels * e.config.Height * e.config.Width }
-
 // check returns what is wrong with a batch.
 func (e *Engine) check(batch Batch, out *Output) error {
-	c, size, b := &e.config, e.imageSize(), len(batch.Images)/e.imageSize()
+	c, size := &e.config, e.config.ImageLen()
+	b := len(batch.Images) / size
 	switch {
 	case e.closed:
 		return errors.New("the engine is closed")
@@ -252,15 +253,6 @@ func (e *Engine) check(batch Batch, out *Output) error {
 		}
 	}
 	return nil
-}
-
-// finish waits for the helpers of a Run.
-func (e *Engine) finish() {
-	e.pending.Wait()
-	e.job.Batch, e.job.ctx, e.job.out = Batch{}, nil, nil // the caller's things are not kept
-	if p := e.broken.Swap(nil); p != nil {
-		panic(*p)
-	}
 }
 
 // serve runs the passes of one Run each time the worker is woken, until Close.

@@ -1,6 +1,10 @@
 package infer
 
-import "github.com/adavit/adavit/vit"
+import (
+	"slices"
+
+	"github.com/adavit/adavit/vit"
+)
 
 // Output is what Run finds out about B images. N counts tokens, the class token included and at place 0; L counts
 // blocks.
@@ -20,32 +24,25 @@ type Trace struct {
 	Rho    []float32 // [B, N] N[k] + r[k]
 }
 
-// resize gives every slice its length for b images; what the passes do not write themselves is zeroed.
+// resize makes every slice zeros for b images.
 func (o *Output) resize(b int, c *vit.Config) {
 	n, l := c.Tokens(), c.Layers
-	o.Logits = resize(o.Logits, b*c.Classes)
-	o.Depth = resize(o.Depth, b*n)
-	o.Active = resize(o.Active, b*l)
-	o.Stopped = resize(o.Stopped, b)
-	clear(o.Depth)
-	clear(o.Active)
-	clear(o.Stopped)
+	zeros(&o.Logits, b*c.Classes)
+	zeros(&o.Depth, b*n)
+	zeros(&o.Active, b*l)
+	zeros(&o.Stopped, b)
 	if t := o.Trace; t != nil {
-		t.Depth = resize(t.Depth, b*n)
-		t.Score = resize(t.Score, l*b*n)
-		t.Active = resize(t.Active, l*b*n)
-		t.Rho = resize(t.Rho, b*n)
-		clear(t.Score)
-		clear(t.Active)
+		zeros(&t.Depth, b*n)
+		zeros(&t.Score, l*b*n)
+		zeros(&t.Active, l*b*n)
+		zeros(&t.Rho, b*n)
 	}
 }
 
-// resize returns s with length n, in its own memory if that is large enough.
-func resize[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
+// zeros makes s n zeros, in its own memory if that is large enough.
+func zeros[T any](s *[]T, n int) {
+	*s = slices.Grow((*s)[:0], n)[:n]
+	clear(*s)
 }
 
 // add records what a trace wants to know of one image after one block: image i of b, block layer (1-based), the tokens

@@ -14,7 +14,7 @@ type worker struct {
 	wake   chan struct{}
 	team   team // where several workers share an image
 
-	spent [][activities]time.Duration // [L+1] with Options.Profile
+	spent [][Activities]time.Duration // [L+1] with Options.Profile
 	clock time.Time                   // when time was last booked
 
 	capacity int             // G that the memory is made for
@@ -119,7 +119,7 @@ func (w *worker) grow(g int) {
 func (w *worker) pass(first, end int) {
 	e := w.engine
 	c, g := &e.config, end-first
-	w.begin()
+	w.clock = time.Now()
 	w.enter(first, g)
 	for l := 0; l <= c.Layers && len(w.slots) > 0; l++ {
 		todo := w.slots
@@ -179,7 +179,10 @@ func (w *worker) open(l int, todo []slot) []slot {
 		s := &todo[n]
 		s.at, s.queries = c.queries, s.active
 		if w.engine.readsAlone(l) {
-			s.queries = w.counted(w.token[s.first : s.first+s.active])
+			s.queries = 0 // those that count in a mean field are the first
+			for s.queries < s.active && w.counts(w.token[s.first+s.queries]) {
+				s.queries++
+			}
 		}
 		c.queries += s.queries
 		c.rows += s.active + s.frozen
@@ -204,17 +207,10 @@ func (w *worker) open(l int, todo []slot) []slot {
 	return todo[n:]
 }
 
-// counted returns how many tokens, of an image's active ones, have to run for the mean fields' sake: those that are
-// read are the first.
-func (w *worker) counted(token []int32) int {
-	n := len(token)
-	for n > 0 {
-		if _, ok := w.engine.readouts.Field(token[n-1]); ok {
-			break
-		}
-		n--
-	}
-	return n
+// counts reports whether the token at this place counts in a mean field.
+func (w *worker) counts(place int32) bool {
+	_, ok := w.engine.readouts.Field(place)
+	return ok
 }
 
 // heads writes the logits [g, classes] of mean fields [g, Q, E], which it normalises: each one's head, averaged. second
@@ -238,9 +234,8 @@ func (w *worker) trace(t *Trace, g int) {
 		s := &w.states[i]
 		at := (w.first + i) * n
 		for k, d := range s.Depth {
-			t.Depth[at+k], t.Rho[at+k] = d, float32(d)+s.Remainder[k]
-			if d == halting.NeverRan {
-				t.Depth[at+k], t.Rho[at+k] = 0, 0
+			if d != halting.NeverRan {
+				t.Depth[at+k], t.Rho[at+k] = d, float32(d)+s.Remainder[k]
 			}
 		}
 	}

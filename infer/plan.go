@@ -1,10 +1,9 @@
 package infer
 
-// How large X [rows, E] should be in the first block of a pass when the engine chooses. A GEMM needs rows enough to
-// hide the streaming of its weights, and few enough that the activations, some ten times X, stay in the cache. Where
-// tokens halt, late blocks have a fraction of the first block's rows, so more images share a pass. Measured on Zen 5 (1
-// MiB L2 a core, 32 MiB L3) in f32, bf16 and int8, where anything from half to four times as much is within a few
-// percent.
+// How large X [rows, E] should be in the first block of a pass. A GEMM needs rows enough to hide the streaming of its
+// weights, and few enough that the activations, some ten times X, stay in the cache. Where tokens halt, late blocks
+// have a fraction of the first block's rows, so more images share a pass. Measured on Zen 5 (1 MiB L2 a core, 32 MiB
+// L3) in f32, bf16 and int8, where anything from half to four times as much is within a few percent.
 const (
 	denseFloats    = 80 << 10
 	adaptiveFloats = 160 << 10
@@ -21,33 +20,20 @@ func groupLimit(tokens, embed int, adaptive bool) int {
 	return max(max(floats/embed, leastRows)/tokens, 1)
 }
 
-// plan cuts a batch into passes of whole images.
-type plan struct{ images, passes, group int }
+// plan cuts a batch into passes of whole images, as equal as can be.
+type plan struct{ images, passes int }
 
-// newPlan cuts b images into passes. A group that the user asked for is kept to, the last pass takes the rest.
-// Otherwise passes are as equal as can be, at most limit images each, and a multiple of the number of threads where
-// there are images enough, so that no thread idles.
-func newPlan(b, group, limit, threads int) plan {
-	if group > 0 {
-		return plan{b, (b-1)/group + 1, group}
-	}
+// newPlan cuts b images into passes of at most limit images each, a multiple of the number of threads where there are
+// images enough, so that no thread idles.
+func newPlan(b, limit, threads int) plan {
 	passes := (b-1)/limit + 1
-	passes = min((passes+threads-1)/threads*threads, b)
-	return plan{images: b, passes: passes}
+	return plan{images: b, passes: min((passes+threads-1)/threads*threads, b)}
 }
 
 // bounds returns the images first..end−1 of pass i.
 func (p plan) bounds(i int) (first, end int) {
-	if p.group > 0 {
-		return i * p.group, min((i+1)*p.group, p.images)
-	}
 	return p.images * i / p.passes, p.images * (i + 1) / p.passes
 }
 
 // largest returns the most images that any pass holds.
-func (p plan) largest() int {
-	if p.group > 0 {
-		return min(p.group, p.images)
-	}
-	return (p.images-1)/p.passes + 1
-}
+func (p plan) largest() int { return (p.images-1)/p.passes + 1 }

@@ -17,11 +17,12 @@ type Prediction struct {
 	Probability float64 `json:"probability"` // softmax of the logits, 0..1
 }
 
-// Top returns the n most probable classes for the logits [classes] of one image; equal ones in the order of their numbers.
-// Logits that are not finite are an error.
+// Top returns the n most probable classes for the logits [classes] of one image; equal ones in the order of their
+// numbers. Logits that are not finite are an error.
 func Top(c *vit.Config, logits []float32, n int) ([]Prediction, error) {
 	if j := kernels.FirstNotFinite(logits); j >= 0 {
-		return nil, fmt.Errorf("logit %d is %v: the weights or the pixels are beyond what float32 can compute", j, logits[j])
+		return nil, fmt.Errorf("logit %d is %v: the weights or the pixels are beyond what float32 can compute", j,
+			logits[j])
 	}
 	best := float64(slices.Max(logits))
 	sum := 0.0

@@ -128,14 +128,14 @@ func profileText(b *bytes.Buffer, r tools.BenchResult) {
 		r.Threads, r.Batch)
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "block\t")
-	for _, a := range infer.Activities() {
+	for a := range infer.Activities {
 		fmt.Fprintf(w, "%s\t", a)
 	}
 	fmt.Fprintf(w, "all\t\n")
 	line := func(name string, ms func(a string) float64) {
 		all := 0.0
 		fmt.Fprintf(w, "%s\t", name)
-		for _, a := range infer.Activities() {
+		for a := range infer.Activities {
 			v := ms(a.String())
 			all += v
 			if v == 0 {

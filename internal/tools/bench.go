@@ -161,9 +161,9 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 	peak = max(peak, peakGFLOPS(o.Threads, precision))
 	r := o.result(c, run, peak)
 	r.BytesHeld = weights.Bytes() + run.engine.Bytes()
-	if p := run.engine.Profile(); p != nil {
+	if profile := run.engine.Profile(); profile != nil {
 		images := float64(o.Batch * (len(run.times) + 1)) // with the one that warmed up
-		for l, times := range p.Time {
+		for l, times := range profile {
 			block := BlockTime{l, make(map[string]float64)}
 			for a, t := range times {
 				if t > 0 {
