@@ -1,6 +1,9 @@
 package halting
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 var _ = Register(Descriptor{
 	Name: "confidence", Order: 6, Summary: "the image stops when its prediction is sure enough",
@@ -48,11 +51,7 @@ func (Confidence) Deep() {}
 
 // largestProbability returns the largest of softmax(z), NaN if any of z is.
 func largestProbability(z []float32) float32 {
-	largest := float32(math.Inf(-1))
-	for _, v := range z {
-		largest = max(largest, v)
-	}
-	total := 0.0
+	largest, total := slices.Max(z), 0.0
 	for _, v := range z {
 		total += math.Exp(float64(v) - float64(largest))
 	}

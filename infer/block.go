@@ -28,8 +28,6 @@ func (w *worker) runBlock() {
 //
 //	special token k  special token + position[k], k = 0..S−1
 //	patch token k    W·pixels + b + position[k], k = S..N−1
-//
-// Special tokens go through the product too, as zeros, so that there is one; they are written afterwards.
 func (w *worker) embed(m *worker, lo, hi int) {
 	c, config, p := &w.chunk, &w.engine.config, w.engine.weights
 	e, pixels, size, special := config.Embed, config.PatchLen(), config.ImageLen(), config.Special()
@@ -39,19 +37,12 @@ func (w *worker) embed(m *worker, lo, hi int) {
 		if from >= to {
 			continue
 		}
-		copy(c.x[from*e:], p.position[(from-s.at)*e:(to-s.at)*e])
 		first := min(max(from, s.at+special), to) // patch
-		clear(c.hidden[from*pixels : first*pixels])
-		image := w.engine.job.Images[(w.first+s.image)*size:][:size]
-		config.CutPatchesFrom(first-s.at-special, c.hidden[first*pixels:to*pixels], image)
-	}
-	p.patch.add(c.x[lo*e:], e, operand{f32: c.hidden[lo*pixels:], stride: pixels}, hi-lo)
-	for i := range c.slots {
-		s := &c.slots[i]
-		from, to := s.within(lo, hi)
-		if to = min(to, s.at+special); from < to {
-			copy(c.x[from*e:to*e], p.special[(from-s.at)*e:])
-		}
+		copy(c.x[from*e:first*e], p.special[min(from-s.at, special)*e:])
+		copy(c.x[first*e:to*e], p.position[(first-s.at)*e:])
+		patches, image := c.hidden[first*pixels:to*pixels], w.engine.job.Images[(w.first+s.image)*size:][:size]
+		config.CutPatchesFrom(first-s.at-special, patches, image)
+		p.patch.to(c.x[first*e:], e, operand{f32: patches, stride: pixels}, to-first, add)
 	}
 }
 
@@ -63,15 +54,15 @@ func (w *worker) project(m *worker, lo, hi int) {
 	c, e := &w.chunk, w.engine.config.Embed
 	x := c.rounded.from(lo).ofNorm(&c.block.norm1, c.y[lo*e:], w.x[(c.base+lo)*e:], hi-lo)
 	m.spentOn(Norm)
-	c.block.keyValue.to(c.qkv[lo*3*e+e:], 3*e, x, hi-lo)
+	c.block.keyValue.to(c.qkv[lo*3*e+e:], 3*e, x, hi-lo, plain)
 	if c.queries == c.rows {
-		c.block.query.to(c.qkv[lo*3*e:], 3*e, x, hi-lo)
+		c.block.query.to(c.qkv[lo*3*e:], 3*e, x, hi-lo, plain)
 	} else {
 		for i := range c.slots {
 			s := &c.slots[i]
 			from := max(lo, s.first-c.base)
 			if to := min(hi, s.first-c.base+s.queries); from < to {
-				c.block.query.to(c.qkv[from*3*e:], 3*e, x.from(from-lo), to-from)
+				c.block.query.to(c.qkv[from*3*e:], 3*e, x.from(from-lo), to-from, plain)
 			}
 		}
 	}
@@ -91,7 +82,7 @@ func (w *worker) attend(m *worker, lo, hi int) {
 		x, n := c.x[lo*e:], min(most, hi-lo)
 		normed := c.rounded.from(lo).ofNorm(&c.block.norm2, c.y[lo*e:], x, n)
 		m.spentOn(Norm)
-		c.block.fc1.gelu(hidden, stride, normed, n)
+		c.block.fc1.to(hidden, stride, normed, n, gelu)
 		m.spentOn(FC1)
 		if c.split {
 			c.block.fc2.addGate(x, e, hidden, stride, n)
@@ -146,12 +137,12 @@ func (w *worker) columns() {
 
 func (w *worker) fc1(_ *worker, lo, hi int) {
 	c, l := &w.chunk, w.chunk.block.fc1.columns(lo, hi)
-	l.gelu(c.hidden[lo:], hiddenStride(w.engine.config.Hidden), c.input, c.queries)
+	l.to(c.hidden[lo:], hiddenStride(w.engine.config.Hidden), c.input, c.queries, gelu)
 }
 
 func (w *worker) fc2(_ *worker, lo, hi int) {
 	c, l := &w.chunk, w.chunk.block.fc2.columns(lo, hi)
-	l.add(c.x[lo:], w.engine.config.Embed, c.input, c.queries)
+	l.to(c.x[lo:], w.engine.config.Embed, c.input, c.queries, add)
 }
 
 // complete adds what fc2 has left out to the rows that go on, and closes these up from the worker's row `at` on.

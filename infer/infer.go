@@ -30,6 +30,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -237,15 +238,11 @@ func (e *Engine) check(batch Batch, out *Output) error {
 	case batch.Caps != nil && len(batch.Caps) != b || batch.Scheme != nil && len(batch.Scheme) != b:
 		return fmt.Errorf("%d caps and %d schemes for %d images", len(batch.Caps), len(batch.Scheme), b)
 	}
-	for i, most := range batch.Caps {
-		if most < 0 {
-			return fmt.Errorf("image %d may cost %d token-blocks, want 1 or more, or 0 for no cap", i, most)
-		}
+	if i := slices.IndexFunc(batch.Caps, func(n int) bool { return n < 0 }); i >= 0 {
+		return fmt.Errorf("image %d may cost %d token-blocks, want 1 or more, or 0 for no cap", i, batch.Caps[i])
 	}
-	for i, s := range batch.Scheme {
-		if s < 0 || s >= len(e.schemes) {
-			return fmt.Errorf("image %d wants scheme %d of %d", i, s, len(e.schemes))
-		}
+	if i := slices.IndexFunc(batch.Scheme, func(s int) bool { return s < 0 || s >= len(e.schemes) }); i >= 0 {
+		return fmt.Errorf("image %d wants scheme %d of %d", i, batch.Scheme[i], len(e.schemes))
 	}
 	if e.weights.precision != F32 {
 		if i := kernels.FirstNotFinite(batch.Images); i >= 0 {

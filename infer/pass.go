@@ -219,9 +219,9 @@ func (w *worker) heads(logits, second, field []float32, g int) {
 	c, p, q := &w.engine.config, w.engine.weights, w.engine.readouts.Fields()
 	e := c.Embed
 	p.norm.to(field, field, g*q)
-	p.heads[0].to(logits, c.Classes, operand{f32: field, stride: q * e}, g)
+	p.heads[0].to(logits, c.Classes, operand{f32: field, stride: q * e}, g, plain)
 	if len(p.heads) == 2 {
-		p.heads[1].to(second, c.Classes, operand{f32: field[e:], stride: q * e}, g)
+		p.heads[1].to(second, c.Classes, operand{f32: field[e:], stride: q * e}, g, plain)
 		kernels.Add(logits, second[:len(logits)])
 		kernels.Scale(logits, 0.5)
 	}

@@ -48,11 +48,8 @@ func Resolve(p Precision, m *vit.Model) (Precision, error) {
 		return Auto, usage.Wrap(err)
 	}
 	p, err := ParsePrecision(string(p))
-	if err != nil {
-		return Auto, usage.Wrap(err)
-	}
-	if p != Auto {
-		return p, nil
+	if err != nil || p != Auto {
+		return p, usage.Wrap(err)
 	}
 	if m == nil {
 		return F32, nil

@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,9 +48,7 @@ func Pack(p *vit.Params, precision Precision) (*Weights, error) {
 	if err != nil {
 		return nil, fmt.Errorf("infer: %w", err)
 	}
-	if precision == Auto {
-		precision = F32
-	}
+	precision = cmp.Or(precision, F32)
 	c := &p.Config
 	e := c.Embed
 	w := &Weights{
@@ -80,9 +79,6 @@ func Pack(p *vit.Params, precision Precision) (*Weights, error) {
 	}
 	return w, nil
 }
-
-// Config returns the model's configuration.
-func (w *Weights) Config() vit.Config { return w.config }
 
 // Precision returns the arithmetic of the large products: F32, BF16 or Int8.
 func (w *Weights) Precision() Precision { return w.precision }
@@ -141,8 +137,15 @@ func (l *linear) columns(lo, hi int) linear {
 	return part
 }
 
-// product writes y = x·Wᵀ + b and what e adds to that; y has rows ldy apart.
-func (l *linear) product(y []float32, ldy int, x operand, rows int, e kernels.Epilogue) {
+// What a product does with x·Wᵀ + b: y becomes that, its GELU, or y and that.
+var (
+	plain = kernels.Epilogue{}
+	gelu  = kernels.Epilogue{GELU: true}
+	add   = kernels.Epilogue{Add: true}
+)
+
+// to writes y, whose rows are ldy apart.
+func (l *linear) to(y []float32, ldy int, x operand, rows int, e kernels.Epilogue) {
 	e.Bias = l.bias
 	switch l.precision {
 	case BF16:
@@ -152,21 +155,6 @@ func (l *linear) product(y []float32, ldy int, x operand, rows int, e kernels.Ep
 	default:
 		kernels.GemmPacked(y, ldy, x.f32, x.stride, rows, &l.f32, e)
 	}
-}
-
-// to writes y = x·Wᵀ + b.
-func (l *linear) to(y []float32, ldy int, x operand, rows int) {
-	l.product(y, ldy, x, rows, kernels.Epilogue{})
-}
-
-// gelu writes y = gelu(x·Wᵀ + b).
-func (l *linear) gelu(y []float32, ldy int, x operand, rows int) {
-	l.product(y, ldy, x, rows, kernels.Epilogue{GELU: true})
-}
-
-// add writes y = y + x·Wᵀ + b.
-func (l *linear) add(y []float32, ldy int, x operand, rows int) {
-	l.product(y, ldy, x, rows, kernels.Epilogue{Add: true})
 }
 
 func (l *linear) bytes() int64 {
@@ -179,8 +167,6 @@ func (l *linear) bytes() int64 {
 // nothing to it.
 type residual struct {
 	linear           // of all outputs; in bf16 and int8 without the first, whose weights and bias are 0 there
-	first  linear    // f32: the panel of outputs with the gate
-	beyond linear    // f32: the other outputs
 	gate   []float32 // bf16, int8: [inputs] the first output's weights
 	shift  float32   // and its bias
 }
@@ -188,10 +174,7 @@ type residual struct {
 // newResidual packs a weight [outputs, inputs].
 func newResidual(p Precision, weight, bias []float32, inputs int) residual {
 	if p == F32 {
-		r := residual{linear: newLinear(p, weight, bias, inputs)}
-		n := kernels.FirstPanel(len(bias))
-		r.first, r.beyond = r.columns(0, n), r.columns(n, len(bias))
-		return r
+		return residual{linear: newLinear(p, weight, bias, inputs)}
 	}
 	r := residual{gate: slices.Clone(weight[:inputs]), shift: bias[0]}
 	weight, bias = slices.Clone(weight), slices.Clone(bias)
@@ -205,7 +188,8 @@ func newResidual(p Precision, weight, bias []float32, inputs int) residual {
 // computing one output, that of the whole first panel. x has rows ldx apart.
 func (r *residual) addGate(y []float32, ldy int, x []float32, ldx, rows int) {
 	if r.precision == F32 {
-		r.first.add(y, ldy, operand{f32: x, stride: ldx}, rows)
+		first := r.columns(0, kernels.FirstPanel(len(r.bias)))
+		first.to(y, ldy, operand{f32: x, stride: ldx}, rows, add)
 		return
 	}
 	k := len(r.gate)
@@ -217,9 +201,10 @@ func (r *residual) addGate(y []float32, ldy int, x []float32, ldx, rows int) {
 // addRest adds what addGate leaves out.
 func (r *residual) addRest(y []float32, ldy int, x operand, rows int) {
 	if r.precision != F32 {
-		r.add(y, ldy, x, rows)
-	} else if n := len(r.first.bias); len(r.bias) > n {
-		r.beyond.add(y[n:], ldy, x, rows)
+		r.to(y, ldy, x, rows, add)
+	} else if n := kernels.FirstPanel(len(r.bias)); n < len(r.bias) {
+		beyond := r.columns(n, len(r.bias))
+		beyond.to(y[n:], ldy, x, rows, add)
 	}
 }
 
@@ -228,11 +213,8 @@ func (r *residual) addAll(y []float32, ldy int, x []float32, ldx, rows int, room
 	if r.precision != F32 {
 		r.addGate(y, ldy, x, ldx, rows)
 	}
-	r.add(y, ldy, room.of(x, ldx, rows, r.inputs()), rows)
+	r.to(y, ldy, room.of(x, ldx, rows, max(r.f32.K, len(r.gate))), rows, add)
 }
-
-// inputs returns the width of x.
-func (r *residual) inputs() int { return max(r.f32.K, len(r.gate)) }
 
 // norm is a LayerNorm's scale and shift [E].
 type norm struct {
