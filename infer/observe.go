@@ -23,7 +23,7 @@ type observation struct {
 	field     []float32 // [Q, E] as predict takes it
 	logits    []float32 // [classes]
 	second    []float32 // [classes] of a second head
-	scratch   *halting.Scratch
+	scratch   halting.Scratch
 	packed    kernels.Packed // a factor of Rows.Products
 
 	slot     *slot                                             // that a scheme is looking at
@@ -41,7 +41,7 @@ func (o *observation) grow(w *worker, rows int) {
 		o.attention, o.room = make([]float32, n), make([]float32, n)
 		o.keys = make([]float32, n*c.HeadDim())
 		o.packed.Data = make([]float32, kernels.PackedLen(c.HeadDim(), n))
-		o.scratch, o.products = halting.ScratchFor(n, c.HeadDim()), w.multiply
+		o.products = w.multiply
 	}
 	if need.Logits {
 		o.field = make([]float32, w.engine.readouts.Fields()*c.Embed)
@@ -93,7 +93,7 @@ func (w *worker) observe(s *slot) halting.Rows {
 	r := halting.Rows{
 		Layer: c.layer, Layers: config.Layers, Readouts: w.engine.readouts,
 		X: c.x[lo*e:], Stride: e, Token: c.token[lo:hi], Score: c.score[lo:hi], Weight: c.weight[lo:hi],
-		Scratch: o.scratch, Products: o.products,
+		Scratch: &o.scratch, Products: o.products,
 	}
 	if c.layer == 0 {
 		return r

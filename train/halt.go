@@ -37,7 +37,7 @@ func (n *Network) haltForward(s *shard, l int, out []float32, w *scratch) {
 		state := &s.state[i]
 		token := a.token[in : in+hi-lo]
 		rows := halting.Rows{Layer: l + 1, Layers: c.Layers, Readouts: n.reads, X: out[lo*e : hi*e], Stride: e,
-			Token: token, Score: a.score[lo:hi], Weight: a.weight[lo:hi], Scratch: w.halting}
+			Token: token, Score: a.score[lo:hi], Weight: a.weight[lo:hi], Scratch: &w.halting}
 		if needs.Previous {
 			rows.Previous = s.x[l][in*e:]
 		}

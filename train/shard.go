@@ -139,7 +139,7 @@ type scratch struct {
 	dweight   []float32 // [Q, L]
 	target    []float64 // [classes]
 	series    []float64 // [4, L]
-	halting   *halting.Scratch
+	halting   halting.Scratch
 	random    *rand.Rand
 	source    rand.PCG
 }
@@ -151,7 +151,7 @@ func newScratch(c vit.Config, images int) *scratch {
 		dx: make([]float32, t*e), dxBelow: make([]float32, t*e), dinput: make([]float32, t*e), dnorm: make([]float32, t*e),
 		dhidden: make([]float32, t*c.Hidden), dqkv: make([]float32, 3*t*e),
 		dfield: make([]float32, images*q*e), dgate: make([]float32, c.Layers*n), dweight: make([]float32, q*c.Layers),
-		target: make([]float64, c.Classes), series: make([]float64, 4*c.Layers), halting: halting.ScratchFor(n, 0),
+		target: make([]float64, c.Classes), series: make([]float64, 4*c.Layers),
 	}
 	d := c.HeadDim()
 	w.attention = make([]float32, max(kernels.AttentionScratch(n, d), kernels.AttentionBackwardScratch(n, d)))
