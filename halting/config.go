@@ -7,12 +7,10 @@ import (
 	"slices"
 )
 
-// Config is a scheme and its constants: the "halting" object of a model's config.json. Its zero value is a dense
-// model's.
+// Config is a scheme and its constants: the "halting" object of a model's config.json. Zero is a dense model's.
 type Config struct {
 	Policy string // the scheme's name; the key in config.json has always been "policy"
-	// Constants are those that are not at their defaults, of the same types. Copies of c share the map; With makes
-	// another.
+	// Constants are those that are not at their defaults. Copies of c share the map; With makes another.
 	Constants map[string]any
 }
 
@@ -51,8 +49,7 @@ func constant[T any](c Config, key string) T {
 	return v
 }
 
-// With returns c with another value of a constant: float64 or int for a number, bool for a switch, []int for blocks.
-// Validate knows what is wrong with it.
+// With returns c with another value of a constant, of its default's type or int. Validate knows what is wrong with it.
 func (c Config) With(key string, value any) Config {
 	switch v := value.(type) {
 	case int:

@@ -15,8 +15,7 @@ import (
 )
 
 // UnmarshalJSON reads the "halting" object; a key that its scheme does not know is an error, since a model that ignored
-// it would give other results. Constants that are left out have the scheme's defaults, a scheme that is left out is
-// A-ViT's.
+// it would give other results. Constants that are left out have their defaults, a scheme that is left out is A-ViT's.
 func (c *Config) UnmarshalJSON(b []byte) error {
 	var object map[string]json.RawMessage
 	if err := strictjson.Unmarshal(b, &object); err != nil {

@@ -16,31 +16,27 @@
 //
 // # To add a scheme
 //
-// A scheme is one file: a type with Step and Needs, and the Descriptor that the file registers. From that the commands
-// and their help texts, config.json, recipes, comparisons, ONNX and the reports of runs know it; nothing else names
+// A scheme is one file: a type with Step and Needs, and the Descriptor that the file registers; nothing else names
 // schemes. Take none.go as the least of them, similarity.go for one that halts tokens by what it sees, token.go for one
-// that learns when. Rows.Halt ends a token. A cap (Enforce) holds for it as it is; where State.Cumulative says how near
-// a token is to halting, the right ones go first. Beside its own tests, give it lines in testdata/config.golden, and
-// its rule, written plainly, to the reference that the engine is held against (infer's decide_test.go).
+// that learns when. Rows.Halt ends a token. Where State.Cumulative says how near a token is to halting, a cap ends the
+// right ones first. Beside its own tests, give it lines in testdata/config.golden, and its rule, written plainly, to
+// the reference that the engine is held against (infer's decide_test.go).
 package halting
 
-// Scheme decides after every block which tokens of one image go on. The engines call nothing else, so a new scheme is
-// one new type with its Descriptor. A scheme remembers nothing itself: one value serves all images and threads at once.
+// Scheme decides after every block which tokens of one image go on. It remembers nothing itself: one value serves all
+// images and threads at once.
 type Scheme interface {
-	// Step is called after block r.Layer with the tokens that ran in it. It fills r.Score and r.Weight, updates s, and
-	// for every token that halts here sets s.Depth[k] = r.Layer and s.Remainder[k]. In block r.Layers every token
-	// halts.
-	//
-	// In block L an engine may pass the readouts alone, the tokens that have a head: nothing else is needed any more.
-	// An image whose tokens have all halted has no rows, and Step does nothing.
+	// Step is called after block r.Layer with the tokens that ran in it: none where all have halted, and in block L
+	// perhaps the readouts alone. It fills r.Score and r.Weight, updates s, and for every token that halts here, in
+	// block L for all, sets s.Depth[k] = r.Layer and s.Remainder[k].
 	Step(s *State, r Rows)
 	// Needs returns what Step wants to see after a block (1-based), and what it may do there. Where Halts is set and
 	// Output is not, an engine may take halted tokens out before their other numbers are known.
 	Needs(layer, layers int) Needs
 }
 
-// Needs is what a scheme wants to see in Rows after one block, and what it may do there. The zero value: nothing halts
-// after this block, and Step looks at gates alone.
+// Needs is what a scheme wants to see in Rows after one block, and what it may do there. Zero: nothing halts there, and
+// Step looks at gates alone.
 type Needs struct {
 	Halts     bool // tokens may halt after this block; in block L all do, whatever it says
 	Output    bool // Step needs more of a row than its gate (the first number), or what has halted is needed whole
@@ -65,7 +61,7 @@ func (n Needs) MACs(rows, embed, headDim, heads, classes int) int64 {
 		m += r * e // of one query
 	}
 	if n.Keys {
-		m += r*int64(headDim) + (r+1)/2*(r/2)*int64(headDim)
+		m += (r + (r+1)/2*(r/2)) * int64(headDim)
 	}
 	if n.Logits {
 		m += int64(heads) * e * int64(classes)

@@ -10,12 +10,11 @@ var _ = Register(Descriptor{
 })
 
 // SACT is spatially adaptive computation time (Figurnov et al. 2017) on a vision transformer, METHOD.md (11): tokens
-// halt as A-ViT's do, each by its own cumulative score, but a halted token keeps its value, from which every later
-// block makes a key and a value. It is computed no more itself: no query, no projection, no MLP. (In the original the
-// output of every position is its mean field. Here the heads look at the readouts alone, so only theirs are made.)
+// halt as A-ViT's do, but a halted token keeps its value, from which every later block makes a key and a value. It is
+// computed no more itself: no query, no projection, no MLP. (In the original the output of every position is its mean
+// field. Here the heads look at the readouts alone, so only theirs are made.)
 //
-// Its gates' gradient is Token's: what a frozen value sends back through later blocks reaches the token's row, not its
-// score.
+// Its gates' gradient is Token's: what a frozen value sends back reaches the token's row, not its score.
 type SACT struct{ Token }
 
 // Needs says that halted tokens stay keys; so their values are wanted whole.

@@ -6,13 +6,12 @@ import (
 	"math"
 )
 
-// FixedShares is the scheme of a benchmark: it keeps a fixed share of the patch tokens alive in each block, whatever
-// they hold, so that the speed of removal can be measured on random input. The class token always stays.
+// FixedShares is a benchmark's scheme: a fixed share of the patch tokens runs in each block, whatever they hold, so that
+// the speed of removal can be measured on random input.
 type FixedShares struct{ active []float64 }
 
-// NewFixedShares checks the shares: active[l] is the share of patch tokens that run in block l+1, and the last share
-// holds for the blocks beyond the list. Shares must not grow. A first share below 1 means that the other tokens never
-// start; Start says how many do.
+// NewFixedShares checks the shares: active[l] is that of block l+1, and the last one's holds for the blocks beyond the
+// list. Shares must not grow. Where the first is below 1 the other tokens never start.
 func NewFixedShares(active []float64) (FixedShares, error) {
 	if len(active) == 0 {
 		return FixedShares{}, errors.New("halting: no active shares given")
@@ -51,5 +50,5 @@ func (f FixedShares) Step(s *State, r Rows) {
 	}
 }
 
-// Needs looks at gates alone, as the schemes do that it stands for (Step needs nothing at all).
+// Needs looks at gates alone, as the schemes do that it stands for.
 func (FixedShares) Needs(layer, layers int) Needs { return Needs{Halts: layer < layers} }

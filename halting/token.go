@@ -9,8 +9,7 @@ var _ = Register(Descriptor{
 	Gate: cumulativeGate, Reference: true, ONNX: true,
 })
 
-// cumulativeGate is the gate of the schemes that add up scores until they reach 1 − ε: what suits one sum suits
-// another, the same gate opens as easily.
+// cumulativeGate is the gate of the schemes that add up scores until they reach 1 − ε: what suits one suits another.
 const cumulativeGate = "cumulative"
 
 // MaxGate bounds the constants of gates.
@@ -34,12 +33,10 @@ func tokenOf(c Config) Token {
 	return Token{float32(c.Number("gate_scale")), float32(c.Number("gate_center")), float32(1 - c.Number("epsilon"))}
 }
 
-// Token is A-ViT's scheme: every token halts by itself once its cumulative score reaches Threshold = 1 − ε, METHOD.md
-// (4)–(8).
+// Token is A-ViT's scheme, METHOD.md (4)–(8): a token halts once its cumulative score reaches Threshold = 1 − ε.
 type Token struct{ Scale, Center, Threshold float32 }
 
-// Step accumulates scores and halts tokens, in float32 as the reference does: a depth must not depend on extra
-// precision.
+// Step accumulates scores in float32 as the reference does: a depth must not depend on extra precision.
 func (t Token) Step(s *State, r Rows) {
 	last := r.Layer == r.Layers
 	for i, k := range r.Token {
