@@ -119,8 +119,7 @@ func (w *worker) mix(m *worker, lo, hi int) {
 	m.spentOn(Proj)
 }
 
-// columns is the MLP for so few rows that a team shares the outputs of its products instead of them: each member reads
-// a part of the weights.
+// columns is the MLP for so few rows that a team shares its products' outputs: each member reads a part of the weights.
 func (w *worker) columns() {
 	c, e, stride := &w.chunk, w.engine.config.Embed, hiddenStride(w.engine.config.Hidden)
 	c.input = c.rounded.ofNorm(&c.block.norm2, c.y, c.x, c.queries)
@@ -162,8 +161,8 @@ func (w *worker) complete() {
 	w.spentOn(FC2)
 }
 
-// rest is complete for the rows going[lo:hi], which close up from where the first of them was on, if it is not the
-// first of all. (A team has one image, which begins at row 0.)
+// rest is complete for the rows going[lo:hi], which close up from where the first of them was on, except the first of
+// all. (A team has one image, which begins at row 0.)
 func (w *worker) rest(_ *worker, lo, hi int) {
 	c, e, stride := &w.chunk, w.engine.config.Embed, hiddenStride(w.engine.config.Hidden)
 	rows, to := c.going[lo:hi], 0

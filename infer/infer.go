@@ -13,15 +13,13 @@
 //
 // No mask exists, so a halted token costs nothing from the next block on. A stage is run by one worker, or by a team
 // that shares its rows where there are fewer images than threads. A scheme may merge rows before some of them go, and
-// may want the last values of halted tokens as keys: such frozen rows stay in X behind the image's active ones and give
-// keys and values alone.
+// may want the last values of halted tokens as keys: such frozen rows stay in X behind the image's active ones.
 //
 // Three things are left out because they cannot change the logits head(norm(o)): all blocks of an image after the
 // tokens that are read have halted; in block L, everything but keys and values for every other token; and, in a block
-// where tokens halt by their gates alone, what fc2 would add to them beyond that. Options.Full brings all back, for
-// those who want each token's own depth.
+// where tokens halt by their gates alone, what fc2 would add to them beyond that. Options.Full brings all back.
 //
-// Every number of a result is summed in an order that depends on the image alone. So results are the same, bit for bit,
+// Every number of a result is summed in an order that depends on the image alone, so results are the same, bit for bit,
 // whatever the batch, the group, and the number of threads. In steady state nothing is allocated.
 package infer
 
@@ -46,17 +44,16 @@ type Options struct {
 	Full    bool // run every token to its own depth, leave nothing out and stop no image before
 	Profile bool // measure where the time goes (see Engine.Profile)
 
-	// Schemes decide which tokens go on; nil: the model's own. An image picks one by Batch.Scheme. They are of one kind
-	// with other constants, say; those that freeze halted tokens do not go with those that do not. All threads call
-	// them at once. A method Start(patches int) int says how many patch tokens enter block 1.
+	// Schemes decide which tokens go on; nil: the model's own. An image picks one by Batch.Scheme. All threads call
+	// them at once. Those that freeze halted tokens do not go with those that do not. A method Start(patches int) int
+	// says how many patch tokens enter block 1.
 	Schemes []halting.Scheme
 }
 
 // maxThreads bounds Options.Threads: more is a slip, and each thread owns scratch memory.
 const maxThreads = 1024
 
-// Engine runs one model: threads and their memory. It may be used by several goroutines; their Runs take turns. Close
-// frees its threads.
+// Engine runs one model: threads, which Close frees, and their memory. Runs of several goroutines take turns.
 type Engine struct {
 	weights  *Weights
 	config   vit.Config
@@ -88,8 +85,7 @@ type job struct {
 	ended    atomic.Bool // ctx did, before some image was done
 }
 
-// New starts Options.Threads − 1 goroutines. Engines share weights: each has threads and memory of its own, so that
-// they run at the same time.
+// New starts Options.Threads − 1 goroutines. Engines that share weights run at the same time.
 func New(w *Weights, o Options) (*Engine, error) {
 	switch {
 	case w == nil:
@@ -264,9 +260,8 @@ func (w *worker) serve() {
 	}
 }
 
-// woken waits for the next Run and reports whether there is one. Where Runs follow closely on each other the goroutine
-// is still awake for the next: a thread that sleeps takes some hundred microseconds to come back, which is much beside
-// an image on many threads.
+// woken waits for the next Run and reports whether there is one. For a while it stays awake: a thread that sleeps takes
+// some hundred microseconds to come back, which is much beside an image on many threads.
 func (w *worker) woken() bool {
 	for begin := time.Now(); time.Since(begin) < patience; {
 		select {
@@ -291,14 +286,13 @@ func (w *worker) work() {
 		}
 	}()
 	w.grow(e.job.plan.largest()) // at once, so that memory does not depend on who happens to get which pass
-	for {
-		i := int(e.next.Add(1)) - 1
-		if i >= e.job.plan.passes {
-			return
-		}
+	for i := e.take(); i < e.job.plan.passes; i = e.take() {
 		w.pass(e.job.plan.bounds(i))
 	}
 }
+
+// take returns the number of a pass that nobody else does.
+func (e *Engine) take() int { return int(e.next.Add(1)) - 1 }
 
 // fail keeps the first panic of a Run.
 func (e *Engine) fail(p any) { e.broken.CompareAndSwap(nil, &p) }

@@ -7,11 +7,9 @@ import (
 )
 
 // MACs returns the multiply-adds that the engine itself performs for one image, by the first of its schemes, whose
-// blocks ran on active[l] tokens (nil: on all that start). Unlike vit.Config.MACs, which counts a block as if every
-// token went through all of it, it counts what runs unless Options.Full asks for everything: in block L keys and values
-// for all tokens and the rest for those that are read alone, elsewhere all of fc2 only for these and the tokens that go
-// on. Patch embedding counts the tokens that start. Frozen tokens count with their keys and values, and as keys in
-// attention; what the scheme computes itself in order to decide counts too.
+// blocks ran on active[l] tokens (nil: on all that start). Unlike vit.Config.MACs it counts what the engine leaves out
+// as nothing, frozen tokens with their keys and values, and as keys in attention, and what the scheme computes itself
+// in order to decide.
 func (e *Engine) MACs(active []int32) int64 {
 	c, s := &e.config, &e.schemes[0]
 	width, hidden, classes := int64(c.Embed), int64(c.Hidden), int64(c.Classes)

@@ -7,11 +7,8 @@ import (
 	"github.com/adavit/adavit/internal/kernels"
 )
 
-// Some schemes look at more than the tokens that a block leaves: at what they were before it, at its attention or its
-// keys, or at a prediction made from the tokens that are read as they are. Some merge rows. What a scheme needs is
-// known for each block beforehand, and nothing else is computed.
-
-// observation is the memory that a worker needs for what schemes look at; slices that none of them needs are nil.
+// observation is the memory that a worker needs for what schemes look at beyond the tokens that a block leaves, or do
+// with them. What they need is known for each block beforehand: nothing else is computed, and other slices are nil.
 type observation struct {
 	previous  []float32 // [C, E] the query rows before the block
 	bias      []float32 // [C] what a key's size adds to its products with the queries
@@ -55,8 +52,7 @@ func (o *observation) grow(w *worker, rows int) {
 	}
 }
 
-// foresee is called before a block: it keeps the tokens as they are if a scheme will ask for them, and weighs keys by
-// their sizes.
+// foresee keeps the tokens as they are before a block if a scheme will ask for them, and weighs keys by their sizes.
 func (w *worker) foresee() {
 	c, o, e := &w.chunk, &w.observation, w.engine.config.Embed
 	need := w.engine.needs[c.layer-1]
@@ -138,8 +134,7 @@ func (w *worker) merge(s *slot) {
 	}
 }
 
-// predict is Rows.Logits: what the heads make of the tokens that are read as they are, or as they were when they
-// halted.
+// predict is Rows.Logits: what the heads make of their tokens as they are, or as they were when they halted.
 func (w *worker) predict() []float32 {
 	c, o, r, e := &w.chunk, &w.observation, w.engine.readouts, w.engine.config.Embed
 	copy(o.field, w.field[o.slot.image*len(o.field):])

@@ -6,8 +6,7 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Output is what Run finds out about B images. N counts tokens, the class token included and at place 0; L counts
-// blocks.
+// Output is what Run finds out about B images of N tokens, the class token at place 0, in L blocks.
 type Output struct {
 	Logits  []float32 // [B, classes]
 	Depth   []int32   // [B, N] blocks that each token really ran in; an image that stopped early stops its tokens
@@ -45,8 +44,7 @@ func zeros[T any](s *[]T, n int) {
 	clear(*s)
 }
 
-// add records what a trace wants to know of one image after one block: image i of b, block layer (1-based), the tokens
-// that ran and their scores.
+// add records of image i of b the tokens that ran in a block (1-based), and their scores.
 func (t *Trace) add(b, i, n, layer int, token []int32, score []float32) {
 	at := ((layer-1)*b + i) * n
 	for j, k := range token {

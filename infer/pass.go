@@ -32,8 +32,7 @@ type worker struct {
 	observation observation
 }
 
-// slot is an image that still runs. In x it owns active rows from first on, its tokens that run, and behind them its
-// frozen rows.
+// slot is an image that still runs. In x it owns its tokens' rows from first on, and behind them its frozen rows.
 type slot struct {
 	image                 int // its place in the pass
 	first, active, frozen int

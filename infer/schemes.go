@@ -54,9 +54,8 @@ func either(a, b halting.Needs) halting.Needs {
 	}
 }
 
-// split reports whether halted tokens go before fc2 is complete in block l (1-based): a token that halts there leaves
-// nothing behind but its score, which needs its gate, the first number of its output. So fc2 runs for the gate first
-// (see residual), and its other outputs are computed for the tokens that go on, and for those that are read.
+// split reports whether halted tokens go before fc2 is complete in block l (1-based): all that is wanted of a token that
+// halts there is its gate, so fc2 runs for that first (see residual), and later for the tokens that go on or are read.
 func (e *Engine) split(l int) bool {
 	n := e.needs[l-1]
 	return n.Halts && !n.Output && !e.options.Full && l < e.config.Layers

@@ -9,12 +9,10 @@ import (
 	"github.com/adavit/adavit/internal/kernels"
 )
 
-// With fewer images than threads, all workers share each image: worker 0 leads and owns the image's rows, and in every
-// stage each member computes a part of them. Rows of a product, of a norm and of attention's queries do not depend on
-// each other, so the bits are those of one worker.
-
-// team is what the leader and its members have in common. The leader writes the fields above sequence before it raises
-// that.
+// team is what workers have in common that share each image, where there are fewer than threads: worker 0 leads and
+// owns the image's rows, and in every stage each member computes a part of them. Rows of a product, of a norm and of
+// attention's queries do not depend on each other, so the bits are those of one worker. The leader writes the fields
+// above sequence before it raises that.
 type team struct {
 	members []*worker // the leader first; nil in a worker that works alone
 	stage   stage     // nil: no more images
@@ -29,7 +27,7 @@ func (e *Engine) runTogether() {
 	t := &e.workers[0].team
 	t.sequence.Store(0)
 	t.members = e.workers
-	t.bounds = slices.Grow(t.bounds[:0], len(e.workers)+1)[:len(e.workers)+1]
+	zeros(&t.bounds, len(e.workers)+1)
 	for _, m := range e.workers[1:] {
 		m.wake <- struct{}{}
 	}
@@ -121,9 +119,8 @@ const (
 	patience = 200 * time.Microsecond
 )
 
-// spin waits for something that other workers bring about, usually within microseconds. At first it keeps the core,
-// after a while letting other goroutines through; if that takes long, the machine is busy and the core is better left
-// to those who hold the work up.
+// spin waits for something that other workers bring about, usually within microseconds. If it takes long, the machine is
+// busy and the core is better left to those who hold the work up.
 func (e *Engine) spin(done func() bool) {
 	var begin time.Time
 	for i := 0; !done(); i++ {

@@ -10,8 +10,7 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Weights is a model as the engines read it: copied, and packed for the products of one precision. It never changes, so
-// any number of engines share it.
+// Weights is a model as any number of engines read it: copied, and packed for the products of one precision.
 type Weights struct {
 	config    vit.Config
 	precision Precision
@@ -122,8 +121,7 @@ func newLinear(p Precision, weight, bias []float32, inputs int) linear {
 	return l
 }
 
-// columns returns the map to the outputs lo … hi−1 alone, which shares l's memory. The bounds are those of
-// kernels.SplitColumns.
+// columns returns the map to the outputs lo … hi−1 alone, bounds of kernels.SplitColumns. It shares l's memory.
 func (l *linear) columns(lo, hi int) linear {
 	part := linear{precision: l.precision, bias: l.bias[lo:hi]}
 	switch l.precision {
@@ -162,9 +160,8 @@ func (l *linear) bytes() int64 {
 		int64(cap(l.int8.Data))
 }
 
-// residual is a linear map whose output is added to the tokens: proj and fc2. The tokens' first number decides when
-// they halt, so in every precision its share is computed in float32, from unrounded inputs; the rounded product adds
-// nothing to it.
+// residual is a linear map whose output is added to the tokens: proj and fc2. Their first number decides when they halt,
+// so in every precision its share is computed in float32, from unrounded inputs; the rounded product adds none.
 type residual struct {
 	linear           // of all outputs; in bf16 and int8 without the first, whose weights and bias are 0 there
 	gate   []float32 // bf16, int8: [inputs] the first output's weights
