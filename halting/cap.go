@@ -54,12 +54,10 @@ func (s *State) Enforce(r Rows, ran int) {
 
 // end halts row i, which the scheme would have let go on.
 func (s *State) end(r Rows, i int) {
-	k := r.Token[i]
-	s.Depth[k], s.Remainder[k] = int32(r.Layer), 1-s.given[k]
-	if r.Layer == 0 {
-		s.Depth[k] = NeverRan
+	if k := r.Token[i]; r.Layer > 0 {
+		r.halt(s, i, 1-s.given[k])
 	} else {
-		r.Weight[i] = s.Remainder[k]
+		s.Depth[k], s.Remainder[k] = NeverRan, 1
 	}
 }
 

@@ -43,12 +43,8 @@ func (t TopK) at(layer, layers int) bool {
 	if t.Layers != nil {
 		return slices.Contains(t.Layers, layer)
 	}
-	for i := 1; i <= 3; i++ {
-		if layer == layers/4*i+1 {
-			return true
-		}
-	}
-	return false
+	quarter := layers / 4
+	return layer == quarter+1 || layer == 2*quarter+1 || layer == 3*quarter+1
 }
 
 // Step keeps the tokens with most attention; of equals the earlier. Scores are the attention where it decides, 0

@@ -150,7 +150,10 @@ func (e *Engine) Bytes() int64 {
 	defer e.release()
 	n := int64(0)
 	for _, w := range e.workers {
-		n += w.bytes()
+		n += w.held + w.observation.scratch.Bytes()
+		for i := range w.states {
+			n += w.states[i].Bytes()
+		}
 	}
 	return n
 }

@@ -32,23 +32,23 @@ type observation struct {
 func (o *observation) grow(w *worker, rows int) {
 	c, n, need := &w.engine.config, w.engine.start, w.engine.needsAny
 	if need.Previous {
-		o.previous = make([]float32, rows*c.Embed)
+		o.previous = room[float32](w, rows*c.Embed)
 	}
 	if need.Attention || need.Keys {
-		o.attention, o.room = make([]float32, n), make([]float32, n)
-		o.keys = make([]float32, n*c.HeadDim())
-		o.packed.Data = make([]float32, kernels.PackedLen(c.HeadDim(), n))
+		o.attention, o.room = room[float32](w, n), room[float32](w, n)
+		o.keys = room[float32](w, n*c.HeadDim())
+		o.packed.Data = room[float32](w, kernels.PackedLen(c.HeadDim(), n))
 		o.products = w.multiply
 	}
 	if need.Logits {
-		o.field = make([]float32, w.engine.readouts.Fields()*c.Embed)
-		o.logits, o.second, o.predict = make([]float32, c.Classes), make([]float32, c.Classes), w.predict
+		o.field = room[float32](w, w.engine.readouts.Fields()*c.Embed)
+		o.logits, o.second, o.predict = room[float32](w, c.Classes), room[float32](w, c.Classes), w.predict
 	}
 	if need.Merges {
-		o.into, o.share = make([]int32, rows), make([]float32, rows)
+		o.into, o.share = room[int32](w, rows), room[float32](w, rows)
 	}
 	if need.Sizes {
-		o.bias = make([]float32, rows)
+		o.bias = room[float32](w, rows)
 	}
 }
 
@@ -151,10 +151,4 @@ func (w *worker) predict() []float32 {
 func (w *worker) multiply(dst, a, b []float32, rows, cols, length int) {
 	kernels.PackTransposed(&w.observation.packed, b, length, length, cols)
 	kernels.GemmPacked(dst, cols, a, length, rows, &w.observation.packed, kernels.Epilogue{})
-}
-
-func (o *observation) bytes() int64 {
-	n := cap(o.previous) + cap(o.attention) + cap(o.room) + cap(o.keys) + cap(o.field) + cap(o.logits) + cap(o.second) +
-		cap(o.into) + cap(o.share) + cap(o.bias) + cap(o.packed.Data)
-	return 4*int64(n) + o.scratch.Bytes()
 }

@@ -2,6 +2,7 @@ package infer
 
 import (
 	"time"
+	"unsafe"
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/kernels"
@@ -17,6 +18,7 @@ type worker struct {
 	spent [][Activities]time.Duration // [L+1] with Options.Profile
 	clock time.Time                   // when time was last booked
 
+	held     int64           // bytes of the memory, without states' and schemes' own
 	capacity int             // G that the memory is made for
 	scratch  []float32       // attention's own
 	first    int             // the pass's first image in the batch
@@ -80,10 +82,17 @@ func hiddenStride(hidden int) int {
 	return hidden
 }
 
+// room returns memory for n numbers, which the worker holds from then on.
+func room[T any](w *worker, n int) []T {
+	s := make([]T, n)
+	w.held += int64(n) * int64(unsafe.Sizeof(s[0]))
+	return s
+}
+
 // growScratch makes room for what every member of a team needs.
 func (w *worker) growScratch() {
 	if n, d := w.engine.start, w.engine.config.HeadDim(); w.scratch == nil {
-		w.scratch = make([]float32, max(kernels.AttentionScratch(n, d), kernels.AttentionReducedScratch(n, d)))
+		w.scratch = room[float32](w, max(kernels.AttentionScratch(n, d), kernels.AttentionReducedScratch(n, d)))
 	}
 }
 
@@ -95,21 +104,17 @@ func (w *worker) grow(g int) {
 	}
 	c, p, q := &w.engine.config, w.engine.weights.precision, w.engine.readouts.Fields()
 	n, e := w.engine.start, c.Embed
-	t := g * n
-	rows := min(t, max(chunkRows, n))
-	w.capacity = g
-	w.x = make([]float32, t*e)
-	w.token = make([]int32, t)
-	w.slots = make([]slot, 0, g)
-	w.states = make([]halting.State, g)
-	w.field = make([]float32, g*q*e)
-	w.second = make([]float32, g*c.Classes)
+	rows := min(g*n, max(chunkRows, n))
+	w.capacity, w.held = g, 4*int64(len(w.scratch))
+	w.slots, w.states = make([]slot, 0, g), make([]halting.State, g)
+	w.x, w.token = room[float32](w, g*n*e), room[int32](w, g*n)
+	w.field, w.second = room[float32](w, g*q*e), room[float32](w, g*c.Classes)
 	w.chunk = chunk{
-		going: make([]int, 0, rows), score: make([]float32, rows), weight: make([]float32, rows),
-		gathered: make([]float32, rows*e), places: make([]int32, rows),
-		y: make([]float32, rows*e), qkv: make([]float32, rows*3*e),
-		hidden:  make([]float32, rows*max(c.PatchLen(), hiddenStride(c.Hidden))),
-		rounded: newOperand(p, rows, e), roundedH: newOperand(p, rows, c.Hidden),
+		going: room[int](w, rows), score: room[float32](w, rows), weight: room[float32](w, rows),
+		gathered: room[float32](w, rows*e), places: room[int32](w, rows),
+		y: room[float32](w, rows*e), qkv: room[float32](w, rows*3*e),
+		hidden:  room[float32](w, rows*max(c.PatchLen(), hiddenStride(c.Hidden))),
+		rounded: newOperand(w, p, rows, e), roundedH: newOperand(w, p, rows, c.Hidden),
 	}
 	w.observation.grow(w, rows)
 }
@@ -238,15 +243,4 @@ func (w *worker) trace(t *Trace, g int) {
 			}
 		}
 	}
-}
-
-func (w *worker) bytes() int64 {
-	c := &w.chunk
-	n := cap(w.scratch) + cap(w.x) + cap(w.token) + cap(w.field) + cap(w.second) + cap(c.score) + cap(c.weight) +
-		cap(c.gathered) + cap(c.places) + cap(c.y) + cap(c.qkv) + cap(c.hidden) + 2*cap(c.going)
-	sum := 4*int64(n) + w.observation.bytes() + c.rounded.bytes() + c.roundedH.bytes()
-	for i := range w.states {
-		sum += w.states[i].Bytes()
-	}
-	return sum
 }

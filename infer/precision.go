@@ -81,15 +81,15 @@ type operand struct {
 }
 
 // newOperand makes room for rows of the given width. In f32 there is none: a float32 matrix is taken as it is.
-func newOperand(p Precision, rows, width int) operand {
+func newOperand(w *worker, p Precision, rows, width int) operand {
 	o := operand{precision: p}
 	switch p {
 	case BF16:
 		o.stride = kernels.BF16Stride(width)
-		o.bf16 = make([]uint16, rows*o.stride)
+		o.bf16 = room[uint16](w, rows*o.stride)
 	case Int8:
 		o.stride = kernels.Int8Stride(width)
-		o.int8, o.scale = make([]uint8, rows*o.stride), make([]float32, rows)
+		o.int8, o.scale = room[uint8](w, rows*o.stride), room[float32](w, rows)
 	}
 	return o
 }
@@ -161,8 +161,4 @@ func (o operand) ofNorm(n *norm, y, x []float32, rows int) operand {
 		o.f32, o.stride = y, e
 	}
 	return o
-}
-
-func (o *operand) bytes() int64 {
-	return 2*int64(cap(o.bf16)) + int64(cap(o.int8)) + 4*int64(cap(o.scale))
 }
