@@ -27,15 +27,12 @@ func (c Confidence) Step(s *State, r Rows) {
 	if len(r.Token) == 0 {
 		return
 	}
-	last := r.Layer == r.Layers
-	if last || c.EveryBlock {
-		r.Fill(0, 0)
-	} else {
-		sure := largestProbability(r.Logits())
-		r.Fill(sure, 0)
-		last = sure >= c.Threshold
+	sure, stops := float32(0), r.Layer < r.Layers && !c.EveryBlock
+	if stops {
+		sure = largestProbability(r.Logits())
 	}
-	if last {
+	r.Fill(sure, 0)
+	if r.Layer == r.Layers || stops && sure >= c.Threshold {
 		r.HaltAll(s)
 	}
 }

@@ -171,9 +171,8 @@ func (w *worker) rest(_ *worker, lo, hi int) {
 	}
 	for i, n := 0, 0; i < len(rows); i += n {
 		n = consecutive(rows[i:])
-		if from := c.base + rows[i]; from != w.at+to+i {
-			copy(w.x[(w.at+to+i)*e:], w.x[from*e:(from+n)*e])
-		}
+		from := c.base + rows[i]
+		copy(w.x[(w.at+to+i)*e:], w.x[from*e:(from+n)*e]) // costs nothing where they lie there already
 	}
 	hidden := c.roundedH.from(to).ofRows(c.hidden, stride, w.engine.config.Hidden, rows, to)
 	c.block.fc2.addRest(w.x[(w.at+to)*e:], e, hidden, hi-lo)

@@ -109,10 +109,8 @@ func (w *worker) moveSome(s *slot, halted bool) {
 // move puts n rows x, with their tokens, where the next row of the worker's x is to be.
 func (w *worker) move(x []float32, token []int32, n int) {
 	e := w.engine.config.Embed
-	if to := w.x[w.at*e:]; n > 0 && &to[0] != &x[0] {
-		copy(to, x[:n*e])
-		copy(w.token[w.at:], token[:n])
-	}
+	copy(w.x[w.at*e:], x[:n*e]) // costs nothing where they lie there already
+	copy(w.token[w.at:], token[:n])
 	w.at += n
 }
 

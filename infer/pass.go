@@ -196,6 +196,7 @@ func (w *worker) open(l int, todo []slot) []slot {
 	if l > 0 {
 		c.block = &w.engine.weights.blocks[l-1]
 		c.split, c.apart = w.engine.split(l), w.engine.needsAny.Frozen || c.queries < c.rows
+		w.foresee()
 	}
 	if c.apart {
 		c.x, c.token = c.gathered, c.places
@@ -204,9 +205,6 @@ func (w *worker) open(l int, todo []slot) []slot {
 		}
 	} else {
 		c.x, c.token = w.x[c.base*e:], w.token[c.base:]
-	}
-	if l > 0 {
-		w.foresee()
 	}
 	return todo[n:]
 }

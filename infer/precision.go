@@ -125,11 +125,10 @@ func (o operand) of(x []float32, ldx, rows, width int) operand {
 func (o operand) ofRows(x []float32, ldx, width int, rows []int, to int) operand {
 	for i, n := 0, 0; i < len(rows); i += n {
 		n = consecutive(rows[i:])
-		switch from := x[rows[i]*ldx:]; {
-		case o.precision != F32:
-			o.from(i).of(from, ldx, n, width)
-		case rows[i] != to+i:
+		if from := x[rows[i]*ldx:]; o.precision == F32 {
 			copy(x[(to+i)*ldx:], from[:n*ldx])
+		} else {
+			o.from(i).of(from, ldx, n, width)
 		}
 	}
 	if o.precision == F32 {

@@ -15,18 +15,13 @@ type scheme struct {
 	start int             // tokens that run in block 1, special ones counted: 1..N
 }
 
-// starter is implemented by schemes that keep some patch tokens out of the first block.
-type starter interface {
-	Start(patches int) int // the first so many patch tokens run in block 1
-}
-
 // addSchemes asks the options' schemes what they need.
 func (e *Engine) addSchemes() error {
 	c := &e.config
 	e.needs = make([]halting.Needs, c.Layers)
 	for _, h := range e.options.Schemes {
 		s := scheme{h, make([]halting.Needs, c.Layers), c.Tokens()}
-		if p, ok := h.(starter); ok {
+		if p, ok := h.(interface{ Start(patches int) int }); ok { // the first so many patch tokens run in block 1
 			s.start = c.Special() + min(max(p.Start(c.Patches()), 0), c.Patches())
 		}
 		for l := range s.needs {
