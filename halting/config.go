@@ -60,7 +60,8 @@ func (c Config) With(key string, value any) Config {
 	set := map[string]any{}
 	maps.Copy(set, c.Constants)
 	set[key] = value
-	if d, _ := c.Descriptor(); reflect.DeepEqual(value, d.key(key).Default) {
+	d, _ := c.Descriptor()
+	if k := d.key(key); k.Name != "" && reflect.DeepEqual(value, k.Default) {
 		delete(set, key)
 	}
 	if c.Constants = set; len(set) == 0 {

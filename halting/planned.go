@@ -2,9 +2,8 @@ package halting
 
 // Planned returns a scheme for a control experiment: everything is as in s, except that patch token k of the image
 // halts after block depth[k], whatever s says of it, or with the image where that is over before. depth is read at
-// every step, so that it may be another's for the next image; the scheme serves one image at a time.
-//
-// Schemes that merge tokens cannot be planned: rows that are one now cannot go at different times.
+// every step; the scheme serves one image at a time. Rows that were merged cannot go at different times, so schemes
+// that merge tokens cannot be planned.
 func Planned(s Scheme, depth []int32) Scheme { return planned{s, depth} }
 
 type planned struct {

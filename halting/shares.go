@@ -6,8 +6,8 @@ import (
 	"math"
 )
 
-// FixedShares is a benchmark's scheme: a fixed share of the patch tokens runs in each block, whatever they hold, so that
-// the speed of removal can be measured on random input.
+// FixedShares is a benchmark's scheme: a fixed share of the patch tokens runs in each block, whatever they hold, so
+// that the speed of removal can be measured on random input.
 type FixedShares struct{ active []float64 }
 
 // NewFixedShares checks the shares: active[l] is that of block l+1, and the last one's holds for the blocks beyond the

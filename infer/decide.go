@@ -20,8 +20,10 @@ func (w *worker) decide() {
 				out.Depth[image*tokens+int(k)] = int32(c.layer)
 			}
 			w.scheme(s.image).Step(state, rows)
-			if out.Trace != nil {
-				out.Trace.add(e.job.plan.images, image, tokens, c.layer, rows.Token, rows.Score)
+			if t, at := out.Trace, ((c.layer-1)*e.job.plan.images+image)*tokens; t != nil {
+				for j, k := range rows.Token {
+					t.Score[at+int(k)], t.Active[at+int(k)] = rows.Score[j], 1
+				}
 			}
 		}
 		if state.Cap > 0 {

@@ -43,12 +43,3 @@ func zeros[T any](s *[]T, n int) {
 	*s = slices.Grow((*s)[:0], n)[:n]
 	clear(*s)
 }
-
-// add records of image i of b the tokens that ran in a block (1-based), and their scores.
-func (t *Trace) add(b, i, n, layer int, token []int32, score []float32) {
-	at := ((layer-1)*b + i) * n
-	for j, k := range token {
-		t.Score[at+int(k)] = score[j]
-		t.Active[at+int(k)] = 1
-	}
-}

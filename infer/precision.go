@@ -36,9 +36,6 @@ func ParsePrecision(name string) (Precision, error) {
 	return Auto, fmt.Errorf("precision %q is not known (known: f32, bf16, int8, auto)", name)
 }
 
-// autoLoss is what Auto may cost, in points of top-1.
-const autoLoss = 0.1
-
 // Resolve returns the precision that p means for a model, which may be nil where there is no more than an architecture.
 // Auto is the one that the model's card names, else the fastest that costs it no more than a tenth of a point of top-1
 // by that card; where the card says nothing of precisions, F32. A wish of the environment that this machine's kernels
@@ -62,7 +59,7 @@ func Resolve(p Precision, m *vit.Model) (Precision, error) {
 	}
 	if kernels.Path() != "portable" { // plain Go gains nothing from fewer bits
 		for _, p := range []Precision{Int8, BF16} {
-			if loss, ok := m.PrecisionLoss[string(p)]; ok && loss <= autoLoss {
+			if loss, ok := m.PrecisionLoss[string(p)]; ok && loss <= 0.1 {
 				return p, nil
 			}
 		}

@@ -51,8 +51,8 @@ func either(a, b halting.Needs) halting.Needs {
 	}
 }
 
-// split reports whether halted tokens go before fc2 is complete in block l (1-based): all that is wanted of a token that
-// halts there is its gate, so fc2 runs for that first (see residual), and later for the tokens that go on or are read.
+// split reports whether halted tokens go before fc2 is complete in block l (1-based): all that is wanted of a token
+// that halts there is its gate, so fc2 runs for that first (see residual), and then for those that go on or are read.
 func (e *Engine) split(l int) bool {
 	n := e.needs[l-1]
 	return n.Halts && !n.Output && !e.options.Full && l < e.config.Layers

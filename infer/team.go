@@ -119,8 +119,8 @@ const (
 	patience = 200 * time.Microsecond
 )
 
-// spin waits for something that other workers bring about, usually within microseconds. If it takes long, the machine is
-// busy and the core is better left to those who hold the work up.
+// spin waits for something that other workers bring about, usually within microseconds. If it takes long, the machine
+// is busy and the core is better left to those who hold the work up.
 func (e *Engine) spin(done func() bool) {
 	var begin time.Time
 	for i := 0; !done(); i++ {
@@ -129,7 +129,6 @@ func (e *Engine) spin(done func() bool) {
 		}
 		if begin.IsZero() {
 			begin = time.Now()
-			continue
 		}
 		switch waited := time.Since(begin); {
 		case waited > patience:

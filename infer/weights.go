@@ -160,8 +160,8 @@ func (l *linear) bytes() int64 {
 		int64(cap(l.int8.Data))
 }
 
-// residual is a linear map whose output is added to the tokens: proj and fc2. Their first number decides when they halt,
-// so in every precision its share is computed in float32, from unrounded inputs; the rounded product adds none.
+// residual is a linear map whose output is added to the tokens: proj and fc2. Their first number decides when they
+// halt, so in every precision its share is computed in float32, from unrounded inputs; the rounded product adds none.
 type residual struct {
 	linear           // of all outputs; in bf16 and int8 without the first, whose weights and bias are 0 there
 	gate   []float32 // bf16, int8: [inputs] the first output's weights
