@@ -11,11 +11,11 @@ var _ = Register(Descriptor{
 	Training: Untrained,
 })
 
-// ToMe merges tokens that are alike (Bolya et al. 2023; METHOD.md (17)), a fixed number after each block, whatever the
-// image, and needs no training. The rows are dealt alternately to two sets; each row of the first looks for the row of
-// the second with the most similar key (cosine, keys being the mean over the heads), and the most similar pairs are
-// merged into their mean, weighted by how many tokens each already stands for. In later blocks attention counts a
-// merged row as so many (Needs.Sizes). Special tokens stay themselves.
+// ToMe merges tokens that are alike (Bolya et al. 2023; METHOD.md (17)), a fixed number after each block. The rows are
+// dealt alternately to two sets; each row of the first looks for the row of the second with the most similar key
+// (cosine, keys being the mean over the heads), and the most similar pairs are merged into their mean, weighted by how
+// many tokens each already stands for. In later blocks attention counts a merged row as so many (Needs.Sizes). Special
+// tokens stay themselves.
 //
 // The original merges between attention and MLP; here it happens after the whole block. ⌊l·Merge⌋ − ⌊(l−1)·Merge⌋
 // tokens are merged after block l, but at most half of the patch tokens, and none after block L.

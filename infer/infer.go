@@ -289,13 +289,11 @@ func (w *worker) work() {
 		}
 	}()
 	w.grow(e.job.plan.largest()) // at once, so that memory does not depend on who happens to get which pass
-	for i := e.take(); i < e.job.plan.passes; i = e.take() {
+	take := func() int { return int(e.next.Add(1)) - 1 }
+	for i := take(); i < e.job.plan.passes; i = take() {
 		w.pass(e.job.plan.bounds(i))
 	}
 }
-
-// take returns the number of a pass that nobody else does.
-func (e *Engine) take() int { return int(e.next.Add(1)) - 1 }
 
 // fail keeps the first panic of a Run.
 func (e *Engine) fail(p any) { e.broken.CompareAndSwap(nil, &p) }

@@ -24,9 +24,9 @@ var activityNames = [Activities]string{"embed", "norm", "qkv", "attention", "pro
 
 func (a Activity) String() string { return activityNames[a] }
 
-// Profile returns where the time of all runs since the engine was made went, summed up over the workers: [l][a] is what
-// activity a took in block l (1-based), or outside of all blocks for l = 0. It is nil unless the engine has
-// Options.Profile. Where workers share an image the leader's time alone is counted.
+// Profile returns where the time of all runs went, summed up over the workers: [l][a] is what activity a took in block
+// l (1-based), or outside of all blocks for l = 0; nil unless the engine has Options.Profile. Where workers share an
+// image the leader's time alone is counted.
 func (e *Engine) Profile() [][Activities]time.Duration {
 	e.turn <- struct{}{}
 	defer e.release()

@@ -19,25 +19,21 @@ type scheme struct {
 func (e *Engine) addSchemes() error {
 	c := &e.config
 	e.needs = make([]halting.Needs, c.Layers)
+	frozen := e.options.Schemes[0].Needs(1, c.Layers).Frozen
 	for _, h := range e.options.Schemes {
 		s := scheme{h, make([]halting.Needs, c.Layers), c.Tokens()}
 		if p, ok := h.(interface{ Start(patches int) int }); ok { // the first so many patch tokens run in block 1
 			s.start = c.Special() + min(max(p.Start(c.Patches()), 0), c.Patches())
 		}
 		for l := range s.needs {
-			s.needs[l] = h.Needs(l+1, c.Layers)
+			if s.needs[l] = h.Needs(l+1, c.Layers); s.needs[l].Frozen != frozen {
+				return errors.New("infer: halted tokens are frozen in one scheme, or in one block, and not in another")
+			}
 			e.needs[l] = either(e.needs[l], s.needs[l])
 			e.needsAny = either(e.needsAny, s.needs[l])
 		}
 		e.start = max(e.start, s.start)
 		e.schemes = append(e.schemes, s)
-	}
-	for _, s := range e.schemes {
-		for _, n := range s.needs {
-			if n.Frozen != e.needsAny.Frozen {
-				return errors.New("infer: halted tokens are frozen in one scheme, or in one block, and not in another")
-			}
-		}
 	}
 	return nil
 }
