@@ -92,7 +92,7 @@ func softmaxRows(s isa) {
 				VMAXPS(v, largest, largest)
 			}
 		})
-		s.fold(largest, max)
+		s.fold(VMAXPS, largest)
 		total := s.cleared()
 		p.each(func(p span) {
 			v := p.load(x)
@@ -102,7 +102,7 @@ func softmaxRows(s isa) {
 			p.only(v)
 			VADDPS(v, total, total)
 		})
-		s.fold(total, sum)
+		s.fold(VADDPS, total)
 		one := XMM()
 		VMOVSS(constant(1), one)
 		VDIVSS(total.AsX(), one, one)
@@ -154,7 +154,7 @@ func geluQuick(s isa) {
 	y, x, ld, count := pointer("y"), pointer("x"), number("ld"), number("rows")
 	SHLQ(Imm(2), ld)
 	p := s.newSpan(number("cols"))
-	abs, end, middle, zero := s.fillBits(absBits), s.fill(geluBumpEnd), s.fill(geluBumpEnd/2), s.cleared()
+	abs, end, middle, zero := s.spread(constantBits(absBits)), s.fill(geluBumpEnd), s.fill(geluBumpEnd/2), s.cleared()
 	// With 32 registers the coefficients are among them.
 	var poly []VecVirtual
 	if s.width == 16 {

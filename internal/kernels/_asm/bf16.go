@@ -11,18 +11,12 @@ import (
 // bf16 is what rounds to bfloat16: by the machine's conversion where the instruction set has it, otherwise by
 // arithmetic on the bits.
 func bf16() {
-	eachBF16("roundHalf", "func(y []uint16, ldy int, x []float32, ldx, rows, k int)", roundHalf)
-	eachBF16("layerNormHalf", "func(y []uint16, ldy int, x, gamma, beta []float32, rows, dim int, eps float32)",
-		layerNormHalf)
-	routine(avx512BF16, "packPairs", "func(dst []uint16, x []float32, ldx, pairs, cols int)", packPairs)
-	routine(avx512BF16, "softmaxHalf", "func(x, inverse []float32, ld, rows, cols int, scale float32)", softmaxHalf)
-}
-
-// eachBF16 is each for all ways to round.
-func eachBF16(name, signature string, emit func(s isa)) {
-	for _, s := range []isa{avx512BF16, avx512, avx2} {
-		routine(s, name, signature, emit)
-	}
+	ways := []isa{avx512BF16, avx512, avx2}
+	each("roundHalf", "func(y []uint16, ldy int, x []float32, ldx, rows, k int)", roundHalf, ways...)
+	each("layerNormHalf", "func(y []uint16, ldy int, x, gamma, beta []float32, rows, dim int, eps float32)",
+		layerNormHalf, ways...)
+	each("packPairs", "func(dst []uint16, x []float32, ldx, pairs, cols int)", packPairs, avx512BF16)
+	each("softmaxHalf", "func(x, inverse []float32, ld, rows, cols int, scale float32)", softmaxHalf, avx512BF16)
 }
 
 // roundHalf writes y = x rounded, row by row, with a zero behind a row of odd length.
@@ -45,11 +39,7 @@ func (s isa) roundConstants() roundConstants {
 	if s.bf16 {
 		return roundConstants{}
 	}
-	fill := func(bits uint32) VecVirtual {
-		v := s.vec()
-		VBROADCASTSS(constantBits(bits), v)
-		return v
-	}
+	fill := func(bits uint32) VecVirtual { return s.spread(constantBits(bits)) }
 	return roundConstants{fill(0x7f800000), fill(0x80000000), fill(1), fill(0x7fff), fill(0x00400000), s.cleared()}
 }
 
@@ -164,7 +154,8 @@ func packPairs(s isa) {
 	SHLQ(Imm(2), ldx)
 	p := s.newSpan(number("cols"))
 	interleave := s.vec()
-	VMOVDQU16(wordPairs(), interleave)
+	// The words 0, 16, 1, 17, …
+	VMOVDQU16(table("wordPairs", 16, func(i int) uint32 { return uint32(i | (i+16)<<16) }), interleave)
 	rows(pairs, func() {
 		next := GP64()
 		MOVQ(x, next)
@@ -203,15 +194,6 @@ func packPairs(s isa) {
 
 // PanelWidth is the package's.
 const PanelWidth = 32
-
-// wordPairs are the words 0, 16, 1, 17, …: what interleaves two halves of a register.
-func wordPairs() Mem {
-	m := GLOBL("wordPairs", RODATA|NOPTR)
-	for i := range 16 {
-		DATA(4*i, U32(i|(i+16)<<16))
-	}
-	return m
-}
 
 // exp2Poly is 2^f for 0 ≤ f < 1, its largest relative error (2.6e-6) minimised: far less than rounding to bfloat16
 // makes.
@@ -265,7 +247,7 @@ func softmaxHalf(s isa) {
 			VMAXPS(most[r][1], most[r][0], most[r][0])
 		}
 		for r := range row {
-			s.fold(most[r][0], max)
+			s.fold(VMAXPS, most[r][0])
 			VMULPS(scale, most[r][0], most[r][0])
 		}
 		p.eachUnrolled(unroll, func(p span, u int) {
@@ -295,10 +277,8 @@ func softmaxHalf(s isa) {
 		VMOVSS(constant(1), one)
 		for r, to := range []Register{inverse, inverse2} {
 			p.evenHalf(row[r])
-			t, q := total[r][0], XMM()
-			VADDPS(total[r][1], t, t)
-			s.fold(t, sum)
-			VDIVSS(t.AsX(), one, q)
+			q := XMM()
+			VDIVSS(s.fold(VADDPS, total[r][:]...).AsX(), one, q)
 			VMOVSS(q, Mem{Base: to})
 		}
 		ADDQ(ld, x)

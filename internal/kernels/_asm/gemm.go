@@ -24,8 +24,8 @@ func gemm() {
 func floatParts(products func(g gemmKernel, rows int)) gemmParts {
 	return gemmParts{
 		load: func(g gemmKernel) {
-			MOVQ(field(gemmArgs, argLDB), gemmLDB)
-			MOVQ(field(gemmArgs, argColA), gemmColA)
+			MOVQ(arg("ldb"), gemmLDB)
+			MOVQ(arg("colA"), gemmColA)
 			for j := range g.vectors {
 				g.lanes(j, g.temp(4+j))
 			}
@@ -66,7 +66,7 @@ func multiplyAddF32(g gemmKernel, rows int) {
 // finishF32 adds the bias and what C holds.
 func finishF32(g gemmKernel, rows int) {
 	label := func(s string) string { return fmt.Sprintf("%s%d", s, rows) }
-	MOVQ(field(gemmArgs, argBias), gemmTmp)
+	MOVQ(arg("bias"), gemmTmp)
 	TESTQ(gemmTmp, gemmTmp)
 	JEQ(LabelRef(label("old")))
 	for j := range g.vectors {
@@ -78,8 +78,8 @@ func finishF32(g gemmKernel, rows int) {
 		}
 	}
 	Label(label("old"))
-	MOVQ(field(gemmArgs, argLDC), gemmTmp)
-	CMPQ(field(gemmArgs, argAdd), Imm(0))
+	MOVQ(arg("ldc"), gemmTmp)
+	CMPQ(arg("add"), Imm(0))
 	JEQ(LabelRef(label("store")))
 	MOVQ(gemmC, gemmBase[0])
 	for i := range rows {

@@ -32,7 +32,7 @@ var gemmFactors = gemmLDB
 // int8Parts are the parts of a product of bytes, with VPDPBUSD (vnni) or with products of pairs in 16 bits.
 func int8Parts(vnni bool) gemmParts {
 	return gemmParts{
-		load:   func(g gemmKernel) { MOVQ(field(gemmArgs, argRowScale), gemmFactors) },
+		load:   func(g gemmKernel) { MOVQ(arg("rowScale"), gemmFactors) },
 		start:  func(g gemmKernel, rows int) { g.startInt8(rows, vnni) },
 		finish: gemmKernel.finishInt8,
 		steps: func(g gemmKernel, rows, n int) {
@@ -115,7 +115,7 @@ func (g gemmKernel) startInt8(rows int, vnni bool) {
 		g.zero(first)
 		if vnni {
 			g.lanes(j, g.temp(3))
-			MOVQ(field(gemmArgs, argOffset), gemmTmp)
+			MOVQ(arg("offset"), gemmTmp)
 			g.get(gemmTmp, j, g.temp(0), g.temp(3))
 			VPSUBD(g.temp(0), first, first)
 		}
@@ -130,13 +130,13 @@ func (g gemmKernel) finishInt8(rows int) {
 	label := func(s string, j int) string { return fmt.Sprintf("%s%dx%d", s, rows, j) }
 	scale, bias, x, lanes := g.temp(0), g.temp(1), g.temp(2), g.temp(3)
 	ldc, at := gemmK, gemmBase[0]
-	MOVQ(field(gemmArgs, argLDC), ldc)
+	MOVQ(arg("ldc"), ldc)
 	for j := range g.vectors {
 		g.lanes(j, lanes)
-		MOVQ(field(gemmArgs, argScale), gemmTmp)
+		MOVQ(arg("scale"), gemmTmp)
 		g.get(gemmTmp, j, scale, lanes)
 		g.zero(bias)
-		MOVQ(field(gemmArgs, argBias), gemmTmp)
+		MOVQ(arg("bias"), gemmTmp)
 		TESTQ(gemmTmp, gemmTmp)
 		JEQ(LabelRef(label("unbiased", j)))
 		g.get(gemmTmp, j, bias, lanes)
@@ -148,7 +148,7 @@ func (g gemmKernel) finishInt8(rows int) {
 			VMULPS(scale, c, c)
 			VFMADD213PS(bias, x, c)
 		}
-		CMPQ(field(gemmArgs, argAdd), Imm(0))
+		CMPQ(arg("add"), Imm(0))
 		JEQ(LabelRef(label("store", j)))
 		MOVQ(gemmC, at)
 		for i := range rows {

@@ -32,11 +32,7 @@ func (s isa) newByteRow(k Register) byteRow {
 	SHRQ(Imm(6), r.full)
 	ANDQ(Imm(byteBlock-1), k)
 	if s.width == 16 {
-		// The low tail bits, 16 for each vector.
-		ones := GP64()
-		MOVQ(I32(-1), ones)
-		SHLXQ(k, ones, ones)
-		NOTQ(ones)
+		ones := lowBits(k)
 		for u := range byteBlock / s.width {
 			m := K()
 			if u > 0 {
@@ -49,25 +45,12 @@ func (s isa) newByteRow(k Register) byteRow {
 	}
 	r.table = GP64()
 	at := GP64()
-	LEAQ(longMaskTable(), r.table)
+	LEAQ(masks("longMaskTable", byteBlock), r.table)
 	LEAQ(Mem{Base: k, Index: k, Scale: 1}, at)
 	ADDQ(at, at)
 	SUBQ(at, r.table)
 	ADDQ(I32(4*byteBlock), r.table)
 	return r
-}
-
-// longMaskTable is maskTable with a block of ones and a block of zeros.
-func longMaskTable() Mem {
-	m := GLOBL("longMaskTable", RODATA|NOPTR)
-	for i := range 2 * byteBlock {
-		v := uint32(0xffffffff)
-		if i >= byteBlock {
-			v = 0
-		}
-		DATA(4*i, U32(v))
-	}
-	return m
 }
 
 // each emits a loop over the blocks of the row at x; body gets what loads vector u of the block.
@@ -107,10 +90,10 @@ func quantizeRows(s isa) {
 	x, ldx, count := pointer("x"), number("ldx"), number("rows")
 	SHLQ(Imm(2), ldx)
 	r := s.newByteRow(number("k"))
-	abs, sign, order := s.fillBits(absBits), s.fillBits(0x80808080), s.vec()
+	abs, sign, order := s.spread(constantBits(absBits)), s.spread(constantBits(0x80808080)), s.vec()
 	VMOVUPS(packOrder(s), order)
 	rows(count, func() {
-		t := []VecVirtual{s.cleared(), s.cleared(), s.cleared(), s.cleared()}
+		t := s.sums(4)
 		r.each(x, func(load func(u int) VecVirtual) {
 			for u := range byteBlock / s.width {
 				v := load(u)
@@ -118,11 +101,7 @@ func quantizeRows(s isa) {
 				VPMAXUD(v, t[u%4], t[u%4])
 			}
 		})
-		VPMAXUD(t[1], t[0], t[0])
-		VPMAXUD(t[3], t[2], t[2])
-		VPMAXUD(t[2], t[0], t[0])
-		s.fold(t[0], func(ops ...Op) { VPMAXUD(ops...) })
-		perScale := s.scaleOf(t[0], scale)
+		perScale := s.scaleOf(s.fold(VPMAXUD, t...), scale)
 		ADDQ(Imm(4), scale)
 		out := GP64()
 		MOVQ(q, out)
@@ -177,22 +156,9 @@ func (s isa) scaleOf(largest VecVirtual, scale Register) VecVirtual {
 	return v
 }
 
-// fillBits returns a new vector with these bits in all lanes.
-func (s isa) fillBits(bits uint32) VecVirtual {
-	v := s.vec()
-	VBROADCASTSS(constantBits(bits), v)
-	return v
-}
-
 // packOrder is where VPERMD finds the dwords of four packed vectors: lane l of 128 bits has the numbers 4l … 4l+3 of
 // each.
 func packOrder(s isa) Mem {
 	lanes := s.width / 4
-	m := GLOBL("packOrder"+s.name, RODATA|NOPTR)
-	for u := range 4 {
-		for l := range lanes {
-			DATA(4*(u*lanes+l), U32(4*l+u))
-		}
-	}
-	return m
+	return table("packOrder"+s.name, s.width, func(i int) uint32 { return uint32(4*(i%lanes) + i/lanes) })
 }

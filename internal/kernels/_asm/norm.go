@@ -54,8 +54,7 @@ func (s isa) layerNorm(y, step, mean, rstd Register, store func(p span, v VecVir
 			a := []VecVirtual{mu, t}[u]
 			VADDPS(p.load(x), a, a)
 		})
-		VADDPS(t, mu, mu)
-		s.fold(mu, sum)
+		s.fold(VADDPS, mu, t)
 		VMULPS(perDim, mu, mu)
 		r := s.cleared()
 		s.zero(t)
@@ -66,8 +65,7 @@ func (s isa) layerNorm(y, step, mean, rstd Register, store func(p span, v VecVir
 			p.only(v)
 			VFMADD231PS(v, v, a)
 		})
-		VADDPS(t, r, r)
-		s.fold(r, sum)
+		s.fold(VADDPS, r, t)
 		// Only one lane's root and division, for they are slow.
 		x1, one := r.AsX(), XMM()
 		VFMADD213SS(eps.AsX(), perDim.AsX(), x1)
@@ -127,8 +125,8 @@ func layerNormBackward(s isa) {
 			p.only(n)
 			VFMADD231PS(g, n, b)
 		})
-		s.fold(a, sum)
-		s.fold(b, sum)
+		s.fold(VADDPS, a)
+		s.fold(VADDPS, b)
 		VMULPS(perDim, a, a)
 		VMULPS(perDim, b, b)
 		p.each(func(p span) {

@@ -29,7 +29,7 @@ func transpose(s isa) {
 		bits, shifts := s.vec(), s.vec()
 		VMOVD(bit.As32(), bits.AsX())
 		VPBROADCASTD(bits.AsX(), bits)
-		VMOVDQU(laneBits(), shifts)
+		VMOVDQU(table("laneBits", 8, func(i int) uint32 { return 1 << i }), shifts)
 		VPAND(shifts, bits, bits)
 		VPCMPEQD(shifts, bits, bits)
 		keep = bits
@@ -55,11 +55,7 @@ func transpose(s isa) {
 			SUBQ(p.full, left)
 		}
 		for i, v := range r {
-			if s.width == 16 {
-				VMOVAPS_Z(v, keep, v)
-			} else {
-				VANDPS(v, keep, v)
-			}
+			s.keep(keep, v)
 			VMOVUPS(v, Mem{Base: dst, Disp: 128 * i})
 			if p.mask != nil && i < s.width-2 {
 				SUBQ(Imm(4), left)
@@ -113,13 +109,4 @@ func (s isa) transposeSquare(r []VecVirtual) {
 		VSHUFF32X4(Imm(0xdd), odd2, odd, odd)
 		r[c], r[4+c], r[8+c], r[12+c] = u3, even2, even, odd
 	}
-}
-
-// laneBits holds bit i in lane i.
-func laneBits() Mem {
-	m := GLOBL("laneBits", RODATA|NOPTR)
-	for i := range 8 {
-		DATA(4*i, U32(1<<i))
-	}
-	return m
 }

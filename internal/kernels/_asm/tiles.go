@@ -2,35 +2,12 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
-)
-
-// Fields of the package's gemmArgs, in order.
-const (
-	argA = iota
-	argRowA
-	argColA
-	argB
-	argLDB
-	argC
-	argLDC
-	argBias
-	argRows
-	argExtra
-	argTiles
-	argK
-	argAdd
-	argBits
-	argLanes
-	argNext
-	argNextStep
-	argCursor
-	argRowScale
-	argScale
-	argOffset
 )
 
 // gemmKernel is one routine: c [m, vectors·width] = a·b over all rows, in tiles of up to maxRows rows.
@@ -67,6 +44,19 @@ var (
 	gemmTmp            = R15
 )
 
+// fields are those of the package's gemmArgs, of 8 bytes each; cursor is the assembly's own.
+var fields = strings.Fields("a rowA colA b ldb c ldc bias rows extra tiles k add bits lanes next nextStep cursor " +
+	"rowScale scale offset")
+
+// arg is where a field of gemmArgs lies.
+func arg(name string) Mem {
+	i := slices.Index(fields, name)
+	if i < 0 {
+		panic("gemmArgs has no field " + name)
+	}
+	return Mem{Base: gemmArgs, Disp: 8 * i}
+}
+
 func (g gemmKernel) emit() {
 	name := fmt.Sprintf("%s%dx%d", g.prefix, g.maxRows, g.vectors*g.width)
 	if g.edge {
@@ -74,37 +64,37 @@ func (g gemmKernel) emit() {
 	}
 	begin(name+g.name, "func(args *gemmArgs)")
 	Load(Param("args"), gemmArgs)
-	MOVQ(field(gemmArgs, argC), gemmC)
-	MOVQ(field(gemmArgs, argNext), gemmNext)
-	MOVQ(field(gemmArgs, argNextStep), gemmStep)
-	MOVQ(field(gemmArgs, argRowA), gemmRowA)
+	MOVQ(arg("c"), gemmC)
+	MOVQ(arg("next"), gemmNext)
+	MOVQ(arg("nextStep"), gemmStep)
+	MOVQ(arg("rowA"), gemmRowA)
 	g.load(g)
 	if g.edge && g.width == 16 {
-		MOVQ(field(gemmArgs, argBits), gemmTmp)
+		MOVQ(arg("bits"), gemmTmp)
 		KMOVW(gemmTmp.As32(), K1)
 		if g.vectors > 1 {
 			SHRQ(Imm(16), gemmTmp)
 			KMOVW(gemmTmp.As32(), K2)
 		}
 	}
-	MOVQ(field(gemmArgs, argA), gemmTmp)
-	MOVQ(gemmTmp, field(gemmArgs, argCursor))
+	MOVQ(arg("a"), gemmTmp)
+	MOVQ(gemmTmp, arg("cursor"))
 
 	// The first argExtra tiles have one row more than the others.
 	Label("tile")
-	MOVQ(field(gemmArgs, argRows), gemmTmp)
-	CMPQ(field(gemmArgs, argExtra), Imm(0))
+	MOVQ(arg("rows"), gemmTmp)
+	CMPQ(arg("extra"), Imm(0))
 	JE(LabelRef("size"))
-	DECQ(field(gemmArgs, argExtra))
+	DECQ(arg("extra"))
 	INCQ(gemmTmp)
 	Label("size")
-	MOVQ(field(gemmArgs, argCursor), gemmBase[0])
+	MOVQ(arg("cursor"), gemmBase[0])
 	for i := 1; 3*i < g.maxRows; i++ {
 		LEAQ(Mem{Base: gemmBase[i-1], Index: gemmRowA, Scale: 2}, gemmBase[i])
 		ADDQ(gemmRowA, gemmBase[i])
 	}
-	MOVQ(field(gemmArgs, argB), gemmB)
-	MOVQ(field(gemmArgs, argK), gemmK)
+	MOVQ(arg("b"), gemmB)
+	MOVQ(arg("k"), gemmK)
 	for rows := g.maxRows; rows > 1; rows-- {
 		CMPQ(gemmTmp, Imm(uint64(rows)))
 		JE(LabelRef(fmt.Sprintf("rows%d", rows)))
@@ -114,7 +104,7 @@ func (g gemmKernel) emit() {
 	}
 
 	Label("next")
-	DECQ(field(gemmArgs, argTiles))
+	DECQ(arg("tiles"))
 	JNE(LabelRef("tile"))
 	end()
 }
@@ -143,7 +133,7 @@ func (g gemmKernel) tile(rows int) {
 	g.finish(g, rows)
 	// a moves down by the tile's rows.
 	IMUL3Q(Imm(uint64(rows)), gemmRowA, gemmTmp)
-	ADDQ(gemmTmp, field(gemmArgs, argCursor))
+	ADDQ(gemmTmp, arg("cursor"))
 	JMP(LabelRef("next"))
 }
 
@@ -171,7 +161,7 @@ func stepOfA(i, n int) Mem {
 // lanes loads what masks off the last columns of vector j where the instruction set has no mask registers.
 func (g gemmKernel) lanes(j int, v Op) {
 	if g.edge && g.width == 8 {
-		MOVQ(field(gemmArgs, argLanes), gemmTmp)
+		MOVQ(arg("lanes"), gemmTmp)
 		VMOVUPS(Mem{Base: gemmTmp, Disp: j * g.bytes()}, v)
 	}
 }
@@ -179,25 +169,19 @@ func (g gemmKernel) lanes(j int, v Op) {
 // get and put move vector j of a row of 4-byte numbers, without touching what is masked off; lanes is the mask where
 // there are no mask registers.
 func (g gemmKernel) get(base Register, j int, v, lanes Op) {
-	m := Mem{Base: base, Disp: j * g.bytes()}
-	switch {
-	case !g.edge:
-		VMOVUPS(m, v)
-	case g.width == 16:
-		VMOVUPS_Z(m, []Op{K1, K2}[j], v)
-	default:
-		VMASKMOVPS(m, lanes, v)
-	}
+	g.loadMasked(Mem{Base: base, Disp: j * g.bytes()}, g.mask(j, lanes), v)
 }
 
 func (g gemmKernel) put(v Op, base Register, j int, lanes Op) {
-	m := Mem{Base: base, Disp: j * g.bytes()}
+	g.storeMasked(v, g.mask(j, lanes), Mem{Base: base, Disp: j * g.bytes()})
+}
+
+func (g gemmKernel) mask(j int, lanes Op) Op {
 	switch {
 	case !g.edge:
-		VMOVUPS(v, m)
+		return nil
 	case g.width == 16:
-		VMOVUPS(v, []Op{K1, K2}[j], m)
-	default:
-		VMASKMOVPS(v, lanes, m)
+		return []Op{K1, K2}[j]
 	}
+	return lanes
 }

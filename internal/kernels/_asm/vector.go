@@ -71,49 +71,28 @@ func vector() {
 
 // dot returns the sum of the products of two rows, in the lowest lane.
 func (p span) dot(a, b Register) Register {
-	t := []VecVirtual{p.cleared(), p.cleared(), p.cleared(), p.cleared()}
+	t := p.sums(4)
 	p.eachUnrolled(4, func(p span, u int) { VFMADD231PS(p.load(a), p.load(b), t[u]) })
-	VADDPS(t[1], t[0], t[0])
-	VADDPS(t[3], t[2], t[2])
-	VADDPS(t[2], t[0], t[0])
-	p.fold(t[0], sum)
-	return t[0].AsX()
+	return p.fold(VADDPS, t...).AsX()
 }
 
 // sumSquares adds squares in float64, in two vectors of half as many lanes.
 func sumSquares(s isa) {
 	x := pointer("x")
 	p := s.newSpan(length("x"))
-	t := []VecVirtual{s.cleared(), s.cleared(), s.cleared(), s.cleared()}
+	t := s.sums(4)
 	p.eachUnrolled(2, func(p span, u int) {
 		v, low, high := p.load(x), p.vec(), p.vec()
-		if p.width == 16 {
-			half := YMM()
-			VEXTRACTF64X4(Imm(1), v, half)
-			VCVTPS2PD(v.AsY(), low)
-			VCVTPS2PD(half, high)
-		} else {
-			half := XMM()
-			VEXTRACTF128(Imm(1), v, half)
-			VCVTPS2PD(v.AsX(), low)
-			VCVTPS2PD(half, high)
-		}
+		second, first := upper(v, p.bytes())
+		VCVTPS2PD(first, low)
+		VCVTPS2PD(second, high)
 		VFMADD231PD(low, low, t[2*u])
 		VFMADD231PD(high, high, t[2*u+1])
 	})
-	VADDPD(t[1], t[0], t[0])
-	VADDPD(t[3], t[2], t[2])
-	VADDPD(t[2], t[0], t[0])
-	if s.width == 16 {
-		half := YMM()
-		VEXTRACTF64X4(Imm(1), t[0], half)
-		VADDPD(half, t[0].AsY(), t[0].AsY())
-	}
-	half, low := XMM(), t[0].AsX()
-	VEXTRACTF128(Imm(1), t[0].AsY(), half)
-	VADDPD(half, low, low)
-	VPERMILPD(Imm(1), low, half)
-	VADDSD(half, low, low)
+	s.combine(VADDPD, t...)
+	low, high := t[0].AsX(), XMM()
+	VPERMILPD(Imm(1), low, high)
+	VADDSD(high, low, low)
 	Store(low, ReturnIndex(0))
 }
 
@@ -124,10 +103,7 @@ func columnSums(s isa) {
 	p := s.newSpan(number("cols"))
 	// add emits the sums of the vectors at the current place and the following ones.
 	add := func(p span, vectors int) {
-		var t []VecVirtual
-		for range vectors {
-			t = append(t, s.cleared())
-		}
+		t := s.sums(vectors)
 		row, left := GP64(), GP64()
 		MOVQ(x, row)
 		MOVQ(count, left)
@@ -216,10 +192,7 @@ func multiplyAdds(s isa) {
 		count = 24
 	}
 	x, y := s.fill(0.999), s.fill(1e-3)
-	var t []VecVirtual
-	for range count {
-		t = append(t, s.cleared())
-	}
+	t := s.sums(count)
 	rows(rounds, func() {
 		for _, v := range t {
 			VFMADD213PS(y, x, v)
