@@ -155,13 +155,7 @@ func geluQuick(s isa) {
 	SHLQ(Imm(2), ld)
 	p := s.newSpan(number("cols"))
 	abs, end, middle, zero := s.spread(constantBits(absBits)), s.fill(geluBumpEnd), s.fill(geluBumpEnd/2), s.cleared()
-	// With 32 registers the coefficients are among them.
-	var poly []VecVirtual
-	if s.width == 16 {
-		for _, c := range geluBumpPoly {
-			poly = append(poly, s.fill(c))
-		}
-	}
+	poly := s.polynomial(geluBumpPoly, s.width == 16)
 	rows(count, func() {
 		p.eachUnrolled(2, func(p span, _ int) {
 			v, t, u, g := p.load(x), p.vec(), p.vec(), p.vec()
@@ -172,11 +166,7 @@ func geluQuick(s isa) {
 			last := len(geluBumpPoly) - 1
 			VBROADCASTSS(constant(geluBumpPoly[last]), g)
 			for i := last - 1; i >= 0; i-- {
-				if poly != nil {
-					VFMADD213PS(poly[i], u, g)
-				} else {
-					p.horner(g, u, geluBumpPoly[i])
-				}
+				poly.step(i, g, u)
 			}
 			VFNMADD231PS(g, t, v)
 			p.store(v, y)

@@ -210,10 +210,7 @@ func softmaxHalf(s isa) {
 	scale := s.broadcast("scale")
 	s.multiply(scale, math.Log2E)
 	lowest := s.fill(math.Inf(-1))
-	var poly []VecVirtual
-	for _, v := range exp2Poly {
-		poly = append(poly, s.fill(v))
-	}
+	poly := s.polynomial(exp2Poly, true)
 	pairs := GP64()
 	LEAQ(Mem{Base: count, Disp: 1}, pairs)
 	SHRQ(Imm(1), pairs)
@@ -259,11 +256,11 @@ func softmaxHalf(s isa) {
 			}
 			for r := range row {
 				VREDUCEPS(Imm(1), y[r], f[r]) // what is left of the floor
-				VMOVAPS(poly[4], e[r])
+				VMOVAPS(poly.kept[4], e[r])
 			}
 			for i := 3; i >= 0; i-- {
 				for r := range row {
-					VFMADD213PS(poly[i], f[r], e[r])
+					poly.step(i, e[r], f[r])
 				}
 			}
 			for r, x := range row {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/binary"
+
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
@@ -41,13 +43,7 @@ func dotBF16(g gemmKernel, rows int) {
 		VMOVUPS(Mem{Base: gemmB, Disp: j * g.bytes()}, g.temp(j))
 	}
 	ADDQ(gemmLDB, gemmB)
-	for i := range rows {
-		x := g.temp(2 + i%2)
-		VBROADCASTSS(stepOfA(i, 0), x)
-		for j := range g.vectors {
-			vdpbf16ps(g.temp(j), x, g.acc(i, j))
-		}
-	}
+	g.products(rows, 0, VBROADCASTSS, vdpbf16ps)
 }
 
 // widenBF16 adds one pair's products in float32: first of the lower halves, shifted up, then of the upper halves, the
@@ -127,8 +123,7 @@ func evex(pp, opcode byte, rm, vvvv, dst VecPhysical, reads ...Op) {
 	if vvvv != nil {
 		reads = append(reads, vvvv)
 	}
-	long := uint32(code[0]) | uint32(code[1])<<8 | uint32(code[2])<<16 | uint32(code[3])<<24
-	Instruction(&ir.Instruction{Opcode: "LONG", Operands: []Op{U32(long)}, Inputs: reads})
-	word := uint16(code[4]) | uint16(code[5])<<8
-	Instruction(&ir.Instruction{Opcode: "WORD", Operands: []Op{U16(word)}, Inputs: reads, Outputs: []Op{dst}})
+	long, word := U32(binary.LittleEndian.Uint32(code)), U16(binary.LittleEndian.Uint16(code[4:]))
+	Instruction(&ir.Instruction{Opcode: "LONG", Operands: []Op{long}, Inputs: reads})
+	Instruction(&ir.Instruction{Opcode: "WORD", Operands: []Op{word}, Inputs: reads, Outputs: []Op{dst}})
 }

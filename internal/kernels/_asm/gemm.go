@@ -5,6 +5,7 @@ import (
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
 )
 
 func gemm() {
@@ -54,13 +55,7 @@ func multiplyAddF32(g gemmKernel, rows int) {
 		g.get(gemmB, j, g.temp(j), g.temp(4+j))
 	}
 	ADDQ(gemmLDB, gemmB)
-	for i := range rows {
-		x := g.temp(2 + i%2)
-		VBROADCASTSS(stepOfA(i, 0), x)
-		for j := range g.vectors {
-			VFMADD231PS(g.temp(j), x, g.acc(i, j))
-		}
-	}
+	g.products(rows, 0, VBROADCASTSS, func(b, x, sums VecPhysical) { VFMADD231PS(b, x, sums) })
 }
 
 // finishF32 adds the bias and what C holds.

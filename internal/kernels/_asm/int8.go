@@ -57,13 +57,7 @@ func (g gemmKernel) stepDot(rows, u int) {
 	for j := range g.vectors {
 		VMOVUPS(Mem{Base: gemmB, Disp: 128*u + j*g.bytes()}, g.temp(j))
 	}
-	for i := range rows {
-		x := g.temp(2 + i%2)
-		VPBROADCASTD(stepOfA(i, u), x)
-		for j := range g.vectors {
-			g.dotBytes(g.temp(j), x, g.acc(i, j))
-		}
-	}
+	g.products(rows, u, VPBROADCASTD, g.dotBytes)
 }
 
 // dotBytes emits sums += Σ x·w over the four bytes of each lane, those of x without a sign (VPDPBUSD). The assembler

@@ -33,6 +33,31 @@ func (s isa) horner(p, x VecVirtual, c float64) {
 	}
 }
 
+// polynomial is the coefficients of one, the constant first. They are read from memory unless there are enough
+// registers to keep them.
+type polynomial struct {
+	isa
+	c    []float64
+	kept []VecVirtual
+}
+
+func (s isa) polynomial(c []float64, keep bool) polynomial {
+	p := polynomial{isa: s, c: c}
+	for i := 0; keep && i < len(c); i++ {
+		p.kept = append(p.kept, s.fill(c[i]))
+	}
+	return p
+}
+
+// step replaces y by y·x + c[i].
+func (p polynomial) step(i int, y, x VecVirtual) {
+	if p.kept != nil {
+		VFMADD213PS(p.kept[i], x, y)
+	} else {
+		p.horner(y, x, p.c[i])
+	}
+}
+
 // multiply replaces x by x·c.
 func (s isa) multiply(x VecVirtual, c float64) {
 	if s.width == 16 {
@@ -93,21 +118,15 @@ func (s isa) exp(x VecVirtual, c expConstants) {
 	VANDPS(keep, x, x)
 }
 
-// erfConstants are the vectors that erf needs beside what it reads from memory. With 32 registers the coefficients
-// are among them.
+// erfConstants are what erf needs.
 type erfConstants struct {
 	low, high, minusOne, one, scale VecVirtual
-	poly                            []VecVirtual
+	poly                            polynomial
 }
 
 func (s isa) erfConstants(keepPoly bool) erfConstants {
-	c := erfConstants{s.fill(-erfEnd), s.fill(erfEnd), s.fill(-1), s.fill(1), s.fill(erfScale), nil}
-	if keepPoly && s.width == 16 {
-		for _, v := range erfPoly {
-			c.poly = append(c.poly, s.fill(v))
-		}
-	}
-	return c
+	return erfConstants{s.fill(-erfEnd), s.fill(erfEnd), s.fill(-1), s.fill(1), s.fill(erfScale),
+		s.polynomial(erfPoly, keepPoly && s.width == 16)}
 }
 
 // erf returns erf(x) and leaves x clamped.
@@ -117,24 +136,16 @@ func (s isa) erf(x VecVirtual, c erfConstants) VecVirtual {
 	VMULPS(x, x, w)
 	VFMADD213PS(c.minusOne, c.scale, w)
 	VMULPS(w, w, w2)
-	add := func(p VecVirtual, i int) {
-		if c.poly != nil {
-			VFMADD213PS(c.poly[i], w2, p)
-		} else {
-			s.horner(p, w2, erfPoly[i])
-		}
-	}
 	VBROADCASTSS(constant(erfPoly[12]), even)
 	VBROADCASTSS(constant(erfPoly[11]), odd)
 	for i := 10; i >= 0; i -= 2 {
-		add(even, i)
+		c.poly.step(i, even, w2)
 		if i > 0 {
-			add(odd, i-1)
+			c.poly.step(i-1, odd, w2)
 		}
 	}
 	VFMADD231PS(odd, w, even)
-	p := even
-	VMULPS(x, p, p)
-	clamp(p, c.minusOne, c.one)
-	return p
+	VMULPS(x, even, even)
+	clamp(even, c.minusOne, c.one)
+	return even
 }

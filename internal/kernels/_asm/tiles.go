@@ -149,6 +149,17 @@ func fetch() {
 	ADDQ(gemmStep, gemmNext)
 }
 
+// products adds the products of the step that is n steps ahead, b's vectors of it being the first temps.
+func (g gemmKernel) products(rows, n int, broadcast func(...Op), multiplyAdd func(b, x, sums VecPhysical)) {
+	for i := range rows {
+		x := g.temp(2 + i%2)
+		broadcast(stepOfA(i, n), x)
+		for j := range g.vectors {
+			multiplyAdd(g.temp(j), x, g.acc(i, j))
+		}
+	}
+}
+
 // stepOfA is where the number of row i lies, n steps of 4 bytes ahead.
 func stepOfA(i, n int) Mem {
 	m := Mem{Base: gemmBase[i/3], Disp: 4 * n}

@@ -146,19 +146,13 @@ func columnSums(s isa) {
 func adamW(s isa) {
 	pp, m, v, g := pointer("p"), pointer("m"), pointer("v"), pointer("grad")
 	p := s.newSpan(length("p"))
-	at := func(i int) VecVirtual { return s.broadcastOf(Param("c").Index(i)) }
-	// In AVX2 there are not enough registers to keep them.
-	kept := make([]VecVirtual, 9)
-	if s.width == 16 {
+	get := func(i int) VecVirtual { return s.broadcastOf(Param("c").Index(i)) }
+	if s.width == 16 { // in AVX2 there are not enough registers to keep them
+		var kept [9]VecVirtual
 		for i := range kept {
-			kept[i] = at(i)
+			kept[i] = get(i)
 		}
-	}
-	get := func(i int) VecVirtual {
-		if kept[i] != nil {
-			return kept[i]
-		}
-		return at(i)
+		get = func(i int) VecVirtual { return kept[i] }
 	}
 	p.each(func(p span) {
 		d := p.load(g)
@@ -187,12 +181,7 @@ func adamW(s isa) {
 // (AVX2).
 func multiplyAdds(s isa) {
 	rounds := number("rounds")
-	count := 12
-	if s.width == 16 {
-		count = 24
-	}
-	x, y := s.fill(0.999), s.fill(1e-3)
-	t := s.sums(count)
+	x, y, t := s.fill(0.999), s.fill(1e-3), s.sums(s.width*3/2)
 	rows(rounds, func() {
 		for _, v := range t {
 			VFMADD213PS(y, x, v)
