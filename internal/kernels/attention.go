@@ -43,9 +43,9 @@ func AttentionBiased(first int, bias, out []float32, ldo int, qkv []float32, ldq
 	if queries <= 0 || embed <= 0 {
 		return
 	}
-	checkMatrix("Attention: out", len(out), ldo, queries, embed)
-	checkMatrix("Attention: qkv", len(qkv), ldq, n, 3*embed)
-	checkLen("Attention: scratch", len(scratch), AttentionScratch(n, headDim))
+	checkMatrix("Attention", "out", len(out), ldo, queries, embed)
+	checkMatrix("Attention", "qkv", len(qkv), ldq, n, 3*embed)
+	checkLen("Attention", "scratch", len(scratch), AttentionScratch(n, headDim))
 	rows, ld := scoreBlock(n)
 	// keys is kᵀ; v needs no packing, for its rows are read once for each tile of scores.
 	var keys Packed
@@ -86,11 +86,11 @@ func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, ou
 	if n <= 0 || embed <= 0 {
 		return
 	}
-	checkMatrix("AttentionBackward: dqkv", len(dqkv), ldq, n, 3*embed)
-	checkMatrix("AttentionBackward: qkv", len(qkv), ldq, n, 3*embed)
-	checkMatrix("AttentionBackward: dout", len(dout), ldo, queries, embed)
-	checkMatrix("AttentionBackward: out", len(out), ldo, queries, embed)
-	checkLen("AttentionBackward: scratch", len(scratch), AttentionBackwardScratch(n, headDim))
+	checkMatrix("AttentionBackward", "dqkv", len(dqkv), ldq, n, 3*embed)
+	checkMatrix("AttentionBackward", "qkv", len(qkv), ldq, n, 3*embed)
+	checkMatrix("AttentionBackward", "dout", len(dout), ldo, queries, embed)
+	checkMatrix("AttentionBackward", "out", len(out), ldo, queries, embed)
+	checkLen("AttentionBackward", "scratch", len(scratch), AttentionBackwardScratch(n, headDim))
 	if queries == 0 {
 		for i := range n {
 			clear(dqkv[i*ldq : i*ldq+3*embed])

@@ -5,7 +5,7 @@ import "math"
 // AttentionReducedScratch returns the number of floats of scratch that AttentionReducedBiased needs for up to n tokens.
 func AttentionReducedScratch(n, headDim int) int {
 	_, ld := scoreBlock(n)
-	halves := packedBF16Len(headDim, n) + packedBF16Len(n, headDim) + n*BF16Stride(headDim)
+	halves := panelsLen[uint16](headDim, n) + panelsLen[uint16](n, headDim) + n*BF16Stride(headDim)
 	return max(halves/2+max(ld, scoreFloats)+n, AttentionScratch(n, headDim))
 }
 
@@ -24,14 +24,14 @@ func AttentionReducedBiased(first int, bias, out []float32, ldo int, qkv []float
 	if queries <= 0 || embed <= 0 {
 		return
 	}
-	checkMatrix("AttentionReduced: out", len(out), ldo, queries, embed)
-	checkMatrix("AttentionReduced: qkv", len(qkv), ldq, n, 3*embed)
-	checkLen("AttentionReduced: scratch", len(scratch), AttentionReducedScratch(n, headDim))
+	checkMatrix("AttentionReduced", "out", len(out), ldo, queries, embed)
+	checkMatrix("AttentionReduced", "qkv", len(qkv), ldq, n, 3*embed)
+	checkLen("AttentionReduced", "scratch", len(scratch), AttentionReducedScratch(n, headDim))
 	rows, ld := scoreBlock(n)
 	stride := BF16Stride(headDim)
 	keys, values := PackedBF16{K: headDim, N: n}, PackedBF16{K: n, N: headDim}
-	keys.Data, scratch = carveHalves(scratch, packedBF16Len(headDim, n))
-	values.Data, scratch = carveHalves(scratch, packedBF16Len(n, headDim))
+	keys.Data, scratch = carveHalves(scratch, panelsLen[uint16](headDim, n))
+	values.Data, scratch = carveHalves(scratch, panelsLen[uint16](n, headDim))
 	q16, scratch := carveHalves(scratch, rows*stride)
 	scores, scratch := carve(scratch, rows*ld)
 	inverse, _ := carve(scratch, rows)

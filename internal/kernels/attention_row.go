@@ -10,9 +10,9 @@ func AttentionRow(dst, qkv []float32, ldq, n, row, heads, headDim int, scratch [
 		return
 	}
 	embed := heads * headDim
-	checkMatrix("AttentionRow: qkv", len(qkv), ldq, n, 3*embed)
-	checkLen("AttentionRow: dst", len(dst), n)
-	checkLen("AttentionRow: scratch", len(scratch), n)
+	checkMatrix("AttentionRow", "qkv", len(qkv), ldq, n, 3*embed)
+	checkLen("AttentionRow", "dst", len(dst), n)
+	checkLen("AttentionRow", "scratch", len(scratch), n)
 	dst, scores := dst[:n], scratch[:n]
 	clear(dst)
 	scale := float32(1 / math.Sqrt(float64(headDim)))
@@ -35,10 +35,10 @@ func AttentionRowBackward(dqkv, d, qkv []float32, ldq, n, row, heads, headDim in
 		return
 	}
 	embed := heads * headDim
-	checkMatrix("AttentionRowBackward: dqkv", len(dqkv), ldq, n, 3*embed)
-	checkMatrix("AttentionRowBackward: qkv", len(qkv), ldq, n, 3*embed)
-	checkLen("AttentionRowBackward: d", len(d), n)
-	checkLen("AttentionRowBackward: scratch", len(scratch), n)
+	checkMatrix("AttentionRowBackward", "dqkv", len(dqkv), ldq, n, 3*embed)
+	checkMatrix("AttentionRowBackward", "qkv", len(qkv), ldq, n, 3*embed)
+	checkLen("AttentionRowBackward", "d", len(d), n)
+	checkLen("AttentionRowBackward", "scratch", len(scratch), n)
 	p := scratch[:n]
 	root := math.Sqrt(float64(headDim))
 	for h := range heads {
@@ -67,8 +67,8 @@ func MeanKeys(dst, qkv []float32, ldq, n, heads, headDim int) {
 		return
 	}
 	embed := heads * headDim
-	checkMatrix("MeanKeys: qkv", len(qkv), ldq, n, 3*embed)
-	checkLen("MeanKeys: dst", len(dst), n*headDim)
+	checkMatrix("MeanKeys", "qkv", len(qkv), ldq, n, 3*embed)
+	checkLen("MeanKeys", "dst", len(dst), n*headDim)
 	clear(dst[:n*headDim])
 	for i := range n {
 		for h := range heads {

@@ -8,31 +8,14 @@ import (
 // A bfloat16 is the upper half of a float32, kept in a uint16: 8 bits of exponent and 8 of precision. The product of
 // two is exact in float32, so only the sums of a product round.
 
-// PackedBF16 is a matrix [K, N] in bfloat16, laid out for the right-hand side of a product: panel j holds columns 32j
-// … 32j+31 as [K/2][32][2] numbers, the two being neighbours in k; one panel after the other. An odd K is filled up
-// with a row of zeros, the last panel with columns of zeros.
-type PackedBF16 struct {
-	K, N int
-	Data []uint16
-}
-
-// packedBF16Len is the number of uint16s that the packed form of a [k, n] matrix takes.
-func packedBF16Len(k, n int) int { return PackedLen(k+k&1, n) }
-
 // PackBF16 lays out the transpose of w [n, k] (row stride ldw), a linear layer's weight [out, in], in dst as a [k, n]
 // matrix rounded to the nearest bfloat16. dst's memory is used again if it is large enough.
 func PackBF16(dst *PackedBF16, w []float32, ldw, k, n int) {
-	checkMatrix("PackBF16: w", len(w), ldw, n, k)
-	*dst = PackedBF16{k, n, resize(dst.Data, packedBF16Len(k, n))}
+	checkMatrix("PackBF16", "w", len(w), ldw, n, k)
+	dst.reshape(k, n)
 	if len(dst.Data) > 0 {
 		active.packRowsBF16(*dst, w, ldw)
 	}
-}
-
-// Columns is Packed.Columns.
-func (p *PackedBF16) Columns(lo, hi int) PackedBF16 {
-	checkColumns(lo, hi, p.N)
-	return PackedBF16{K: p.K, N: hi - lo, Data: p.Data[packedBF16Len(p.K, lo):packedBF16Len(p.K, hi)]}
 }
 
 // BF16Stride returns the number of uint16s from one row of k numbers to the next: an odd number of cache lines, so
@@ -46,8 +29,8 @@ func BF16Stride(k int) int {
 // nearest bfloat16, ties to even. NaN stays NaN, what is too large becomes an infinity, and subnormal numbers become
 // zeros, as in the machine's own conversion. An odd row is followed by a zero, which GemmBF16 reads.
 func RoundBF16(y []uint16, ldy int, x []float32, ldx, rows, k int) {
-	checkMatrix("RoundBF16: y", len(y), ldy, rows, k+k&1)
-	checkMatrix("RoundBF16: x", len(x), ldx, rows, k)
+	checkMatrix("RoundBF16", "y", len(y), ldy, rows, k+k&1)
+	checkMatrix("RoundBF16", "x", len(x), ldx, rows, k)
 	if rows > 0 && k > 0 {
 		active.roundBF16(y, ldy, x, ldx, rows, k)
 	}
@@ -56,7 +39,7 @@ func RoundBF16(y []uint16, ldy int, x []float32, ldx, rows, k int) {
 // LayerNormBF16 is LayerNorm followed by RoundBF16, to the bit: x [rows, dim] has contiguous rows, y has row stride
 // ldy.
 func LayerNormBF16(y []uint16, ldy int, x, gamma, beta []float32, rows, dim int, eps float32) {
-	checkMatrix("LayerNormBF16: y", len(y), ldy, rows, dim+dim&1)
+	checkMatrix("LayerNormBF16", "y", len(y), ldy, rows, dim+dim&1)
 	checkNorm(x, x, gamma, beta, rows, dim)
 	if rows > 0 && dim > 0 {
 		active.layerNormBF16(y, ldy, x, gamma, beta, rows, dim, eps)
@@ -68,18 +51,10 @@ func LayerNormBF16(y []uint16, ldy int, x, gamma, beta []float32, rows, dim int,
 // machine's dot product decides the order and takes subnormal numbers for zeros. As results are going to be rounded
 // to bfloat16, gelu is that of geluQuick, within 1.5e-5.
 func GemmBF16(c []float32, ldc int, a []uint16, lda, m int, b *PackedBF16, e Epilogue) {
-	if m <= 0 || b.N <= 0 {
-		return
+	var w productBF16
+	if w.packed("GemmBF16", c, ldc, a, lda, m, b, e, active.geluQuick) {
+		active.gemmBF16(w)
 	}
-	checkMatrix("GemmBF16: a", len(a), lda, m, b.K+b.K&1)
-	checkLen("GemmBF16: packed b", len(b.Data), packedBF16Len(b.K, b.N))
-	pairs := (b.K + 1) / 2
-	w := productBF16{a: a, rowA: lda, colA: 2, b: b.Data, ldb: 2 * panelWidth, panelB: 2 * panelWidth * pairs, k: pairs}
-	w.fill(c, ldc, m, b.N, e)
-	if e.GELU {
-		w.gelu = active.geluQuick
-	}
-	active.gemmBF16(w)
 }
 
 // widen returns the float32 that a bfloat16 is.

@@ -21,12 +21,12 @@ func TestNoReadBeyondBF16(t *testing.T) {
 					lda := k + k&1
 					w, x := guarded(t, rng, n*k), guarded(t, rng, m*k)
 					c, bias := guarded(t, rng, m*n), guarded(t, rng, n)
-					packed := PackedBF16{Data: guardedHalves(t, rng, packedBF16Len(k, n))}
+					packed := PackedBF16{Data: guardedHalves(t, rng, panelsLen[uint16](k, n))}
 					PackBF16(&packed, w, k, k, n)
 					a := guardedHalves(t, rng, m*lda)
 					RoundBF16(a, lda, x, k, m, k)
 					GemmBF16(c, n, a, lda, m, &packed, Epilogue{Bias: bias, Add: true, GELU: true})
-					pairs := PackedBF16{K: k, N: n, Data: guardedHalves(t, rng, packedBF16Len(k, n))}
+					pairs := PackedBF16{K: k, N: n, Data: guardedHalves(t, rng, panelsLen[uint16](k, n))}
 					active.packPairsBF16(pairs, guarded(t, rng, k*n), n)
 				}
 				y, gamma := guardedHalves(t, rng, m*even), guarded(t, rng, n)

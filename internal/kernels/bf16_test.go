@@ -164,7 +164,7 @@ func TestPackBF16(t *testing.T) {
 		for _, k := range awkward {
 			for _, n := range awkward {
 				w := randomMatrix(rng, n, k, k+3)
-				size := packedBF16Len(k, n)
+				size := panelsLen[uint16](k, n)
 				rows.Data = slices.Grow(rows.Data[:0], size+1)[:size+1]
 				pairs := PackedBF16{K: k, N: n, Data: make([]uint16, size)}
 				for i := range rows.Data {

@@ -10,24 +10,17 @@ type Epilogue struct {
 // GemmPacked computes C = A·B (+ bias) (+ C) (then gelu), with c [m, b.N] of row stride ldc and a [m, b.K] of row
 // stride lda.
 func GemmPacked(c []float32, ldc int, a []float32, lda, m int, b *Packed, e Epilogue) {
-	if m <= 0 || b.N <= 0 {
-		return
+	var w productF32
+	if w.packed("GemmPacked", c, ldc, a, lda, m, b, e, active.gelu) {
+		active.gemm(w)
 	}
-	checkMatrix("GemmPacked: a", len(a), lda, m, b.K)
-	checkLen("GemmPacked: packed b", len(b.Data), PackedLen(b.K, b.N))
-	w := productF32{a: a, rowA: lda, colA: 1, b: b.Data, ldb: panelWidth, panelB: panelWidth * b.K, k: b.K}
-	w.fill(c, ldc, m, b.N, e)
-	if e.GELU {
-		w.gelu = active.gelu
-	}
-	active.gemm(w)
 }
 
 // Gemm computes C = A·B, or C += A·B, with c [m, n], a [m, k] and b [k, n] of row strides ldc, lda and ldb, nothing
 // packed.
 func Gemm(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m, n, k int, add bool) {
 	if m > 0 && n > 0 {
-		checkMatrix("Gemm: a", len(a), lda, m, k)
+		checkMatrix("Gemm", "a", len(a), lda, m, k)
 		gemmStrided(c, ldc, a, lda, 1, b, ldb, m, n, k, add)
 	}
 }
@@ -39,7 +32,7 @@ func GemmTN(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m,
 	if m <= 0 || n <= 0 {
 		return
 	}
-	checkMatrix("GemmTN: a", len(a), lda, k, m)
+	checkMatrix("GemmTN", "a", len(a), lda, k, m)
 	gemmStrided(c, ldc, a, 1, lda, b, ldb, m, n, min(k, depthBlock), add)
 	for l := depthBlock; l < k; l += depthBlock {
 		gemmStrided(c, ldc, a[l*lda:], 1, lda, b[l*ldb:], ldb, m, n, min(k-l, depthBlock), true)
@@ -48,9 +41,9 @@ func GemmTN(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m,
 
 // gemmStrided is Gemm with a's element (i, l) at i·rowA + l·colA.
 func gemmStrided(c []float32, ldc int, a []float32, rowA, colA int, b []float32, ldb int, m, n, k int, add bool) {
-	checkMatrix("Gemm: b", len(b), ldb, k, n)
+	checkMatrix("Gemm", "b", len(b), ldb, k, n)
 	w := productF32{a: a, rowA: rowA, colA: colA, b: b, ldb: ldb, panelB: panelWidth, strided: true, k: k}
-	w.fill(c, ldc, m, n, Epilogue{Add: add})
+	w.fill("Gemm", c, ldc, m, n, Epilogue{Add: add})
 	active.gemm(w)
 }
 
@@ -64,7 +57,7 @@ const rowBlock = 384
 
 // product is c [m, n] = a·b (+ bias) (+ c) (then gelu), and the panel of it that is being computed. A step of k is
 // one number of a row in float32, two in bfloat16, four in 8 bits.
-type product[A, B any] struct {
+type product[A any, B float32 | uint16 | int8] struct {
 	c          []float32
 	ldc        int
 	a          []A // step l of row i at i·rowA + l·colA
@@ -76,7 +69,7 @@ type product[A, B any] struct {
 	bias       []float32 // [n] or nil
 	m, n, k    int
 	add        bool
-	gelu       func(y, x []float32, ld, rows, cols int) // or nil
+	gelu       gelu // or nil
 
 	// The current panel: its first row and column, and how many it has; before the first one no rows.
 	i, j, rows, cols int
@@ -85,13 +78,31 @@ type product[A, B any] struct {
 type (
 	productF32  = product[float32, float32]
 	productBF16 = product[uint16, uint16]
+	gelu        = func(y, x []float32, ld, rows, cols int)
 )
 
+// packed makes w the product of a and a packed b, both checked, unless there is nothing to compute.
+func (w *product[A, B]) packed(routine string, c []float32, ldc int, a []A, lda, m int, b *Panels[B], e Epilogue,
+	g gelu) bool {
+	if m <= 0 || b.N <= 0 {
+		return false
+	}
+	d, k := depth[B](), steps[B](b.K)
+	checkMatrix(routine, "a", len(a), lda, m, d*k)
+	checkLen(routine, "packed b", len(b.Data), panelsLen[B](b.K, b.N))
+	w.a, w.rowA, w.colA, w.b, w.ldb, w.panelB, w.k = a, lda, d, b.Data, d*panelWidth, d*panelWidth*k, k
+	w.fill(routine, c, ldc, m, b.N, e)
+	if e.GELU {
+		w.gelu = g
+	}
+	return true
+}
+
 // fill sets what all products have in common, and checks it.
-func (w *product[A, B]) fill(c []float32, ldc, m, n int, e Epilogue) {
-	checkMatrix("Gemm: c", len(c), ldc, m, n)
+func (w *product[A, B]) fill(routine string, c []float32, ldc, m, n int, e Epilogue) {
+	checkMatrix(routine, "c", len(c), ldc, m, n)
 	if e.Bias != nil {
-		checkLen("Gemm: bias", len(e.Bias), n)
+		checkLen(routine, "bias", len(e.Bias), n)
 	}
 	w.c, w.ldc, w.m, w.n, w.bias, w.add = c, ldc, m, n, e.Bias, e.Add
 	if w.k == 0 { // there may be nothing to point to

@@ -31,9 +31,9 @@ func TestInt8NoReadBeyond(t *testing.T) {
 					QuantizeRows(q, ld, scale, x, k, m, k)
 					LayerNormQuantize(q, ld, scale, x, gamma, gamma, m, k, 1e-6, guarded(t, rng, k))
 					offset := unsafe.Slice((*int32)(unsafe.Pointer(&guarded(t, rng, n)[0])), n)
-					b := &PackedInt8{k, n, guardedBytes[int8](t, rng, packedInt8Len(k, n)), guarded(t, rng, n), offset}
+					b := &PackedInt8{Panels[int8]{k, n, guardedBytes[int8](t, rng, panelsLen[int8](k, n))}, guarded(t, rng, n), offset}
 					c, bias := guarded(t, rng, m*n), guarded(t, rng, n)
-					end := (m-1)*ld + 4*int8Steps(k)
+					end := (m-1)*ld + 4*steps[int8](k)
 					copy(q[len(q)-end:], q[:end])
 					GemmInt8(c, n, q[len(q)-end:], ld, scale, m, b, Epilogue{Bias: bias, Add: true, GELU: true})
 				}

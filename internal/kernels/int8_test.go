@@ -26,7 +26,7 @@ func (a quantized) at(i, l int) int { return int(a.q[i*a.ld+l]) - 128 }
 
 // at is the number that stands for w[j][l], wherever the layout has put it.
 func (b *PackedInt8) at(j, l int) int {
-	return int(b.Data[j/panelWidth*panelWidth*4*int8Steps(b.K)+l/4*4*panelWidth+j%panelWidth*4+l%4])
+	return int(b.Data[j/panelWidth*panelWidth*4*steps[int8](b.K)+l/4*4*panelWidth+j%panelWidth*4+l%4])
 }
 
 // sum is what the assembly must add up to, exactly.
@@ -210,9 +210,9 @@ func TestInt8RowsAlone(t *testing.T) {
 			}
 			check(fmt.Sprint(size, " rows at a time"), got)
 		}
-		size := packedInt8Len(k, cut)
-		left := &PackedInt8{k, cut, b.Data[:size], b.Scale[:cut], b.Offset[:cut]}
-		right := &PackedInt8{k, n - cut, b.Data[size:], b.Scale[cut:], b.Offset[cut:]}
+		size := panelsLen[int8](k, cut)
+		left := &PackedInt8{Panels[int8]{k, cut, b.Data[:size]}, b.Scale[:cut], b.Offset[:cut]}
+		right := &PackedInt8{Panels[int8]{k, n - cut, b.Data[size:]}, b.Scale[cut:], b.Offset[cut:]}
 		got := slices.Clone(start)
 		GemmInt8(got, n, a.q, a.ld, a.scale, m, left, Epilogue{Bias: bias[:cut], Add: true, GELU: true})
 		GemmInt8(got[cut:], n, a.q, a.ld, a.scale, m, right, Epilogue{Bias: bias[cut:], Add: true, GELU: true})

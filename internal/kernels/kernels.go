@@ -27,14 +27,14 @@
 package kernels
 
 // checkMatrix panics unless size elements hold rows rows of cols elements, ld apart.
-func checkMatrix(what string, size, ld, rows, cols int) {
+func checkMatrix(routine, operand string, size, ld, rows, cols int) {
 	if rows < 0 || cols < 0 || ld < cols || rows > 0 && cols > 0 && size < (rows-1)*ld+cols {
-		panic("kernels: " + what + " is too short for its shape")
+		panic("kernels: " + routine + ": " + operand + " is too short for its shape")
 	}
 }
 
-func checkLen(what string, size, want int) {
+func checkLen(routine, operand string, size, want int) {
 	if size < want {
-		panic("kernels: " + what + " is too short")
+		panic("kernels: " + routine + ": " + operand + " is too short")
 	}
 }

@@ -13,8 +13,8 @@ func LayerNorm(y, x, gamma, beta []float32, rows, dim int, eps float32) {
 // has the same bits.
 func LayerNormTrain(y, mean, rstd, x, gamma, beta []float32, rows, dim int, eps float32) {
 	checkNorm(y, x, gamma, beta, rows, dim)
-	checkLen("LayerNormTrain: mean", len(mean), rows)
-	checkLen("LayerNormTrain: rstd", len(rstd), rows)
+	checkLen("LayerNormTrain", "mean", len(mean), rows)
+	checkLen("LayerNormTrain", "rstd", len(rstd), rows)
 	if rows > 0 && dim > 0 {
 		active.layerNorm(y, mean, rstd, x, gamma, beta, rows, dim, eps)
 	}
@@ -26,10 +26,10 @@ func LayerNormTrain(y, mean, rstd, x, gamma, beta []float32, rows, dim int, eps 
 //	dbeta += dy,  dgamma += dy·n,  dx += rstd·(dy·gamma − mean(dy·gamma) − n·mean(dy·gamma·n))
 func LayerNormBackward(dx, dgamma, dbeta, dy, x, gamma, mean, rstd []float32, rows, dim int) {
 	checkNorm(dx, x, gamma, dbeta, rows, dim)
-	checkLen("LayerNormBackward: dy", len(dy), rows*dim)
-	checkLen("LayerNormBackward: dgamma", len(dgamma), dim)
-	checkLen("LayerNormBackward: mean", len(mean), rows)
-	checkLen("LayerNormBackward: rstd", len(rstd), rows)
+	checkLen("LayerNormBackward", "dy", len(dy), rows*dim)
+	checkLen("LayerNormBackward", "dgamma", len(dgamma), dim)
+	checkLen("LayerNormBackward", "mean", len(mean), rows)
+	checkLen("LayerNormBackward", "rstd", len(rstd), rows)
 	if rows > 0 && dim > 0 {
 		active.layerNormBackward(dx, dgamma, dbeta, dy, x, gamma, mean, rstd, rows, dim)
 	}
@@ -39,8 +39,8 @@ func checkNorm(y, x, gamma, beta []float32, rows, dim int) {
 	if rows < 0 || dim < 0 {
 		panic("kernels: LayerNorm: negative shape")
 	}
-	checkLen("LayerNorm: output", len(y), rows*dim)
-	checkLen("LayerNorm: x", len(x), rows*dim)
-	checkLen("LayerNorm: gamma", len(gamma), dim)
-	checkLen("LayerNorm: beta", len(beta), dim)
+	checkLen("LayerNorm", "output", len(y), rows*dim)
+	checkLen("LayerNorm", "x", len(x), rows*dim)
+	checkLen("LayerNorm", "gamma", len(gamma), dim)
+	checkLen("LayerNorm", "beta", len(beta), dim)
 }

@@ -29,7 +29,7 @@ func packRowsBF16AVX512(dst PackedBF16, w []float32, ldw int) {
 		for l := 0; l < dst.K; l += pairDepth {
 			k := min(pairDepth, dst.K-l)
 			roundHalfAVX512BF16(halves(buffer[:]), pairDepth, w[j*ldw+l:], ldw, n, k)
-			transposePanelAVX512(dst.pairs(j, l), buffer[:], pairDepth/2, (k+1)/2, n)
+			transposePanelAVX512(pairsOf(&dst, j, l), buffer[:], pairDepth/2, (k+1)/2, n)
 		}
 	}
 }
@@ -41,7 +41,7 @@ func packRowsBF16AVX2(dst PackedBF16, w []float32, ldw int) {
 		for l := 0; l < dst.K; l += pairDepth {
 			k := min(pairDepth, dst.K-l)
 			roundHalfAVX2(halves(buffer[:]), pairDepth, w[j*ldw+l:], ldw, n, k)
-			transposePanelAVX2(dst.pairs(j, l), buffer[:], pairDepth/2, (k+1)/2, n)
+			transposePanelAVX2(pairsOf(&dst, j, l), buffer[:], pairDepth/2, (k+1)/2, n)
 		}
 	}
 }
@@ -51,8 +51,8 @@ const pairDepth = 64
 
 type pairBuffer = [panelWidth * pairDepth / 2]float32
 
-// pairs is the memory of column j, a panel's first, from row l on, as if pairs were floats.
-func (p *PackedBF16) pairs(j, l int) []float32 {
+// pairsOf is p's memory of column j, a panel's first, from row l on, as if pairs were floats.
+func pairsOf(p *PackedBF16, j, l int) []float32 {
 	x := p.Data[j*(p.K+p.K&1)+l*panelWidth:]
 	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(x))), len(x)/2)
 }

@@ -5,7 +5,7 @@ func Add(dst, src []float32) { Axpy(dst, 1, src) }
 
 // Axpy computes dst += alpha·src.
 func Axpy(dst []float32, alpha float32, src []float32) {
-	checkLen("Axpy: dst", len(dst), len(src))
+	checkLen("Axpy", "dst", len(dst), len(src))
 	active.axpy(dst[:len(src)], src, alpha)
 }
 
@@ -14,13 +14,13 @@ func Scale(x []float32, alpha float32) { active.scale(x, alpha) }
 
 // Lerp computes dst += t·(src − dst): a step of an exponential moving average.
 func Lerp(dst, src []float32, t float32) {
-	checkLen("Lerp: dst", len(dst), len(src))
+	checkLen("Lerp", "dst", len(dst), len(src))
 	active.lerp(dst[:len(src)], src, t)
 }
 
 // Dot returns Σ a·b over len(a) floats, summed in an order that len(a) alone decides.
 func Dot(a, b []float32) float32 {
-	checkLen("Dot: b", len(b), len(a))
+	checkLen("Dot", "b", len(b), len(a))
 	return active.dot(a, b[:len(a)])
 }
 
@@ -29,8 +29,8 @@ func SumSquares(x []float32) float64 { return active.sumSquares(x) }
 
 // ColumnSums adds the sum of each column of x [rows, cols] (row stride ld) to dst [cols]: a bias's gradient.
 func ColumnSums(dst, x []float32, ld, rows, cols int) {
-	checkMatrix("ColumnSums: x", len(x), ld, rows, cols)
-	checkLen("ColumnSums: dst", len(dst), cols)
+	checkMatrix("ColumnSums", "x", len(x), ld, rows, cols)
+	checkLen("ColumnSums", "dst", len(dst), cols)
 	if rows > 0 && cols > 0 {
 		active.columnSums(dst[:cols], x, ld, rows, cols)
 	}
@@ -49,9 +49,9 @@ type AdamWStep struct {
 //	p = p − LR·Decay·p − LR·(m/Correction1)/(√(v/Correction2) + Eps)
 func AdamW(p, m, v, g []float32, s AdamWStep) {
 	n := len(p)
-	checkLen("AdamW: m", len(m), n)
-	checkLen("AdamW: v", len(v), n)
-	checkLen("AdamW: g", len(g), n)
+	checkLen("AdamW", "m", len(m), n)
+	checkLen("AdamW", "v", len(v), n)
+	checkLen("AdamW", "g", len(g), n)
 	active.adamW(p, m[:n], v[:n], g[:n], adamWConstants{1 - s.LR*s.Decay, s.Beta1, 1 - s.Beta1, s.Beta2, 1 - s.Beta2,
 		s.GradScale, s.LR / s.Correction1, 1 / s.Correction2, s.Eps})
 }
