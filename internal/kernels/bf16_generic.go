@@ -12,13 +12,13 @@ func gemmBF16Generic(w productBF16) {
 				tileBF16(&p, i, j)
 			}
 			if j < p.n {
-				p.put(i, j, sumBF16(&p, i, j))
-				p.put(i+1, j, sumBF16(&p, i+1, j))
+				p.putOne(i, j, sumBF16(&p, i, j))
+				p.putOne(i+1, j, sumBF16(&p, i+1, j))
 			}
 		}
 		for ; i < p.m; i++ {
 			for j := range p.n {
-				p.put(i, j, sumBF16(&p, i, j))
+				p.putOne(i, j, sumBF16(&p, i, j))
 			}
 		}
 	}
@@ -47,10 +47,8 @@ func tileBF16(p *productBF16, i, j int) {
 		t1 += y * v
 		ib += 2 * panelWidth
 	}
-	p.put(i, j, s0)
-	p.put(i, j+1, s1)
-	p.put(i+1, j, t0)
-	p.put(i+1, j+1, t1)
+	p.put(i, j, s0, s1)
+	p.put(i+1, j, t0, t1)
 }
 
 func sumBF16(p *productBF16, i, j int) float32 {

@@ -29,6 +29,10 @@ type gemmArgs struct {
 	// For bytes only.
 	rowScale, scale *float32
 	offset          *int32
+
+	// Not for the assembly: the first of the columns in the panel, and whether there are all of them.
+	column int
+	whole  bool
 }
 
 // edgeMasks[panelWidth−n:] masks the first n of a panel's columns.
@@ -49,11 +53,17 @@ func (w *product[A, B]) args() gemmArgs {
 	return g
 }
 
-// columns sets g to the columns of the current panel from j on, up to cols, in tiles of up to rows rows; where there
-// are fewer columns in tiles of edge rows. It reports whether there are all of them.
-func (w *product[A, B]) columns(g *gemmArgs, j, cols, rows, edge int) (whole bool) {
-	n := w.cols - j
-	if whole = n >= cols; !whole {
+// columns moves g on to the next cols columns of the current panel, or the first ones of the next, if there is one. It
+// cuts the rows into tiles of up to rows rows; where there are fewer columns of edge rows.
+func (w *product[A, B]) columns(g *gemmArgs, cols, rows, edge int) bool {
+	if g.column += cols; g.column >= w.cols {
+		if !w.next() {
+			return false
+		}
+		g.column = 0
+	}
+	j, n := g.column, w.cols-g.column
+	if g.whole = n >= cols; !g.whole {
 		rows = edge
 	}
 	g.bits, g.lanes = 1<<n-1, &edgeMasks[panelWidth-n]
@@ -65,7 +75,7 @@ func (w *product[A, B]) columns(g *gemmArgs, j, cols, rows, edge int) (whole boo
 		g.bias = &w.bias[w.j+j]
 	}
 	if w.k == 0 {
-		return whole
+		return true
 	}
 	g.a = unsafe.Pointer(&w.a[w.i*w.rowA])
 	g.b = unsafe.Add(unsafe.Pointer(&w.b[w.j/panelWidth*w.panelB]), 4*j)
@@ -76,7 +86,7 @@ func (w *product[A, B]) columns(g *gemmArgs, j, cols, rows, edge int) (whole boo
 		g.next = uintptr(g.b) + uintptr(4*w.k*(panelWidth+j)-4*j)
 		g.nextStep = 4 * cols / g.tiles
 	}
-	return whole
+	return true
 }
 
 // The routines compute a product of all rows and as many columns as their name says after the x, in tiles of as many
@@ -85,9 +95,9 @@ func (w *product[A, B]) columns(g *gemmArgs, j, cols, rows, edge int) (whole boo
 
 func gemmAVX512(w productF32) {
 	g := w.args()
-	for w.next() {
-		switch whole := w.columns(&g, 0, 32, 12, 12); {
-		case whole:
+	for w.columns(&g, 32, 12, 12) {
+		switch {
+		case g.whole:
 			gemm12x32AVX512(&g)
 		case w.cols > 16:
 			gemm12x32EdgeAVX512(&g)
@@ -99,21 +109,18 @@ func gemmAVX512(w productF32) {
 
 func gemmAVX2(w productF32) {
 	g := w.args()
-	for w.next() {
-		for j := 0; j < w.cols; j += 16 {
-			if w.columns(&g, j, 16, 6, 5) {
-				gemm6x16AVX2(&g)
-			} else {
-				gemm5x16EdgeAVX2(&g)
-			}
+	for w.columns(&g, 16, 6, 5) {
+		if g.whole {
+			gemm6x16AVX2(&g)
+		} else {
+			gemm5x16EdgeAVX2(&g)
 		}
 	}
 }
 
 func gemmBF16Dots(w productBF16) {
 	g := w.args()
-	for w.next() {
-		w.columns(&g, 0, 32, 12, 12)
+	for w.columns(&g, 32, 12, 12) {
 		if w.cols > 16 {
 			gemmPairs12x32EdgeAVX512BF16(&g)
 		} else {
@@ -124,8 +131,7 @@ func gemmBF16Dots(w productBF16) {
 
 func gemmBF16AVX512(w productBF16) {
 	g := w.args()
-	for w.next() {
-		w.columns(&g, 0, 32, 12, 12)
+	for w.columns(&g, 32, 12, 12) {
 		if w.cols > 16 {
 			gemmPairs12x32EdgeAVX512(&g)
 		} else {
@@ -136,27 +142,24 @@ func gemmBF16AVX512(w productBF16) {
 
 func gemmBF16AVX2(w productBF16) {
 	g := w.args()
-	for w.next() {
-		for j := 0; j < w.cols; j += 16 {
-			if w.columns(&g, j, 16, 6, 5) {
-				gemmPairs6x16AVX2(&g)
-			} else {
-				gemmPairs5x16EdgeAVX2(&g)
-			}
+	for w.columns(&g, 16, 6, 5) {
+		if g.whole {
+			gemmPairs6x16AVX2(&g)
+		} else {
+			gemmPairs5x16EdgeAVX2(&g)
 		}
 	}
 }
 
 // scales adds to g what a product of bytes needs besides.
-func (g *gemmArgs) scales(w *productInt8, i, j int) {
-	g.rowScale, g.scale, g.offset = &w.rowScale[i], &w.scale[j], &w.offset[j]
+func (w *productInt8) scales(g *gemmArgs) {
+	g.rowScale, g.scale, g.offset = &w.rowScale[w.i], &w.scale[w.j+g.column], &w.offset[w.j+g.column]
 }
 
 func gemmInt8VNNI512(w productInt8) {
 	g := w.args()
-	for w.next() {
-		g.scales(&w, w.i, w.j)
-		if w.columns(&g, 0, 32, 12, 12) {
+	for w.columns(&g, 32, 12, 12) {
+		if w.scales(&g); g.whole {
 			gemmBytes12x32VNNI512(&g)
 		} else {
 			gemmBytes12x32EdgeVNNI512(&g)
@@ -166,23 +169,19 @@ func gemmInt8VNNI512(w productInt8) {
 
 func gemmInt8VNNI256(w productInt8) {
 	g := w.args()
-	for w.next() {
-		for j := 0; j < w.cols; j += 16 {
-			g.scales(&w, w.i, w.j+j)
-			if w.columns(&g, j, 16, 6, 6) {
-				gemmBytes6x16VNNI256(&g)
-			} else {
-				gemmBytes6x16EdgeVNNI256(&g)
-			}
+	for w.columns(&g, 16, 6, 6) {
+		if w.scales(&g); g.whole {
+			gemmBytes6x16VNNI256(&g)
+		} else {
+			gemmBytes6x16EdgeVNNI256(&g)
 		}
 	}
 }
 
 func gemmInt8AVX2(w productInt8) {
 	g := w.args()
-	for w.next() {
-		g.scales(&w, w.i, w.j)
-		if w.columns(&g, 0, 32, 3, 3) {
+	for w.columns(&g, 32, 3, 3) {
+		if w.scales(&g); g.whole {
 			gemmBytes3x32AVX2(&g)
 		} else {
 			gemmBytes3x32EdgeAVX2(&g)

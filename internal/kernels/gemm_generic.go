@@ -28,8 +28,15 @@ func gemmGeneric(w productF32) {
 	}
 }
 
-// put stores the sum s of element (i, j), after the bias and what c held.
-func (p *product[A, B]) put(i, j int, s float32) {
+// put stores the sums of elements (i, j), (i, j+1), ….
+func (p *product[A, B]) put(i, j int, sums ...float32) {
+	for u, s := range sums {
+		p.putOne(i, j+u, s)
+	}
+}
+
+// putOne stores the sum s of element (i, j), after the bias and what c held.
+func (p *product[A, B]) putOne(i, j int, s float32) {
 	if p.bias != nil {
 		s += p.bias[j]
 	}
@@ -59,12 +66,8 @@ func tile2x3(p *productF32, i, j int) {
 		ia += colA
 		ib += ldb
 	}
-	p.put(i, j, s0)
-	p.put(i, j+1, s1)
-	p.put(i, j+2, s2)
-	p.put(i+1, j, t0)
-	p.put(i+1, j+1, t1)
-	p.put(i+1, j+2, t2)
+	p.put(i, j, s0, s1, s2)
+	p.put(i+1, j, t0, t1, t2)
 }
 
 func tile2x2(p *productF32, i, j int) {
@@ -82,10 +85,8 @@ func tile2x2(p *productF32, i, j int) {
 		ia += colA
 		ib += ldb
 	}
-	p.put(i, j, s0)
-	p.put(i, j+1, s1)
-	p.put(i+1, j, t0)
-	p.put(i+1, j+1, t1)
+	p.put(i, j, s0, s1)
+	p.put(i+1, j, t0, t1)
 }
 
 func tile1x4(p *productF32, i, j int) {
@@ -102,10 +103,7 @@ func tile1x4(p *productF32, i, j int) {
 		ia += p.colA
 		ib += p.ldb
 	}
-	p.put(i, j, s0)
-	p.put(i, j+1, s1)
-	p.put(i, j+2, s2)
-	p.put(i, j+3, s3)
+	p.put(i, j, s0, s1, s2, s3)
 }
 
 func tile1x1(p *productF32, i, j int) {
@@ -113,5 +111,5 @@ func tile1x1(p *productF32, i, j int) {
 	for l := range p.k {
 		s += float32(p.a[i*p.rowA+l*p.colA] * p.b[l*p.ldb+j])
 	}
-	p.put(i, j, s)
+	p.putOne(i, j, s)
 }

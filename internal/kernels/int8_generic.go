@@ -10,34 +10,26 @@ func gemmInt8Generic(w productInt8) {
 	for w.next() {
 		p := productInt8{w.panel(), w.rowScale[w.i:], w.scale[w.j:], w.offset[w.j:]}
 		for i := 0; i < p.m; i += 4 {
-			// Rows and columns behind the last are the last one again, whose sums are the same.
-			i1, i2, i3 := min(i+1, p.m-1), min(i+2, p.m-1), min(i+3, p.m-1)
 			for j := 0; j < p.n; j += 2 {
-				s, t, u, v := p.tile4x2(i, i1, i2, i3, j, min(j+1, p.n-1))
-				p.putPair(i, j, s)
-				if i1 > i {
-					p.putPair(i1, j, t)
-				}
-				if i2 > i1 {
-					p.putPair(i2, j, u)
-				}
-				if i3 > i2 {
-					p.putPair(i3, j, v)
+				for r, s := range p.tile4x2(i, j) {
+					if i+r < p.m {
+						p.putPair(i+r, j, s)
+					}
 				}
 			}
 		}
 	}
 }
 
-// tile4x2 returns the sums of four rows with columns j and j1, those of j1 times 2³² added to those of j: with both
-// columns' weights in one integer of 64 bits a multiplication does two products. No sum reaches 2³¹ (maxInt8K), so
-// putPair can tell the two ap.
-func (p *productInt8) tile4x2(i, i1, i2, i3, j, j1 int) (s, t, u, v int64) {
-	s = -(int64(p.offset[j1])<<32 + int64(p.offset[j]))
-	t, u, v = s, s, s
-	k := 4 * p.k
-	row := func(i int) []uint8 { return p.a[i*p.rowA : i*p.rowA+k] }
-	a, c, d, e := row(i), row(i1), row(i2), row(i3)
+// tile4x2 returns the sums of rows i … i+3 with columns j and j+1, those of j+1 times 2³² added to those of j: with
+// both columns' weights in one integer of 64 bits a multiplication does two products. No sum reaches 2³¹ (maxInt8K),
+// so putPair can tell the two apart. Rows and columns behind the last are the last one again.
+func (p *productInt8) tile4x2(i, j int) [4]int64 {
+	j1, k := min(j+1, p.n-1), 4*p.k
+	s := -(int64(p.offset[j1])<<32 + int64(p.offset[j]))
+	t, u, v := s, s, s
+	row := func(r int) []uint8 { return p.a[min(i+r, p.m-1)*p.rowA:][:k] }
+	a, c, d, e := row(0), row(1), row(2), row(3)
 	b := p.b
 	for len(a) >= 4 && len(c) >= 4 && len(d) >= 4 && len(e) >= 4 && len(b) >= 4*panelWidth {
 		x, y := (*[4]int8)(b[4*j:]), (*[4]int8)(b[4*j1:])
@@ -63,21 +55,16 @@ func (p *productInt8) tile4x2(i, i1, i2, i3, j, j1 int) (s, t, u, v int64) {
 		v += int64(e[3]) * w
 		a, c, d, e, b = a[4:], c[4:], d[4:], e[4:], b[4*panelWidth:]
 	}
-	return s, t, u, v
+	return [4]int64{s, t, u, v}
 }
 
 // putPair stores elements (i, j) and, if there is one, (i, j+1), from the sums that tile4x2 returned.
 func (p *productInt8) putPair(i, j int, s int64) {
 	first := int32(s)
-	p.putSum(i, j, first)
-	if j+1 < p.n {
-		p.putSum(i, j+1, int32((s-int64(first))>>32))
+	sums := [2]int32{first, int32((s - int64(first)) >> 32)}
+	for u := range min(2, p.n-j) {
+		p.putOne(i, j+u, float32(sums[u])*p.scale[j+u]*p.rowScale[i])
 	}
-}
-
-// putSum stores element (i, j), whose sum is s.
-func (p *productInt8) putSum(i, j int, s int32) {
-	p.put(i, j, float32(s)*p.scale[j]*p.rowScale[i])
 }
 
 // dotsInt8Generic runs rounds of eight multiplications and additions as tile4x2 has them, two products in each.
