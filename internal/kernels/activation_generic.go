@@ -46,11 +46,8 @@ func exp32(x float32) float32 {
 	const shift = 3 << 22
 	n := float32(t+shift) - shift
 	r := x - n*ln2Hi - n*ln2Lo
-	q := expPoly[4]
-	q = q*r + expPoly[3]
-	q = q*r + expPoly[2]
-	q = q*r + expPoly[1]
-	q = q*r + expPoly[0]
+	c := &expPoly
+	q := (((c[4]*r+c[3])*r+c[2])*r+c[1])*r + c[0]
 	// 2^n in two factors, for n = 128 has no float of its own.
 	half := int32(n) >> 1
 	rest := int32(n) - half
@@ -65,19 +62,9 @@ func erf32(x float32) float32 {
 		return -1
 	}
 	w := x*x*erfScale - 1
-	p := erfPoly[12]
-	p = p*w + erfPoly[11]
-	p = p*w + erfPoly[10]
-	p = p*w + erfPoly[9]
-	p = p*w + erfPoly[8]
-	p = p*w + erfPoly[7]
-	p = p*w + erfPoly[6]
-	p = p*w + erfPoly[5]
-	p = p*w + erfPoly[4]
-	p = p*w + erfPoly[3]
-	p = p*w + erfPoly[2]
-	p = p*w + erfPoly[1]
-	p = p*w + erfPoly[0]
+	c := &erfPoly
+	p := ((((c[12]*w+c[11])*w+c[10])*w+c[9])*w+c[8])*w + c[7]
+	p = ((((((p*w+c[6])*w+c[5])*w+c[4])*w+c[3])*w+c[2])*w+c[1])*w + c[0]
 	return max(-1, min(x*p, 1))
 }
 

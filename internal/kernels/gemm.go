@@ -69,7 +69,7 @@ type product[A any, B float32 | uint16 | int8] struct {
 	bias       []float32 // [n] or nil
 	m, n, k    int
 	add        bool
-	gelu       gelu // or nil
+	gelu       activation // or nil
 
 	// The current panel: its first row and column, and how many it has; before the first one no rows.
 	i, j, rows, cols int
@@ -78,22 +78,23 @@ type product[A any, B float32 | uint16 | int8] struct {
 type (
 	productF32  = product[float32, float32]
 	productBF16 = product[uint16, uint16]
-	gelu        = func(y, x []float32, ld, rows, cols int)
+	activation  = func(y, x []float32, ld, rows, cols int)
 )
 
 // packed makes w the product of a and a packed b, both checked, unless there is nothing to compute.
 func (w *product[A, B]) packed(routine string, c []float32, ldc int, a []A, lda, m int, b *Panels[B], e Epilogue,
-	g gelu) bool {
+	gelu activation) bool {
 	if m <= 0 || b.N <= 0 {
 		return false
 	}
 	d, k := depth[B](), steps[B](b.K)
 	checkMatrix(routine, "a", len(a), lda, m, d*k)
 	checkLen(routine, "packed b", len(b.Data), panelsLen[B](b.K, b.N))
-	w.a, w.rowA, w.colA, w.b, w.ldb, w.panelB, w.k = a, lda, d, b.Data, d*panelWidth, d*panelWidth*k, k
+	w.a, w.rowA, w.colA, w.k = a, lda, d, k
+	w.b, w.ldb, w.panelB = b.Data, d*panelWidth, d*panelWidth*k
 	w.fill(routine, c, ldc, m, b.N, e)
 	if e.GELU {
-		w.gelu = g
+		w.gelu = gelu
 	}
 	return true
 }

@@ -1,9 +1,6 @@
 package kernels
 
-import (
-	"math"
-	"runtime"
-)
+import "math"
 
 // gemmInt8Generic works in tiles of 4 rows × 2 columns. Integers add up to the same in any order.
 func gemmInt8Generic(w productInt8) {
@@ -65,23 +62,6 @@ func (p *productInt8) putPair(i, j int, s int64) {
 	for u := range min(2, p.n-j) {
 		p.putOne(i, j+u, float32(sums[u])*p.scale[j+u]*p.rowScale[i])
 	}
-}
-
-// dotsInt8Generic runs rounds of eight multiplications and additions as tile4x2 has them, two products in each.
-func dotsInt8Generic(rounds int) {
-	var s0, s1, s2, s3, s4, s5, s6, s7 int64
-	x, y := int64(rounds|1), int64(rounds)<<32
-	for range rounds {
-		s0 = s0*x + y
-		s1 = s1*x + y
-		s2 = s2*x + y
-		s3 = s3*x + y
-		s4 = s4*x + y
-		s5 = s5*x + y
-		s6 = s6*x + y
-		s7 = s7*x + y
-	}
-	runtime.KeepAlive(s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7)
 }
 
 func quantizeRowsGeneric(q []uint8, ldq int, scale, x []float32, ldx, rows, k int) {

@@ -23,12 +23,10 @@ type path struct {
 	packPairsBF16  func(dst PackedBF16, b []float32, ldb int)
 
 	// activation.go
-	gelu            func(y, x []float32, ld, rows, cols int)
-	geluQuick       func(y, x []float32, ld, rows, cols int)
-	geluBackward    func(dx, y, x, dy []float32)
-	softmaxRows     func(x, inverse []float32, ld, rows, cols int, scale float32)
-	softmaxRowsBF16 func(x, inverse []float32, ld, rows, cols int, scale float32)
-	softmaxBackward func(ds, p, dot []float32, ld, rows, cols int, scale float32)
+	gelu, geluQuick              activation
+	geluBackward                 func(dx, y, x, dy []float32)
+	softmaxRows, softmaxRowsBF16 func(x, inverse []float32, ld, rows, cols int, scale float32)
+	softmaxBackward              func(ds, p, dot []float32, ld, rows, cols int, scale float32)
 
 	// norm.go, bf16.go, int8_quantize.go
 	layerNorm         func(y, mean, rstd, x, gamma, beta []float32, rows, dim int, eps float32)
@@ -38,8 +36,7 @@ type path struct {
 	quantizeRows      func(q []uint8, ldq int, scale, x []float32, ldx, rows, k int)
 
 	// vector.go
-	axpy       func(dst, src []float32, alpha float32)
-	lerp       func(dst, src []float32, t float32)
+	axpy, lerp func(dst, src []float32, factor float32)
 	scale      func(x []float32, alpha float32)
 	scaleRows  func(x []float32, ld, rows, cols int, factors []float32)
 	dot        func(a, b []float32) float32
@@ -54,36 +51,19 @@ type path struct {
 
 // portable is the path of every machine.
 var portable = path{
-	name:              "portable",
-	gemm:              gemmGeneric,
-	gemmBF16:          gemmBF16Generic,
-	gemmInt8:          gemmInt8Generic,
-	transposePanel:    transposePanelGeneric,
-	packRowsBF16:      packRowsBF16Generic,
-	packPairsBF16:     packPairsBF16Generic,
-	gelu:              geluGeneric,
-	geluQuick:         geluQuickGeneric,
-	geluBackward:      geluBackwardGeneric,
-	softmaxRows:       softmaxRowsGeneric,
-	softmaxRowsBF16:   softmaxRowsBF16Generic,
-	softmaxBackward:   softmaxBackwardGeneric,
-	layerNorm:         layerNormGeneric,
-	layerNormBF16:     layerNormBF16Generic,
-	layerNormBackward: layerNormBackwardGeneric,
-	roundBF16:         roundBF16Generic,
-	quantizeRows:      quantizeRowsGeneric,
-	axpy:              axpyGeneric,
-	lerp:              lerpGeneric,
-	scale:             scaleGeneric,
-	scaleRows:         scaleRowsGeneric,
-	dot:               dotGeneric,
-	dotRows:           dotRowsGeneric,
-	sumSquares:        sumSquaresGeneric,
-	columnSums:        columnSumsGeneric,
-	adamW:             adamWGeneric,
-	peak:              peakLoop{multiplyAddsGeneric, 16},
-	peakBF16:          peakLoop{multiplyAddsGeneric, 16},
-	peakInt8:          peakLoop{dotsInt8Generic, 32},
+	name: "portable",
+	gemm: gemmGeneric, gemmBF16: gemmBF16Generic, gemmInt8: gemmInt8Generic,
+	transposePanel: transposePanelGeneric, packRowsBF16: packRowsBF16Generic, packPairsBF16: packPairsBF16Generic,
+	gelu: geluGeneric, geluQuick: geluQuickGeneric, geluBackward: geluBackwardGeneric,
+	softmaxRows: softmaxRowsGeneric, softmaxRowsBF16: softmaxRowsBF16Generic, softmaxBackward: softmaxBackwardGeneric,
+	layerNorm: layerNormGeneric, layerNormBF16: layerNormBF16Generic, layerNormBackward: layerNormBackwardGeneric,
+	roundBF16: roundBF16Generic, quantizeRows: quantizeRowsGeneric,
+	axpy: axpyGeneric, lerp: lerpGeneric, scale: scaleGeneric, scaleRows: scaleRowsGeneric,
+	dot: dotGeneric, dotRows: dotRowsGeneric, sumSquares: sumSquaresGeneric, columnSums: columnSumsGeneric,
+	adamW: adamWGeneric,
+
+	peak: peakLoop{multiplyAddsGeneric, 16}, peakBF16: peakLoop{multiplyAddsGeneric, 16},
+	peakInt8: peakLoop{dotsInt8Generic, 32},
 }
 
 // paths are those of this machine, fastest first.
@@ -105,20 +85,17 @@ func register(p *path) {
 }
 
 func pathNamed(name string) (*path, error) {
-	for _, p := range paths {
-		if p.name == name {
-			return p, nil
-		}
+	if i := slices.IndexFunc(paths, func(p *path) bool { return p.name == name }); i >= 0 {
+		return paths[i], nil
 	}
 	return nil, fmt.Errorf("kernels: no path %q on this machine, only %q", name, Paths())
 }
 
 // Configured reports an ADAVIT_KERNELS that names no path of this machine; the fastest is then in use instead.
 func Configured() error {
-	if name := os.Getenv(pathVariable); name != "" {
-		if _, err := pathNamed(name); err != nil {
-			return fmt.Errorf("%s: %w", pathVariable, err)
-		}
+	name := os.Getenv(pathVariable)
+	if _, err := pathNamed(name); err != nil && name != "" {
+		return fmt.Errorf("%s: %w", pathVariable, err)
 	}
 	return nil
 }

@@ -26,36 +26,19 @@ func init() {
 // avx2 is the path for vectors of 256 bits, with the dot product of bytes (vnni) where the machine has it.
 func avx2(vnni bool) *path {
 	p := path{
-		name:              "avx2",
-		gemm:              gemmAVX2,
-		gemmBF16:          gemmBF16AVX2,
-		gemmInt8:          gemmInt8AVX2,
-		transposePanel:    transposePanelAVX2,
-		packRowsBF16:      packRowsBF16AVX2,
-		packPairsBF16:     packPairsBF16Generic,
-		gelu:              geluAVX2,
-		geluQuick:         geluQuickAVX2,
-		geluBackward:      geluBackwardAVX2,
-		softmaxRows:       softmaxRowsAVX2,
-		softmaxRowsBF16:   softmaxRowsBF16Generic,
-		softmaxBackward:   softmaxBackwardAVX2,
-		layerNorm:         layerNormAVX2,
-		layerNormBF16:     layerNormHalfAVX2,
-		layerNormBackward: layerNormBackwardAVX2,
-		roundBF16:         roundHalfAVX2,
-		quantizeRows:      quantizeRowsAVX2,
-		axpy:              axpyAVX2,
-		lerp:              lerpAVX2,
-		scale:             scaleAVX2,
-		scaleRows:         scaleRowsAVX2,
-		dot:               dotAVX2,
-		dotRows:           dotRowsAVX2,
-		sumSquares:        sumSquaresAVX2,
-		columnSums:        columnSumsAVX2,
-		adamW:             adamWAVX2,
-		peak:              peakLoop{multiplyAddsAVX2, 12 * 8 * 2},
-		peakBF16:          peakLoop{multiplyAddsAVX2, 12 * 8 * 2},
-		peakInt8:          peakLoop{dotsInt8AVX2, 12 * 32 * 2},
+		name: "avx2",
+		gemm: gemmAVX2, gemmBF16: gemmBF16AVX2, gemmInt8: gemmInt8AVX2,
+		transposePanel: transposePanelAVX2, packRowsBF16: packRowsBF16AVX2, packPairsBF16: packPairsBF16Generic,
+		gelu: geluAVX2, geluQuick: geluQuickAVX2, geluBackward: geluBackwardAVX2,
+		softmaxRows: softmaxRowsAVX2, softmaxRowsBF16: softmaxRowsBF16Generic, softmaxBackward: softmaxBackwardAVX2,
+		layerNorm: layerNormAVX2, layerNormBF16: layerNormHalfAVX2, layerNormBackward: layerNormBackwardAVX2,
+		roundBF16: roundHalfAVX2, quantizeRows: quantizeRowsAVX2,
+		axpy: axpyAVX2, lerp: lerpAVX2, scale: scaleAVX2, scaleRows: scaleRowsAVX2,
+		dot: dotAVX2, dotRows: dotRowsAVX2, sumSquares: sumSquaresAVX2, columnSums: columnSumsAVX2,
+		adamW: adamWAVX2,
+
+		peak: peakLoop{multiplyAddsAVX2, 12 * 8 * 2}, peakBF16: peakLoop{multiplyAddsAVX2, 12 * 8 * 2},
+		peakInt8: peakLoop{dotsInt8AVX2, 12 * 32 * 2},
 	}
 	if vnni {
 		p.gemmInt8, p.peakInt8 = gemmInt8VNNI256, peakLoop{dotsInt8VNNI256, 12 * 32 * 2}
@@ -68,27 +51,13 @@ func avx2(vnni bool) *path {
 func avx512(bf16, vnni, vnni256 bool) *path {
 	p := *avx2(vnni256)
 	p.name = "avx512"
-	p.gemm = gemmAVX512
-	p.gemmBF16 = gemmBF16AVX512
-	p.transposePanel = transposePanelAVX512
-	p.gelu = geluAVX512
-	p.geluQuick = geluQuickAVX512
-	p.geluBackward = geluBackwardAVX512
-	p.softmaxRows = softmaxRowsAVX512
-	p.softmaxBackward = softmaxBackwardAVX512
-	p.layerNorm = layerNormAVX512
-	p.layerNormBF16 = layerNormHalfAVX512
-	p.layerNormBackward = layerNormBackwardAVX512
-	p.roundBF16 = roundHalfAVX512
-	p.quantizeRows = quantizeRowsAVX512
-	p.axpy = axpyAVX512
-	p.lerp = lerpAVX512
-	p.scale = scaleAVX512
-	p.scaleRows = scaleRowsAVX512
-	p.dot = dotAVX512
-	p.dotRows = dotRowsAVX512
-	p.sumSquares = sumSquaresAVX512
-	p.columnSums = columnSumsAVX512
+	p.gemm, p.gemmBF16, p.transposePanel = gemmAVX512, gemmBF16AVX512, transposePanelAVX512
+	p.gelu, p.geluQuick, p.geluBackward = geluAVX512, geluQuickAVX512, geluBackwardAVX512
+	p.softmaxRows, p.softmaxBackward = softmaxRowsAVX512, softmaxBackwardAVX512
+	p.layerNorm, p.layerNormBF16, p.layerNormBackward = layerNormAVX512, layerNormHalfAVX512, layerNormBackwardAVX512
+	p.roundBF16, p.quantizeRows = roundHalfAVX512, quantizeRowsAVX512
+	p.axpy, p.lerp, p.scale, p.scaleRows = axpyAVX512, lerpAVX512, scaleAVX512, scaleRowsAVX512
+	p.dot, p.dotRows, p.sumSquares, p.columnSums = dotAVX512, dotRowsAVX512, sumSquaresAVX512, columnSumsAVX512
 	p.adamW = adamWAVX512
 	p.peak = peakLoop{multiplyAddsAVX512, 24 * 16 * 2}
 	p.peakBF16 = p.peak

@@ -42,10 +42,13 @@ func (l peakLoop) rate(d time.Duration) float64 {
 	}
 }
 
-// multiplyAddsGeneric runs rounds of eight multiply-adds.
-func multiplyAddsGeneric(rounds int) {
-	var s0, s1, s2, s3, s4, s5, s6, s7 float32
-	x, y := float32(0.999), float32(1e-3)
+// multiplyAddsGeneric and dotsInt8Generic run rounds of eight multiply-adds, of floats and of the integers that tile4x2
+// has, two products in each.
+func multiplyAddsGeneric(rounds int) { multiplyAdds(rounds, float32(0.999), 1e-3) }
+func dotsInt8Generic(rounds int)     { multiplyAdds(rounds, int64(rounds|1), int64(rounds)<<32) }
+
+func multiplyAdds[T float32 | int64](rounds int, x, y T) {
+	var s0, s1, s2, s3, s4, s5, s6, s7 T
 	for range rounds {
 		s0 = s0*x + y
 		s1 = s1*x + y
