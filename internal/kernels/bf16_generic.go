@@ -86,25 +86,18 @@ func roundBF16Generic(y []uint16, ldy int, x []float32, ldx, rows, k int) {
 	}
 }
 
-// packRowsBF16Generic fills dst, of its K and N, with the transpose of w [N, K].
-func packRowsBF16Generic(dst PackedBF16, w []float32, ldw int) {
-	k, n, pairs := dst.K, dst.N, (dst.K+1)/2
-	clear(dst.Data)
-	for j := range n {
-		at := dst.Data[j/panelWidth*panelWidth*2*pairs+j%panelWidth*2:]
-		for l, v := range w[j*ldw : j*ldw+k] {
-			at[l/2*2*panelWidth+l&1] = nearestBF16(v)
-		}
-	}
-}
+// packRowsBF16Generic fills dst, of its K and N, with the transpose of w [N, K], packPairsBF16Generic with b [K, N].
+func packRowsBF16Generic(dst PackedBF16, w []float32, ldw int)  { packBF16Generic(dst, w, 1, ldw) }
+func packPairsBF16Generic(dst PackedBF16, b []float32, ldb int) { packBF16Generic(dst, b, ldb, 1) }
 
-// packPairsBF16Generic fills dst, of its K and N, with b [K, N].
-func packPairsBF16Generic(dst PackedBF16, b []float32, ldb int) {
-	pairs := (dst.K + 1) / 2
+// packBF16Generic takes element (l, j) from x[l·rowStep + j·colStep].
+func packBF16Generic(dst PackedBF16, x []float32, rowStep, colStep int) {
 	clear(dst.Data)
-	for l := range dst.K {
-		for j, v := range b[l*ldb : l*ldb+dst.N] {
-			dst.Data[j/panelWidth*panelWidth*2*pairs+l/2*2*panelWidth+j%panelWidth*2+l&1] = nearestBF16(v)
+	panel := 2 * panelWidth * steps[uint16](dst.K)
+	for j := range dst.N {
+		at := j/panelWidth*panel + j%panelWidth*2
+		for l := range dst.K {
+			dst.Data[at+l/2*2*panelWidth+l&1] = nearestBF16(x[l*rowStep+j*colStep])
 		}
 	}
 }

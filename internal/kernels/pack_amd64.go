@@ -21,40 +21,27 @@ func transposePanelAVX2(dst, b []float32, ldb, k, n int) {
 // lowBits has the lowest n bits set.
 func lowBits(n int) uint64 { return 1<<uint(max(n, 0)) - 1 }
 
-// packRowsBF16AVX512 and packRowsBF16AVX2 round 32 rows at a time and transpose pairs as if they were floats.
-func packRowsBF16AVX512(dst PackedBF16, w []float32, ldw int) {
-	var buffer pairBuffer
+func packRowsBF16AVX512(dst PackedBF16, w []float32, ldw int) { packRowsBF16(dst, w, ldw, true) }
+func packRowsBF16AVX2(dst PackedBF16, w []float32, ldw int)   { packRowsBF16(dst, w, ldw, false) }
+
+// packRowsBF16 rounds 32 rows at a time and transposes pairs as if they were floats.
+func packRowsBF16(dst PackedBF16, w []float32, ldw int, avx512 bool) {
+	const depth = 64 // k's at a time
+	var buffer [panelWidth * depth / 2]float32
 	for j := 0; j < dst.N; j += panelWidth {
 		n := min(panelWidth, dst.N-j)
-		for l := 0; l < dst.K; l += pairDepth {
-			k := min(pairDepth, dst.K-l)
-			roundHalfAVX512BF16(halves(buffer[:]), pairDepth, w[j*ldw+l:], ldw, n, k)
-			transposePanelAVX512(pairsOf(&dst, j, l), buffer[:], pairDepth/2, (k+1)/2, n)
+		for l := 0; l < dst.K; l += depth {
+			k, x, to := min(depth, dst.K-l), w[j*ldw+l:], dst.Data[j*(dst.K+dst.K&1)+l*panelWidth:]
+			pairs := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(to))), len(to)/2)
+			if avx512 {
+				roundHalfAVX512BF16(halves(buffer[:]), depth, x, ldw, n, k)
+				transposePanelAVX512(pairs, buffer[:], depth/2, (k+1)/2, n)
+			} else {
+				roundHalfAVX2(halves(buffer[:]), depth, x, ldw, n, k)
+				transposePanelAVX2(pairs, buffer[:], depth/2, (k+1)/2, n)
+			}
 		}
 	}
-}
-
-func packRowsBF16AVX2(dst PackedBF16, w []float32, ldw int) {
-	var buffer pairBuffer
-	for j := 0; j < dst.N; j += panelWidth {
-		n := min(panelWidth, dst.N-j)
-		for l := 0; l < dst.K; l += pairDepth {
-			k := min(pairDepth, dst.K-l)
-			roundHalfAVX2(halves(buffer[:]), pairDepth, w[j*ldw+l:], ldw, n, k)
-			transposePanelAVX2(pairsOf(&dst, j, l), buffer[:], pairDepth/2, (k+1)/2, n)
-		}
-	}
-}
-
-// pairDepth is the number of k's that packRowsBF16 takes at a time.
-const pairDepth = 64
-
-type pairBuffer = [panelWidth * pairDepth / 2]float32
-
-// pairsOf is p's memory of column j, a panel's first, from row l on, as if pairs were floats.
-func pairsOf(p *PackedBF16, j, l int) []float32 {
-	x := p.Data[j*(p.K+p.K&1)+l*panelWidth:]
-	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(x))), len(x)/2)
 }
 
 func packPairsBF16AVX512(dst PackedBF16, b []float32, ldb int) {

@@ -73,7 +73,7 @@ func softmaxRows(s isa) {
 	x, inverse, ld, count := pointer("x"), pointer("inverse"), number("ld"), number("rows")
 	SHLQ(Imm(2), ld)
 	p := s.newSpan(number("cols"))
-	scale := s.broadcast("scale")
+	scale := s.broadcast(Param("scale"))
 	lowest := s.fill(math.Inf(-1))
 	exp := s.expConstants()
 	rows(count, func() {
@@ -128,7 +128,7 @@ func softmaxBackward(s isa) {
 	ds, pr, dot, ld, count := pointer("ds"), pointer("p"), pointer("dot"), number("ld"), number("rows")
 	SHLQ(Imm(2), ld)
 	p := s.newSpan(number("cols"))
-	scale := s.broadcast("scale")
+	scale := s.broadcast(Param("scale"))
 	rows(count, func() {
 		d := s.vec()
 		VBROADCASTSS(Mem{Base: dot}, d)

@@ -207,7 +207,7 @@ func softmaxHalf(s isa) {
 	x, inverse, ld, count := pointer("x"), pointer("inverse"), number("ld"), number("rows")
 	SHLQ(Imm(2), ld)
 	p := s.newSpan(number("cols"))
-	scale := s.broadcast("scale")
+	scale := s.broadcast(Param("scale"))
 	s.multiply(scale, math.Log2E)
 	lowest := s.fill(math.Inf(-1))
 	poly := s.polynomial(exp2Poly, true)

@@ -72,10 +72,8 @@ func (s isa) spread(m Mem) VecVirtual {
 	return v
 }
 
-// broadcast is spread of the float32 parameter of that name, broadcastOf of a part of one.
-func (s isa) broadcast(name string) VecVirtual { return s.broadcastOf(Param(name)) }
-
-func (s isa) broadcastOf(c gotypes.Component) VecVirtual {
+// broadcast is spread of a float32 parameter, or a part of one.
+func (s isa) broadcast(c gotypes.Component) VecVirtual {
 	m, err := c.Resolve()
 	if err != nil {
 		panic(err)

@@ -8,13 +8,11 @@ package main
 
 import (
 	"flag"
-	"fmt"
 	"log"
 	"os"
 	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
-	. "github.com/mmcloughlin/avo/reg"
 )
 
 var subjects = map[string]func(){
@@ -41,40 +39,3 @@ func main() {
 	}
 	Generate()
 }
-
-// each emits a routine for the instruction sets (none: AVX-512 and AVX2), whose names end the routine's.
-func each(name, signature string, emit func(s isa), sets ...isa) {
-	if sets == nil {
-		sets = []isa{avx512, avx2}
-	}
-	for _, s := range sets {
-		begin(name+s.name, signature)
-		emit(s)
-		end()
-	}
-}
-
-// begin starts a routine and its declaration, end is the end of it.
-func begin(name, signature string) {
-	TEXT(name, NOSPLIT, strings.Replace(signature, "gemmArgs", "byte", 1)) // a pointer is a pointer
-	fmt.Fprintf(&stubs, "\n//go:noescape\nfunc %s%s\n", name, strings.TrimPrefix(signature, "func"))
-	labels = 0
-}
-
-func end() {
-	VZEROUPPER()
-	RET()
-}
-
-var labels int
-
-// label returns a name that the current routine has not used.
-func label(name string) string {
-	labels++
-	return fmt.Sprintf("%s%d", name, labels)
-}
-
-// pointer, length and number load a parameter: a slice's address and its length, an integer.
-func pointer(name string) Register { return Load(Param(name).Base(), GP64()) }
-func length(name string) Register  { return Load(Param(name).Len(), GP64()) }
-func number(name string) Register  { return Load(Param(name), GP64()) }

@@ -42,7 +42,7 @@ func layerNormHalf(s isa) {
 func (s isa) layerNorm(y, step, mean, rstd Register, store func(p span, v VecVirtual)) {
 	x, gamma, beta := pointer("x"), pointer("gamma"), pointer("beta")
 	count, dim := number("rows"), number("dim")
-	perDim, eps := s.inverse(dim), s.broadcast("eps")
+	perDim, eps := s.inverse(dim), s.broadcast(Param("eps"))
 	p := s.newSpan(dim)
 	half := step != nil
 	if !half {

@@ -9,7 +9,7 @@ import (
 func vector() {
 	each("axpy", "func(dst, src []float32, alpha float32)", func(s isa) {
 		dst, src := pointer("dst"), pointer("src")
-		p, alpha := s.newSpan(length("src")), s.broadcast("alpha")
+		p, alpha := s.newSpan(length("src")), s.broadcast(Param("alpha"))
 		p.eachUnrolled(4, func(p span, _ int) {
 			v := p.load(dst)
 			VFMADD231PS(p.load(src), alpha, v)
@@ -18,7 +18,7 @@ func vector() {
 	})
 	each("lerp", "func(dst, src []float32, t float32)", func(s isa) {
 		dst, src := pointer("dst"), pointer("src")
-		p, t := s.newSpan(length("src")), s.broadcast("t")
+		p, t := s.newSpan(length("src")), s.broadcast(Param("t"))
 		p.eachUnrolled(4, func(p span, _ int) {
 			v, d := p.load(dst), p.load(src)
 			VSUBPS(v, d, d)
@@ -28,7 +28,7 @@ func vector() {
 	})
 	each("scale", "func(x []float32, alpha float32)", func(s isa) {
 		x := pointer("x")
-		p, alpha := s.newSpan(length("x")), s.broadcast("alpha")
+		p, alpha := s.newSpan(length("x")), s.broadcast(Param("alpha"))
 		p.eachUnrolled(4, func(p span, _ int) {
 			v := p.load(x)
 			VMULPS(alpha, v, v)
@@ -146,7 +146,7 @@ func columnSums(s isa) {
 func adamW(s isa) {
 	pp, m, v, g := pointer("p"), pointer("m"), pointer("v"), pointer("grad")
 	p := s.newSpan(length("p"))
-	get := func(i int) VecVirtual { return s.broadcastOf(Param("c").Index(i)) }
+	get := func(i int) VecVirtual { return s.broadcast(Param("c").Index(i)) }
 	if s.width == 16 { // in AVX2 there are not enough registers to keep them
 		var kept [9]VecVirtual
 		for i := range kept {
