@@ -198,8 +198,8 @@ func (k *partKernels) product(l int, y []float32, ldy, in, out int, e kernels.Ep
 func (k *partKernels) attend() {
 	n, c := k.c.Tokens(), k.c
 	if k.precision == f32 {
-		kernels.Attention(k.attended, c.Embed, k.wide, 3*c.Embed, n, n, c.Heads, c.HeadDim(), k.scratch)
+		kernels.Attention(0, nil, k.attended, c.Embed, k.wide, 3*c.Embed, n, n, c.Heads, c.HeadDim(), k.scratch)
 		return
 	}
-	kernels.AttentionReducedBiased(0, nil, k.attended, c.Embed, k.wide, 3*c.Embed, n, n, c.Heads, c.HeadDim(), k.scratch)
+	kernels.AttentionReduced(0, nil, k.attended, c.Embed, k.wide, 3*c.Embed, n, n, c.Heads, c.HeadDim(), k.scratch)
 }

@@ -97,9 +97,9 @@ func (w *worker) attend(m *worker, lo, hi int) {
 func (w *worker) mix(m *worker, lo, hi int) {
 	c, config := &w.chunk, &w.engine.config
 	e := config.Embed
-	attention := kernels.AttentionBiased
+	attention := kernels.Attention
 	if w.engine.weights.precision != F32 {
-		attention = kernels.AttentionReducedBiased
+		attention = kernels.AttentionReduced
 	}
 	for i := range c.slots {
 		s := &c.slots[i]

@@ -26,17 +26,11 @@ func AttentionScratch(n, headDim int) int {
 	return PackedLen(headDim, n) + max(ld, scoreFloats) + n
 }
 
-// Attention computes softmax(q·kᵀ/√headDim)·v of each head of one image. qkv [n, 3E], E = heads·headDim, has rows of
-// stride ldq: q, k, v, the heads contiguous inside each. The first queries rows attend to all n; out [queries, E] has
-// row stride ldo.
-func Attention(out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int, scratch []float32) {
-	AttentionBiased(0, nil, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
-}
-
-// AttentionBiased is Attention for the rows first … first+queries−1, so that several threads can share an image: each
-// row of out has the same bits. bias [n], or nil, is added to the products of every query with the keys:
-// softmax((q·kᵀ + bias)/√headDim)·v. With √headDim·log(s) for a key it counts as if it were there s times.
-func AttentionBiased(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int,
+// Attention computes softmax((q·kᵀ + bias)/√headDim)·v of each head of one image. qkv [n, 3E], E = heads·headDim, has
+// rows of stride ldq: q, k, v, the heads contiguous inside each. Rows first … first+queries−1 attend to all n; out
+// [queries, E] has row stride ldo. A row of it has the same bits whichever rows come with it, so that several threads
+// can share an image. bias [n], or nil, goes to the keys: with √headDim·log(s) one counts as if it were there s times.
+func Attention(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int,
 	scratch []float32) {
 	embed := heads * headDim
 	queries = min(queries, n-first)

@@ -2,22 +2,22 @@ package kernels
 
 import "math"
 
-// AttentionReducedScratch returns the number of floats of scratch that AttentionReducedBiased needs for up to n tokens.
+// AttentionReducedScratch returns the number of floats of scratch that AttentionReduced needs for up to n tokens.
 func AttentionReducedScratch(n, headDim int) int {
 	_, ld := scoreBlock(n)
 	halves := panelsLen[uint16](headDim, n) + panelsLen[uint16](n, headDim) + n*BF16Stride(headDim)
 	return max(halves/2+max(ld, scoreFloats)+n, AttentionScratch(n, headDim))
 }
 
-// AttentionReducedBiased is AttentionBiased with q, k, v and the exponentials rounded to bfloat16 before they are
+// AttentionReduced is Attention with q, k, v and the exponentials rounded to bfloat16 before they are
 // multiplied; sums, the bias and the softmax itself are float32. Rounding q and k moves a score by at most δ =
 // 2⁻⁷·Σ|q·k|/√headDim, and an element of out by at most (2⁻⁷ + 2δ)·max|v| to first order, δ and |v| being the largest
-// of the head. On a path without the machine's dot product it is AttentionBiased itself, which is faster there.
-func AttentionReducedBiased(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int,
+// of the head. On a path without the machine's dot product it is Attention itself, which is faster there.
+func AttentionReduced(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int,
 	scratch []float32) {
 	embed := heads * headDim
 	if !active.bf16Dots {
-		AttentionBiased(first, bias, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
+		Attention(first, bias, out, ldo, qkv, ldq, n, queries, heads, headDim, scratch)
 		return
 	}
 	queries = min(queries, n-first)

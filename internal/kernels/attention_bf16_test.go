@@ -20,7 +20,7 @@ func TestAttentionReduced(t *testing.T) {
 			var whole matrix
 			for _, queries := range []int{s.n, 1, min(s.n, 13)} {
 				out := randomMatrix(rng, queries, embed, embed+3)
-				AttentionReducedBiased(0, nil, out.data, out.ld, qkv.data, qkv.ld, s.n, queries, s.heads, s.headDim,
+				AttentionReduced(0, nil, out.data, out.ld, qkv.data, qkv.ld, s.n, queries, s.heads, s.headDim,
 					scratch.data[:size])
 				out.checkCanaries(t)
 				scratch.checkCanaries(t)
@@ -56,8 +56,8 @@ func TestAttentionFrom(t *testing.T) {
 			qkv := randomMatrix(rng, s.n, 3*embed, 3*embed+4)
 			scratch := make([]float32, AttentionReducedScratch(s.n, s.headDim))
 			for i, run := range []func(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads,
-				headDim int, scratch []float32){AttentionBiased, AttentionReducedBiased} {
-				name := []string{"AttentionBiased", "AttentionReducedBiased"}[i]
+				headDim int, scratch []float32){Attention, AttentionReduced} {
+				name := []string{"Attention", "AttentionReduced"}[i]
 				whole := make([]float32, s.n*embed)
 				run(0, nil, whole, embed, qkv.data, qkv.ld, s.n, s.n, s.heads, s.headDim, scratch)
 				for _, first := range []int{s.n / 3, s.n / 2, s.n - 1, s.n} {
@@ -111,11 +111,11 @@ func BenchmarkAttentionReduced(b *testing.B) {
 		flops := 4 * s.heads * s.n * s.n * s.headDim
 		b.Run(fmt.Sprintf("reduced/n%d_h%d_d%d", s.n, s.heads, s.headDim), func(b *testing.B) {
 			reportPeakBF16(b, flops, func() {
-				AttentionReducedBiased(0, nil, out, embed, qkv, 3*embed, s.n, s.n, s.heads, s.headDim, scratch)
+				AttentionReduced(0, nil, out, embed, qkv, 3*embed, s.n, s.n, s.heads, s.headDim, scratch)
 			})
 		})
 		b.Run(fmt.Sprintf("full/n%d_h%d_d%d", s.n, s.heads, s.headDim), func(b *testing.B) {
-			reportPeak(b, flops, func() { Attention(out, embed, qkv, 3*embed, s.n, s.n, s.heads, s.headDim, full) })
+			reportPeak(b, flops, func() { Attention(0, nil, out, embed, qkv, 3*embed, s.n, s.n, s.heads, s.headDim, full) })
 		})
 	}
 }
@@ -193,7 +193,7 @@ func TestNoAllocationBF16(t *testing.T) {
 			RoundBF16(y, BF16Stride(embed), out, embed, n, embed)
 			LayerNormBF16(y, BF16Stride(embed), out, bias, bias, n, embed, 1e-6)
 			GemmBF16(qkv, 3*embed, y, BF16Stride(embed), n, &packed, Epilogue{Bias: bias, Add: true, GELU: true})
-			AttentionReducedBiased(0, nil, out, embed, qkv, 3*embed, n, n, heads, headDim, scratch)
+			AttentionReduced(0, nil, out, embed, qkv, 3*embed, n, n, heads, headDim, scratch)
 		}); a != 0 {
 			t.Fatalf("%v allocations", a)
 		}

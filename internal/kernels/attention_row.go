@@ -17,13 +17,17 @@ func AttentionRow(dst, qkv []float32, ldq, n, row, heads, headDim int, scratch [
 	clear(dst)
 	scale := float32(1 / math.Sqrt(float64(headDim)))
 	for h := range heads {
-		q, k := qkv[row*ldq+h*headDim:][:headDim], qkv[embed+h*headDim:]
-		for j := range scores {
-			scores[j] = Dot(q, k[j*ldq:][:headDim])
-		}
-		active.softmaxRows(scores, nil, n, 1, n, scale)
+		attend(scores, qkv[row*ldq+h*headDim:][:headDim], qkv[embed+h*headDim:], ldq, scale)
 		Axpy(dst, 1/float32(heads), scores)
 	}
+}
+
+// attend writes softmax(scale·q·kᵀ) to p [n] for one head's k [n, headDim].
+func attend(p, q, k []float32, ldk int, scale float32) {
+	for j := range p {
+		p[j] = Dot(q, k[j*ldk:][:len(q)])
+	}
+	active.softmaxRows(p, nil, len(p), 1, len(p), scale)
 }
 
 // AttentionRowBackward adds to dqkv, laid out as qkv, the gradient of AttentionRow's qkv, given d [n], that of what
@@ -45,10 +49,7 @@ func AttentionRowBackward(dqkv, d, qkv []float32, ldq, n, row, heads, headDim in
 		at := h * headDim
 		q, k := qkv[row*ldq+at:][:headDim], qkv[embed+at:]
 		dq, dk := dqkv[row*ldq+at:][:headDim], dqkv[embed+at:]
-		for j := range p {
-			p[j] = Dot(q, k[j*ldq:][:headDim])
-		}
-		active.softmaxRows(p, nil, n, 1, n, float32(1/root))
+		attend(p, q, k, ldq, float32(1/root))
 		mean := 0.0
 		for j, v := range p {
 			mean += float64(v) * float64(d[j])

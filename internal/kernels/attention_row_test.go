@@ -109,9 +109,9 @@ func TestAttentionBiased(t *testing.T) {
 				copy(long.data[i*3*embed:(i+1)*3*embed], qkv.data[j*3*embed:(j+1)*3*embed])
 			}
 			for _, reduced := range []bool{false, true} {
-				run, room, tolerance := AttentionBiased, AttentionScratch, 5e-6
+				run, room, tolerance := Attention, AttentionScratch, 5e-6
 				if reduced {
-					run, room, tolerance = AttentionReducedBiased, AttentionReducedScratch, 0.03
+					run, room, tolerance = AttentionReduced, AttentionReducedScratch, 0.03
 				}
 				got, want := randomMatrix(rng, s.n, embed, embed+3), randomMatrix(rng, len(times), embed, embed)
 				scratch := make([]float32, room(len(times), s.headDim))
