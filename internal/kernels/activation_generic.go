@@ -79,14 +79,12 @@ func geluGeneric(y, x []float32, ld, rows, cols int) {
 	}
 }
 
-// Where the result is about to be rounded to 8 bits or bfloat16 GELU need not be as exact as GELU's. geluQuick takes
-// it as
+// Where the result is about to be rounded to 8 bits or bfloat16 geluQuick is exact enough, at half the cost. It takes
 //
 //	gelu(x) = max(x, 0) − |x|·Φ(−|x|)
 //
 // whose second term, a bump that dies out, is t·P(t − geluBumpEnd/2) with t = min(|x|, geluBumpEnd) and P fitted to
-// minimise the largest absolute error (1.43e-5; 1.5e-5 with rounding, for every x). It costs half of what GELU does;
-// 0 stays 0, NaN stays NaN.
+// minimise the largest absolute error (1.43e-5; 1.5e-5 with rounding, for every x). 0 stays 0, NaN stays NaN.
 const geluBumpEnd = 4.5
 
 var geluBumpPoly = [...]float32{0.012220983, -0.031710345, 0.03574155, -0.021631464, 0.0060958276,
@@ -146,9 +144,7 @@ func softmaxRowsGeneric(x, inverse []float32, ld, rows, cols int, scale float32)
 			inverse[i] = f
 			continue
 		}
-		for j := range row {
-			row[j] *= f
-		}
+		scaleGeneric(row, f)
 	}
 }
 
@@ -164,8 +160,7 @@ func softmaxRowsBF16Generic(x, inverse []float32, ld, rows, cols int, scale floa
 	}
 }
 
-// softmaxBackwardGeneric turns ds, the gradient of the probabilities p, into that of the scores: ds = p∘(ds −
-// dot[row])·scale, all [rows, cols] of row stride ld.
+// softmaxBackwardGeneric turns ds, p's gradient, into that of the scores: p∘(ds − dot[row])·scale, all [rows, cols].
 func softmaxBackwardGeneric(ds, p, dot []float32, ld, rows, cols int, scale float32) {
 	for i := range rows {
 		d := dot[i]

@@ -2,12 +2,10 @@ package kernels
 
 import "math"
 
-// scoreFloats bounds the block of scores that attention works on at a time (32 KiB), so that it stays in the first
-// cache.
+// scoreFloats bounds the block of scores that is worked on at a time: it stays in the first cache (32 KiB).
 const scoreFloats = 8 << 10
 
-// scoreBlock returns the shape of the block of scores for n keys: query rows, a multiple of 12 unless n is small or
-// huge, and row stride.
+// scoreBlock returns the block of scores' rows for n keys, a multiple of 12 unless n is small or huge, and row stride.
 func scoreBlock(n int) (rows, ld int) {
 	ld = (n + 15) &^ 15
 	rows = max(1, scoreFloats/max(ld, 1))

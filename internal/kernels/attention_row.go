@@ -3,8 +3,7 @@ package kernels
 import "math"
 
 // AttentionRow writes what one row of an image pays each of its n rows, mean over the heads: dst[j] = 1/heads · Σ_h
-// softmax_j(q·kᵀ/√headDim), with qkv as Attention has it. scratch holds n floats. It is for a row or two of an image:
-// Attention itself keeps no probabilities.
+// softmax_j(q·kᵀ/√headDim), with qkv as Attention has it, which itself keeps no probabilities. scratch holds n floats.
 func AttentionRow(dst, qkv []float32, ldq, n, row, heads, headDim int, scratch []float32) {
 	if n <= 0 {
 		return

@@ -36,8 +36,7 @@ func RoundBF16(y []uint16, ldy int, x []float32, ldx, rows, k int) {
 	}
 }
 
-// LayerNormBF16 is LayerNorm followed by RoundBF16, to the bit: x [rows, dim] has contiguous rows, y has row stride
-// ldy.
+// LayerNormBF16 is LayerNorm followed by RoundBF16, to the bit: x [rows, dim] is contiguous, y has row stride ldy.
 func LayerNormBF16(y []uint16, ldy int, x, gamma, beta []float32, rows, dim int, eps float32) {
 	checkMatrix("LayerNormBF16", "y", len(y), ldy, rows, dim+dim&1)
 	checkNorm(x, x, gamma, beta, rows, dim)

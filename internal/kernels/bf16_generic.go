@@ -24,8 +24,7 @@ func gemmBF16Generic(w productBF16) {
 	}
 }
 
-// tileBF16 is the inner loop: rows i, i+1 of a times columns j, j+1 of b. Products are exact, so fusing them with the
-// sum changes nothing.
+// tileBF16 is rows i, i+1 of a times columns j, j+1 of b. Products are exact: fusing them with sums changes nothing.
 func tileBF16(p *productBF16, i, j int) {
 	var s0, s1, t0, t1 float32
 	n := 2 * p.k

@@ -21,6 +21,5 @@ func FirstNotFinite(x []float32) int {
 	return -1
 }
 
-// notFinite has its highest bit set if v is NaN or an infinity: adding one to an exponent of all ones carries into
-// the place of the sign.
+// notFinite has its highest bit set if v is NaN or an infinity: one more than an exponent of all ones carries there.
 func notFinite(v float32) uint32 { return math.Float32bits(v)&absBits + 1<<23 }

@@ -16,8 +16,7 @@ func GemmPacked(c []float32, ldc int, a []float32, lda, m int, b *Packed, e Epil
 	}
 }
 
-// Gemm computes C = A·B, or C += A·B, with c [m, n], a [m, k] and b [k, n] of row strides ldc, lda and ldb, nothing
-// packed.
+// Gemm computes C = A·B, or C += A·B, with c [m, n], a [m, k] and b [k, n], nothing packed, of row strides ldX.
 func Gemm(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m, n, k int, add bool) {
 	if m > 0 && n > 0 {
 		checkMatrix("Gemm", "a", len(a), lda, m, k)
@@ -25,9 +24,8 @@ func Gemm(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m, n
 	}
 }
 
-// GemmTN computes C = Aᵀ·B, or C += Aᵀ·B, with c [m, n], a [k, m] and b [k, n] of row strides ldc, lda and ldb,
-// nothing packed. A linear layer's weight gradient dyᵀ·x has this form. Where k is more than depthBlock each block of
-// so many is summed by itself and added to C.
+// GemmTN computes C = Aᵀ·B, or C += Aᵀ·B, a linear layer's weight gradient dyᵀ·x, with c [m, n], a [k, m] and b [k,
+// n], nothing packed, of row strides ldX. Each depthBlock of k is summed by itself and added to C.
 func GemmTN(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m, n, k int, add bool) {
 	if m <= 0 || n <= 0 {
 		return
@@ -47,12 +45,10 @@ func gemmStrided(c []float32, ldc int, a []float32, rowA, colA int, b []float32,
 	active.gemm(w)
 }
 
-// depthBlock is the number of rows of A and B that GemmTN takes at a time, so that they stay in the cache while all
-// of C meets them.
+// depthBlock is how many rows of A and B GemmTN takes at a time: they stay in the cache while all of C meets them.
 const depthBlock = 256
 
-// rowBlock is the number of rows of A that meet all panels of B before the next rows do, so that they stay in the
-// cache.
+// rowBlock is how many rows of A meet all panels of B before the next rows do: they stay in the cache.
 const rowBlock = 384
 
 // product is c [m, n] = a·b (+ bias) (+ c) (then gelu), and the panel of it that is being computed. A step of k is
@@ -111,8 +107,7 @@ func (w *product[A, B]) fill(routine string, c []float32, ldc, m, n int, e Epilo
 	}
 }
 
-// next moves on to the next panel, if there is one; all panels of a block of rows come before the next rows. It
-// computes the gelu of the panel before.
+// next computes the last panel's gelu and moves on to the next, if any; a block of rows has all before the next rows.
 func (w *product[A, B]) next() bool {
 	if w.rows > 0 {
 		if w.gelu != nil {

@@ -86,8 +86,7 @@ const (
 	tinyBits = 0x0da24260
 )
 
-// largestBits returns the bits of max|x|. As integers NaNs are larger than infinity and infinity than all others, so
-// that neither goes unseen.
+// largestBits returns the bits of max|x|. As integers NaNs are larger than infinity, and that than all others.
 func largestBits(x []float32) uint32 {
 	var largest uint32
 	for _, v := range x {

@@ -1,7 +1,6 @@
 // Package kernels holds the arithmetic that the models spend their time in: matrix products on packed panels,
 // attention over the rows of one image, layer norm, softmax, the exact GELU and the optimizer's step, in float32; and
-// for inference products in bfloat16 (bf16.go) and in 8 bits (int8.go) with the roundings that they need, and
-// attention in bfloat16 (attention_bf16.go).
+// for inference products in bfloat16 and in 8 bits with the roundings that they need, and attention in bfloat16.
 //
 // Every routine runs on the caller's goroutine and allocates nothing; callers spread the work over their workers.
 // Matrices are row-major slices with a row stride ("leading dimension") counted in elements, so that a routine can
@@ -12,8 +11,7 @@
 // One element of a matrix product is one accumulator: products are added with k ascending (in bfloat16 by pairs; in 8
 // bits the sum is exact), then the bias, then what C held. The order does not depend on the number of rows, the row's
 // place in a tile, or the number of columns. Row-wise routines (layer norm, softmax, attention) reduce each row in an
-// order fixed by its length. So a row's result has the same bits alone and in any batch. Between paths the last bits
-// may differ.
+// order fixed by its length. So a row's result has the same bits alone and in any batch; paths may differ in the last.
 //
 // # Files
 //

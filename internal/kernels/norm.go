@@ -9,8 +9,7 @@ func LayerNorm(y, x, gamma, beta []float32, rows, dim int, eps float32) {
 	}
 }
 
-// LayerNormTrain is LayerNorm that also keeps mean [rows] and rstd [rows] = 1/√(var + eps) for LayerNormBackward. y
-// has the same bits.
+// LayerNormTrain is LayerNorm, to the bit, that keeps mean [rows] and rstd [rows] = 1/√(var + eps) for the backward.
 func LayerNormTrain(y, mean, rstd, x, gamma, beta []float32, rows, dim int, eps float32) {
 	checkNorm(y, x, gamma, beta, rows, dim)
 	checkLen("LayerNormTrain", "mean", len(mean), rows)

@@ -2,8 +2,7 @@ package kernels
 
 import "unsafe"
 
-// panelWidth is the number of columns in one panel of a packed right-hand side. Panels are contiguous, one after the
-// other, so that whole ones are a matrix of their own.
+// panelWidth is a panel's number of columns. Panels are contiguous, so that whole ones are a matrix of their own.
 const panelWidth = 32
 
 // panelsOf is the number of panels that n columns take.
@@ -63,8 +62,7 @@ func Pack(dst *Packed, b []float32, ldb, k, n int) {
 	}
 }
 
-// PackTransposed lays out the transpose of b [n, k] (row stride ldb) in dst as a [k, n] matrix. A linear layer's weight
-// [out, in] becomes the right-hand side of x·Wᵀ this way.
+// PackTransposed is Pack of the transpose of b [n, k] (row stride ldb): a linear layer's weight [out, in] for x·Wᵀ.
 func PackTransposed(dst *Packed, b []float32, ldb, k, n int) {
 	dst.reshape(k, n)
 	checkMatrix("PackTransposed", "b", len(b), ldb, n, k)
@@ -73,8 +71,7 @@ func PackTransposed(dst *Packed, b []float32, ldb, k, n int) {
 	}
 }
 
-// Columns returns columns lo … hi−1 of p [K, N], which share its memory. Both are bounds that SplitColumns or
-// FirstPanel gives.
+// Columns returns columns lo … hi−1 of p, which share its memory. SplitColumns and FirstPanel give such bounds.
 func (p *Panels[T]) Columns(lo, hi int) Panels[T] {
 	if n := p.N; lo < 0 || lo > hi || hi > n || lo%panelWidth != 0 && lo != n || hi%panelWidth != 0 && hi != n {
 		panic("kernels: Columns: these are not whole panels")

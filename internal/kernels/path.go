@@ -6,8 +6,7 @@ import (
 	"slices"
 )
 
-// A path is an implementation of all routines. Operands are as the exported functions check them; X_generic.go says
-// what each routine does with them.
+// A path is an implementation of all routines, which X_generic.go describes. The exported functions check operands.
 type path struct {
 	name string
 

@@ -6,8 +6,7 @@ import (
 )
 
 // PeakFLOPS measures how many floating-point operations a second one core does on the path in use when nothing but
-// independent multiply-adds run (each counts as two). It takes about d and returns the best of several slices of that
-// time.
+// independent multiply-adds run (each counts as two): the best of several slices of the time d.
 func PeakFLOPS(d time.Duration) float64 { return active.peak.rate(d) }
 
 // PeakBF16 is PeakFLOPS for sums of bfloat16 products: of the machine's dot product where it has one (two

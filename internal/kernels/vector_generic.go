@@ -17,11 +17,7 @@ func scaleGeneric(x []float32, alpha float32) {
 // scaleRowsGeneric multiplies row i of x [rows, cols] by factors[i].
 func scaleRowsGeneric(x []float32, ld, rows, cols int, factors []float32) {
 	for i := range rows {
-		f := factors[i]
-		row := x[i*ld : i*ld+cols]
-		for j := range row {
-			row[j] *= f
-		}
+		scaleGeneric(x[i*ld:i*ld+cols], factors[i])
 	}
 }
 

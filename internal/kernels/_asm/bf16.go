@@ -8,8 +8,7 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// bf16 is what rounds to bfloat16: by the machine's conversion where the instruction set has it, otherwise by
-// arithmetic on the bits.
+// bf16 is what rounds to bfloat16: by the machine's conversion where there is one, else by arithmetic on the bits.
 func bf16() {
 	ways := []isa{avx512BF16, avx512, avx2}
 	each("roundHalf", "func(y []uint16, ldy int, x []float32, ldx, rows, k int)", roundHalf, ways...)
@@ -195,8 +194,7 @@ func packPairs(s isa) {
 // PanelWidth is the package's.
 const PanelWidth = 32
 
-// exp2Poly is 2^f for 0 ≤ f < 1, its largest relative error (2.6e-6) minimised: far less than rounding to bfloat16
-// makes.
+// exp2Poly is 2^f for 0 ≤ f < 1, its largest relative error (2.6e-6, far less than bfloat16's) minimised.
 var exp2Poly = []float64{1.00000262, 0.693003833, 0.241442695, 0.0520114936, 0.013534179}
 
 // softmaxHalf: the first half of each row of x becomes exp(scale·(x − largest)) rounded, and inverse the reciprocal

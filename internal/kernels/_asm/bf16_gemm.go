@@ -46,8 +46,7 @@ func dotBF16(g gemmKernel, rows int) {
 	g.products(rows, 0, VBROADCASTSS, vdpbf16ps)
 }
 
-// widenBF16 adds one pair's products in float32: first of the lower halves, shifted up, then of the upper halves, the
-// lower masked off.
+// widenBF16 adds one pair's products in float32: the lower halves', shifted up, then the upper ones', masked.
 func widenBF16(g gemmKernel, rows int) {
 	x, upper := g.temp(2), g.temp(3)
 	b := func(j int) Mem { return Mem{Base: gemmB, Disp: j * g.bytes()} }
@@ -100,8 +99,7 @@ func vcvtneps2bf16(x, y VecPhysical) { evex(ppF3, 0x72, x, nil, y) }
 // vcvtne2ps2bf16 rounds low and high to one register of 32 bfloat16s.
 func vcvtne2ps2bf16(low, high, y VecPhysical) { evex(ppF2, 0x72, low, high, y) }
 
-// evex emits an instruction on 512-bit registers: rm and vvvv (or nil) are read, dst is written, reads are read
-// besides.
+// evex emits an instruction on 512-bit registers that reads rm, vvvv (or nil) and reads, and writes dst.
 func evex(pp, opcode byte, rm, vvvv, dst VecPhysical, reads ...Op) {
 	number := func(r VecPhysical) byte {
 		if r == nil {

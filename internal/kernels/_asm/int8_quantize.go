@@ -83,8 +83,8 @@ func (r byteRow) each(x Register, body func(load func(u int) VecVirtual)) {
 	Label(done)
 }
 
-// quantizeRows reads a row twice: for its largest number, compared as integers so that NaN and infinity win, and for
-// the bytes.
+// quantizeRows reads a row twice: for its largest number, compared as integers so that NaN and infinity win, then to
+// write the bytes.
 func quantizeRows(s isa) {
 	q, ldq, scale := pointer("q"), number("ldq"), pointer("scale")
 	x, ldx, count := pointer("x"), number("ldx"), number("rows")
@@ -156,8 +156,7 @@ func (s isa) scaleOf(largest VecVirtual, scale Register) VecVirtual {
 	return v
 }
 
-// packOrder is where VPERMD finds the dwords of four packed vectors: lane l of 128 bits has the numbers 4l … 4l+3 of
-// each.
+// packOrder is where VPERMD finds the dwords of four packed vectors: lane l (128 bits) has numbers 4l … 4l+3 of each.
 func packOrder(s isa) Mem {
 	lanes := s.width / 4
 	return table("packOrder"+s.name, s.width, func(i int) uint32 { return uint32(4*(i%lanes) + i/lanes) })

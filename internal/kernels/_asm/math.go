@@ -33,8 +33,7 @@ func (s isa) horner(p, x VecVirtual, c float64) {
 	}
 }
 
-// polynomial is the coefficients of one, the constant first. They are read from memory unless there are enough
-// registers to keep them.
+// polynomial is coefficients, the constant first, in memory or, where there are enough of them, in registers.
 type polynomial struct {
 	isa
 	c    []float64

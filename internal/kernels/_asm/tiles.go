@@ -177,8 +177,7 @@ func (g gemmKernel) lanes(j int, v Op) {
 	}
 }
 
-// get and put move vector j of a row of 4-byte numbers, without touching what is masked off; lanes is the mask where
-// there are no mask registers.
+// get and put move vector j of a row of 4-byte numbers but for what is masked off, by lanes without mask registers.
 func (g gemmKernel) get(base Register, j int, v, lanes Op) {
 	g.loadMasked(Mem{Base: base, Disp: j * g.bytes()}, g.mask(j, lanes), v)
 }

@@ -141,8 +141,7 @@ func columnSums(s isa) {
 	p.each(func(p span) { add(p, 1) })
 }
 
-// adamW reads its constants from an array: keep, beta1, 1 − beta1, beta2, 1 − beta2, gradScale, step, 1/correction2,
-// eps.
+// adamW reads its constants from an array, the package's adamWConstants.
 func adamW(s isa) {
 	pp, m, v, g := pointer("p"), pointer("m"), pointer("v"), pointer("grad")
 	p := s.newSpan(length("p"))
@@ -177,8 +176,7 @@ func adamW(s isa) {
 	})
 }
 
-// multiplyAdds runs rounds of multiply-adds on as many independent vectors as hide their latency: 24 (AVX-512) or 12
-// (AVX2).
+// multiplyAdds runs rounds of multiply-adds on as many vectors as hide their latency: 24 (AVX-512) or 12 (AVX2).
 func multiplyAdds(s isa) {
 	rounds := number("rounds")
 	x, y, t := s.fill(0.999), s.fill(1e-3), s.sums(s.width*3/2)
