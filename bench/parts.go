@@ -197,9 +197,6 @@ func (k *partKernels) product(l int, y []float32, ldy, in, out int, e kernels.Ep
 // attend runs attention over the q, k and v in wide.
 func (k *partKernels) attend() {
 	n, c := k.c.Tokens(), k.c
-	if k.precision == f32 {
-		kernels.Attention(0, nil, k.attended, c.Embed, k.wide, 3*c.Embed, n, n, c.Heads, c.HeadDim(), k.scratch)
-		return
-	}
-	kernels.AttentionReduced(0, nil, k.attended, c.Embed, k.wide, 3*c.Embed, n, n, c.Heads, c.HeadDim(), k.scratch)
+	kernels.Attention(k.attended, c.Embed, k.wide, 3*c.Embed, n, c.Heads, c.HeadDim(),
+		kernels.Queries{Count: n, Reduced: k.precision != f32}, k.scratch)
 }

@@ -97,10 +97,6 @@ func (w *worker) attend(m *worker, lo, hi int) {
 func (w *worker) mix(m *worker, lo, hi int) {
 	c, config := &w.chunk, &w.engine.config
 	e := config.Embed
-	attention := kernels.Attention
-	if w.engine.weights.precision != F32 {
-		attention = kernels.AttentionReduced
-	}
 	for i := range c.slots {
 		s := &c.slots[i]
 		from, to := s.within(lo, hi)
@@ -111,8 +107,8 @@ func (w *worker) mix(m *worker, lo, hi int) {
 			copy(c.x[from*e:to*e], w.x[(s.first+from-s.at)*e:])
 		}
 		keys, first := s.active+s.frozen, s.first-c.base
-		attention(from-s.at, w.bias(s), c.y[from*e:], e, c.qkv[first*3*e:], 3*e, keys, to-from, config.Heads,
-			config.HeadDim(), m.scratch)
+		kernels.Attention(c.y[from*e:], e, c.qkv[first*3*e:], 3*e, keys, config.Heads, config.HeadDim(), kernels.Queries{
+			First: from - s.at, Count: to - from, Bias: w.bias(s), Reduced: w.engine.weights.precision != F32}, m.scratch)
 	}
 	m.spentOn(Attention)
 	c.block.proj.addAll(c.x[lo*e:], e, c.y[lo*e:], e, hi-lo, c.rounded.from(lo))

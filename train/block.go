@@ -30,7 +30,8 @@ func (n *Network) attendForward(s *shard, l int, w *scratch, drop bool) {
 		r, rows := int(a.offset[i]), int(a.offset[i+1]-a.offset[i])
 		at, queries := int(a.run[i]), int(a.run[i+1]-a.run[i])
 		if queries > 0 {
-			kernels.Attention(0, nil, a.attended[at*e:], e, a.qkv[r*3*e:], 3*e, rows, queries, c.Heads, c.HeadDim(), w.attention)
+			kernels.Attention(a.attended[at*e:], e, a.qkv[r*3*e:], 3*e, rows, c.Heads, c.HeadDim(),
+				kernels.Queries{Count: queries}, w.attention)
 		}
 	}
 	a.runners(a.middle, s.x[l], e, s.images)

@@ -2,7 +2,7 @@ package kernels
 
 import "math"
 
-// scoreFloats bounds the block of scores that is worked on at a time: it stays in the first cache (32 KiB).
+// scoreFloats bounds the block of scores that is worked on at a time: 32 KiB, so that it stays in the first cache.
 const scoreFloats = 8 << 10
 
 // scoreBlock returns the block of scores' rows for n keys, a multiple of 12 unless n is small or huge, and row stride.
@@ -24,36 +24,81 @@ func AttentionScratch(n, headDim int) int {
 	return PackedLen(headDim, n) + max(ld, scoreFloats) + n
 }
 
+// AttentionReducedScratch is AttentionScratch for Reduced queries too.
+func AttentionReducedScratch(n, headDim int) int {
+	_, ld := scoreBlock(n)
+	halves := panelsLen[uint16](headDim, n) + panelsLen[uint16](n, headDim) + n*BF16Stride(headDim)
+	return max(halves/2+max(ld, scoreFloats)+n, AttentionScratch(n, headDim))
+}
+
+// Queries says which rows of an image attend to all of them, and how.
+type Queries struct {
+	// Rows First … First+Count−1 attend, as far as there are. A row's output has the same bits whichever rows come with
+	// it, so that several threads can share an image.
+	First, Count int
+
+	// Bias [n], or nil, is added to the products of every query with the keys: with √headDim·log(s) a key counts as if
+	// it were there s times.
+	Bias []float32
+
+	// Reduced rounds q, k, v and the exponentials to bfloat16 before they are multiplied; sums, the bias and the softmax
+	// itself are float32. Rounding q and k moves a score by at most δ = 2⁻⁷·Σ|q·k|/√headDim, and an element of out by at
+	// most (2⁻⁷ + 2δ)·max|v| to first order, δ and |v| being the largest of the head. A path without the machine's dot
+	// product does not do so: it is faster in float32.
+	Reduced bool
+}
+
 // Attention computes softmax((q·kᵀ + bias)/√headDim)·v of each head of one image. qkv [n, 3E], E = heads·headDim, has
-// rows of stride ldq: q, k, v, the heads contiguous inside each. Rows first … first+queries−1 attend to all n; out
-// [queries, E] has row stride ldo. A row of it has the same bits whichever rows come with it, so that several threads
-// can share an image. bias [n], or nil, goes to the keys: with √headDim·log(s) one counts as if it were there s times.
-func Attention(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads, headDim int,
-	scratch []float32) {
-	embed := heads * headDim
-	queries = min(queries, n-first)
+// rows of stride ldq: q, k, v, the heads contiguous inside each. out [Count, E] has row stride ldo.
+func Attention(out []float32, ldo int, qkv []float32, ldq, n, heads, headDim int, s Queries, scratch []float32) {
+	embed, queries := heads*headDim, min(s.Count, n-s.First)
 	if queries <= 0 || embed <= 0 {
 		return
 	}
+	reduced, size := s.Reduced && active.bf16Dots, AttentionScratch(n, headDim)
+	if reduced {
+		size = AttentionReducedScratch(n, headDim)
+	}
 	checkMatrix("Attention", "out", len(out), ldo, queries, embed)
 	checkMatrix("Attention", "qkv", len(qkv), ldq, n, 3*embed)
-	checkLen("Attention", "scratch", len(scratch), AttentionScratch(n, headDim))
+	checkLen("Attention", "scratch", len(scratch), size)
 	rows, ld := scoreBlock(n)
-	// keys is kᵀ; v needs no packing, for its rows are read once for each tile of scores.
-	var keys Packed
-	keys.Data, scratch = carve(scratch, PackedLen(headDim, n))
 	scores, scratch := carve(scratch, rows*ld)
-	inverse, _ := carve(scratch, rows)
+	inverse, scratch := carve(scratch, rows)
+	// keys is kᵀ. In float32 v needs no packing, for its rows are read once for each tile of scores.
+	var keys Packed
+	keys16, values16 := PackedBF16{K: headDim, N: n}, PackedBF16{K: n, N: headDim}
+	var q16 []uint16
+	stride := BF16Stride(headDim)
+	if reduced {
+		keys16.Data, scratch = carveHalves(scratch, panelsLen[uint16](headDim, n))
+		values16.Data, scratch = carveHalves(scratch, panelsLen[uint16](n, headDim))
+		q16, _ = carveHalves(scratch, rows*stride)
+	} else {
+		keys.Data, _ = carve(scratch, PackedLen(headDim, n))
+	}
 	scale := float32(1 / math.Sqrt(float64(headDim)))
 	for h := range heads {
-		q, k, v := qkv[first*ldq+h*headDim:], qkv[embed+h*headDim:], qkv[2*embed+h*headDim:]
-		PackTransposed(&keys, k, ldq, headDim, n)
+		at := h * headDim
+		q, k, v := qkv[s.First*ldq+at:], qkv[embed+at:], qkv[2*embed+at:]
+		if reduced {
+			active.packRowsBF16(keys16, k, ldq)
+			active.packPairsBF16(values16, v, ldq)
+		} else {
+			PackTransposed(&keys, k, ldq, headDim, n)
+		}
 		for i := 0; i < queries; i += rows {
-			m := min(rows, queries-i)
-			GemmPacked(scores, ld, q[i*ldq:], ldq, m, &keys, Epilogue{Bias: bias})
-			active.softmaxRows(scores, inverse, ld, m, n, scale)
-			o := out[i*ldo+h*headDim:]
-			Gemm(o, ldo, scores, ld, v, ldq, m, headDim, n, false)
+			m, qi, o := min(rows, queries-i), q[i*ldq:], out[i*ldo+at:]
+			if reduced {
+				RoundBF16(q16, stride, qi, ldq, m, headDim)
+				GemmBF16(scores, ld, q16, stride, m, &keys16, Epilogue{Bias: s.Bias})
+				active.softmaxRowsBF16(scores, inverse, ld, m, n, scale)
+				GemmBF16(o, ldo, halves(scores), 2*ld, m, &values16, Epilogue{})
+			} else {
+				GemmPacked(scores, ld, qi, ldq, m, &keys, Epilogue{Bias: s.Bias})
+				active.softmaxRows(scores, inverse, ld, m, n, scale)
+				Gemm(o, ldo, scores, ld, v, ldq, m, headDim, n, false)
+			}
 			active.scaleRows(o, ldo, m, headDim, inverse)
 		}
 	}
@@ -124,4 +169,10 @@ func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, ou
 // carve cuts the first n floats off scratch. What it cuts cannot grow into the rest.
 func carve(scratch []float32, n int) (part, rest []float32) {
 	return scratch[:n:n], scratch[n:]
+}
+
+// carveHalves cuts n uint16s, an even number, off scratch.
+func carveHalves(scratch []float32, n int) (part []uint16, rest []float32) {
+	f, rest := carve(scratch, n/2)
+	return halves(f), rest
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestAttentionReduced holds the error against the bound that AttentionReduced documents.
+// TestAttentionReduced holds the error against the bound that Queries documents.
 func TestAttentionReduced(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(7, 10))
@@ -20,8 +20,8 @@ func TestAttentionReduced(t *testing.T) {
 			var whole matrix
 			for _, queries := range []int{s.n, 1, min(s.n, 13)} {
 				out := randomMatrix(rng, queries, embed, embed+3)
-				AttentionReduced(0, nil, out.data, out.ld, qkv.data, qkv.ld, s.n, queries, s.heads, s.headDim,
-					scratch.data[:size])
+				Attention(out.data, out.ld, qkv.data, qkv.ld, s.n, s.heads, s.headDim,
+					Queries{Count: queries, Reduced: true}, scratch.data[:size])
 				out.checkCanaries(t)
 				scratch.checkCanaries(t)
 				if queries == s.n {
@@ -55,22 +55,24 @@ func TestAttentionFrom(t *testing.T) {
 			embed := s.heads * s.headDim
 			qkv := randomMatrix(rng, s.n, 3*embed, 3*embed+4)
 			scratch := make([]float32, AttentionReducedScratch(s.n, s.headDim))
-			for i, run := range []func(first int, bias, out []float32, ldo int, qkv []float32, ldq, n, queries, heads,
-				headDim int, scratch []float32){Attention, AttentionReduced} {
-				name := []string{"Attention", "AttentionReduced"}[i]
+			for _, reduced := range []bool{false, true} {
 				whole := make([]float32, s.n*embed)
-				run(0, nil, whole, embed, qkv.data, qkv.ld, s.n, s.n, s.heads, s.headDim, scratch)
+				run := func(out []float32, ldo, first, queries int) {
+					Attention(out, ldo, qkv.data, qkv.ld, s.n, s.heads, s.headDim,
+						Queries{First: first, Count: queries, Reduced: reduced}, scratch)
+				}
+				run(whole, embed, 0, s.n)
 				for _, first := range []int{s.n / 3, s.n / 2, s.n - 1, s.n} {
 					for _, queries := range []int{1, 14, s.n} {
 						rows := min(queries, s.n-first)
 						out := randomMatrix(rng, rows, embed, embed+3)
-						run(first, nil, out.data, out.ld, qkv.data, qkv.ld, s.n, queries, s.heads, s.headDim, scratch)
+						run(out.data, out.ld, first, queries)
 						out.checkCanaries(t)
 						for i := range rows {
 							for j := range embed {
 								if got, want := out.data[i*out.ld+j], whole[(first+i)*embed+j]; got != want {
-									t.Fatalf("%s %+v from %d: out[%d, %d] is %v, in the whole image %v",
-										name, s, first, i, j, got, want)
+									t.Fatalf("%+v, reduced %v, from %d: out[%d, %d] is %v, in the whole image %v",
+										s, reduced, first, i, j, got, want)
 								}
 							}
 						}
@@ -111,11 +113,14 @@ func BenchmarkAttentionReduced(b *testing.B) {
 		flops := 4 * s.heads * s.n * s.n * s.headDim
 		b.Run(fmt.Sprintf("reduced/n%d_h%d_d%d", s.n, s.heads, s.headDim), func(b *testing.B) {
 			reportPeakBF16(b, flops, func() {
-				AttentionReduced(0, nil, out, embed, qkv, 3*embed, s.n, s.n, s.heads, s.headDim, scratch)
+				Attention(out, embed, qkv, 3*embed, s.n, s.heads, s.headDim,
+					Queries{Count: s.n, Reduced: true}, scratch)
 			})
 		})
 		b.Run(fmt.Sprintf("full/n%d_h%d_d%d", s.n, s.heads, s.headDim), func(b *testing.B) {
-			reportPeak(b, flops, func() { Attention(0, nil, out, embed, qkv, 3*embed, s.n, s.n, s.heads, s.headDim, full) })
+			reportPeak(b, flops, func() {
+				Attention(out, embed, qkv, 3*embed, s.n, s.heads, s.headDim, Queries{Count: s.n}, full)
+			})
 		})
 	}
 }
@@ -193,7 +198,7 @@ func TestNoAllocationBF16(t *testing.T) {
 			RoundBF16(y, BF16Stride(embed), out, embed, n, embed)
 			LayerNormBF16(y, BF16Stride(embed), out, bias, bias, n, embed, 1e-6)
 			GemmBF16(qkv, 3*embed, y, BF16Stride(embed), n, &packed, Epilogue{Bias: bias, Add: true, GELU: true})
-			AttentionReduced(0, nil, out, embed, qkv, 3*embed, n, n, heads, headDim, scratch)
+			Attention(out, embed, qkv, 3*embed, n, heads, headDim, Queries{Count: n, Reduced: true}, scratch)
 		}); a != 0 {
 			t.Fatalf("%v allocations", a)
 		}

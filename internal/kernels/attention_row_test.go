@@ -109,14 +109,16 @@ func TestAttentionBiased(t *testing.T) {
 				copy(long.data[i*3*embed:(i+1)*3*embed], qkv.data[j*3*embed:(j+1)*3*embed])
 			}
 			for _, reduced := range []bool{false, true} {
-				run, room, tolerance := Attention, AttentionScratch, 5e-6
+				room, tolerance := AttentionScratch, 5e-6
 				if reduced {
-					run, room, tolerance = AttentionReduced, AttentionReducedScratch, 0.03
+					room, tolerance = AttentionReducedScratch, 0.03
 				}
 				got, want := randomMatrix(rng, s.n, embed, embed+3), randomMatrix(rng, len(times), embed, embed)
 				scratch := make([]float32, room(len(times), s.headDim))
-				run(0, bias, got.data, got.ld, qkv.data, qkv.ld, s.n, s.n, s.heads, s.headDim, scratch)
-				run(0, nil, want.data, want.ld, long.data, long.ld, len(times), len(times), s.heads, s.headDim, scratch)
+				Attention(got.data, got.ld, qkv.data, qkv.ld, s.n, s.heads, s.headDim,
+					Queries{Count: s.n, Bias: bias, Reduced: reduced}, scratch)
+				Attention(want.data, want.ld, long.data, long.ld, len(times), s.heads, s.headDim,
+					Queries{Count: len(times), Reduced: reduced}, scratch)
 				got.checkCanaries(t)
 				for i, j := range times {
 					for d := range embed {

@@ -56,7 +56,8 @@ func TestAttention(t *testing.T) {
 			var whole matrix
 			for _, queries := range []int{s.n, 1, min(s.n, 13)} {
 				out := randomMatrix(rng, queries, embed, embed+3)
-				Attention(0, nil, out.data, out.ld, qkv.data, qkv.ld, s.n, queries, s.heads, s.headDim, scratch.data[:size])
+				Attention(out.data, out.ld, qkv.data, qkv.ld, s.n, s.heads, s.headDim, Queries{Count: queries},
+					scratch.data[:size])
 				out.checkCanaries(t)
 				scratch.checkCanaries(t)
 				if queries == s.n {
@@ -156,7 +157,7 @@ func TestNoAllocation(t *testing.T) {
 			GemmPacked(dqkv, 3*embed, out, embed, n, &packed, Epilogue{Bias: bias, GELU: true})
 			Gemm(dqkv, 3*embed, out, embed, w, 3*embed, n, 3*embed, embed, true)
 			GemmTN(w, 3*embed, out, embed, dqkv, 3*embed, embed, 3*embed, n, true)
-			Attention(0, nil, out, embed, qkv, 3*embed, n, n, heads, headDim, scratch)
+			Attention(out, embed, qkv, 3*embed, n, heads, headDim, Queries{Count: n}, scratch)
 			AttentionBackward(dqkv, out, embed, qkv, 3*embed, out, n, n, heads, headDim, scratch)
 			LayerNormTrain(out, stats, stats, out, bias, bias, n, embed, 1e-6)
 			LayerNormBackward(out, bias, bias, out, out, bias, stats, stats, n, embed)
@@ -186,7 +187,9 @@ func BenchmarkAttention(b *testing.B) {
 		scratch := make([]float32, max(AttentionScratch(s.n, s.headDim), AttentionBackwardScratch(s.n, s.headDim)))
 		flops := 4 * s.heads * s.n * s.n * s.headDim
 		b.Run(fmt.Sprintf("forward/n%d_h%d_d%d", s.n, s.heads, s.headDim), func(b *testing.B) {
-			reportPeak(b, flops, func() { Attention(0, nil, out, embed, qkv, 3*embed, s.n, s.n, s.heads, s.headDim, scratch) })
+			reportPeak(b, flops, func() {
+				Attention(out, embed, qkv, 3*embed, s.n, s.heads, s.headDim, Queries{Count: s.n}, scratch)
+			})
 		})
 		b.Run(fmt.Sprintf("backward/n%d_h%d_d%d", s.n, s.heads, s.headDim), func(b *testing.B) {
 			reportPeak(b, flops/2*5, func() {

@@ -37,7 +37,7 @@ func TestNoReadBeyondBF16(t *testing.T) {
 			const heads, headDim = 2, 9
 			qkv, out := guarded(t, rng, n*3*heads*headDim), guarded(t, rng, n*heads*headDim)
 			scratch := guarded(t, rng, AttentionReducedScratch(n, headDim))
-			AttentionReduced(0, nil, out, heads*headDim, qkv, 3*heads*headDim, n, n, heads, headDim, scratch)
+			Attention(out, heads*headDim, qkv, 3*heads*headDim, n, heads, headDim, Queries{Count: n, Reduced: true}, scratch)
 		}
 	})
 }

@@ -21,5 +21,5 @@ func FirstNotFinite(x []float32) int {
 	return -1
 }
 
-// notFinite has its highest bit set if v is NaN or an infinity: one more than an exponent of all ones carries there.
+// notFinite has its highest bit set if v is NaN or an infinity: one added to an exponent of all ones carries into it.
 func notFinite(v float32) uint32 { return math.Float32bits(v)&absBits + 1<<23 }

@@ -7,8 +7,7 @@ type Epilogue struct {
 	GELU bool      // gelu of the result
 }
 
-// GemmPacked computes C = A·B (+ bias) (+ C) (then gelu), with c [m, b.N] of row stride ldc and a [m, b.K] of row
-// stride lda.
+// GemmPacked computes C = A·B (+ bias) (+ C) (then gelu): c [m, b.N] of row stride ldc, a [m, b.K] of row stride lda.
 func GemmPacked(c []float32, ldc int, a []float32, lda, m int, b *Packed, e Epilogue) {
 	var w productF32
 	if w.packed("GemmPacked", c, ldc, a, lda, m, b, e, active.gelu) {
@@ -16,7 +15,7 @@ func GemmPacked(c []float32, ldc int, a []float32, lda, m int, b *Packed, e Epil
 	}
 }
 
-// Gemm computes C = A·B, or C += A·B, with c [m, n], a [m, k] and b [k, n], nothing packed, of row strides ldX.
+// Gemm computes C = A·B, or C += A·B, nothing packed: c [m, n], a [m, k] and b [k, n], of row strides ldc, lda, ldb.
 func Gemm(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m, n, k int, add bool) {
 	if m > 0 && n > 0 {
 		checkMatrix("Gemm", "a", len(a), lda, m, k)
@@ -24,8 +23,8 @@ func Gemm(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m, n
 	}
 }
 
-// GemmTN computes C = Aᵀ·B, or C += Aᵀ·B, a linear layer's weight gradient dyᵀ·x, with c [m, n], a [k, m] and b [k,
-// n], nothing packed, of row strides ldX. Each depthBlock of k is summed by itself and added to C.
+// GemmTN is Gemm for Aᵀ·B with a [k, m], as in a linear layer's weight gradient dyᵀ·x. Each depthBlock of k is summed
+// by itself and added to C.
 func GemmTN(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m, n, k int, add bool) {
 	if m <= 0 || n <= 0 {
 		return
@@ -54,18 +53,17 @@ const rowBlock = 384
 // product is c [m, n] = a·b (+ bias) (+ c) (then gelu), and the panel of it that is being computed. A step of k is
 // one number of a row in float32, two in bfloat16, four in 8 bits.
 type product[A any, B float32 | uint16 | int8] struct {
-	c          []float32
-	ldc        int
-	a          []A // step l of row i at i·rowA + l·colA
-	rowA, colA int
-	b          []B // step l of a panel at l·ldb, the next panel panelB further on
-	ldb        int
-	panelB     int
-	strided    bool      // b is not packed: panels lie side by side
-	bias       []float32 // [n] or nil
-	m, n, k    int
-	add        bool
-	gelu       activation // or nil
+	c           []float32
+	ldc         int
+	a           []A // step l of row i at i·rowA + l·colA
+	rowA, colA  int
+	b           []B // step l of a panel at l·ldb, the next panel panelB further on
+	ldb, panelB int
+	strided     bool      // b is not packed: panels lie side by side
+	bias        []float32 // [n] or nil
+	m, n, k     int
+	add         bool
+	gelu        activation // or nil
 
 	// The current panel: its first row and column, and how many it has; before the first one no rows.
 	i, j, rows, cols int

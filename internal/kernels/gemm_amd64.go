@@ -2,33 +2,31 @@
 
 package kernels
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // gemmArgs is what the assembly of all products takes: fields of 8 bytes each, in the order that _asm/tiles.go names.
 // Strides are in bytes. A step of k is a float32, a pair of bfloat16 or four bytes: 4 bytes of a row of a, and 4
 // bytes of each column of b.
 type gemmArgs struct {
-	a          unsafe.Pointer
-	rowA, colA int
-	b          unsafe.Pointer
-	ldb        int
-	c          *float32
-	ldc        int
-	bias       *float32
-	rows       int // rows of a tile; the first extra tiles have one more
-	extra      int
-	tiles      int
-	k          int
-	add        int
-	bits       int    // the columns that there are: a bit for each
-	lanes      *int32 // and a row of edgeMasks
-	next       uintptr
-	nextStep   int     // the prefetching starts at next and goes on by nextStep for each step of a tile
-	_          uintptr // the assembly's own: a of the current tile
-
-	// For bytes only.
-	rowScale, scale *float32
-	offset          *int32
+	a                  unsafe.Pointer
+	rowA, colA         int
+	b                  unsafe.Pointer
+	ldb                int
+	c                  *float32
+	ldc                int
+	bias               *float32
+	rows, extra, tiles int // rows of a tile; the first extra tiles have one more
+	k, add             int
+	bits               int    // the columns that there are: a bit for each
+	lanes              *int32 // and a row of edgeMasks
+	next               uintptr
+	nextStep           int     // the prefetching starts at next and goes on by nextStep for each step of a tile
+	_                  uintptr // the assembly's own: a of the current tile
+	rowScale, scale    *float32
+	offset             *int32 // these three for bytes only
 
 	// Not for the assembly: the first of the columns in the panel, and whether there are all of them.
 	column int
@@ -36,12 +34,7 @@ type gemmArgs struct {
 }
 
 // edgeMasks[panelWidth−n:] masks the first n of a panel's columns.
-var edgeMasks = func() (m [2 * panelWidth]int32) {
-	for i := range panelWidth {
-		m[i] = -1
-	}
-	return m
-}()
+var edgeMasks = append(slices.Repeat([]int32{-1}, panelWidth), make([]int32, panelWidth)...)
 
 // args is what the assembly needs to know of all panels.
 func (w *product[A, B]) args() gemmArgs {

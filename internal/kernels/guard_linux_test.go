@@ -63,7 +63,7 @@ func TestNoReadBeyond(t *testing.T) {
 			const heads, headDim, embed = 2, 9, 18
 			qkv, dqkv, out := guarded(t, rng, n*3*embed), guarded(t, rng, n*3*embed), guarded(t, rng, n*embed)
 			scratch := guarded(t, rng, max(AttentionScratch(n, headDim), AttentionBackwardScratch(n, headDim)))
-			Attention(0, nil, out, embed, qkv, 3*embed, n, n, heads, headDim, scratch)
+			Attention(out, embed, qkv, 3*embed, n, heads, headDim, Queries{Count: n}, scratch)
 			for _, queries := range []int{n, n / 2} {
 				some := out[:queries*embed]
 				AttentionBackward(dqkv, some, embed, qkv, 3*embed, some, n, queries, heads, headDim, scratch)

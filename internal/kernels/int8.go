@@ -1,7 +1,6 @@
 package kernels
 
-// PackedInt8 is a linear map's weight [N, K] quantised symmetrically for each output channel: w[j][l] ≈ Scale[j]·q
-// with q in −127 … 127.
+// PackedInt8 is a linear map's weight [N, K], quantised symmetrically by outputs: w[j][l] ≈ Scale[j]·q, |q| ≤ 127.
 type PackedInt8 struct {
 	Panels[int8]
 	Scale  []float32 // [N]
@@ -12,8 +11,7 @@ type PackedInt8 struct {
 const maxInt8K = 1 << 16
 
 // PackInt8 quantises w [n, k] (row stride ldw), as PyTorch stores a linear map, into dst, whose memory is used again
-// where it is large enough. A row of zeros has scale 0. A row with NaN or an infinity in it has scale NaN, and so has
-// all that is computed with it.
+// where it is large enough. A row of zeros has scale 0, one with NaN or an infinity NaN, as has all that comes of it.
 func PackInt8(dst *PackedInt8, w []float32, ldw, k, n int) {
 	checkMatrix("PackInt8", "w", len(w), ldw, n, k)
 	if k > maxInt8K {

@@ -25,7 +25,8 @@ func Int8Stride(k int) int {
 // of zero. A row of zeros has scale 0, and so has one whose largest is below 1e-30. A row with NaN or an infinity in
 // it has scale NaN (its bytes are anything): all of its products are NaN.
 func QuantizeRows(q []uint8, ldq int, scale []float32, x []float32, ldx, rows, k int) {
-	checkQuantized("QuantizeRows", q, ldq, scale, rows, k)
+	checkMatrix("QuantizeRows", "q", len(q), ldq, rows, int8Padded(k))
+	checkLen("QuantizeRows", "scale", len(scale), rows)
 	checkMatrix("QuantizeRows", "x", len(x), ldx, rows, k)
 	if rows > 0 && k > 0 {
 		active.quantizeRows(q, ldq, scale, x, ldx, rows, k)
@@ -36,7 +37,8 @@ func QuantizeRows(q []uint8, ldq int, scale []float32, x []float32, ldx, rows, k
 // least dim floats, holds some rows of the result, no more than stay in the first cache.
 func LayerNormQuantize(q []uint8, ldq int, scale, x, gamma, beta []float32, rows, dim int, eps float32,
 	scratch []float32) {
-	checkQuantized("LayerNormQuantize", q, ldq, scale, rows, dim)
+	checkMatrix("LayerNormQuantize", "q", len(q), ldq, rows, int8Padded(dim))
+	checkLen("LayerNormQuantize", "scale", len(scale), rows)
 	checkNorm(x, x, gamma, beta, rows, dim)
 	checkLen("LayerNormQuantize", "scratch", len(scratch), dim)
 	if dim <= 0 {
@@ -48,9 +50,4 @@ func LayerNormQuantize(q []uint8, ldq int, scale, x, gamma, beta []float32, rows
 		active.layerNorm(scratch, nil, nil, x[i*dim:], gamma, beta, n, dim, eps)
 		active.quantizeRows(q[i*ldq:], ldq, scale[i:], scratch, dim, n, dim)
 	}
-}
-
-func checkQuantized(routine string, q []uint8, ldq int, scale []float32, rows, k int) {
-	checkMatrix(routine, "q", len(q), ldq, rows, int8Padded(k))
-	checkLen(routine, "scale", len(scale), rows)
 }

@@ -100,10 +100,9 @@ func Configured() error {
 }
 
 // Paths returns the names of the implementations that this build and this CPU can run, fastest first, "portable" last.
-func Paths() []string {
-	names := make([]string, len(paths))
-	for i, p := range paths {
-		names[i] = p.name
+func Paths() (names []string) {
+	for _, p := range paths {
+		names = append(names, p.name)
 	}
 	return names
 }
@@ -111,8 +110,7 @@ func Paths() []string {
 // Path returns the name of the implementation in use.
 func Path() string { return active.name }
 
-// Use switches every routine to the named path until restore is called. It is meant for tests and for comparisons:
-// nothing else may run in this package while it switches.
+// Use switches to the named path until restore is called, for tests and comparisons: nothing else may run meanwhile.
 func Use(name string) (restore func(), err error) {
 	p, err := pathNamed(name)
 	if err != nil {

@@ -41,8 +41,7 @@ func (l peakLoop) rate(d time.Duration) float64 {
 	}
 }
 
-// multiplyAddsGeneric and dotsInt8Generic run rounds of eight multiply-adds, of floats and of the integers that tile4x2
-// has, two products in each.
+// multiplyAddsGeneric and dotsInt8Generic run rounds of eight multiply-adds, of floats and of tile4x2's integers.
 func multiplyAddsGeneric(rounds int) { multiplyAdds(rounds, float32(0.999), 1e-3) }
 func dotsInt8Generic(rounds int)     { multiplyAdds(rounds, int64(rounds|1), int64(rounds)<<32) }
 

@@ -56,6 +56,5 @@ func AdamW(p, m, v, g []float32, s AdamWStep) {
 		s.GradScale, s.LR / s.Correction1, 1 / s.Correction2, s.Eps})
 }
 
-// adamWConstants are what the loop needs of an AdamWStep: the factor that p keeps, β1, 1−β1, β2, 1−β2, GradScale,
-// LR/Correction1, 1/Correction2, Eps.
+// adamWConstants are 1−LR·Decay, β1, 1−β1, β2, 1−β2, GradScale, LR/Correction1, 1/Correction2 and Eps.
 type adamWConstants = [9]float32

@@ -99,7 +99,7 @@ func softmaxRows(s isa) {
 			VFMSUB213PS(largest, scale, v)
 			p.exp(v, exp)
 			p.store(v, x)
-			p.only(v)
+			p.keep(p.mask, v)
 			VADDPS(v, total, total)
 		})
 		s.fold(VADDPS, total)

@@ -263,7 +263,7 @@ func softmaxHalf(s isa) {
 			}
 			for r, x := range row {
 				VSCALEFPS(y[r], e[r], e[r])
-				p.only(e[r])
+				p.keep(p.mask, e[r])
 				VADDPS(e[r], total[r][u], total[r][u])
 				p.storeHalf(e[r], x, roundConstants{})
 			}

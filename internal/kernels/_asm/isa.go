@@ -137,8 +137,7 @@ func upper(v VecVirtual, bytes int) (high, low Op) {
 	return high, v.AsX()
 }
 
-// combine combines vectors by op, pair by pair, and then the upper halves of the first with the lower ones, until its
-// lowest 128 bits have the result.
+// combine combines vectors by op, pair by pair, then halves of the first until its lowest 128 bits have the result.
 func (s isa) combine(op func(...Op), v ...VecVirtual) {
 	for step := 1; step < len(v); step *= 2 {
 		for i := 0; i+step < len(v); i += 2 * step {

@@ -62,7 +62,7 @@ func (s isa) layerNorm(y, step, mean, rstd Register, store func(p span, v VecVir
 			a := []VecVirtual{r, t}[u]
 			v := p.load(x)
 			VSUBPS(mu, v, v)
-			p.only(v)
+			p.keep(p.mask, v)
 			VFMADD231PS(v, v, a)
 		})
 		s.fold(VADDPS, r, t)
@@ -122,7 +122,7 @@ func layerNormBackward(s isa) {
 			p.store(t, dgamma)
 			VMULPS(p.load(gamma), g, g) // 0 in lanes that do not exist
 			VADDPS(g, a, a)
-			p.only(n)
+			p.keep(p.mask, n)
 			VFMADD231PS(g, n, b)
 		})
 		s.fold(VADDPS, a)

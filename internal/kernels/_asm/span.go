@@ -138,9 +138,6 @@ func (p span) load(base Register) VecVirtual {
 
 func (p span) store(v Op, base Register) { p.storeMasked(v, p.mask, p.at(base)) }
 
-// only clears the lanes of v that do not exist.
-func (p span) only(v Op) { p.keep(p.mask, v) }
-
 // rows emits a loop of count turns, none if it is ≤ 0; each turn's end adds the strides (bytes) to the pointers.
 func rows(count Register, body func(), strides ...[2]Register) {
 	head, done := label("row"), label("end")
