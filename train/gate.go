@@ -16,7 +16,7 @@ import (
 type gateGradient struct{ scale, center float64 }
 
 // gateState is what an optimizer knows of the gates' constants, scale first, center second.
-type gateState struct{ value, m, v, average [2]float32 }
+type gateState struct{ value, gradient, m, v, average [2]float32 }
 
 // learnGates makes o step the gates' constants of p too.
 func (o *optimizer) learnGates(p *vit.Params) error {
@@ -38,7 +38,8 @@ func (o *optimizer) learnGates(p *vit.Params) error {
 // update takes AdamW's step s.
 func (g *gateState) update(d gateGradient, s kernels.AdamWStep) {
 	s.Decay = 0
-	kernels.AdamW(g.value[:], g.m[:], g.v[:], []float32{float32(d.scale), float32(d.center)}, s)
+	g.gradient = [2]float32{float32(d.scale), float32(d.center)} // a local one would escape
+	kernels.AdamW(g.value[:], g.m[:], g.v[:], g.gradient[:], s)
 	for i, v := range g.value {
 		g.value[i] = max(-halting.MaxGate, min(halting.MaxGate, v))
 	}

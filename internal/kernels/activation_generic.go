@@ -95,8 +95,7 @@ func geluQuickGeneric(y, x []float32, ld, rows, cols int) {
 	for i := range rows {
 		dst := y[i*ld : i*ld+cols]
 		for j, v := range x[i*ld : i*ld+cols] {
-			t := math.Float32frombits(math.Float32bits(v) & absBits)
-			t = min(t, geluBumpEnd)
+			t := min(math.Float32frombits(math.Float32bits(v)&absBits), geluBumpEnd)
 			u := t - geluBumpEnd/2
 			p := geluBumpPoly[9]
 			for l := 8; l >= 0; l-- {

@@ -47,8 +47,7 @@ func LayerNormBF16(y []uint16, ldy int, x, gamma, beta []float32, rows, dim int,
 
 // GemmBF16 computes C = A·B (+ bias) (+ C) (then gelu), with c [m, b.N] of row stride ldc in float32 and a [m, b.K]
 // of row stride lda as RoundBF16 writes it. Every sum is float32, over k ascending in pairs; inside a pair the
-// machine's dot product decides the order and takes subnormal numbers for zeros. As results are going to be rounded
-// to bfloat16, gelu is that of geluQuick, within 1.5e-5.
+// machine's dot product decides the order and takes subnormal numbers for zeros. Gelu is geluQuick's, within 1.5e-5.
 func GemmBF16(c []float32, ldc int, a []uint16, lda, m int, b *PackedBF16, e Epilogue) {
 	var w productBF16
 	if w.packed("GemmBF16", c, ldc, a, lda, m, b, e, active.geluQuick) {

@@ -26,8 +26,7 @@ func (p *productInt8) tile4x2(i, j int) [4]int64 {
 	s := -(int64(p.offset[j1])<<32 + int64(p.offset[j]))
 	t, u, v := s, s, s
 	row := func(r int) []uint8 { return p.a[min(i+r, p.m-1)*p.rowA:][:k] }
-	a, c, d, e := row(0), row(1), row(2), row(3)
-	b := p.b
+	a, c, d, e, b := row(0), row(1), row(2), row(3), p.b
 	for len(a) >= 4 && len(c) >= 4 && len(d) >= 4 && len(e) >= 4 && len(b) >= 4*panelWidth {
 		x, y := (*[4]int8)(b[4*j:]), (*[4]int8)(b[4*j1:])
 		w := int64(y[0])<<32 + int64(x[0])

@@ -6,9 +6,8 @@ func transposePanelGeneric(dst, b []float32, ldb, k, n int) {
 		clear(dst[:k*panelWidth])
 	}
 	for j := range n {
-		row := b[j*ldb : j*ldb+k]
 		col := dst[j:]
-		for l, v := range row {
+		for l, v := range b[j*ldb : j*ldb+k] {
 			col[l*panelWidth] = v
 		}
 	}

@@ -27,7 +27,7 @@ type path struct {
 	softmaxRows, softmaxRowsBF16 func(x, inverse []float32, ld, rows, cols int, scale float32)
 	softmaxBackward              func(ds, p, dot []float32, ld, rows, cols int, scale float32)
 
-	// norm.go, bf16.go, int8_quantize.go
+	// norm.go, bf16.go, int8.go
 	layerNorm         func(y, mean, rstd, x, gamma, beta []float32, rows, dim int, eps float32)
 	layerNormBF16     func(y []uint16, ldy int, x, gamma, beta []float32, rows, dim int, eps float32)
 	layerNormBackward func(dx, dgamma, dbeta, dy, x, gamma, mean, rstd []float32, rows, dim int)

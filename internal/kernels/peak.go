@@ -24,8 +24,7 @@ type peakLoop struct {
 
 func (l peakLoop) rate(d time.Duration) float64 {
 	const slices = 8
-	best := 0.0
-	n := 1 << 10
+	best, n := 0.0, 1<<10
 	for end := time.Now().Add(d); ; {
 		start := time.Now()
 		l.run(n)

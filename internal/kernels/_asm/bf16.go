@@ -115,21 +115,18 @@ func (p span) storeHalf(v VecVirtual, base Register, c roundConstants) {
 	MOVQ(p.size, left)
 	SUBQ(p.full, left)
 	LEAQ(at, to)
-	for _, part := range []struct {
-		lanes uint64
-		store func(Mem)
-	}{
-		{4, func(m Mem) { VMOVQ(low, m) }},
-		{2, func(m Mem) { VMOVD(low, m) }},
-		{1, func(m Mem) { VPEXTRW(Imm(0), low, m) }},
+	for i, move := range []func(to Mem){
+		func(to Mem) { VMOVQ(low, to) },
+		func(to Mem) { VMOVD(low, to) },
+		func(to Mem) { VPEXTRW(Imm(0), low, to) },
 	} {
-		skip := label("skip")
-		TESTQ(U32(4*part.lanes), left)
+		lanes, skip := uint64(4)>>i, label("skip")
+		TESTQ(U32(4*lanes), left)
 		JEQ(LabelRef(skip))
-		part.store(Mem{Base: to})
-		if part.lanes > 1 {
-			ADDQ(Imm(2*part.lanes), to)
-			VPSRLDQ(Imm(2*part.lanes), low, low)
+		move(Mem{Base: to})
+		if lanes > 1 {
+			ADDQ(Imm(2*lanes), to)
+			VPSRLDQ(Imm(2*lanes), low, low)
 		}
 		Label(skip)
 	}

@@ -33,7 +33,7 @@ func (s isa) horner(p, x VecVirtual, c float64) {
 	}
 }
 
-// polynomial is coefficients, the constant first, in memory or, where there are enough of them, in registers.
+// polynomial is coefficients, the constant first, in registers where there are enough of those, else in memory.
 type polynomial struct {
 	isa
 	c    []float64
