@@ -76,8 +76,7 @@ const pathVariable = "ADAVIT_KERNELS"
 
 // register adds a path that is faster than those already there. The init functions of an architecture's files call it.
 func register(p *path) {
-	paths = slices.Insert(paths, 0, p)
-	active = p
+	paths, active = slices.Insert(paths, 0, p), p
 	if p, err := pathNamed(os.Getenv(pathVariable)); err == nil {
 		active = p
 	}
