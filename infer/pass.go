@@ -92,7 +92,7 @@ func room[T any](w *worker, n int) []T {
 // growScratch makes room for what every member of a team needs.
 func (w *worker) growScratch() {
 	if n, d := w.engine.start, w.engine.config.HeadDim(); w.scratch == nil {
-		w.scratch = room[float32](w, max(kernels.AttentionScratch(n, d), kernels.AttentionReducedScratch(n, d)))
+		w.scratch = room[float32](w, kernels.AttentionReducedScratch(n, d))
 	}
 }
 
