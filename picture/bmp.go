@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
 	"io"
 	"math/bits"
 	"slices"
@@ -25,6 +24,9 @@ const (
 	bmpRLE4
 	bmpFields // raw, and each channel's bits are told by masks
 )
+
+// bmpBits are the bits of a pixel that each of them can have.
+var bmpBits = [][]int{bmpRaw: {1, 2, 4, 8, 16, 24, 32}, bmpRLE8: {8}, bmpRLE4: {4}, bmpFields: {16, 24, 32}}
 
 // bmpHeaders are the sizes of the information headers: OS/2's two, and Windows' five.
 var bmpHeaders = []uint32{12, 64, 40, 52, 56, 108, 124}
@@ -41,7 +43,7 @@ type bmpFile struct {
 	bits          int // of a pixel
 	compression   uint32
 	masks         [3]uint32 // red, green, blue
-	palette       [][3]byte // up to 8 bits
+	palette       []byte    // up to 8 bits: red, green and blue in turn
 	data          []byte    // the pixels, rows padded to 4 bytes
 }
 
@@ -87,18 +89,7 @@ func parseBMP(b []byte) (f bmpFile, err error) {
 		}
 		end = max(end, 14+40+12)
 	}
-	known := false
-	switch f.compression {
-	case bmpRaw:
-		known = slices.Contains([]int{1, 2, 4, 8, 16, 24, 32}, f.bits)
-	case bmpRLE8:
-		known = f.bits == 8
-	case bmpRLE4:
-		known = f.bits == 4
-	case bmpFields:
-		known = f.bits == 16 || f.bits == 24 || f.bits == 32
-	}
-	if !known {
+	if int(f.compression) >= len(bmpBits) || !slices.Contains(bmpBits[f.compression], f.bits) {
 		return f, fmt.Errorf("%d bits a pixel in compression %d are not supported", f.bits, f.compression)
 	}
 	for _, m := range f.masks {
@@ -119,7 +110,7 @@ func parseBMP(b []byte) (f bmpFile, err error) {
 			if p+entry > int64(len(b)) {
 				return f, io.ErrUnexpectedEOF
 			}
-			f.palette = append(f.palette, [3]byte{b[p+2], b[p+1], b[p]})
+			f.palette = append(f.palette, b[p+2], b[p+1], b[p])
 			at = max(at, p+entry)
 		}
 	}
@@ -130,101 +121,67 @@ func parseBMP(b []byte) (f bmpFile, err error) {
 	return f, nil
 }
 
-// headerBMP knows nothing of the size of a compressed file: it may leave pixels out.
-func headerBMP(b []byte, _ limits) (header, error) {
+// raw reports whether rows are kept as they are.
+func (f *bmpFile) raw() bool { return f.compression == bmpRaw || f.compression == bmpFields }
+
+// openBMP knows nothing of the size of a compressed file: it may leave pixels out.
+func openBMP(b []byte, _ limits) (header, error) {
 	f, err := parseBMP(b)
-	h := header{width: f.width, height: f.height}
-	if f.compression == bmpRaw || f.compression == bmpFields {
+	h := header{width: f.width, height: f.height, decode: f.decode}
+	if f.raw() {
 		h.least = f.row() * int64(f.height)
 	}
 	return h, err
 }
 
-// decodeBMP decodes a BMP file: 1 to 32 bits a pixel, run-length coded, with masks, from OS/2 or Windows. Alpha is left
+// decode decodes a BMP file: 1 to 32 bits a pixel, run-length coded, with masks, from OS/2 or Windows. Alpha is left
 // out. An index beyond the palette is black.
-func decodeBMP(b []byte) (image.Image, error) {
-	f, err := parseBMP(b)
-	if err != nil {
-		return nil, err
+func (f *bmpFile) decode() (image.Image, error) {
+	used := (int64(f.width)*int64(f.bits) + 7) / 8 // the last row's padding may be missing
+	if f.raw() && f.row()*int64(f.height-1)+used > int64(len(f.data)) {
+		return nil, io.ErrUnexpectedEOF
 	}
 	bounds := image.Rect(0, 0, f.width, f.height)
 	if f.bits > 8 {
 		out := image.NewNRGBA(bounds)
-		return out, f.colours(out)
-	}
-	palette := make(color.Palette, 256)
-	for i := range palette {
-		c := color.NRGBA{A: 255}
-		if i < len(f.palette) {
-			c.R, c.G, c.B = f.palette[i][0], f.palette[i][1], f.palette[i][2]
+		for y := range f.height {
+			f.colours(out.Pix[f.fromTop(y)*out.Stride:][:4*f.width], f.data[f.row()*int64(y):])
 		}
-		palette[i] = c
+		return out, nil
 	}
-	out := image.NewPaletted(bounds, palette)
-	if f.compression == bmpRLE8 || f.compression == bmpRLE4 {
+	out := image.NewPaletted(bounds, newPalette(f.palette))
+	if !f.raw() {
 		return out, f.runs(out)
 	}
-	return out, f.indices(out)
-}
-
-// line gives row y of the picture, counted from the top, as it is stored.
-func (f *bmpFile) line(y int) ([]byte, error) {
-	if !f.topDown {
-		y = f.height - 1 - y
-	}
-	at := f.row() * int64(y)
-	used := (int64(f.width)*int64(f.bits) + 7) / 8 // the last row's padding may be missing
-	if at+used > int64(len(f.data)) {
-		return nil, io.ErrUnexpectedEOF
-	}
-	return f.data[at : at+used], nil
-}
-
-// indices reads pixels that look up the palette.
-func (f *bmpFile) indices(out *image.Paletted) error {
-	perByte := 8 / f.bits
 	for y := range f.height {
-		line, err := f.line(y)
-		if err != nil {
-			return err
-		}
-		dst := out.Pix[y*out.Stride:][:f.width]
-		for x := range dst {
-			shift := 8 - f.bits*(x%perByte+1)
-			dst[x] = line[x/perByte] >> shift & (1<<f.bits - 1)
-		}
+		unpack(out.Pix[f.fromTop(y)*out.Stride:][:f.width], f.data[f.row()*int64(y):], f.bits)
 	}
-	return nil
+	return out, nil
 }
 
-// colours reads pixels that hold their channels.
-func (f *bmpFile) colours(out *image.NRGBA) error {
-	var shift [3]int
-	var most [3]uint32
-	for c, m := range f.masks {
-		shift[c] = bits.TrailingZeros32(m)
-		most[c] = m >> shift[c]
+// fromTop is the row of the picture that row y of the file is.
+func (f *bmpFile) fromTop(y int) int {
+	if f.topDown {
+		return y
 	}
+	return f.height - 1 - y
+}
+
+// colours reads a row of pixels that hold their channels.
+func (f *bmpFile) colours(dst, line []byte) {
 	bytes := f.bits / 8
-	for y := range f.height {
-		line, err := f.line(y)
-		if err != nil {
-			return err
+	for x := range f.width {
+		v := uint32(0)
+		for i, b := range line[x*bytes : (x+1)*bytes] {
+			v |= uint32(b) << (8 * i)
 		}
-		dst := out.Pix[y*out.Stride:]
-		for x := range f.width {
-			v := uint32(0)
-			for i, b := range line[x*bytes : (x+1)*bytes] {
-				v |= uint32(b) << (8 * i)
-			}
-			p := dst[4*x : 4*x+4]
-			for c := range 3 {
-				p[c] = byte(uint64(v>>shift[c]&most[c]) * 255 / uint64(most[c]))
-			}
-			p[3] = 255
+		p := dst[4*x : 4*x+4]
+		for c, mask := range f.masks {
+			low := bits.TrailingZeros32(mask)
+			p[c] = byte(uint64(v&mask>>low) * 255 / uint64(mask>>low))
 		}
+		p[3] = 255
 	}
-	return nil
 }
 
 // runs reads run-length coding. Pixels that the codes leave out have index 0.
@@ -233,19 +190,9 @@ func (f *bmpFile) runs(out *image.Paletted) error {
 	x, y := 0, 0
 	put := func(index byte) {
 		if x < f.width && y < f.height {
-			row := f.height - 1 - y
-			if f.topDown {
-				row = y
-			}
-			out.Pix[row*out.Stride+x] = index
+			out.Pix[f.fromTop(y)*out.Stride+x] = index
 		}
 		x++
-	}
-	nibble := func(v byte, i int) byte {
-		if i%2 == 0 {
-			return v >> 4
-		}
-		return v & 15
 	}
 	for y < f.height {
 		if len(b) < 2 {
@@ -257,13 +204,13 @@ func (f *bmpFile) runs(out *image.Paletted) error {
 		count, v := int(b[0]), b[1]
 		b = b[2:]
 		switch {
-		case count > 0 && f.bits == 8: // a run of one index
-			for range count {
-				put(v)
+		case count > 0: // a run of one index or, in 4 bits, of two in turn
+			pair := [2]byte{v, v}
+			if f.bits == 4 {
+				pair = [2]byte{v >> 4, v & 15}
 			}
-		case count > 0: // or of two in turn
 			for i := range count {
-				put(nibble(v, i))
+				put(pair[i%2])
 			}
 		case v == 0: // the end of a row
 			x, y = 0, y+1
@@ -276,19 +223,14 @@ func (f *bmpFile) runs(out *image.Paletted) error {
 			x, y = x+int(b[0]), y+int(b[1])
 			b = b[2:]
 		default: // v indices one by one, padded to 2 bytes
-			n := int(v)
-			if f.bits == 4 {
-				n = (n + 1) / 2
-			}
+			n := (int(v)*f.bits + 7) / 8
 			if len(b) < n {
 				return io.ErrUnexpectedEOF
 			}
-			for i := range int(v) {
-				if f.bits == 8 {
-					put(b[i])
-				} else {
-					put(nibble(b[i/2], i))
-				}
+			var indices [255]byte
+			unpack(indices[:v], b, f.bits)
+			for _, index := range indices[:v] {
+				put(index)
 			}
 			b = b[min(n+n%2, len(b)):]
 		}

@@ -80,23 +80,19 @@ type ycbcr struct {
 	y, b, r      []byte // one row of each, one sample a pixel
 }
 
+// chromaSteps are the pixels, across and down, that share a chroma sample.
+var chromaSteps = map[image.YCbCrSubsampleRatio]image.Point{
+	image.YCbCrSubsampleRatio444: {X: 1, Y: 1}, image.YCbCrSubsampleRatio422: {X: 2, Y: 1},
+	image.YCbCrSubsampleRatio420: {X: 2, Y: 2}, image.YCbCrSubsampleRatio440: {X: 1, Y: 2},
+	image.YCbCrSubsampleRatio411: {X: 4, Y: 1}, image.YCbCrSubsampleRatio410: {X: 4, Y: 2},
+}
+
 func newYCbCr(m *image.YCbCr) *ycbcr {
 	w, h := m.Rect.Dx(), m.Rect.Dy()
 	at := m.Rect.Min
 	luma := plane{pix: m.Y[m.YOffset(at.X, at.Y):], stride: m.YStride, width: w, height: h, across: 1, down: 1}
-	chroma := plane{stride: m.CStride, across: 1, down: 1}
-	switch m.SubsampleRatio {
-	case image.YCbCrSubsampleRatio422:
-		chroma.across = 2
-	case image.YCbCrSubsampleRatio420:
-		chroma.across, chroma.down = 2, 2
-	case image.YCbCrSubsampleRatio440:
-		chroma.down = 2
-	case image.YCbCrSubsampleRatio411:
-		chroma.across = 4
-	case image.YCbCrSubsampleRatio410:
-		chroma.across, chroma.down = 4, 2
-	}
+	step := chromaSteps[m.SubsampleRatio]
+	chroma := plane{stride: m.CStride, across: step.X, down: step.Y}
 	first := image.Pt(at.X/chroma.across, at.Y/chroma.down)
 	chroma.left, chroma.top = at.X-first.X*chroma.across, at.Y-first.Y*chroma.down
 	chroma.width = (chroma.left + w + chroma.across - 1) / chroma.across
@@ -113,17 +109,17 @@ func (r *ycbcr) row(y int, dst []byte) {
 	r.cr.row(y, r.r)
 	cb, cr := r.b[:len(r.y)], r.r[:len(r.y)]
 	for x, v := range r.y {
-		p := dst[3*x : 3*x+3]
-		p[0], p[1], p[2] = fullRange(int32(v), int32(cb[x])-128, int32(cr[x])-128)
+		fullRange(dst[3*x:3*x+3], v, cb[x], cr[x])
 	}
 }
 
-// fullRange is JFIF's conversion, rounded: cb and cr have 128 taken off.
-func fullRange(y, cb, cr int32) (r, g, b byte) {
+// fullRange writes red, green and blue by JFIF's conversion, rounded.
+func fullRange(dst []byte, y, cb, cr byte) {
 	const half = 1 << 15
-	return clampByte(y + (91881*cr+half)>>16), // 1.402
-		clampByte(y + (-22554*cb-46802*cr+half)>>16), // 0.344136, 0.714136
-		clampByte(y + (116130*cb+half)>>16) // 1.772
+	l, u, v := int32(y), int32(cb)-128, int32(cr)-128
+	dst[0] = clampByte(l + (91881*v+half)>>16)          // 1.402
+	dst[1] = clampByte(l + (-22554*u-46802*v+half)>>16) // 0.344136, 0.714136
+	dst[2] = clampByte(l + (116130*u+half)>>16)         // 1.772
 }
 
 func clampByte(v int32) byte { return byte(min(max(v, 0), 255)) }

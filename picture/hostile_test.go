@@ -82,7 +82,7 @@ func TestDamaged(t *testing.T) {
 				}
 				damaged[at] = byte(rng.Uint32())
 			}
-			if _, err := decodeImage(bytes.NewReader(damaged), small, true); err != nil &&
+			if _, err := decodeImage("x", bytes.NewReader(damaged), small, true); err != nil &&
 				strings.Contains(err.Error(), "panicked") {
 				path := filepath.Join(os.TempDir(), "damaged"+filepath.Ext(name))
 				os.WriteFile(path, damaged, 0o666)

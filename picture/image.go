@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"slices"
 
 	"github.com/adavit/adavit/internal/regular"
 )
@@ -59,7 +60,22 @@ func (d Decoding) Image(name string, r io.Reader) (image.Image, error) {
 	if d.MaxPixels > 0 {
 		most.pixels = d.MaxPixels
 	}
-	img, err := decodeImage(r, most, d.Exif)
+	return decodeImage(name, r, most, d.Exif)
+}
+
+func decodeImage(name string, r io.Reader, most limits, exif bool) (img image.Image, err error) {
+	b, err := regular.ReadAll(name, r, most.file)
+	if err != nil {
+		return nil, err // names the file itself
+	}
+	switch f := formatOf(b); {
+	case len(b) == 0:
+		err = errors.New("image file is empty")
+	case f == nil:
+		err = errors.New("not an image (JPEG, PNG, GIF, WebP, BMP and TIFF are supported)")
+	default:
+		img, err = f.read(b, most, exif)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -71,23 +87,23 @@ type header struct {
 	width, height int
 	least         int64 // the file cannot be whole with fewer bytes
 	exif          []byte
+	decode        func() (image.Image, error)
 }
 
-// format is one kind of image file. The functions take whole files.
+// format is one kind of image file.
 type format struct {
-	name   string
-	is     func(b []byte) bool
-	header func(b []byte, most limits) (header, error)
-	decode func(b []byte) (image.Image, error)
+	name string
+	is   func(b []byte) bool
+	open func(b []byte, most limits) (header, error) // of a whole file
 }
 
 var formats = []format{
-	{"jpeg", isJPEG, headerJPEG, decodeJPEG},
-	{"png", isPNG, headerPNG, decodePNG},
-	{"gif", isGIF, headerGIF, decodeGIF},
-	{"webp", isWebP, headerWebP, decodeWebP},
-	{"bmp", isBMP, headerBMP, decodeBMP},
-	{"tiff", isTIFF, headerTIFF, decodeTIFF},
+	{"jpeg", isJPEG, openJPEG},
+	{"png", isPNG, openPNG},
+	{"gif", isGIF, openGIF},
+	{"webp", isWebP, openWebP},
+	{"bmp", isBMP, openBMP},
+	{"tiff", isTIFF, openTIFF},
 }
 
 // magicBytes is how many bytes of a file tell its format.
@@ -95,30 +111,10 @@ const magicBytes = 18
 
 // formatOf finds the format of a file that begins with b; nil if it is no image.
 func formatOf(b []byte) *format {
-	for i := range formats {
-		if formats[i].is(b) {
-			return &formats[i]
-		}
+	if i := slices.IndexFunc(formats, func(f format) bool { return f.is(b) }); i >= 0 {
+		return &formats[i]
 	}
 	return nil
-}
-
-func decodeImage(r io.Reader, most limits, exif bool) (img image.Image, err error) {
-	b, err := io.ReadAll(io.LimitReader(r, most.file+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > most.file {
-		return nil, fmt.Errorf("image file of more than %d MiB", most.file>>20)
-	}
-	if len(b) == 0 {
-		return nil, errors.New("image file is empty")
-	}
-	f := formatOf(b)
-	if f == nil {
-		return nil, errors.New("not an image (JPEG, PNG, GIF, WebP, BMP and TIFF are supported)")
-	}
-	return f.read(b, most, exif)
 }
 
 // read decodes a file of that format. A decoder that panics gives an error.
@@ -128,14 +124,14 @@ func (f *format) read(b []byte, most limits, exif bool) (img image.Image, err er
 			img, err = nil, fmt.Errorf("damaged %s image: decoder panicked: %v", f.name, p)
 		}
 	}()
-	h, err := f.header(b, most)
+	h, err := f.open(b, most)
 	if err != nil {
 		return nil, fmt.Errorf("%s header: %w", f.name, regular.CutShort(err))
 	}
 	if err := most.check(h, len(b)); err != nil {
 		return nil, fmt.Errorf("%s %w", f.name, err)
 	}
-	if img, err = f.decode(b); err != nil {
+	if img, err = h.decode(); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.name, regular.CutShort(err))
 	}
 	if got := img.Bounds().Size(); got != image.Pt(h.width, h.height) {

@@ -40,8 +40,8 @@ func TestDecodeAsPillow(t *testing.T) {
 			t.Errorf("%s: differs from Pillow by up to %d, by %.4f on average", source, worst, mean)
 		}
 	}
-	if seen != 67 {
-		t.Errorf("%d pictures compared, want 67", seen)
+	if seen != 68 {
+		t.Errorf("%d pictures compared, want 68", seen)
 	}
 }
 
@@ -111,8 +111,8 @@ func TestDecodeImageErrors(t *testing.T) {
 			t.Errorf("error %v, want one that names the file and %q", err, c.want)
 		}
 	}
-	if _, err := decodeImage(bytes.NewReader(jpeg), limits{file: int64(len(jpeg)) - 1, pixels: 1 << 20, side: 1 << 20},
-		false); err == nil {
+	if _, err := decodeImage("x", bytes.NewReader(jpeg),
+		limits{file: int64(len(jpeg)) - 1, pixels: 1 << 20, side: 1 << 20}, false); err == nil {
 		t.Error("a file over the limit was decoded")
 	}
 	if _, err := DecodeFile("testdata/none.png"); err == nil || !strings.Contains(err.Error(), "testdata/none.png") {
@@ -122,7 +122,7 @@ func TestDecodeImageErrors(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	// A decoder that panics is an error too.
-	panicking := format{name: "panicking", header: func([]byte, limits) (header, error) { panic("out of range") }}
+	panicking := format{name: "panicking", open: func([]byte, limits) (header, error) { panic("out of range") }}
 	if _, err := panicking.read([]byte("x"), defaultLimits, false); err == nil ||
 		!strings.Contains(err.Error(), "panicked") {
 		t.Errorf("error %v", err)
@@ -187,7 +187,7 @@ func FuzzDecodeImage(f *testing.F) {
 		configs = append(configs, mustParse(f, c))
 	}
 	f.Fuzz(func(t *testing.T, b []byte, choice uint8) {
-		img, err := decodeImage(bytes.NewReader(b), limits{file: 1 << 16, pixels: 1 << 16, side: 1 << 12, scans: 20},
+		img, err := decodeImage("x", bytes.NewReader(b), limits{file: 1 << 16, pixels: 1 << 16, side: 1 << 12, scans: 20},
 			choice&64 != 0)
 		if err != nil {
 			if strings.Contains(err.Error(), "panicked") {

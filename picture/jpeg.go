@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"slices"
 )
 
 // Go's own JPEG decoder differs from libjpeg by up to 3 and refuses colour that is subsampled in an uncommon way,
@@ -60,6 +61,9 @@ func jpegMarker(b []byte, pos int) (kind byte, segment []byte, next int) {
 // jpegDecoder decodes one file.
 type jpegDecoder struct {
 	b             []byte
+	pos           int
+	scan          []byte // the SOS segment before pos; nil at the end of the file
+	exif          []byte
 	width, height int
 	progressive   bool
 	components    []jpegComponent
@@ -86,6 +90,75 @@ type jpegComponent struct {
 	previous      int32 // the last block's first coefficient
 }
 
+func openJPEG(b []byte, most limits) (header, error) { return new(jpegDecoder).open(b, most) }
+
+// open reads a file up to its first scan, and counts the others.
+func (d *jpegDecoder) open(b []byte, most limits) (header, error) {
+	if err := d.segments(b, 2); err != nil {
+		return header{}, err
+	}
+	if len(d.components) == 0 || d.scan == nil {
+		return header{}, errors.New("no picture in it")
+	}
+	scans := 1
+	for kind, pos := byte(jpegSOS), d.pos; kind != jpegEOI; {
+		switch kind, _, pos = jpegMarker(b, pos); kind {
+		case 0:
+			return header{}, io.ErrUnexpectedEOF
+		case jpegSOS:
+			scans++
+		}
+	}
+	if scans > most.scans {
+		return header{}, fmt.Errorf("more than %d scans", most.scans)
+	}
+	return header{
+		width: d.width, height: d.height, exif: d.exif,
+		// A block has one bit at least.
+		least: int64(d.unitsAcross) * int64(d.unitsDown) * int64(d.most.h*d.most.v) / 8,
+		decode: func() (image.Image, error) {
+			if err := d.samples(); err != nil {
+				return nil, err
+			}
+			return d.picture(), nil
+		},
+	}, nil
+}
+
+// segments reads b from pos on up to the next scan or the end mark.
+func (d *jpegDecoder) segments(b []byte, pos int) (err error) {
+	for d.b, d.pos = b, pos; err == nil; {
+		var kind byte
+		var p []byte
+		kind, p, d.pos = jpegMarker(b, d.pos)
+		switch {
+		case kind == 0:
+			err = io.ErrUnexpectedEOF
+		case kind == jpegSOS, kind == jpegEOI:
+			d.scan = p
+			return nil
+		case kind == jpegDHT:
+			err = d.codes(p)
+		case kind >= jpegSOF0 && kind <= 0xcf && kind != 0xc8 && kind != 0xcc: // a frame of any kind
+			err = d.frame(kind, p)
+		case kind == jpegDQT:
+			err = d.tables(p)
+		case kind == jpegDRI:
+			if len(p) != 2 {
+				return errors.New("bad DRI segment")
+			}
+			d.restart = int(binary.BigEndian.Uint16(p))
+		case kind == jpegAPP0 && hasPrefix(p, "JFIF\x00"):
+			d.jfif = true
+		case kind == jpegAPP1 && d.exif == nil && hasPrefix(p, "Exif\x00\x00"):
+			d.exif = p
+		case kind == jpegAPP14 && len(p) >= 12 && hasPrefix(p, "Adobe"):
+			d.adobe, d.transform = true, p[11]
+		}
+	}
+	return err
+}
+
 // frame reads a SOF segment.
 func (d *jpegDecoder) frame(kind byte, p []byte) error {
 	switch {
@@ -105,19 +178,16 @@ func (d *jpegDecoder) frame(kind byte, p []byte) error {
 	if d.height < 1 || d.width < 1 {
 		return fmt.Errorf("a picture of %d×%d pixels", d.width, d.height)
 	}
-	components := make([]jpegComponent, p[5])
-	for i := range components {
-		c := &components[i]
-		q := p[6+3*i:]
-		c.id, c.h, c.v, c.table = q[0], int(q[1]>>4), int(q[1]&15), q[2]
+	components := make([]jpegComponent, 0, p[5])
+	for q := range slices.Chunk(p[6:], 3) {
+		c := jpegComponent{id: q[0], h: int(q[1] >> 4), v: int(q[1] & 15), table: q[2]}
 		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.table > 3 {
 			return errors.New("bad SOF segment")
 		}
-		for k := range i {
-			if components[k].id == c.id {
-				return errors.New("two components of one name")
-			}
+		if slices.ContainsFunc(components, func(other jpegComponent) bool { return other.id == c.id }) {
+			return errors.New("two components of one name")
 		}
+		components = append(components, c)
 		d.most.h, d.most.v = max(d.most.h, c.h), max(d.most.v, c.v)
 	}
 	d.unitsAcross = (d.width + 8*d.most.h - 1) / (8 * d.most.h)
@@ -133,112 +203,6 @@ func (d *jpegDecoder) frame(kind byte, p []byte) error {
 	}
 	d.components = components
 	return nil
-}
-
-// headerJPEG walks through all markers: it finds the frame and EXIF and counts the scans.
-func headerJPEG(b []byte, most limits) (header, error) {
-	var d jpegDecoder
-	var h header
-	scans := 0
-	for pos := 2; ; {
-		kind, p, next := jpegMarker(b, pos)
-		pos = next
-		switch {
-		case kind == 0:
-			return h, io.ErrUnexpectedEOF
-		case isJPEGFrame(kind):
-			if err := d.frame(kind, p); err != nil {
-				return h, err
-			}
-			h.width, h.height = d.width, d.height
-			// A block has one bit at least.
-			h.least = int64(d.unitsAcross) * int64(d.unitsDown) * int64(d.most.h*d.most.v) / 8
-		case kind == jpegAPP1 && h.exif == nil && hasPrefix(p, "Exif\x00\x00"):
-			h.exif = p
-		case kind == jpegSOS:
-			if scans++; scans > most.scans {
-				return h, fmt.Errorf("more than %d scans", most.scans)
-			}
-		case kind == jpegEOI:
-			if len(d.components) == 0 || scans == 0 {
-				return h, errors.New("no picture in it")
-			}
-			return h, nil
-		}
-	}
-}
-
-// isJPEGFrame reports whether a marker begins a frame of any kind.
-func isJPEGFrame(kind byte) bool {
-	return kind >= 0xc0 && kind <= 0xcf && kind != jpegDHT && kind != 0xc8 && kind != 0xcc
-}
-
-func decodeJPEG(b []byte) (image.Image, error) {
-	var d jpegDecoder
-	if err := d.read(b); err != nil {
-		return nil, err
-	}
-	if err := d.finish(); err != nil {
-		return nil, err
-	}
-	return d.picture(), nil
-}
-
-// read reads a file up to its end marker.
-func (d *jpegDecoder) read(b []byte) error {
-	d.b = b
-	for pos := 2; ; {
-		kind, p, next := jpegMarker(b, pos)
-		pos = next
-		var err error
-		switch {
-		case kind == 0:
-			return io.ErrUnexpectedEOF
-		case isJPEGFrame(kind):
-			if err = d.frame(kind, p); err == nil {
-				d.allocate()
-			}
-		case kind == jpegDQT:
-			err = d.tables(p)
-		case kind == jpegDHT:
-			err = d.codes(p)
-		case kind == jpegDRI:
-			if len(p) != 2 {
-				return errors.New("bad DRI segment")
-			}
-			d.restart = int(binary.BigEndian.Uint16(p))
-		case kind == jpegAPP0 && hasPrefix(p, "JFIF\x00"):
-			d.jfif = true
-		case kind == jpegAPP14 && len(p) >= 12 && hasPrefix(p, "Adobe"):
-			d.adobe, d.transform = true, p[11]
-		case kind == jpegSOS:
-			var s *jpegScan
-			if s, err = d.startScan(p); err == nil {
-				for _, c := range s.components {
-					c.previous = 0
-				}
-				pos, err = s.decode(d, pos)
-			}
-		case kind == jpegEOI:
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// allocate makes room for a frame's samples or coefficients.
-func (d *jpegDecoder) allocate() {
-	for i := range d.components {
-		c := &d.components[i]
-		n := c.stride * d.unitsDown * c.v * 8
-		if d.progressive {
-			c.coefficients = make([]int16, n)
-		} else {
-			c.pix = make([]byte, n)
-		}
-	}
 }
 
 // tables reads a DQT segment.
@@ -287,10 +251,28 @@ func (d *jpegDecoder) codes(p []byte) error {
 	return nil
 }
 
-// finish makes samples of all components when all scans are read.
-func (d *jpegDecoder) finish() error {
-	if len(d.components) == 0 {
-		return errors.New("no picture in it")
+// samples reads all scans and makes samples of all components.
+func (d *jpegDecoder) samples() error {
+	for i := range d.components {
+		c := &d.components[i]
+		n := c.stride * d.unitsDown * c.v * 8
+		if d.progressive {
+			c.coefficients = make([]int16, n)
+		} else {
+			c.pix = make([]byte, n)
+		}
+	}
+	for d.scan != nil {
+		s, err := d.startScan(d.scan)
+		if err != nil {
+			return err
+		}
+		if err := s.decode(d); err != nil {
+			return err
+		}
+		if err := d.segments(d.b, d.pos); err != nil {
+			return err
+		}
 	}
 	for i := range d.components {
 		c := &d.components[i]

@@ -1,6 +1,9 @@
 package picture
 
-import "image"
+import (
+	"image"
+	"slices"
+)
 
 // luma reports whether the first three components are luma and chroma. Without a marker that says so, libjpeg goes by
 // the components' names, and so do we.
@@ -17,37 +20,34 @@ func (d *jpegDecoder) luma() bool {
 	return c[0].id != 'R' || c[1].id != 'G' || c[2].id != 'B'
 }
 
-// plane is a component's samples.
-func (d *jpegDecoder) plane(i int) plane {
-	c := &d.components[i]
-	return plane{pix: c.pix, stride: c.stride, width: c.width,
-		height: c.height, across: d.most.h / c.h, down: d.most.v / c.v}
-}
-
-// picture makes an image of the components.
+// picture makes an image of the components. Four are the complements of cyan, magenta, yellow and black, as Adobe's
+// programs write them and as Pillow takes all such files. YCCK is red, green and blue in their stead, in luma and
+// chroma, and the complement of red is cyan, so that what libjpeg takes for red is cyan.
 func (d *jpegDecoder) picture() image.Image {
 	bounds := image.Rect(0, 0, d.width, d.height)
 	c := d.components
-	switch {
-	case len(c) == 1:
+	if len(c) == 1 {
 		return &image.Gray{Pix: c[0].pix, Stride: c[0].stride, Rect: bounds}
-	case len(c) == 4:
-		return d.cmyk(bounds)
-	case !d.luma():
-		return d.rgb(bounds)
 	}
-	if ratio, ok := d.ratio(); ok {
+	luma, inks := d.luma(), len(c) == 4
+	if ratio, ok := d.ratio(); ok && luma && !inks {
 		return &image.YCbCr{Y: c[0].pix, Cb: c[1].pix, Cr: c[2].pix,
 			YStride: c[0].stride, CStride: c[1].stride, SubsampleRatio: ratio, Rect: bounds}
 	}
-	out := image.NewYCbCr(bounds, image.YCbCrSubsampleRatio444)
-	for i, pix := range [][]byte{out.Y, out.Cb, out.Cr} {
-		p := d.plane(i)
-		for y := range d.height {
-			p.row(y, pix[y*out.YStride:][:d.width])
+	pix := d.pixels(4)
+	for p := range slices.Chunk(pix, 4) {
+		switch {
+		case luma:
+			fullRange(p, p[0], p[1], p[2])
+		case inks:
+			p[0], p[1], p[2] = 255-p[0], 255-p[1], 255-p[2]
 		}
+		p[3] = 255 - p[3] // black or, of three components, the alpha of an opaque pixel
 	}
-	return out
+	if inks {
+		return &image.CMYK{Pix: pix, Stride: 4 * d.width, Rect: bounds}
+	}
+	return &image.NRGBA{Pix: pix, Stride: 4 * d.width, Rect: bounds}
 }
 
 // ratio is the name that package image has for the subsampling, if it has one.
@@ -56,56 +56,27 @@ func (d *jpegDecoder) ratio() (image.YCbCrSubsampleRatio, bool) {
 	if c[0].h != d.most.h || c[0].v != d.most.v || c[1].h != c[2].h || c[1].v != c[2].v {
 		return 0, false
 	}
-	ratio, ok := map[[2]int]image.YCbCrSubsampleRatio{
-		{1, 1}: image.YCbCrSubsampleRatio444, {2, 1}: image.YCbCrSubsampleRatio422,
-		{2, 2}: image.YCbCrSubsampleRatio420, {1, 2}: image.YCbCrSubsampleRatio440,
-		{4, 1}: image.YCbCrSubsampleRatio411, {4, 2}: image.YCbCrSubsampleRatio410,
-	}[[2]int{d.most.h / c[1].h, d.most.v / c[1].v}]
-	return ratio, ok
+	for ratio, step := range chromaSteps {
+		if step == image.Pt(d.most.h/c[1].h, d.most.v/c[1].v) {
+			return ratio, true
+		}
+	}
+	return 0, false
 }
 
-// rgb interleaves three components.
-func (d *jpegDecoder) rgb(bounds image.Rectangle) image.Image {
-	out := image.NewNRGBA(bounds)
-	line := make([]byte, d.width)
-	for i := range 3 {
-		p := d.plane(i)
+// pixels interleaves the components' samples, one of each a pixel, in step bytes a pixel.
+func (d *jpegDecoder) pixels(step int) []byte {
+	pix, line := make([]byte, d.height*d.width*step), make([]byte, d.width)
+	for i, c := range d.components {
+		p := plane{pix: c.pix, stride: c.stride, width: c.width, height: c.height,
+			across: d.most.h / c.h, down: d.most.v / c.v}
 		for y := range d.height {
 			p.row(y, line)
-			dst := out.Pix[y*out.Stride:]
+			dst := pix[y*d.width*step+i:]
 			for x, v := range line {
-				dst[4*x+i], dst[4*x+3] = v, 255
+				dst[x*step] = v
 			}
 		}
 	}
-	return out
-}
-
-// cmyk interleaves four components: the file holds the complements of cyan, magenta, yellow and black, as Adobe's
-// programs write them and as Pillow takes all such files. YCCK is red, green and blue in their stead, in luma and
-// chroma, and the complement of red is cyan, so that what libjpeg takes for red is cyan.
-func (d *jpegDecoder) cmyk(bounds image.Rectangle) image.Image {
-	out := image.NewCMYK(bounds)
-	var planes [4]plane
-	var lines [4][]byte
-	for i := range planes {
-		planes[i], lines[i] = d.plane(i), make([]byte, d.width)
-	}
-	luma := d.luma()
-	for y := range d.height {
-		for i := range planes {
-			planes[i].row(y, lines[i])
-		}
-		dst := out.Pix[y*out.Stride:]
-		for x := range d.width {
-			p := dst[4*x : 4*x+4]
-			if luma {
-				p[0], p[1], p[2] = fullRange(int32(lines[0][x]), int32(lines[1][x])-128, int32(lines[2][x])-128)
-			} else {
-				p[0], p[1], p[2] = 255-lines[0][x], 255-lines[1][x], 255-lines[2][x]
-			}
-			p[3] = 255 - lines[3][x]
-		}
-	}
-	return out
+	return pix
 }

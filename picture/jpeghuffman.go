@@ -11,7 +11,7 @@ const jpegLook = 9
 // jpegHuffman is a Huffman table.
 type jpegHuffman struct {
 	look   [1 << jpegLook]uint16 // length·256 + symbol for the next bits; 0 where the code is longer or there is none
-	most   [18]int32             // the last code of each length; −1 if there is none
+	most   [17]int32             // the last code of each length; where there is none, the last that begins a shorter one
 	offset [17]int32             // from a code of that length to its symbol's place
 	symbol []byte
 }
@@ -20,31 +20,22 @@ type jpegHuffman struct {
 // symbols in the order of the codes.
 func newJPEGHuffman(counts [16]byte, symbols []byte) (*jpegHuffman, error) {
 	h := &jpegHuffman{symbol: symbols}
-	code, n := int32(0), 0
+	code, n := 0, 0 // the next code, and the place of its symbol
 	for length := 1; length <= 16; length++ {
 		count := int(counts[length-1])
-		h.most[length] = -1
-		if count > 0 {
-			h.offset[length] = int32(n) - code
-			for i := range count {
-				if length <= jpegLook {
-					spread := 1 << (jpegLook - length)
-					first := int(code+int32(i)) * spread
-					if first+spread > len(h.look) {
-						return nil, errors.New("a Huffman table with too many codes")
-					}
-					for k := range spread {
-						h.look[first+k] = uint16(length<<8) | uint16(symbols[n+i])
-					}
-				}
-			}
-			code += int32(count)
-			n += count
-			h.most[length] = code - 1
-		}
-		if code > 1<<length {
+		if code+count > 1<<length {
 			return nil, errors.New("a Huffman table with too many codes")
 		}
+		h.offset[length] = int32(n - code)
+		for range count {
+			if spread := jpegLook - length; spread >= 0 {
+				for k := range 1 << spread {
+					h.look[code<<spread+k] = uint16(length<<8) | uint16(symbols[n])
+				}
+			}
+			code, n = code+1, n+1
+		}
+		h.most[length] = int32(code - 1)
 		code <<= 1
 	}
 	return h, nil

@@ -3,6 +3,7 @@ package picture
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // jpegZigZag is the place in a block, by rows, of the k-th coefficient in a file.
@@ -33,19 +34,13 @@ func (d *jpegDecoder) startScan(p []byte) (*jpegScan, error) {
 	n, blocks := int(p[0]), 0
 	for i := range n {
 		id, tables := p[1+2*i], p[2+2*i]
-		var c *jpegComponent
-		for k := range d.components {
-			if d.components[k].id == id {
-				c = &d.components[k]
-			}
-		}
-		if c == nil || tables>>4 > 3 || tables&15 > 3 {
+		k := slices.IndexFunc(d.components, func(c jpegComponent) bool { return c.id == id })
+		if k < 0 || tables>>4 > 3 || tables&15 > 3 {
 			return nil, errors.New("bad SOS segment")
 		}
-		for _, other := range s.components {
-			if other == c {
-				return nil, errors.New("a component twice in a scan")
-			}
+		c := &d.components[k]
+		if slices.Contains(s.components, c) {
+			return nil, errors.New("a component twice in a scan")
 		}
 		s.components = append(s.components, c)
 		s.dc = append(s.dc, d.huffman[0][tables>>4])
@@ -74,14 +69,14 @@ func (d *jpegDecoder) startScan(p []byte) (*jpegScan, error) {
 			}
 			c.quantisation, c.latched = *t, true
 		}
-		c.seen = c.seen || s.first == 0
+		c.seen, c.previous = c.seen || s.first == 0, 0
 	}
 	return s, nil
 }
 
-// decode reads the entropy-coded data behind an SOS segment, at pos, and returns the place behind it.
-func (s *jpegScan) decode(d *jpegDecoder, pos int) (int, error) {
-	s.bits = jpegBits{b: d.b, pos: pos}
+// decode reads the entropy-coded data behind an SOS segment.
+func (s *jpegScan) decode(d *jpegDecoder) error {
+	s.bits = jpegBits{b: d.b, pos: d.pos}
 	// A scan of one component has its blocks alone, row by row; else each unit has h·v blocks of each component, and
 	// the units cover the edges.
 	across, down := d.unitsAcross, d.unitsDown
@@ -94,7 +89,7 @@ func (s *jpegScan) decode(d *jpegDecoder, pos int) (int, error) {
 		for x := range across {
 			if d.restart > 0 && left == 0 {
 				if err := s.restart(marker); err != nil {
-					return 0, err
+					return err
 				}
 				left, marker = d.restart, (marker+1)&7
 			}
@@ -111,11 +106,12 @@ func (s *jpegScan) decode(d *jpegDecoder, pos int) (int, error) {
 				}
 			}
 			if err := s.bits.err(); err != nil {
-				return 0, err
+				return err
 			}
 		}
 	}
-	return s.bits.pos, nil
+	d.pos = s.bits.pos
+	return nil
 }
 
 // restart passes a restart marker.

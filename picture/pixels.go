@@ -17,25 +17,17 @@ type rows struct {
 
 // readRows prepares img to be read with 1 or 3 channels.
 func readRows(img image.Image, channels int) rows {
-	b := img.Bounds()
-	r := rows{height: b.Dy(), width: b.Dx(), channels: channels}
-	if grey := greyRow(img); grey != nil {
-		if channels == 1 {
-			r.row = grey
-			return r
-		}
-		r.row = func(y int, dst []byte) {
-			grey(y, dst[:r.width])
-			for x := r.width - 1; x >= 0; x-- { // backwards, for it spreads in place
-				v := dst[x]
-				dst[3*x], dst[3*x+1], dst[3*x+2] = v, v, v
-			}
-		}
+	r := rows{height: img.Bounds().Dy(), width: img.Bounds().Dx(), channels: channels}
+	switch m := img.(type) {
+	case *image.Gray:
+		r.row = bytesAt(m.Pix[m.PixOffset(m.Rect.Min.X, m.Rect.Min.Y):], m.Stride, 1, make([]int, channels)...)
+		return r
+	case *image.Gray16:
+		r.row = bytesAt(m.Pix[m.PixOffset(m.Rect.Min.X, m.Rect.Min.Y):], m.Stride, 2, make([]int, channels)...)
 		return r
 	}
 	colour := colourRow(img)
-	if channels == 3 {
-		r.row = colour
+	if r.row = colour; channels == 3 {
 		return r
 	}
 	line := make([]byte, 3*r.width)
@@ -49,41 +41,30 @@ func readRows(img image.Image, channels int) rows {
 	return r
 }
 
-// greyRow reads the rows of a grey picture; nil if img is not one.
-func greyRow(img image.Image) func(y int, dst []byte) {
-	b := img.Bounds()
-	switch m := img.(type) {
-	case *image.Gray:
-		return func(y int, dst []byte) {
-			copy(dst[:b.Dx()], m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):])
-		}
-	case *image.Gray16:
-		return func(y int, dst []byte) {
-			line := m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):]
-			for x := range b.Dx() {
-				dst[x] = line[2*x]
+// bytesAt reads rows of pixels of step bytes each, of which channel c is the one at place[c].
+func bytesAt(pix []byte, stride, step int, place ...int) func(y int, dst []byte) {
+	return func(y int, dst []byte) {
+		for c, at := range place {
+			line := pix[y*stride+at:]
+			for x := range len(dst) / len(place) {
+				dst[x*len(place)+c] = line[x*step]
 			}
 		}
 	}
-	return nil
 }
 
 // colourRow reads the rows of any picture as RGB.
 func colourRow(img image.Image) func(y int, dst []byte) {
 	b := img.Bounds()
-	width := b.Dx()
 	switch m := img.(type) {
 	case *image.NRGBA:
-		return func(y int, dst []byte) {
-			line := m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):]
-			for x := range width {
-				copy(dst[3*x:3*x+3], line[4*x:])
-			}
-		}
+		return bytesAt(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 4, 0, 1, 2)
+	case *image.NRGBA64:
+		return bytesAt(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 8, 0, 2, 4)
 	case *image.RGBA:
 		return func(y int, dst []byte) {
 			line := m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):]
-			for x := range width {
+			for x := range b.Dx() {
 				if p := line[4*x : 4*x+4]; p[3] == 255 {
 					copy(dst[3*x:3*x+3], p)
 				} else {
@@ -91,18 +72,10 @@ func colourRow(img image.Image) func(y int, dst []byte) {
 				}
 			}
 		}
-	case *image.NRGBA64:
-		return func(y int, dst []byte) {
-			line := m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):]
-			for x := range width {
-				p := line[8*x : 8*x+8]
-				dst[3*x], dst[3*x+1], dst[3*x+2] = p[0], p[2], p[4]
-			}
-		}
 	case *image.CMYK: // each of red, green and blue is (1 − c)(1 − k), rounded as Pillow does
 		return func(y int, dst []byte) {
 			line := m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):]
-			for x := range width {
+			for x := range b.Dx() {
 				p := line[4*x : 4*x+4]
 				white := 255 - int32(p[3])
 				for c := range 3 {
@@ -122,13 +95,13 @@ func colourRow(img image.Image) func(y int, dst []byte) {
 		}
 		return func(y int, dst []byte) {
 			line := m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):]
-			for x := range width {
+			for x := range b.Dx() {
 				copy(dst[3*x:3*x+3], table[line[x]][:])
 			}
 		}
 	}
 	return func(y int, dst []byte) {
-		for x := range width {
+		for x := range b.Dx() {
 			put(dst[3*x:], img.At(b.Min.X+x, b.Min.Y+y))
 		}
 	}
@@ -142,4 +115,25 @@ func put(dst []byte, c color.Color) {
 	}
 	n := color.NRGBA64Model.Convert(c).(color.NRGBA64)
 	dst[0], dst[1], dst[2] = byte(n.R>>8), byte(n.G>>8), byte(n.B>>8)
+}
+
+// newPalette makes a palette of red, green and blue in turn; colours that are not in the table are black.
+func newPalette(table []byte) color.Palette {
+	palette := make(color.Palette, 256)
+	for i := range palette {
+		c := color.NRGBA{A: 255}
+		if 3*i+3 <= len(table) {
+			c.R, c.G, c.B = table[3*i], table[3*i+1], table[3*i+2]
+		}
+		palette[i] = c
+	}
+	return palette
+}
+
+// unpack gives samples of 1, 2, 4 or 8 bits, of which a byte holds the first in its highest ones, a byte each.
+func unpack(dst, src []byte, bits int) {
+	perByte, most := 8/bits, byte(1<<bits-1)
+	for x := range dst {
+		dst[x] = src[x/perByte] >> (8 - bits*(x%perByte+1)) & most
+	}
 }

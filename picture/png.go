@@ -16,8 +16,8 @@ func isPNG(b []byte) bool { return hasPrefix(b, pngMagic) }
 // pngChannels is the samples of a pixel for each colour type.
 var pngChannels = [7]int64{0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
-// headerPNG reads IHDR, and eXIf wherever it is.
-func headerPNG(b []byte, _ limits) (header, error) {
+// openPNG reads IHDR, and eXIf wherever it is. The picture is the still one of a PNG or APNG file.
+func openPNG(b []byte, _ limits) (header, error) {
 	const ihdr = len(pngMagic) + 8
 	if len(b) < ihdr+13 {
 		return header{}, io.ErrUnexpectedEOF
@@ -46,25 +46,19 @@ func headerPNG(b []byte, _ limits) (header, error) {
 		}
 		rest = rest[12+n:]
 	}
-	return h, nil
-}
-
-// decodePNG decodes the still picture of a PNG or APNG file.
-func decodePNG(b []byte) (image.Image, error) {
-	img, err := png.Decode(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	const ihdr = len(pngMagic) + 8
-	if depth, kind := b[ihdr+8], b[ihdr+9]; depth == 16 && kind == 0 {
-		switch m := img.(type) {
-		case *image.Gray16:
-			return saturate(m.Rect, m.Pix, m.Stride, 2), nil
-		case *image.NRGBA64: // one grey is declared transparent
-			return saturate(m.Rect, m.Pix, m.Stride, 8), nil
+	h.decode = func() (image.Image, error) {
+		img, err := png.Decode(bytes.NewReader(b))
+		if depth == 16 && kind == 0 && err == nil {
+			switch m := img.(type) {
+			case *image.Gray16:
+				img = saturate(m.Rect, m.Pix, m.Stride, 2)
+			case *image.NRGBA64: // one grey is declared transparent
+				img = saturate(m.Rect, m.Pix, m.Stride, 8)
+			}
 		}
+		return img, err
 	}
-	return img, nil
+	return h, nil
 }
 
 // saturate makes 8-bit grey of 16-bit grey as Pillow does, which cuts values off at 255 instead of scaling them. pix
@@ -74,11 +68,7 @@ func saturate(bounds image.Rectangle, pix []byte, stride, step int) *image.Gray 
 	for y := range bounds.Dy() {
 		line := pix[y*stride:]
 		for x := range bounds.Dx() {
-			v := line[step*x+1]
-			if line[step*x] != 0 {
-				v = 255
-			}
-			out.Pix[y*out.Stride+x] = v
+			out.Pix[y*out.Stride+x] = byte(min(binary.BigEndian.Uint16(line[step*x:]), 255))
 		}
 	}
 	return out

@@ -7,23 +7,40 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"slices"
 
 	"golang.org/x/image/ccitt"
 	"golang.org/x/image/tiff/lzw"
 )
 
+// Compressions.
+const (
+	tiffRaw        = 1
+	tiffCCITT3     = 3
+	tiffCCITT4     = 4
+	tiffLZW        = 5
+	tiffJPEG       = 7
+	tiffDeflate    = 8
+	tiffOldDeflate = 32946
+	tiffPackBits   = 32773
+)
+
+// tiffRatios are the best ratios of the compressions.
+var tiffRatios = map[int64]int64{
+	tiffRaw: 1, tiffCCITT3: 1 << 20, tiffCCITT4: 1 << 20, tiffLZW: 4096, tiffJPEG: 8 * 64 * 4,
+	tiffDeflate: 1032, tiffOldDeflate: 1032, tiffPackBits: 64,
+}
+
 // block decompresses one strip or tile of rows rows into dst, which is as long as those rows are. What is beyond them
 // is not read.
 func (f *tiffFile) block(dst, src []byte, rows int) error {
 	if f.number(tiffFillOrder, 1) == 2 && f.compression != tiffJPEG {
-		if f.compression == tiffRaw || f.compression == tiffCCITT3 || f.compression == tiffCCITT4 {
-			turned := make([]byte, len(src))
-			for i, v := range src {
-				turned[i] = bits.Reverse8(v)
-			}
-			src = turned
-		} else {
+		if !slices.Contains([]int64{tiffRaw, tiffCCITT3, tiffCCITT4}, f.compression) {
 			return errors.New("reversed bits are supported in raw and CCITT data only")
+		}
+		src = bytes.Clone(src)
+		for i, v := range src {
+			src[i] = bits.Reverse8(v)
 		}
 	}
 	var r io.Reader = bytes.NewReader(src)
@@ -57,26 +74,24 @@ func (f *tiffFile) block(dst, src []byte, rows int) error {
 		}
 		// The reader's 1 is white; the file's black is 1 whatever its name for that colour.
 		r = ccitt.NewReader(r, ccitt.MSB, format, f.blockWidth, rows, &ccitt.Options{Invert: true})
-	default:
-		return fmt.Errorf("compression %d is not supported", f.compression)
 	}
 	if _, err := io.ReadFull(r, dst); err != nil {
 		return err
 	}
-	switch f.number(tiffPredictor, 1) {
+	switch predictor := f.number(tiffPredictor, 1); predictor {
 	case 1:
+		return nil
 	case 2:
-		return f.unpredict(dst, rows)
+		return f.unpredict(dst)
 	default:
-		return fmt.Errorf("predictor %d is not supported", f.number(tiffPredictor, 1))
+		return fmt.Errorf("predictor %d is not supported", predictor)
 	}
-	return nil
 }
 
 // unpackBits expands runs: n up to 127 says that n+1 bytes follow, −n that the next one stands n+1 times.
 func unpackBits(dst, src []byte) error {
 	for len(dst) > 0 {
-		if len(src) == 0 {
+		if len(src) < 2 {
 			return io.ErrUnexpectedEOF
 		}
 		n := int(int8(src[0]))
@@ -86,46 +101,36 @@ func unpackBits(dst, src []byte) error {
 			if len(src) < n+1 {
 				return io.ErrUnexpectedEOF
 			}
-			dst = dst[copy(dst, src[:n+1]):]
-			src = src[n+1:]
+			dst, src = dst[copy(dst, src[:n+1]):], src[n+1:]
 		case n > -128:
-			if len(src) == 0 {
-				return io.ErrUnexpectedEOF
+			run := dst[:min(1-n, len(dst))]
+			for i := range run {
+				run[i] = src[0]
 			}
-			k := min(1-n, len(dst))
-			for i := range dst[:k] {
-				dst[i] = src[0]
-			}
-			dst, src = dst[k:], src[1:]
+			dst, src = dst[len(run):], src[1:]
 		}
 	}
 	return nil
 }
 
 // unpredict adds up samples that are kept as differences from the pixel to the left.
-func (f *tiffFile) unpredict(b []byte, rows int) error {
-	step := f.samples
-	if f.separate {
-		step = 1
+func (f *tiffFile) unpredict(b []byte) error {
+	if f.bits < 8 {
+		return fmt.Errorf("differences of %d bits are not supported", f.bits)
 	}
-	row := int(f.row())
-	for y := range rows {
-		line := b[y*row:][:row]
-		switch f.bits {
-		case 8:
-			for i := step; i < len(line); i++ {
-				line[i] += line[i-step]
+	size := f.bits / 8
+	step := f.joint * size
+	for line := range slices.Chunk(b, f.row()) {
+		for i := step; i+size <= len(line); i += size {
+			left, p := line[i-step:], line[i:]
+			switch size {
+			case 1:
+				p[0] += left[0]
+			case 2:
+				f.order.PutUint16(p, f.order.Uint16(p)+f.order.Uint16(left))
+			case 4:
+				f.order.PutUint32(p, f.order.Uint32(p)+f.order.Uint32(left))
 			}
-		case 16:
-			for i := 2 * step; i+1 < len(line); i += 2 {
-				f.order.PutUint16(line[i:], f.order.Uint16(line[i:])+f.order.Uint16(line[i-2*step:]))
-			}
-		case 32:
-			for i := 4 * step; i+3 < len(line); i += 4 {
-				f.order.PutUint32(line[i:], f.order.Uint32(line[i:])+f.order.Uint32(line[i-4*step:]))
-			}
-		default:
-			return fmt.Errorf("differences of %d bits are not supported", f.bits)
 		}
 	}
 	return nil
@@ -139,7 +144,13 @@ func (f *tiffFile) jpeg(dst, src []byte, rows int) error {
 	if !isJPEG(src) {
 		return errors.New("a block is no JPEG picture")
 	}
-	h, err := headerJPEG(src, defaultLimits)
+	var d jpegDecoder
+	if t, ok := f.fields[tiffJPEGTables]; ok && t.kind == 7 && isJPEG(t.data) {
+		if err := d.segments(t.data, 2); err != nil {
+			return fmt.Errorf("JPEG tables: %w", err)
+		}
+	}
+	h, err := d.open(src, defaultLimits)
 	if err != nil {
 		return err
 	}
@@ -147,47 +158,22 @@ func (f *tiffFile) jpeg(dst, src []byte, rows int) error {
 		h.least > int64(len(src)) {
 		return fmt.Errorf("a block is a JPEG picture of %d×%d pixels", h.width, h.height)
 	}
-	var d jpegDecoder
-	if t, ok := f.fields[tiffJPEGTables]; ok && t.kind == 7 && isJPEG(t.data) {
-		if err := d.read(t.data); err != nil {
-			return fmt.Errorf("JPEG tables: %w", err)
+	n := len(d.components)
+	if n != f.joint {
+		return fmt.Errorf("JPEG data of %d components where a pixel has %d samples", n, f.joint)
+	}
+	if err := d.samples(); err != nil {
+		return err
+	}
+	pix := d.pixels(n)
+	if f.photometric == tiffYCbCr && n == 3 {
+		for p := range slices.Chunk(pix, 3) {
+			fullRange(p, p[0], p[1], p[2])
 		}
 	}
-	if err := d.read(src); err != nil {
-		return err
-	}
-	if err := d.finish(); err != nil {
-		return err
-	}
-	samples := f.samples
-	if f.separate {
-		samples = 1
-	}
-	if len(d.components) != samples {
-		return fmt.Errorf("JPEG data of %d components where a pixel has %d samples", len(d.components), samples)
-	}
-	row := int(f.row())
 	width := min(h.width, f.blockWidth)
-	if f.photometric == tiffYCbCr && samples == 3 {
-		d.jfif = true
-		colour := colourRow(d.picture())
-		line := make([]byte, 3*h.width)
-		for y := range rows {
-			colour(y, line)
-			copy(dst[y*row:][:3*width], line)
-		}
-		return nil
-	}
-	line := make([]byte, h.width)
-	for i := range samples {
-		p := d.plane(i)
-		for y := range rows {
-			p.row(y, line)
-			out := dst[y*row:][:row]
-			for x, v := range line[:width] {
-				out[x*samples+i] = v
-			}
-		}
+	for y := range rows {
+		copy(dst[y*f.row():][:n*width], pix[y*h.width*n:])
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/draw"
 	"io"
+	"iter"
 
 	"golang.org/x/image/vp8"
 	"golang.org/x/image/vp8l"
@@ -25,53 +26,50 @@ type webPFrame struct {
 	exif     []byte
 }
 
-// riffChunk takes the first chunk from b. A chunk that the file cuts short is not ok.
-func riffChunk(b []byte) (kind string, data, rest []byte, ok bool) {
-	if len(b) < 8 {
-		return "", nil, nil, false
+// riffChunks gives the chunks in b. One that is cut short comes as "", and is the last.
+func riffChunks(b []byte) iter.Seq2[string, []byte] {
+	return func(yield func(kind string, data []byte) bool) {
+		for len(b) > 0 {
+			if len(b) < 8 || int64(binary.LittleEndian.Uint32(b[4:])) > int64(len(b))-8 {
+				yield("", nil)
+				return
+			}
+			n := int(binary.LittleEndian.Uint32(b[4:]))
+			if !yield(string(b[:4]), b[8:8+n]) {
+				return
+			}
+			b = b[min(8+n+n&1, len(b)):]
+		}
 	}
-	n := int64(binary.LittleEndian.Uint32(b[4:]))
-	if n > int64(len(b))-8 {
-		return "", nil, nil, false
-	}
-	end := min(8+n+n&1, int64(len(b)))
-	return string(b[:4]), b[8 : 8+n], b[end:], true
 }
 
 // parseWebP finds the first frame and its size.
 func parseWebP(b []byte) (f webPFrame, err error) {
-	for rest := b[12:]; len(rest) > 0; {
-		kind, data, next, ok := riffChunk(rest)
-		if !ok {
-			if f.data == nil {
-				return f, io.ErrUnexpectedEOF
-			}
-			break // cut short behind the picture
-		}
+	for kind, data := range riffChunks(b[12:]) {
 		switch {
+		case kind == "" && f.data == nil: // else it is cut short behind the picture
+			err = io.ErrUnexpectedEOF
 		case kind == "VP8X" && len(data) >= 10:
 			f.animated = data[0]&2 != 0
 			f.canvas = image.Pt(1+uint24(data[4:]), 1+uint24(data[7:]))
-		case (kind == "VP8 " || kind == "VP8L") && f.data == nil:
-			if err := f.frame(kind, data); err != nil {
-				return f, err
-			}
-		case kind == "ANMF" && f.data == nil && len(data) >= 16:
-			f.at = image.Pt(2*uint24(data), 2*uint24(data[3:]))
-			for inner := data[16:]; f.data == nil; {
-				kind, data, next, ok := riffChunk(inner)
-				if !ok {
-					return f, errors.New("a frame without a picture")
-				}
-				if err := f.frame(kind, data); err != nil {
-					return f, err
-				}
-				inner = next
-			}
 		case kind == "EXIF":
 			f.exif = data
+		case kind == "ANMF" && f.data == nil && len(data) >= 16:
+			f.at = image.Pt(2*uint24(data), 2*uint24(data[3:]))
+			for kind, data := range riffChunks(data[16:]) {
+				if err = f.frame(kind, data); err != nil || f.data != nil {
+					break
+				}
+			}
+			if f.data == nil && err == nil {
+				err = errors.New("a frame without a picture")
+			}
+		case f.data == nil:
+			err = f.frame(kind, data)
 		}
-		rest = next
+		if err != nil {
+			return f, err
+		}
 	}
 	if f.data == nil {
 		return f, errors.New("no picture in it")
@@ -110,20 +108,14 @@ func (f *webPFrame) frame(kind string, data []byte) error {
 
 func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
 
-func headerWebP(b []byte, _ limits) (header, error) {
+func openWebP(b []byte, _ limits) (header, error) {
 	f, err := parseWebP(b)
 	// Of VP8L nothing is known: one code can stand for the whole picture.
-	h := header{width: f.canvas.X, height: f.canvas.Y, exif: f.exif}
-	return h, err
+	return header{width: f.canvas.X, height: f.canvas.Y, exif: f.exif, decode: f.decode}, err
 }
 
-// decodeWebP decodes the first frame. Around an animation's frame the canvas is black.
-func decodeWebP(b []byte) (image.Image, error) {
-	f, err := parseWebP(b)
-	if err != nil {
-		return nil, err
-	}
-	var img image.Image
+// decode decodes the first frame. Around an animation's frame the canvas is black.
+func (f webPFrame) decode() (img image.Image, err error) {
 	if f.lossless {
 		img, err = vp8l.Decode(bytes.NewReader(f.data))
 	} else {
