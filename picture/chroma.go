@@ -41,28 +41,26 @@ func (p *plane) row(y int, dst []byte) {
 		}
 		far = p.pix[min(max(other, 0), p.height-1)*p.stride:][:p.width]
 	}
-	if p.across == 1 {
-		bias := 1 + int32(y&1)
-		for x := range dst {
-			dst[x] = byte((3*int32(near[x]) + int32(far[x]) + bias) >> 2)
-		}
-		return
-	}
 	if p.column == nil {
 		p.column = make([]int32, p.width)
 	}
 	column := p.column
+	for i, v := range near {
+		if column[i] = int32(v); p.down == 2 {
+			column[i] = 3*int32(v) + int32(far[i])
+		}
+	}
+	if p.across == 1 {
+		bias := 1 + int32(y&1)
+		for x := range dst {
+			dst[x] = byte((column[x] + bias) >> 2)
+		}
+		return
+	}
 	// The two roundings alternate, so that no drift remains.
 	even, odd, shift := int32(1), int32(2), 2
 	if p.down == 2 {
 		even, odd, shift = 8, 7, 4
-		for i, v := range near {
-			column[i] = 3*int32(v) + int32(far[i])
-		}
-	} else {
-		for i, v := range near {
-			column[i] = int32(v)
-		}
 	}
 	for x := range dst {
 		i := (p.left + x) / 2

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/adavit/adavit/internal/regular"
@@ -37,6 +38,9 @@ type File struct {
 	Err  error // names the file itself
 }
 
+// stdin is the name of standard input.
+const stdin = "-"
+
 // Resolve gives the files that f stands for: names in their order, then the list's. A directory's images come sorted by
 // path; its hidden files and directories are left out, and so are files that neither end nor begin like an image. A
 // name that leads to no file is reported in its place. The error is about the list or the names as a whole.
@@ -45,31 +49,31 @@ func (f Files) Resolve() ([]File, error) {
 	for _, name := range f.Names {
 		files = append(files, expand(name)...)
 	}
+	inputs := 0 // names that are standard input
+	none := errors.New("no images given")
 	if f.List != "" {
-		lines, err := readList(f.List, f.Stdin)
+		shown, lines, err := f.readList()
 		if err != nil {
 			return nil, err
 		}
 		for _, name := range lines {
 			files = append(files, walk(name)...)
 		}
-	}
-	stdin := 0
-	if f.List == "-" {
-		stdin++
+		if f.List == stdin {
+			inputs++
+		}
+		none = fmt.Errorf("%s: lists no image", shown)
 	}
 	for _, file := range files {
-		if file.Name == "-" {
-			stdin++
+		if file.Name == stdin {
+			inputs++
 		}
 	}
 	switch {
-	case stdin > 1:
+	case inputs > 1:
 		return nil, usage.Errorf("standard input (-) is named more than once")
-	case len(files) == 0 && f.List != "":
-		return nil, fmt.Errorf("%s: lists no image", listName(f.List))
 	case len(files) == 0:
-		return nil, errors.New("no images given")
+		return nil, none
 	}
 	return files, nil
 }
@@ -95,7 +99,7 @@ func expand(name string) []File {
 
 // walk gives the images in a directory, or name itself if it is none.
 func walk(name string) []File {
-	if info, err := os.Stat(name); name == "-" || err != nil || !info.IsDir() {
+	if info, err := os.Stat(name); name == stdin || err != nil || !info.IsDir() {
 		return []File{{Name: name}}
 	}
 	var files []File
@@ -110,7 +114,7 @@ func walk(name string) []File {
 		switch {
 		case d.IsDir() && hidden:
 			return fs.SkipDir
-		case !d.IsDir() && !hidden && LooksLikeImage(path):
+		case !d.IsDir() && !hidden && looksLikeImage(path):
 			files = append(files, File{Name: path})
 		}
 		return nil
@@ -124,36 +128,28 @@ func walk(name string) []File {
 	return files
 }
 
-// readList reads the lines of a list file.
-func readList(list string, stdin io.Reader) ([]string, error) {
+// readList reads the lines of the list, and says what errors call it.
+func (f Files) readList() (shown string, lines []string, err error) {
+	shown = f.List
 	var b []byte
-	var err error
-	if list == "-" {
-		b, err = regular.ReadAll(listName(list), stdin, maxList)
+	if f.List == stdin {
+		shown = "standard input"
+		b, err = regular.ReadAll(shown, f.Stdin, maxList)
 	} else {
-		b, err = regular.Read(list, maxList)
+		b, err = regular.Read(f.List, maxList)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list of images: %w", err)
+		return "", nil, fmt.Errorf("list of images: %w", err)
 	}
 	if bytes.IndexByte(b, 0) >= 0 {
-		return nil, fmt.Errorf("%s: not a list of files, one a line: it has zero bytes", listName(list))
+		return "", nil, fmt.Errorf("%s: not a list of files, one a line: it has zero bytes", shown)
 	}
-	var lines []string
 	for line := range bytes.Lines(b) {
 		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
 			lines = append(lines, string(line))
 		}
 	}
-	return lines, nil
-}
-
-// listName is what errors call a list file.
-func listName(list string) string {
-	if list == "-" {
-		return "standard input"
-	}
-	return list
+	return shown, lines, nil
 }
 
 // Decode reads one of the files. The error names it.
@@ -161,8 +157,32 @@ func (f Files) Decode(file File) (image.Image, error) {
 	switch {
 	case file.Err != nil:
 		return nil, file.Err
-	case file.Name == "-":
+	case file.Name == stdin:
 		return f.Decoding.Image("standard input", f.Stdin)
 	}
 	return f.Decoding.File(file.Name)
+}
+
+// Endings are what names of picture files end in. What a file then is, its content decides.
+var Endings = []string{".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+
+// HasEnding reports whether a file is called like an image.
+func HasEnding(path string) bool {
+	return slices.Contains(Endings, strings.ToLower(filepath.Ext(path)))
+}
+
+// looksLikeImage reports whether a regular file's name ends or its content begins as an image's does.
+func looksLikeImage(path string) bool {
+	if HasEnding(path) {
+		info, err := os.Stat(path)
+		return err != nil || info.Mode().IsRegular() // whatever is wrong, reading it will say
+	}
+	f, _, err := regular.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	b := make([]byte, magicBytes)
+	n, _ := io.ReadFull(f, b) // a short file has a short beginning
+	return formatOf(b[:n]) != nil
 }

@@ -21,25 +21,26 @@ func (r rows) cut(p Part) rows {
 // ResizePart writes the part of img, resized, to dst [channels, height, width].
 func ResizePart(dst []byte, img image.Image, p Part, channels, height, width, filter int) error {
 	win := window{fullHeight: height, fullWidth: width, height: height, width: width}
-	src := readRows(img, channels).cut(p)
-	if channels == 1 {
-		return resize(dst, width, src, win, filter)
-	}
-	mixed := make([]byte, len(dst)) // [height, width, 3]
-	if err := resize(mixed, 3*width, src, win, filter); err != nil {
-		return err
-	}
-	separate(dst, mixed)
-	return nil
+	return resizePlanes(dst, width, 0, readRows(img, channels).cut(p), win, filter)
 }
 
-// separate turns [pixels, 3] into [3, pixels].
-func separate(dst, mixed []byte) {
+// resizePlanes writes that window of the source, resized, to dst [channels, height, width], where its first pixel is
+// number at; the rest is black.
+func resizePlanes(dst []byte, width, at int, src rows, win window, filter int) error {
+	if src.channels == 1 {
+		clear(dst)
+		return resize(dst[at:], width, src, win, filter)
+	}
+	mixed := make([]byte, len(dst)) // [height, width, 3]
+	if err := resize(mixed[3*at:], 3*width, src, win, filter); err != nil {
+		return err
+	}
 	n := len(mixed) / 3
 	r, g, b := dst[:n], dst[n:2*n], dst[2*n:3*n]
 	for i := range n {
 		r[i], g[i], b[i] = mixed[3*i], mixed[3*i+1], mixed[3*i+2]
 	}
+	return nil
 }
 
 // Sides returns height and width of a picture that can be cropped; other sides are an error.

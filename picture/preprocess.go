@@ -6,36 +6,44 @@ import (
 	"image"
 	"math"
 	"reflect"
+	"slices"
 )
 
 // Preprocessor says how a picture becomes a model's input. It is what preprocessor_config.json holds, with
 // ViTImageProcessor's keys; the steps, in order, are resize, centre crop, rescale, normalise.
 type Preprocessor struct {
-	DoResize bool
-	Size     Size // what DoResize resizes to
-	Resample int  // Bilinear or Bicubic
+	DoResize bool `json:"do_resize"`
+	Size     Size `json:"size,omitzero"` // what DoResize resizes to
+	Resample int  `json:"resample"`      // Bilinear or Bicubic
 
-	DoCenterCrop bool
+	DoCenterCrop bool `json:"do_center_crop"`
 	// Crop is the size of the centre crop; zero for the model's own.
-	Crop Size
+	Crop Size `json:"crop_size,omitzero"`
 	// CropPct, if not 0, replaces Size: the picture's short side becomes ⌊short side of the crop / CropPct⌋ pixels,
 	// timm's rule.
-	CropPct float64
+	CropPct float64 `json:"crop_pct,omitempty"`
 
-	DoRescale     bool
-	RescaleFactor float64 // a byte is multiplied by it, usually 1/255
+	DoRescale     bool    `json:"do_rescale"`
+	RescaleFactor float64 `json:"rescale_factor"` // a byte is multiplied by it, usually 1/255
 
-	DoNormalize bool
+	DoNormalize bool `json:"do_normalize"`
 	// Mean and Std have one number for each channel, or one for all.
-	Mean, Std []float64
+	Mean []float64 `json:"image_mean,omitempty"`
+	Std  []float64 `json:"image_std,omitempty"`
 }
 
 // Size is a size in pixels, in one of two forms: Height and Width, which squashes a picture of another shape, or
 // ShortestEdge, which keeps its shape.
 type Size struct {
-	Height, Width int
-	ShortestEdge  int
+	Height       int `json:"height,omitempty"`
+	Width        int `json:"width,omitempty"`
+	ShortestEdge int `json:"shortest_edge,omitempty"`
 }
+
+// sides reports whether it is a height and a width.
+func (s Size) sides() bool { return inRange(s.Height) && inRange(s.Width) && s.ShortestEdge == 0 }
+
+func inRange(side int) bool { return side >= 1 && side <= MaxSide }
 
 // MaxSide bounds the sizes that a preprocessor may ask for.
 const MaxSide = 1 << 14
@@ -70,7 +78,7 @@ func (p Preprocessor) Check(channels, height, width int) error {
 	if channels != 1 && channels != 3 {
 		return fmt.Errorf("pictures of %d channels cannot be made, only of 1 or 3", channels)
 	}
-	if height < 1 || width < 1 || height > MaxSide || width > MaxSide {
+	if !inRange(height) || !inRange(width) {
 		return fmt.Errorf("pictures of %d×%d cannot be made: a side has 1 to %d pixels", height, width, MaxSide)
 	}
 	if err := p.validate(); err != nil {
@@ -82,59 +90,38 @@ func (p Preprocessor) Check(channels, height, width int) error {
 	} else if p.DoResize && p.Size.ShortestEdge == 0 {
 		got = p.Size
 	}
-	if got.Height != height || got.Width != width {
+	fits := func(list []float64) bool { return !p.DoNormalize || len(list) == 1 || len(list) == channels }
+	switch {
+	case got.Height != height || got.Width != width:
 		return fmt.Errorf("the preprocessor makes pictures of %d×%d, the model takes %d×%d",
 			got.Height, got.Width, height, width)
-	}
-	if p.DoNormalize {
-		for _, v := range []struct {
-			key  string
-			list []float64
-		}{{"image_mean", p.Mean}, {"image_std", p.Std}} {
-			if len(v.list) != 1 && len(v.list) != channels {
-				return fmt.Errorf("%s has %d numbers, the model %d channels", v.key, len(v.list), channels)
-			}
-		}
+	case !fits(p.Mean):
+		return fmt.Errorf("image_mean has %d numbers, the model %d channels", len(p.Mean), channels)
+	case !fits(p.Std):
+		return fmt.Errorf("image_std has %d numbers, the model %d channels", len(p.Std), channels)
 	}
 	return nil
 }
 
 // validate checks what does not depend on the model.
 func (p Preprocessor) validate() error {
-	inRange := func(v int) bool { return v >= 1 && v <= MaxSide }
-	if p.DoResize && p.CropPct == 0 {
-		s := p.Size
-		if !(inRange(s.ShortestEdge) && s.Height == 0 && s.Width == 0 ||
-			s.ShortestEdge == 0 && inRange(s.Height) && inRange(s.Width)) {
-			return fmt.Errorf("size %+v: want a height and a width, or a shortest edge, of 1 to %d", s, MaxSide)
-		}
-	}
-	if p.DoResize && p.Resample != Bilinear && p.Resample != Bicubic {
+	infinite := func(v float64) bool { return !(math.Abs(v) <= math.MaxFloat32) } // or not a number
+	switch s := p.Size; {
+	case p.DoResize && p.CropPct == 0 && !s.sides() && !(inRange(s.ShortestEdge) && s.Height == 0 && s.Width == 0):
+		return fmt.Errorf("size %+v: want a height and a width, or a shortest edge, of 1 to %d", s, MaxSide)
+	case p.DoResize && p.Resample != Bilinear && p.Resample != Bicubic:
 		return fmt.Errorf("resample %d: only %d (bilinear) and %d (bicubic) are supported",
 			p.Resample, Bilinear, Bicubic)
-	}
-	if p.DoCenterCrop && p.Crop != (Size{}) &&
-		!(inRange(p.Crop.Height) && inRange(p.Crop.Width) && p.Crop.ShortestEdge == 0) {
+	case p.DoCenterCrop && p.Crop != (Size{}) && !p.Crop.sides():
 		return fmt.Errorf("crop_size %+v: want a height and a width of 1 to %d", p.Crop, MaxSide)
-	}
-	if p.CropPct != 0 && !(p.CropPct >= 0.01 && p.CropPct <= 1) {
+	case p.CropPct != 0 && !(p.CropPct >= 0.01 && p.CropPct <= 1):
 		return fmt.Errorf("crop_pct %v: want 0.01 to 1", p.CropPct)
-	}
-	finite := func(v float64) bool { return !math.IsNaN(v) && math.Abs(v) <= math.MaxFloat32 }
-	if p.DoRescale && !(finite(p.RescaleFactor) && p.RescaleFactor > 0) {
+	case p.DoRescale && (infinite(p.RescaleFactor) || p.RescaleFactor <= 0):
 		return fmt.Errorf("rescale_factor %v: want a positive number", p.RescaleFactor)
-	}
-	if p.DoNormalize {
-		for _, v := range p.Mean {
-			if !finite(v) {
-				return fmt.Errorf("image_mean %v: want finite numbers", p.Mean)
-			}
-		}
-		for _, v := range p.Std {
-			if !finite(v) || float32(v) <= 0 {
-				return fmt.Errorf("image_std %v: want positive numbers", p.Std)
-			}
-		}
+	case p.DoNormalize && slices.ContainsFunc(p.Mean, infinite):
+		return fmt.Errorf("image_mean %v: want finite numbers", p.Mean)
+	case p.DoNormalize && slices.ContainsFunc(p.Std, func(v float64) bool { return infinite(v) || float32(v) <= 0 }):
+		return fmt.Errorf("image_std %v: want positive numbers", p.Std)
 	}
 	return nil
 }
@@ -216,18 +203,7 @@ func (p Preprocessor) Bytes(dst []byte, img image.Image, channels, height, width
 		return fmt.Errorf("a picture of %d×%d pixels becomes %d×%d, the model takes %d×%d (do_center_crop is off)",
 			w, h, win.width, win.height, width, height)
 	}
-	if channels == 1 {
-		if padTop+padLeft > 0 || win.height < height || win.width < width {
-			clear(dst)
-		}
-		return resize(dst[padTop*width+padLeft:], width, readRows(img, 1), win, p.Resample)
-	}
-	mixed := make([]byte, len(dst)) // [height, width, 3]
-	if err := resize(mixed[(padTop*width+padLeft)*3:], 3*width, readRows(img, 3), win, p.Resample); err != nil {
-		return err
-	}
-	separate(dst, mixed)
-	return nil
+	return resizePlanes(dst, width, padTop*width+padLeft, readRows(img, channels), win, p.Resample)
 }
 
 // Apply turns img into a model's input, dst [channels, height, width].
