@@ -20,15 +20,15 @@ import (
 //
 // It may be used from several goroutines at once.
 type Augmenter struct {
-	a                       Augment
-	policy                  RandAugment
-	fitted                  Dataset // as the preprocessor makes them
-	images                  imager  // as they are, for RandomResizedCrop
-	filter                  int     // of a crop
-	place                   place
-	mean, std               []float32
-	channels, height, width int
-	scratch                 sync.Pool // of *canvas
+	a       Augment
+	policy  RandAugment
+	fitted  Dataset // as the preprocessor makes them
+	whole   Dataset // as they are, for RandomResizedCrop
+	place   place
+	mean    []float32
+	std     []float32
+	shape   shape
+	scratch sync.Pool // of *canvas
 }
 
 // NewAugmenter prepares to augment the pictures of d, whatever their size, for a model that takes [channels, height,
@@ -38,27 +38,26 @@ func NewAugmenter(a Augment, d Dataset, p picture.Preprocessor, channels, height
 		return nil, err
 	}
 	fit, err := Fit(d, p, channels, height, width)
-	if f, ok := d.(fitted); ok && f.channels == channels && f.height == height && f.width == width {
-		fit = d // not to be resized twice
-	}
 	if err != nil {
 		return nil, err
 	}
-	g := &Augmenter{a: a, fitted: fit, channels: channels, height: height, width: width}
-	g.mean, g.std = p.MeanStd(channels)
-	usual := picture.Bicubic
-	if p.DoResize {
-		usual = p.Resample
+	g := &Augmenter{a: a, fitted: fit, whole: d, shape: shape{channels, height, width}}
+	if f, ok := d.(fitted); ok {
+		g.whole = f.Dataset // crop what has not been resized yet
+		if f.shape == g.shape {
+			g.fitted = d // not to be resized twice
+		}
 	}
-	g.place = place{filter: usual}
+	g.mean, g.std = p.MeanStd(channels)
+	g.place.filter = picture.Bicubic
+	if p.DoResize {
+		g.place.filter = p.Resample
+	}
 	if crop := a.RandomResizedCrop; crop != nil {
-		if g.filter, err = crop.filter(usual); err != nil {
+		if g.place.filter, err = crop.filter(g.place.filter); err != nil {
 			return nil, err
 		}
-		g.place.filter = g.filter
-		if f, view := d.(fitted); view { // crop what has not been resized yet
-			g.images = f.from
-		} else if g.images, err = imagesFrom(d); err != nil {
+		if err := checkImages(g.whole); err != nil {
 			return nil, err
 		}
 	}
@@ -70,7 +69,7 @@ func NewAugmenter(a Augment, d Dataset, p picture.Preprocessor, channels, height
 	for _, m := range g.mean { // what comes in from outside has the mean colour, as in timm
 		g.place.fill = append(g.place.fill, byte(math.RoundToEven(min(max(255*float64(m), 0), 255))))
 	}
-	size := channels * height * width
+	size := g.shape.values()
 	g.scratch.New = func() any {
 		return &canvas{pix: make([]byte, size), spare: make([]byte, size), c: channels, h: height, w: width}
 	}
@@ -80,9 +79,8 @@ func NewAugmenter(a Augment, d Dataset, p picture.Preprocessor, channels, height
 // Load writes picture i, augmented and normalised, to dst [channels, height, width]; all chance comes from rng. The
 // label is that of the picture that was really loaded: a data set may give another one in place of a damaged file.
 func (g *Augmenter) Load(dst []float32, i int, rng *rand.Rand) (label int, err error) {
-	if len(dst) != g.channels*g.height*g.width {
-		return 0, fmt.Errorf("room for %d values, a picture of shape [%d %d %d] takes %d",
-			len(dst), g.channels, g.height, g.width, g.channels*g.height*g.width)
+	if err := g.shape.checkRoom(len(dst), "values"); err != nil {
+		return 0, err
 	}
 	p := g.scratch.Get().(*canvas)
 	defer g.scratch.Put(p)
@@ -104,25 +102,25 @@ func (g *Augmenter) Load(dst []float32, i int, rng *rand.Rand) (label int, err e
 	if jitter {
 		p.jitter(g.a.ColorJitter, rng)
 	}
-	rest.Apply(dst, p.pix, g.channels, g.height, g.width, g.mean, g.std, rng)
+	rest.Apply(dst, p.pix, p.c, p.h, p.w, g.mean, g.std, rng)
 	return label, nil
 }
 
 // read writes picture i to dst, as bytes of the model's size.
 func (g *Augmenter) read(dst []byte, i int, rng *rand.Rand) error {
-	if g.images == nil {
+	if g.a.RandomResizedCrop == nil {
 		return g.fitted.Pixels(dst, i)
 	}
-	img, err := g.images.Image(i)
+	img, err := imageOf(g.whole, i)
 	if err != nil {
 		return err
 	}
 	h, w, err := picture.Sides(img)
-	if err != nil {
-		return fmt.Errorf("picture %d: %w", i, err)
+	if err == nil {
+		kept := g.a.RandomResizedCrop.draw(h, w, rng)
+		err = picture.ResizePart(dst, img, kept, g.shape.channels, g.shape.height, g.shape.width, g.place.filter)
 	}
-	kept := g.a.RandomResizedCrop.draw(h, w, rng)
-	if err := picture.ResizePart(dst, img, kept, g.channels, g.height, g.width, g.filter); err != nil {
+	if err != nil {
 		return fmt.Errorf("picture %d: %w", i, err)
 	}
 	return nil

@@ -64,7 +64,7 @@ func mustAugment(t testing.TB, a Augment, d Dataset, p picture.Preprocessor, cha
 
 func load(t testing.TB, g *Augmenter, i int, stream uint64) []float32 {
 	t.Helper()
-	dst := make([]float32, g.channels*g.height*g.width)
+	dst := make([]float32, g.shape.values())
 	if _, err := g.Load(dst, i, Rand(1, stream, uint64(i))); err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,9 @@
 package data
 
 import (
-	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,21 +18,22 @@ import (
 
 // cifarKind is one of the two data sets.
 type cifarKind struct {
-	train  []string // files of the training part, of which the first ones must be there
-	test   string
-	names  string // file that names the classes
-	count  int    // classes
-	groups int    // their groups, whose labels go before the classes'; 0: none
+	files  map[Split][]string // of each part; the first one must be there
+	names  string             // file that names the classes
+	count  int                // classes
+	groups int                // their groups, whose labels go before the classes'; 0: none
 }
 
 var (
-	cifar10 = cifarKind{
-		train: []string{"data_batch_1.bin", "data_batch_2.bin",
-			"data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
-		test: "test_batch.bin", names: "batches.meta.txt", count: 10,
+	cifar10 = &cifarKind{
+		files: map[Split][]string{Test: {"test_batch.bin"}, Train: {"data_batch_1.bin", "data_batch_2.bin",
+			"data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"}},
+		names: "batches.meta.txt", count: 10,
 	}
-	cifar100 = cifarKind{train: []string{"train.bin"}, test: "test.bin",
-		names: "fine_label_names.txt", count: 100, groups: 20}
+	cifar100 = &cifarKind{
+		files: map[Split][]string{Train: {"train.bin"}, Test: {"test.bin"}},
+		names: "fine_label_names.txt", count: 100, groups: 20,
+	}
 )
 
 const (
@@ -48,60 +48,38 @@ type cifarSource struct {
 	kind *cifarKind
 }
 
-// findCIFAR looks for the files of either data set in dir.
-func findCIFAR(dir string) (Source, bool) {
-	for _, kind := range []*cifarKind{&cifar10, &cifar100} {
-		if s := (cifarSource{dir, kind}); s.Has(Train) || s.Has(Test) {
-			return s, true
-		}
-	}
-	return nil, false
-}
-
-// files are those of a part.
-func (s cifarSource) files(split Split) []string {
-	if split == Test {
-		return []string{s.kind.test}
-	}
-	return s.kind.train
-}
-
 func (s cifarSource) Has(split Split) bool {
-	for _, name := range s.files(split) {
-		if info, err := os.Stat(filepath.Join(s.dir, name)); err == nil && !info.IsDir() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.kind.files[split], func(name string) bool {
+		info, err := os.Stat(filepath.Join(s.dir, name))
+		return err == nil && !info.IsDir()
+	})
 }
 
-// open reads a part into memory. Of the training part's files, the last ones may be missing.
+// Open reads a part into memory. Of the training part's files, the last ones may be missing.
 func (s cifarSource) Open(split Split) (Dataset, error) {
 	classes, err := s.classes()
 	if err != nil {
 		return nil, err
 	}
 	var pixels, labels []byte
-	names := s.files(split)
-	for i, name := range names {
+	missing := ""
+	for i, name := range s.kind.files[split] {
 		path := filepath.Join(s.dir, name)
-		if _, err := os.Stat(path); i > 0 && errors.Is(err, fs.ErrNotExist) {
-			for _, later := range names[i+1:] {
-				if _, err := os.Stat(filepath.Join(s.dir, later)); err == nil {
-					return nil, fmt.Errorf("data set %q: %s is missing, though there is %s", s.dir, name, later)
-				}
-			}
-			break
-		}
-		if pixels, labels, err = s.kind.appendFile(pixels, labels, path); err != nil {
+		b, err := regular.Read(path, maxCIFAR)
+		switch {
+		case i > 0 && errors.Is(err, fs.ErrNotExist):
+			missing = cmp.Or(missing, name)
+			continue
+		case err != nil:
 			return nil, err
+		case missing != "":
+			return nil, fmt.Errorf("data set %q: %s is missing, though there is %s", s.dir, missing, name)
+		}
+		if pixels, labels, err = s.kind.appendRecords(pixels, labels, b); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	b, err := NewBlock(s.dir, pixels, labels, 3, cifarSide, cifarSide, classes)
-	if err != nil {
-		return nil, err
-	}
-	return b, nil
+	return NewBlock(s.dir, pixels, labels, 3, cifarSide, cifarSide, classes)
 }
 
 // classes are those of classes.txt, of the data set's own list, or numbers.
@@ -121,23 +99,6 @@ func (s cifarSource) classes() ([]string, error) {
 	return names, err
 }
 
-// appendFile adds a file's pictures and labels.
-func (k *cifarKind) appendFile(pixels, labels []byte, path string) ([]byte, []byte, error) {
-	f, size, err := regular.Open(path)
-	if err != nil {
-		return nil, nil, err // names the path itself
-	}
-	defer f.Close()
-	if size > maxCIFAR {
-		return nil, nil, fmt.Errorf("%s: %d bytes: not a CIFAR-%d file", path, size, k.count)
-	}
-	pixels = slices.Grow(pixels, int(size)/k.record()*cifarPixels)
-	if pixels, labels, err = k.appendRecords(pixels, labels, f); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return pixels, labels, nil
-}
-
 // record is the number of bytes of a record.
 func (k *cifarKind) record() int {
 	if k.groups > 0 {
@@ -148,26 +109,24 @@ func (k *cifarKind) record() int {
 
 // appendRecords adds the pictures and labels of a file. It must have whole records, at least one, and labels as they
 // can be.
-func (k *cifarKind) appendRecords(pixels, labels []byte, r io.Reader) ([]byte, []byte, error) {
-	br := bufio.NewReaderSize(r, 1<<16)
-	record := make([]byte, k.record())
-	head := record[:len(record)-cifarPixels]
-	for n := 0; ; n++ {
-		switch got, err := io.ReadFull(br, record); {
-		case err == io.EOF && n == 0:
-			return nil, nil, errors.New("the file is empty")
-		case err == io.EOF:
-			return pixels, labels, nil
-		case err == io.ErrUnexpectedEOF:
+func (k *cifarKind) appendRecords(pixels, labels, file []byte) (allPixels, allLabels []byte, err error) {
+	if len(file) == 0 {
+		return nil, nil, errors.New("the file is empty")
+	}
+	pixels = slices.Grow(pixels, len(file)/k.record()*cifarPixels)
+	n := 0
+	for record := range slices.Chunk(file, k.record()) {
+		if len(record) < k.record() {
 			return nil, nil, fmt.Errorf("%d bytes after %d pictures of %d: not a CIFAR-%d file, or cut short",
-				got, n, len(record), k.count)
-		case err != nil:
-			return nil, nil, fmt.Errorf("after %d pictures: %w", n, err)
+				len(record), n, k.record(), k.count)
 		}
+		head := record[:len(record)-cifarPixels]
 		label := head[len(head)-1]
 		if int(label) >= k.count || k.groups > 0 && int(head[0]) >= k.groups {
 			return nil, nil, fmt.Errorf("picture %d: label bytes %v: not a CIFAR-%d file", n, head, k.count)
 		}
 		pixels, labels = append(pixels, record[len(head):]...), append(labels, label)
+		n++
 	}
+	return pixels, labels, nil
 }

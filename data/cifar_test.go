@@ -109,11 +109,11 @@ func FuzzCIFAR(f *testing.F) {
 	f.Add(true, cifarFile(true, 99))
 	f.Add(true, []byte{1})
 	f.Fuzz(func(t *testing.T, fine bool, b []byte) {
-		kind := &cifar10
+		kind := cifar10
 		if fine {
-			kind = &cifar100
+			kind = cifar100
 		}
-		pixels, labels, err := kind.appendRecords(nil, nil, bytes.NewReader(b))
+		pixels, labels, err := kind.appendRecords(nil, nil, b)
 		if err != nil {
 			return
 		}

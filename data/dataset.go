@@ -62,32 +62,52 @@ func Replaced(d Dataset, i int) bool {
 // namer is a Dataset whose pictures have names of their own, for messages.
 type namer interface{ nameOf(i int) string }
 
-// renamer is a Dataset whose classes can be called otherwise.
-type renamer interface {
-	renamed(classes []string) Dataset
+// nameOf is what picture i is called in messages.
+func nameOf(d Dataset, i int) string {
+	if n, ok := d.(namer); ok {
+		return n.nameOf(i)
+	}
+	return fmt.Sprintf("picture %d", i)
 }
 
-// Block is a Dataset held in memory: one block of bytes, [n, C, H, W].
-type Block struct {
-	name                    string
-	channels, height, width int
-	pixels                  []byte
-	labels                  []byte
-	classes                 []string
+// shape is [channels, height, width].
+type shape struct{ channels, height, width int }
+
+func (s shape) Size() (channels, height, width int) { return s.channels, s.height, s.width }
+
+func (s shape) String() string { return fmt.Sprintf("[%d %d %d]", s.channels, s.height, s.width) }
+
+// values is how many numbers a picture has.
+func (s shape) values() int { return s.channels * s.height * s.width }
+
+// checkRoom reports that n numbers, of that kind, are not what a picture takes.
+func (s shape) checkRoom(n int, kind string) error {
+	if n != s.values() {
+		return fmt.Errorf("room for %d %s, a picture of shape %v takes %d", n, kind, s, s.values())
+	}
+	return nil
+}
+
+// block is a Dataset held in memory.
+type block struct {
+	shape
+	name    string
+	pixels  []byte // [n, C, H, W]
+	labels  []byte
+	classes []string
 }
 
 // NewBlock makes a Dataset of pixels [n, channels, height, width] and labels [n], both kept, not copied. name stands
 // for it in errors. The error says which of the sizes disagree, or which label is beyond the classes.
-func NewBlock(name string, pixels, labels []byte, channels, height, width int, classes []string) (*Block, error) {
-	if channels < 1 || height < 1 || width < 1 {
-		return nil, fmt.Errorf("%s: pictures of shape [%d %d %d]", name, channels, height, width)
-	}
-	size := channels * height * width
-	if len(pixels)%size != 0 || len(pixels)/size != len(labels) {
-		return nil, fmt.Errorf("%s: %d bytes of pixels are not %d pictures of shape [%d %d %d], one for each label",
-			name, len(pixels), len(labels), channels, height, width)
-	}
-	if len(labels) == 0 {
+func NewBlock(name string, pixels, labels []byte, channels, height, width int, classes []string) (Dataset, error) {
+	b := &block{shape{channels, height, width}, name, pixels, labels, classes}
+	switch size := b.values(); {
+	case channels < 1 || height < 1 || width < 1:
+		return nil, fmt.Errorf("%s: pictures of shape %v", name, b.shape)
+	case len(pixels)%size != 0 || len(pixels)/size != len(labels):
+		return nil, fmt.Errorf("%s: %d bytes of pixels are not %d pictures of shape %v, one for each label",
+			name, len(pixels), len(labels), b.shape)
+	case len(labels) == 0:
 		return nil, fmt.Errorf("%s: no pictures", name)
 	}
 	for i, l := range labels {
@@ -95,44 +115,27 @@ func NewBlock(name string, pixels, labels []byte, channels, height, width int, c
 			return nil, fmt.Errorf("%s: label %d of picture %d is beyond the %d classes", name, l, i, len(classes))
 		}
 	}
-	return &Block{name, channels, height, width, pixels, labels, classes}, nil
+	return b, nil
 }
 
-// Len is the number of pictures.
-func (b *Block) Len() int { return len(b.labels) }
-
-// Label is the class of picture i.
-func (b *Block) Label(i int) int { return int(b.labels[i]) }
-
-// Classes names the classes.
-func (b *Block) Classes() []string { return b.classes }
-
-// Size is the shape of every picture.
-func (b *Block) Size() (channels, height, width int) { return b.channels, b.height, b.width }
+func (b *block) Len() int          { return len(b.labels) }
+func (b *block) Label(i int) int   { return int(b.labels[i]) }
+func (b *block) Classes() []string { return b.classes }
 
 // Pixels copies picture i to dst.
-func (b *Block) Pixels(dst []byte, i int) error {
-	size := b.channels * b.height * b.width
+func (b *block) Pixels(dst []byte, i int) error {
 	if i < 0 || i >= len(b.labels) {
 		return fmt.Errorf("%s: picture %d of %d", b.name, i, len(b.labels))
 	}
-	if len(dst) != size {
-		return fmt.Errorf("%s: room for %d bytes, a picture of shape [%d %d %d] takes %d",
-			b.name, len(dst), b.channels, b.height, b.width, size)
+	if err := b.checkRoom(len(dst), "bytes"); err != nil {
+		return fmt.Errorf("%s: %w", b.name, err)
 	}
-	copy(dst, b.pixels[i*size:])
+	copy(dst, b.pixels[i*len(dst):])
 	return nil
 }
 
-// renamed is the same pictures with other names for their classes, of which there are no fewer.
-func (b *Block) renamed(classes []string) Dataset {
-	r := *b
-	r.classes = classes
-	return &r
-}
-
-// subset shows some of the pictures of another Dataset.
-type subset struct {
+// view shows some of the pictures of another Dataset.
+type view struct {
 	Dataset
 	index []int
 }
@@ -147,34 +150,31 @@ func Subset(d Dataset, index []int) (Dataset, error) {
 			return nil, fmt.Errorf("picture %d of a data set of %d", i, d.Len())
 		}
 	}
-	s := subset{d, index}
-	if im, ok := d.(imager); ok {
-		return imageSubset{s, im}, nil
-	}
-	return s, nil
+	return view{d, index}, nil
 }
 
-func (s subset) Len() int                       { return len(s.index) }
-func (s subset) Label(i int) int                { return s.Dataset.Label(s.index[i]) }
-func (s subset) Pixels(dst []byte, i int) error { return s.Dataset.Pixels(dst, s.index[i]) }
-func (s subset) Replaced(i int) bool            { return Replaced(s.Dataset, s.index[i]) }
+func (v view) Len() int                        { return len(v.index) }
+func (v view) Label(i int) int                 { return v.Dataset.Label(v.index[i]) }
+func (v view) Pixels(dst []byte, i int) error  { return v.Dataset.Pixels(dst, v.index[i]) }
+func (v view) Image(i int) (image.Image, error) { return imageOf(v.Dataset, v.index[i]) }
+func (v view) Replaced(i int) bool             { return Replaced(v.Dataset, v.index[i]) }
+func (v view) nameOf(i int) string             { return nameOf(v.Dataset, v.index[i]) }
 
-// imageSubset keeps the ability to hand out whole pictures.
-type imageSubset struct {
-	subset
-	from imager
+// renamed is a Dataset whose classes are called otherwise.
+type renamed struct {
+	view
+	classes []string
 }
 
-func (s imageSubset) Image(i int) (image.Image, error) { return s.from.Image(s.index[i]) }
+func (r renamed) Classes() []string { return r.classes }
 
-func (s imageSubset) nameOf(i int) string { return nameOf(s.from, s.index[i]) }
-
-// nameOf is what picture i is called in messages.
-func nameOf(from imager, i int) string {
-	if n, ok := from.(namer); ok {
-		return n.nameOf(i)
+// rename calls the classes of d otherwise, of which there must be no fewer.
+func rename(d Dataset, classes []string) Dataset {
+	all := make([]int, d.Len())
+	for i := range all {
+		all[i] = i
 	}
-	return fmt.Sprintf("picture %d", i)
+	return renamed{view{d, all}, classes}
 }
 
 // numbered names n classes by their numbers.

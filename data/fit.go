@@ -19,68 +19,61 @@ func Fit(d Dataset, p picture.Preprocessor, channels, height, width int) (Datase
 			return d, nil
 		}
 	}
-	from, err := imagesFrom(d)
-	if err != nil {
+	if err := checkImages(d); err != nil {
 		return nil, fmt.Errorf("%w to resize to [%d %d %d]", err, channels, height, width)
 	}
-	return fitted{d, from, p, channels, height, width}, nil
+	return fitted{d, p, shape{channels, height, width}}, nil
 }
 
 // fitted is a Dataset through a preprocessor.
 type fitted struct {
 	Dataset
-	from                    imager // the pictures of Dataset
-	p                       picture.Preprocessor
-	channels, height, width int
+	p     picture.Preprocessor
+	shape shape
 }
 
-func (f fitted) Size() (channels, height, width int) { return f.channels, f.height, f.width }
-
-func (f fitted) Replaced(i int) bool { return Replaced(f.Dataset, i) }
+func (f fitted) Size() (channels, height, width int) { return f.shape.Size() }
+func (f fitted) Replaced(i int) bool                 { return Replaced(f.Dataset, i) }
 
 // Pixels decodes, resizes and crops picture i. One that cannot be resized counts as damaged too, where the Dataset
 // bears that.
 func (f fitted) Pixels(dst []byte, i int) error {
-	if want := f.channels * f.height * f.width; len(dst) != want {
-		return fmt.Errorf("room for %d bytes, a picture of shape [%d %d %d] takes %d",
-			len(dst), f.channels, f.height, f.width, want)
+	if err := f.shape.checkRoom(len(dst), "bytes"); err != nil {
+		return err
 	}
-	if t, ok := f.from.(*Tolerated); ok {
-		return t.try(i, func(j int) error { return f.pixels(dst, t.from, j) })
+	if t, ok := f.Dataset.(*Tolerated); ok {
+		return t.try(i, func(j int) error { return f.pixels(dst, t.Dataset, j) })
 	}
-	return f.pixels(dst, f.from, i)
+	return f.pixels(dst, f.Dataset, i)
 }
 
-func (f fitted) pixels(dst []byte, from imager, i int) error {
-	img, err := from.Image(i)
+func (f fitted) pixels(dst []byte, from Dataset, i int) error {
+	img, err := imageOf(from, i)
 	if err != nil {
 		return err
 	}
-	if err := f.p.Bytes(dst, img, f.channels, f.height, f.width); err != nil {
+	if err := f.p.Bytes(dst, img, f.shape.channels, f.shape.height, f.shape.width); err != nil {
 		return fmt.Errorf("%s: %w", nameOf(from, i), err)
 	}
 	return nil
 }
 
-// imagesFrom gives the pictures of d as images, before any resizing.
-func imagesFrom(d Dataset) (imager, error) {
-	t, tolerated := d.(*Tolerated)
-	if im, ok := d.(imager); ok && !(tolerated && t.from == nil) {
-		return im, nil
+// checkImages reports why the pictures of d cannot be images.
+func checkImages(d Dataset) error {
+	if c, h, w := d.Size(); c != 0 && c != 1 && c != 3 {
+		return fmt.Errorf("pictures of shape %v are no images", shape{c, h, w})
 	}
-	if c, h, w := d.Size(); c != 1 && c != 3 {
-		return nil, fmt.Errorf("pictures of shape [%d %d %d] are no images", c, h, w)
-	}
-	return imagesOf{d}, nil
+	return nil
 }
 
-// imagesOf makes images of the pictures of a Dataset of fixed size, of 1 or 3 channels.
-type imagesOf struct{ d Dataset }
-
-func (m imagesOf) Image(i int) (image.Image, error) {
-	c, h, w := m.d.Size()
+// imageOf is picture i of d before any resizing; see checkImages.
+func imageOf(d Dataset, i int) (image.Image, error) {
+	if im, ok := d.(imager); ok {
+		return im.Image(i)
+	}
+	c, h, w := d.Size()
 	pixels := make([]byte, c*h*w)
-	if err := m.d.Pixels(pixels, i); err != nil {
+	if err := d.Pixels(pixels, i); err != nil {
 		return nil, err
 	}
 	bounds := image.Rect(0, 0, w, h)

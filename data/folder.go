@@ -2,21 +2,12 @@ package data
 
 import (
 	"fmt"
-	"image"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/adavit/adavit/picture"
 )
-
-// folder is a Dataset of image files, one sub-folder for each class; they are decoded on demand.
-type folder struct {
-	dir     string
-	classes []string
-	paths   []string
-	labels  []int
-}
 
 // partNames are the sub-folders that may hold a part of a data set.
 var partNames = map[Split][]string{
@@ -93,7 +84,7 @@ func classFolders(dir string) (names, paths []string, err error) {
 
 // listFolder lists the pictures in the class sub-folders of dir. With a class list it says the labels: a sub-folder
 // that it does not name is an error, a class without a sub-folder has no picture here.
-func listFolder(dir string, classes []string) (*folder, error) {
+func listFolder(dir string, classes []string) (Dataset, error) {
 	names, paths, err := classFolders(dir)
 	if err != nil {
 		return nil, err
@@ -105,7 +96,7 @@ func listFolder(dir string, classes []string) (*folder, error) {
 	for i, name := range classes {
 		label[name] = i
 	}
-	f := &folder{dir: dir, classes: classes}
+	f := &files{name: dir, classes: classes}
 	for k, class := range paths {
 		files, err := os.ReadDir(class)
 		if err != nil {
@@ -119,15 +110,14 @@ func listFolder(dir string, classes []string) (*folder, error) {
 		}
 		for _, file := range files {
 			if !strings.HasPrefix(file.Name(), ".") && !file.IsDir() && picture.HasEnding(file.Name()) {
-				f.paths = append(f.paths, filepath.Join(class, file.Name()))
-				f.labels = append(f.labels, l)
+				f.pictures = append(f.pictures, picturePlace{path: filepath.Join(class, file.Name()), label: l})
 			}
 		}
 	}
-	if len(f.paths) == 0 {
+	if len(f.pictures) == 0 {
 		return nil, fmt.Errorf(
 			"data set %q: neither IDX files (%s, …) nor CIFAR's (%s, …), %s files, or sub-folders with image files",
-			dir, IDXNames[Test][0], cifar10.test, tarEnding)
+			dir, IDXNames[Test][0], cifar10.files[Test][0], tarEnding)
 	}
 	return f, nil
 }
@@ -139,19 +129,4 @@ func isDir(dir string, e os.DirEntry) bool {
 	}
 	info, err := os.Stat(filepath.Join(dir, e.Name()))
 	return err == nil && info.IsDir()
-}
-
-func (f *folder) Len() int                            { return len(f.paths) }
-func (f *folder) Label(i int) int                     { return f.labels[i] }
-func (f *folder) Classes() []string                   { return f.classes }
-func (f *folder) Size() (channels, height, width int) { return 0, 0, 0 }
-
-// Image decodes picture i.
-func (f *folder) Image(i int) (image.Image, error) { return picture.DecodeFile(f.paths[i]) }
-
-func (f *folder) nameOf(i int) string { return f.paths[i] }
-
-// Pixels fails: the files differ in size.
-func (f *folder) Pixels(dst []byte, i int) error {
-	return fmt.Errorf("data set %q: its files have no common size, so they need a model's preprocessor", f.dir)
 }

@@ -62,50 +62,41 @@ func ReadIDXLimit(r io.Reader, limit int64) (IDX, error) {
 	if _, err := io.ReadFull(br, head[:]); err != nil {
 		return IDX{}, fmt.Errorf("IDX header: %w", regular.CutShort(err))
 	}
-	if head[0] != 0 || head[1] != 0 || idxTypes[head[2]] == "" {
+	switch kind := idxTypes[head[2]]; {
+	case head[0] != 0 || head[1] != 0 || kind == "":
 		return IDX{}, fmt.Errorf("not an IDX file: it starts with % x", head)
-	}
-	if head[2] != 0x08 {
-		return IDX{}, fmt.Errorf("an IDX file of %s, only uint8 is supported", idxTypes[head[2]])
-	}
-	if head[3] < 1 || head[3] > 4 {
+	case kind != "uint8":
+		return IDX{}, fmt.Errorf("an IDX file of %s, only uint8 is supported", kind)
+	case head[3] < 1 || head[3] > 4:
 		return IDX{}, fmt.Errorf("an IDX file of %d dimensions, want 1 to 4", head[3])
 	}
-	x := IDX{Dims: make([]int, head[3])}
+	dims := make([]uint32, head[3])
+	if err := binary.Read(br, binary.BigEndian, dims); err != nil {
+		return IDX{}, fmt.Errorf("IDX header: %w", regular.CutShort(err))
+	}
+	var x IDX
 	total := int64(1)
-	for i := range x.Dims {
-		var b [4]byte
-		if _, err := io.ReadFull(br, b[:]); err != nil {
-			return IDX{}, fmt.Errorf("IDX header: %w", regular.CutShort(err))
-		}
-		d := int64(binary.BigEndian.Uint32(b[:]))
+	for i, d := range dims {
 		if d == 0 {
 			return IDX{}, fmt.Errorf("IDX dimension %d is 0", i+1)
 		}
-		if d > limit/total {
+		if int64(d) > limit/total {
 			return IDX{}, fmt.Errorf("IDX header promises more than the %d bytes that are allowed", limit)
 		}
-		total *= d
-		x.Dims[i] = int(d)
+		total *= int64(d)
+		x.Dims = append(x.Dims, int(d))
 	}
+	// The buffer grows with what comes, so a false header costs no more than the file. Reading past the end also makes
+	// gzip check its sum.
 	var err error
-	if x.Data, err = readExactly(br, int(total)); err != nil {
-		return IDX{}, fmt.Errorf("IDX data: %w", err)
+	x.Data, err = io.ReadAll(io.LimitReader(br, total+1))
+	switch n := int64(len(x.Data)); {
+	case err != nil:
+		return IDX{}, fmt.Errorf("IDX data: after %d of %d bytes: %w", n, total, regular.CutShort(err))
+	case n < total:
+		return IDX{}, fmt.Errorf("IDX data: %d bytes, the header promises %d: the file is cut short", n, total)
+	case n > total:
+		return IDX{}, fmt.Errorf("IDX data: more than the %d bytes that the header promises", total)
 	}
 	return x, nil
-}
-
-// readExactly reads the n bytes that must follow, and no more may. The buffer grows with what comes, so a false header
-// costs no more than the file. Reading past the end also makes gzip check its sum.
-func readExactly(r io.Reader, n int) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, int64(n)+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("after %d of %d bytes: %w", len(b), n, regular.CutShort(err))
-	case len(b) < n:
-		return nil, fmt.Errorf("%d bytes, the header promises %d: the file is cut short", len(b), n)
-	case len(b) > n:
-		return nil, fmt.Errorf("more than the %d bytes that the header promises", n)
-	}
-	return b, nil
 }

@@ -74,8 +74,8 @@ func FuzzIDX(f *testing.F) {
 		if again := filetest.IDX(x.Data, dims...); b[0] == 0 && !bytes.Equal(again, b) {
 			t.Fatalf("% x became % x", b, again)
 		}
-		if _, err := BlockFromIDX("images", x, "labels", IDX{Dims: x.Dims[:1], Data: x.Data[:x.Dims[0]]},
-			nil); len(x.Dims) == 3 && err != nil {
+		if _, err := FromIDX([2]string{"images", "labels"},
+			[2]IDX{x, {Dims: x.Dims[:1], Data: x.Data[:x.Dims[0]]}}, nil); len(x.Dims) == 3 && err != nil {
 			t.Fatal(err)
 		}
 	})

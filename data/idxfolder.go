@@ -19,12 +19,6 @@ var IDXNames = map[Split][2]string{
 // idxSource is a folder of IDX files as MNIST names them.
 type idxSource struct{ dir string }
 
-// isIDX reports whether dir looks like a folder of IDX files of either part.
-func isIDX(dir string) bool {
-	s := idxSource{dir}
-	return s.Has(Train) || s.Has(Test)
-}
-
 func (s idxSource) Has(split Split) bool {
 	for _, name := range IDXNames[split] {
 		if _, err := findIDX(s.dir, name); err == nil {
@@ -39,11 +33,7 @@ func (s idxSource) Open(split Split) (Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := OpenIDXFolder(s.dir, split, classes)
-	if err != nil {
-		return nil, err
-	}
-	return b, nil
+	return OpenIDXFolder(s.dir, split, classes)
 }
 
 // findIDX is the path of the file in dir, with .gz or without. The spelling t10k-images.idx3-ubyte, of some archives,
@@ -64,44 +54,42 @@ func findIDX(dir, name string) (string, error) {
 
 // OpenIDXFolder reads one part of a folder of IDX files. Without classes the names are the labels' numbers, 0 to the
 // largest one.
-func OpenIDXFolder(dir string, split Split, classes []string) (*Block, error) {
-	imagePath, err := findIDX(dir, IDXNames[split][0])
-	if err != nil {
-		return nil, err
+func OpenIDXFolder(dir string, split Split, classes []string) (Dataset, error) {
+	var paths [2]string
+	var read [2]IDX
+	for i, name := range IDXNames[split] {
+		var err error
+		if paths[i], err = findIDX(dir, name); err != nil {
+			return nil, err
+		}
 	}
-	labelPath, err := findIDX(dir, IDXNames[split][1])
-	if err != nil {
-		return nil, err
+	for i, path := range paths {
+		var err error
+		if read[i], err = ReadIDXFile(path); err != nil {
+			return nil, err
+		}
 	}
-	images, err := ReadIDXFile(imagePath)
-	if err != nil {
-		return nil, err
-	}
-	labels, err := ReadIDXFile(labelPath)
-	if err != nil {
-		return nil, err
-	}
-	return BlockFromIDX(imagePath, images, labelPath, labels, classes)
+	return FromIDX(paths, read, classes)
 }
 
-// BlockFromIDX joins pictures [n, H, W] and labels [n].
-func BlockFromIDX(imageName string, images IDX, labelName string, labels IDX, classes []string) (*Block, error) {
-	if len(images.Dims) != 3 {
-		return nil, fmt.Errorf("%s: shape %v, want [pictures height width]", imageName, images.Dims)
-	}
-	if len(labels.Dims) != 1 {
-		return nil, fmt.Errorf("%s: shape %v, want [labels]", labelName, labels.Dims)
-	}
-	if images.Dims[0] != labels.Dims[0] {
+// FromIDX joins pictures [n, H, W] and labels [n], whose files have those names.
+func FromIDX(names [2]string, files [2]IDX, classes []string) (Dataset, error) {
+	images, labels := files[0], files[1]
+	switch {
+	case len(images.Dims) != 3:
+		return nil, fmt.Errorf("%s: shape %v, want [pictures height width]", names[0], images.Dims)
+	case len(labels.Dims) != 1:
+		return nil, fmt.Errorf("%s: shape %v, want [labels]", names[1], labels.Dims)
+	case images.Dims[0] != labels.Dims[0]:
 		return nil, fmt.Errorf("%s holds %d pictures, %s %d labels",
-			imageName, images.Dims[0], labelName, labels.Dims[0])
+			names[0], images.Dims[0], names[1], labels.Dims[0])
 	}
 	if classes == nil {
 		classes = numbered(1 + int(slices.Max(labels.Data)))
 	}
-	b, err := NewBlock(imageName, images.Data, labels.Data, 1, images.Dims[1], images.Dims[2], classes)
+	d, err := NewBlock(names[0], images.Data, labels.Data, 1, images.Dims[1], images.Dims[2], classes)
 	if err != nil {
-		return nil, fmt.Errorf("%w (labels from %s)", err, labelName)
+		return nil, fmt.Errorf("%w (labels from %s)", err, names[1])
 	}
-	return b, nil
+	return d, nil
 }

@@ -3,14 +3,11 @@ package data
 import (
 	"errors"
 	"fmt"
-	"image"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"unicode"
@@ -26,20 +23,6 @@ const tarEnding = ".tar"
 // packedEndings are those of compressed ones.
 var packedEndings = []string{".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4"}
 
-// shards is a Dataset of pictures in tar files. They are found once, and then read where they lie.
-type shards struct {
-	name     string
-	paths    []string
-	pictures []shardPicture
-	classes  []string
-}
-
-// shardPicture is a picture of one of the files.
-type shardPicture struct {
-	tarPicture
-	file int
-}
-
 // shardSource is a list of tar files beside each other.
 type shardSource struct {
 	name  string   // as the user named them
@@ -47,37 +30,34 @@ type shardSource struct {
 	paths []string // at least one
 }
 
-// parts divides the files by their names: those with one of the words for the test part, and the others. Either may be
-// empty, and then there are no parts.
-func (s shardSource) parts() (train, test []string) {
+// part is the files of one part, by their names: those with one of the words for the test part, or the others. Where
+// either part would be empty they are not told apart, and all serve.
+func (s shardSource) part(split Split) (paths []string, apart bool) {
 	for _, path := range s.paths {
 		words := strings.FieldsFunc(strings.ToLower(filepath.Base(path)),
 			func(r rune) bool { return !unicode.IsLetter(r) })
-		if slices.ContainsFunc(words, func(w string) bool { return slices.Contains(partNames[Test], w) }) {
-			test = append(test, path)
-		} else {
-			train = append(train, path)
+		isTest := slices.ContainsFunc(words, func(w string) bool { return slices.Contains(partNames[Test], w) })
+		if isTest == (split == Test) {
+			paths = append(paths, path)
 		}
 	}
-	return train, test
+	if n := len(paths); n == 0 || n == len(s.paths) {
+		return s.paths, false
+	}
+	return paths, true
 }
 
 func (s shardSource) Has(split Split) bool {
-	train, test := s.parts()
-	return split == Train || len(train) > 0 && len(test) > 0
+	_, apart := s.part(split)
+	return split == Train || apart
 }
 
 func (s shardSource) Open(split Split) (Dataset, error) {
-	paths := s.paths
-	if train, test := s.parts(); len(train) > 0 && len(test) > 0 {
-		if paths = train; split == Test {
-			paths = test
-		}
-	}
 	classes, err := readClasses(s.dir)
 	if err != nil {
 		return nil, err
 	}
+	paths, _ := s.part(split)
 	return openShards(s.name, paths, classes)
 }
 
@@ -158,7 +138,7 @@ func findPattern(pattern string) (Source, error) {
 // openShards finds the pictures in tar files, several at a time. Without classes the names are the labels' numbers, 0
 // to the largest one.
 func openShards(name string, paths, classes []string) (Dataset, error) {
-	found, errs := make([][]tarPicture, len(paths)), make([]error, len(paths))
+	found, errs := make([][]picturePlace, len(paths)), make([]error, len(paths))
 	var failed atomic.Bool
 	parallel.For(min(runtime.GOMAXPROCS(0), 16), len(paths), func(_, i int) {
 		if failed.Load() {
@@ -168,86 +148,40 @@ func openShards(name string, paths, classes []string) (Dataset, error) {
 			failed.Store(true)
 		}
 	})
-	s := &shards{name: name, paths: paths, classes: classes}
-	total, top := 0, 0
-	for i, pictures := range found {
-		if errs[i] != nil {
-			return nil, errs[i]
-		}
-		total += len(pictures)
-	}
-	s.pictures = make([]shardPicture, 0, total)
-	for i, pictures := range found {
-		for _, p := range pictures {
-			if classes != nil && p.label >= len(classes) {
-				return nil, fmt.Errorf("%s: label %d of %s is beyond the %d classes of %s",
-					paths[i], p.label, printable(p.name), len(classes), classFile)
-			}
-			top = max(top, p.label)
-			s.pictures = append(s.pictures, shardPicture{p, i})
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
 		}
 	}
-	if total == 0 {
+	f := &files{name: name, classes: classes, pictures: slices.Concat(found...)}
+	top := 0
+	for _, p := range f.pictures {
+		if classes != nil && p.label >= len(classes) {
+			return nil, fmt.Errorf("%s: label %d of %s is beyond the %d classes of %s",
+				p.path, p.label, printable(p.member), len(classes), classFile)
+		}
+		top = max(top, p.label)
+	}
+	if len(f.pictures) == 0 {
 		return nil, fmt.Errorf(
 			"data set %q: no labelled picture (KEY.jpg with KEY.cls or KEY.json) in its %d tar files", name, len(paths))
 	}
 	if classes == nil {
-		s.classes = numbered(top + 1)
+		f.classes = numbered(top + 1)
 	}
-	return s, nil
+	return f, nil
 }
 
 // indexTarFile finds the labelled pictures of a tar file.
-func indexTarFile(path string) ([]tarPicture, error) {
+func indexTarFile(path string) ([]picturePlace, error) {
 	f, size, err := regular.Open(path)
 	if err != nil {
 		return nil, err // names the path itself
 	}
 	defer f.Close()
-	pictures, err := indexTar(f, size)
+	pictures, err := indexTar(path, f, size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return pictures, nil
-}
-
-func (s *shards) Len() int                            { return len(s.pictures) }
-func (s *shards) Label(i int) int                     { return s.pictures[i].label }
-func (s *shards) Classes() []string                   { return s.classes }
-func (s *shards) Size() (channels, height, width int) { return 0, 0, 0 }
-
-// Image decodes picture i. The file is opened for each: no handles are kept, and opening costs little beside decoding.
-func (s *shards) Image(i int) (image.Image, error) {
-	p := &s.pictures[i]
-	f, _, err := regular.Open(s.paths[p.file])
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errGone, err)
-	}
-	defer f.Close()
-	return picture.Decode(s.nameOf(i), io.NewSectionReader(f, p.offset, p.size))
-}
-
-// Pixels fails: the pictures differ in size.
-func (s *shards) Pixels([]byte, int) error {
-	return fmt.Errorf("data set %q: its pictures have no common size, so they need a model's preprocessor", s.name)
-}
-
-func (s *shards) nameOf(i int) string {
-	p := &s.pictures[i]
-	return s.paths[p.file] + ": " + printable(p.name)
-}
-
-// printable is a name from a file that is not trusted, for messages.
-func printable(name string) string {
-	if q := strconv.Quote(name); q[1:len(q)-1] != name {
-		return q
-	}
-	return name
-}
-
-// renamed is the same pictures with other names for their classes, of which there are no fewer.
-func (s *shards) renamed(classes []string) Dataset {
-	r := *s
-	r.classes = classes
-	return &r
 }

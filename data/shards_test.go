@@ -60,7 +60,7 @@ func shard(t *testing.T, labels ...int) []byte {
 // grey is the value of a plain picture.
 func grey(t testing.TB, d Dataset, i int) int {
 	t.Helper()
-	img, err := d.(imager).Image(i)
+	img, err := imageOf(d, i)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func FuzzTar(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = bytes.Clone(b)
 		resum(b)
-		pictures, err := indexTar(bytes.NewReader(b), int64(len(b)))
+		pictures, err := indexTar("x.tar", bytes.NewReader(b), int64(len(b)))
 		if err != nil {
 			if pictures != nil {
 				t.Fatal("both a result and an error")
@@ -317,7 +317,7 @@ func FuzzTar(f *testing.F) {
 			if p.label < 0 || p.label >= maxClasses || p.offset < 0 || p.size < 0 || p.offset > int64(len(b))-p.size {
 				t.Fatalf("%+v in %d bytes", p, len(b))
 			}
-			if got, ok := want[p.name]; !ok || !bytes.Equal(b[p.offset:p.offset+p.size], got) {
+			if got, ok := want[p.member]; !ok || !bytes.Equal(b[p.offset:p.offset+p.size], got) {
 				t.Fatalf("%+v: other bytes", p)
 			}
 		}

@@ -150,11 +150,11 @@ func Find(spec string) (Source, error) {
 		return nil, fmt.Errorf("data set %q: %w", spec, err)
 	case !info.IsDir():
 		return findTarFile(spec)
-	case isIDX(spec):
-		return idxSource{spec}, nil
 	}
-	if s, ok := findCIFAR(spec); ok {
-		return s, nil
+	for _, s := range []Source{idxSource{spec}, cifarSource{spec, cifar10}, cifarSource{spec, cifar100}} {
+		if s.Has(Train) || s.Has(Test) {
+			return s, nil
+		}
 	}
 	tree := findTree(spec)
 	if tree.part == nil {
@@ -174,15 +174,13 @@ func agree(train, test Dataset) (Dataset, Dataset, error) {
 	if slices.Equal(a, b) {
 		return train, test, nil
 	}
-	r, ok := train.(renamer)
-	s, ok2 := test.(renamer)
-	if !ok || !ok2 || !Numbered(a) || !Numbered(b) {
+	if !Numbered(a) || !Numbered(b) {
 		return nil, nil, fmt.Errorf(
 			"the training part has %d classes (%s, …), the test part %d (%s, …): they must be the same ones",
 			len(a), a[0], len(b), b[0])
 	}
 	if len(a) < len(b) {
-		return r.renamed(b), test, nil
+		return rename(train, b), test, nil
 	}
-	return train, s.renamed(a), nil
+	return train, rename(test, a), nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // labelled is a data set of one-pixel pictures, byte i for picture i.
-func labelled(t *testing.T, labels []byte, classes int) *Block {
+func labelled(t *testing.T, labels []byte, classes int) Dataset {
 	t.Helper()
 	pixels, names := make([]byte, len(labels)), make([]string, classes)
 	for i := range pixels {

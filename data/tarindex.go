@@ -16,13 +16,6 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// tarPicture is a labelled picture of a tar file: where its bytes lie.
-type tarPicture struct {
-	name         string
-	offset, size int64
-	label        int
-}
-
 // What a tar file's index may take.
 const (
 	maxTarName   = 4096    // bytes of a member's name
@@ -44,12 +37,12 @@ func errPacked(unpack string) error {
 
 // tarSample is what the members of one key make.
 type tarSample struct {
-	tarPicture
+	picturePlace
 	pictured, cls, object bool  // which members there are
 	objectErr             error // what is wrong with the last one, if it is asked
 }
 
-// indexTar finds the labelled pictures of a tar file of that many bytes, in the order in which their keys first come.
+// indexTar finds the labelled pictures of the tar file r, of that many bytes, at path, in the order in which their keys first come.
 // It reads the members' headers and labels, not the pictures.
 //
 // Members are named as WebDataset names them: the key is the path up to the first dot of its last part, the rest says
@@ -57,7 +50,7 @@ type tarSample struct {
 // under "label", and a label needs a picture; all other members, and names that begin with a dot or have none, do not
 // count. A member that comes twice, two pictures of one key, and a file without tar's end mark (it is cut short) are
 // errors.
-func indexTar(r io.ReadSeeker, size int64) ([]tarPicture, error) {
+func indexTar(path string, r io.ReadSeeker, size int64) ([]picturePlace, error) {
 	if err := checkTarStart(r); err != nil {
 		return nil, err
 	}
@@ -83,7 +76,7 @@ func indexTar(r io.ReadSeeker, size int64) ([]tarPicture, error) {
 		if !ok {
 			at = len(samples)
 			byKey[key] = at
-			samples = append(samples, tarSample{tarPicture: tarPicture{name: h.Name}})
+			samples = append(samples, tarSample{picturePlace: picturePlace{path: path, member: h.Name}})
 		}
 		offset, err := r.Seek(0, io.SeekCurrent) // tar.Reader reads no further than the header
 		if err != nil {
@@ -99,17 +92,17 @@ func indexTar(r io.ReadSeeker, size int64) ([]tarPicture, error) {
 	if err := checkTarEnd(r); err != nil {
 		return nil, err
 	}
-	pictures := make([]tarPicture, len(samples))
+	pictures := make([]picturePlace, len(samples))
 	for i, s := range samples {
 		switch {
 		case !s.pictured:
-			return nil, fmt.Errorf("%q: a label without a picture (%s)", s.name, strings.Join(picture.Endings, ", "))
+			return nil, fmt.Errorf("%q: a label without a picture (%s)", s.member, strings.Join(picture.Endings, ", "))
 		case !s.cls && !s.object:
-			return nil, fmt.Errorf("%q: a picture without a label (.cls or .json)", s.name)
+			return nil, fmt.Errorf("%q: a picture without a label (.cls or .json)", s.member)
 		case !s.cls && s.objectErr != nil:
-			return nil, fmt.Errorf("%q: its .json: %w", s.name, s.objectErr)
+			return nil, fmt.Errorf("%q: its .json: %w", s.member, s.objectErr)
 		}
-		pictures[i] = s.tarPicture
+		pictures[i] = s.picturePlace
 	}
 	return pictures, nil
 }
@@ -194,48 +187,39 @@ func (s *tarSample) add(kind string, h *tar.Header, offset int64, content io.Rea
 	switch kind {
 	case "picture":
 		if s.pictured {
-			return fmt.Errorf("a second picture beside %q", s.name)
+			return fmt.Errorf("a second picture beside %q", s.member)
 		}
-		s.pictured, s.name, s.offset, s.size = true, h.Name, offset, h.Size
+		s.pictured, s.member, s.offset, s.size = true, h.Name, offset, h.Size
 	case "cls":
 		if s.cls {
 			return errors.New("comes twice")
 		}
 		s.cls = true
-		s.label, err = readLabel(content, h.Size)
+		s.label, err = readLabel(content, h.Size, maxTarLabel, kind)
 	case "json":
 		if s.object {
 			return errors.New("comes twice")
 		}
 		s.object = true
 		var label int
-		if label, s.objectErr = readLabelObject(content, h.Size); !s.cls {
+		if label, s.objectErr = readLabel(content, h.Size, maxTarObject, kind); !s.cls {
 			s.label = label
 		}
 	}
 	return err
 }
 
-// readLabel reads the label of a .cls member.
-func readLabel(r io.Reader, size int64) (int, error) {
-	if size > maxTarLabel {
-		return 0, fmt.Errorf("%d bytes, want a label in digits", size)
+// readLabel reads the label of a .cls member, or the number under "label" of a .json member.
+func readLabel(r io.Reader, size, limit int64, kind string) (int, error) {
+	if size > limit {
+		return 0, fmt.Errorf("%d bytes, the limit is %d", size, limit)
 	}
 	b, err := io.ReadAll(r)
 	if err != nil {
 		return 0, regular.CutShort(err)
 	}
-	return parseLabel(string(bytes.TrimSpace(b)))
-}
-
-// readLabelObject reads the number under "label" of a .json member.
-func readLabelObject(r io.Reader, size int64) (int, error) {
-	if size > maxTarObject {
-		return 0, fmt.Errorf("%d bytes, the limit is %d", size, maxTarObject)
-	}
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return 0, regular.CutShort(err)
+	if kind == "cls" {
+		return parseLabel(string(bytes.TrimSpace(b)))
 	}
 	var object struct {
 		Label json.RawMessage `json:"label"`

@@ -24,7 +24,6 @@ var ErrDamaged = errors.New("too many damaged pictures")
 // be gone the next time, and a run that had gone on with another picture could not be repeated.
 type Tolerated struct {
 	Dataset
-	from    imager // of Dataset; nil if it has no pictures to hand out
 	allowed int
 	log     func(index int, err error)
 
@@ -42,30 +41,20 @@ func Tolerant(d Dataset, limit float64, log func(index int, err error)) *Tolerat
 		limit = 0
 	}
 	allowed := int(math.Ceil(min(limit, 1) * float64(d.Len())))
-	from, err := imagesFrom(d)
-	if err != nil {
-		from = nil
-	}
-	return &Tolerated{Dataset: d, from: from, allowed: allowed, log: log, damaged: map[int]error{}}
+	return &Tolerated{Dataset: d, allowed: allowed, log: log, damaged: map[int]error{}}
 }
 
 // Label is the class of the picture that is given for i, as far as the damaged ones have been met.
-func (t *Tolerated) Label(i int) int { return t.Dataset.Label(t.standIn(i)) }
-
-// standIn is the first picture from i on that is not known to be damaged.
-func (t *Tolerated) standIn(i int) int {
+func (t *Tolerated) Label(i int) int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if len(t.damaged) == 0 {
-		return i
-	}
 	n := t.Len()
 	for k := range n {
 		if j := (i + k) % n; t.damaged[j] == nil {
-			return j
+			return t.Dataset.Label(j)
 		}
 	}
-	return i
+	return t.Dataset.Label(i)
 }
 
 // Replaced is the function Replaced for this Dataset.
@@ -92,12 +81,11 @@ func (t *Tolerated) Pixels(dst []byte, i int) error {
 
 // Image decodes picture i, or the one in its place.
 func (t *Tolerated) Image(i int) (img image.Image, err error) {
-	if t.from == nil {
-		c, h, w := t.Size()
-		return nil, fmt.Errorf("pictures of shape [%d %d %d] are no images", c, h, w)
+	if err := checkImages(t.Dataset); err != nil {
+		return nil, err
 	}
 	err = t.try(i, func(j int) (err error) {
-		img, err = t.from.Image(j)
+		img, err = imageOf(t.Dataset, j)
 		return err
 	})
 	return img, err
@@ -123,11 +111,10 @@ func (t *Tolerated) try(i int, load func(j int) error) error {
 		}
 		t.mark(j, err)
 	}
-	_, err := t.state(i)
-	if err == nil {
-		err = fmt.Errorf("%w: all %d", ErrDamaged, n)
+	if _, err := t.state(i); err != nil {
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: all %d", ErrDamaged, n)
 }
 
 // state tells whether picture j is known to be damaged; the error, whether too many are.

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,11 +50,11 @@ var fashionFiles = [2]download{
 func (f download) fetch(dir string, log *slog.Logger) (data.IDX, error) {
 	path := filepath.Join(dir, f.name)
 	if b, err := regular.Read(path, f.limit); err == nil {
-		if x, err := f.check(path, b); err == nil {
+		x, err := f.check(path, b)
+		if err == nil {
 			return x, nil
-		} else {
-			log.Warn("the cached file is damaged and will be downloaded again", "error", err)
 		}
+		log.Warn("the cached file is damaged and will be downloaded again", "error", err)
 	}
 	urls := fashionURLs
 	if u := os.Getenv(fashionURLVariable); u != "" {
@@ -65,11 +65,10 @@ func (f download) fetch(dir string, log *slog.Logger) (data.IDX, error) {
 		url := strings.TrimSuffix(base, "/") + "/" + f.name
 		log.Info("downloading", "url", url, "to", path)
 		b, err := get(url, f.limit)
-		if err != nil {
-			failed = append(failed, err)
-			continue
+		var x data.IDX
+		if err == nil {
+			x, err = f.check(url, b)
 		}
-		x, err := f.check(url, b)
 		if err != nil {
 			failed = append(failed, err)
 			continue
@@ -89,14 +88,12 @@ func (f download) check(name string, b []byte) (data.IDX, error) {
 	if err != nil {
 		return data.IDX{}, fmt.Errorf("%s: %w", name, err)
 	}
-	h := sha256.New()
-	header := []byte{0, 0, 8, byte(len(x.Dims))}
+	content := []byte{0, 0, 8, byte(len(x.Dims))}
 	for _, d := range x.Dims {
-		header = append(header, byte(d>>24), byte(d>>16), byte(d>>8), byte(d))
+		content = binary.BigEndian.AppendUint32(content, uint32(d))
 	}
-	h.Write(header)
-	h.Write(x.Data)
-	if sum := hex.EncodeToString(h.Sum(nil)); sum != f.sha256 {
+	content = append(content, x.Data...)
+	if sum := fmt.Sprintf("%x", sha256.Sum256(content)); sum != f.sha256 {
 		return data.IDX{}, fmt.Errorf("%s: SHA-256 of the content is %s, want %s", name, sum, f.sha256)
 	}
 	return x, nil

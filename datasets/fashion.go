@@ -37,28 +37,21 @@ var fashionDebDir = "/usr/share/datasets/fashion-mnist"
 var fashionClasses = []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
 	"Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"}
 
-var fashionTest = sync.OnceValues(func() (*data.Block, error) {
-	const name = "bundled Fashion-MNIST test set"
-	images, err := data.ReadIDX(name, bytes.NewReader(fashionTestImages))
-	if err != nil {
-		return nil, err
-	}
-	labels, err := data.ReadIDX(name, bytes.NewReader(fashionTestLabels))
-	if err != nil {
-		return nil, err
-	}
-	return data.BlockFromIDX(name, images, name, labels, fashionClasses)
-})
-
 // FashionMNISTTest is the test set of Fashion-MNIST, 10 000 pictures of [1, 28, 28], from the program itself. It is
 // unpacked once, when first asked for.
-func FashionMNISTTest() (data.Dataset, error) {
-	b, err := fashionTest()
-	if err != nil {
-		return nil, err
+func FashionMNISTTest() (data.Dataset, error) { return fashionTest() }
+
+var fashionTest = sync.OnceValues(func() (data.Dataset, error) {
+	const name = "bundled Fashion-MNIST test set"
+	var parts [2]data.IDX
+	for i, file := range [][]byte{fashionTestImages, fashionTestLabels} {
+		var err error
+		if parts[i], err = data.ReadIDX(name, bytes.NewReader(file)); err != nil {
+			return nil, err
+		}
 	}
-	return b, nil
-}
+	return data.FromIDX([2]string{name, name}, parts, fashionClasses)
+})
 
 // fashionSource is Fashion-MNIST, its training images in dir if that is not "".
 type fashionSource struct {
@@ -69,58 +62,54 @@ type fashionSource struct {
 // Has implements data.Source.
 func (fashionSource) Has(data.Split) bool { return true }
 
-// Open implements data.Source.
-func (s fashionSource) Open(split data.Split) (data.Dataset, error) {
-	return openFashion(s.dir, split, s.log)
-}
-
-// openFashion is one part of Fashion-MNIST. With a dir the training images must be there.
-func openFashion(dir string, split data.Split, log *slog.Logger) (data.Dataset, error) {
-	if dir != "" {
-		if info, err := os.Stat(dir); err != nil {
-			return nil, fmt.Errorf("data set %s:%s: %w", fashionName, dir, err)
-		} else if !info.IsDir() {
-			return nil, fmt.Errorf("data set %s:%s: not a folder", fashionName, dir)
+// Open implements data.Source. A dir that is named must be there even if only the test images are wanted.
+func (s fashionSource) Open(split data.Split) (d data.Dataset, err error) {
+	if s.dir != "" {
+		info, err := os.Stat(s.dir)
+		if err == nil && !info.IsDir() {
+			err = errors.New("not a folder")
 		}
-	}
-	if split == data.Test {
-		return FashionMNISTTest()
-	}
-	if dir != "" {
-		b, err := openFashionFolder(dir)
 		if err != nil {
-			return nil, fmt.Errorf("data set %s:%s: %w", fashionName, dir, err)
+			return nil, fmt.Errorf("data set %s:%s: %w", fashionName, s.dir, err)
 		}
-		return b, nil
 	}
-	return fashionTrain(log)
+	switch {
+	case split == data.Test:
+		return FashionMNISTTest()
+	case s.dir == "":
+		return fashionTrain(s.log)
+	}
+	if d, err = openFashionFolder(s.dir); err != nil {
+		return nil, fmt.Errorf("data set %s:%s: %w", fashionName, s.dir, err)
+	}
+	return d, nil
 }
 
 // openFashionFolder reads the training images in dir and checks that they can be Fashion-MNIST's. (Not their sum: a
 // part of the set is fine too.)
-func openFashionFolder(dir string) (*data.Block, error) {
-	b, err := data.OpenIDXFolder(dir, data.Train, fashionClasses)
+func openFashionFolder(dir string) (data.Dataset, error) {
+	d, err := data.OpenIDXFolder(dir, data.Train, fashionClasses)
 	if err != nil {
 		return nil, err
 	}
-	if _, h, w := b.Size(); h != fashionSide || w != fashionSide {
+	if _, h, w := d.Size(); h != fashionSide || w != fashionSide {
 		return nil, fmt.Errorf("%s: pictures of %d×%d, Fashion-MNIST's are 28×28", dir, h, w)
 	}
-	return b, nil
+	return d, nil
 }
 
 // fashionTrain looks for the training images: Debian's package, the user's cache, the network.
 func fashionTrain(log *slog.Logger) (data.Dataset, error) {
-	b, debErr := openFashionFolder(fashionDebDir)
+	d, debErr := openFashionFolder(fashionDebDir)
 	if debErr == nil {
-		return b, nil
+		return d, nil
 	}
 	if errors.Is(debErr, fs.ErrNotExist) {
 		debErr = fmt.Errorf("%s: not there", fashionDebDir)
 	}
-	b, err := fashionCached(log)
+	d, err := fashionCached(log)
 	if err == nil {
-		return b, nil
+		return d, nil
 	}
 	return nil, fmt.Errorf("no Fashion-MNIST training images: %w; %w\n"+
 		"Install the Debian package (%s), or put %s.gz and %s.gz into a folder DIR and name the data set %s:DIR",
@@ -128,7 +117,7 @@ func fashionTrain(log *slog.Logger) (data.Dataset, error) {
 }
 
 // fashionCached reads the training images from the user's cache, and downloads there what is missing or damaged.
-func fashionCached(log *slog.Logger) (*data.Block, error) {
+func fashionCached(log *slog.Logger) (data.Dataset, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, fmt.Errorf("no cache folder to download into: %w", err)
@@ -142,5 +131,5 @@ func fashionCached(log *slog.Logger) (*data.Block, error) {
 			return nil, err
 		}
 	}
-	return data.BlockFromIDX(paths[0], parts[0], paths[1], parts[1], fashionClasses)
+	return data.FromIDX(paths, parts, fashionClasses)
 }
