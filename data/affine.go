@@ -17,12 +17,6 @@ import (
 // affineMap is [a, b, c, d, e, f].
 type affineMap [6]float64
 
-// shearX moves each row by factor times its height.
-func shearX(factor float64) affineMap { return affineMap{1, factor, 0, 0, 1, 0} }
-
-// shearY moves each column by factor times its distance from the left.
-func shearY(factor float64) affineMap { return affineMap{1, 0, 0, factor, 1, 0} }
-
 // translation moves the picture left and up by so many pixels.
 func translation(x, y float64) affineMap { return affineMap{1, 0, x, 0, 1, y} }
 

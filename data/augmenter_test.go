@@ -333,7 +333,7 @@ func BenchmarkAugmenter(b *testing.B) {
 	for op, name := range operationNames {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				operation(op).run(p, operation(op).argument(9, true, false),
+				operations[op].run(p, operations[op].argument(9./fullLevel, true, false),
 					place{picture.Bicubic, []byte{124, 116, 104}})
 			}
 		})

@@ -30,11 +30,7 @@ func (p *canvas) contrast(factor float64) {
 
 // blendFlat blends with one grey value.
 func (p *canvas) blendFlat(grey byte, factor float64) {
-	var table [256]byte
-	for v := range table {
-		table[v] = blend(grey, byte(v), float32(factor))
-	}
-	lookUp(p.pix, &table)
+	lookUp(p.pix, func(v int) int { return int(blend(grey, byte(v), float32(factor))) })
 }
 
 // grey is the picture's grey at pixel i: Pillow's "L" (see rows).

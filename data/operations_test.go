@@ -19,7 +19,7 @@ type augmentCases struct {
 		Arg                 float64
 	}
 	Levels []struct {
-		Op                   operation
+		Op                   int
 		Increasing, Negative bool
 		Level, Arg           float64
 	}
@@ -98,9 +98,12 @@ func differences(a, b []byte) (count, worst int) {
 }
 
 // operationNames are timm's.
-var operationNames = [operations]string{"AutoContrast", "Equalize",
+var operationNames = [len(operations)]string{"AutoContrast", "Equalize",
 	"Invert", "Rotate", "Posterize", "Solarize", "SolarizeAdd", "Color", "Contrast",
 	"Brightness", "Sharpness", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel"}
+
+// The numbers of some of them.
+const opAutoContrast, opEqualize, opInvert, opRotate, opPosterize = 0, 1, 2, 3, 4
 
 // TestOperations holds every operation of RandAugment against Pillow's and timm's result, byte for byte.
 func TestOperations(t *testing.T) {
@@ -121,7 +124,7 @@ func TestOperations(t *testing.T) {
 					if c.Filter == "bilinear" {
 						filter = picture.Bilinear
 					}
-					operation(op).run(p, c.Arg, place{filter, kind.fill})
+					operations[op].run(p, c.Arg, place{filter, kind.fill})
 				}
 			}
 			if n, worst := differences(p.pix, want.band(i, p.h)); n > 0 {
@@ -129,18 +132,18 @@ func TestOperations(t *testing.T) {
 					kind.file, c.Op, c.Arg, c.Filter, c.Picture, n, worst)
 			}
 		}
-		if len(seen) != int(operations) || want.h != len(cases.Ops)*29 {
+		if len(seen) != len(operations) || want.h != len(cases.Ops)*29 {
 			t.Errorf("%s: %d of %d operations seen, %d rows of results for %d cases",
-				kind.file, len(seen), operations, want.h, len(cases.Ops))
+				kind.file, len(seen), len(operations), want.h, len(cases.Ops))
 		}
 	}
 }
 
 func TestLevels(t *testing.T) {
-	seen := map[operation]bool{}
+	seen := map[int]bool{}
 	for _, c := range readCases(t).Levels {
 		seen[c.Op] = true
-		got := c.Op.argument(c.Level, c.Increasing, c.Negative)
+		got := operations[c.Op].argument(c.Level/fullLevel, c.Increasing, c.Negative)
 		want := c.Arg
 		if c.Op == opPosterize { // timm goes on below no bits, which keeps as little
 			want = max(want, 0)
@@ -150,7 +153,7 @@ func TestLevels(t *testing.T) {
 				operationNames[c.Op], c.Level, c.Increasing, c.Negative, got, want)
 		}
 	}
-	if len(seen) != int(operations)-3 {
+	if len(seen) != len(operations)-3 {
 		t.Errorf("%d operations have an argument, want all but three", len(seen))
 	}
 }
@@ -245,7 +248,8 @@ func TestMapsOddSizes(t *testing.T) {
 					for _, filter := range []int{picture.Bilinear, picture.Bicubic} {
 						p := &canvas{pix: spots(channels, h, w),
 							spare: make([]byte, channels*h*w), c: channels, h: h, w: w}
-						op.run(p, op.argument(level, true, level > 5), place{filter, []byte{1, 2, 3}})
+						operations[op].run(p, operations[op].argument(level/fullLevel, true, level > 5),
+							place{filter, []byte{1, 2, 3}})
 						still := level == 0 && op != opAutoContrast &&
 							op != opEqualize && op != opInvert && op != opPosterize
 						if still && !bytes.Equal(p.pix, spots(channels, h, w)) {

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -59,117 +60,71 @@ func ParseRandAugment(policy string) (RandAugment, error) {
 }
 
 // set reads one part of the notation.
-func (r *RandAugment) set(key, value string) error {
-	count := func(dst *int, low, high int) error {
-		n, err := strconv.Atoi(value)
-		if err != nil || n < low || n > high {
-			return fmt.Errorf("want a whole number of %d to %d", low, high)
+func (r *RandAugment) set(key, value string) (err error) {
+	count := func(low, high int) int {
+		n, bad := strconv.Atoi(value)
+		if bad != nil || n < low || n > high {
+			err = fmt.Errorf("want a whole number of %d to %d", low, high)
 		}
-		*dst = n
-		return nil
+		return n
 	}
-	number := func(dst *float64, high float64) error {
-		v, err := strconv.ParseFloat(value, 64)
-		if err != nil || !(v >= 0 && v <= high) {
-			return fmt.Errorf("want a number of 0 to %v", high)
-		}
-		*dst = v
-		return nil
-	}
-	switch key {
-	case "m":
-		return count(&r.Magnitude, 0, maxLevel)
-	case "mmax":
-		return count(&r.Max, 1, maxLevel)
-	case "n":
-		return count(&r.Layers, 1, maxLayers)
-	case "p":
-		return number(&r.Prob, 1)
-	case "mstd":
-		if err := number(&r.Deviation, math.MaxFloat64); err != nil {
-			return fmt.Errorf("want a number of 0 or more")
-		}
-		if r.Deviation > 100 {
-			r.Deviation = math.Inf(1)
-		}
-		return nil
-	case "inc":
-		if value != "1" { // timm reads any number as yes, 0 included
-			return fmt.Errorf("want inc1, or leave it out")
-		}
-		r.Increasing = true
-		return nil
-	}
-	return fmt.Errorf("unknown; there are m, mstd, mmax, n, p and inc")
-}
-
-// operation is one of RandAugment's.
-type operation int
-
-// The operations, in timm's order.
-const (
-	opAutoContrast operation = iota
-	opEqualize
-	opInvert
-	opRotate
-	opPosterize
-	opSolarize
-	opSolarizeAdd
-	opColor
-	opContrast
-	opBrightness
-	opSharpness
-	opShearX
-	opShearY
-	opTranslateX
-	opTranslateY
-	operations // how many there are
-)
-
-// argument is what an operation is given at a level. negative mirrors those that have two directions. The greater the
-// level, the stronger the operation if increasing; without it posterize and solarize weaken, and colour, contrast,
-// brightness and sharpness go from 0.1 by 1, which changes nothing, to 1.9.
-//
-//	rotate            degrees, ±30 at 10      posterize   bits kept, 4 to 0
-//	shear             slope, ±0.3             solarize    first byte inverted, 256 to 0
-//	translate         share of a side, ±0.45  solarizeAdd added to dark bytes, 0 to 110
-//	colour and so on  factor, 1 ± 0.9, at least 0.1
-func (op operation) argument(level float64, increasing, negative bool) float64 {
-	share := level / fullLevel
-	signed := func(v float64) float64 {
-		if negative {
-			return -v
+	number := func(high float64) float64 {
+		v, bad := strconv.ParseFloat(value, 64)
+		if bad != nil || !(v >= 0 && v <= high) {
+			err = fmt.Errorf("want a number of 0 to %v", high)
 		}
 		return v
 	}
-	switch op {
-	case opRotate:
-		return signed(share * 30)
-	case opShearX, opShearY:
-		return signed(share * 0.3)
-	case opTranslateX, opTranslateY:
-		return signed(share * 0.45)
-	case opPosterize:
-		if bits := math.Floor(share * 4); increasing {
-			return max(4-bits, 0) // a level above 10 would keep fewer than no bits
-		} else {
-			return bits
+	switch key {
+	case "m":
+		r.Magnitude = count(0, maxLevel)
+	case "mmax":
+		r.Max = count(1, maxLevel)
+	case "n":
+		r.Layers = count(1, maxLayers)
+	case "p":
+		r.Prob = number(1)
+	case "mstd":
+		if r.Deviation = number(math.MaxFloat64); r.Deviation > 100 {
+			r.Deviation = math.Inf(1)
 		}
-	case opSolarize:
-		if threshold := min(math.Floor(share*256), 256); increasing {
-			return 256 - threshold
-		} else {
-			return threshold
+	case "inc":
+		if r.Increasing = value == "1"; !r.Increasing { // timm reads any number as yes, 0 included
+			err = errors.New("want inc1, or leave it out")
 		}
-	case opSolarizeAdd:
-		return min(math.Floor(share*110), 128)
-	case opColor, opContrast, opBrightness, opSharpness:
-		if increasing {
-			return max(1+signed(share*0.9), 0.1)
-		}
-		return share*1.8 + 0.1
+	default:
+		err = errors.New("unknown; there are m, mstd, mmax, n, p and inc")
 	}
-	return 0 // the others have none
+	return err
+}
+
+// operation is one of RandAugment's.
+type operation struct {
+	// argument is what it is given at a share of the full level; negative mirrors those that have two directions.
+	argument func(share float64, increasing, negative bool) float64
+	change   func(p *canvas, arg float64)           // what it does to a picture,
+	move     func(p *canvas, arg float64) affineMap // or where it moves the pixels
+}
+
+// operations are all of them, in timm's order. The greater the level, the stronger the operation if increasing; without
+// it posterize and solarize weaken, and colour, contrast, brightness and sharpness go from 0.1 by 1, which changes
+// nothing, to 1.9.
+var operations = [...]operation{
+	{upTo(0), func(p *canvas, _ float64) { p.autoContrast() }, nil},
+	{upTo(0), func(p *canvas, _ float64) { p.equalize() }, nil},
+	{upTo(0), func(p *canvas, _ float64) { p.invert() }, nil},
+	{upTo(30), nil, func(p *canvas, v float64) affineMap { return rotation(v, p.h, p.w) }},
+	{bitsKept, (*canvas).posterize, nil},
+	{firstInverted, (*canvas).solarize, nil},
+	{added, (*canvas).solarizeAdd, nil},
+	{factor, (*canvas).saturation, nil},
+	{factor, (*canvas).contrast, nil},
+	{factor, (*canvas).brightness, nil},
+	{factor, (*canvas).sharpness, nil},
+	{upTo(0.3), nil, func(_ *canvas, v float64) affineMap { return affineMap{1, v, 0, 0, 1, 0} }}, // shear along rows
+	{upTo(0.3), nil, func(_ *canvas, v float64) affineMap { return affineMap{1, 0, 0, v, 1, 0} }}, // and columns
+	{upTo(0.45), nil, func(p *canvas, v float64) affineMap { return translation(v*float64(p.w), 0) }},
+	{upTo(0.45), nil, func(p *canvas, v float64) affineMap { return translation(0, v*float64(p.h)) }},
 }
 
 // place is what moving operations need besides their argument.
@@ -179,53 +134,63 @@ type place struct {
 }
 
 // run changes the picture.
-func (op operation) run(p *canvas, arg float64, at place) {
-	switch op {
-	case opAutoContrast:
-		p.autoContrast()
-	case opEqualize:
-		p.equalize()
-	case opInvert:
-		p.invert()
-	case opRotate:
-		if arg != 0 {
-			p.transform(rotation(arg, p.h, p.w), at.filter, at.fill)
-		}
-	case opPosterize:
-		p.posterize(int(arg))
-	case opSolarize:
-		p.solarize(int(arg))
-	case opSolarizeAdd:
-		p.solarizeAdd(int(arg))
-	case opColor:
-		p.saturation(arg)
-	case opContrast:
-		p.contrast(arg)
-	case opBrightness:
-		p.brightness(arg)
-	case opSharpness:
-		p.sharpness(arg)
-	case opShearX:
-		p.transform(shearX(arg), at.filter, at.fill)
-	case opShearY:
-		p.transform(shearY(arg), at.filter, at.fill)
-	case opTranslateX:
-		p.transform(translation(arg*float64(p.w), 0), at.filter, at.fill)
-	case opTranslateY:
-		p.transform(translation(0, arg*float64(p.h)), at.filter, at.fill)
+func (o *operation) run(p *canvas, arg float64, at place) {
+	if o.move != nil {
+		p.transform(o.move(p, arg), at.filter, at.fill)
+	} else {
+		o.change(p, arg)
 	}
 }
 
-// step is an operation with its argument.
+// upTo is an argument in either direction: degrees, a slope, a share of a side.
+func upTo(full float64) func(share float64, _, negative bool) float64 {
+	return func(share float64, _, negative bool) float64 {
+		if negative {
+			return -share * full
+		}
+		return share * full
+	}
+}
+
+// bitsKept is 4 to 0; a level above 10 keeps no fewer.
+func bitsKept(share float64, increasing, _ bool) float64 {
+	bits := math.Floor(share * 4)
+	if increasing {
+		return max(4-bits, 0)
+	}
+	return bits
+}
+
+// firstInverted is the first byte that is inverted, 256 to 0.
+func firstInverted(share float64, increasing, _ bool) float64 {
+	threshold := min(math.Floor(share*256), 256)
+	if increasing {
+		return 256 - threshold
+	}
+	return threshold
+}
+
+// added is what is added to dark bytes, 0 to 110.
+func added(share float64, _, _ bool) float64 { return min(math.Floor(share*110), 128) }
+
+// factor is 1 ± 0.9, at least 0.1.
+func factor(share float64, increasing, negative bool) float64 {
+	if !increasing {
+		return share*1.8 + 0.1
+	}
+	return max(1+upTo(0.9)(share, true, negative), 0.1)
+}
+
+// step is an operation, by its number, with its argument.
 type step struct {
-	op  operation
+	op  int
 	arg float64
 }
 
 // draw appends the operations that will happen to a picture to steps. How many numbers are drawn depends on r alone.
 func (r RandAugment) draw(steps []step, rng *rand.Rand) []step {
 	for range r.Layers {
-		op := operation(rng.IntN(int(operations)))
+		op := rng.IntN(len(operations))
 		luck, level, negative := rng.Float64(), float64(r.Magnitude), rng.Uint64()&1 == 1
 		switch {
 		case math.IsInf(r.Deviation, 1):
@@ -235,7 +200,7 @@ func (r RandAugment) draw(steps []step, rng *rand.Rand) []step {
 		}
 		if luck < r.Prob {
 			level = min(max(level, 0), float64(r.Max))
-			steps = append(steps, step{op, op.argument(level, r.Increasing, negative)})
+			steps = append(steps, step{op, operations[op].argument(level/fullLevel, r.Increasing, negative)})
 		}
 	}
 	return steps
@@ -245,6 +210,6 @@ func (r RandAugment) draw(steps []step, rng *rand.Rand) []step {
 func (r RandAugment) apply(p *canvas, at place, rng *rand.Rand) {
 	var room [maxLayers]step
 	for _, s := range r.draw(room[:0], rng) {
-		s.op.run(p, s.arg, at)
+		operations[s.op].run(p, s.arg, at)
 	}
 }

@@ -98,7 +98,7 @@ func TestRandAugmentDraws(t *testing.T) {
 		t.Fatal(err)
 	}
 	var room [2]step
-	count := map[operation]int{}
+	count := map[int]int{}
 	total, positive, full, sum := 0, 0, 0, 0.
 	rng := Rand(1, 2, 3)
 	for range rounds {

@@ -42,8 +42,8 @@ type tarSample struct {
 	objectErr             error // what is wrong with the last one, if it is asked
 }
 
-// indexTar finds the labelled pictures of the tar file r, of that many bytes, at path, in the order in which their keys first come.
-// It reads the members' headers and labels, not the pictures.
+// indexTar finds the labelled pictures of the tar file r, of that many bytes, at path, in the order in which their keys
+// first come. It reads the members' headers and labels, not the pictures.
 //
 // Members are named as WebDataset names them: the key is the path up to the first dot of its last part, the rest says
 // what it is. A picture (.jpg, .png, …) needs a label, KEY.cls with digits or, without that, KEY.json with a number

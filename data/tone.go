@@ -1,5 +1,7 @@
 package data
 
+import "slices"
+
 // Changes of a picture's tones: each byte is looked up in a table of its channel. The arithmetic is Pillow's
 // (ImageOps), truncations included.
 
@@ -15,29 +17,24 @@ func (p *canvas) channel(ch int) []byte { return p.pix[ch*p.h*p.w:][:p.h*p.w] }
 // take makes spare, which an operation filled, the picture.
 func (p *canvas) take() { p.pix, p.spare = p.spare, p.pix }
 
-// lookUp replaces every byte of a channel.
-func lookUp(pix []byte, table *[256]byte) {
+// lookUp replaces every byte v by f(v); f is asked for 0 to 255 in turn.
+func lookUp(pix []byte, f func(v int) int) {
+	var table [256]byte
+	for v := range table {
+		table[v] = byte(f(v))
+	}
 	for i, v := range pix {
 		pix[i] = table[v]
 	}
 }
 
-// each replaces every byte v of the picture by f(v).
-func (p *canvas) each(f func(v int) int) {
-	var table [256]byte
-	for v := range table {
-		table[v] = byte(f(v))
-	}
-	lookUp(p.pix, &table)
-}
-
 // invert turns dark into bright.
-func (p *canvas) invert() { p.each(func(v int) int { return 255 - v }) }
+func (p *canvas) invert() { p.solarize(0) }
 
 // solarize inverts the bytes from threshold on.
-func (p *canvas) solarize(threshold int) {
-	p.each(func(v int) int {
-		if v < threshold {
+func (p *canvas) solarize(threshold float64) {
+	lookUp(p.pix, func(v int) int {
+		if v < int(threshold) {
 			return v
 		}
 		return 255 - v
@@ -45,47 +42,32 @@ func (p *canvas) solarize(threshold int) {
 }
 
 // solarizeAdd brightens the bytes below 128 by add.
-func (p *canvas) solarizeAdd(add int) {
-	p.each(func(v int) int {
+func (p *canvas) solarizeAdd(add float64) {
+	lookUp(p.pix, func(v int) int {
 		if v < 128 {
-			return min(v+add, 255)
+			return min(v+int(add), 255)
 		}
 		return v
 	})
 }
 
 // posterize keeps the upper bits of each byte, 0 to 8.
-func (p *canvas) posterize(bits int) {
-	mask := 0xff << max(8-bits, 0) & 0xff
-	p.each(func(v int) int { return v & mask })
-}
-
-// histogram counts the bytes of a channel.
-func histogram(pix []byte) (count [256]int) {
-	for _, v := range pix {
-		count[v]++
-	}
-	return count
+func (p *canvas) posterize(bits float64) {
+	mask := 0xff << max(8-int(bits), 0) & 0xff
+	lookUp(p.pix, func(v int) int { return v & mask })
 }
 
 // autoContrast stretches each channel to all of 0 … 255. A channel of one value stays as it is.
 func (p *canvas) autoContrast() {
 	for ch := range p.c {
 		pix := p.channel(ch)
-		low, high := 255, 0
-		for _, v := range pix {
-			low, high = min(low, int(v)), max(high, int(v))
-		}
+		low, high := int(slices.Min(pix)), int(slices.Max(pix))
 		if high <= low {
 			continue
 		}
 		gain := 255 / float64(high-low)
 		bias := float64(-low) * gain
-		var table [256]byte
-		for v := range table {
-			table[v] = byte(min(max(int(float64(float64(v)*gain)+bias), 0), 255))
-		}
-		lookUp(pix, &table)
+		lookUp(pix, func(v int) int { return min(max(int(float64(float64(v)*gain)+bias), 0), 255) })
 	}
 }
 
@@ -94,20 +76,19 @@ func (p *canvas) autoContrast() {
 func (p *canvas) equalize() {
 	for ch := range p.c {
 		pix := p.channel(ch)
-		count := histogram(pix)
-		top := 255
-		for top > 0 && count[top] == 0 {
-			top--
+		var count [256]int
+		for _, v := range pix {
+			count[v]++
 		}
-		step := (len(pix) - count[top]) / 255
+		step := (len(pix) - count[slices.Max(pix)]) / 255
 		if step == 0 { // too few pixels, or all of one value
 			continue
 		}
-		var table [256]byte
-		for v, below := 0, step/2; v < 256; v++ {
-			table[v] = byte(min(below/step, 255))
+		below := step / 2
+		lookUp(pix, func(v int) int {
+			level := below / step
 			below += count[v]
-		}
-		lookUp(pix, &table)
+			return min(level, 255)
+		})
 	}
 }
