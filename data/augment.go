@@ -42,36 +42,51 @@ type Augment struct {
 	ColorJitterAlways bool    `json:"color_jitter_always,omitempty"`
 }
 
+// bound is a number of a recipe and what it may be.
+type bound struct {
+	key              string
+	value, low, high float64
+}
+
+// within says which number of the object called name is out of range.
+func within(name string, bounds ...bound) error {
+	for _, b := range bounds {
+		if !(b.value >= b.low && b.value <= b.high) { // NaN is not
+			return fmt.Errorf("%s: %s %v, want %v to %v", name, b.key, b.value, b.low, b.high)
+		}
+	}
+	return nil
+}
+
 // Validate says which field is out of range.
 func (a Augment) Validate() error {
-	in := func(v, low, high float64) bool { return v >= low && v <= high } // false for NaN
+	least := 0.0
+	if a.EraseProb > 0 {
+		least = eraseMin
+	}
+	err := within("augment",
+		bound{"shift", float64(a.Shift), 0, picture.MaxSide},
+		bound{"affine", a.Affine, 0, 0.9},
+		bound{"erase_prob", a.EraseProb, 0, 1},
+		bound{"erase_max", a.EraseMax, least, 1},
+		bound{"erase_count", float64(a.EraseCount), 0, maxErase},
+		bound{"color_jitter", a.ColorJitter, 0, maxJitter})
 	switch {
-	case a.Shift < 0 || a.Shift > picture.MaxSide:
-		return fmt.Errorf("augment: shift %d, want 0 or a few pixels", a.Shift)
-	case !in(a.Affine, 0, 0.9):
-		return fmt.Errorf("augment: affine %v, want 0 to 0.9", a.Affine)
-	case !in(a.EraseProb, 0, 1):
-		return fmt.Errorf("augment: erase_prob %v, want 0 to 1", a.EraseProb)
-	case a.EraseProb > 0 && !in(a.EraseMax, eraseMin, 1), !in(a.EraseMax, 0, 1):
-		return fmt.Errorf("augment: erase_max %v, want %v to 1", a.EraseMax, eraseMin)
+	case err != nil:
+		return err
 	case a.EraseMode != "" && a.EraseMode != EraseBytes && a.EraseMode != ErasePixels:
 		return fmt.Errorf("augment: erase_mode %q, want %q or %q", a.EraseMode, EraseBytes, ErasePixels)
-	case a.EraseCount < 0 || a.EraseCount > maxErase:
-		return fmt.Errorf("augment: erase_count %d, want 1 to %d", a.EraseCount, maxErase)
 	case a.EraseCount > 1 && a.EraseMode != ErasePixels:
 		return fmt.Errorf("augment: erase_count %d needs erase_mode %q", a.EraseCount, ErasePixels)
-	case !in(a.ColorJitter, 0, maxJitter):
-		return fmt.Errorf("augment: color_jitter %v, want 0 to %d", a.ColorJitter, maxJitter)
 	}
 	if a.RandomResizedCrop != nil {
-		if err := a.RandomResizedCrop.Validate(); err != nil {
-			return fmt.Errorf("augment: %w", err)
-		}
+		err = a.RandomResizedCrop.Validate()
 	}
-	if a.RandAugment != "" {
-		if _, err := ParseRandAugment(a.RandAugment); err != nil {
-			return fmt.Errorf("augment: %w", err)
-		}
+	if err == nil && a.RandAugment != "" {
+		_, err = ParseRandAugment(a.RandAugment)
+	}
+	if err != nil {
+		return fmt.Errorf("augment: %w", err)
 	}
 	return nil
 }

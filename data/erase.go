@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // What an erased rectangle is filled with.
@@ -38,19 +40,17 @@ func (a Augment) erase(dst []float32, c, h, w int, mean, std []float32, rng *ran
 	// A rectangle that would stick out is cut to the side that it fits into.
 	eh := min(max(int(math.Round(math.Sqrt(area*aspect))), 1), h)
 	ew := min(max(int(math.Round(math.Sqrt(area/aspect))), 1), w)
-	y0, x0 := int(top*float64(h-eh+1)), int(left*float64(w-ew+1))
+	box := picture.Part{Top: int(top * float64(h-eh+1)), Left: int(left * float64(w-ew+1)), Height: eh, Width: ew}
 	var noise [8]byte
-	for ch := range c {
+	for ch, at := range boxRows(c, h, w, box) {
 		gain := 1 / (255 * std[ch])
 		bias := -mean[ch] / std[ch]
-		for y := y0; y < y0+eh; y++ {
-			row := dst[(ch*h+y)*w+x0:][:ew]
-			for x := range row {
-				if x&7 == 0 {
-					binary.LittleEndian.PutUint64(noise[:], rng.Uint64())
-				}
-				row[x] = float32(noise[x&7])*gain + bias
+		row := dst[at:][:ew]
+		for x := range row {
+			if x&7 == 0 {
+				binary.LittleEndian.PutUint64(noise[:], rng.Uint64())
 			}
+			row[x] = float32(noise[x&7])*gain + bias
 		}
 	}
 }
@@ -72,13 +72,12 @@ func (a Augment) erasePixels(dst []float32, c, h, w int, rng *rand.Rand) {
 			if eh >= h || ew >= w {
 				continue
 			}
-			y0, x0 := rng.IntN(h-eh+1), rng.IntN(w-ew+1)
-			for ch := range c {
-				for y := y0; y < y0+eh; y++ {
-					row := dst[(ch*h+y)*w+x0:][:ew]
-					for x := range row {
-						row[x] = float32(rng.NormFloat64())
-					}
+			top := rng.IntN(h - eh + 1)
+			box := picture.Part{Top: top, Left: rng.IntN(w - ew + 1), Height: eh, Width: ew}
+			for _, at := range boxRows(c, h, w, box) {
+				row := dst[at:][:ew]
+				for x := range row {
+					row[x] = float32(rng.NormFloat64())
 				}
 			}
 			break

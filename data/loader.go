@@ -64,12 +64,9 @@ type loaded struct {
 	epoch, batch int
 	images       []float32     // [Batch, Floats]
 	labels       []int32       // [Batch]
+	errs         []error       // [Batch], what Load said
 	left         atomic.Int64  // images that are not there yet
 	full         chan struct{} // one message when left has become 0
-
-	mu     sync.Mutex
-	failed int // the first position whose Load failed, and how
-	err    error
 }
 
 // loading is one image's work.
@@ -92,8 +89,8 @@ func NewLoader(o LoaderOptions, firstEpoch, firstBatch int) *Loader {
 	l.free, l.begun = make(chan *loaded, buffers), make(chan *loaded, buffers)
 	l.tasks = make(chan loading)
 	for range buffers {
-		l.free <- &loaded{images: make([]float32, o.Batch*o.Floats),
-			labels: make([]int32, o.Batch), full: make(chan struct{}, 1)}
+		l.free <- &loaded{images: make([]float32, o.Batch*o.Floats), labels: make([]int32, o.Batch),
+			errs: make([]error, o.Batch), full: make(chan struct{}, 1)}
 	}
 	l.wait.Go(func() { l.dispatch(firstEpoch, firstBatch) })
 	for range o.Workers {
@@ -119,7 +116,7 @@ func (l *Loader) dispatch(epoch, batch int) {
 		case <-l.ctx.Done():
 			return
 		}
-		b.epoch, b.batch, b.err = epoch, batch, nil
+		b.epoch, b.batch = epoch, batch
 		b.left.Store(int64(l.o.Batch))
 		l.begun <- b // has room for all buffers
 		for i := range l.o.Batch {
@@ -138,22 +135,10 @@ func (l *Loader) work() {
 		b, n := t.into, l.o.Floats
 		position := b.batch*l.o.Batch + t.i
 		label, err := l.o.Load(l.ctx, b.images[t.i*n:(t.i+1)*n:(t.i+1)*n], b.epoch, position)
-		b.labels[t.i] = int32(label)
-		if err != nil {
-			b.fail(position, err)
-		}
+		b.labels[t.i], b.errs[t.i] = int32(label), err
 		if b.left.Add(-1) == 0 {
 			b.full <- struct{}{}
 		}
-	}
-}
-
-// fail keeps the error of the first position, so that the same one is reported whoever was faster.
-func (b *loaded) fail(position int, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err == nil || position < b.failed {
-		b.failed, b.err = position, err
 	}
 }
 
@@ -193,10 +178,12 @@ func (l *Loader) Next(ctx context.Context) (images []float32, labels []int32, er
 	}
 	b := l.next
 	l.next = nil
-	if b.err != nil {
-		l.err = fmt.Errorf("epoch %d, image %d: %w", b.epoch+1, b.failed+1, b.err)
-		l.cancel() // nobody will ask for what comes after
-		return nil, nil, l.err
+	for i, err := range b.errs {
+		if err != nil { // the first position's, whoever was faster
+			l.err = fmt.Errorf("epoch %d, image %d: %w", b.epoch+1, b.batch*l.o.Batch+i+1, err)
+			l.cancel() // nobody will ask for what comes after
+			return nil, nil, l.err
+		}
 	}
 	l.held = b
 	return b.images, b.labels, nil

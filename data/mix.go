@@ -2,6 +2,7 @@ package data
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"math/rand/v2"
 
@@ -40,14 +41,10 @@ func (m *Mix) UnmarshalJSON(b []byte) error {
 
 // Validate says which field is out of range.
 func (m Mix) Validate() error {
-	for _, v := range []struct {
-		name        string
-		value, most float64
-	}{{"mixup", m.Mixup, maxAlpha}, {"cutmix", m.CutMix, maxAlpha},
-		{"prob", m.Prob, 1}, {"switch_prob", m.SwitchProb, 1}, {"off_epoch", float64(m.OffEpoch), 1e9}} {
-		if !(v.value >= 0 && v.value <= v.most) {
-			return fmt.Errorf("mix: %s %v, want 0 to %v", v.name, v.value, v.most)
-		}
+	if err := within("mix", bound{"mixup", m.Mixup, 0, maxAlpha}, bound{"cutmix", m.CutMix, 0, maxAlpha},
+		bound{"prob", m.Prob, 0, 1}, bound{"switch_prob", m.SwitchProb, 0, 1},
+		bound{"off_epoch", float64(m.OffEpoch), 0, 1e9}); err != nil {
+		return err
 	}
 	for _, alpha := range []float64{m.Mixup, m.CutMix} {
 		if alpha > 0 && alpha < minAlpha {
@@ -134,12 +131,22 @@ func swapBoxes(images []float32, batch, channels, height, width int, box picture
 	size := len(images) / batch
 	for i := range batch / 2 {
 		a, b := images[i*size:][:size], images[(batch-1-i)*size:][:size]
+		for _, at := range boxRows(channels, height, width, box) {
+			ra, rb := a[at:][:box.Width], b[at:][:box.Width]
+			for x, v := range ra {
+				ra[x], rb[x] = rb[x], v
+			}
+		}
+	}
+}
+
+// boxRows gives the channel of each row of a rectangle and where it begins in a picture [channels, height, width].
+func boxRows(channels, height, width int, box picture.Part) iter.Seq2[int, int] {
+	return func(yield func(channel, at int) bool) {
 		for c := range channels {
-			for y := box.Top; y < box.Top+box.Height; y++ {
-				at := (c*height+y)*width + box.Left
-				ra, rb := a[at:][:box.Width], b[at:][:box.Width]
-				for x, v := range ra {
-					ra[x], rb[x] = rb[x], v
+			for y := range box.Height {
+				if !yield(c, (c*height+box.Top+y)*width+box.Left) {
+					return
 				}
 			}
 		}

@@ -71,7 +71,7 @@ func (r *RandAugment) set(key, value string) (err error) {
 	number := func(high float64) float64 {
 		v, bad := strconv.ParseFloat(value, 64)
 		if bad != nil || !(v >= 0 && v <= high) {
-			err = fmt.Errorf("want a number of 0 to %v", high)
+			err = fmt.Errorf("want a number of 0 to %.3g", high)
 		}
 		return v
 	}
