@@ -6,22 +6,13 @@ import (
 	"math"
 )
 
-// HoldOut divides a data set into a part to learn from and a part of about share·Len pictures to judge by. It is
-// stratified: each class gives its share, to within one picture, and keeps at least one to learn from. Which pictures
-// are held out depends on nothing but the seed, the share and the labels; both parts keep the data set's order.
+// holdOut divides a data set into a part to learn from, the first Dataset, and so many parts to judge by, which have
+// about share·Len pictures together. It is stratified: each class gives its share, to within one picture, but at least
+// least pictures, and keeps at least one to learn from. What is held out is dealt to the parts in turn. Which pictures
+// they are depends on nothing but the seed, the share and the labels; all parts keep the data set's order.
 //
-// share must be greater than 0 and less than 1, and so large that there is a picture to hold out.
-func HoldOut(d Dataset, share float64, seed uint64) (rest, held Dataset, err error) {
-	parts, err := split(d, share, 0, 1, seed)
-	if err != nil {
-		return nil, nil, err
-	}
-	return parts[0], parts[1], nil
-}
-
-// split is HoldOut where each class gives at least least pictures, as far as it has others, and what is held out is
-// dealt to that many parts in turn. The first Dataset is the rest.
-func split(d Dataset, share float64, least, parts int, seed uint64) ([]Dataset, error) {
+// share must be greater than 0 and less than 1, and so large that there is a picture for each part.
+func holdOut(d Dataset, share float64, least, parts int, seed uint64) ([]Dataset, error) {
 	if !(share > 0 && share < 1) {
 		return nil, fmt.Errorf("a share of %v of the pictures held out: want more than 0 and less than 1", share)
 	}

@@ -69,9 +69,9 @@ const (
 	defaultHeldOut = 5000
 )
 
-// OpenParts opens a data set for a training run. The validation part is a share of the training pictures (see HoldOut),
-// a twentieth or 5000 of them if share is 0. Where the data set has no test part of its own, half of what is held out
-// becomes one; a share of 0 is then an error.
+// OpenParts opens a data set for a training run. The validation part is a share of the training pictures of each class,
+// of all of them a twentieth or 5000 if share is 0. Where the data set has no test part of its own, half of what is held
+// out becomes one; a share of 0 is then an error.
 func OpenParts(spec string, share float64, seed uint64) (Parts, error) {
 	s, err := Find(spec)
 	if err != nil {
@@ -123,7 +123,7 @@ func (p *Parts) holdOut(share float64, seed uint64) error {
 	if share == 0 {
 		p.Share, least = min(defaultShare, defaultHeldOut/float64(p.Train.Len())), 1
 	}
-	sets, err := split(p.Train, p.Share, least, parts, seed)
+	sets, err := holdOut(p.Train, p.Share, least, parts, seed)
 	if share == 0 && errors.Is(err, errNoneHeld) { // no class has a picture to spare
 		p.Share = 0
 		return nil

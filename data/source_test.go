@@ -43,6 +43,15 @@ func members(t *testing.T, d Dataset) []int {
 	return got
 }
 
+// heldOut divides a data set into two.
+func heldOut(d Dataset, share float64, seed uint64) (rest, held Dataset, err error) {
+	parts, err := holdOut(d, share, 0, 1, seed)
+	if err != nil {
+		return nil, nil, err
+	}
+	return parts[0], parts[1], nil
+}
+
 // TestHoldOut: the parts are all of the data set, each class gives its share to within a picture and keeps one, and
 // nothing but seed and share decides.
 func TestHoldOut(t *testing.T) {
@@ -57,7 +66,7 @@ func TestHoldOut(t *testing.T) {
 	}
 	d := labelled(t, labels, len(sizes))
 	for _, share := range []float64{0.05, 0.1, 0.25, 0.5, 0.9, 0.99} {
-		rest, held, err := HoldOut(d, share, 3)
+		rest, held, err := heldOut(d, share, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,18 +96,18 @@ func TestHoldOut(t *testing.T) {
 		if want := share * float64(d.Len()); share <= 0.5 && math.Abs(float64(len(b))-want) > 2 {
 			t.Errorf("share %v: %d of %d in all", share, len(b), d.Len())
 		}
-		_, again, _ := HoldOut(d, share, 3)
-		_, other, _ := HoldOut(d, share, 4)
+		_, again, _ := heldOut(d, share, 3)
+		_, other, _ := heldOut(d, share, 4)
 		if !slices.Equal(b, members(t, again)) || slices.Equal(b, members(t, other)) {
 			t.Errorf("share %v: the seed does not decide", share)
 		}
 	}
 	for _, share := range []float64{0, 1, -1, 2, math.NaN(), math.Inf(1)} {
-		if _, _, err := HoldOut(d, share, 1); err == nil {
+		if _, _, err := heldOut(d, share, 1); err == nil {
 			t.Errorf("share %v: no error", share)
 		}
 	}
-	_, _, err := HoldOut(labelled(t, []byte{0, 1, 2, 0}, 3), 0.01, 1)
+	_, _, err := heldOut(labelled(t, []byte{0, 1, 2, 0}, 3), 0.01, 1)
 	filetest.WantError(t, err, "a share of 0.01 of 4 pictures in 3 classes leaves none")
 }
 

@@ -35,7 +35,7 @@ type Tolerated struct {
 // bears none. log, which may be nil, is called for each damaged picture when it is first met, from any goroutine. When
 // there are more, every further loading is an ErrDamaged that tells the number and the first file.
 //
-// Parts of a data set (HoldOut, Subset) are made before, so that a picture is replaced by one of its own part.
+// Parts of a data set (OpenParts, Subset) are made before, so that a picture is replaced by one of its own part.
 func Tolerant(d Dataset, limit float64, log func(index int, err error)) *Tolerated {
 	if !(limit >= 0) {
 		limit = 0
