@@ -14,41 +14,35 @@ const maxNames = 100_000
 // one to the other, with zeros in front if either has them, each {a,b} one of the words; several braces give all
 // combinations, the last one changing fastest. Braces inside braces are an error, and so are more than 100 000 names.
 func expandBraces(pattern string) ([]string, error) {
-	names := []string{""}
-	for rest := pattern; ; {
-		before, inside, found := strings.Cut(rest, "{")
-		if strings.Contains(before, "}") {
-			return nil, errors.New("a } without its {")
-		}
-		alternatives := []string{before}
-		if found {
-			inner, after, closed := strings.Cut(inside, "}")
-			if !closed || strings.Contains(inner, "{") {
-				return nil, errors.New("a { without its }")
-			}
-			choices, err := choices(inner)
-			if err != nil {
-				return nil, err
-			}
-			alternatives, rest = choices, after
-			for i := range alternatives {
-				alternatives[i] = before + alternatives[i]
-			}
-		}
-		if len(names) > maxNames/len(alternatives) {
-			return nil, fmt.Errorf("more than %d names", maxNames)
-		}
-		longer := make([]string, 0, len(names)*len(alternatives))
-		for _, n := range names {
-			for _, a := range alternatives {
-				longer = append(longer, n+a)
-			}
-		}
-		names = longer
-		if !found {
-			return names, nil
+	before, inside, found := strings.Cut(pattern, "{")
+	if strings.Contains(before, "}") {
+		return nil, errors.New("a } without its {")
+	}
+	if !found {
+		return []string{pattern}, nil
+	}
+	inner, after, closed := strings.Cut(inside, "}")
+	if !closed || strings.Contains(inner, "{") {
+		return nil, errors.New("a { without its }")
+	}
+	choices, err := choices(inner)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := expandBraces(after)
+	if err != nil {
+		return nil, err
+	}
+	if len(ends) > maxNames/len(choices) {
+		return nil, fmt.Errorf("more than %d names", maxNames)
+	}
+	var names []string
+	for _, choice := range choices {
+		for _, end := range ends {
+			names = append(names, before+choice+end)
 		}
 	}
+	return names, nil
 }
 
 // choices lists what the inside of braces stands for, at least one thing.

@@ -18,7 +18,7 @@ var partNames = map[Split][]string{
 // treeSource is a folder of class sub-folders, or of tar shards, which may hold the parts in sub-folders of their own.
 type treeSource struct {
 	dir  string
-	part map[Split]string // nil: all of it serves as either part
+	part map[Split]string // empty: all of it serves as either part
 }
 
 // findTree looks which parts dir has sub-folders for.
@@ -33,19 +33,16 @@ func findTree(dir string) treeSource {
 			}
 		}
 	}
-	if len(s.part) == 0 {
-		s.part = nil
-	}
 	return s
 }
 
 func (s treeSource) Has(split Split) bool {
-	return s.part[split] != "" || s.part == nil && split == Train
+	return s.part[split] != "" || len(s.part) == 0 && split == Train
 }
 
 func (s treeSource) Open(split Split) (Dataset, error) {
 	dir := s.dir
-	if s.part != nil {
+	if len(s.part) > 0 {
 		if dir = s.part[split]; dir == "" {
 			return nil, fmt.Errorf("data set %q: no sub-folder %s", s.dir, strings.Join(partNames[split], " or "))
 		}

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -148,10 +149,8 @@ func openShards(name string, paths, classes []string) (Dataset, error) {
 			failed.Store(true)
 		}
 	})
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
+	if err := cmp.Or(errs...); err != nil {
+		return nil, err
 	}
 	f := &files{name: name, classes: classes, pictures: slices.Concat(found...)}
 	top := 0

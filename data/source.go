@@ -157,7 +157,7 @@ func Find(spec string) (Source, error) {
 		}
 	}
 	tree := findTree(spec)
-	if tree.part == nil {
+	if len(tree.part) == 0 {
 		if tars, err := findTars(spec); err != nil {
 			return nil, err
 		} else if tars != nil {

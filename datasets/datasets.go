@@ -46,12 +46,3 @@ func Open(spec string, split data.Split, log *slog.Logger) (data.Dataset, error)
 	}
 	return data.OpenPart(spec, s, split)
 }
-
-// OpenParts is data.OpenParts for what Find finds.
-func OpenParts(spec string, share float64, seed uint64, log *slog.Logger) (data.Parts, error) {
-	s, err := Find(spec, log)
-	if err != nil {
-		return data.Parts{}, err
-	}
-	return data.PartsOf(spec, s, share, seed)
-}

@@ -183,12 +183,16 @@ func TestOpenPartsFashion(t *testing.T) {
 	dir := t.TempDir()
 	filetest.Write(t, filetest.IDX(make([]byte, 3*28*28), 3, 28, 28), dir, "train-images-idx3-ubyte")
 	filetest.Write(t, filetest.IDX([]byte{1, 9, 9}, 3), dir, "train-labels-idx1-ubyte")
-	p, err := OpenParts("fashion-mnist:"+dir, 0, 1, nil)
+	source, err := Find("fashion-mnist:"+dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := data.PartsOf("fashion-mnist:"+dir, source, 0, 1)
 	if err != nil || p.Train.Len() != 2 || p.Validation.Len() != 1 || p.Validation.Label(0) != 9 ||
 		p.Test.Len() != 10000 || !slices.Equal(p.Train.Classes(), fashionClasses) {
 		t.Fatalf("%+v %v", p, err)
 	}
-	if _, err = OpenParts("fashion-mnist:", 0, 1, nil); err == nil || errors.Is(err, data.ErrDamaged) {
+	if _, err = Find("fashion-mnist:", nil); err == nil || errors.Is(err, data.ErrDamaged) {
 		t.Error(err)
 	}
 }

@@ -84,10 +84,8 @@ func (p Preprocessor) Check(channels, height, width int) error {
 	if err := p.validate(); err != nil {
 		return err
 	}
-	got := Size{Height: height, Width: width}
-	if crop, ok := p.crop(height, width); ok {
-		got = crop
-	} else if p.DoResize && p.Size.ShortestEdge == 0 {
+	got := p.crop(height, width)
+	if !p.DoCenterCrop && p.DoResize && p.Size.ShortestEdge == 0 {
 		got = p.Size
 	}
 	fits := func(list []float64) bool { return !p.DoNormalize || len(list) == 1 || len(list) == channels }
@@ -126,15 +124,12 @@ func (p Preprocessor) validate() error {
 	return nil
 }
 
-// crop is the size of the centre crop for a model of that size, if there is one.
-func (p Preprocessor) crop(height, width int) (Size, bool) {
-	if !p.DoCenterCrop {
-		return Size{}, false
+// crop is the size of the centre crop for a model of that size; the model's own if there is none.
+func (p Preprocessor) crop(height, width int) Size {
+	if p.DoCenterCrop && p.Crop != (Size{}) {
+		return p.Crop
 	}
-	if p.Crop == (Size{}) {
-		return Size{Height: height, Width: width}, true
-	}
-	return p.Crop, true
+	return Size{Height: height, Width: width}
 }
 
 // maxResized bounds a side after the resize step: a strip of pixels whose short side grows to a model's size would else
@@ -149,10 +144,7 @@ func (p Preprocessor) Resized(h, w, height, width int) (int, int) {
 	case !p.DoResize:
 		return h, w
 	case p.CropPct > 0:
-		crop, ok := p.crop(height, width)
-		if !ok {
-			crop = Size{Height: height, Width: width}
-		}
+		crop := p.crop(height, width)
 		edge = int(float64(min(crop.Height, crop.Width)) / p.CropPct)
 	case edge == 0:
 		return p.Size.Height, p.Size.Width
@@ -195,7 +187,8 @@ func (p Preprocessor) Bytes(dst []byte, img image.Image, channels, height, width
 	}
 	padTop, padLeft := 0, 0
 	win.height, win.width = win.fullHeight, win.fullWidth
-	if crop, ok := p.crop(height, width); ok {
+	if p.DoCenterCrop {
+		crop := p.crop(height, width)
 		win.top, padTop = centred(win.fullHeight, crop.Height)
 		win.left, padLeft = centred(win.fullWidth, crop.Width)
 		win.height, win.width = min(win.fullHeight, crop.Height), min(win.fullWidth, crop.Width)
@@ -256,13 +249,10 @@ func (p Preprocessor) MeanStd(channels int) (mean, std []float32) {
 // channel is the mean and deviation of channel c; 0 and 1 if there is none.
 func (p Preprocessor) channel(c int) (mean, std float32) {
 	pick := func(list []float64, none float32) float32 {
-		switch {
-		case !p.DoNormalize || len(list) == 0:
+		if !p.DoNormalize || len(list) == 0 {
 			return none
-		case c < len(list):
-			return float32(list[c])
 		}
-		return float32(list[len(list)-1])
+		return float32(list[min(c, len(list)-1)])
 	}
 	return pick(p.Mean, 0), pick(p.Std, 1)
 }

@@ -2,6 +2,7 @@ package picture
 
 import (
 	"fmt"
+	"image"
 	"math"
 )
 
@@ -38,12 +39,6 @@ func cubic(x float64) float64 {
 	return 0
 }
 
-// taps are the input pixels and weights of a run of output pixels on one axis.
-type taps struct {
-	first  []int     // first[i]: the first input pixel of output i
-	weight [][]int32 // weight[i]: one for each input pixel from first[i] on
-}
-
 // Taps gives the first input pixel and the weights of output pixel i when m pixels become n; the weights sum to 1 and
 // overwrite w.
 func Taps(filter, m, n, i int, w []float64) (first int, weights []float64) {
@@ -70,22 +65,26 @@ func Taps(filter, m, n, i int, w []float64) (first int, weights []float64) {
 	return first, weights
 }
 
-// makeTaps gives the taps of outputs from … from+count−1 when m pixels become n, in fixed point.
-func makeTaps(m, n, from, count, filter int) taps {
-	t := taps{make([]int, count), make([][]int32, count)}
-	var w []float64
-	for i := range count {
-		t.first[i], w = Taps(filter, m, n, from+i, w)
-		t.weight[i] = make([]int32, len(w))
-		for j, v := range w {
-			t.weight[i][j] = int32(math.Round(v * (1 << weightBits)))
-		}
-	}
-	return t
+// taps are the input pixels and weights of one output pixel on one axis.
+type taps struct {
+	first  int
+	weight []int32 // one for each input pixel from first on
 }
 
-// last is the pixel after the last one of output i.
-func (t taps) last(i int) int { return t.first[i] + len(t.weight[i]) }
+// makeTaps gives the taps of outputs from … from+count−1 when m pixels become n, in fixed point.
+func makeTaps(m, n, from, count, filter int) []taps {
+	all := make([]taps, count)
+	var w []float64
+	for i := range all {
+		t := &all[i]
+		t.first, w = Taps(filter, m, n, from+i, w)
+		t.weight = make([]int32, len(w))
+		for j, v := range w {
+			t.weight[j] = int32(math.Round(v * (1 << weightBits)))
+		}
+	}
+	return all
+}
 
 // window is the part [top, top+height) × [left, left+width) of a picture that was resized to fullHeight × fullWidth.
 type window struct {
@@ -103,16 +102,16 @@ func resize(dst []byte, stride int, src rows, win window, filter int) error {
 	across := makeTaps(w, win.fullWidth, win.left, win.width, filter)
 	down := makeTaps(h, win.fullHeight, win.top, win.height, filter)
 	held := 1
-	for _, weights := range down.weight {
-		held = max(held, len(weights))
+	for _, t := range down {
+		held = max(held, len(t.weight))
 	}
 	line := make([]byte, w*ch)
 	rowLen := win.width * ch
 	ring := make([]byte, held*rowLen) // resized source row y sits at place y mod held
 	acc := make([]int32, rowLen)
-	next := down.first[0] // the next source row to be read
-	for i := range win.height {
-		for ; next < down.last(i); next++ {
+	next := down[0].first // the next source row to be read
+	for i, t := range down {
+		for ; next < t.first+len(t.weight); next++ {
 			src.row(next, line)
 			row := ring[next%held*rowLen:][:rowLen]
 			if w == win.fullWidth {
@@ -129,8 +128,8 @@ func resize(dst []byte, stride int, src rows, win window, filter int) error {
 		for k := range acc {
 			acc[k] = 1 << (weightBits - 1)
 		}
-		for j, weight := range down.weight[i] {
-			row := ring[(down.first[i]+j)%held*rowLen:][:rowLen]
+		for j, weight := range t.weight {
+			row := ring[(t.first+j)%held*rowLen:][:rowLen]
 			for k, v := range row {
 				acc[k] += int32(v) * weight
 			}
@@ -143,19 +142,19 @@ func resize(dst []byte, stride int, src rows, win window, filter int) error {
 }
 
 // resizeRow applies the taps along one row of ch interleaved channels.
-func resizeRow(dst, src []byte, t taps, ch int) {
-	for i, weights := range t.weight {
+func resizeRow(dst, src []byte, across []taps, ch int) {
+	for i, t := range across {
 		if ch == 1 {
 			sum := int32(1 << (weightBits - 1))
-			for j, v := range src[t.first[i]:][:len(weights)] {
-				sum += int32(v) * weights[j]
+			for j, v := range src[t.first:][:len(t.weight)] {
+				sum += int32(v) * t.weight[j]
 			}
 			dst[i] = clip8(sum)
 			continue
 		}
 		r, g, b := int32(1<<(weightBits-1)), int32(1<<(weightBits-1)), int32(1<<(weightBits-1))
-		p := src[t.first[i]*3:][:len(weights)*3]
-		for j, weight := range weights {
+		p := src[t.first*3:][:len(t.weight)*3]
+		for j, weight := range t.weight {
 			r += int32(p[3*j]) * weight
 			g += int32(p[3*j+1]) * weight
 			b += int32(p[3*j+2]) * weight
@@ -166,3 +165,50 @@ func resizeRow(dst, src []byte, t taps, ch int) {
 
 // clip8 is the byte of a fixed-point sum.
 func clip8(v int32) byte { return byte(min(max(v>>weightBits, 0), 255)) }
+
+// Part is a rectangle of a picture, in pixels.
+type Part struct{ Top, Left, Height, Width int }
+
+// cut shows a part of a picture. Rows are read whole, so that colour that is kept at half the resolution is
+// interpolated as in the whole picture.
+func (r rows) cut(p Part) rows {
+	line := make([]byte, r.width*r.channels)
+	return rows{height: p.Height, width: p.Width, channels: r.channels, row: func(y int, dst []byte) {
+		r.row(p.Top+y, line)
+		copy(dst[:p.Width*r.channels], line[p.Left*r.channels:])
+	}}
+}
+
+// ResizePart writes the part of img, resized, to dst [channels, height, width].
+func ResizePart(dst []byte, img image.Image, p Part, channels, height, width, filter int) error {
+	win := window{fullHeight: height, fullWidth: width, height: height, width: width}
+	return resizePlanes(dst, width, 0, readRows(img, channels).cut(p), win, filter)
+}
+
+// resizePlanes writes that window of the source, resized, to dst [channels, height, width], where its first pixel is
+// number at; the rest is black.
+func resizePlanes(dst []byte, width, at int, src rows, win window, filter int) error {
+	if src.channels == 1 {
+		clear(dst)
+		return resize(dst[at:], width, src, win, filter)
+	}
+	mixed := make([]byte, len(dst)) // [height, width, 3]
+	if err := resize(mixed[3*at:], 3*width, src, win, filter); err != nil {
+		return err
+	}
+	n := len(mixed) / 3
+	r, g, b := dst[:n], dst[n:2*n], dst[2*n:3*n]
+	for i := range n {
+		r[i], g[i], b[i] = mixed[3*i], mixed[3*i+1], mixed[3*i+2]
+	}
+	return nil
+}
+
+// Sides returns height and width of a picture that can be cropped; other sides are an error.
+func Sides(img image.Image) (h, w int, err error) {
+	h, w = img.Bounds().Dy(), img.Bounds().Dx()
+	if most := defaultLimits; h < 1 || w < 1 || int64(h) > most.side || int64(w) > most.side {
+		return 0, 0, fmt.Errorf("picture of %d×%d pixels", w, h)
+	}
+	return h, w, nil
+}

@@ -17,7 +17,7 @@ import (
 // TrainOptions are what Train is given besides its recipe.
 type TrainOptions struct {
 	Recipe  trainer.Recipe
-	Data    string // a data set as datasets.OpenParts names it
+	Data    string // a data set as datasets.Find names it
 	Dir     string // becomes the model's directory, with logs, tensorboard/ and checkpoints/ beside the model
 	Init    string // model to start from, as Open names it; "" for the recipe's own
 	NewHead bool   // give that model a fresh head for the data's classes
