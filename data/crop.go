@@ -57,13 +57,9 @@ func (c RandomResizedCrop) Validate() error {
 
 // filter is the resampling filter, or usual if none is named.
 func (c RandomResizedCrop) filter(usual int) (int, error) {
-	switch c.Interpolation {
-	case "":
-		return usual, nil
-	case "bilinear":
-		return picture.Bilinear, nil
-	case "bicubic":
-		return picture.Bicubic, nil
+	names := map[string]int{"": usual, "bilinear": picture.Bilinear, "bicubic": picture.Bicubic}
+	if filter, ok := names[c.Interpolation]; ok {
+		return filter, nil
 	}
 	return 0, fmt.Errorf(`random_resized_crop: interpolation %q, want "bilinear" or "bicubic"`, c.Interpolation)
 }

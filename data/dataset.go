@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"slices"
 	"strconv"
 )
 
@@ -187,11 +188,4 @@ func numbered(n int) []string {
 }
 
 // Numbered reports whether classes have no names but their numbers, "0", "1", ….
-func Numbered(classes []string) bool {
-	for i, name := range classes {
-		if name != strconv.Itoa(i) {
-			return false
-		}
-	}
-	return true
-}
+func Numbered(classes []string) bool { return slices.Equal(classes, numbered(len(classes))) }

@@ -62,10 +62,7 @@ func OpenIDXFolder(dir string, split Split, classes []string) (Dataset, error) {
 		if paths[i], err = findIDX(dir, name); err != nil {
 			return nil, err
 		}
-	}
-	for i, path := range paths {
-		var err error
-		if read[i], err = ReadIDXFile(path); err != nil {
+		if read[i], err = ReadIDXFile(paths[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -53,9 +53,11 @@ type Sequence struct {
 	seed       uint64
 	n, repeats int
 
-	mu    sync.Mutex
-	epoch [2]int   // of kept
-	kept  [2][]int // RepeatedOrder; nil: none yet
+	mu   sync.Mutex
+	kept [2]struct { // the later one last
+		epoch int
+		order []int // RepeatedOrder; nil: none yet
+	}
 }
 
 // NewSequence gives the orders of a data set of n pictures, RepeatedOrder(seed, epoch, n, repeats) for each epoch from
@@ -68,17 +70,15 @@ func NewSequence(seed uint64, n, repeats int) *Sequence {
 func (s *Sequence) At(epoch, position int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for k, e := range s.epoch {
-		if e == epoch && s.kept[k] != nil {
-			return s.kept[k][position]
+	for _, k := range s.kept {
+		if k.epoch == epoch && k.order != nil {
+			return k.order[position]
 		}
 	}
-	k := 0 // the older of the two goes
-	if s.kept[0] != nil && (s.kept[1] == nil || s.epoch[1] < s.epoch[0]) {
-		k = 1
-	}
-	s.epoch[k], s.kept[k] = epoch, RepeatedOrder(s.seed, uint64(epoch), s.n, s.repeats)
-	return s.kept[k][position]
+	s.kept[0] = s.kept[1]
+	last := &s.kept[1]
+	last.epoch, last.order = epoch, RepeatedOrder(s.seed, uint64(epoch), s.n, s.repeats)
+	return last.order[position]
 }
 
 // mix is the finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection that spreads every input bit over all

@@ -64,13 +64,6 @@ func (t *Tolerated) Replaced(i int) bool {
 	return t.damaged[i] != nil
 }
 
-// Damaged lists the damaged pictures met so far, by index.
-func (t *Tolerated) Damaged() []int {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return slices.Sorted(maps.Keys(t.damaged))
-}
-
 // Pixels writes picture i, or the one in its place.
 func (t *Tolerated) Pixels(dst []byte, i int) error {
 	if c, h, w := t.Size(); c == 0 || len(dst) != c*h*w {

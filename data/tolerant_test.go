@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,9 @@ import (
 	"github.com/adavit/adavit/internal/filetest"
 	"github.com/adavit/adavit/picture"
 )
+
+// Damaged lists the damaged pictures met so far, by index.
+func (t *Tolerated) Damaged() []int { return slices.Sorted(maps.Keys(t.damaged)) }
 
 // broken makes a folder of n pictures of grey value i, some of which are damaged.
 func broken(t *testing.T, n int, damaged ...int) (Dataset, string) {

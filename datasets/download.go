@@ -2,7 +2,6 @@ package datasets
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -101,15 +100,14 @@ func (f download) check(name string, b []byte) (data.IDX, error) {
 
 // get is the body of url, at most limit bytes.
 func get(url string, limit int64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), downloadTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
 	// As sent: a body that is gunzipped on the way would not be the file.
 	req.Header.Set("Accept-Encoding", "identity")
-	resp, err := http.DefaultClient.Do(req)
+	client := http.Client{Timeout: downloadTimeout} // the body's included
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err // names the URL itself
 	}

@@ -72,12 +72,6 @@ func (p *plane) row(y int, dst []byte) {
 	}
 }
 
-// ycbcr reads the rows of a luma-chroma picture as JPEG has them: all of 0 … 255.
-type ycbcr struct {
-	luma, cb, cr plane
-	y, b, r      []byte // one row of each, one sample a pixel
-}
-
 // chromaSteps are the pixels, across and down, that share a chroma sample.
 var chromaSteps = map[image.YCbCrSubsampleRatio]image.Point{
 	image.YCbCrSubsampleRatio444: {X: 1, Y: 1}, image.YCbCrSubsampleRatio422: {X: 2, Y: 1},
@@ -85,29 +79,22 @@ var chromaSteps = map[image.YCbCrSubsampleRatio]image.Point{
 	image.YCbCrSubsampleRatio411: {X: 4, Y: 1}, image.YCbCrSubsampleRatio410: {X: 4, Y: 2},
 }
 
-func newYCbCr(m *image.YCbCr) *ycbcr {
+// rowsOfYCbCr reads the rows of a luma-chroma picture as JPEG has them, all of 0 … 255, as RGB.
+func rowsOfYCbCr(m *image.YCbCr) func(y int, dst []byte) {
 	w, h := m.Rect.Dx(), m.Rect.Dy()
-	at := m.Rect.Min
-	luma := plane{pix: m.Y[m.YOffset(at.X, at.Y):], stride: m.YStride, width: w, height: h, across: 1, down: 1}
-	step := chromaSteps[m.SubsampleRatio]
-	chroma := plane{stride: m.CStride, across: step.X, down: step.Y}
-	first := image.Pt(at.X/chroma.across, at.Y/chroma.down)
-	chroma.left, chroma.top = at.X-first.X*chroma.across, at.Y-first.Y*chroma.down
-	chroma.width = (chroma.left + w + chroma.across - 1) / chroma.across
-	chroma.height = (chroma.top + h + chroma.down - 1) / chroma.down
-	cb, cr := chroma, chroma
-	cb.pix, cr.pix = m.Cb[m.COffset(at.X, at.Y):], m.Cr[m.COffset(at.X, at.Y):]
-	return &ycbcr{luma, cb, cr, make([]byte, w), make([]byte, w), make([]byte, w)}
-}
-
-// row writes row y as RGB.
-func (r *ycbcr) row(y int, dst []byte) {
-	r.luma.row(y, r.y)
-	r.cb.row(y, r.b)
-	r.cr.row(y, r.r)
-	cb, cr := r.b[:len(r.y)], r.r[:len(r.y)]
-	for x, v := range r.y {
-		fullRange(dst[3*x:3*x+3], v, cb[x], cr[x])
+	at, step := m.Rect.Min, chromaSteps[m.SubsampleRatio]
+	cb := plane{pix: m.Cb[m.COffset(at.X, at.Y):], stride: m.CStride, across: step.X, down: step.Y,
+		left: at.X % step.X, top: at.Y % step.Y}
+	cb.width, cb.height = (cb.left+w+step.X-1)/step.X, (cb.top+h+step.Y-1)/step.Y
+	cr := cb
+	cr.pix = m.Cr[m.COffset(at.X, at.Y):]
+	u, v := make([]byte, w), make([]byte, w)
+	return func(y int, dst []byte) {
+		cb.row(y, u)
+		cr.row(y, v)
+		for x, l := range m.Y[m.YOffset(at.X, at.Y+y):][:w] {
+			fullRange(dst[3*x:3*x+3], l, u[x], v[x])
+		}
 	}
 }
 

@@ -39,7 +39,7 @@ func (s *sizeJSON) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	if strictjson.UnmarshalKnown(b, &s.Size) != nil || s.Size == (Size{}) {
-		return fmt.Errorf(`%s: want a whole number, {"height", "width"} or {"shortest_edge"}`, shorten(b))
+		return fmt.Errorf(`%.60s: want a whole number, {"height", "width"} or {"shortest_edge"}`, b)
 	}
 	return nil
 }
@@ -57,7 +57,7 @@ func (l *numbers) UnmarshalJSON(b []byte) error {
 	}
 	var list []float64
 	if strictjson.Unmarshal(b, &list) != nil || len(list) == 0 || len(list) > 16 {
-		return fmt.Errorf("%s: want a list of numbers, one for each channel", shorten(b))
+		return fmt.Errorf("%.60s: want a list of numbers, one for each channel", b)
 	}
 	*l = list
 	return nil
@@ -134,12 +134,4 @@ func (p Preprocessor) Marshal() ([]byte, error) {
 		return nil, fmt.Errorf("preprocessor: %w", err)
 	}
 	return append(b, '\n'), nil
-}
-
-// shorten keeps an error message readable.
-func shorten(b []byte) string {
-	if len(b) > 60 {
-		return string(b[:60]) + "…"
-	}
-	return string(b)
 }

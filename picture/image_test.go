@@ -22,7 +22,8 @@ import (
 // Pictures of 23×17 and less were made of a photograph (CC0) with Pillow itself; the JPEG files of uncommon sampling
 // with cjpeg of libjpeg-turbo (-sample 4x1, 1x2, 4x2, "2x2,1x2,2x1", "1x1,2x2,1x1"; -rgb, -restart 1B, -progressive),
 // ycck420.jpg and the TIFF files of planes, tiles, 16 bits and premultiplied alpha with ImageMagick. The pictures of
-// 13×7 and 10×6, of random indices, and the BMP and GIF files around them were written byte by byte by a script.
+// 13×7 and 10×6, of random indices, and the BMP and GIF files around them were written byte by byte by a script, as was
+// premultiplied_planes.tif.
 func TestDecodeAsPillow(t *testing.T) {
 	wants, err := filepath.Glob("testdata/pillow/*.rgb.png")
 	if err != nil {

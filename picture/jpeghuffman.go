@@ -76,9 +76,6 @@ func (r *jpegBits) err() error {
 	return errors.New("a scan ends too early")
 }
 
-// align drops what is left of the bits, before a marker.
-func (r *jpegBits) align() { r.acc, r.n = 0, 0 }
-
 // bits takes k bits, 16 at most, of those that fill got.
 func (r *jpegBits) bits(k int) int32 {
 	v := int32(r.acc >> (64 - k))

@@ -95,14 +95,12 @@ func (s *jpegScan) decode(d *jpegDecoder) error {
 			}
 			left--
 			for i, c := range s.components {
+				h, v := c.h, c.v
 				if alone {
-					s.block(d, i, c, x, y)
-					continue
+					h, v = 1, 1
 				}
-				for v := range c.v {
-					for h := range c.h {
-						s.block(d, i, c, x*c.h+h, y*c.v+v)
-					}
+				for k := range h * v {
+					s.block(d, i, c, x*h+k%h, y*v+k/h)
 				}
 			}
 			if err := s.bits.err(); err != nil {
@@ -116,7 +114,7 @@ func (s *jpegScan) decode(d *jpegDecoder) error {
 
 // restart passes a restart marker.
 func (s *jpegScan) restart(number byte) error {
-	s.bits.align()
+	s.bits.acc, s.bits.n = 0, 0 // what is left before the marker does not count
 	kind, _, next := jpegMarker(s.bits.b, s.bits.pos)
 	if kind != 0xd0+number {
 		return errors.New("a restart marker is missing")

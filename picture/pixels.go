@@ -85,9 +85,9 @@ func colourRow(img image.Image) func(y int, dst []byte) {
 			}
 		}
 	case *image.YCbCr:
-		return newYCbCr(m).row
+		return rowsOfYCbCr(m)
 	case *image.NYCbCrA: // the colour does not depend on its alpha
-		return newYCbCr(&m.YCbCr).row
+		return rowsOfYCbCr(&m.YCbCr)
 	case *image.Paletted:
 		var table [256][3]byte
 		for i, c := range m.Palette[:min(len(m.Palette), 256)] {

@@ -121,10 +121,10 @@ type tiffFile struct {
 	float, signed bool
 	separate      bool // each sample in blocks of its own
 	joint         int  // samples of a pixel in one block
-	tiled         bool
 	blockWidth    int
 	blockHeight   int
-	across, down  int // blocks
+	across, down  int       // blocks
+	starts, sizes tiffField // of the blocks, in bytes
 
 	pix  []byte // the picture, 8 bits a sample
 	step int    // samples of a pixel in pix: 1 for grey and indices, 4 for RGB with alpha and for CMYK
@@ -229,9 +229,10 @@ func (f *tiffFile) check() error {
 
 // blocks reads how the picture is cut.
 func (f *tiffFile) blocks() error {
-	_, f.tiled = f.fields[tiffTileWidth]
 	w, h := int64(f.width), f.number(tiffRowsPerStrip, int64(f.height))
-	if f.tiled {
+	f.starts, f.sizes = f.fields[tiffStripOffsets], f.fields[tiffStripCounts]
+	if _, tiled := f.fields[tiffTileWidth]; tiled {
+		f.starts, f.sizes = f.fields[tiffTileOffsets], f.fields[tiffTileCounts]
 		w, h = f.number(tiffTileWidth, 0), f.number(tiffTileHeight, 0)
 		if w < 8 || h < 8 || w > int64(f.width)+1024 || h > int64(f.height)+1024 {
 			return fmt.Errorf("tiles of %d×%d pixels", w, h)
@@ -274,14 +275,10 @@ func openTIFF(b []byte, _ limits) (header, error) {
 // decode decodes the page and turns it as its orientation says, which in a TIFF file belongs to the picture.
 func (f *tiffFile) decode() (image.Image, error) {
 	f.pix = make([]byte, f.step*f.width*f.height)
-	offsets, counts := f.fields[tiffStripOffsets], f.fields[tiffStripCounts]
-	if f.tiled {
-		offsets, counts = f.fields[tiffTileOffsets], f.fields[tiffTileCounts]
-	}
 	plane := f.across * f.down // blocks
 	n := plane * (f.samples / f.joint)
-	if offsets.count < n || counts.count < n && n > 1 {
-		return nil, fmt.Errorf("%d blocks, where %d make the picture", min(offsets.count, counts.count), n)
+	if f.starts.count < n || f.sizes.count < n && n > 1 {
+		return nil, fmt.Errorf("%d blocks, where %d make the picture", min(f.starts.count, f.sizes.count), n)
 	}
 	if f.separate { // alpha, or what else there may be, is looked at if it counts
 		n = plane * f.stored()
@@ -289,9 +286,9 @@ func (f *tiffFile) decode() (image.Image, error) {
 	read := int64(0) // blocks that share their data could cost their number squared
 	buf := make([]byte, f.row()*min(f.blockHeight, f.height))
 	for i := range n {
-		from, to := offsets.at(i), int64(len(f.b))
-		if counts.count > i {
-			to = from + counts.at(i)
+		from, to := f.starts.at(i), int64(len(f.b))
+		if f.sizes.count > i {
+			to = from + f.sizes.at(i)
 		}
 		if from > to || to > int64(len(f.b)) {
 			return nil, io.ErrUnexpectedEOF
