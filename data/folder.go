@@ -58,56 +58,55 @@ func (s treeSource) Open(split Split) (Dataset, error) {
 	}
 	// The labels of a test part are those of the training part: it may lack a class.
 	if train := s.part[Train]; classes == nil && split == Test && train != "" {
-		if classes, _, err = classFolders(train); err != nil {
+		if classes, err = classFolders(train); err != nil {
 			return nil, err
 		}
 	}
 	return listFolder(dir, classes)
 }
 
-// classFolders lists the sub-folders of dir, in order of their names: the names, and their paths.
-func classFolders(dir string) (names, paths []string, err error) {
+// classFolders lists the sub-folders of dir, in order of their names.
+func classFolders(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, nil, fmt.Errorf("data set %q: %w", dir, err)
+		return nil, fmt.Errorf("data set %q: %w", dir, err)
 	}
 	for _, e := range entries { // ReadDir sorts by name
 		if !strings.HasPrefix(e.Name(), ".") && isDir(dir, e) {
-			names, paths = append(names, e.Name()), append(paths, filepath.Join(dir, e.Name()))
+			names = append(names, e.Name())
 		}
 	}
-	return names, paths, nil
+	return names, nil
 }
 
 // listFolder lists the pictures in the class sub-folders of dir. With a class list it says the labels: a sub-folder
 // that it does not name is an error, a class without a sub-folder has no picture here.
 func listFolder(dir string, classes []string) (Dataset, error) {
-	names, paths, err := classFolders(dir)
+	names, err := classFolders(dir)
 	if err != nil {
 		return nil, err
 	}
 	if classes == nil {
 		classes = names
 	}
-	label := make(map[string]int, len(classes))
+	labels := make(map[string]int, len(classes))
 	for i, name := range classes {
-		label[name] = i
+		labels[name] = i
 	}
 	f := &files{name: dir, classes: classes}
-	for k, class := range paths {
-		files, err := os.ReadDir(class)
+	for _, name := range names {
+		entries, err := os.ReadDir(filepath.Join(dir, name))
 		if err != nil {
 			return nil, fmt.Errorf("data set %q: %w", dir, err)
 		}
-		l, ok := label[names[k]]
+		label, ok := labels[name]
 		if !ok {
 			return nil, fmt.Errorf("data set %q: the sub-folder %q is none of the %d classes "+
-				"(%s names them, or else the folder of the training part)",
-				dir, names[k], len(classes), classFile)
+				"(%s names them, or else the folder of the training part)", dir, name, len(classes), classFile)
 		}
-		for _, file := range files {
-			if !strings.HasPrefix(file.Name(), ".") && !file.IsDir() && picture.HasEnding(file.Name()) {
-				f.pictures = append(f.pictures, picturePlace{path: filepath.Join(class, file.Name()), label: l})
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), ".") && !e.IsDir() && picture.HasEnding(e.Name()) {
+				f.pictures = append(f.pictures, picturePlace{path: filepath.Join(dir, name, e.Name()), label: label})
 			}
 		}
 	}

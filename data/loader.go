@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,10 +150,7 @@ func (l *Loader) work() {
 // whole. When ctx ends first, its error is returned and the batch is not lost: another Next gives it. After the last of
 // Epochs it is io.EOF.
 func (l *Loader) Next(ctx context.Context) (images []float32, labels []int32, err error) {
-	if l.err != nil {
-		return nil, nil, l.err
-	}
-	if err := ctx.Err(); err != nil {
+	if err := cmp.Or(l.err, ctx.Err()); err != nil {
 		return nil, nil, err
 	}
 	if l.held != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,8 +22,8 @@ import (
 // tarEnding is how the names of tar files end that are looked into.
 const tarEnding = ".tar"
 
-// packedEndings are those of compressed ones.
-var packedEndings = []string{".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4"}
+// packedName is what compressed ones are called.
+var packedName = regexp.MustCompile(`(?i)\.(tar\.(gz|bz2|xz|zst|lz4)|tgz|tbz2|txz|tzst)$`)
 
 // shardSource is a list of tar files beside each other.
 type shardSource struct {
@@ -77,7 +78,7 @@ func findTars(dir string) ([]string, error) {
 			subs = append(subs, filepath.Join(dir, e.Name()))
 		case strings.HasSuffix(name, tarEnding):
 			tars = append(tars, filepath.Join(dir, e.Name()))
-		case isPacked(name):
+		case packedName.MatchString(name):
 			packed = append(packed, e.Name())
 		}
 	}
@@ -101,39 +102,29 @@ func findTars(dir string) ([]string, error) {
 	return tars, nil
 }
 
-// isPacked reports whether a file is called like a compressed tar file.
-func isPacked(name string) bool {
-	return slices.ContainsFunc(packedEndings,
-		func(e string) bool { return strings.HasSuffix(strings.ToLower(name), e) })
-}
-
-// findTarFile is the source of a single file.
-func findTarFile(path string) (Source, error) {
-	if isPacked(path) {
-		return nil, fmt.Errorf("data set %q: %w", path, errPacked("gunzip"))
-	}
-	if !strings.HasSuffix(strings.ToLower(path), tarEnding) {
-		return nil, fmt.Errorf("data set %q: a file; want a %s file, or a folder "+
-			"(of IDX files, CIFAR's files, %s files, class sub-folders)", path, tarEnding, tarEnding)
-	}
-	return shardSource{path, filepath.Dir(path), []string{path}}, nil
-}
-
 // findPattern is the source of the files that a pattern with braces names.
 func findPattern(pattern string) (Source, error) {
 	paths, err := expandBraces(pattern)
 	if err != nil {
 		return nil, fmt.Errorf("data set %q: %w", pattern, err)
 	}
+	return findTarFiles(pattern, paths...)
+}
+
+// findTarFiles is the source of files, which spec names.
+func findTarFiles(spec string, paths ...string) (Source, error) {
 	for _, path := range paths {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("data set %q: %s: %w", pattern, path, fs.ErrNotExist)
-		}
-		if _, err := findTarFile(path); err != nil {
-			return nil, err
+		switch _, err := os.Stat(path); {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("data set %q: %s: %w", spec, path, fs.ErrNotExist)
+		case packedName.MatchString(path):
+			return nil, fmt.Errorf("data set %q: %w", path, errPacked("gunzip"))
+		case !strings.HasSuffix(strings.ToLower(path), tarEnding):
+			return nil, fmt.Errorf("data set %q: a file; want a %s file, or a folder "+
+				"(of IDX files, CIFAR's files, %s files, class sub-folders)", path, tarEnding, tarEnding)
 		}
 	}
-	return shardSource{pattern, filepath.Dir(paths[0]), paths}, nil
+	return shardSource{spec, filepath.Dir(paths[0]), paths}, nil
 }
 
 // openShards finds the pictures in tar files, several at a time. Without classes the names are the labels' numbers, 0

@@ -149,7 +149,7 @@ func Find(spec string) (Source, error) {
 	case err != nil:
 		return nil, fmt.Errorf("data set %q: %w", spec, err)
 	case !info.IsDir():
-		return findTarFile(spec)
+		return findTarFiles(spec, spec)
 	}
 	for _, s := range []Source{idxSource{spec}, cifarSource{spec, cifar10}, cifarSource{spec, cifar100}} {
 		if s.Has(Train) || s.Has(Test) {

@@ -143,10 +143,9 @@ func (d *jpegDecoder) segments(b []byte, pos int) (err error) {
 			err = d.frame(kind, p)
 		case kind == jpegDQT:
 			err = d.tables(p)
+		case kind == jpegDRI && len(p) != 2:
+			err = errors.New("bad DRI segment")
 		case kind == jpegDRI:
-			if len(p) != 2 {
-				return errors.New("bad DRI segment")
-			}
 			d.restart = int(binary.BigEndian.Uint16(p))
 		case kind == jpegAPP0 && hasPrefix(p, "JFIF\x00"):
 			d.jfif = true

@@ -212,16 +212,14 @@ func (f *tiffFile) check() error {
 	case 32:
 		ok = grey && f.samples == 1
 	}
-	if !ok || f.float && f.bits != 32 || f.signed && f.bits < 16 {
+	ycbcr, s := f.photometric == tiffYCbCr, f.fields[tiffYCbCrSampling]
+	switch {
+	case !ok || f.float && f.bits != 32 || f.signed && f.bits < 16:
 		return fmt.Errorf("%d samples of %d bits in colour model %d are not supported",
 			f.samples, f.bits, f.photometric)
-	}
-	if f.photometric == tiffYCbCr && f.compression != tiffJPEG {
-		if s := f.fields[tiffYCbCrSampling]; s.count != 2 || s.at(0) != 1 || s.at(1) != 1 {
-			return errors.New("subsampled colour is supported in JPEG compression only")
-		}
-	}
-	if f.photometric == tiffYCbCr && f.separate {
+	case ycbcr && f.compression != tiffJPEG && (s.count != 2 || s.at(0) != 1 || s.at(1) != 1):
+		return errors.New("subsampled colour is supported in JPEG compression only")
+	case ycbcr && f.separate:
 		return errors.New("luma and chroma in planes are not supported")
 	}
 	return f.blocks()
