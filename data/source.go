@@ -69,8 +69,8 @@ const (
 	defaultHeldOut = 5000
 )
 
-// OpenParts opens a data set for a training run. The validation part is a share of the training pictures of each class,
-// of all of them a twentieth or 5000 if share is 0. Where the data set has no test part of its own, half of what is held
+// OpenParts opens a data set for a training run. The validation part is a share of each class's training pictures; if
+// share is 0, it is a twentieth of all or 5000. Where the data set has no test part of its own, half of what is held
 // out becomes one; a share of 0 is then an error.
 func OpenParts(spec string, share float64, seed uint64) (Parts, error) {
 	s, err := Find(spec)
