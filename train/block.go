@@ -5,53 +5,36 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// blockForward runs block l over the rows of s.x[l] and leaves the result for those that run in out [T', E], not yet
-// compacted.
-func (n *Network) blockForward(s *shard, l int, out []float32, w *scratch, drop bool) {
-	n.attendForward(s, l, w, drop)
-	n.mlpForward(s, l, out, w, drop)
-}
-
-// blockBackward turns w.dx, the gradient of block l's output [T', E], into that of its input [T, E], and adds the
-// parameters' gradients to g.
-func (n *Network) blockBackward(s *shard, l int, g *vit.Params, w *scratch, drop bool) {
-	n.mlpBackward(s, l, g, w, drop)
-	n.attendBackward(s, l, g, w, drop)
-}
-
 // attendForward is middle = x + proj(attention(norm1(x))), for the rows that run; all rows that exist are keys and
 // values.
-func (n *Network) attendForward(s *shard, l int, w *scratch, drop bool) {
+func (n *Network) attendForward(s *shard, l int, w *scratch) {
 	c, p, k, a := n.config, &n.params.Blocks[l], &n.blocks[l], &s.blocks[l]
 	t, e := a.inputs(s.images), c.Embed
 	kernels.LayerNormTrain(a.norm1, a.mean1, a.rstd1, s.x[l], p.Norm1Weight, p.Norm1Bias, t, e, float32(c.Eps))
-	kernels.GemmPacked(a.qkv, 3*e, a.norm1, e, t, &k.qkv.forward, kernels.Epilogue{Bias: p.QKVBias})
+	kernels.GemmPacked(a.qkv, 3*e, a.norm1, e, t, &k.qkv.forward, kernels.Epilogue{Bias: k.qkv.bias})
 	for i := range s.images {
-		r, rows := int(a.offset[i]), int(a.offset[i+1]-a.offset[i])
-		at, queries := int(a.run[i]), int(a.run[i+1]-a.run[i])
-		if queries > 0 {
-			kernels.Attention(a.attended[at*e:], e, a.qkv[r*3*e:], 3*e, rows, c.Heads, c.HeadDim(),
-				kernels.Queries{Count: queries}, w.attention)
+		lo, hi, in, end := a.image(i)
+		if hi > lo {
+			kernels.Attention(a.attended[lo*e:], e, a.qkv[in*3*e:], 3*e, end-in, c.Heads, c.HeadDim(),
+				kernels.Queries{Count: hi - lo}, w.attention)
 		}
+		copy(a.middle[lo*e:hi*e], s.x[l][in*e:])
 	}
-	a.runners(a.middle, s.x[l], e, s.images)
-	n.residual(a.middle, a.attended, e, &k.proj, p.ProjBias, s, a, a.drop1, w, drop)
+	n.residual(a.middle, a.attended, &k.proj, s, a, a.drop1, w)
 }
 
 // attendBackward turns w.dx, the gradient of middle [T', E], into that of x [T, E]. w.dinput holds what comes to the
 // rows that did not run past the block.
-func (n *Network) attendBackward(s *shard, l int, g *vit.Params, w *scratch, drop bool) {
+func (n *Network) attendBackward(s *shard, l int, g *vit.Params, w *scratch) {
 	c, p, k, a, d := n.config, &n.params.Blocks[l], &n.blocks[l], &s.blocks[l], &g.Blocks[l]
 	t, e := a.rows(s.images), c.Embed
-	dy := n.residualBackward(w.dx, s, a, a.drop1, w, drop)
+	dy := n.residualBackward(w.dx, s, a, a.drop1, w)
 	linearBackward(d.ProjWeight, d.ProjBias, dy, e, a.attended, e, e, t)
 	kernels.GemmPacked(w.dnorm, e, dy, e, t, &k.proj.backward, kernels.Epilogue{})
 	for i := range s.images {
-		r, rows := int(a.offset[i]), int(a.offset[i+1]-a.offset[i])
-		at, queries := int(a.run[i]), int(a.run[i+1]-a.run[i])
-		if rows > 0 {
-			kernels.AttentionBackward(w.dqkv[r*3*e:], w.dnorm[at*e:], e, a.qkv[r*3*e:], 3*e, a.attended[at*e:],
-				rows, queries, c.Heads, c.HeadDim(), w.attention)
+		if lo, hi, in, end := a.image(i); end > in {
+			kernels.AttentionBackward(w.dqkv[in*3*e:], w.dnorm[lo*e:], e, a.qkv[in*3*e:], 3*e, a.attended[lo*e:],
+				end-in, hi-lo, c.Heads, c.HeadDim(), w.attention)
 		}
 	}
 	n.shareBackward(s, a, w)
@@ -60,8 +43,8 @@ func (n *Network) attendBackward(s *shard, l int, g *vit.Params, w *scratch, dro
 	kernels.GemmPacked(w.dnorm, e, w.dqkv, 3*e, t, &k.qkv.backward, kernels.Epilogue{})
 	if a.partial {
 		for i := range s.images {
-			lo, hi := int(a.run[i])*e, int(a.run[i+1])*e
-			copy(w.dinput[int(a.offset[i])*e:], w.dx[lo:hi])
+			lo, hi, in, _ := a.image(i)
+			copy(w.dinput[in*e:], w.dx[lo*e:hi*e])
 		}
 		w.dx, w.dinput = w.dinput, w.dx
 	}
@@ -69,21 +52,21 @@ func (n *Network) attendBackward(s *shard, l int, g *vit.Params, w *scratch, dro
 }
 
 // mlpForward is out = middle + fc2(gelu(fc1(norm2(middle)))).
-func (n *Network) mlpForward(s *shard, l int, out []float32, w *scratch, drop bool) {
+func (n *Network) mlpForward(s *shard, l int, out []float32, w *scratch) {
 	c, p, k, a := n.config, &n.params.Blocks[l], &n.blocks[l], &s.blocks[l]
 	t, e, f := a.rows(s.images), c.Embed, c.Hidden
 	kernels.LayerNormTrain(a.norm2, a.mean2, a.rstd2, a.middle, p.Norm2Weight, p.Norm2Bias, t, e, float32(c.Eps))
-	kernels.GemmPacked(a.hidden, f, a.norm2, e, t, &k.fc1.forward, kernels.Epilogue{Bias: p.FC1Bias})
+	kernels.GemmPacked(a.hidden, f, a.norm2, e, t, &k.fc1.forward, kernels.Epilogue{Bias: k.fc1.bias})
 	kernels.GELU(w.gelu[:t*f], a.hidden[:t*f])
 	copy(out, a.middle[:t*e])
-	n.residual(out, w.gelu, f, &k.fc2, p.FC2Bias, s, a, a.drop2, w, drop)
+	n.residual(out, w.gelu, &k.fc2, s, a, a.drop2, w)
 }
 
 // mlpBackward turns w.dx, the gradient of out [T', E], into that of middle.
-func (n *Network) mlpBackward(s *shard, l int, g *vit.Params, w *scratch, drop bool) {
+func (n *Network) mlpBackward(s *shard, l int, g *vit.Params, w *scratch) {
 	c, p, k, a, d := n.config, &n.params.Blocks[l], &n.blocks[l], &s.blocks[l], &g.Blocks[l]
 	t, e, f := a.rows(s.images), c.Embed, c.Hidden
-	dy := n.residualBackward(w.dx, s, a, a.drop2, w, drop)
+	dy := n.residualBackward(w.dx, s, a, a.drop2, w)
 	kernels.GemmPacked(w.dhidden, f, dy, e, t, &k.fc2.backward, kernels.Epilogue{})
 	kernels.GELUBackward(w.dhidden[:t*f], w.gelu[:t*f], a.hidden[:t*f], w.dhidden[:t*f])
 	linearBackward(d.FC2Weight, d.FC2Bias, dy, e, w.gelu, f, f, t)
@@ -94,37 +77,34 @@ func (n *Network) mlpBackward(s *shard, l int, g *vit.Params, w *scratch, drop b
 
 // residual is dst += factor·(x·Wᵀ + b), with one factor an image where paths are dropped, else 1. dst [T', E]; x [T',
 // in].
-func (n *Network) residual(dst, x []float32, in int, k *linear, bias []float32, s *shard, a *activation,
-	factor []float32, w *scratch, drop bool) {
+func (n *Network) residual(dst, x []float32, k *linear, s *shard, a *activation, factor []float32, w *scratch) {
 	e, t := n.config.Embed, a.rows(s.images)
-	if !drop {
-		kernels.GemmPacked(dst, e, x, in, t, &k.forward, kernels.Epilogue{Bias: bias, Add: true})
+	if !a.drops {
+		kernels.GemmPacked(dst, e, x, k.in, t, &k.forward, kernels.Epilogue{Bias: k.bias, Add: true})
 		return
 	}
-	kernels.GemmPacked(w.branch, e, x, in, t, &k.forward, kernels.Epilogue{Bias: bias})
-	for i := range s.images {
-		lo, hi := int(a.run[i])*e, int(a.run[i+1])*e
-		if factor[i] != 0 {
-			kernels.Axpy(dst[lo:hi], factor[i], w.branch[lo:hi])
-		}
-	}
+	kernels.GemmPacked(w.branch, e, x, k.in, t, &k.forward, kernels.Epilogue{Bias: k.bias})
+	a.addScaled(dst, w.branch, factor[:s.images], e)
 }
 
 // residualBackward returns the gradient of x·Wᵀ + b in residual: dx itself, or dx times each image's factor.
-func (n *Network) residualBackward(dx []float32, s *shard, a *activation, factor []float32, w *scratch,
-	drop bool) []float32 {
-	if !drop {
+func (n *Network) residualBackward(dx []float32, s *shard, a *activation, factor []float32, w *scratch) []float32 {
+	if !a.drops {
 		return dx
 	}
 	e := n.config.Embed
-	for i := range s.images {
-		lo, hi := int(a.run[i])*e, int(a.run[i+1])*e
-		clear(w.branch[lo:hi])
-		if factor[i] != 0 {
-			kernels.Axpy(w.branch[lo:hi], factor[i], dx[lo:hi])
+	clear(w.branch[:a.rows(s.images)*e])
+	a.addScaled(w.branch, dx, factor[:s.images], e)
+	return w.branch
+}
+
+// addScaled adds to the rows dst [T', E] of each image its factor times those of x.
+func (a *activation) addScaled(dst, x, factor []float32, e int) {
+	for i, f := range factor {
+		if lo, hi, _, _ := a.image(i); f != 0 {
+			kernels.Axpy(dst[lo*e:hi*e], f, x[lo*e:hi*e])
 		}
 	}
-	return w.branch
 }
 
 // linearBackward adds the gradients of y = x·Wᵀ + b: dw [out,in] += dyᵀ·x and db [out] += Σ dy, over t rows, those of

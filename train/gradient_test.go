@@ -97,7 +97,7 @@ func spread(t *testing.T, p *vit.Params, size int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := net.Forward(randomBatch(p.Config, size, 4), someLoss); err != nil {
+		if _, _, err := net.forward(randomBatch(p.Config, size, 4), someLoss); err != nil {
 			t.Fatal(err)
 		}
 		deep := 0
@@ -146,7 +146,7 @@ func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
 		same = true
 		for i, by := range []float64{step, -step} {
 			shift(by)
-			st, err := net.Forward(l.b, l.loss)
+			st, _, err := net.forward(l.b, l.loss)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -33,7 +33,7 @@ func (n *Network) haltForward(s *shard, l int, out []float32, w *scratch) {
 	a := &s.blocks[l]
 	kept, going := 0, int32(0) // rows, and rows that run, of the next block
 	for i := range s.images {
-		lo, hi, in := int(a.run[i]), int(a.run[i+1]), int(a.offset[i])
+		lo, hi, in, _ := a.image(i)
 		state := &s.state[i]
 		token := a.token[in : in+hi-lo]
 		rows := halting.Rows{Layer: l + 1, Layers: c.Layers, Readouts: n.reads, X: out[lo*e : hi*e], Stride: e,
@@ -107,11 +107,11 @@ func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 	a := &s.blocks[l]
 	w.dx, w.dxBelow = w.dxBelow, w.dx
 	for i := range s.images {
-		lo, hi, in := int(a.run[i]), int(a.run[i+1]), int(a.offset[i])
+		lo, hi, in, end := a.image(i)
 		up, upEnd := int(above.offset[i]), int(above.offset[i]+above.run[i+1]-above.run[i])
 		frozen, frozenEnd := upEnd, int(above.offset[i+1])
 		if a.partial {
-			d := w.dinput[(in+hi-lo)*e : int(a.offset[i+1])*e]
+			d := w.dinput[(in+hi-lo)*e : end*e]
 			back := copy(d, w.dxBelow[frozen*e:frozenEnd*e]) // the first to be frozen came first
 			clear(d[back:])
 			frozen += back / e
@@ -152,18 +152,18 @@ func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 // gateBackward replaces s.score, image by image, with the loss's gradient on each token's gate in each block, and sums
 // that of the gates' constants: it is the backward pass of the scheme's Step. A readout's weights get theirs through
 // its mean field.
-func (n *Network) gateBackward(s *shard, w *scratch, up upstream) {
+func (n *Network) gateBackward(s *shard, w *scratch, up halting.Upstream) {
 	c, learner := n.config, n.scheme.learner
 	if learner == nil {
 		return
 	}
 	e, q, size := c.Embed, n.reads.Fields(), c.Layers*c.Tokens()
 	scale, _ := learner.Gate()
+	up.Weight = w.dweight
 	for i := range s.images {
-		u := halting.Upstream{Weight: w.dweight, Remainder: up.remainder, Score: up.score}
 		clear(w.dweight)
 		if n.scheme.deep {
-			u.Lambda = s.dlambda[i*c.Layers : (i+1)*c.Layers]
+			up.Lambda = s.dlambda[i*c.Layers : (i+1)*c.Layers]
 		} else {
 			for k := range q {
 				at := (i*q + k) * e
@@ -173,7 +173,7 @@ func (n *Network) gateBackward(s *shard, w *scratch, up upstream) {
 			}
 		}
 		score := s.score[i*size : (i+1)*size]
-		learner.Backward(w.dgate, score, s.state[i].Depth, u)
+		learner.Backward(w.dgate, score, s.state[i].Depth, up)
 		copy(score, w.dgate)
 		if scale == 0 {
 			continue
@@ -191,8 +191,8 @@ func (n *Network) gateBackward(s *shard, w *scratch, up upstream) {
 // next block's input, and returns the row behind the last.
 func (s *shard) freeze(l, i, kept int, out []float32, e int) int {
 	a := &s.blocks[l]
-	lo, hi, in := int(a.run[i]), int(a.run[i+1]), int(a.offset[i])
-	for r := in + hi - lo; r < int(a.offset[i+1]); r++ {
+	lo, hi, in, end := a.image(i)
+	for r := in + hi - lo; r < end; r++ {
 		kept = s.carry(l+1, kept, a.token[r], s.x[l][r*e:(r+1)*e])
 	}
 	for r := lo; r < hi; r++ {

@@ -38,11 +38,11 @@ func (n *Network) headForward(d *decision, images int) {
 	c, p := n.config, n.params
 	q, e := n.reads.Heads, c.Embed
 	kernels.LayerNormTrain(d.normed, d.mean, d.rstd, d.input, p.NormWeight, p.NormBias, images*q, e, float32(c.Eps))
-	kernels.GemmPacked(d.heads[0], c.Classes, d.normed, q*e, images, &n.head.forward,
-		kernels.Epilogue{Bias: p.HeadBias})
+	for h := range q {
+		k := &n.heads[h]
+		kernels.GemmPacked(d.heads[h], c.Classes, d.normed[h*e:], q*e, images, &k.forward, kernels.Epilogue{Bias: k.bias})
+	}
 	if q == 2 {
-		kernels.GemmPacked(d.heads[1], c.Classes, d.normed[e:], q*e, images, &n.headDist.forward,
-			kernels.Epilogue{Bias: p.HeadDistBias})
 		logits := d.logits[:images*c.Classes]
 		copy(logits, d.heads[0])
 		kernels.Add(logits, d.heads[1][:len(logits)])
@@ -54,12 +54,11 @@ func (n *Network) headForward(d *decision, images int) {
 func (n *Network) headBackward(dinput []float32, d *decision, images int, g *vit.Params, w *scratch) {
 	c, p := n.config, n.params
 	q, e := n.reads.Heads, c.Embed
-	if q == 2 {
-		linearBackward(g.HeadDistWeight, g.HeadDistBias, d.dheads[1], c.Classes, d.normed[e:], q*e, e, images)
-		kernels.GemmPacked(w.dnorm[e:], q*e, d.dheads[1], c.Classes, images, &n.headDist.backward, kernels.Epilogue{})
+	dw, db := [2][]float32{g.HeadWeight, g.HeadDistWeight}, [2][]float32{g.HeadBias, g.HeadDistBias}
+	for h := range q {
+		linearBackward(dw[h], db[h], d.dheads[h], c.Classes, d.normed[h*e:], q*e, e, images)
+		kernels.GemmPacked(w.dnorm[h*e:], q*e, d.dheads[h], c.Classes, images, &n.heads[h].backward, kernels.Epilogue{})
 	}
-	linearBackward(g.HeadWeight, g.HeadBias, d.dheads[0], c.Classes, d.normed, q*e, e, images)
-	kernels.GemmPacked(w.dnorm, q*e, d.dheads[0], c.Classes, images, &n.head.backward, kernels.Epilogue{})
 	clear(dinput)
 	kernels.LayerNormBackward(dinput, g.NormWeight, g.NormBias, w.dnorm, d.input, p.NormWeight, d.mean, d.rstd,
 		images*q, e)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/kernels"
 )
 
@@ -36,12 +37,6 @@ type Loss struct {
 
 	DropPath float64 // stochastic depth of the last block; earlier blocks scale linearly from 0
 	Scale    float64 // factor of the gradient alone: 1/n for each of n batches that make up a step; 0 = 1
-}
-
-// upstream is what the batch as a whole sends back into every shard.
-type upstream struct {
-	remainder float32   // ∂loss/∂r of any token
-	score     []float64 // [L] ∂loss/∂h of any token that ran in block l
 }
 
 // scale is the factor of the gradient.
@@ -97,11 +92,11 @@ func (n *Network) classify(d *decision, s *shard, b Batch, loss Loss, w *scratch
 }
 
 // losses sums the shards in order and differentiates what couples all images of the batch: the means under ponder cost
-// and prior.
-func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, upstream) {
+// and prior, which all tokens have alike.
+func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, halting.Upstream) {
 	layers, tokens := n.config.Layers, float64(batch*n.config.Tokens())
 	st := Stats{LayerScores: make([]float64, layers)}
-	up := upstream{score: make([]float64, layers)}
+	up := halting.Upstream{Score: make([]float64, layers)}
 	for _, s := range shards {
 		st.CrossEntropy += s.crossEntropy / float64(batch)
 		st.Distill += s.distill / float64(batch)
@@ -123,10 +118,10 @@ func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, upstream
 		st.Loss += loss.PonderBeta * st.Prior
 		return st, up
 	}
-	st.Ponder, up.remainder = ponderCost(shards, tokens, loss.scale()*loss.AlphaPonder)
-	st.Prior = n.prior.loss(st.LayerScores, up.score)
-	for l, g := range up.score {
-		up.score[l] = loss.scale() * loss.AlphaPrior * g / tokens
+	st.Ponder, up.Remainder = ponderCost(shards, tokens, loss.scale()*loss.AlphaPonder)
+	st.Prior = n.prior.loss(st.LayerScores, up.Score)
+	for l, g := range up.Score {
+		up.Score[l] = loss.scale() * loss.AlphaPrior * g / tokens
 	}
 	st.Loss += loss.AlphaPonder*st.Ponder + loss.AlphaPrior*st.Prior
 	return st, up

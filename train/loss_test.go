@@ -78,7 +78,7 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 					t.Fatal(err)
 				}
 				net.shardSize = 3
-				st, err := net.Forward(l.b, l.loss)
+				st, _, err := net.forward(l.b, l.loss)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -86,7 +86,7 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 				mean := make([]float64, c.Layers)
 				n := float64(c.Tokens())
 				for i := range l.b.Size {
-					out, s, at := net.Image(i), net.shards[i/3], i%3
+					out, s, at := net.output(i), net.shards[i/3], i%3
 					cost := func(d *decision) (float64, float64) {
 						var heads [][]float32
 						for h := range c.Readouts().Heads {
@@ -265,7 +265,7 @@ func TestUntrainableSchemes(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Config.Halting = schemes["token"]
-	if _, err := net.Forward(randomBatch(p.Config, 2, 1), someLoss); err == nil {
+	if _, _, err := net.forward(randomBatch(p.Config, 2, 1), someLoss); err == nil {
 		t.Error("a network took up another scheme than it was made for")
 	}
 }
@@ -316,7 +316,7 @@ func TestLossesRefuse(t *testing.T) {
 	}
 	b, loss := good()
 	loss.TargetLayer, loss.PonderLambda = 0, 0
-	if _, err := net.Forward(b, loss); err == nil {
+	if _, _, err := net.forward(b, loss); err == nil {
 		t.Error("a geometric prior around layer 0 was accepted")
 	}
 }

@@ -103,8 +103,8 @@ func (n *Network) shareBackward(s *shard, a *activation, w *scratch) {
 	}
 	c := n.config
 	for i := range s.images {
-		if lo, hi := int(a.run[i]), int(a.run[i+1]); a.merge.done[i] {
-			at := int(a.offset[i]) * 3 * c.Embed
+		if lo, hi, in, _ := a.image(i); a.merge.done[i] {
+			at := in * 3 * c.Embed
 			kernels.AttentionRowBackward(w.dqkv[at:], a.merge.dattention[lo:hi], a.qkv[at:], 3*c.Embed, hi-lo, 0,
 				c.Heads, c.HeadDim(), w.attention)
 		}

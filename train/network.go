@@ -40,8 +40,9 @@ type Network struct {
 	reads  halting.Readouts
 	scheme scheme
 
-	patch, head, headDist linear // headDist is empty in a model without a second head
-	blocks                []blockWeights
+	patch  linear
+	heads  [2]linear // the second is empty in a model without one
+	blocks []blockWeights
 
 	shardSize int
 	shards    []*shard
@@ -57,13 +58,16 @@ type Network struct {
 	lowest int
 }
 
-// linear is a weight matrix packed for both directions.
+// linear is y = x·Wᵀ + b, its weights packed for both directions.
 type linear struct {
-	forward  kernels.Packed // [in, out] for y = x·Wᵀ
+	in       int
+	bias     []float32
+	forward  kernels.Packed // [in, out] for y
 	backward kernels.Packed // [out, in] for dx = dy·W
 }
 
-func (l *linear) pack(w []float32, out, in int) {
+func (l *linear) pack(w, bias []float32, out, in int) {
+	l.in, l.bias = in, bias
 	kernels.PackTransposed(&l.forward, w, in, in, out)
 	kernels.Pack(&l.backward, w, in, out, in)
 }
@@ -87,12 +91,6 @@ func NewNetwork(params *vit.Params, threads int) (*Network, error) {
 		n.scratch = append(n.scratch, newScratch(c, n.shardSize))
 	}
 	return n, nil
-}
-
-// Forward runs a batch and returns its losses. Outputs of each image are read through Image until the next pass.
-func (n *Network) Forward(b Batch, loss Loss) (Stats, error) {
-	stats, _, err := n.forward(b, loss)
-	return stats, err
 }
 
 // Step runs a batch forward and backward and leaves the gradient of the loss in grad, and that of the gates' constants
@@ -122,7 +120,7 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 			if errs[lane] = b.stopped(); errs[lane] != nil {
 				return
 			}
-			n.backwardShard(shards[s], g, w, loss, up)
+			n.backwardShard(shards[s], g, w, up)
 		}
 	})
 	if err := errors.Join(errs...); err != nil {
@@ -151,16 +149,16 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 	return stats, nil
 }
 
-func (n *Network) forward(b Batch, loss Loss) (Stats, upstream, error) {
+func (n *Network) forward(b Batch, loss Loss) (Stats, halting.Upstream, error) {
 	if err := errors.Join(loss.check(), b.check(n.config.Classes, loss), n.prepare(loss)); err != nil {
-		return Stats{}, upstream{}, err
+		return Stats{}, halting.Upstream{}, err
 	}
 	n.pack()
 	shards := n.active(b.Size)
 	errs := make([]error, len(shards))
 	n.parallel(len(shards), func(i int, w *scratch) { errs[i] = n.forwardShard(shards[i], b, loss, w) })
 	if err := errors.Join(errs...); err != nil {
-		return Stats{}, upstream{}, err
+		return Stats{}, halting.Upstream{}, err
 	}
 	stats, up := n.losses(shards, b.Size, loss)
 	return stats, up, nil
@@ -195,18 +193,18 @@ func (n *Network) pack() {
 	c, p := n.config, n.params
 	n.parallel(c.Layers+1, func(l int, _ *scratch) {
 		if l == c.Layers {
-			n.patch.pack(p.PatchWeight, c.Embed, c.PatchLen())
-			n.head.pack(p.HeadWeight, c.Classes, c.Embed)
+			n.patch.pack(p.PatchWeight, p.PatchBias, c.Embed, c.PatchLen())
+			n.heads[0].pack(p.HeadWeight, p.HeadBias, c.Classes, c.Embed)
 			if n.reads.Heads > 1 {
-				n.headDist.pack(p.HeadDistWeight, c.Classes, c.Embed)
+				n.heads[1].pack(p.HeadDistWeight, p.HeadDistBias, c.Classes, c.Embed)
 			}
 			return
 		}
 		w, b := &n.blocks[l], &p.Blocks[l]
-		w.qkv.pack(b.QKVWeight, 3*c.Embed, c.Embed)
-		w.proj.pack(b.ProjWeight, c.Embed, c.Embed)
-		w.fc1.pack(b.FC1Weight, c.Hidden, c.Embed)
-		w.fc2.pack(b.FC2Weight, c.Embed, c.Hidden)
+		w.qkv.pack(b.QKVWeight, b.QKVBias, 3*c.Embed, c.Embed)
+		w.proj.pack(b.ProjWeight, b.ProjBias, c.Embed, c.Embed)
+		w.fc1.pack(b.FC1Weight, b.FC1Bias, c.Hidden, c.Embed)
+		w.fc2.pack(b.FC2Weight, b.FC2Bias, c.Embed, c.Hidden)
 	})
 }
 
@@ -226,21 +224,4 @@ func (n *Network) active(size int) []*shard {
 // parallel runs task 0..count−1 on the network's threads. A panic of a task comes out of it.
 func (n *Network) parallel(count int, task func(i int, w *scratch)) {
 	parallel.For(len(n.scratch), count, func(worker, i int) { task(i, n.scratch[worker]) })
-}
-
-// Output is what one image of the last batch came to. A scheme that learns a prediction in every block gives the last
-// block's.
-type Output struct {
-	Logits    []float32 // [classes]
-	Depth     []int32   // [N] N[k]
-	Remainder []float32 // [N] r[k]
-	Score     []float32 // [L,N]
-}
-
-// Image returns the output of image i of the last batch; it is valid until the next pass.
-func (n *Network) Image(i int) Output {
-	s, j := n.shards[i/n.shardSize], i%n.shardSize
-	size, classes := n.config.Layers*n.config.Tokens(), n.config.Classes
-	logits := s.decisions[len(s.decisions)-1].logits
-	return Output{logits[j*classes : (j+1)*classes], s.state[j].Depth, s.state[j].Remainder, s.score[j*size : (j+1)*size]}
 }

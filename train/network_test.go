@@ -48,7 +48,7 @@ var someLoss = Loss{LabelSmoothing: 0.1, AlphaPonder: 0.05, AlphaPrior: 0.3, Tar
 
 func depths(n *Network, images int) (all []int32) {
 	for i := range images {
-		all = append(all, n.Image(i).Depth...)
+		all = append(all, n.output(i).Depth...)
 	}
 	return all
 }
@@ -277,4 +277,21 @@ func TestPanicComesOut(t *testing.T) {
 			}
 		}
 	}
+}
+
+// output is what one image of the last batch came to. A scheme that learns a prediction in every block gives the last
+// block's.
+type output struct {
+	Logits    []float32 // [classes]
+	Depth     []int32   // [N] N[k]
+	Remainder []float32 // [N] r[k]
+	Score     []float32 // [L,N]
+}
+
+// output returns the output of image i of the last batch; it is valid until the next pass.
+func (n *Network) output(i int) output {
+	s, j := n.shards[i/n.shardSize], i%n.shardSize
+	size, classes := n.config.Layers*n.config.Tokens(), n.config.Classes
+	logits := s.decisions[len(s.decisions)-1].logits
+	return output{logits[j*classes : (j+1)*classes], s.state[j].Depth, s.state[j].Remainder, s.score[j*size : (j+1)*size]}
 }

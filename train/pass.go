@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -27,13 +28,14 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 	}
 	n.embedForward(s)
 	for l := range c.Layers {
-		drop := s.drawDrops(l, c.Layers, b.Seed, loss.DropPath, w)
+		s.drawDrops(l, c.Layers, b.Seed, loss.DropPath, w)
 		out := s.x[l+1]
 		if n.scheme.freezes {
 			out = w.dx // for x[l+1] has rows besides, those that are frozen
 		}
 		n.begin(s, l)
-		n.blockForward(s, l, out, w, drop)
+		n.attendForward(s, l, w)
+		n.mlpForward(s, l, out, w)
 		n.haltForward(s, l, out, w)
 	}
 	for _, d := range s.decisions {
@@ -60,7 +62,7 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 }
 
 // backwardShard adds the shard's share of the gradient to g.
-func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, loss Loss, up upstream) {
+func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, up halting.Upstream) {
 	if !n.scheme.deep {
 		n.headBackward(w.dfield, s.decisions[0], s.images, g, w)
 	}
@@ -76,7 +78,8 @@ func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, loss Loss, 
 			continue
 		}
 		n.haltBackward(s, l, above, w)
-		n.blockBackward(s, l, g, w, loss.DropPath > 0 && l > 0)
+		n.mlpBackward(s, l, g, w)
+		n.attendBackward(s, l, g, w)
 		above = &s.blocks[l]
 	}
 	if n.lowest == 0 {
@@ -84,14 +87,14 @@ func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, loss Loss, 
 	}
 }
 
-// drawDrops decides which images skip the branches of block l (stochastic depth, Huang et al. 2016), and reports
-// whether any factor differs from 1. The draw depends on the seed, the block and the image's place in the batch alone.
-func (s *shard) drawDrops(l, layers int, seed uint64, rate float64, w *scratch) bool {
-	if rate <= 0 || l == 0 {
-		return false
+// drawDrops decides which images skip the branches of block l (stochastic depth, Huang et al. 2016). The draw depends
+// on the seed, the block and the image's place in the batch alone.
+func (s *shard) drawDrops(l, layers int, seed uint64, rate float64, w *scratch) {
+	a := &s.blocks[l]
+	if a.drops = rate > 0 && l > 0; !a.drops {
+		return
 	}
 	keep := 1 - rate*float64(l)/float64(layers-1)
-	a := &s.blocks[l]
 	for i := range s.images {
 		w.source.Seed(seed, uint64(l)<<32|uint64(s.first+i))
 		for _, f := range []*float32{&a.drop1[i], &a.drop2[i]} {
@@ -101,5 +104,4 @@ func (s *shard) drawDrops(l, layers int, seed uint64, rate float64, w *scratch) 
 			}
 		}
 	}
-	return true
 }

@@ -141,7 +141,7 @@ func compareWithReference(t *testing.T, r reference) {
 	}
 	net.shardSize = 2 // so that there are several shards
 	b := r.batch()
-	stats, err := net.Forward(b, r.loss())
+	stats, _, err := net.forward(b, r.loss())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func compareWithReference(t *testing.T, r reference) {
 	logits, depth, rho, scores := r.floats("expect.logits"), r.ints("expect.depth"), r.floats("expect.rho"),
 		r.floats("expect.scores")
 	for i := range b.Size {
-		out := net.Image(i)
+		out := net.output(i)
 		if d := worst(out.Logits, logits[i*c.Classes:(i+1)*c.Classes]); d > 1e-4 {
 			t.Errorf("image %d: logits differ by %g", i, d)
 		}
@@ -175,7 +175,7 @@ func compareWithReference(t *testing.T, r reference) {
 	}
 	reverse := r.loss()
 	reverse.ReversePrior = true
-	reversed, err := net.Forward(b, reverse)
+	reversed, _, err := net.forward(b, reverse)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,8 @@ type activation struct {
 	norm2        []float32 // [T', E]
 	mean2, rstd2 []float32 // [T']
 	hidden       []float32 // [T', F] before GELU
-	drop1, drop2 []float32 // [images] factor of each branch: 0 dropped, 1/keep kept
+	drops        bool      // some branches are dropped in this pass
+	drop1, drop2 []float32 // [images] factor of each branch then: 0 dropped, 1/keep kept
 	score        []float32 // [T']
 	weight       []float32 // [T'] p[k,l]
 	merge        *merge    // where rows are merged after the block; nil where they never were
@@ -65,16 +66,9 @@ func (a *activation) rows(images int) int { return int(a.run[images]) }
 // inputs is the number of rows that exist.
 func (a *activation) inputs(images int) int { return int(a.offset[images]) }
 
-// runners copies the rows of src [T, E] that run to dst [T', E].
-func (a *activation) runners(dst, src []float32, e, images int) {
-	if !a.partial {
-		copy(dst, src[:a.rows(images)*e])
-		return
-	}
-	for i := range images {
-		lo, hi, from := int(a.run[i])*e, int(a.run[i+1])*e, int(a.offset[i])*e
-		copy(dst[lo:hi], src[from:])
-	}
+// image says which rows are image i's: of what runs lo … hi−1, of the input in … end−1.
+func (a *activation) image(i int) (lo, hi, in, end int) {
+	return int(a.run[i]), int(a.run[i+1]), int(a.offset[i]), int(a.offset[i+1])
 }
 
 func newShard(c vit.Config, p scheme, images int) *shard {

@@ -1,4 +1,4 @@
-package schemetest
+package train
 
 import (
 	"fmt"
@@ -10,7 +10,6 @@ import (
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/modeltest"
-	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -48,14 +47,14 @@ func compareEngines(t *testing.T, scheme halting.Config, distillation vit.Distil
 	for i := range labels {
 		labels[i] = int32(r.IntN(c.Classes))
 	}
-	net, err := train.NewNetwork(p, 2)
+	net, err := NewNetwork(p, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stats, err := net.Forward(train.Batch{Size: images, Labels: labels, Load: func(i int, dst []float32) error {
+	stats, _, err := net.forward(Batch{Size: images, Labels: labels, Load: func(i int, dst []float32) error {
 		copy(dst, pixels[i*size:])
 		return nil
-	}}, train.Loss{TargetLayer: 3})
+	}}, Loss{TargetLayer: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +86,7 @@ func compareEngines(t *testing.T, scheme halting.Config, distillation vit.Distil
 		mean += float64(d) / float64(len(depth))
 	}
 	for i := range images {
-		got := net.Image(i)
+		got := net.output(i)
 		for j, v := range got.Logits {
 			if d := math.Abs(float64(v - logits[i*c.Classes+j])); !(d < 1e-4) {
 				t.Errorf("image %d: logit %d differs by %g", i, j, d)
