@@ -78,15 +78,11 @@ func TestMemory(t *testing.T) {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		p := vit.NewParams(c)
-		n, err := NewNetwork(p, 2)
+		o, err := NewStepper(p, usual, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
-		o, err := newOptimizer(p, usual)
-		if err != nil {
-			t.Fatal(err)
-		}
-		grad := vit.NewParams(c)
+		n := o.net
 		shards := n.active(32)
 		for len(n.lanes) < min(len(shards), maxLanes) {
 			n.lanes = append(n.lanes, vit.NewParams(c))
@@ -99,6 +95,5 @@ func TestMemory(t *testing.T) {
 			t.Logf("scheme %s: %.1f GB", scheme, held/1e9)
 		}
 		runtime.KeepAlive(o)
-		runtime.KeepAlive(grad)
 	}
 }

@@ -15,64 +15,44 @@ import (
 // gateGradient is the loss's gradient with respect to the gates' constants.
 type gateGradient struct{ scale, center float64 }
 
-// gateState is what an optimizer knows of the gates' constants, scale first, center second.
-type gateState struct{ value, gradient, m, v, average [2]float32 }
-
-// learnGates makes o step the gates' constants of p too.
-func (o *optimizer) learnGates(p *vit.Params) error {
-	h := p.Config.Halting
-	if s, err := newScheme(p.Config); err != nil {
-		return err
-	} else if s.learner == nil {
+// learnGates makes s step the gates' constants too: value, first and second moment and average of the scale, then of
+// the center, are its gates [8].
+func (s *Stepper) learnGates() error {
+	h := s.params.Config.Halting
+	if s.net.scheme.learner == nil {
 		return fmt.Errorf("train: halting scheme %q has no gates to learn", h.Policy)
 	}
 	if h.Number("gate_scale") == 0 {
 		return errors.New("train: a gate of scale 0 cannot be learnt: it looks at nothing")
 	}
-	at := [2]float32{float32(h.Number("gate_scale")), float32(h.Number("gate_center"))}
-	o.gates = &gateState{value: at, average: at}
-	o.gates.store(p, o.average)
+	scale, center := float32(h.Number("gate_scale")), float32(h.Number("gate_center"))
+	s.gates = []float32{scale, 0, 0, scale, center, 0, 0, center}
+	s.storeGates()
 	return nil
 }
 
-// update takes AdamW's step s.
-func (g *gateState) update(d gateGradient, s kernels.AdamWStep) {
-	s.Decay = 0
-	g.gradient = [2]float32{float32(d.scale), float32(d.center)} // a local one would escape
-	kernels.AdamW(g.value[:], g.m[:], g.v[:], g.gradient[:], s)
-	for i, v := range g.value {
-		g.value[i] = max(-halting.MaxGate, min(halting.MaxGate, v))
+// stepGates takes AdamW's step a; the average follows by so much.
+func (s *Stepper) stepGates(a kernels.AdamWStep, follow float32) {
+	if s.gates == nil {
+		return
 	}
+	a.Decay = 0
+	for i, d := range []float64{s.net.gate.scale, s.net.gate.center} {
+		g := s.gates[4*i : 4*i+4]
+		s.gateSlope[0] = float32(d)
+		kernels.AdamW(g[:1], g[1:2], g[2:3], s.gateSlope[:], a)
+		g[0] = max(-halting.MaxGate, min(halting.MaxGate, g[0]))
+		if s.settings.EMA > 0 {
+			kernels.Lerp(g[3:], g[:1], follow)
+		}
+	}
+	s.storeGates()
 }
 
-// store writes the constants into the configurations of the weights and of their average.
-func (g *gateState) store(p, average *vit.Params) {
-	with := func(c halting.Config, v [2]float32) halting.Config {
-		return c.With("gate_scale", float64(v[0])).With("gate_center", float64(v[1]))
+// storeGates writes the constants into the configurations of the weights and of their average.
+func (s *Stepper) storeGates() {
+	for i, p := range []*vit.Params{s.params, s.average} {
+		scale, center := float64(s.gates[3*i]), float64(s.gates[4+3*i])
+		p.Config.Halting = p.Config.Halting.With("gate_scale", scale).With("gate_center", center)
 	}
-	p.Config.Halting, average.Config.Halting = with(p.Config.Halting, g.value), with(average.Config.Halting, g.average)
-}
-
-// snapshot returns all that a checkpoint has to keep of the gates: value, first and second moment and average of scale
-// and center in turn, 8 numbers.
-func (g *gateState) snapshot() []float32 {
-	return []float32{g.value[0], g.m[0], g.v[0], g.average[0], g.value[1], g.m[1], g.v[1], g.average[1]}
-}
-
-// restoreGates brings a snapshot back, into the configurations of p and of the average too. Call learnGates first.
-func (o *optimizer) restoreGates(p *vit.Params, s []float32) error {
-	if o.gates == nil {
-		return errors.New("train: there are no learnt gates to restore")
-	}
-	if len(s) != 8 {
-		return fmt.Errorf("train: %d numbers of learnt gates, want 8", len(s))
-	}
-	if at := kernels.FirstNotFinite(s); at >= 0 {
-		return fmt.Errorf("train: learnt gates hold %v", s[at])
-	}
-	for i := range o.gates.value {
-		o.gates.value[i], o.gates.m[i], o.gates.v[i], o.gates.average[i] = s[4*i], s[4*i+1], s[4*i+2], s[4*i+3]
-	}
-	o.gates.store(p, o.average)
-	return nil
 }

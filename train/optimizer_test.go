@@ -13,9 +13,9 @@ import (
 var usual = Settings{WeightDecay: 0.05, Beta1: 0.9, Beta2: 0.999, ClipNorm: 1}
 
 // optimize prepares to step p.
-func optimize(t *testing.T, p *vit.Params, s Settings) *optimizer {
+func optimize(t *testing.T, p *vit.Params, s Settings) *Stepper {
 	t.Helper()
-	o, err := newOptimizer(p, s)
+	o, err := NewStepper(p, s, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,14 +23,13 @@ func optimize(t *testing.T, p *vit.Params, s Settings) *optimizer {
 }
 
 // update takes some steps down a batch's gradient and returns the last step's norm.
-func update(t *testing.T, o *optimizer, n *Network, p *vit.Params, steps int) (norm float64) {
+func update(t *testing.T, o *Stepper, steps int) (norm float64) {
 	t.Helper()
-	grad := vit.NewParams(p.Config)
 	for range steps {
-		if _, err := n.Step(randomBatch(p.Config, 6, 1), someLoss, grad); err != nil {
+		if _, err := o.net.Step(randomBatch(o.params.Config, 6, 1), someLoss, o.grad); err != nil {
 			t.Fatal(err)
 		}
-		norm = o.update(n, p, grad, 0.01)
+		norm = o.update(o.grad, 0.01)
 	}
 	return norm
 }
@@ -61,10 +60,10 @@ func TestFrozenTensorsKeepTheirBits(t *testing.T) {
 			}
 		}
 	}
-	if norm := update(t, o, n, p, 1); math.Abs(norm-math.Sqrt(sum)) > 1e-5*norm {
+	if norm := update(t, o, 1); math.Abs(norm-math.Sqrt(sum)) > 1e-5*norm {
 		t.Errorf("the gradient's norm is %v, that of what is not frozen %v", norm, math.Sqrt(sum))
 	}
-	update(t, o, n, p, 2)
+	update(t, o, 2)
 	was, average := before.Tensors(), o.average.Tensors()
 	for i, now := range p.Tensors() {
 		same, sameAverage := slices.Equal(now.Data, was[i].Data), slices.Equal(average[i].Data, was[i].Data)
@@ -83,12 +82,12 @@ func TestFreezeRefuses(t *testing.T) {
 		"[":          "syntax error",
 		"*":          "every tensor",
 	} {
-		_, err := newOptimizer(p, Settings{Freeze: []string{"head.*", pattern}})
+		_, err := NewStepper(p, Settings{Freeze: []string{"head.*", pattern}}, 1)
 		if err == nil || !strings.Contains(err.Error(), fault) {
 			t.Errorf("freeze %q: error %v, want one that says %q", pattern, err, fault)
 		}
 	}
-	if _, err := newOptimizer(p, Settings{Freeze: []string{}}); err != nil {
+	if _, err := NewStepper(p, Settings{Freeze: []string{}}, 1); err != nil {
 		t.Errorf("no pattern at all: %v", err)
 	}
 }
@@ -105,14 +104,10 @@ func adamW(x, m, v, g, lr, beta1, beta2 float64, step int) (float64, float64, fl
 func TestLearntGates(t *testing.T) {
 	p := tiny(3)
 	p.Config.Halting = p.Config.Halting.With("gate_scale", 3).With("gate_center", 0.5)
-	n, err := NewNetwork(p, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := usual
 	r.EMA, r.ClipNorm, r.LearnGate = 0.5, 0.1, true
 	o := optimize(t, p, r)
-	grad := vit.NewParams(p.Config)
+	n, grad := o.net, vit.NewParams(p.Config)
 	scale, center, average := 3.0, 0.5, 3.0
 	var m, v [2]float64
 	for step := 1; step <= 3; step++ {
@@ -123,7 +118,7 @@ func TestLearntGates(t *testing.T) {
 		if ds == 0 || dc == 0 {
 			t.Fatalf("step %d: the gates' gradient is %v, %v", step, ds, dc)
 		}
-		norm := o.update(n, p, grad, 0.01)
+		norm := o.update(grad, 0.01)
 		sum := ds*ds + dc*dc
 		for _, g := range grad.Data {
 			sum += float64(g) * float64(g)
@@ -147,44 +142,43 @@ func TestLearntGates(t *testing.T) {
 	}
 }
 
-// TestGatesGoOn: an optimizer that starts from a snapshot makes the bits that the first would have made.
+// TestGatesGoOn: a stepper that starts from a state makes the bits that the first would have made.
 func TestGatesGoOn(t *testing.T) {
-	run := func(interrupt bool) (*vit.Params, *optimizer) {
+	run := func(interrupt bool) (*vit.Params, *Stepper) {
 		p, s := tiny(3), usual
 		s.EMA, s.LearnGate = 0.9, true
-		n, err := NewNetwork(p, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
 		o := optimize(t, p, s)
-		update(t, o, n, p, 3)
+		update(t, o, 3)
 		if interrupt {
-			was, q := o, tiny(3)
-			copy(q.Data, p.Data)
-			p = q
-			if n, err = NewNetwork(p, 1); err != nil {
+			state, err := o.State()
+			if err != nil {
 				t.Fatal(err)
 			}
+			p = tiny(3)
 			o = optimize(t, p, s)
-			o.step, o.m, o.v, o.average.Data = was.step, was.m, was.v, was.average.Data
-			if err := o.restoreGates(p, was.gates.snapshot()); err != nil {
+			if err := o.Restore(3, state); err != nil {
 				t.Fatal(err)
 			}
 		}
-		update(t, o, n, p, 3)
+		update(t, o, 3)
 		return p, o
 	}
 	p, o := run(false)
 	q, resumed := run(true)
 	if !slices.Equal(p.Data, q.Data) || p.Config.Halting.String() != q.Config.Halting.String() ||
-		*o.gates != *resumed.gates ||
+		!slices.Equal(o.gates, resumed.gates) ||
 		o.average.Config.Halting.String() != resumed.average.Config.Halting.String() {
-		t.Errorf("gates are %+v (%v), after a snapshot %+v (%v)", *o.gates, p.Config.Halting, *resumed.gates,
+		t.Errorf("gates are %+v (%v), after a restart %+v (%v)", o.gates, p.Config.Halting, resumed.gates,
 			q.Config.Halting)
 	}
 	for _, bad := range [][]float32{nil, make([]float32, 7), {1, 0, 0, 1, float32(math.NaN()), 0, 0, 1}} {
-		if err := resumed.restoreGates(q, bad); err == nil {
-			t.Errorf("snapshot %v was accepted", bad)
+		state, err := o.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		state[4].Data = bad
+		if err := resumed.Restore(3, state); err == nil {
+			t.Errorf("gates %v were accepted", bad)
 		}
 	}
 }
@@ -194,16 +188,21 @@ func TestLearnGatesRefuses(t *testing.T) {
 		p := tiny(3)
 		p.Config.Halting = scheme
 		want := slices.Contains([]string{"token", "act", "sact", "ponder"}, name)
-		if _, err := newOptimizer(p, Settings{LearnGate: true}); (err == nil) != want {
+		if _, err := NewStepper(p, Settings{LearnGate: true}, 1); (err == nil) != want {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
 	p := tiny(3)
 	p.Config.Halting = p.Config.Halting.With("gate_scale", 0)
-	if _, err := newOptimizer(p, Settings{LearnGate: true}); err == nil {
+	if _, err := NewStepper(p, Settings{LearnGate: true}, 1); err == nil {
 		t.Error("a gate that looks at nothing was accepted")
 	}
-	if err := optimize(t, p, usual).restoreGates(p, make([]float32, 8)); err == nil {
+	p, s := tiny(3), usual
+	state, err := optimize(t, p, s).State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := optimize(t, p, s).Restore(1, append(state, Tensor{"gates", make([]float32, 8)})); err == nil {
 		t.Error("gates that are not learnt were restored")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -44,10 +45,14 @@ func (e *NotFiniteError) Error() string {
 // Stepper trains on this machine's processor: forward and backward passes, clipping, AdamW and the moving average of
 // the weights. It is not safe for concurrent use.
 type Stepper struct {
-	net          *Network
-	opt          *optimizer
-	params, grad *vit.Params
-	settings     Settings
+	settings              Settings
+	net                   *Network
+	params, grad, average *vit.Params
+	m, v                  []float32  // first and second moments, laid out as vit.Params.Data
+	steps                 int        // taken
+	frozen                []bool     // [tensors] those that keep their bits
+	gates                 []float32  // see learnGates; nil: not learnt
+	gateSlope             [1]float32 // stepGates', a local one would escape
 }
 
 // NewStepper prepares to train params, which stay the caller's and change with every step.
@@ -56,14 +61,17 @@ func NewStepper(params *vit.Params, s Settings, threads int) (*Stepper, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt, err := newOptimizer(params, s)
+	frozen, err := freeze(params, s.Freeze)
 	if err != nil {
 		return nil, err
 	}
-	if opt.frozen != nil {
-		net.lowest = firstLearnt(params, opt.frozen)
+	net.lowest = firstLearnt(params, frozen)
+	o := &Stepper{settings: s, net: net, params: params, grad: vit.NewParams(params.Config), average: params.Clone(),
+		m: make([]float32, len(params.Data)), v: make([]float32, len(params.Data)), frozen: frozen}
+	if s.LearnGate {
+		err = o.learnGates()
 	}
-	return &Stepper{net: net, opt: opt, params: params, grad: vit.NewParams(params.Config), settings: s}, nil
+	return o, err
 }
 
 // Step takes a step. If it fails, weights, moments and average are as they were.
@@ -89,7 +97,7 @@ func (s *Stepper) Step(u Update) (Stats, error) {
 			return stats, &NotFiniteError{stats.Loss, math.NaN(), s.net.whereBad(s.grad, size)}
 		}
 	}
-	stats.GradNorm = s.opt.update(s.net, s.params, s.grad, u.LR)
+	stats.GradNorm = s.update(s.grad, u.LR)
 	if !finite(stats.GradNorm) {
 		return stats, &NotFiniteError{stats.Loss, stats.GradNorm, s.net.whereBad(s.grad, size)}
 	}
@@ -115,7 +123,7 @@ func (s *Stats) add(pass Stats, share float64) {
 
 // Params returns the weights as they are and their moving average, both the Stepper's own.
 func (s *Stepper) Params() (weights, average *vit.Params, err error) {
-	return s.params, s.opt.average, nil
+	return s.params, s.average, nil
 }
 
 // Gradient is that of the last step's loss; it is valid until the next.
@@ -123,17 +131,16 @@ func (s *Stepper) Gradient() *vit.Params { return s.grad }
 
 // State is all that steps change, but for their number: weights, moment1, moment2 and average, each laid out as
 // vit.Params.Data; and gates where they are learnt, 8 numbers: value, both moments and average of the scale, then of
-// the center. All but the gates are the Stepper's own memory.
+// the center. All of it is the Stepper's own memory.
 func (s *Stepper) State() ([]Tensor, error) {
-	state := []Tensor{{"weights", s.params.Data}, {"moment1", s.opt.m}, {"moment2", s.opt.v},
-		{"average", s.opt.average.Data}}
-	if s.opt.gates != nil {
-		state = append(state, Tensor{"gates", s.opt.gates.snapshot()})
+	state := []Tensor{{"weights", s.params.Data}, {"moment1", s.m}, {"moment2", s.v}, {"average", s.average.Data}}
+	if s.gates != nil {
+		state = append(state, Tensor{"gates", s.gates})
 	}
 	return state, nil
 }
 
-// Restore brings back the state after so many steps.
+// Restore brings back the state after so many steps. If it fails, the state may be anything.
 func (s *Stepper) Restore(steps int, state []Tensor) error {
 	own, err := s.State()
 	if err != nil {
@@ -146,15 +153,15 @@ func (s *Stepper) Restore(steps int, state []Tensor) error {
 		if state[i].Name != t.Name || len(state[i].Data) != len(t.Data) {
 			return fmt.Errorf("train: state %s [%d], want %s [%d]", state[i].Name, len(state[i].Data), t.Name, len(t.Data))
 		}
-		if t.Name == "gates" {
-			if err := s.opt.restoreGates(s.params, state[i].Data); err != nil {
-				return err
-			}
-			continue
-		}
 		copy(t.Data, state[i].Data)
 	}
-	s.opt.step = steps
+	if at := kernels.FirstNotFinite(s.gates); at >= 0 {
+		return fmt.Errorf("train: learnt gates hold %v", s.gates[at])
+	}
+	if s.gates != nil {
+		s.storeGates()
+	}
+	s.steps = steps
 	return nil
 }
 
