@@ -84,7 +84,7 @@ func (b *board) line(at int64, group string, l Line) {
 	}
 }
 
-// epoch tells a line of log.jsonl, with the weights that the run would keep after it.
+// epoch tells a line of log.jsonl, with the weights that the run would keep after it, for good.
 func (b *board) epoch(ctx context.Context, e Entry, p *vit.Params) error {
 	if b == nil {
 		return nil
@@ -109,7 +109,7 @@ func (b *board) epoch(ctx context.Context, e Entry, p *vit.Params) error {
 			return err
 		}
 	}
-	return b.events.Flush()
+	return b.events.Sync()
 }
 
 // tokens draws the depth of the images' tokens, and counts it.

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -40,7 +41,11 @@ type Summary struct {
 }
 
 // writeCard says how the run's model came about.
-func (r *runner) writeCard(kept choice, loss *PrecisionLoss) error {
+func (r *runner) writeCard(ctx context.Context, kept choice) error {
+	loss, err := r.precisionLoss(ctx)
+	if err != nil {
+		return err
+	}
 	c := Card{Recipe: r.Recipe, Init: r.InitName, Data: r.DataName, Images: r.images(), Steps: r.step, Threads: r.Threads,
 		Kernels: kernels.Path(), Go: runtime.Version(), Kept: kept.what, KeptEpoch: kept.entry.Epoch, PrecisionLoss: loss}
 	for _, e := range r.epochs {

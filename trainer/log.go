@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/adavit/adavit/internal/atomicfile"
@@ -95,9 +96,6 @@ func stepsPath(dir string) string { return filepath.Join(dir, "steps.jsonl") }
 // leaves them, are left out.
 func ReadLog(dir string) ([]Entry, error) { return readLines[Entry](logPath(dir)) }
 
-// ReadSteps returns the entries of a run's steps.jsonl, as ReadLog does.
-func ReadSteps(dir string) ([]StepEntry, error) { return readLines[StepEntry](stepsPath(dir)) }
-
 // maxLine bounds a line of a log in bytes; ours have a few hundred, and twenty for each block of the model.
 const maxLine = 1 << 20
 
@@ -116,33 +114,27 @@ func readLines[T any](path string) (list []T, err error) {
 	return list, err
 }
 
-// trim rewrites a file of lines without those that keep does not want and without damaged ones. A missing file stays
-// so.
-func trim[T any](path string, keep func(T) bool) error {
+// openLines opens a log to add lines to, and rids it of damaged ones and of those that keep does not want. It returns
+// the others too.
+func openLines[T any](path string, keep func(T) bool) (*os.File, []T, error) {
 	list, err := readLines[T](path)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	var out bytes.Buffer
+	list = slices.DeleteFunc(list, func(entry T) bool { return !keep(entry) })
+	var whole []byte
 	for _, entry := range list {
-		if !keep(entry) {
-			continue
-		}
 		line, err := json.Marshal(entry)
 		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			return nil, nil, fmt.Errorf("%s: %w", path, err)
 		}
-		out.Write(append(line, '\n'))
+		whole = append(append(whole, line...), '\n')
 	}
-	return atomicfile.WriteFile(path, out.Bytes())
-}
-
-// openLines opens a file to add lines to. Its last line must be whole (see trim).
-func openLines(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+	if err := atomicfile.WriteFile(path, whole); err != nil {
+		return nil, nil, err
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	return f, list, err
 }
 
 // addLine writes one line, in one piece.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -17,6 +18,7 @@ import (
 // runner is a run at work.
 type runner struct {
 	Options
+	unlock       func() // gives the run's folder free
 	preprocessor picture.Preprocessor
 	start        vit.Config // as the run began; learnt gates change the backend's
 	backend      Backend
@@ -34,35 +36,37 @@ type runner struct {
 	steps, log      *os.File
 }
 
-// newRunner makes a run that starts from p. If it fails, nothing is left open.
-func newRunner(o Options, p *vit.Params, prep picture.Preprocessor) (r *runner, err error) {
-	r = &runner{Options: o, preprocessor: prep, start: p.Config, saved: -1, size: 4 * 4 * int64(len(p.Data))}
-	defer func() {
-		if err != nil {
-			r.close()
-		}
-	}()
-	r.batch = min(o.Recipe.Batch, o.images())
-	r.perEpoch = o.images() / r.batch
-	if r.parts = max(1, o.Recipe.Accumulate); r.batch%r.parts != 0 {
-		return nil, fmt.Errorf("a batch of %d images cannot be cut into %d equal parts (accumulate)", r.batch, r.parts)
+// prepare opens what a run that starts from p works with, in its folder, which is locked.
+func (r *runner) prepare(p *vit.Params) (err error) {
+	if err := r.vacant(); err != nil {
+		return err
 	}
-	if d := o.Recipe.Distill; d != nil {
-		if r.teacher, err = newTeacher(o.Teacher, d.Model, p.Config, prep, o.Data.Train.Classes(), o.Threads); err != nil {
-			return nil, err
+	for _, dir := range []string{r.Dir, checkpointDir(r.Dir)} { // what a kill left; by the lock nobody else writes
+		if err := atomicfile.RemoveTemp(dir); err != nil {
+			return err
 		}
 	}
-	if o.TensorBoard {
-		if r.board, err = newBoard(o.Dir, prep, o.Data, o.Threads); err != nil {
-			return nil, err
+	r.batch = min(r.Recipe.Batch, r.images())
+	r.perEpoch = r.images() / r.batch
+	if r.parts = max(1, r.Recipe.Accumulate); r.batch%r.parts != 0 {
+		return fmt.Errorf("a batch of %d images cannot be cut into %d equal parts (accumulate)", r.batch, r.parts)
+	}
+	if d := r.Recipe.Distill; d != nil {
+		if r.teacher, err = newTeacher(r.Options.Teacher, d.Model, p.Config, r.preprocessor, r.Data.Train.Classes(), r.Threads); err != nil {
+			return err
 		}
 	}
-	if o.Backend != nil {
-		r.backend, err = o.Backend(p, o.Recipe.settings(), o.Threads)
+	if r.TensorBoard {
+		if r.board, err = newBoard(r.Dir, r.preprocessor, r.Data, r.Threads); err != nil {
+			return err
+		}
+	}
+	if r.Backend != nil {
+		r.backend, err = r.Backend(p, r.Recipe.settings(), r.Threads)
 	} else {
-		r.backend, err = train.NewStepper(p, o.Recipe.settings(), o.Threads)
+		r.backend, err = train.NewStepper(p, r.Recipe.settings(), r.Threads)
 	}
-	return r, err
+	return err
 }
 
 func (r *runner) close() {
@@ -77,6 +81,7 @@ func (r *runner) close() {
 	if err := errors.Join(err, r.board.close()); err != nil {
 		r.Log.Warn("the run could not be closed as it should", "error", err)
 	}
+	r.unlock()
 }
 
 // run takes the run from wherever it stands to its end.
@@ -92,31 +97,22 @@ func (r *runner) run(ctx context.Context) (Result, error) {
 
 // begin restores the newest whole checkpoint if there is one to go on from, and makes the logs agree with it. A fresh
 // run saves one at once: what would keep it from saving shows before any work is done.
-func (r *runner) begin(ctx context.Context) error {
+func (r *runner) begin(ctx context.Context) (err error) {
 	if r.Resume {
 		if err := r.restore(); err != nil {
 			return err
 		}
 	}
-	if err := trim(logPath(r.Dir), func(e Entry) bool { return e.Step <= r.step }); err != nil {
+	var lines []StepEntry
+	if r.log, r.epochs, err = openLines(logPath(r.Dir), func(e Entry) bool { return e.Step <= r.step }); err != nil {
 		return err
 	}
-	if err := trim(stepsPath(r.Dir), func(e StepEntry) bool { return e.Step <= r.step }); err != nil {
+	if r.steps, lines, err = openLines(stepsPath(r.Dir), func(e StepEntry) bool { return e.Step <= r.step }); err != nil {
 		return err
 	}
-	var err error
-	if r.epochs, err = ReadLog(r.Dir); err != nil {
-		return err
-	}
-	if r.steps, err = openLines(stepsPath(r.Dir)); err != nil {
-		return err
-	}
-	if r.log, err = openLines(logPath(r.Dir)); err != nil {
-		return err
-	}
-	ended := r.step > 0 && r.step%r.perEpoch == 0
-	pending := ended && (len(r.epochs) == 0 || r.epochs[len(r.epochs)-1].Step != r.step)
-	if err := r.showAgain(pending); err != nil {
+	ended := r.step%r.perEpoch == 0
+	pending := ended && r.step > 0 && (len(r.epochs) == 0 || r.epochs[len(r.epochs)-1].Step != r.step)
+	if err := r.showAgain(pending, lines); err != nil {
 		return err
 	}
 	if r.saved < 0 {
@@ -127,7 +123,7 @@ func (r *runner) begin(ctx context.Context) error {
 	if pending {
 		return r.endEpoch(ctx)
 	}
-	if r.step%r.perEpoch == 0 {
+	if ended {
 		r.entry = Entry{} // the one of the epoch before is in the log
 	}
 	return nil
@@ -135,7 +131,7 @@ func (r *runner) begin(ctx context.Context) error {
 
 // showAgain opens TensorBoard's files. With an epoch pending, the line of its last step is told again, since the
 // epoch's belongs to the same step.
-func (r *runner) showAgain(pending bool) error {
+func (r *runner) showAgain(pending bool, lines []StepEntry) error {
 	known := r.step
 	if pending || r.saved < 0 {
 		known--
@@ -143,16 +139,8 @@ func (r *runner) showAgain(pending bool) error {
 	if err := r.board.begin(known); err != nil || !pending {
 		return err
 	}
-	lines, err := ReadSteps(r.Dir)
-	if err != nil {
-		return err
-	}
-	for _, line := range lines {
-		if line.Step == r.step {
-			if err := r.board.step(line); err != nil {
-				return err
-			}
-		}
+	if n := len(lines); n > 0 && lines[n-1].Step == r.step {
+		return r.board.step(lines[n-1])
 	}
 	return nil
 }
@@ -160,64 +148,65 @@ func (r *runner) showAgain(pending bool) error {
 // loop runs the remaining steps.
 func (r *runner) loop(ctx context.Context) (err error) {
 	steps := r.Recipe.Epochs * r.perEpoch
-	every := cmp.Or(r.Recipe.CheckpointSteps, r.perEpoch)
 	if r.step >= steps {
 		return nil
 	}
 	if r.feed, err = r.newFeed(); err != nil {
 		return err
 	}
+	epoch := r.mark() // when it, and when the last line of steps.jsonl, began
+	lined := epoch
 	for r.step < steps {
-		epoch := r.step / r.perEpoch
-		begin, first := time.Now(), r.step
-		lined, linedAt := begin, first // when the last line of steps.jsonl was written, and at which step
-		for r.step < (epoch+1)*r.perEpoch {
-			stepBegin := time.Now()
-			stats, line, err := r.take(ctx)
-			if err != nil {
-				return err
-			}
-			r.entry.add(line, time.Since(stepBegin))
-			if r.step%cmp.Or(r.Recipe.LogSteps, 50) == 0 {
-				line.ImagesPerSecond = r.rate(linedAt, lined)
-				lined, linedAt = time.Now(), r.step
-				if err := addLine(r.steps, line); err != nil {
-					return err
-				}
-				if err := r.board.step(line); err != nil {
-					return err
-				}
-			}
-			if r.Progress != nil {
-				r.Progress(Progress{Epoch: epoch + 1, Epochs: r.Recipe.Epochs, Step: r.step, Steps: steps, Batch: r.batch,
-					Stats: stats, Rate: r.rate(first, begin)})
-			}
-			if r.step == (epoch+1)*r.perEpoch {
-				break
-			}
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if r.step%every == 0 {
-				if err := r.save(); err != nil {
-					return err
-				}
-			}
-		}
-		r.entry.finish(r.perEpoch, r.batch)
-		if err := r.save(); err != nil { // before the evaluation, so that a kill in it costs no training
+		begin := time.Now()
+		stats, line, err := r.take(ctx)
+		if err != nil {
 			return err
 		}
-		if err := r.endEpoch(ctx); err != nil {
+		r.entry.add(line, time.Since(begin))
+		if r.step%cmp.Or(r.Recipe.LogSteps, 50) == 0 {
+			line.ImagesPerSecond = r.rate(lined)
+			lined = r.mark()
+			if err := errors.Join(addLine(r.steps, line), r.board.step(line)); err != nil {
+				return err
+			}
+		}
+		if r.Progress != nil {
+			r.Progress(Progress{Epoch: line.Epoch, Epochs: r.Recipe.Epochs, Step: r.step, Steps: steps, Batch: r.batch,
+				Stats: stats, Rate: r.rate(epoch)})
+		}
+		ended := r.step%r.perEpoch == 0
+		if ended {
+			r.entry.finish(r.perEpoch, r.batch)
+		} else if err := ctx.Err(); err != nil {
 			return err
+		}
+		if ended || r.step%cmp.Or(r.Recipe.CheckpointSteps, r.perEpoch) == 0 {
+			if err := r.save(); err != nil { // before the evaluation, so that a kill in it costs no training
+				return err
+			}
+		}
+		if ended {
+			if err := r.endEpoch(ctx); err != nil {
+				return err
+			}
+			epoch = r.mark()
+			lined = epoch
 		}
 	}
 	return nil
 }
 
-// rate is the number of images a second since an earlier step and moment.
-func (r *runner) rate(step int, moment time.Time) float64 {
-	return float64((r.step-step)*r.batch) / max(time.Since(moment).Seconds(), 1e-9)
+// mark is a step and the moment after it.
+type mark struct {
+	step int
+	at   time.Time
+}
+
+func (r *runner) mark() mark { return mark{r.step, time.Now()} }
+
+// rate is the number of images a second since a mark.
+func (r *runner) rate(m mark) float64 {
+	return float64((r.step-m.step)*r.batch) / max(time.Since(m.at).Seconds(), 1e-9)
 }
 
 // take takes a step and returns its line. If it fails, the backend's state is as it was.
@@ -262,13 +251,7 @@ func (r *runner) endEpoch(ctx context.Context) error {
 	if err := r.board.epoch(ctx, e, kept); err != nil {
 		return err
 	}
-	if err := r.board.sync(); err != nil {
-		return err
-	}
-	if err := addLine(r.log, e); err != nil {
-		return err
-	}
-	if err := r.log.Sync(); err != nil {
+	if err := errors.Join(addLine(r.log, e), r.log.Sync()); err != nil {
 		return err
 	}
 	r.epochs, r.entry = append(r.epochs, e), Entry{}
@@ -285,11 +268,7 @@ func (r *runner) finish(ctx context.Context) (Result, error) {
 	if err := vit.Save(r.Dir, m, weights.DType(r.Recipe.Store)); err != nil {
 		return Result{}, err
 	}
-	loss, err := r.precisionLoss(ctx)
-	if err != nil {
-		return Result{}, err
-	}
-	if err := r.writeCard(kept, loss); err != nil {
+	if err := r.writeCard(ctx, kept); err != nil {
 		return Result{}, err
 	}
 	result := Result{Dir: r.Dir, Epochs: r.Recipe.Epochs, Steps: r.step, Kept: kept.what, KeptEpoch: kept.entry.Epoch}

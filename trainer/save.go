@@ -46,10 +46,7 @@ func (r *runner) save() error {
 	if r.saved == r.step {
 		return nil
 	}
-	if err := r.steps.Sync(); err != nil {
-		return err
-	}
-	if err := r.board.sync(); err != nil {
+	if err := errors.Join(r.steps.Sync(), r.board.sync()); err != nil {
 		return err
 	}
 	s, err := r.snapshot()

@@ -118,7 +118,7 @@ func sameLogs(t *testing.T, want, got string) {
 			}
 			add(e)
 		}
-		steps, err := ReadSteps(dir)
+		steps, err := readLines[StepEntry](stepsPath(dir))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,12 +189,12 @@ func TestBestIsKept(t *testing.T) {
 // saved returns the weights in a checkpoint of a run of stripes.
 func saved(t *testing.T, o Options, step int) []float32 {
 	t.Helper()
-	r, err := newRunner(o, o.Init.Params.Clone(), o.Init.Preprocessor)
+	o.Resume = true
+	r, err := o.open()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.close()
-	r.start.Labels = []string{"vertical", "horizontal"}
 	s, err := r.load(step)
 	if err != nil {
 		t.Fatal(err)

@@ -19,7 +19,6 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/eval"
-	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/filelock"
 	"github.com/adavit/adavit/internal/parallel"
 	"github.com/adavit/adavit/picture"
@@ -109,11 +108,10 @@ var (
 // Run trains and stores the model in Options.Dir. When ctx ends it saves a checkpoint, within the time that a few
 // images take, and returns ErrInterrupted.
 func Run(ctx context.Context, o Options) (Result, error) {
-	r, release, err := o.open()
+	r, err := o.open()
 	if err != nil {
 		return Result{}, fmt.Errorf("train: %w", err)
 	}
-	defer release()
 	defer r.close()
 	result, err := r.run(ctx)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
@@ -127,51 +125,42 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	return result, nil
 }
 
-// open puts a run together and locks its folder. release must be called when it is over.
-func (o Options) open() (r *runner, release func(), err error) {
+// open puts a run together and locks its folder.
+func (o Options) open() (r *runner, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Threads, err = parallel.Threads(o.Threads); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	o.Recipe.Validation = o.Data.Share // as it came about, so that a run that goes on holds out the same
 	if o.Data, err = o.Recipe.Prepare(o.Data, o.Log); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	p, prep, err := o.start()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := o.check(p, prep); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	o.Recipe = o.Recipe.resolve(p.Config)
 	if err := os.MkdirAll(o.Dir, 0o777); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	unlock, ok, err := filelock.Try(o.Dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if !ok {
-		return nil, nil, fmt.Errorf("another run is at work in %s", o.Dir)
+		return nil, fmt.Errorf("another run is at work in %s", o.Dir)
 	}
-	defer func() {
-		if err != nil {
-			unlock()
-		}
-	}()
-	if err := o.vacant(); err != nil {
-		return nil, nil, err
+	r = &runner{Options: o, unlock: unlock, preprocessor: prep, start: p.Config, saved: -1, size: 4 * 4 * int64(len(p.Data))}
+	if err := r.prepare(p); err != nil {
+		r.close()
+		return nil, err
 	}
-	for _, dir := range []string{o.Dir, checkpointDir(o.Dir)} { // what a kill left; by the lock nobody else writes
-		if err := atomicfile.RemoveTemp(dir); err != nil {
-			return nil, nil, err
-		}
-	}
-	r, err = newRunner(o, p, prep)
-	return r, unlock, err
+	return r, nil
 }
 
 // start returns the parameters that the run begins with, fitted to recipe and data, and how pictures are prepared for
