@@ -19,51 +19,55 @@ import (
 // its chances p to stop there, the confidence threshold the plain mean. A dense model and what remains (similarity,
 // topk) have the first line alone. Each term has a file of its own, with its gradient.
 type Loss struct {
-	LabelSmoothing float64 // of labels; targets that a batch brings along are taken as they are
+	// of labels; targets that a batch brings along are taken as they are
+	LabelSmoothing float64 `json:"label_smoothing"`
+	DropPath       float64 `json:"drop_path"` // stochastic depth of the last block; earlier ones scale linearly from 0
 
-	AlphaPonder    float64
-	AlphaPrior     float64
-	TargetLayer    float64 // centre of the prior, 1-based
-	PriorShape     string  // PriorNormal and so on; "" = normal
-	PriorDeviation float64 // in layers; 0 = 1
-	ReversePrior   bool    // KL(target ‖ Ĥ) instead of KL(Ĥ ‖ target)
+	AlphaPonder    float64 `json:"alpha_ponder,omitempty"`
+	AlphaPrior     float64 `json:"alpha_prior,omitempty"`
+	TargetLayer    float64 `json:"target_layer,omitempty"`    // centre of the prior, 1-based
+	PriorShape     string  `json:"prior_shape,omitempty"`     // PriorNormal and so on; "" = normal
+	PriorDeviation float64 `json:"prior_deviation,omitempty"` // in layers; 0 = 1
+	ReversePrior   bool    `json:"reverse_prior,omitempty"`   // KL(target ‖ Ĥ) instead of KL(Ĥ ‖ target)
 
-	PonderBeta   float64 // β of PonderNet's divergence
-	PonderLambda float64 // λ_p of its geometric prior; 0 = 1/TargetLayer, whose mean is the target layer
+	PonderBeta float64 `json:"ponder_beta,omitempty"` // β of PonderNet's divergence
+	// λ_p of its geometric prior; 0 = 1/TargetLayer, whose mean is the target layer
+	PonderLambda float64 `json:"ponder_lambda,omitempty"`
 
-	Distill            string  // DistillSoft, DistillHard, or "" to learn from labels alone
-	DistillAlpha       float64 // the teacher's share of the classification loss, 0 to 1
-	DistillTemperature float64 // τ of DistillSoft; 0 = 1
+	Distill            string  `json:"-"` // DistillSoft, DistillHard, or "" to learn from labels alone
+	DistillAlpha       float64 `json:"-"` // the teacher's share of the classification loss, 0 to 1
+	DistillTemperature float64 `json:"-"` // τ of DistillSoft; 0 = 1
 
-	DropPath float64 // stochastic depth of the last block; earlier blocks scale linearly from 0
-	Scale    float64 // factor of the gradient alone: 1/n for each of n batches that make up a step; 0 = 1
+	Scale float64 `json:"-"` // factor of the gradient alone: 1/n for each of n batches that make up a step; 0 = 1
 }
 
 // scale is the factor of the gradient.
 func (l Loss) scale() float64 { return cmp.Or(l.Scale, 1) }
 
-// check reports the first number that makes no sense.
-func (l Loss) check() error {
+// Validate reports the first number that makes no sense for a model of so many layers.
+func (l Loss) Validate(layers int) error {
 	for _, v := range []struct {
 		name            string
 		value, min, max float64
 	}{
-		{"label smoothing", l.LabelSmoothing, 0, 1}, {"α of the teacher", l.DistillAlpha, 0, 1},
-		{"β of the ponder divergence", l.PonderBeta, 0, 1e6}, {"α of the ponder cost", l.AlphaPonder, 0, 1e6},
-		{"α of the prior", l.AlphaPrior, 0, 1e6}, {"drop path", l.DropPath, 0, 0.999}, {"scale", l.Scale, 0, 1e6},
+		{"label_smoothing", l.LabelSmoothing, 0, 0.99}, {"drop_path", l.DropPath, 0, 0.99},
+		{"alpha_ponder", l.AlphaPonder, 0, 1e6}, {"alpha_prior", l.AlphaPrior, 0, 1e6},
+		{"target_layer", l.TargetLayer, -10, float64(layers) + 10},
+		{"prior_deviation", cmp.Or(l.PriorDeviation, 1), 0.05, 1e3}, {"ponder_beta", l.PonderBeta, 0, 1e6},
+		{"ponder_lambda", l.PonderLambda, 0, 1}, {"α of the teacher", l.DistillAlpha, 0, 1}, {"scale", l.Scale, 0, 1e6},
 	} {
 		if math.IsNaN(v.value) || v.value < v.min || v.value > v.max {
-			return fmt.Errorf("train: %s is %v, want %v to %v", v.name, v.value, v.min, v.max)
+			return fmt.Errorf("%s is %v, want %v to %v", v.name, v.value, v.min, v.max)
 		}
 	}
 	if t := l.DistillTemperature; t != 0 && !(t >= 0.01 && t <= 1e3) {
-		return fmt.Errorf("train: the temperature is %v, want 0.01 to 1000", t)
+		return fmt.Errorf("the temperature is %v, want 0.01 to 1000", t)
 	}
 	switch l.Distill {
 	case "", DistillSoft, DistillHard:
 		return nil
 	}
-	return fmt.Errorf("train: distillation %q is not known (known: %q, %q)", l.Distill, DistillSoft, DistillHard)
+	return fmt.Errorf("distillation %q is not known (known: %q, %q)", l.Distill, DistillSoft, DistillHard)
 }
 
 // classify computes what a decision costs each image, and in d.dheads the gradient of the mean over the batch of

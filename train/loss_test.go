@@ -291,12 +291,12 @@ func TestLossesRefuse(t *testing.T) {
 		"not known":             func(_ *Batch, l *Loss) { l.Distill = "by heart" },
 		"α of the teacher":      func(_ *Batch, l *Loss) { l.DistillAlpha = 1.5 },
 		"temperature":           func(_ *Batch, l *Loss) { l.DistillTemperature = 1e-9 },
-		"label smoothing":       func(_ *Batch, l *Loss) { l.LabelSmoothing = math.NaN() },
+		"label_smoothing":       func(_ *Batch, l *Loss) { l.LabelSmoothing = math.NaN() },
 		"scale":                 func(_ *Batch, l *Loss) { l.Scale = -1 },
-		"drop path":             func(_ *Batch, l *Loss) { l.DropPath = 1 },
+		"drop_path":             func(_ *Batch, l *Loss) { l.DropPath = 1 },
 		"shape":                 func(_ *Batch, l *Loss) { l.PriorShape = "round" },
 		"deviation":             func(_ *Batch, l *Loss) { l.PriorDeviation = -1 },
-		"layer 99":              func(_ *Batch, l *Loss) { l.TargetLayer = 99 },
+		"target_layer is 99":    func(_ *Batch, l *Loss) { l.TargetLayer = 99 },
 	} {
 		net, err := NewNetwork(p, 1)
 		if err != nil {

@@ -150,7 +150,7 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 }
 
 func (n *Network) forward(b Batch, loss Loss) (Stats, halting.Upstream, error) {
-	if err := errors.Join(loss.check(), b.check(n.config.Classes, loss), n.prepare(loss)); err != nil {
+	if err := errors.Join(loss.Validate(n.config.Layers), b.check(n.config.Classes, loss), n.prepare(loss)); err != nil {
 		return Stats{}, halting.Upstream{}, err
 	}
 	n.pack()

@@ -25,11 +25,8 @@ type prior struct {
 // newPrior makes a loss's prior for the given number of layers.
 func newPrior(layers int, loss Loss) (prior, error) {
 	targetLayer, deviation := loss.TargetLayer, cmp.Or(loss.PriorDeviation, 1)
-	if layers < 1 || math.IsNaN(targetLayer) || targetLayer < -10 || targetLayer > float64(layers)+10 {
-		return prior{}, fmt.Errorf("train: a prior around layer %v of %d layers makes no sense", targetLayer, layers)
-	}
-	if !(deviation >= 0.05 && deviation <= 1e3) {
-		return prior{}, fmt.Errorf("train: a prior's deviation is %v layers, want 0.05 to 1000", deviation)
+	if err := loss.Validate(layers); err != nil {
+		return prior{}, err
 	}
 	var density func(l float64) float64 // its logarithm, but for a constant
 	switch loss.PriorShape {

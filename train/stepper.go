@@ -8,15 +8,17 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Settings are what decides the steps of a run besides their batches and learning rates.
+// Settings are what decides the steps of a run besides their batches and learning rates. In JSON they and the Loss are
+// part of a recipe.
 type Settings struct {
-	Loss         Loss    // Scale apart, which is the Stepper's own
-	Beta1, Beta2 float64 // AdamW's
-	WeightDecay  float64 // not on biases, norms, class and position tokens
-	ClipNorm     float64 // largest norm of the whole gradient; 0 = no limit
-	EMA          float64 // decay of the averaged weights; 0 = no averaging
-	Freeze       []string
-	LearnGate    bool // the gate's scale and center are learnt too
+	WeightDecay float64  `json:"weight_decay"` // not on biases, norms, class and position tokens
+	Beta1       float64  `json:"beta1"`        // AdamW's
+	Beta2       float64  `json:"beta2"`
+	ClipNorm    float64  `json:"clip_norm"` // largest norm of the whole gradient; 0 = no limit
+	EMA         float64  `json:"ema"`       // decay of the averaged weights, which are what is kept; 0 = no averaging
+	Loss                 // Scale apart, which is the Stepper's own
+	Freeze      []string `json:"-"` // tensors that keep their values, see freeze
+	LearnGate   bool     `json:"-"` // the gate's scale and center are learnt too
 }
 
 // Update asks for one step of the optimizer.

@@ -40,26 +40,12 @@ type Recipe struct {
 	Seed       uint64 `json:"seed"`
 	Limit      int    `json:"limit,omitempty"` // training images to use, and validation and test images; 0 = all
 
-	LR             float64 `json:"lr"`
-	MinLR          float64 `json:"min_lr"`
-	WarmupLR       float64 `json:"warmup_lr"`
-	WarmupEpochs   float64 `json:"warmup_epochs"`
-	WeightDecay    float64 `json:"weight_decay"` // not on biases, norms, class and position tokens
-	Beta1          float64 `json:"beta1"`
-	Beta2          float64 `json:"beta2"`
-	ClipNorm       float64 `json:"clip_norm"` // largest norm of the whole gradient; 0 = no limit
-	EMA            float64 `json:"ema"`       // decay of the averaged weights, which are what is kept; 0 = no averaging
-	LabelSmoothing float64 `json:"label_smoothing"`
-	DropPath       float64 `json:"drop_path"`
-
-	AlphaPonder    float64 `json:"alpha_ponder,omitempty"`
-	AlphaPrior     float64 `json:"alpha_prior,omitempty"`
-	TargetLayer    float64 `json:"target_layer,omitempty"`    // 0 = one block after the middle
-	PriorShape     string  `json:"prior_shape,omitempty"`     // train.PriorNormal and so on; "" = normal
-	PriorDeviation float64 `json:"prior_deviation,omitempty"` // in blocks; 0 = 1
-	ReversePrior   bool    `json:"reverse_prior,omitempty"`
-	PonderBeta     float64 `json:"ponder_beta,omitempty"`   // weight of PonderNet's divergence from its geometric prior
-	PonderLambda   float64 `json:"ponder_lambda,omitempty"` // and that prior's λ
+	LR           float64 `json:"lr"`
+	MinLR        float64 `json:"min_lr"`
+	WarmupLR     float64 `json:"warmup_lr"`
+	WarmupEpochs float64 `json:"warmup_epochs"`
+	// TargetLayer is one block after the middle if 0. Freeze and LearnGate are above, Distill has the rest of the loss.
+	train.Settings
 
 	Augment data.Augment `json:"augment"`
 	Mix     data.Mix     `json:"mix,omitzero"` // mixup and cutmix
@@ -88,9 +74,13 @@ const (
 
 // DefaultRecipe holds what a recipe file may leave out.
 func DefaultRecipe() Recipe {
-	return Recipe{Epochs: 10, Batch: 64, LR: 1e-3, MinLR: 1e-5, WarmupLR: 1e-6, WarmupEpochs: 1, WeightDecay: 0.05,
-		Beta1: 0.9, Beta2: 0.999, ClipNorm: 1, Damaged: 0.01, Checkpoints: 2, Keep: KeepLast, Store: "F32"}
+	return Recipe{Epochs: 10, Batch: 64, LR: 1e-3, MinLR: 1e-5, WarmupLR: 1e-6, WarmupEpochs: 1, Damaged: 0.01,
+		Settings:    train.Settings{WeightDecay: 0.05, Beta1: 0.9, Beta2: 0.999, ClipNorm: 1},
+		Checkpoints: 2, Keep: KeepLast, Store: "F32"}
 }
+
+// mostLayers bounds a target layer where the model is not known yet.
+const mostLayers = 1e4
 
 // Validate reports the first value that makes no sense.
 func (r Recipe) Validate() error {
@@ -102,18 +92,17 @@ func (r Recipe) Validate() error {
 		{"limit", float64(r.Limit), 0, 1 << 40}, {"lr", r.LR, 0, 10}, {"min_lr", r.MinLR, 0, 10},
 		{"warmup_lr", r.WarmupLR, 0, 10}, {"warmup_epochs", r.WarmupEpochs, 0, 1e5}, {"weight_decay", r.WeightDecay, 0, 10},
 		{"beta1", r.Beta1, 0, 0.99999}, {"beta2", r.Beta2, 0, 0.9999999}, {"clip_norm", r.ClipNorm, 0, 1e9},
-		{"ema", r.EMA, 0, 0.9999999}, {"label_smoothing", r.LabelSmoothing, 0, 0.99}, {"drop_path", r.DropPath, 0, 0.99},
-		{"init_std", r.InitStd, 0, 10}, {"alpha_ponder", r.AlphaPonder, 0, 1e6}, {"alpha_prior", r.AlphaPrior, 0, 1e6},
-		{"target_layer", r.TargetLayer, -10, 1e4}, {"checkpoint_steps", float64(r.CheckpointSteps), 0, 1 << 40},
+		{"ema", r.EMA, 0, 0.9999999}, {"init_std", r.InitStd, 0, 10}, {"checkpoint_steps", float64(r.CheckpointSteps), 0, 1 << 40},
 		{"checkpoints", float64(r.Checkpoints), 1, 1e6}, {"log_steps", float64(r.LogSteps), 0, 1 << 40},
 		{"image_size", float64(r.ImageSize), 0, 1 << 13}, {"validation", r.Validation, 0, 0.9}, {"damaged", r.Damaged, 0, 1},
 		{"accumulate", float64(r.Accumulate), 0, 1 << 16}, {"repeats", float64(r.Repeats), 0, 1 << 16},
-		{"prior_deviation", r.PriorDeviation, 0, 1e4}, {"ponder_beta", r.PonderBeta, 0, 1e6},
-		{"ponder_lambda", r.PonderLambda, 0, 1},
 	} {
 		if math.IsNaN(v.value) || v.value < v.min || v.value > v.max {
 			return fmt.Errorf("%s is %v, want %v to %v", v.name, v.value, v.min, v.max)
 		}
+	}
+	if err := r.Loss.Validate(mostLayers); err != nil {
+		return err
 	}
 	if r.Store != "F32" && r.Store != "F16" && r.Store != "BF16" {
 		return fmt.Errorf("store is %q, want F32, F16 or BF16", r.Store)
@@ -176,14 +165,12 @@ func (r Recipe) initialise(classes []string) (*vit.Params, error) {
 
 // settings are what decides a step.
 func (r Recipe) settings() train.Settings {
-	l := train.Loss{LabelSmoothing: r.LabelSmoothing, AlphaPonder: r.AlphaPonder, AlphaPrior: r.AlphaPrior,
-		TargetLayer: r.TargetLayer, PriorShape: r.PriorShape, PriorDeviation: r.PriorDeviation, ReversePrior: r.ReversePrior,
-		PonderBeta: r.PonderBeta, PonderLambda: r.PonderLambda, DropPath: r.DropPath}
+	s := r.Settings
+	s.Freeze, s.LearnGate = r.Freeze, r.LearnGate
 	if d := r.Distill; d != nil {
-		l.Distill, l.DistillAlpha, l.DistillTemperature = d.Mode, d.Alpha, d.Temperature
+		s.Loss.Distill, s.DistillAlpha, s.DistillTemperature = d.Mode, d.Alpha, d.Temperature
 	}
-	return train.Settings{Loss: l, Beta1: r.Beta1, Beta2: r.Beta2, WeightDecay: r.WeightDecay, ClipNorm: r.ClipNorm,
-		EMA: r.EMA, Freeze: r.Freeze, LearnGate: r.LearnGate}
+	return s
 }
 
 // LearningRate is the rate of a step (from 0), METHOD.md (43): linear warm-up from WarmupLR, then a cosine from LR down

@@ -86,7 +86,7 @@ func TestResolve(t *testing.T) {
 	if r := (Recipe{}).resolve(c); r.TargetLayer != 7 {
 		t.Errorf("target layer %v, want 7", r.TargetLayer)
 	}
-	if r := (Recipe{TargetLayer: 4}).resolve(c); r.TargetLayer != 4 {
+	if r := (Recipe{Settings: train.Settings{Loss: train.Loss{TargetLayer: 4}}}).resolve(c); r.TargetLayer != 4 {
 		t.Errorf("target layer %v, want 4", r.TargetLayer)
 	}
 }

@@ -3,6 +3,7 @@ package trainer
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -182,12 +183,35 @@ func (r *runner) facts() []report.Fact {
 // Rows lists the values of the recipe for a report, in its own order.
 func (r Recipe) Rows() []report.Setting {
 	var list []report.Setting
-	of := reflect.ValueOf(r)
-	for i := range of.NumField() {
-		key, flags, _ := strings.Cut(of.Type().Field(i).Tag.Get("json"), ",")
-		if key != "description" && (flags == "" || !of.Field(i).IsZero()) {
-			list = append(list, report.Setting{Name: key, Value: inJSON(of.Field(i))})
+	for _, v := range r.values() {
+		if !v.unset {
+			list = append(list, v.Setting)
 		}
+	}
+	return list
+}
+
+// value is a key of a recipe with its value as a file has it; unset where the file may leave it out.
+type value struct {
+	report.Setting
+	unset bool
+}
+
+// values lists all of a recipe but the description, in its own order.
+func (r Recipe) values() []value {
+	var list []value
+	of := reflect.ValueOf(r)
+	for _, f := range reflect.VisibleFields(of.Type()) {
+		key, flags, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous || key == "-" || key == "description" {
+			continue
+		}
+		v := of.FieldByIndex(f.Index)
+		text, err := json.Marshal(v.Interface())
+		if err != nil { // a recipe that was validated can be written
+			text = []byte(err.Error())
+		}
+		list = append(list, value{report.Setting{Name: key, Value: string(text)}, flags != "" && v.IsZero()})
 	}
 	return list
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"reflect"
 	"strings"
 	"syscall"
 
@@ -143,23 +142,13 @@ func (r Recipe) continues(before Recipe) error {
 // changes lists the values of r that differ from before's, as "lr 0.001 → 0.0005".
 func (r Recipe) changes(before Recipe) string {
 	var list []string
-	is, was := reflect.ValueOf(r), reflect.ValueOf(before)
-	for i := range is.NumField() {
-		key, _, _ := strings.Cut(is.Type().Field(i).Tag.Get("json"), ",")
-		if a, b := inJSON(was.Field(i)), inJSON(is.Field(i)); a != b && key != "description" {
-			list = append(list, fmt.Sprintf("%s %s → %s", key, a, b))
+	was := before.values()
+	for i, v := range r.values() {
+		if v.Value != was[i].Value {
+			list = append(list, fmt.Sprintf("%s %s → %s", v.Name, was[i].Value, v.Value))
 		}
 	}
 	return strings.Join(list, ", ")
-}
-
-// inJSON is a recipe's value as a file has it.
-func inJSON(v reflect.Value) string {
-	text, err := json.Marshal(v.Interface())
-	if err != nil { // a recipe that was validated can be written
-		return err.Error()
-	}
-	return string(text)
 }
 
 // full reports whether an error says that there is no room left for a file.

@@ -3,7 +3,6 @@ package tools
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/adavit/adavit/infer"
@@ -60,7 +59,7 @@ func Predict(ctx context.Context, m *vit.Model, name string, in *weights.File, o
 	}
 	var labels []int32
 	if o.Loss != nil {
-		if err := checkLoss(*o.Loss, m.Params.Config.Layers); err != nil {
+		if err := usage.Wrap(o.Loss.Validate(m.Params.Config.Layers)); err != nil {
 			return nil, err
 		}
 		if labels, err = labelTensor(m.Params.Config, name, in, len(images)/m.Params.Config.ImageLen()); err != nil {
@@ -212,21 +211,4 @@ func labelTensor(c vit.Config, name string, in *weights.File, images int) ([]int
 		}
 	}
 	return labels, nil
-}
-
-// checkLoss reports the first number of a loss that makes no sense.
-func checkLoss(l train.Loss, layers int) error {
-	for _, v := range []struct {
-		name            string
-		value, min, max float64
-	}{
-		{"alpha-ponder", l.AlphaPonder, 0, 1e6}, {"alpha-prior", l.AlphaPrior, 0, 1e6},
-		{"target-layer", l.TargetLayer, -10, float64(layers) + 10},
-		{"label-smoothing", l.LabelSmoothing, 0, 0.99},
-	} {
-		if math.IsNaN(v.value) || v.value < v.min || v.value > v.max {
-			return usage.Errorf("%s is %v, want %v to %v", v.name, v.value, v.min, v.max)
-		}
-	}
-	return nil
 }
