@@ -63,29 +63,18 @@ func (s snapshot) write(dir string) error {
 		tensors[i] = weights.Float32Tensor(t.Name, []int{len(t.Data)}, t.Data)
 	}
 	meta["sha256"] = checksum(meta, tensors)
-	if err := os.MkdirAll(checkpointDir(dir), 0o777); err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
+	err := os.MkdirAll(checkpointDir(dir), 0o777)
+	if err == nil {
+		err = weights.WriteSafetensors(checkpointPath(dir, s.step), meta, tensors)
 	}
-	if err := weights.WriteSafetensors(checkpointPath(dir, s.step), meta, tensors); err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
-	}
-	return nil
-}
-
-// read fills s.tensors, step and entry from a file, whose recipe and architecture must agree with those of s as far as
-// its place in the data and the meaning of its numbers depend on them. If it fails, s.tensors may hold anything.
-func (s *snapshot) read(path string) error {
-	f, err := weights.ReadSafetensors(path)
 	if err != nil {
-		return err
+		err = fmt.Errorf("checkpoint: %w", err)
 	}
-	if err := s.decode(f); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
+	return err
 }
 
-// decode is read for a file's content.
+// decode fills s.tensors, step and entry from a file, whose recipe and architecture must agree with those of s as far as
+// its place in the data and the meaning of its numbers depend on them. If it fails, s.tensors may hold anything.
 func (s *snapshot) decode(f *weights.File) error {
 	version, known := f.Metadata["version"]
 	if known && f.Metadata["sha256"] != checksum(f.Metadata, f.Tensors) {
@@ -171,8 +160,7 @@ func savedSteps(dir string) ([]int, error) {
 			steps = append(steps, step)
 		}
 	}
-	slices.Sort(steps)
-	slices.Reverse(steps)
+	slices.SortFunc(steps, func(a, b int) int { return b - a })
 	return steps, nil
 }
 
@@ -184,20 +172,18 @@ func prune(dir string, keep int, bests []int) error {
 	if err != nil {
 		return err
 	}
-	wanted := make(map[int]bool)
-	for _, step := range steps[:min(keep, len(steps))] {
-		wanted[step] = true
-		for _, best := range slices.Backward(bests) {
-			if best <= step {
-				wanted[best] = true
-				break
-			}
+	wanted := slices.Clone(steps[:min(keep, len(steps))])
+	for _, step := range wanted {
+		if n, _ := slices.BinarySearch(bests, step+1); n > 0 {
+			wanted = append(wanted, bests[n-1])
 		}
 	}
+	return remove(dir, slices.DeleteFunc(steps, func(step int) bool { return slices.Contains(wanted, step) }))
+}
+
+// remove removes the checkpoints of some steps.
+func remove(dir string, steps []int) error {
 	for _, step := range steps {
-		if wanted[step] {
-			continue
-		}
 		if err := os.Remove(checkpointPath(dir, step)); err != nil {
 			return fmt.Errorf("checkpoint: %w", err)
 		}

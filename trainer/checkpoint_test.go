@@ -38,6 +38,15 @@ func (s snapshot) empty() snapshot {
 	return e
 }
 
+// read reads the checkpoint of step 7 in dir.
+func (s *snapshot) read(dir string) error {
+	f, err := weights.ReadSafetensors(checkpointPath(dir, 7))
+	if err != nil {
+		return err
+	}
+	return s.decode(f)
+}
+
 func TestCheckpointRoundTrip(t *testing.T) {
 	dir := t.TempDir()
 	s := tinySnapshot()
@@ -45,7 +54,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := s.empty()
-	if err := got.read(checkpointPath(dir, 7)); err != nil {
+	if err := got.read(dir); err != nil {
 		t.Fatal(err)
 	}
 	if got.step != 7 || got.entry.Loss != s.entry.Loss || !slices.Equal(got.entry.LayerScores, s.entry.LayerScores) ||
@@ -113,7 +122,7 @@ func TestForeignCheckpoint(t *testing.T) {
 		}
 		got := s.empty()
 		change(&got)
-		err := got.read(checkpointPath(dir, 7))
+		err := got.read(dir)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}

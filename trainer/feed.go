@@ -7,18 +7,14 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/train"
-	"github.com/adavit/adavit/vit"
 )
 
 // feed brings the batches of a run: pictures augmented and mixed, targets, and what a teacher says of them. All of it
 // depends on (seed, epoch, place in the epoch) alone, so a run that was resumed sees what it would have seen.
 type feed struct {
+	run     *runner
 	loader  *data.Loader
-	recipe  Recipe
-	config  vit.Config
-	teacher *teacher
-	size    int // images a batch
-
+	size    int       // images a batch
 	targets []float32 // [size, classes]
 	logits  []float32 // [size, classes] of the teacher
 }
@@ -33,11 +29,11 @@ func (r *runner) newFeed() (*feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{recipe: r.Recipe, config: c, teacher: r.teacher, size: r.batch / r.parts}
+	f := &feed{run: r, size: r.batch / r.parts}
 	if r.Recipe.Mix.Enabled(0) {
 		f.targets = make([]float32, f.size*c.Classes)
 	}
-	if f.teacher != nil {
+	if f.run.teacher != nil {
 		f.logits = make([]float32, f.size*c.Classes)
 	}
 	seed, repeats := r.Recipe.Seed, r.Recipe.Repeats
@@ -67,16 +63,16 @@ func (f *feed) next(ctx context.Context, epoch, part int) (train.Batch, error) {
 	if err != nil {
 		return train.Batch{}, err
 	}
-	c := f.config
+	c := f.run.start
 	b := train.Batch{Size: f.size, Labels: labels, Stop: ctx.Err}
-	if f.targets != nil && f.recipe.Mix.Enabled(epoch) {
-		rng := data.Rand(f.recipe.Seed, uint64(epoch), mixIndex-uint64(part))
-		f.recipe.Mix.Apply(images, labels, f.targets, c.Classes, f.recipe.LabelSmoothing,
+	if f.targets != nil && f.run.Recipe.Mix.Enabled(epoch) {
+		rng := data.Rand(f.run.Recipe.Seed, uint64(epoch), mixIndex-uint64(part))
+		f.run.Recipe.Mix.Apply(images, labels, f.targets, c.Classes, f.run.Recipe.LabelSmoothing,
 			c.Channels, c.Height, c.Width, rng)
 		b.Targets = f.targets
 	}
-	if f.teacher != nil {
-		if err := f.teacher.logits(ctx, images, f.logits); err != nil {
+	if f.run.teacher != nil {
+		if err := f.run.teacher.logits(ctx, images, f.logits); err != nil {
 			return train.Batch{}, fmt.Errorf("the teacher: %w", err)
 		}
 		b.Teacher = f.logits

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"syscall"
 
@@ -26,16 +25,20 @@ func (r *runner) load(step int) (snapshot, error) {
 		return s, err
 	}
 	path := checkpointPath(r.Dir, step)
-	if err := s.read(path); err != nil {
-		return s, err
+	f, err := weights.ReadSafetensors(path)
+	if err != nil {
+		return s, err // names the file
 	}
-	if s.step != step {
-		return s, fmt.Errorf("%s holds step %d", path, s.step)
+	if err = s.decode(f); err == nil && s.step != step {
+		err = fmt.Errorf("it holds step %d", s.step)
 	}
-	if err := r.backend.Restore(step, s.tensors); err != nil {
-		return s, fmt.Errorf("%s: %w", path, err)
+	if err == nil {
+		err = r.backend.Restore(step, s.tensors)
 	}
-	return s, nil
+	if err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return s, err
 }
 
 // save stores a checkpoint of the run as it stands. What the logs say of its steps is on disk before it. On a full
@@ -107,12 +110,7 @@ func (r *runner) restore() error {
 			r.Log.Warn("the recipe is not the one that the run began with", "changed", changes)
 		}
 		r.Log.Info("resumed", "step", s.step)
-		for _, damaged := range steps[:i] {
-			if err := os.Remove(checkpointPath(r.Dir, damaged)); err != nil {
-				return fmt.Errorf("checkpoint: %w", err)
-			}
-		}
-		return nil
+		return remove(r.Dir, steps[:i])
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("none of the %d checkpoints in %s is whole; remove the folder to start anew: %w",
