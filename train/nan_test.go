@@ -22,9 +22,8 @@ func TestWhereBad(t *testing.T) {
 		{"first bad tensor: the gradient of blocks.1.mlp.fc2.bias", func(_ *Network, _ *Batch, g *vit.Params) {
 			g.Blocks[0].Norm1Bias[0], g.Blocks[1].FC2Bias[3] = nan, nan
 		}},
-		{"the weights themselves are not finite: blocks.2.attn.qkv.bias[5] is NaN", func(n *Network, _ *Batch, _ *vit.Params) {
-			n.params.Blocks[2].QKVBias[5] = nan
-		}},
+		{"the weights themselves are not finite: blocks.2.attn.qkv.bias[5] is NaN",
+			func(n *Network, _ *Batch, _ *vit.Params) { n.params.Blocks[2].QKVBias[5] = nan }},
 		{"image 3 of the batch has a pixel of NaN", func(_ *Network, b *Batch, _ *vit.Params) {
 			load := b.Load
 			b.Load = func(i int, dst []float32) error {

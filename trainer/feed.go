@@ -29,17 +29,12 @@ func (r *runner) newFeed() (*feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{run: r, size: r.batch / r.parts}
-	if r.Recipe.Mix.Enabled(0) {
-		f.targets = make([]float32, f.size*c.Classes)
-	}
-	if f.run.teacher != nil {
-		f.logits = make([]float32, f.size*c.Classes)
-	}
+	size := r.batch / r.parts
+	f := &feed{run: r, size: size, targets: make([]float32, size*c.Classes), logits: make([]float32, size*c.Classes)}
 	seed, repeats := r.Recipe.Seed, r.Recipe.Repeats
 	order := data.NewSequence(seed, r.images(), repeats)
-	f.loader = data.NewLoader(data.LoaderOptions{Items: r.perEpoch * r.batch, Batch: f.size, Epochs: r.Recipe.Epochs,
-		Workers: cmp.Or(r.Workers, r.Threads), Ahead: aheadBatches, Floats: c.Channels * c.Height * c.Width,
+	f.loader = data.NewLoader(data.LoaderOptions{Items: r.perEpoch * r.batch, Batch: size, Epochs: r.Recipe.Epochs,
+		Workers: cmp.Or(r.Workers, r.Threads), Ahead: aheadBatches, Floats: c.ImageLen(),
 		Load: func(_ context.Context, dst []float32, epoch, position int) (int, error) {
 			i := order.At(epoch, position)
 			key := i
@@ -63,12 +58,11 @@ func (f *feed) next(ctx context.Context, epoch, part int) (train.Batch, error) {
 	if err != nil {
 		return train.Batch{}, err
 	}
-	c := f.run.start
+	c, r := f.run.start, f.run.Recipe
 	b := train.Batch{Size: f.size, Labels: labels, Stop: ctx.Err}
-	if f.targets != nil && f.run.Recipe.Mix.Enabled(epoch) {
-		rng := data.Rand(f.run.Recipe.Seed, uint64(epoch), mixIndex-uint64(part))
-		f.run.Recipe.Mix.Apply(images, labels, f.targets, c.Classes, f.run.Recipe.LabelSmoothing,
-			c.Channels, c.Height, c.Width, rng)
+	if r.Mix.Enabled(epoch) {
+		rng := data.Rand(r.Seed, uint64(epoch), mixIndex-uint64(part))
+		r.Mix.Apply(images, labels, f.targets, c.Classes, r.LabelSmoothing, c.Channels, c.Height, c.Width, rng)
 		b.Targets = f.targets
 	}
 	if f.run.teacher != nil {
@@ -77,7 +71,7 @@ func (f *feed) next(ctx context.Context, epoch, part int) (train.Batch, error) {
 		}
 		b.Teacher = f.logits
 	}
-	floats := len(images) / f.size
+	floats := c.ImageLen()
 	b.Load = func(i int, dst []float32) error {
 		copy(dst, images[i*floats:(i+1)*floats])
 		return nil

@@ -33,8 +33,8 @@ type Model struct {
 	Params       *Params
 	Preprocessor picture.Preprocessor // zero if the directory does not say
 
-	// PrecisionLoss is what precisions other than f32 cost on test images, in points of top-1, by their names (bf16,
-	// int8), as far as the model's card, training.json, says.
+	// PrecisionLoss is what precisions other than f32 cost on the validation images, in points of top-1, by their names
+	// (bf16, int8), as far as the model's card, training.json, says.
 	PrecisionLoss map[string]float64
 	Precision     string // that the model is to run in unless another is asked for, as its card says; "" if it does not
 
