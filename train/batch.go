@@ -23,17 +23,40 @@ type Batch struct {
 	Stop func() error
 }
 
-// Stats are a step's losses and what its tokens did.
+// Stats are a step's losses and what its tokens did. In JSON they are part of a run's logs.
 type Stats struct {
-	Loss         float64
-	CrossEntropy float64
-	Distill      float64   // what the teacher's part comes to
-	Ponder       float64   // the ponder cost
-	Prior        float64   // divergence of the mean scores from the prior; PonderNet's from its own, mean over the images
-	Correct      int       // images whose largest logit is their label
-	MeanDepth    float64   // blocks that a token ran in, or would at inference where every block runs to learn; mean
-	LayerScores  []float64 // [L] Ĥ before it is normalised
-	GradNorm     float64   // of the whole gradient before clipping, frozen tensors left out; of a Stepper's steps
+	Loss         float64 `json:"loss"`
+	CrossEntropy float64 `json:"loss_ce"`
+	Distill      float64 `json:"loss_distill,omitempty"` // what the teacher's part comes to
+	Ponder       float64 `json:"loss_ponder"`            // the ponder cost
+	// divergence of the mean scores from the prior; PonderNet's from its own, mean over the images
+	Prior       float64   `json:"loss_prior"`
+	Correct     int       `json:"-"`                      // images whose largest logit is their label
+	MeanDepth   float64   `json:"mean_depth"`             // blocks a token ran in, or would if not all ran to learn; mean
+	LayerScores []float64 `json:"layer_scores,omitempty"` // [L] Ĥ before it is normalised
+	// of the whole gradient before clipping, frozen tensors left out; of a Stepper's steps
+	GradNorm float64 `json:"grad_norm"`
+}
+
+// Means gives access to all that several Stats have a mean of.
+func (s *Stats) Means() []*float64 {
+	list := []*float64{&s.Loss, &s.CrossEntropy, &s.Distill, &s.Ponder, &s.Prior, &s.MeanDepth, &s.GradNorm}
+	for l := range s.LayerScores {
+		list = append(list, &s.LayerScores[l])
+	}
+	return list
+}
+
+// Add counts in a share of other Stats, and all that they have correct.
+func (s *Stats) Add(other Stats, share float64) {
+	if s.LayerScores == nil {
+		s.LayerScores = make([]float64, len(other.LayerScores))
+	}
+	of := other.Means()
+	for i, figure := range s.Means() {
+		*figure += share * *of[i]
+	}
+	s.Correct += other.Correct
 }
 
 // stopped returns the error with which the pass is to end, if it is.

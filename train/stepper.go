@@ -94,7 +94,7 @@ func (s *Stepper) Step(u Update) (Stats, error) {
 			return Stats{}, err
 		}
 		size = b.Size
-		stats.add(pass, share)
+		stats.Add(pass, share)
 		if !finite(pass.Loss) {
 			return stats, &NotFiniteError{stats.Loss, math.NaN(), s.net.whereBad(s.grad, size)}
 		}
@@ -104,23 +104,6 @@ func (s *Stepper) Step(u Update) (Stats, error) {
 		return stats, &NotFiniteError{stats.Loss, stats.GradNorm, s.net.whereBad(s.grad, size)}
 	}
 	return stats, nil
-}
-
-// add counts a pass in as its share of a step.
-func (s *Stats) add(pass Stats, share float64) {
-	s.Loss += share * pass.Loss
-	s.CrossEntropy += share * pass.CrossEntropy
-	s.Distill += share * pass.Distill
-	s.Ponder += share * pass.Ponder
-	s.Prior += share * pass.Prior
-	s.Correct += pass.Correct
-	s.MeanDepth += share * pass.MeanDepth
-	if s.LayerScores == nil {
-		s.LayerScores = make([]float64, len(pass.LayerScores))
-	}
-	for l, v := range pass.LayerScores {
-		s.LayerScores[l] += share * v
-	}
 }
 
 // Params returns the weights as they are and their moving average, both the Stepper's own.

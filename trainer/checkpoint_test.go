@@ -25,7 +25,7 @@ func tinySnapshot() snapshot {
 	r := DefaultRecipe()
 	r.Seed, r.Batch = 3, 4
 	return snapshot{step: 7, recipe: r, config: c,
-		entry:   Entry{Epoch: 2, Step: 7, Line: Line{Loss: 1.0 / 3, LayerScores: []float64{0.1}}},
+		entry:   Entry{Epoch: 2, Step: 7, Line: Line{Stats: train.Stats{Loss: 1.0 / 3, LayerScores: []float64{0.1}}}},
 		tensors: []train.Tensor{{Name: "weights", Data: []float32{1, 2, 3}}, {Name: "moment1", Data: []float32{4, 5, 6}}}}
 }
 

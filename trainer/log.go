@@ -17,17 +17,10 @@ import (
 
 // Line is what the lines of both logs tell of a step, or on average of an epoch's steps.
 type Line struct {
-	LR              float64   `json:"lr"`
-	Loss            float64   `json:"loss"`
-	CrossEntropy    float64   `json:"loss_ce"`
-	Distill         float64   `json:"loss_distill,omitempty"`
-	Ponder          float64   `json:"loss_ponder"`
-	Prior           float64   `json:"loss_prior"`
-	TrainTop1       float64   `json:"train_top1"` // percent, of augmented images with drop path
-	MeanDepth       float64   `json:"mean_depth"`
-	LayerScores     []float64 `json:"layer_scores,omitempty"`
-	GradNorm        float64   `json:"grad_norm"`
-	ImagesPerSecond float64   `json:"images_per_second"`
+	LR        float64 `json:"lr"`
+	TrainTop1 float64 `json:"train_top1"` // percent, of augmented images with drop path
+	train.Stats
+	ImagesPerSecond float64 `json:"images_per_second"`
 }
 
 // Entry is one line of log.jsonl: an epoch's means.
@@ -50,30 +43,10 @@ type StepEntry struct {
 	Line
 }
 
-// line tells of a step of so many images.
-func line(s train.Stats, lr float64, images int) Line {
-	return Line{LR: lr, Loss: s.Loss, CrossEntropy: s.CrossEntropy, Distill: s.Distill, Ponder: s.Ponder, Prior: s.Prior,
-		TrainTop1: 100 * float64(s.Correct) / float64(images), MeanDepth: s.MeanDepth, LayerScores: s.LayerScores,
-		GradNorm: s.GradNorm}
-}
-
-// means are the figures that an epoch's line has the mean of, its layers' scores apart.
-func (l *Line) means() []*float64 {
-	return []*float64{&l.Loss, &l.CrossEntropy, &l.Distill, &l.Ponder, &l.Prior, &l.TrainTop1, &l.MeanDepth, &l.GradNorm}
-}
-
 // add counts a step into the sums of its epoch.
 func (e *Entry) add(s StepEntry, took time.Duration) {
-	of := s.means()
-	for i, sum := range e.means() {
-		*sum += *of[i]
-	}
-	if e.LayerScores == nil {
-		e.LayerScores = make([]float64, len(s.LayerScores))
-	}
-	for l, v := range s.LayerScores {
-		e.LayerScores[l] += v
-	}
+	e.Stats.Add(s.Stats, 1)
+	e.TrainTop1 += s.TrainTop1
 	e.Epoch, e.Step, e.LR = s.Epoch, s.Step, s.LR
 	e.Seconds += took.Seconds()
 }
@@ -81,11 +54,8 @@ func (e *Entry) add(s StepEntry, took time.Duration) {
 // finish turns the sums of an epoch's steps into means.
 func (e *Entry) finish(steps, batch int) {
 	e.ImagesPerSecond = float64(steps*batch) / max(e.Seconds, 1e-9)
-	for _, sum := range e.means() {
+	for _, sum := range append(e.Means(), &e.TrainTop1) {
 		*sum /= float64(steps)
-	}
-	for l := range e.LayerScores {
-		e.LayerScores[l] /= float64(steps)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/report"
+	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -31,16 +32,16 @@ func TestPage(t *testing.T) {
 		r := runner{Options: Options{Dir: "some/run", Recipe: DefaultRecipe(), Threads: 1}, epochs: log}
 		return r.page()
 	}
-	dense := page(Entry{Epoch: 1, Line: Line{Loss: 2, CrossEntropy: 2, LayerScores: []float64{0, 0}}},
-		Entry{Epoch: 2, Line: Line{Loss: 1, CrossEntropy: 1, LayerScores: []float64{0, 0}}})
+	dense := page(Entry{Epoch: 1, Line: Line{Stats: train.Stats{Loss: 2, CrossEntropy: 2, LayerScores: []float64{0, 0}}}},
+		Entry{Epoch: 2, Line: Line{Stats: train.Stats{Loss: 1, CrossEntropy: 1, LayerScores: []float64{0, 0}}}})
 	want := []string{"Top-1: training images, augmented;", "Loss: loss; cross-entropy;", "Mean depth: training images;",
 		"Learning rate: at the epoch's end;", "Gradient norm: mean of the epoch;", "Speed: training;"}
 	if got := titles(dense); !slices.Equal(got, want) || dense.Scores != nil || dense.Title != "run" {
 		t.Errorf("dense: %q, want %q", got, want)
 	}
 	adaptive := page(Entry{Epoch: 1, Test: &Figures{Top1: 50, MeanDepth: 3, Images: 10}}, // measured after a resume
-		Entry{Epoch: 2, Line: Line{Loss: 3, CrossEntropy: 1, Distill: 1, Ponder: 4, Prior: 0.5,
-			LayerScores: []float64{0.1, 0.9}},
+		Entry{Epoch: 2, Line: Line{Stats: train.Stats{Loss: 3, CrossEntropy: 1, Distill: 1, Ponder: 4, Prior: 0.5,
+			LayerScores: []float64{0.1, 0.9}}},
 			Validation: &Figures{Top1: 62}, Test: &Figures{Top1: 60, MeanDepth: 2, Images: 10}})
 	want = []string{"Top-1: training images, augmented; validation images; test images;",
 		"Loss: loss; cross-entropy; distillation;", "Ponder cost: depth and remainder;", "Prior: from the target depth;",

@@ -158,7 +158,7 @@ func (r *runner) loop(ctx context.Context) (err error) {
 	lined := epoch
 	for r.step < steps {
 		begin := time.Now()
-		stats, line, err := r.take(ctx)
+		line, err := r.take(ctx)
 		if err != nil {
 			return err
 		}
@@ -172,7 +172,7 @@ func (r *runner) loop(ctx context.Context) (err error) {
 		}
 		if r.Progress != nil {
 			r.Progress(Progress{Epoch: line.Epoch, Epochs: r.Recipe.Epochs, Step: r.step, Steps: steps, Batch: r.batch,
-				Stats: stats, Rate: r.rate(epoch)})
+				Stats: line.Stats, Rate: r.rate(epoch)})
 		}
 		ended := r.step%r.perEpoch == 0
 		if ended {
@@ -210,7 +210,7 @@ func (r *runner) rate(m mark) float64 {
 }
 
 // take takes a step and returns its line. If it fails, the backend's state is as it was.
-func (r *runner) take(ctx context.Context) (train.Stats, StepEntry, error) {
+func (r *runner) take(ctx context.Context) (StepEntry, error) {
 	epoch, at := r.step/r.perEpoch, r.step%r.perEpoch
 	lr := r.Recipe.LearningRate(r.step, r.perEpoch)
 	stats, err := r.backend.Step(train.Update{LR: lr, Parts: r.parts, Batch: func(part int) (train.Batch, error) {
@@ -222,10 +222,11 @@ func (r *runner) take(ctx context.Context) (train.Stats, StepEntry, error) {
 		err = fmt.Errorf("step %d: %w; %s", r.step+1, err, r.sound())
 	}
 	if err != nil {
-		return stats, StepEntry{}, err
+		return StepEntry{}, err
 	}
 	r.step++
-	return stats, StepEntry{Step: r.step, Epoch: epoch + 1, Line: line(stats, lr, r.batch)}, nil
+	top1 := 100 * float64(stats.Correct) / float64(r.batch)
+	return StepEntry{Step: r.step, Epoch: epoch + 1, Line: Line{LR: lr, TrainTop1: top1, Stats: stats}}, nil
 }
 
 // endEpoch measures the weights that an epoch came to and writes its line of the log. Stopped meanwhile, it leaves
