@@ -37,33 +37,22 @@ func geometric(lambda float64, layers int) ([]float64, error) {
 // is, the gradient finite. (Where the prior is 0 and the chance is not, the divergence is infinite; it counts as that
 // smallest number too.)
 func ponderLoss(lambda, ce, prior []float64, beta float64, p, dLambda []float64) (divergence float64) {
-	layers := len(lambda)
-	reach := 1.0
-	for l := range layers {
-		h := lambda[l]
-		if l == layers-1 {
+	last, reach := len(lambda)-1, 1.0
+	for l, h := range lambda {
+		if l == last {
 			h = 1
 		}
-		p[l] = h * reach
+		p[l], dLambda[l] = h*reach, reach // S[l] for now
 		reach *= 1 - h
-	}
-	slope := func(l int) (g float64) {
-		return ce[l] + beta*(logRatio(p[l], prior[l])+1)
-	}
-	for l := range layers {
 		divergence += p[l] * logRatio(p[l], prior[l])
 	}
-	rest := slope(layers - 1) // R[l+1]
-	dLambda[layers-1] = 0
-	for l := layers - 2; l >= 0; l-- {
+	slope := func(l int) (g float64) { return ce[l] + beta*(logRatio(p[l], prior[l])+1) }
+	rest := slope(last) // R[l+1]
+	dLambda[last] = 0
+	for l := last - 1; l >= 0; l-- {
 		g := slope(l)
-		dLambda[l] = g - rest
+		dLambda[l] *= g - rest
 		rest = lambda[l]*g + (1-lambda[l])*rest
-	}
-	reach = 1
-	for l := range layers - 1 {
-		dLambda[l] *= reach
-		reach *= 1 - lambda[l]
 	}
 	return divergence
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
-	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -59,7 +58,15 @@ func compareEngines(t *testing.T, scheme halting.Config, distillation vit.Distil
 		t.Fatal(err)
 	}
 	run := func(p *vit.Params, full bool) infer.Output {
-		e := modeltest.Engine(t, p, infer.F32, infer.Options{Threads: 2, Full: full})
+		packed, err := infer.Pack(p, infer.F32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := infer.New(packed, infer.Options{Threads: 2, Full: full})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
 		var out infer.Output
 		if full {
 			out.Trace = &infer.Trace{}
