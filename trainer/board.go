@@ -8,7 +8,6 @@ import (
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/internal/tfevents"
-	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/vit"
 )
@@ -19,19 +18,19 @@ const boardDir = "tensorboard"
 // board shows a run in TensorBoard: all figures of its logs, and after each epoch what became of the tokens of a few
 // images. It is told what the logs hold, never twice, also when the run is killed and resumed. A nil one shows nothing.
 type board struct {
-	dir     string
-	events  *tfevents.Writer // nil before begin
-	show    *vit.Model       // with the preprocessor, and parameters as they come
-	images  data.Dataset     // the few
+	events  *tfevents.Writer
+	show    *vit.Model   // with the preprocessor, and parameters as they come
+	images  data.Dataset // the few
 	threads int
 }
 
 // boardImages is how many images are shown, of as many classes if there are.
 const boardImages = 8
 
-// newBoard prepares to show a run in dir, and a few of its test images, or else of those that there are.
-func newBoard(dir string, p picture.Preprocessor, parts data.Parts, threads int) (*board, error) {
-	d := shown(parts)
+// newBoard opens the files. What they say of steps after the given one is cut off: it will be told again. A new run
+// begins at −1.
+func (r *runner) newBoard(step int) (*board, error) {
+	d := shown(r.Data)
 	var picked []int
 	seen := map[int]bool{}
 	for i := 0; i < d.Len() && len(picked) < boardImages; i++ {
@@ -44,17 +43,8 @@ func newBoard(dir string, p picture.Preprocessor, parts data.Parts, threads int)
 	if err != nil {
 		return nil, err
 	}
-	show := &vit.Model{Preprocessor: p}
-	return &board{dir: filepath.Join(dir, boardDir), show: show, images: images, threads: threads}, nil
-}
-
-// begin opens the files. What they say of steps after this one is cut off: it will be told again. A new run begins at
-// −1.
-func (b *board) begin(step int) (err error) {
-	if b != nil {
-		b.events, err = tfevents.Open(b.dir, int64(step))
-	}
-	return err
+	events, err := tfevents.Open(filepath.Join(r.Dir, boardDir), int64(step))
+	return &board{events, &vit.Model{Preprocessor: r.preprocessor}, images, r.Threads}, err
 }
 
 // step tells a line of steps.jsonl.
@@ -147,7 +137,7 @@ func (b *board) sync() error {
 }
 
 func (b *board) close() error {
-	if b == nil || b.events == nil {
+	if b == nil {
 		return nil
 	}
 	return b.events.Close()

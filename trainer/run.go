@@ -56,11 +56,6 @@ func (r *runner) prepare(p *vit.Params) (err error) {
 			return err
 		}
 	}
-	if r.TensorBoard {
-		if r.board, err = newBoard(r.Dir, r.preprocessor, r.Data, r.Threads); err != nil {
-			return err
-		}
-	}
 	if r.Backend != nil {
 		r.backend, err = r.Backend(p, r.Recipe.settings(), r.Threads)
 	} else {
@@ -132,15 +127,20 @@ func (r *runner) begin(ctx context.Context) (err error) {
 // showAgain opens TensorBoard's files. With an epoch pending, the line of its last step is told again, since the
 // epoch's belongs to the same step.
 func (r *runner) showAgain(pending bool, lines []StepEntry) error {
+	if !r.TensorBoard {
+		return nil
+	}
 	known := r.step
 	if pending || r.saved < 0 {
 		known--
 	}
-	if err := r.board.begin(known); err != nil || !pending {
+	b, err := r.newBoard(known)
+	if err != nil {
 		return err
 	}
-	if n := len(lines); n > 0 && lines[n-1].Step == r.step {
-		return r.board.step(lines[n-1])
+	r.board = b
+	if n := len(lines); pending && n > 0 && lines[n-1].Step == r.step {
+		return b.step(lines[n-1])
 	}
 	return nil
 }
