@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
@@ -23,27 +24,26 @@ func (n *Network) whereBad(grad *vit.Params, size int) string {
 		}
 	}
 	bad := func(x []float32) bool { return kernels.FirstNotFinite(x) >= 0 }
-	e := n.config.Embed
-	readouts := n.reads.Fields() * e
+	e, classes := n.config.Embed, n.config.Classes
+	readouts, from := n.reads.Fields()*e, "patch_embed" // what made a block's input
 	for l := range n.config.Layers {
+		block := fmt.Sprintf("blocks.%d", l)
 		for _, s := range shards {
-			input := s.x[l][:s.blocks[l].inputs(s.images)*e]
-			switch {
-			case bad(input) && l == 0:
-				return "first bad tensor: the output of patch_embed"
-			case bad(input):
-				return fmt.Sprintf("first bad tensor: the output of blocks.%d", l-1)
-			case bad(s.readout[l][:s.images*readouts]): // of tokens that halt there, and so are nowhere in x
-				return fmt.Sprintf("first bad tensor: the output of blocks.%d", l)
+			if bad(s.x[l][:s.blocks[l].inputs(s.images)*e]) {
+				return "first bad tensor: the output of " + from
+			}
+			if bad(s.readout[l][:s.images*readouts]) { // of tokens that halt there, and so are nowhere in x
+				return "first bad tensor: the output of " + block
 			}
 		}
+		from = block
 	}
 	for _, s := range shards {
 		for _, d := range s.decisions {
 			if bad(d.input[:s.images*readouts]) {
 				return "first bad tensor: the readouts"
 			}
-			if bad(d.logits[:s.images*n.config.Classes]) {
+			if bad(d.logits[:s.images*classes]) {
 				return "first bad tensor: the logits"
 			}
 		}
@@ -54,10 +54,9 @@ func (n *Network) whereBad(grad *vit.Params, size int) string {
 // firstBad names the bad gradient that backward reached first, which is that of the tensor nearest to the output;
 // "none" if there is none.
 func firstBad(grad *vit.Params) string {
-	tensors := grad.Tensors()
-	for i := len(tensors) - 1; i >= 0; i-- {
-		if kernels.FirstNotFinite(tensors[i].Data) >= 0 {
-			return tensors[i].Name
+	for _, t := range slices.Backward(grad.Tensors()) {
+		if kernels.FirstNotFinite(t.Data) >= 0 {
+			return t.Name
 		}
 	}
 	return "none"

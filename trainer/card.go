@@ -46,10 +46,10 @@ func (r *runner) writeCard(ctx context.Context, kept choice) error {
 	if err != nil {
 		return err
 	}
-	c := Card{Recipe: r.Recipe, Init: r.InitName, Data: r.DataName, Images: r.images(), Steps: r.step, Threads: r.Threads,
-		Kernels: kernels.Path(), Go: runtime.Version(), Kept: kept.what, KeptEpoch: kept.entry.Epoch, PrecisionLoss: loss}
+	c := Card{Recipe: r.Recipe, Init: r.InitName, Data: r.DataName, Images: r.images(), Steps: r.step,
+		Seconds: r.seconds(), Threads: r.Threads, Kernels: kernels.Path(), Go: runtime.Version(), Kept: kept.what,
+		KeptEpoch: kept.entry.Epoch, PrecisionLoss: loss}
 	for _, e := range r.epochs {
-		c.Seconds += e.Seconds
 		s := Summary{Epoch: e.Epoch, Loss: e.Loss, TrainTop1: e.TrainTop1}
 		if _, test := r.kept(e); test != nil {
 			s.TestTop1, s.TestDepth = test.Top1, test.MeanDepth

@@ -89,8 +89,11 @@ func (s *snapshot) decode(f *weights.File) error {
 		return fmt.Errorf("step %.40q is not a number", f.Metadata["step"])
 	}
 	var before Recipe
-	if err := json.Unmarshal([]byte(f.Metadata["recipe"]), &before); err != nil {
-		return fmt.Errorf("recipe: %w", err)
+	var entry Entry
+	for key, into := range map[string]any{"recipe": &before, "entry": &entry} {
+		if err := json.Unmarshal([]byte(f.Metadata[key]), into); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
 	}
 	if err := s.recipe.continues(before); err != nil {
 		return fmt.Errorf("%w: %w", errOtherRun, err)
@@ -101,10 +104,6 @@ func (s *snapshot) decode(f *weights.File) error {
 	}
 	if f.Metadata["config"] != string(config) {
 		return fmt.Errorf("%w: its model is %s, this run's is %s", errOtherRun, f.Metadata["config"], config)
-	}
-	var entry Entry
-	if err := json.Unmarshal([]byte(f.Metadata["entry"]), &entry); err != nil {
-		return fmt.Errorf("entry: %w", err)
 	}
 	for _, t := range s.tensors {
 		tensor, ok := f.Get(t.Name)

@@ -36,7 +36,11 @@ func LoadRecipe(nameOrFile string, overrides []string) (Recipe, error) {
 // (augment.shift=2). Values are JSON, or else strings. Keys that a recipe does not have, and keys that appear twice,
 // are errors.
 func ParseRecipe(name string, file []byte, overrides []string) (Recipe, error) {
-	r, err := parse(file, overrides)
+	r := DefaultRecipe()
+	merged, err := merge(file, overrides)
+	if err == nil {
+		err = strictjson.Unmarshal(merged, &r)
+	}
 	if err == nil {
 		err = r.Validate()
 	}
@@ -46,43 +50,39 @@ func ParseRecipe(name string, file []byte, overrides []string) (Recipe, error) {
 	return r, nil
 }
 
-func parse(file []byte, overrides []string) (Recipe, error) {
-	r := DefaultRecipe()
+// merge returns a recipe file with the overrides in it.
+func merge(file []byte, overrides []string) ([]byte, error) {
 	var tree object
 	if err := strictjson.Unmarshal(file, &tree); err != nil {
-		return r, err
+		return nil, err
 	}
 	if tree == nil {
-		return r, errors.New("null in place of an object")
+		return nil, errors.New("null in place of an object")
 	}
 	for _, o := range overrides {
 		key, text, ok := strings.Cut(o, "=")
 		if !ok || key == "" {
-			return r, fmt.Errorf("override %q is not KEY=VALUE", o)
+			return nil, fmt.Errorf("override %q is not KEY=VALUE", o)
 		}
-		value := jsontext.Value(text)
+		value, err := jsontext.Value(text), error(nil)
 		if !value.IsValid() {
-			var err error
-			if value, err = json.Marshal(text); err != nil {
-				return r, fmt.Errorf("override %q: %w", o, err)
-			}
+			value, err = json.Marshal(text)
 		}
-		if err := tree.set(strings.Split(key, "."), value); err != nil {
-			return r, fmt.Errorf("override %q: %w", o, err)
+		if err == nil {
+			err = tree.set(strings.Split(key, "."), value)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("override %q: %w", o, err)
 		}
 	}
-	merged, err := json.Marshal(tree)
-	if err != nil {
-		return r, err
-	}
-	return r, strictjson.Unmarshal(merged, &r)
+	return json.Marshal(tree)
 }
 
 // object is a JSON object whose values are not read yet.
 type object map[string]jsontext.Value
 
 // set puts a value at a path; objects on the way that are not there are made.
-func (o object) set(path []string, value jsontext.Value) error {
+func (o object) set(path []string, value jsontext.Value) (err error) {
 	if len(path) > 1 {
 		var child object
 		if old := o[path[0]]; old != nil && json.Unmarshal(old, &child) != nil {
@@ -94,11 +94,8 @@ func (o object) set(path []string, value jsontext.Value) error {
 		if err := child.set(path[1:], value); err != nil {
 			return err
 		}
-		var err error
-		if value, err = json.Marshal(child); err != nil {
-			return err
-		}
+		value, err = json.Marshal(child)
 	}
 	o[path[0]] = value
-	return nil
+	return err
 }

@@ -40,30 +40,24 @@ func (r *runner) page() report.Page {
 	if len(r.epochs) == 0 {
 		return page
 	}
-	epochs := make([]float64, len(r.epochs))
-	for i, e := range r.epochs {
-		epochs[i] = float64(e.Epoch)
-	}
-	curve := func(name string, of func(Entry) float64) report.Series {
-		s := report.Series{Name: name, X: epochs, Y: make([]float64, len(r.epochs))}
-		for i, e := range r.epochs {
-			s.Y[i] = of(e)
+	curve := func(name string, of func(Entry) float64) (s report.Series) {
+		s.Name = name
+		for _, e := range r.epochs {
+			s.X, s.Y = append(s.X, float64(e.Epoch)), append(s.Y, of(e))
 		}
 		return s
 	}
-	measured := func(of func(Figures) float64) []report.Series { // NaN where nothing was measured
-		from := func(part func(Entry) *Figures) func(Entry) float64 {
-			return func(e Entry) float64 {
-				if f := part(e); f != nil {
-					return of(*f)
+	measured := func(of func(*Figures) float64) (list []report.Series) { // NaN where nothing was measured
+		for i, images := range []string{"validation images", "validation images, averaged weights", "test images",
+			"test images, averaged weights"} {
+			list = append(list, curve(images, func(e Entry) float64 {
+				if f := []*Figures{e.Validation, e.ValidationEMA, e.Test, e.TestEMA}[i]; f != nil {
+					return of(f)
 				}
 				return math.NaN()
-			}
+			}))
 		}
-		return []report.Series{curve("validation images", from(func(e Entry) *Figures { return e.Validation })),
-			curve("validation images, averaged weights", from(func(e Entry) *Figures { return e.ValidationEMA })),
-			curve("test images", from(func(e Entry) *Figures { return e.Test })),
-			curve("test images, averaged weights", from(func(e Entry) *Figures { return e.TestEMA }))}
+		return list
 	}
 	chart := func(title, y string, series ...report.Series) {
 		series = slices.DeleteFunc(series, func(s report.Series) bool {
@@ -71,14 +65,14 @@ func (r *runner) page() report.Page {
 		})
 		if len(series) > 0 {
 			page.Charts = append(page.Charts, report.Chart{Title: title, XLabel: "epoch", YLabel: y, Series: series,
-				Markers: len(epochs) == 1})
+				Markers: len(r.epochs) == 1})
 		}
 	}
 	adaptive := slices.ContainsFunc(r.epochs, func(e Entry) bool {
 		return slices.ContainsFunc(e.LayerScores, func(s float64) bool { return s > 0 })
 	})
 	chart("Top-1", "percent", append([]report.Series{curve("training images, augmented",
-		func(e Entry) float64 { return e.TrainTop1 })}, measured(func(f Figures) float64 { return f.Top1 })...)...)
+		func(e Entry) float64 { return e.TrainTop1 })}, measured(func(f *Figures) float64 { return f.Top1 })...)...)
 	chart("Loss", "", curve("loss", func(e Entry) float64 { return e.Loss }),
 		curve("cross-entropy", func(e Entry) float64 { return e.CrossEntropy }),
 		curve("distillation", func(e Entry) float64 { return known(e.Distill) }))
@@ -88,7 +82,7 @@ func (r *runner) page() report.Page {
 		page.Scores = scores(r.epochs)
 	}
 	chart("Mean depth", "blocks", append([]report.Series{curve("training images",
-		func(e Entry) float64 { return e.MeanDepth })}, measured(func(f Figures) float64 { return f.MeanDepth })...)...)
+		func(e Entry) float64 { return e.MeanDepth })}, measured(func(f *Figures) float64 { return f.MeanDepth })...)...)
 	chart("Learning rate", "", curve("at the epoch's end", func(e Entry) float64 { return e.LR }))
 	chart("Gradient norm", "", curve("mean of the epoch", func(e Entry) float64 { return e.GradNorm }))
 	chart("Speed", "images/s", curve("training", func(e Entry) float64 { return e.ImagesPerSecond }))
@@ -162,6 +156,14 @@ func (r *runner) showTokens(ctx context.Context, page *report.Page) error {
 	return err
 }
 
+// seconds is how long all epochs trained.
+func (r *runner) seconds() (sum float64) {
+	for _, e := range r.epochs {
+		sum += e.Seconds
+	}
+	return sum
+}
+
 // facts are the figures of the last epoch and of the weights that were kept after it.
 func (r *runner) facts() []report.Fact {
 	last := r.epochs[len(r.epochs)-1]
@@ -171,11 +173,7 @@ func (r *runner) facts() []report.Fact {
 			report.Fact{Value: fmt.Sprintf("%.2f %%", kept.Top1), Label: fmt.Sprintf("top-1 on %d test images", kept.Images)},
 			report.Fact{Value: fmt.Sprintf("%.2f", kept.MeanDepth), Label: "blocks a token, on average"})
 	}
-	seconds := 0.0
-	for _, e := range r.epochs {
-		seconds += e.Seconds
-	}
-	took := time.Duration(seconds * float64(time.Second)).Round(time.Second)
+	took := time.Duration(r.seconds() * float64(time.Second)).Round(time.Second)
 	return append(list, report.Fact{Value: fmt.Sprintf("%.0f", last.ImagesPerSecond), Label: "training images a second"},
 		report.Fact{Value: took.String(), Label: "of training"})
 }

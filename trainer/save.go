@@ -122,16 +122,13 @@ func (r *runner) restore() error {
 // continues reports whether a run of r can go on from a checkpoint that a run of before has written: what decides
 // which images a step sees must be the same.
 func (r Recipe) continues(before Recipe) error {
-	for _, v := range []struct {
-		name    string
-		was, is any
-	}{
-		{"seed", before.Seed, r.Seed}, {"batch", before.Batch, r.Batch}, {"limit", before.Limit, r.Limit},
-		{"accumulate", before.Accumulate, r.Accumulate}, {"repeats", before.Repeats, r.Repeats},
-		{"validation", before.Validation, r.Validation},
-	} {
-		if v.was != v.is {
-			return fmt.Errorf("%s was %v, now it is %v, so its place in the data means nothing", v.name, v.was, v.is)
+	was := before.values()
+	for i, v := range r.values() {
+		switch v.Name {
+		case "seed", "batch", "limit", "accumulate", "repeats", "validation":
+			if v.Value != was[i].Value {
+				return fmt.Errorf("%s was %s, now it is %s, so its place in the data means nothing", v.Name, was[i].Value, v.Value)
+			}
 		}
 	}
 	return nil
