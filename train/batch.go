@@ -92,7 +92,7 @@ func (b Batch) check(classes int, loss Loss) error {
 			return fmt.Errorf("train: the targets of image %d sum to %v, want 1", i/classes, sum)
 		}
 	}
-	if (b.Teacher != nil) != (loss.Distill != "") {
+	if (b.Teacher != nil) != (loss.Distill != nil) {
 		return errors.New("train: a teacher's logits and a way to learn from them (soft, hard) go together")
 	}
 	if b.Teacher != nil && len(b.Teacher) != b.Size*classes {

@@ -23,8 +23,8 @@ func (n *Network) supervise(s *shard, b Batch, loss Loss, w *scratch) {
 			}
 			for l, d := range s.decisions {
 				cost[l] = d.label[i]
-				if loss.Distill != "" {
-					cost[l] = (1-loss.DistillAlpha)*d.label[i] + loss.DistillAlpha*d.teacher[i]
+				if t := loss.Distill; t != nil {
+					cost[l] = (1-t.Alpha)*d.label[i] + t.Alpha*d.teacher[i]
 				}
 			}
 			s.divergence += ponderLoss(lambda, cost, n.geometric, loss.PonderBeta, p, slope)

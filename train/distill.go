@@ -2,6 +2,7 @@ package train
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 )
 
@@ -18,16 +19,39 @@ const (
 	DistillHard = "hard"
 )
 
+// Distill says how to learn from a teacher beside the labels.
+type Distill struct {
+	Model       string  `json:"model"`       // the teacher's name; whoever opens it goes by it
+	Mode        string  `json:"mode"`        // DistillSoft or DistillHard
+	Alpha       float64 `json:"alpha"`       // the teacher's share of the classification loss
+	Temperature float64 `json:"temperature"` // τ of DistillSoft; 0 = 1
+}
+
+// validate reports the first value that makes no sense.
+func (d *Distill) validate() error {
+	switch {
+	case d == nil:
+		return nil
+	case d.Mode != DistillSoft && d.Mode != DistillHard:
+		return fmt.Errorf("distill: mode is %q, want %q or %q", d.Mode, DistillSoft, DistillHard)
+	case !(d.Alpha > 0 && d.Alpha <= 1):
+		return fmt.Errorf("distill: alpha is %v, want more than 0 and at most 1", d.Alpha)
+	case d.Temperature != 0 && !(d.Temperature >= 0.01 && d.Temperature <= 1e3):
+		return fmt.Errorf("distill: temperature is %v, want 0.01 to 1000, or 0 for 1", d.Temperature)
+	}
+	return nil
+}
+
 // distill returns the loss of an image with logits z [classes] towards its teacher's, and writes, or adds, to grad
 // factor/batch times its gradient. q [classes] is scratch.
-func distill(grad, z, teacher []float32, q []float64, loss Loss, factor float64, batch int, add bool) float64 {
+func distill(grad, z, teacher []float32, q []float64, how *Distill, factor float64, batch int, add bool) float64 {
 	best := largestLogit(teacher)
-	if loss.Distill == DistillHard {
+	if how.Mode == DistillHard {
 		clear(q)
 		q[best] = 1
 		return crossEntropy(grad, z, q, 1, factor, batch, add)
 	}
-	temperature := cmp.Or(loss.DistillTemperature, 1)
+	temperature := cmp.Or(how.Temperature, 1)
 	total, entropy := 0.0, 0.0 // Σ q·ln q
 	for j, v := range teacher {
 		q[j] = math.Exp(float64(v-teacher[best]) / temperature)

@@ -59,8 +59,8 @@ func lessons(c vit.Config, size int) []lesson {
 		taught.Teacher[i] = float32(2 * r.NormFloat64())
 	}
 	soft, hard := loss, loss
-	soft.Distill, soft.DistillAlpha, soft.DistillTemperature = DistillSoft, 0.7, 3
-	hard.Distill, hard.DistillAlpha = DistillHard, 0.4
+	soft.Distill = &Distill{Mode: DistillSoft, Alpha: 0.7, Temperature: 3}
+	hard.Distill = &Distill{Mode: DistillHard, Alpha: 0.4}
 	return append(list, lesson{"soft teacher", taught, soft}, lesson{"hard teacher", taught, hard})
 }
 

@@ -11,7 +11,7 @@ import (
 
 // Loss says what a training step minimises, METHOD.md (23) and (28)–(31):
 //
-//	(1 − DistillAlpha)·cross-entropy + DistillAlpha·distillation
+//	(1 − Distill.Alpha)·cross-entropy + Distill.Alpha·distillation
 //	  + AlphaPonder·ponder + AlphaPrior·prior     token, act, sact: ponder cost, and a prior on the layers' mean scores
 //	  + PonderBeta·KL(p ‖ geometric)              ponder
 //
@@ -34,9 +34,7 @@ type Loss struct {
 	// λ_p of its geometric prior; 0 = 1/TargetLayer, whose mean is the target layer
 	PonderLambda float64 `json:"ponder_lambda,omitempty"`
 
-	Distill            string  `json:"-"` // DistillSoft, DistillHard, or "" to learn from labels alone
-	DistillAlpha       float64 `json:"-"` // the teacher's share of the classification loss, 0 to 1
-	DistillTemperature float64 `json:"-"` // τ of DistillSoft; 0 = 1
+	Distill *Distill `json:"distill,omitempty"` // nil: learn from labels alone
 
 	Scale float64 `json:"-"` // factor of the gradient alone: 1/n for each of n batches that make up a step; 0 = 1
 }
@@ -54,20 +52,13 @@ func (l Loss) Validate(layers int) error {
 		{"alpha_ponder", l.AlphaPonder, 0, 1e6}, {"alpha_prior", l.AlphaPrior, 0, 1e6},
 		{"target_layer", l.TargetLayer, -10, float64(layers) + 10},
 		{"prior_deviation", cmp.Or(l.PriorDeviation, 1), 0.05, 1e3}, {"ponder_beta", l.PonderBeta, 0, 1e6},
-		{"ponder_lambda", l.PonderLambda, 0, 1}, {"α of the teacher", l.DistillAlpha, 0, 1}, {"scale", l.Scale, 0, 1e6},
+		{"ponder_lambda", l.PonderLambda, 0, 1}, {"scale", l.Scale, 0, 1e6},
 	} {
 		if math.IsNaN(v.value) || v.value < v.min || v.value > v.max {
 			return fmt.Errorf("%s is %v, want %v to %v", v.name, v.value, v.min, v.max)
 		}
 	}
-	if t := l.DistillTemperature; t != 0 && !(t >= 0.01 && t <= 1e3) {
-		return fmt.Errorf("the temperature is %v, want 0.01 to 1000", t)
-	}
-	switch l.Distill {
-	case "", DistillSoft, DistillHard:
-		return nil
-	}
-	return fmt.Errorf("distillation %q is not known (known: %q, %q)", l.Distill, DistillSoft, DistillHard)
+	return l.Distill.validate()
 }
 
 // classify computes what a decision costs each image, and in d.dheads the gradient of the mean over the batch of
@@ -87,11 +78,11 @@ func (n *Network) classify(d *decision, s *shard, b Batch, loss Loss, w *scratch
 			}
 			continue
 		}
-		d.label[i] = crossEntropy(d.dheads[0][lo:hi], d.heads[0][lo:hi], w.target, 1, factor*(1-loss.DistillAlpha),
+		d.label[i] = crossEntropy(d.dheads[0][lo:hi], d.heads[0][lo:hi], w.target, 1, factor*(1-loss.Distill.Alpha),
 			b.Size, false)
 		teacher := b.Teacher[(s.first+i)*classes : (s.first+i+1)*classes]
-		d.teacher[i] = distill(d.dheads[q-1][lo:hi], d.heads[q-1][lo:hi], teacher, w.target, loss, factor*loss.DistillAlpha,
-			b.Size, q == 1)
+		d.teacher[i] = distill(d.dheads[q-1][lo:hi], d.heads[q-1][lo:hi], teacher, w.target, loss.Distill,
+			factor*loss.Distill.Alpha, b.Size, q == 1)
 	}
 }
 
@@ -112,8 +103,8 @@ func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, halting.
 		}
 	}
 	st.Loss = st.CrossEntropy
-	if loss.Distill != "" {
-		st.Loss = (1-loss.DistillAlpha)*st.CrossEntropy + loss.DistillAlpha*st.Distill
+	if t := loss.Distill; t != nil {
+		st.Loss = (1-t.Alpha)*st.CrossEntropy + t.Alpha*st.Distill
 	}
 	if n.scheme.learner == nil {
 		return st, up

@@ -47,7 +47,7 @@ func costOf(heads [][]float32, b Batch, loss Loss, i int) (label, teacher float6
 		return label, 0
 	}
 	advice, student := b.Teacher[i*classes:(i+1)*classes], heads[len(heads)-1]
-	if loss.Distill == DistillHard {
+	if loss.Distill.Mode == DistillHard {
 		best := 0
 		for j := range advice {
 			if advice[j] > advice[best] {
@@ -56,7 +56,7 @@ func costOf(heads [][]float32, b Batch, loss Loss, i int) (label, teacher float6
 		}
 		return label, -math.Log(softmaxOf(student, 1)[best])
 	}
-	tau := loss.DistillTemperature
+	tau := loss.Distill.Temperature
 	q, p := softmaxOf(advice, tau), softmaxOf(student, tau)
 	for j := range q {
 		teacher += tau * tau * q[j] * math.Log(q[j]/p[j])
@@ -120,8 +120,8 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 				size := float64(l.b.Size)
 				ce, distill, ponder, prior = ce/size, distill/size, ponder/size, prior/size
 				want := ce
-				if l.loss.Distill != "" {
-					want = (1-l.loss.DistillAlpha)*ce + l.loss.DistillAlpha*distill
+				if l.loss.Distill != nil {
+					want = (1-l.loss.Distill.Alpha)*ce + l.loss.Distill.Alpha*distill
 				}
 				switch scheme.Policy {
 				case "token", "act", "sact":
@@ -277,7 +277,7 @@ func TestLossesRefuse(t *testing.T) {
 	good := func() (Batch, Loss) {
 		b := randomBatch(p.Config, 2, 15)
 		b.Targets, b.Teacher = []float32{0.5, 0.25, 0.25, 1, 0, 0}, make([]float32, 2*classes)
-		return b, Loss{Distill: DistillSoft, DistillAlpha: 0.5, TargetLayer: 2}
+		return b, Loss{Distill: &Distill{Mode: DistillSoft, Alpha: 0.5}, TargetLayer: 2}
 	}
 	for fault, change := range map[string]func(*Batch, *Loss){
 		"":                      func(*Batch, *Loss) {},
@@ -288,9 +288,9 @@ func TestLossesRefuse(t *testing.T) {
 		"5 logits of a teacher": func(b *Batch, _ *Loss) { b.Teacher = b.Teacher[:5] },
 		"logit 2 of image 1":    func(b *Batch, _ *Loss) { b.Teacher[5] = nan },
 		"go together":           func(b *Batch, _ *Loss) { b.Teacher = nil },
-		"not known":             func(_ *Batch, l *Loss) { l.Distill = "by heart" },
-		"α of the teacher":      func(_ *Batch, l *Loss) { l.DistillAlpha = 1.5 },
-		"temperature":           func(_ *Batch, l *Loss) { l.DistillTemperature = 1e-9 },
+		"mode is":               func(_ *Batch, l *Loss) { l.Distill.Mode = "by heart" },
+		"alpha is 1.5":          func(_ *Batch, l *Loss) { l.Distill.Alpha = 1.5 },
+		"temperature":           func(_ *Batch, l *Loss) { l.Distill.Temperature = 1e-9 },
 		"label_smoothing":       func(_ *Batch, l *Loss) { l.LabelSmoothing = math.NaN() },
 		"scale":                 func(_ *Batch, l *Loss) { l.Scale = -1 },
 		"drop_path":             func(_ *Batch, l *Loss) { l.DropPath = 1 },

@@ -11,14 +11,15 @@ import (
 // Settings are what decides the steps of a run besides their batches and learning rates. In JSON they and the Loss are
 // part of a recipe.
 type Settings struct {
-	WeightDecay float64  `json:"weight_decay"` // not on biases, norms, class and position tokens
-	Beta1       float64  `json:"beta1"`        // AdamW's
-	Beta2       float64  `json:"beta2"`
-	ClipNorm    float64  `json:"clip_norm"` // largest norm of the whole gradient; 0 = no limit
-	EMA         float64  `json:"ema"`       // decay of the averaged weights, which are what is kept; 0 = no averaging
-	Loss                 // Scale apart, which is the Stepper's own
-	Freeze      []string `json:"-"` // tensors that keep their values, see freeze
-	LearnGate   bool     `json:"-"` // the gate's scale and center are learnt too
+	WeightDecay float64 `json:"weight_decay"` // not on biases, norms, class and position tokens
+	Beta1       float64 `json:"beta1"`        // AdamW's
+	Beta2       float64 `json:"beta2"`
+	ClipNorm    float64 `json:"clip_norm"` // largest norm of the whole gradient; 0 = no limit
+	EMA         float64 `json:"ema"`       // decay of the averaged weights, which are what is kept; 0 = no averaging
+	Loss                // Scale apart, which is the Stepper's own
+	LearnGate   bool    `json:"learn_gate,omitempty"` // the gate's scale and center are learnt too
+	// tensors that keep their values: timm's names, or patterns as path.Match has them ("blocks.[0-5].*")
+	Freeze []string `json:"freeze,omitempty"`
 }
 
 // Update asks for one step of the optimizer.

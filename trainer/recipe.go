@@ -22,12 +22,7 @@ type Recipe struct {
 
 	// ImageSize is the side of the images in pixels, if not the starting model's: its position embeddings are
 	// resampled.
-	ImageSize int  `json:"image_size,omitempty"`
-	LearnGate bool `json:"learn_gate,omitempty"` // the gate's scale and center are learnt too
-	// Freeze lists tensors that keep their values: timm's names, or patterns as path.Match has them
-	// ("blocks.[0-5].*").
-	Freeze  []string `json:"freeze,omitempty"`
-	Distill *Distill `json:"distill,omitempty"` // a teacher to learn from
+	ImageSize int `json:"image_size,omitempty"`
 	// Validation is the share of the training images that is held out to choose by, and, where the data has no test
 	// images, to test on: half for each. 0 is data.OpenParts's choice. Whoever opens the data goes by it.
 	Validation float64 `json:"validation,omitempty"`
@@ -40,12 +35,11 @@ type Recipe struct {
 	Seed       uint64 `json:"seed"`
 	Limit      int    `json:"limit,omitempty"` // training images to use, and validation and test images; 0 = all
 
-	LR           float64 `json:"lr"`
-	MinLR        float64 `json:"min_lr"`
-	WarmupLR     float64 `json:"warmup_lr"`
-	WarmupEpochs float64 `json:"warmup_epochs"`
-	// TargetLayer is one block after the middle if 0. Freeze and LearnGate are above, Distill has the rest of the loss.
-	train.Settings
+	LR             float64 `json:"lr"`
+	MinLR          float64 `json:"min_lr"`
+	WarmupLR       float64 `json:"warmup_lr"`
+	WarmupEpochs   float64 `json:"warmup_epochs"`
+	train.Settings         // TargetLayer is one block after the middle if 0; Scale is no part of it
 
 	Augment data.Augment `json:"augment"`
 	Mix     data.Mix     `json:"mix,omitzero"` // mixup and cutmix
@@ -55,14 +49,6 @@ type Recipe struct {
 	LogSteps        int    `json:"log_steps,omitempty"` // steps between lines of steps.jsonl; 0 = 50
 	Keep            string `json:"keep"`                // which epoch's weights become the model: KeepLast or KeepBest
 	Store           string `json:"store"`               // type of the stored weights: F32, F16 or BF16
-}
-
-// Distill says how a run learns from a teacher beside the labels (train.Loss says more of each).
-type Distill struct {
-	Model       string  `json:"model"`       // the teacher's name; whoever opens it goes by it
-	Mode        string  `json:"mode"`        // train.DistillSoft or train.DistillHard
-	Alpha       float64 `json:"alpha"`       // the teacher's share of the loss
-	Temperature float64 `json:"temperature"` // of train.DistillSoft; 0 = 1
 }
 
 // Which epoch's weights become the model. Mind that the first epochs of a model that learns to halt are the best while
@@ -101,6 +87,9 @@ func (r Recipe) Validate() error {
 			return fmt.Errorf("%s is %v, want %v to %v", v.name, v.value, v.min, v.max)
 		}
 	}
+	if r.Distill != nil && r.Distill.Model == "" {
+		return errors.New("distill: no model is named")
+	}
 	if err := r.Loss.Validate(mostLayers); err != nil {
 		return err
 	}
@@ -109,18 +98,6 @@ func (r Recipe) Validate() error {
 	}
 	if r.Keep != KeepLast && r.Keep != KeepBest {
 		return fmt.Errorf("keep is %q, want %q or %q", r.Keep, KeepLast, KeepBest)
-	}
-	if d := r.Distill; d != nil {
-		switch {
-		case d.Model == "":
-			return errors.New("distill: no model is named")
-		case d.Mode != train.DistillSoft && d.Mode != train.DistillHard:
-			return fmt.Errorf("distill: mode is %q, want %q or %q", d.Mode, train.DistillSoft, train.DistillHard)
-		case !(d.Alpha > 0 && d.Alpha <= 1):
-			return fmt.Errorf("distill: alpha is %v, want more than 0 and at most 1", d.Alpha)
-		case !(d.Temperature >= 0 && d.Temperature <= 1e3):
-			return fmt.Errorf("distill: temperature is %v, want 0 to 1000", d.Temperature)
-		}
 	}
 	if r.Accumulate > 0 && r.Batch%r.Accumulate != 0 {
 		return fmt.Errorf("a batch of %d images cannot be cut into %d equal parts (accumulate)", r.Batch, r.Accumulate)
@@ -161,16 +138,6 @@ func (r Recipe) initialise(classes []string) (*vit.Params, error) {
 		return nil, err
 	}
 	return vit.Initialize(c, r.Seed, r.InitStd), nil
-}
-
-// settings are what decides a step.
-func (r Recipe) settings() train.Settings {
-	s := r.Settings
-	s.Freeze, s.LearnGate = r.Freeze, r.LearnGate
-	if d := r.Distill; d != nil {
-		s.Loss.Distill, s.DistillAlpha, s.DistillTemperature = d.Mode, d.Alpha, d.Temperature
-	}
-	return s
 }
 
 // LearningRate is the rate of a step (from 0), METHOD.md (43): linear warm-up from WarmupLR, then a cosine from LR down

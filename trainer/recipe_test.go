@@ -69,9 +69,9 @@ func TestRecipeRoundTrip(t *testing.T) {
 	if s := r.changes(again); s != `halting null → {"policy":"topk","keep":0.5,"layers":[2,4]}, lr 1 → 0.001` {
 		t.Errorf("changes %s", s)
 	}
-	l := r.settings().Loss
+	l := r.Loss
 	if l.PriorShape != "laplace" || l.PriorDeviation != 2 || l.PonderBeta != 0.01 || l.PonderLambda != 0.2 ||
-		l.Distill != train.DistillSoft || l.DistillAlpha != 0.5 || l.DistillTemperature != 3 {
+		*l.Distill != (train.Distill{Model: "d", Mode: train.DistillSoft, Alpha: 0.5, Temperature: 3}) {
 		t.Errorf("the loss is %+v", l)
 	}
 }

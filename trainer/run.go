@@ -57,9 +57,9 @@ func (r *runner) prepare(p *vit.Params) (err error) {
 		}
 	}
 	if r.Backend != nil {
-		r.backend, err = r.Backend(p, r.Recipe.settings(), r.Threads)
+		r.backend, err = r.Backend(p, r.Recipe.Settings, r.Threads)
 	} else {
-		r.backend, err = train.NewStepper(p, r.Recipe.settings(), r.Threads)
+		r.backend, err = train.NewStepper(p, r.Recipe.Settings, r.Threads)
 	}
 	return err
 }

@@ -28,7 +28,7 @@ func everything(t *testing.T, dir string) Options {
 	r := &o.Recipe
 	r.Accumulate, r.Repeats, r.LearnGate, r.Freeze, r.CheckpointSteps, r.LogSteps = 2, 2, true, []string{"pos_embed"}, 3, 1
 	r.Mix = data.Mix{Mixup: 0.5, CutMix: 1, Prob: 1, SwitchProb: 0.5, OffEpoch: 2}
-	r.Distill = &Distill{Model: "another", Mode: train.DistillSoft, Alpha: 0.5, Temperature: 2}
+	r.Distill = &train.Distill{Model: "another", Mode: train.DistillSoft, Alpha: 0.5, Temperature: 2}
 	c := o.Init.Params.Config
 	c.Halting = halting.Dense()
 	o.Teacher = &vit.Model{Params: vit.Initialize(c, 9, 0.1), Preprocessor: o.Init.Preprocessor}
