@@ -52,9 +52,9 @@ func (a *app) train() *cobra.Command {
 			}
 			w := a.watch()
 			defer w.bar.end()
-			summary, err := tools.Train(cmd.Context(), tools.TrainOptions{Recipe: r, Data: set, Dir: out, Init: init,
-				NewHead: newHead, Resume: resume, Threads: a.threads, Workers: workers,
-				Precision: a.precision, Log: a.log, Progress: w.step})
+			summary, err := tools.Train(cmd.Context(), trainer.Options{Recipe: r, DataName: set, Dir: out, InitName: init,
+				NewHead: newHead, Resume: resume, Threads: a.threads, Workers: workers, Log: a.log, Progress: w.step},
+				a.precision)
 			if err != nil {
 				return advice(err)
 			}

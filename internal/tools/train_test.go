@@ -11,6 +11,7 @@ import (
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
@@ -31,8 +32,8 @@ func TestTrainInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := TrainOptions{Recipe: r, Data: set, Init: init, Threads: 2, Dir: filepath.Join(dir, "whole")}
-	whole, err := Train(t.Context(), o)
+	o := trainer.Options{Recipe: r, DataName: set, InitName: init, Threads: 2, Dir: filepath.Join(dir, "whole")}
+	whole, err := Train(t.Context(), o, infer.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,14 +48,14 @@ func TestTrainInterrupted(t *testing.T) {
 			cancel()
 		}
 	}
-	if _, err := Train(ctx, o); !errors.Is(err, trainer.ErrInterrupted) {
+	if _, err := Train(ctx, o, infer.Auto); !errors.Is(err, trainer.ErrInterrupted) {
 		t.Fatalf("%v, want ErrInterrupted", err)
 	}
 	if _, err := adavit.Open(o.Dir); err == nil {
 		t.Error("an interrupted run left a model")
 	}
 	o.Resume, o.Progress = true, nil
-	if _, err := Train(t.Context(), o); err != nil {
+	if _, err := Train(t.Context(), o, infer.Auto); err != nil {
 		t.Fatal(err)
 	}
 	a, err := os.ReadFile(filepath.Join(dir, "whole", "model.safetensors"))
@@ -93,8 +94,8 @@ func TestRunBegunBefore(t *testing.T) {
 	if !errors.Is(err, trainer.ErrInterrupted) {
 		t.Fatal(err)
 	}
-	o := TrainOptions{Recipe: r, Data: set, Init: init, Resume: true, Dir: out}
-	got, err := Train(t.Context(), o)
+	o := trainer.Options{Recipe: r, DataName: set, InitName: init, Resume: true, Dir: out}
+	got, err := Train(t.Context(), o, infer.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,8 @@ func TestRunBegunBefore(t *testing.T) {
 		t.Errorf("%+v: want 4 steps of 34 images an epoch", got)
 	}
 	o.Recipe.Validation, o.Recipe.Epochs = 0.3, 3
-	if _, err := Train(t.Context(), o); err == nil || !strings.Contains(err.Error(), "validation was 0, now it is 0.3") {
+	_, err = Train(t.Context(), o, infer.Auto)
+	if err == nil || !strings.Contains(err.Error(), "validation was 0, now it is 0.3") {
 		t.Errorf("with other images: %v", err)
 	}
 }
