@@ -30,9 +30,10 @@ type Stats struct {
 	Distill      float64 `json:"loss_distill,omitempty"` // what the teacher's part comes to
 	Ponder       float64 `json:"loss_ponder"`            // the ponder cost
 	// divergence of the mean scores from the prior; PonderNet's from its own, mean over the images
-	Prior       float64   `json:"loss_prior"`
-	Correct     int       `json:"-"`                      // images whose largest logit is their label
-	MeanDepth   float64   `json:"mean_depth"`             // blocks a token ran in, or would if not all ran to learn; mean
+	Prior   float64 `json:"loss_prior"`
+	Correct int     `json:"-"` // images whose largest logit is their label
+	// blocks that a token ran in, or would at inference where every block runs to learn; mean
+	MeanDepth   float64   `json:"mean_depth"`
 	LayerScores []float64 `json:"layer_scores,omitempty"` // [L] Ĥ before it is normalised
 	// of the whole gradient before clipping, frozen tensors left out; of a Stepper's steps
 	GradNorm float64 `json:"grad_norm"`

@@ -134,11 +134,7 @@ type choice struct {
 // choose finds the weights that become the model: those of the last epoch, or with the recipe's keep = "best" of the
 // one that did best on the validation images; of the two, raw and average, those that did better on them.
 func (r *runner) choose() (choice, error) {
-	var e Entry
-	if n := len(r.epochs); n > 0 {
-		e = r.epochs[n-1]
-	}
-	when := "of the last step"
+	e, when := r.epochs[len(r.epochs)-1], "of the last step"
 	if list := bests(r.epochs); r.Recipe.Keep == KeepBest && len(list) > 0 {
 		if step := list[len(list)-1]; step == e.Step {
 			when += ", whose validation top-1 was best"
