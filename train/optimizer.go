@@ -7,9 +7,9 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// update takes AdamW's step (Loshchilov and Hutter 2019; METHOD.md (40)–(42)) down grad, and down the gates' gradient of
-// the last pass, and lets the average follow. It returns the gradient's norm before clipping, frozen tensors left out.
-// A norm that is not finite changes nothing.
+// update takes AdamW's step (Loshchilov and Hutter 2019; METHOD.md (40)–(42)) down grad, and down the gates' gradient
+// of the last pass, and lets the average follow. It returns the gradient's norm before clipping, frozen tensors left
+// out. A norm that is not finite changes nothing.
 func (s *Stepper) update(grad *vit.Params, lr float64) float64 {
 	r, p := s.settings, s.params
 	tensors := grad.Tensors()

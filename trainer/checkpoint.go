@@ -73,8 +73,8 @@ func (s snapshot) write(dir string) error {
 	return err
 }
 
-// decode fills s.tensors, step and entry from a file, whose recipe and architecture must agree with those of s as far as
-// its place in the data and the meaning of its numbers depend on them. If it fails, s.tensors may hold anything.
+// decode fills s.tensors, step and entry from a file, whose recipe and architecture must agree with those of s as far
+// as its place in the data and the meaning of its numbers depend on them. If it fails, s.tensors may hold anything.
 func (s *snapshot) decode(f *weights.File) error {
 	version, known := f.Metadata["version"]
 	if known && f.Metadata["sha256"] != checksum(f.Metadata, f.Tensors) {

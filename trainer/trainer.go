@@ -155,7 +155,8 @@ func (o Options) open() (r *runner, err error) {
 	if !ok {
 		return nil, fmt.Errorf("another run is at work in %s", o.Dir)
 	}
-	r = &runner{Options: o, unlock: unlock, preprocessor: prep, start: p.Config, saved: -1, size: 4 * 4 * int64(len(p.Data))}
+	r = &runner{Options: o, unlock: unlock, preprocessor: prep, start: p.Config, saved: -1,
+		size: 4 * 4 * int64(len(p.Data))}
 	if err := r.prepare(p); err != nil {
 		r.close()
 		return nil, err
