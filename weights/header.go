@@ -17,12 +17,6 @@ const (
 	maxRank     = 64 // dimensions of one tensor; what PyTorch can hold
 )
 
-// header is a safetensors header that has been checked against the length of the data behind it.
-type header struct {
-	metadata map[string]string
-	entries  []entry // in the order of their bytes, which they cover without a hole
-}
-
 // entry is one tensor's description; begin and end count from the first byte behind the header.
 type entry struct {
 	name       string
@@ -44,27 +38,27 @@ type entryJSON struct {
 	Offsets *[2]uint64 `json:"data_offsets"`
 }
 
-// parseHeader reads the header's JSON and checks that its tensors cover exactly dataLen bytes.
-func parseHeader(text []byte, dataLen int64) (*header, error) {
+// parseHeader reads the header's JSON and checks that its tensors cover exactly dataLen bytes. The entries are in the
+// order of their bytes.
+func parseHeader(text []byte, dataLen int64) (metadata map[string]string, entries []entry, err error) {
 	if len(text) == 0 || text[0] != '{' {
-		return nil, errors.New("header does not start with '{': not a safetensors file?")
+		return nil, nil, errors.New("header does not start with '{': not a safetensors file?")
 	}
 	var j headerJSON
 	if err := strictjson.Unmarshal(text, &j, strictjson.NoNull); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
+		return nil, nil, fmt.Errorf("header: %w", err)
 	}
 	if behind := bytes.TrimRight(text, " "); behind[len(behind)-1] != '}' {
-		return nil, errors.New("header: white space other than spaces after the JSON")
+		return nil, nil, errors.New("header: white space other than spaces after the JSON")
 	}
-	h := &header{metadata: j.Metadata, entries: make([]entry, 0, len(j.Tensors))}
 	for _, name := range slices.Sorted(maps.Keys(j.Tensors)) { // of several faults always the same is told
 		e, err := j.Tensors[name].entry(name)
 		if err != nil {
-			return nil, fmt.Errorf("header: tensor %s: %w", quoted(name), err)
+			return nil, nil, fmt.Errorf("header: tensor %s: %w", quoted(name), err)
 		}
-		h.entries = append(h.entries, e)
+		entries = append(entries, e)
 	}
-	return h, h.checkLayout(dataLen)
+	return j.Metadata, entries, checkLayout(entries, dataLen)
 }
 
 // entry checks all that can be checked of a description without its neighbours.
@@ -108,12 +102,12 @@ func (j entryJSON) entry(name string) (entry, error) {
 
 // checkLayout sorts the tensors by their place, empty ones at the same place by name, and refuses holes, overlaps and
 // bytes that belong to none.
-func (h *header) checkLayout(dataLen int64) error {
-	slices.SortStableFunc(h.entries, func(a, b entry) int {
+func checkLayout(entries []entry, dataLen int64) error {
+	slices.SortStableFunc(entries, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end))
 	})
 	end := int64(0)
-	for i, e := range h.entries {
+	for i, e := range entries {
 		switch {
 		case e.end > dataLen:
 			return fmt.Errorf("tensor %s: data offsets [%d, %d] are beyond the %d bytes of data: truncated?",
@@ -123,7 +117,7 @@ func (h *header) checkLayout(dataLen int64) error {
 				quoted(e.name), e.begin, end)
 		case e.begin < end:
 			return fmt.Errorf("tensor %s: data offsets [%d, %d] overlap those of tensor %s",
-				quoted(e.name), e.begin, e.end, quoted(h.entries[i-1].name))
+				quoted(e.name), e.begin, e.end, quoted(entries[i-1].name))
 		}
 		end = e.end
 	}

@@ -13,6 +13,7 @@ import (
 // pthFile is a PyTorch file whose pickle has been read, its storages not yet.
 type pthFile struct {
 	format  string
+	size    int64
 	root    any
 	globals map[string]bool
 	storage func(*storageRef) ([]byte, error) // reads a storage's bytes: count·width of them
@@ -48,25 +49,22 @@ func openPthZip(r io.ReaderAt, size int64) (*pthFile, error) {
 	if e := z.entries[folder+"data.pkl"]; e.size > maxPickle {
 		return nil, fmt.Errorf("data.pkl has %d bytes, at most %d are read", e.size, maxPickle)
 	}
-	if err := checkWord(z, folder+"byteorder", func(word string) error {
-		switch word {
-		case "little":
-			return nil
-		case "big":
-			return errors.New("numbers are big-endian, which is not supported")
-		}
-		return fmt.Errorf("says %s, wanted little or big", quoted(word))
-	}); err != nil {
+	order, err := z.word(folder+"byteorder", "little")
+	switch {
+	case err != nil:
+		return nil, err
+	case order == "big":
+		return nil, fmt.Errorf("%s says that numbers are big-endian, which is not supported", quoted(folder+"byteorder"))
+	case order != "little":
+		return nil, fmt.Errorf("%s says %s, wanted little or big", quoted(folder+"byteorder"), quoted(order))
+	}
+	version, err := z.word(folder+"version", "1")
+	if err != nil {
 		return nil, err
 	}
-	if err := checkWord(z, folder+"version", func(word string) error {
-		// 1 to 10 are what PyTorch's own reader takes; the layout has been the same in all of them.
-		if v, err := strconv.Atoi(strings.TrimSpace(word)); err != nil || v < 1 || v > 10 {
-			return fmt.Errorf("says %s, wanted a number from 1 to 10", quoted(word))
-		}
-		return nil
-	}); err != nil {
-		return nil, err
+	// 1 to 10 are what PyTorch's own reader takes; the layout has been the same in all of them.
+	if v, err := strconv.Atoi(strings.TrimSpace(version)); err != nil || v < 1 || v > 10 {
+		return nil, fmt.Errorf("%s says %s, wanted a number from 1 to 10", quoted(folder+"version"), quoted(version))
 	}
 	text, err := z.read(folder + "data.pkl")
 	if err != nil {
@@ -80,7 +78,7 @@ func openPthZip(r io.ReaderAt, size int64) (*pthFile, error) {
 	if left := u.in.end - u.in.pos; left > 0 {
 		return nil, fmt.Errorf("data.pkl: %d bytes after the pickle", left)
 	}
-	return &pthFile{"pth (zip)", root, u.globals, func(s *storageRef) ([]byte, error) {
+	return &pthFile{"pth (zip)", size, root, u.globals, func(s *storageRef) ([]byte, error) {
 		name := folder + "data/" + s.key
 		e, ok := z.entries[name]
 		if !ok {
@@ -94,23 +92,17 @@ func openPthZip(r io.ReaderAt, size int64) (*pthFile, error) {
 	}}, nil
 }
 
-// checkWord gives check the content of a small entry, if there is one.
-func checkWord(z *zipArchive, name string, check func(string) error) error {
+// word returns the content of a small entry, usual if there is none.
+func (z *zipArchive) word(name, usual string) (string, error) {
 	e, ok := z.entries[name]
 	if !ok {
-		return nil
+		return usual, nil
 	}
 	if e.size > 64 {
-		return fmt.Errorf("%s has %d bytes", quoted(name), e.size)
+		return "", fmt.Errorf("%s has %d bytes", quoted(name), e.size)
 	}
 	b, err := z.read(name)
-	if err != nil {
-		return err
-	}
-	if err := check(string(b)); err != nil {
-		return fmt.Errorf("%s %w", quoted(name), err)
-	}
-	return nil
+	return string(b), err
 }
 
 const legacyVersion = 1001
@@ -152,7 +144,7 @@ func openPthLegacy(r io.ReaderAt, size int64) (*pthFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pthFile{"pth (before 1.6)", values[3], u.globals, func(s *storageRef) ([]byte, error) {
+	return &pthFile{"pth (before 1.6)", size, values[3], u.globals, func(s *storageRef) ([]byte, error) {
 		at, ok := places[s.key]
 		if !ok {
 			return nil, fmt.Errorf("storage %s is missing", quoted(s.key))

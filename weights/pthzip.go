@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/adavit/adavit/internal/regular"
 )
 
 // Bounds of a zip archive. torch.save writes one entry for each storage.
@@ -271,7 +273,7 @@ func (z *zipArchive) read(name string) ([]byte, error) {
 // readAt fills b, or fails.
 func readAt(r io.ReaderAt, b []byte, at int64) error {
 	if n, err := r.ReadAt(b, at); n < len(b) {
-		return noEOF(err)
+		return regular.CutShort(err)
 	}
 	return nil
 }
