@@ -3,6 +3,7 @@ package weights
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -214,7 +215,7 @@ func (u *unpickler) global(names ...any) {
 	}
 	for _, s := range []string{g.module, g.name} {
 		unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
-		if s == "" || len(s) > maxGlobalName || slices.ContainsFunc([]rune(s), unprintable) || !utf8.ValidString(s) {
+		if s == "" || len(s) > maxGlobalName || strings.ContainsFunc(s, unprintable) || !utf8.ValidString(s) {
 			panic(faultf("%s is no name", quoted(s)))
 		}
 	}

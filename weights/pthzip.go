@@ -1,7 +1,6 @@
 package weights
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -238,26 +237,22 @@ func (z *zipArchive) read(name string) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("zip: no entry %s", quoted(name))
 	}
-	var local [zipLocalLen]byte
-	if err := readAt(z.r, local[:], e.header); err != nil {
+	local := make([]byte, zipLocalLen+len(name)) // there are as many: the directory has the name too
+	if err := readAt(z.r, local, e.header); err != nil {
 		return nil, fmt.Errorf("zip: %s: %w", quoted(name), err)
 	}
 	if string(local[:4]) != zipLocal || le16(local[8:]) != 0 || int(le16(local[26:])) != len(name) {
 		return nil, fmt.Errorf("zip: %s: its header at byte %d does not agree with the directory",
 			quoted(name), e.header)
 	}
-	data := e.header + zipLocalLen + int64(len(name)) + int64(le16(local[28:]))
+	data := e.header + int64(len(local)) + int64(le16(local[28:]))
 	i, _ := slices.BinarySearch(z.starts, e.header)
 	if next := z.starts[i+1]; data > next || e.size > next-data {
 		return nil, fmt.Errorf("zip: %s: bytes %d to %d overlap what begins at byte %d",
 			quoted(name), data, data+e.size, next)
 	}
-	second := make([]byte, len(name))
-	if err := readAt(z.r, second, e.header+zipLocalLen); err != nil {
-		return nil, fmt.Errorf("zip: %s: %w", quoted(name), err)
-	}
-	if !bytes.Equal(second, []byte(name)) {
-		return nil, fmt.Errorf("zip: %s: its header at byte %d says %s", quoted(name), e.header, quoted(string(second)))
+	if second := string(local[zipLocalLen:]); second != name {
+		return nil, fmt.Errorf("zip: %s: its header at byte %d says %s", quoted(name), e.header, quoted(second))
 	}
 	b := make([]byte, e.size)
 	if err := readAt(z.r, b, data); err != nil {

@@ -42,20 +42,12 @@ const (
 	Bool DType = "BOOL"
 )
 
-// Size returns the bytes of one element, 0 for a type that this package does not know.
-func (d DType) Size() int {
-	switch d {
-	case F64, I64, U64:
-		return 8
-	case F32, I32, U32:
-		return 4
-	case F16, BF16, I16, U16:
-		return 2
-	case I8, U8, Bool:
-		return 1
-	}
-	return 0
+var dtypeSizes = map[DType]int{
+	F64: 8, I64: 8, U64: 8, F32: 4, I32: 4, U32: 4, F16: 2, BF16: 2, I16: 2, U16: 2, I8: 1, U8: 1, Bool: 1,
 }
+
+// Size returns the bytes of one element, 0 for a type that this package does not know.
+func (d DType) Size() int { return dtypeSizes[d] }
 
 // Tensor is a named array as it lies in a file.
 type Tensor struct {
@@ -197,7 +189,7 @@ func newTensor[T float32 | uint16 | int32 | uint8](name string, dtype DType, sha
 
 // File is the content of one file of tensors.
 type File struct {
-	Metadata map[string]string // nil if the file has none
+	Metadata map[string]string // may be nil
 	Tensors  []Tensor          // in the order of their bytes
 	index    map[string]int
 }
