@@ -16,7 +16,7 @@ func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, 
 	c := m.Params.Config
 	c.Classes, c.Labels = classes, labels
 	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("vit: new head: %w", err)
+		return nil, fmt.Errorf("new head: %w", err)
 	}
 	p := Initialize(c, seed, headStd)
 	copy(p.Data[:headOffset(c)], m.Params.Data)
@@ -31,7 +31,7 @@ func (m *Model) Resize(height, width int) (*Model, error) {
 	c := from
 	c.Height, c.Width = height, width
 	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("vit: image size: %w", err)
+		return nil, fmt.Errorf("image size: %w", err)
 	}
 	p := NewParams(c)
 	old := m.Params.Tensors()

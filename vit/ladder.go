@@ -1,12 +1,6 @@
 package vit
 
-import (
-	"errors"
-	"fmt"
-	"io/fs"
-
-	"github.com/adavit/adavit/internal/strictjson"
-)
+import "fmt"
 
 // LadderFile holds a model's ladder of measured budgets, beside its weights. A model can do without.
 const LadderFile = "budgets.json"
@@ -20,18 +14,11 @@ type Rung struct {
 
 // readLadder reads the ladder, which may be absent. Keys beside those of Rung are for people.
 func (s source) readLadder(m *Model) error {
-	text, err := s.read(LadderFile, maxJSON)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	var file struct {
 		Rungs []Rung `json:"rungs"`
 	}
-	if err := strictjson.UnmarshalKnown(text, &file); err != nil {
-		return fmt.Errorf("vit: %s: %w", s.shown(LadderFile), err)
+	if err := s.optional(LadderFile, &file); err != nil {
+		return err
 	}
 	for i, r := range file.Rungs {
 		h := m.Params.Config.Halting
@@ -39,7 +26,7 @@ func (s source) readLadder(m *Model) error {
 			h = h.With(key, value)
 		}
 		if err := h.ValidateFor(m.Params.Config.Layers); err != nil || !(r.Mean > 0 && r.Mean <= 1) {
-			return fmt.Errorf("vit: %s: rung %d costs %v of the dense model (%w)", s.shown(LadderFile), i, r.Mean, err)
+			return fmt.Errorf("%s: rung %d costs %v of the dense model (%w)", s.shown(LadderFile), i, r.Mean, err)
 		}
 	}
 	m.Ladder = file.Rungs

@@ -29,32 +29,13 @@ var hfNames = map[string]string{
 	"mlp.fc2.":   "output.dense.",
 }
 
-// hfPrefix is what transformers puts before the names of a model's tensors, its heads' excepted; it is the model_type
-// too.
-func hfPrefix(c Config) string {
-	if c.Distillation == NoDistillation {
-		return "vit"
-	}
-	return "deit"
-}
-
-// hfHead is transformers' name of a head. A model with two calls neither "classifier".
-func hfHead(c Config, name string) string {
-	switch {
-	case c.Distillation != DistillHead:
-		return "classifier."
-	case name == "head_dist.":
-		return "distillation_classifier."
-	}
-	return "cls_classifier."
-}
-
 // hfPieces lists the tensors of a model in transformers' layout (ViTForImageClassification, DeiTForImageClassification,
 // DeiTForImageClassificationWithTeacher). Without qkvBias the biases of query, key and value are left out.
 func hfPieces(c Config, qkvBias bool) []piece {
 	var list []piece
+	hf := hfKinds[c.Distillation]
 	for _, t := range layout(c) {
-		name, prefix := t.Name, hfPrefix(c)+"."
+		name, prefix := t.Name, hf.prefix+"."
 		if path, ok := strings.CutPrefix(name, "blocks."); ok {
 			number, rest, _ := strings.Cut(path, ".")
 			name, prefix = rest, fmt.Sprintf("%sencoder.layer.%s.", prefix, number)
@@ -72,9 +53,9 @@ func hfPieces(c Config, qkvBias bool) []piece {
 			continue
 		}
 		base := strings.TrimSuffix(strings.TrimSuffix(name, "weight"), "bias")
-		full := prefix + hfNames[base]
-		if base == "head." || base == "head_dist." {
-			full = hfHead(c, base)
+		full, isHead := hf.heads[base]
+		if !isHead {
+			full = prefix + hfNames[base]
 		}
 		list = append(list, piece{full + name[len(base):], t.Shape, t.Offset, t.Len()})
 	}

@@ -3,12 +3,10 @@ package vit
 // ImageLen is C·H·W, the numbers of an image as the model takes it.
 func (c Config) ImageLen() int { return c.Channels * c.Height * c.Width }
 
-// CutPatches writes the first len(dst)/PatchLen patches of an image [C, H, W], row by row over the picture, as rows [C,
-// P, P], the order of a convolution's weight: a patch embedding is then one product with PatchWeight.
-func (c Config) CutPatches(dst, image []float32) { c.CutPatchesFrom(0, dst, image) }
-
-// CutPatchesFrom is CutPatches for the patches from number first on.
-func (c Config) CutPatchesFrom(first int, dst, image []float32) {
+// CutPatches writes the len(dst)/PatchLen patches of an image [C, H, W] from number first on, row by row over the
+// picture, as rows [C, P, P], the order of a convolution's weight: a patch embedding is then one product with
+// PatchWeight.
+func (c Config) CutPatches(first int, dst, image []float32) {
 	columns := c.GridW()
 	for k := first; len(dst) > 0; k++ {
 		corner := k/columns*c.Patch*c.Width + k%columns*c.Patch

@@ -2,9 +2,7 @@ package vit
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"strings"
 
@@ -55,7 +53,7 @@ func isTimm(text []byte) bool {
 
 // loadTimm reads a directory as timm's models have it on the hub.
 func (s source) loadTimm(text []byte) (*Model, error) {
-	fail := func(err error) (*Model, error) { return nil, fmt.Errorf("vit: %s: %w", s.shown(ConfigFile), err) }
+	fail := func(err error) (*Model, error) { return nil, fmt.Errorf("%s: %w", s.shown(ConfigFile), err) }
 	var j timmJSON
 	if err := strictjson.UnmarshalKnown(text, &j); err != nil {
 		return fail(err)
@@ -75,7 +73,7 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 	if len(size) == 3 {
 		o.Height, o.Width = size[1], size[2]
 	}
-	m, err := Import(file, o)
+	m, err := importModel(file, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.shown(name), err)
 	}
@@ -93,15 +91,7 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 	if m.Preprocessor, err = j.Pretrained.preprocessor(*c); err != nil {
 		return fail(fmt.Errorf("pretrained_cfg: %w", err))
 	}
-	// A preprocessor_config.json beside it is more exact than pretrained_cfg.
-	pre, err := s.read(PreprocessorFile, maxJSON)
-	if err == nil {
-		m.Preprocessor, err = picture.ParsePreprocessor(s.shown(PreprocessorFile), pre)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("vit: %w", err)
-	}
-	return m, nil
+	return m, s.readPreprocessor(m) // more exact than pretrained_cfg, if it is there
 }
 
 // check refuses what the shapes of the weights would not give away.
