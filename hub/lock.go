@@ -23,11 +23,7 @@ func lockFile(ctx context.Context, log *slog.Logger, path string) (unlock func()
 			log.Info("waiting for another process that downloads the same file", "lock", path)
 		}
 		if err == nil {
-			select {
-			case <-ctx.Done():
-				err = ctx.Err()
-			case <-time.After(50 * time.Millisecond):
-			}
+			err = sleep(ctx, 50*time.Millisecond)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("locking %s: %w", path, err)

@@ -18,20 +18,27 @@ func ParseReference(s string) (repo, revision string, ok bool, err error) {
 	if !ok {
 		return "", "", false, nil
 	}
-	if strings.HasPrefix(rest, "//") {
-		return "", "", true, fmt.Errorf("hub: %s: write hf:owner/name, without the slashes before the owner", quoted(s))
-	}
 	repo, revision, given := strings.Cut(rest, "@")
 	if !given {
 		revision = defaultRevision
 	}
-	if err := checkRepo(repo); err != nil {
-		return "", "", true, fmt.Errorf("hub: %s: %w", quoted(s), err)
+	if strings.HasPrefix(rest, "//") {
+		err = errors.New("write hf:owner/name, without the slashes before the owner")
+	} else {
+		err = check(repo, revision)
 	}
-	if err := checkRevision(revision); err != nil {
+	if err != nil {
 		return "", "", true, fmt.Errorf("hub: %s: %w", quoted(s), err)
 	}
 	return repo, revision, true, nil
+}
+
+// check makes a repository's name and a revision safe for paths and URLs.
+func check(repo, revision string) error {
+	if err := checkRepo(repo); err != nil {
+		return err
+	}
+	return checkRevision(revision)
 }
 
 // repoPart is an owner or a repository: letters, digits and marks, no mark but _ first or last.

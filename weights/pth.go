@@ -180,29 +180,25 @@ func (c *Checkpoint) choose(root *pyDict, key string) (*pyDict, error) {
 		}
 		return n
 	}
+	most := 0
 	for i, k := range root.keys {
 		name, ok := k.(string)
 		if d, isDict := root.values[i].(*pyDict); ok && isDict && count(d) > 0 {
 			c.Keys = append(c.Keys, name)
+			most = max(most, count(d))
 		}
 	}
 	if key == "" {
 		for _, usual := range usualKeys {
-			v, ok := root.get(usual)
-			_, object := v.(*pyObject)
-			if ok && (object || slices.Contains(c.Keys, usual)) {
+			v, _ := root.get(usual)
+			if _, object := v.(*pyObject); object || slices.Contains(c.Keys, usual) {
 				key = usual
 				break
 			}
 		}
 	}
 	if key == "" {
-		own, most := count(root), 0
-		for _, name := range c.Keys {
-			v, _ := root.get(name)
-			most = max(most, count(v.(*pyDict)))
-		}
-		switch {
+		switch own := count(root); {
 		case own > 0 && own >= most:
 			return root, nil
 		case len(c.Keys) == 1:
