@@ -17,12 +17,12 @@ func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, er
 	found := make([]weights.Tensor, len(pieces))
 	var missing []string
 	for i, p := range pieces {
-		wanted[p.name] = true
-		t, ok := f.Get(p.name)
+		wanted[p.stored] = true
+		t, ok := f.Get(p.stored)
 		if !ok {
-			missing = append(missing, p.name)
-		} else if !slices.Equal(t.Shape, p.shape) {
-			return nil, fmt.Errorf("tensor %q has shape %v, but the configuration wants %v", p.name, t.Shape, p.shape)
+			missing = append(missing, p.stored)
+		} else if !slices.Equal(t.Shape, p.Shape) {
+			return nil, fmt.Errorf("tensor %q has shape %v, but the configuration wants %v", p.stored, t.Shape, p.Shape)
 		}
 		found[i] = t
 	}
@@ -41,11 +41,11 @@ func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, er
 	}
 	params := NewParams(c)
 	for i, p := range pieces {
-		dst := params.Data[p.offset : p.offset+p.length]
+		dst := params.Data[p.Offset:][:p.Len()]
 		if err := found[i].CopyFloat32s(dst); err != nil {
 			return nil, err
 		}
-		if err := finite(p.name, dst); err != nil {
+		if err := finite(p.stored, dst); err != nil {
 			return nil, err
 		}
 	}

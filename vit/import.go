@@ -113,7 +113,7 @@ func (l naming) pieces(c Config, qkvBias bool) []piece {
 	list := hfPieces(c, qkvBias)
 	if l.bare {
 		for i := range list {
-			list[i].name = strings.TrimPrefix(list[i].name, hfKinds[c.Distillation].prefix+".")
+			list[i].stored = strings.TrimPrefix(list[i].stored, hfKinds[c.Distillation].prefix+".")
 		}
 	}
 	return list
@@ -121,16 +121,12 @@ func (l naming) pieces(c Config, qkvBias bool) []piece {
 
 // name translates one name of timm's; transformers has three tensors for qkv's, of which this is the query's.
 func (l naming) name(c Config, timm string) string {
-	if !l.hf {
-		return l.prefix + timm
+	for _, p := range l.pieces(c, true) {
+		if p.Name == timm {
+			return p.stored
+		}
 	}
-	layout, pieces := timmPieces(c, "", true), l.pieces(c, true)
-	i := slices.IndexFunc(layout, func(p piece) bool { return p.name == timm })
-	j := slices.IndexFunc(pieces, func(p piece) bool { return i >= 0 && p.offset == layout[i].offset })
-	if j < 0 {
-		return ""
-	}
-	return pieces[j].name
+	return ""
 }
 
 // config reads the sizes from the shapes.
@@ -290,8 +286,8 @@ func complete(f *weights.File, c Config, l naming, headless bool) *weights.File 
 		}
 	}
 	for _, p := range l.pieces(c, true) {
-		if _, ok := f.Get(p.name); !ok && headless && p.offset >= headOffset(c) {
-			g.Tensors = append(g.Tensors, weights.Float32Tensor(p.name, p.shape, make([]float32, p.length)))
+		if headless && strings.HasPrefix(p.Name, "head") {
+			g.Tensors = append(g.Tensors, weights.Float32Tensor(p.stored, p.Shape, make([]float32, p.Len())))
 		}
 	}
 	return g

@@ -56,7 +56,7 @@ func TestImport(t *testing.T) {
 		f := &weights.File{}
 		for _, piece := range pieces {
 			f.Tensors = append(f.Tensors,
-				weights.Float32Tensor(piece.name, piece.shape, p.Data[piece.offset:piece.offset+piece.length]))
+				weights.Float32Tensor(piece.stored, piece.Shape, p.Data[piece.Offset:][:piece.Len()]))
 		}
 		o := ImportOptions{Heads: heads}
 		if wide {

@@ -5,13 +5,11 @@ import (
 	"strings"
 )
 
-// piece is one tensor of transformers' layout and the part of Params.Data that it is. Its query, key and value are
-// thirds of our qkv; everything else corresponds one to one.
+// piece is a tensor of a file: a parameter, or in transformers' layout, whose query, key and value are thirds of our
+// qkv, perhaps a part of one.
 type piece struct {
-	name   string
-	shape  []int
-	offset int
-	length int
+	stored string // its name in the file
+	Tensor        // without Data
 }
 
 // hfNames gives timm's names in transformers' spelling, behind the model's own prefix.
@@ -44,11 +42,10 @@ func hfPieces(c Config, qkvBias bool) []piece {
 			if kind == "bias" && !qkvBias {
 				continue
 			}
-			shape := append([]int{t.Shape[0] / 3}, t.Shape[1:]...)
-			third := t.Len() / 3
-			for i, part := range [...]string{"query.", "key.", "value."} {
-				list = append(list,
-					piece{prefix + "attention.attention." + part + kind, shape, t.Offset + i*third, third})
+			t.Shape = append([]int{t.Shape[0] / 3}, t.Shape[1:]...)
+			for _, part := range [...]string{"query.", "key.", "value."} {
+				list = append(list, piece{prefix + "attention.attention." + part + kind, t})
+				t.Offset += t.Len()
 			}
 			continue
 		}
@@ -57,7 +54,7 @@ func hfPieces(c Config, qkvBias bool) []piece {
 		if !isHead {
 			full = prefix + hfNames[base]
 		}
-		list = append(list, piece{full + name[len(base):], t.Shape, t.Offset, t.Len()})
+		list = append(list, piece{full + name[len(base):], t})
 	}
 	return list
 }
@@ -69,7 +66,7 @@ func timmPieces(c Config, prefix string, qkvBias bool) []piece {
 		if !qkvBias && strings.HasSuffix(t.Name, "attn.qkv.bias") {
 			continue
 		}
-		list = append(list, piece{prefix + t.Name, t.Shape, t.Offset, t.Len()})
+		list = append(list, piece{prefix + t.Name, t})
 	}
 	return list
 }

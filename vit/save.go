@@ -105,16 +105,16 @@ func encode(params *Params, pieces []piece, dtype weights.DType) ([]weights.Tens
 	}
 	tensors := make([]weights.Tensor, 0, len(pieces))
 	for _, p := range pieces {
-		x := params.Data[p.offset : p.offset+p.length]
-		if err := finite(p.name, x); err != nil {
+		x := params.Data[p.Offset:][:p.Len()]
+		if err := finite(p.stored, x); err != nil {
 			return nil, err
 		}
 		for i, v := range x {
 			if math.Abs(float64(v)) >= encoding.end {
-				return nil, fmt.Errorf("tensor %q: element %d is %v, beyond the range of %s", p.name, i, v, dtype)
+				return nil, fmt.Errorf("tensor %q: element %d is %v, beyond the range of %s", p.stored, i, v, dtype)
 			}
 		}
-		tensors = append(tensors, encoding.tensor(p.name, p.shape, x))
+		tensors = append(tensors, encoding.tensor(p.stored, p.Shape, x))
 	}
 	return tensors, nil
 }
