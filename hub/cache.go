@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -126,12 +127,9 @@ func (c repoCache) find(revision string) (dir string, err error) {
 // known names what find can find.
 func (c repoCache) known() string {
 	var names []string
-	root := c.path("refs")
-	filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	fs.WalkDir(os.DirFS(c.path("refs")), ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() && !strings.HasPrefix(d.Name(), ".") {
-			if name, err := filepath.Rel(root, path); err == nil {
-				names = append(names, filepath.ToSlash(name))
-			}
+			names = append(names, name)
 		}
 		return nil
 	})
@@ -141,10 +139,7 @@ func (c repoCache) known() string {
 			names = append(names, d.Name())
 		}
 	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names[:min(len(names), 10)], ", ")
+	return cmp.Or(strings.Join(names[:min(len(names), 10)], ", "), "none")
 }
 
 // setRef notes what a revision means. The file is replaced only if it says otherwise.

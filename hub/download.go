@@ -117,10 +117,7 @@ func (r *remote) download(ctx context.Context, f remoteFile, limit int64) error 
 		}
 		resumed = false // perhaps only what an earlier run left was damaged
 	}
-	if err := file.Sync(); err != nil {
-		return err
-	}
-	if err := file.Close(); err != nil { // Windows renames no open file
+	if err := errors.Join(file.Sync(), file.Close()); err != nil { // Windows renames no open file
 		return err
 	}
 	if err := os.Rename(temp, path); err != nil {

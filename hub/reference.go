@@ -76,14 +76,13 @@ func checkRevision(revision string) error {
 		return fmt.Errorf("revision %s is longer than 200 bytes", quoted(revision))
 	}
 	bad := func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("~^:?*[\\@{}\"<>|%#&$'`;!", r) }
-	if strings.ContainsFunc(revision, bad) || strings.Contains(revision, "..") {
-		return fmt.Errorf("revision %s is not the name of a branch, a tag or a commit", quoted(revision))
-	}
+	good := !strings.ContainsFunc(revision, bad) && !strings.Contains(revision, "..")
 	for part := range strings.SplitSeq(revision, "/") {
-		if part == "" || part[0] == '.' || part[0] == '-' ||
-			strings.HasSuffix(part, ".") || strings.HasSuffix(part, ".lock") {
-			return fmt.Errorf("revision %s is not the name of a branch, a tag or a commit", quoted(revision))
-		}
+		good = good && part != "" && part[0] != '.' && part[0] != '-' &&
+			!strings.HasSuffix(part, ".") && !strings.HasSuffix(part, ".lock")
+	}
+	if !good {
+		return fmt.Errorf("revision %s is not the name of a branch, a tag or a commit", quoted(revision))
 	}
 	return nil
 }

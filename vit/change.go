@@ -19,7 +19,8 @@ func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, 
 		return nil, fmt.Errorf("new head: %w", err)
 	}
 	p := Initialize(c, seed, headStd)
-	copy(p.Data[:headOffset(c)], m.Params.Data)
+	heads := c.Readouts().Heads * c.Classes * (c.Embed + 1) // parameters, the last ones
+	copy(p.Data[:len(p.Data)-heads], m.Params.Data)
 	return &Model{Params: p, Preprocessor: m.Preprocessor}, nil
 }
 

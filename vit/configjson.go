@@ -2,6 +2,7 @@ package vit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -82,12 +83,9 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 		return fail(err)
 	}
 	distilled, err := distillation(j.ModelType, j.Architectures)
-	classes := 2
-	switch {
-	case j.Classes != nil:
+	classes := cmp.Or(len(j.Labels), 2)
+	if j.Classes != nil {
 		classes = *j.Classes
-	case len(j.Labels) > 0:
-		classes = len(j.Labels)
 	}
 	switch {
 	case err != nil:

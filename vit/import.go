@@ -292,8 +292,3 @@ func complete(f *weights.File, c Config, l naming, headless bool) *weights.File 
 	}
 	return g
 }
-
-// headOffset is where the heads begin in Params.Data; they come last.
-func headOffset(c Config) int {
-	return c.ParamCount() - c.Readouts().Heads*c.Classes*(c.Embed+1)
-}

@@ -32,8 +32,7 @@ func Initialize(c Config, seed uint64, std float64) *Params {
 			truncatedNormal(t.Data, seed, t.Name, s)
 		case t.Name == "cls_token" || t.Name == "dist_token" || t.Name == "pos_embed":
 			truncatedNormal(t.Data, seed, t.Name, tokenStd)
-		case strings.HasSuffix(t.Name, "norm.weight") || strings.HasSuffix(t.Name, "norm1.weight") ||
-			strings.HasSuffix(t.Name, "norm2.weight"):
+		case strings.HasSuffix(t.Name, ".weight"): // a norm's, as it does not decay
 			for i := range t.Data {
 				t.Data[i] = 1
 			}

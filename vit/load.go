@@ -131,26 +131,23 @@ type source struct {
 // open opens a regular file and returns its size, which is at most limit.
 func (s source) open(name string, limit int64) (fs.File, int64, error) {
 	full := path.Join(s.dir, name)
-	// Asking first keeps us from waiting for ever on a named pipe.
-	info, err := fs.Stat(s.fsys, full)
-	if err == nil && !info.Mode().IsRegular() {
+	info, err := fs.Stat(s.fsys, full) // asking first keeps us from waiting for ever on a named pipe
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
 		err = errors.New("not a regular file")
-	}
-	if err == nil && info.Size() > limit {
+	case info.Size() > limit:
 		err = fmt.Errorf("%d bytes, expected at most %d", info.Size(), limit)
-	}
-	var f fs.File
-	if err == nil {
-		f, err = s.fsys.Open(full)
-	}
-	if err != nil {
-		var wrapped *fs.PathError
-		if errors.As(err, &wrapped) { // its path lacks the directory
-			err = wrapped.Err
+	default:
+		var f fs.File
+		if f, err = s.fsys.Open(full); err == nil {
+			return f, info.Size(), nil
 		}
-		return nil, 0, fmt.Errorf("%s: %w", s.shown(name), err)
 	}
-	return f, info.Size(), nil
+	if wrapped, ok := errors.AsType[*fs.PathError](err); ok { // its path lacks the directory
+		err = wrapped.Err
+	}
+	return nil, 0, fmt.Errorf("%s: %w", s.shown(name), err)
 }
 
 // read returns a whole small file.

@@ -131,22 +131,18 @@ func SaveTimm(path string, p *Params, dtype weights.DType) error {
 
 // create makes a new directory: filled beside its place, then renamed.
 func (r rendered) create(dir string) error {
-	parent := filepath.Dir(dir)
-	if err := os.MkdirAll(parent, 0o777); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
 		return err
 	}
-	temp := filepath.Join(parent, atomicfile.TempName())
-	if err := os.Mkdir(temp, 0o777); err != nil {
-		return err
-	}
+	temp, err := r.beside(dir)
 	defer os.RemoveAll(temp) // finds nothing once it is renamed
-	if err := r.replace(temp); err != nil {
+	if err != nil {
 		return err
 	}
 	if err := os.Rename(temp, dir); err != nil {
 		return err
 	}
-	return atomicfile.SyncDir(parent)
+	return atomicfile.SyncDir(filepath.Dir(dir))
 }
 
 // swap puts a new directory in the place of one that holds nothing but a model, and reports whether it could.
@@ -155,13 +151,19 @@ func (r rendered) swap(dir string, mode fs.FileMode) bool {
 	if err != nil || !onlyModel(dir) {
 		return false
 	}
-	temp := filepath.Join(filepath.Dir(dir), atomicfile.TempName())
-	if os.Mkdir(temp, 0o777) != nil {
-		return false
-	}
+	temp, err := r.beside(dir)
 	defer os.RemoveAll(temp) // the old model afterwards
-	return r.replace(temp) == nil && os.Chmod(temp, mode) == nil &&
+	return err == nil && os.Chmod(temp, mode) == nil &&
 		exchange(temp, dir) == nil && atomicfile.SyncDir(filepath.Dir(dir)) == nil
+}
+
+// beside makes a temporary directory of the files beside dir.
+func (r rendered) beside(dir string) (temp string, err error) {
+	temp = filepath.Join(filepath.Dir(dir), atomicfile.TempName())
+	if err := os.Mkdir(temp, 0o777); err != nil {
+		return "", err
+	}
+	return temp, r.replace(temp)
 }
 
 // Replaceable reports whether saving over dir loses nothing and leaves the old model whole until the new one is there:

@@ -1,7 +1,9 @@
 package weights
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"unicode"
@@ -47,8 +49,9 @@ type fault struct{ error }
 
 func faultf(format string, args ...any) fault { return fault{fmt.Errorf(format, args...)} }
 
-// newUnpickler makes a machine for the pickles of one file.
-func newUnpickler(in *pickleReader) *unpickler {
+// newUnpickler makes a machine for the pickles of one file, which lie in the first size bytes of r.
+func newUnpickler(r io.ReaderAt, size int64) *unpickler {
+	in := &pickleReader{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<16), end: size, size: size}
 	return &unpickler{in: in, globals: make(map[string]bool), storages: make(map[string]*storageRef)}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // unpickle runs one pickle.
 func unpickle(text string) (any, *unpickler, error) {
-	u := newUnpickler(newPickleReader(strings.NewReader(text), int64(len(text))))
+	u := newUnpickler(strings.NewReader(text), int64(len(text)))
 	v, err := u.load()
 	return v, u, err
 }

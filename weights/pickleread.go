@@ -16,10 +16,6 @@ type pickleReader struct {
 	size int64 // where the bytes stop; more than end if a limit does it
 }
 
-func newPickleReader(r io.ReaderAt, size int64) *pickleReader {
-	return &pickleReader{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<16), end: size, size: size}
-}
-
 // need makes sure that n more bytes can be had.
 func (p *pickleReader) need(n uint64) {
 	left := p.end - p.pos

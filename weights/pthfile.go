@@ -70,7 +70,7 @@ func openPthZip(r io.ReaderAt, size int64) (*pthFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := newUnpickler(newPickleReader(bytes.NewReader(text), int64(len(text))))
+	u := newUnpickler(bytes.NewReader(text), int64(len(text)))
 	root, err := u.load()
 	if err != nil {
 		return nil, fmt.Errorf("data.pkl: %w", err)
@@ -114,11 +114,10 @@ var legacyMagic = []byte{0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 // five pickles (the magic number, 1001, a dict of the machine's properties, the object, the list of the storages'
 // keys), then for each key in the list's order the number of its elements in 8 bytes, and its bytes.
 func openPthLegacy(r io.ReaderAt, size int64) (*pthFile, error) {
-	in := newPickleReader(r, size)
-	u := newUnpickler(in)
+	u := newUnpickler(r, size)
 	var values [5]any
 	for i, what := range [...]string{"magic number", "protocol", "machine's properties", "object", "list of storages"} {
-		in.end = min(size, in.pos+maxPickle)
+		u.in.end = min(size, u.in.pos+maxPickle)
 		v, err := u.load()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
@@ -140,7 +139,7 @@ func openPthLegacy(r io.ReaderAt, size int64) (*pthFile, error) {
 			}
 		}
 	}
-	places, err := legacyStorages(r, size, in.pos, values[4], u.storages)
+	places, err := legacyStorages(r, size, u.in.pos, values[4], u.storages)
 	if err != nil {
 		return nil, err
 	}

@@ -23,10 +23,7 @@ func WriteSafetensors(path string, metadata map[string]string, tensors []Tensor)
 	}
 	defer p.Discard()
 	if err := EncodeSafetensors(p, metadata, tensors); err != nil {
-		if e := p.Err(); e != nil { // says all of it
-			return e
-		}
-		return fmt.Errorf("weights: writing %s: %w", path, err)
+		return cmp.Or(p.Err(), fmt.Errorf("weights: writing %s: %w", path, err)) // the first says all of it
 	}
 	return p.Commit()
 }
