@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/internal/atomicfile"
+	"github.com/adavit/adavit/internal/filelock"
 )
 
 // enoughProgress is how many bytes make a failure the first of a new row: a bad line may drop a large file often, but
@@ -50,6 +52,28 @@ func (r *remote) get(ctx context.Context, f remoteFile, limit int64) error {
 		}
 	}
 	return r.cache.link(f.commit, f.name, f.etag, fresh)
+}
+
+// lockFile waits until no other process has the lock and takes it: the one that huggingface_hub takes here too. See
+// remote.download for why a file system without locks does no harm.
+func lockFile(ctx context.Context, log *slog.Logger, path string) (unlock func(), err error) {
+	begin, told := time.Now(), false
+	for {
+		unlock, ok, err := filelock.Try(path)
+		if ok {
+			return unlock, nil
+		}
+		if err == nil && !told && time.Since(begin) > 5*time.Second {
+			told = true
+			log.Info("waiting for another process that downloads the same file", "lock", path)
+		}
+		if err == nil {
+			err = sleep(ctx, 50*time.Millisecond)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("locking %s: %w", path, err)
+		}
+	}
 }
 
 // transfer is the download of one file, of which the first offset bytes have come.

@@ -47,10 +47,7 @@ func newRemote(h Hub, cache repoCache) (*remote, error) {
 	if strings.ContainsFunc(h.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return nil, errors.New("the token (HF_TOKEN, or the token file) holds characters that no token has")
 	}
-	client := http.Client{}
-	if h.Client != nil {
-		client = *h.Client
-	}
+	client := *cmp.Or(h.Client, &http.Client{})
 	// Redirects are followed by do, which knows where the token may go; the standard client would send it to other
 	// ports and subdomains.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -3,6 +3,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,15 +65,11 @@ const (
 // hub cannot be reached and the cache has all of what the revision meant last, that is returned and a warning is
 // logged. A failed or cancelled download leaves what has arrived for the next try.
 func (h Hub) Model(ctx context.Context, repo, revision string) (dir string, err error) {
-	if revision == "" {
-		revision = defaultRevision
-	}
+	revision = cmp.Or(revision, defaultRevision)
 	if err := check(repo, revision); err != nil {
 		return "", fmt.Errorf("hub: %w", err)
 	}
-	if h.Log == nil {
-		h.Log = slog.New(slog.DiscardHandler)
-	}
+	h.Log = cmp.Or(h.Log, slog.New(slog.DiscardHandler))
 	dir, err = h.model(ctx, repo, revision)
 	if err != nil {
 		return "", fmt.Errorf("hub: hf:%s@%s: %w", repo, revision, err)

@@ -22,6 +22,7 @@ const (
 	WeightsFile      = "model.safetensors"
 	PreprocessorFile = "preprocessor_config.json"
 	CardFile         = "training.json" // how a model came about; not needed to run it
+	LadderFile       = "budgets.json"  // a model's ladder of measured budgets; not needed either
 	pytorchFile      = "pytorch_model.bin"
 )
 
@@ -39,6 +40,13 @@ type Model struct {
 	Precision     string // that the model is to run in unless another is asked for, as its card says; "" if it does not
 
 	Ladder []Rung // measured budgets, if LadderFile is there
+}
+
+// Rung is one measured budget of a model: with these constants of its halting scheme an image costs Mean of the
+// token-blocks that the dense model spends, on the average.
+type Rung struct {
+	Mean      float64            `json:"mean"`      // more than 0, at most 1
+	Constants map[string]float64 `json:"constants"` // by the scheme's keys
 }
 
 // Load reads a model directory as transformers lays it out (ViT and DeiT image classifiers) or as timm's hub does;
@@ -118,6 +126,27 @@ func (s source) readPreprocessor(m *Model) error {
 type card struct {
 	Precision     string             `json:"precision,omitempty"`
 	PrecisionLoss map[string]float64 `json:"precision_loss,omitempty"`
+}
+
+// readLadder reads the ladder, which may be absent. Keys beside those of Rung are for people.
+func (s source) readLadder(m *Model) error {
+	var file struct {
+		Rungs []Rung `json:"rungs"`
+	}
+	if err := s.optional(LadderFile, &file); err != nil {
+		return err
+	}
+	for i, r := range file.Rungs {
+		h := m.Params.Config.Halting
+		for key, value := range r.Constants {
+			h = h.With(key, value)
+		}
+		if err := h.ValidateFor(m.Params.Config.Layers); err != nil || !(r.Mean > 0 && r.Mean <= 1) {
+			return fmt.Errorf("%s: rung %d costs %v of the dense model (%w)", s.shown(LadderFile), i, r.Mean, err)
+		}
+	}
+	m.Ladder = file.Rungs
+	return nil
 }
 
 // source is the directory that a model is read from.
