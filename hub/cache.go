@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/adavit/adavit/internal/atomicfile"
@@ -84,11 +85,8 @@ func (c repoCache) missing(commit string, sure bool) (names []string) {
 		if err != nil {
 			return append(names, weights.IndexFile)
 		}
-		for _, shard := range shards {
-			if !c.has(commit, shard) {
-				names = append(names, shard)
-			}
-		}
+		there := func(shard string) bool { return c.has(commit, shard) }
+		names = append(names, slices.DeleteFunc(shards, there)...)
 	case !c.has(commit, hubPickle), sure && !(c.absent(commit, hubWeights) && c.absent(commit, weights.IndexFile)):
 		names = append(names, hubWeights)
 	}

@@ -36,7 +36,7 @@ func (r *remote) get(ctx context.Context, f remoteFile, limit int64) error {
 	if err := r.cache.prepare(f.etag); err != nil {
 		return err
 	}
-	unlock, err := lockFile(ctx, r.log, r.cache.lock(f.etag))
+	unlock, err := lockFile(ctx, r.Log, r.cache.lock(f.etag))
 	if err != nil {
 		return err
 	}
@@ -57,15 +57,14 @@ func (r *remote) get(ctx context.Context, f remoteFile, limit int64) error {
 // lockFile waits until no other process has the lock and takes it: the one that huggingface_hub takes here too. See
 // remote.download for why a file system without locks does no harm.
 func lockFile(ctx context.Context, log *slog.Logger, path string) (unlock func(), err error) {
-	begin, told := time.Now(), false
+	notice := time.AfterFunc(5*time.Second, func() {
+		log.Info("waiting for another process that downloads the same file", "lock", path)
+	})
+	defer notice.Stop()
 	for {
 		unlock, ok, err := filelock.Try(path)
 		if ok {
 			return unlock, nil
-		}
-		if err == nil && !told && time.Since(begin) > 5*time.Second {
-			told = true
-			log.Info("waiting for another process that downloads the same file", "lock", path)
 		}
 		if err == nil {
 			err = sleep(ctx, 50*time.Millisecond)
@@ -158,7 +157,7 @@ func (t *transfer) fill(ctx context.Context) error {
 		return t.offset-before >= enoughProgress, err
 	})
 	if err == nil {
-		t.progress(t.name, t.offset, t.offset)
+		t.Progress(t.name, t.offset, t.offset)
 	}
 	return err
 }
@@ -219,7 +218,7 @@ func (t *transfer) fillOnce(ctx context.Context) error {
 func (t *transfer) receive(ctx context.Context, resp *http.Response, watch *time.Timer) error {
 	buffer := make([]byte, 256<<10)
 	reported := time.Now()
-	t.progress(t.name, t.offset, t.size)
+	t.Progress(t.name, t.offset, t.size)
 	bound := t.size
 	if bound < 0 {
 		bound = t.limit
@@ -236,7 +235,7 @@ func (t *transfer) receive(ctx context.Context, resp *http.Response, watch *time
 		}
 		t.offset += int64(n)
 		if time.Since(reported) > 100*time.Millisecond {
-			t.progress(t.name, t.offset, t.size)
+			t.Progress(t.name, t.offset, t.size)
 			reported = time.Now()
 		}
 		switch {

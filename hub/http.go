@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -20,13 +19,10 @@ const maxRedirects = 6
 
 // remote speaks with the hub about one repository.
 type remote struct {
+	Hub      // with nothing left to defaults
 	cache    repoCache
 	endpoint *url.URL
-	token    string
 	client   *http.Client
-	progress func(file string, done, total int64)
-	log      *slog.Logger
-	timing   timing
 }
 
 // remoteFile is what the hub says of one file.
@@ -51,12 +47,7 @@ func newRemote(h Hub, cache repoCache) (*remote, error) {
 	// Redirects are followed by do, which knows where the token may go; the standard client would send it to other
 	// ports and subdomains.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	r := &remote{cache: cache, endpoint: endpoint, token: h.Token,
-		client: &client, progress: h.Progress, log: h.Log, timing: cmp.Or(h.timing, usualTiming)}
-	if r.progress == nil {
-		r.progress = func(string, int64, int64) {}
-	}
-	return r, nil
+	return &remote{h, cache, endpoint, &client}, nil
 }
 
 // resolve is the URL that a file's content is to be had from, by way of redirects.
@@ -77,8 +68,8 @@ func (r *remote) do(ctx context.Context, method string, u *url.URL, offset int64
 		if offset > 0 {
 			req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 		}
-		if r.token != "" && sameOrigin(u, r.endpoint) {
-			req.Header.Set("Authorization", "Bearer "+r.token)
+		if r.Token != "" && sameOrigin(u, r.endpoint) {
+			req.Header.Set("Authorization", "Bearer "+r.Token)
 		}
 		resp, err := r.client.Do(req)
 		if err != nil {
@@ -275,7 +266,7 @@ func (r *remote) statusError(resp *http.Response, revision, file string) error {
 	}
 	page := strings.TrimRight(shownURL(r.endpoint), "/") + "/" + r.cache.repo
 	login := "set HF_TOKEN to a token that may read it"
-	if r.token != "" {
+	if r.Token != "" {
 		login = "see that the token in HF_TOKEN or the token file is valid and may read it"
 	}
 	switch {

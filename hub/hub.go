@@ -69,7 +69,10 @@ func (h Hub) Model(ctx context.Context, repo, revision string) (dir string, err 
 	if err := check(repo, revision); err != nil {
 		return "", fmt.Errorf("hub: %w", err)
 	}
-	h.Log = cmp.Or(h.Log, slog.New(slog.DiscardHandler))
+	h.Log, h.timing = cmp.Or(h.Log, slog.New(slog.DiscardHandler)), cmp.Or(h.timing, usualTiming)
+	if h.Progress == nil {
+		h.Progress = func(string, int64, int64) {}
+	}
 	dir, err = h.model(ctx, repo, revision)
 	if err != nil {
 		return "", fmt.Errorf("hub: hf:%s@%s: %w", repo, revision, err)

@@ -176,12 +176,6 @@ func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool
 		err = fmt.Errorf("the model has no head (no tensor %q); say how many classes a new one shall have",
 			l.name(c, "head.weight"))
 	}
-	if err != nil {
-		return Config{}, false, err
-	}
-	if patch[2] != patch[3] {
-		return Config{}, false, fmt.Errorf("patches of %d×%d pixels are not square", patch[2], patch[3])
-	}
 	first, rest, _ := strings.Cut(l.name(c, "blocks.0.norm1.weight"), "0")
 	for c.Layers = 0; c.Layers <= maxLayers; c.Layers++ {
 		if _, ok := f.Get(fmt.Sprint(first, c.Layers, rest)); !ok {
@@ -189,13 +183,20 @@ func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool
 		}
 	}
 	c.Embed, c.Channels, c.Patch, c.Hidden, c.Classes = patch[0], patch[1], patch[2], hidden[0], head[0]
-	if c.Heads = cmp.Or(o.Heads, publishedHeads[c.Embed]); c.Heads == 0 {
-		return Config{}, false, fmt.Errorf("%w a model of width %d has", ErrHeads, c.Embed)
+	c.Heads = cmp.Or(o.Heads, publishedHeads[c.Embed])
+	switch {
+	case err != nil:
+	case patch[2] != patch[3]:
+		err = fmt.Errorf("patches of %d×%d pixels are not square", patch[2], patch[3])
+	case c.Heads == 0:
+		err = fmt.Errorf("%w a model of width %d has", ErrHeads, c.Embed)
+	default:
+		err = c.grid(positions[1], o.Height, o.Width)
 	}
-	if err := c.grid(positions[1], o.Height, o.Width); err != nil {
-		return Config{}, false, err
+	if err == nil {
+		err = c.Validate()
 	}
-	return c, qkvBias, c.Validate()
+	return c, qkvBias, err
 }
 
 // What ImportOptions must say where a file does not.

@@ -54,10 +54,11 @@ func isTimm(text []byte) bool {
 func (s source) loadTimm(text []byte) (*Model, error) {
 	fail := func(err error) (*Model, error) { return nil, fmt.Errorf("%s: %w", s.shown(ConfigFile), err) }
 	var j timmJSON
-	if err := strictjson.UnmarshalKnown(text, &j); err != nil {
-		return fail(err)
+	err := strictjson.UnmarshalKnown(text, &j)
+	if err == nil {
+		err = j.check()
 	}
-	if err := j.check(); err != nil {
+	if err != nil {
 		return fail(err)
 	}
 	o := ImportOptions{Heads: j.Args.Heads, Halting: halting.Dense()}

@@ -137,10 +137,8 @@ func (p *pthFile) checkpoint(key string) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	if dict != root {
-		if err := checkKeys(dict); err != nil {
-			return nil, fmt.Errorf("entry %s: %w", quoted(c.Key), err)
-		}
+	if err := checkKeys(dict); err != nil {
+		return nil, fmt.Errorf("entry %s: %w", quoted(c.Key), err)
 	}
 	tensors, err := p.tensors(dict)
 	if err != nil {

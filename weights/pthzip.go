@@ -150,8 +150,7 @@ func (z *zipArchive) add(dir []byte, limit int64) (rest []byte, err error) {
 	if len(dir) < zipDirectoryLen || string(dir[:4]) != zipDirectory {
 		return nil, errors.New("no directory record")
 	}
-	flags, method := le16(dir[8:]), le16(dir[10:])
-	e := zipEntry{crc: le32(dir[16:])}
+	flags, method, crc := le16(dir[8:]), le16(dir[10:]), le32(dir[16:])
 	compressed, size, header := uint64(le32(dir[20:])), uint64(le32(dir[24:])), uint64(le32(dir[42:]))
 	nameLen, extraLen, commentLen := int(le16(dir[28:])), int(le16(dir[30:])), int(le16(dir[32:]))
 	rest = dir[zipDirectoryLen:]
@@ -184,10 +183,9 @@ func (z *zipArchive) add(dir []byte, limit int64) (rest []byte, err error) {
 		return nil, fmt.Errorf("%s: %d bytes behind byte %d, but the directory begins at byte %d",
 			quoted(name), size, header, limit)
 	}
-	e.header, e.size = int64(header), int64(size)
-	z.entries[name] = e
-	z.summed = z.summed || e.crc != 0
-	z.starts = append(z.starts, e.header)
+	z.entries[name] = zipEntry{int64(header), int64(size), crc}
+	z.summed = z.summed || crc != 0
+	z.starts = append(z.starts, int64(header))
 	return rest, nil
 }
 
