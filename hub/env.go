@@ -11,10 +11,10 @@ import (
 	"github.com/adavit/adavit/internal/regular"
 )
 
-const defaultEndpoint = "https://huggingface.co"
-
-// maxToken bounds the token file that is read.
-const maxToken = 64 << 10
+const (
+	defaultEndpoint = "https://huggingface.co"
+	maxToken        = 64 << 10 // bytes of the file that has it
+)
 
 // Default is the hub that the environment describes, read as Python's huggingface_hub reads it:
 //

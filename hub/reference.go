@@ -7,14 +7,11 @@ import (
 	"strings"
 )
 
-// hubPrefix starts the name of a model on a hub.
-const hubPrefix = "hf:"
-
 // ParseReference takes a name like hf:facebook/deit-tiny-patch16-224 or hf:owner/name@revision apart. ok says whether
 // it is one at all, that is, whether it starts with "hf:"; err is what is wrong with one. A revision that is not given
 // is main.
 func ParseReference(s string) (repo, revision string, ok bool, err error) {
-	rest, ok := strings.CutPrefix(s, hubPrefix)
+	rest, ok := strings.CutPrefix(s, "hf:")
 	if !ok {
 		return "", "", false, nil
 	}

@@ -7,9 +7,6 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// headStd is the deviation of a fresh head's weights, DeiT's.
-const headStd = 0.02
-
 // ReplaceHead returns the model with a fresh head for other classes, to be fine-tuned; labels may be nil. A model with
 // two heads gets two. The parameters are a copy.
 func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, error) {
@@ -18,7 +15,7 @@ func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, 
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("new head: %w", err)
 	}
-	p := Initialize(c, seed, headStd)
+	p := Initialize(c, seed, deitStd)
 	heads := c.Readouts().Heads * c.Classes * (c.Embed + 1) // parameters, the last ones
 	copy(p.Data[:len(p.Data)-heads], m.Params.Data)
 	return &Model{Params: p, Preprocessor: m.Preprocessor}, nil

@@ -205,10 +205,10 @@ func (r rendered) replaceStep(dir string, step func()) error {
 		} else {
 			_, err = p.Write(f.content)
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			err = p.Close()
 		}
-		if err := p.Close(); err != nil {
+		if err != nil {
 			return err
 		}
 		pending[i] = p

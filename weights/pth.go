@@ -305,11 +305,9 @@ func (p *pthFile) tensors(dict *pyDict) ([]Tensor, error) {
 // trimModule takes the prefix "module." off all names, if all have it and something behind it, and indexes them.
 func trimModule(f *File) {
 	const prefix = "module."
-	all := !slices.ContainsFunc(f.Tensors, func(t Tensor) bool {
-		return len(t.Name) <= len(prefix) || !strings.HasPrefix(t.Name, prefix)
-	})
-	for i := range f.Tensors {
-		if all {
+	unlike := func(t Tensor) bool { return len(t.Name) <= len(prefix) || !strings.HasPrefix(t.Name, prefix) }
+	if !slices.ContainsFunc(f.Tensors, unlike) {
+		for i := range f.Tensors {
 			f.Tensors[i].Name = f.Tensors[i].Name[len(prefix):]
 		}
 	}

@@ -35,13 +35,13 @@ func openPthZip(r io.ReaderAt, size int64) (*pthFile, error) {
 	folder := ""
 	for name := range z.entries {
 		top, rest, _ := strings.Cut(name, "/")
-		if rest != "data.pkl" {
-			continue
-		}
-		if folder != "" {
+		switch {
+		case rest != "data.pkl":
+		case folder != "":
 			return nil, errors.New("more than one folder has a data.pkl")
+		default:
+			folder = top + "/"
 		}
-		folder = top + "/"
 	}
 	if folder == "" {
 		return nil, errors.New("a zip archive without FOLDER/data.pkl: not a PyTorch checkpoint")
@@ -105,8 +105,6 @@ func (z *zipArchive) word(name, usual string) (string, error) {
 	return string(b), err
 }
 
-const legacyVersion = 1001
-
 // legacyMagic is 0x1950a86a20f9469cfc6c, the number that starts a file from before PyTorch 1.6.
 var legacyMagic = []byte{0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19}
 
@@ -130,8 +128,8 @@ func openPthLegacy(r io.ReaderAt, size int64) (*pthFile, error) {
 					"a pickle, but not one that PyTorch wrote: it does not start with PyTorch's magic number")
 			}
 		case 1:
-			if v != int64(legacyVersion) {
-				return nil, fmt.Errorf("protocol: %s that is not %d", kindOf(v), legacyVersion)
+			if v != int64(1001) {
+				return nil, fmt.Errorf("protocol: %s that is not 1001", kindOf(v))
 			}
 		case 2:
 			if err := checkMachine(v); err != nil {

@@ -220,13 +220,11 @@ func zip64Numbers(extra []byte, numbers ...*uint64) error {
 
 // checkEntryName refuses names that would mean something else to another program.
 func checkEntryName(name string) error {
-	switch {
-	case name == "" || !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\\"):
-	case strings.HasPrefix(name, "/") || slices.Contains(strings.Split(name, "/"), ".."):
-	default:
-		return nil
+	if name == "" || !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\\") ||
+		strings.HasPrefix(name, "/") || slices.Contains(strings.Split(name, "/"), "..") {
+		return fmt.Errorf("%s is no name for an entry", quoted(name))
 	}
-	return fmt.Errorf("%s is no name for an entry", quoted(name))
+	return nil
 }
 
 // read returns an entry's bytes, whose checksum it has compared if there are checksums.
