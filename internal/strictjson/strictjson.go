@@ -71,7 +71,8 @@ func inWords(err error) error {
 	case meaning.JSONValue != nil && errors.Is(meaning.Err, strconv.ErrSyntax):
 		err = fmt.Errorf("number %.40s is not %s", meaning.JSONValue, expected(meaning.GoType))
 	case meaning.Err == nil:
-		err = fmt.Errorf("%s where %s was expected", cmp.Or(kinds[meaning.JSONKind], "something else"), expected(meaning.GoType))
+		found := cmp.Or(kinds[meaning.JSONKind], "something else")
+		err = fmt.Errorf("%s where %s was expected", found, expected(meaning.GoType))
 	case meaning.GoType.Kind() == reflect.Array:
 		err = fmt.Errorf("%w: %d are wanted", meaning.Err, meaning.GoType.Len())
 	default:
@@ -86,8 +87,7 @@ func within(where jsontext.Pointer, err error) error {
 	if where == "" {
 		return err
 	}
-	path := strings.Join(slices.Collect(where.Tokens()), ".")
-	return fmt.Errorf("key %s: %w", quoted(path), err)
+	return fmt.Errorf("key %s: %w", quoted(strings.Join(slices.Collect(where.Tokens()), ".")), err)
 }
 
 // quoted is an untrusted text in an error: not too long of it.
