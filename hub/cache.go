@@ -1,12 +1,14 @@
 package hub
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/adavit/adavit/internal/atomicfile"
@@ -83,11 +85,8 @@ func (c repoCache) missing(commit string, sure bool) (names []string) {
 		if err != nil {
 			return append(names, weights.IndexFile)
 		}
-		for _, shard := range shards {
-			if !c.has(commit, shard) {
-				names = append(names, shard)
-			}
-		}
+		there := func(shard string) bool { return c.has(commit, shard) }
+		names = append(names, slices.DeleteFunc(shards, there)...)
 	case !c.has(commit, hubPickle), sure && !(c.absent(commit, hubWeights) && c.absent(commit, weights.IndexFile)):
 		names = append(names, hubWeights)
 	}
@@ -126,12 +125,9 @@ func (c repoCache) find(revision string) (dir string, err error) {
 // known names what find can find.
 func (c repoCache) known() string {
 	var names []string
-	root := c.path("refs")
-	filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	fs.WalkDir(os.DirFS(c.path("refs")), ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() && !strings.HasPrefix(d.Name(), ".") {
-			if name, err := filepath.Rel(root, path); err == nil {
-				names = append(names, filepath.ToSlash(name))
-			}
+			names = append(names, name)
 		}
 		return nil
 	})
@@ -141,10 +137,7 @@ func (c repoCache) known() string {
 			names = append(names, d.Name())
 		}
 	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names[:min(len(names), 10)], ", ")
+	return cmp.Or(strings.Join(names[:min(len(names), 10)], ", "), "none")
 }
 
 // setRef notes what a revision means. The file is replaced only if it says otherwise.

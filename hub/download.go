@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/internal/atomicfile"
+	"github.com/adavit/adavit/internal/filelock"
 )
 
 // enoughProgress is how many bytes make a failure the first of a new row: a bad line may drop a large file often, but
@@ -34,7 +36,7 @@ func (r *remote) get(ctx context.Context, f remoteFile, limit int64) error {
 	if err := r.cache.prepare(f.etag); err != nil {
 		return err
 	}
-	unlock, err := lockFile(ctx, r.log, r.cache.lock(f.etag))
+	unlock, err := lockFile(ctx, r.Log, r.cache.lock(f.etag))
 	if err != nil {
 		return err
 	}
@@ -52,16 +54,39 @@ func (r *remote) get(ctx context.Context, f remoteFile, limit int64) error {
 	return r.cache.link(f.commit, f.name, f.etag, fresh)
 }
 
-// partial is a file of which the first offset bytes have come.
-type partial struct {
-	*os.File
-	offset int64
+// lockFile waits until no other process has the lock and takes it: the one that huggingface_hub takes here too. See
+// remote.download for why a file system without locks does no harm.
+func lockFile(ctx context.Context, log *slog.Logger, path string) (unlock func(), err error) {
+	notice := time.AfterFunc(5*time.Second, func() {
+		log.Info("waiting for another process that downloads the same file", "lock", path)
+	})
+	defer notice.Stop()
+	for {
+		unlock, ok, err := filelock.Try(path)
+		if ok {
+			return unlock, nil
+		}
+		if err == nil {
+			err = sleep(ctx, 50*time.Millisecond)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("locking %s: %w", path, err)
+		}
+	}
+}
+
+// transfer is the download of one file, of which the first offset bytes have come.
+type transfer struct {
+	*remote
+	remoteFile
+	file          *os.File
+	offset, limit int64
 }
 
 // restart throws away what has come.
-func (p *partial) restart() error {
-	p.offset = 0
-	return p.Truncate(0)
+func (t *transfer) restart() error {
+	t.offset = 0
+	return t.file.Truncate(0)
 }
 
 // download brings a blob into the cache: under the name ETAG.incomplete until it is whole and its checksum right. What
@@ -77,37 +102,37 @@ func (r *remote) download(ctx context.Context, f remoteFile, limit int64) error 
 	if err != nil {
 		return err
 	}
-	p := &partial{File: file}
+	t := &transfer{remote: r, remoteFile: f, file: file, limit: limit}
 	defer func() {
 		file.Close()
-		if p.offset == 0 {
+		if t.offset == 0 {
 			os.Remove(temp) // nothing to resume; after the rename there is nothing of that name
 		}
 	}()
-	if p.offset, err = file.Seek(0, io.SeekEnd); err != nil {
+	if t.offset, err = file.Seek(0, io.SeekEnd); err != nil {
 		return err
 	}
-	resumed := p.offset > 0
-	if f.size >= 0 && p.offset > f.size {
-		if err := p.restart(); err != nil {
+	resumed := t.offset > 0
+	if f.size >= 0 && t.offset > f.size {
+		if err := t.restart(); err != nil {
 			return err
 		}
 	}
 	for {
-		if err := r.fill(ctx, p, &f, limit); err != nil {
-			if p.offset > 0 {
-				err = fmt.Errorf("%w; %d bytes have come and are kept for the next try", err, p.offset)
+		if err := t.fill(ctx); err != nil {
+			if t.offset > 0 {
+				err = fmt.Errorf("%w; %d bytes have come and are kept for the next try", err, t.offset)
 			}
 			return err
 		}
-		sum, want, err := blobSum(ctx, p, f)
+		sum, want, err := t.sum(ctx)
 		if err != nil {
 			return err
 		}
 		if sum == want {
 			break
 		}
-		if err := p.restart(); err != nil {
+		if err := t.restart(); err != nil {
 			return err
 		}
 		if !resumed {
@@ -115,10 +140,7 @@ func (r *remote) download(ctx context.Context, f remoteFile, limit int64) error 
 		}
 		resumed = false // perhaps only what an earlier run left was damaged
 	}
-	if err := file.Sync(); err != nil {
-		return err
-	}
-	if err := file.Close(); err != nil { // Windows renames no open file
+	if err := errors.Join(file.Sync(), file.Close()); err != nil { // Windows renames no open file
 		return err
 	}
 	if err := os.Rename(temp, path); err != nil {
@@ -127,127 +149,104 @@ func (r *remote) download(ctx context.Context, f remoteFile, limit int64) error 
 	return atomicfile.SyncDir(filepath.Dir(path))
 }
 
-// fill downloads until p has all of the file, through interruptions.
-func (r *remote) fill(ctx context.Context, p *partial, f *remoteFile, limit int64) error {
-	failures := 0
-	for f.size < 0 || p.offset < f.size {
-		before := p.offset
-		whole, err := r.fillOnce(ctx, p, f, limit)
-		if whole && err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if !isTemporary(err) {
-			return err
-		}
-		if p.offset-before >= enoughProgress {
-			failures = 0
-		}
-		if failures++; failures >= r.timing.tries {
-			return err
-		}
-		if err := r.wait(ctx, failures, err); err != nil {
-			return err
-		}
+// fill downloads until all of the file is there, through interruptions.
+func (t *transfer) fill(ctx context.Context) error {
+	err := t.retry(ctx, t.timing.tries, func() (progress bool, err error) {
+		before := t.offset
+		err = t.fillOnce(ctx)
+		return t.offset-before >= enoughProgress, err
+	})
+	if err == nil {
+		t.Progress(t.name, t.offset, t.offset)
 	}
-	r.progress(f.name, p.offset, p.offset)
-	return nil
+	return err
 }
 
-// fillOnce makes one request for what p lacks. It learns f's size if the hub did not say it.
-func (r *remote) fillOnce(ctx context.Context, p *partial, f *remoteFile, limit int64) (whole bool, err error) {
-	u, err := r.resolve(f.commit, f.name)
-	if err != nil {
-		return false, err
+// fillOnce makes one request for what is lacking, if anything is. It learns the size if the hub did not say it.
+func (t *transfer) fillOnce(ctx context.Context) error {
+	if t.offset == t.size {
+		return nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watch := time.AfterFunc(r.timing.stall, func() { cancel(fmt.Errorf("nothing came for %s", r.timing.stall)) })
+	watch := time.AfterFunc(t.timing.stall, func() { cancel(fmt.Errorf("nothing came for %s", t.timing.stall)) })
 	defer watch.Stop()
-	resp, err := r.do(ctx, http.MethodGet, u, p.offset)
+	resp, err := t.do(ctx, http.MethodGet, t.resolve(t.commit, t.name), t.offset)
 	if err != nil {
-		return false, stalled(ctx, err)
+		return stalled(ctx, err)
 	}
 	defer resp.Body.Close()
-	total := int64(-1) // of the whole file, as this answer has it
+	span := resp.Header.Get("Content-Range")
+	begin, end, total := contentRange(span)
 	switch resp.StatusCode {
 	case http.StatusOK:
-		if err := p.restart(); err != nil { // the server takes no ranges: all of it comes again
-			return false, err
+		if err := t.restart(); err != nil { // the server takes no ranges: all of it comes again
+			return err
 		}
 		total = resp.ContentLength
 	case http.StatusPartialContent:
-		begin, end, n := contentRange(resp.Header.Get("Content-Range"))
-		if begin < 0 || begin != p.offset || resp.ContentLength >= 0 && resp.ContentLength != end-begin+1 {
-			text := fmt.Sprintf("asked for the bytes from %d on, the server answers with %s",
-				p.offset, quoted(resp.Header.Get("Content-Range")))
-			return false, again(p, text)
+		if begin < 0 || begin != t.offset || resp.ContentLength >= 0 && resp.ContentLength != end-begin+1 {
+			return t.again("asked for the bytes from %d on, the server answers with %s", t.offset, quoted(span))
 		}
-		total = n
 	case http.StatusRequestedRangeNotSatisfiable:
-		if _, _, n := contentRange(resp.Header.Get("Content-Range")); f.size < 0 && n == p.offset {
-			f.size = n
-			return true, nil
+		if t.size < 0 && total == t.offset {
+			t.size = total
+			return nil
 		}
-		return false, again(p, "the server says that there is nothing behind what has come ("+shownStatus(resp)+")")
+		return t.again("the server says that there is nothing behind what has come (%s)", shownStatus(resp))
 	default:
-		return false, r.statusError(resp, f.commit, f.name)
+		return t.statusError(resp, t.commit, t.name)
 	}
 	if isEncoded(resp) {
-		return false, fmt.Errorf("the server sends the file encoded as %s, though not asked to",
+		return fmt.Errorf("the server sends the file encoded as %s, though not asked to",
 			quoted(resp.Header.Get("Content-Encoding")))
 	}
-	if total >= 0 && f.size >= 0 && total != f.size {
-		return false, fmt.Errorf("wrong size: %d bytes are offered, %d were announced", total, f.size)
+	if total >= 0 && t.size >= 0 && total != t.size {
+		return fmt.Errorf("wrong size: %d bytes are offered, %d were announced", total, t.size)
 	}
-	if f.size < 0 {
-		f.size = total
+	t.size = max(t.size, total)
+	if t.size > t.limit {
+		return fmt.Errorf("%d bytes, at most %d are downloaded", t.size, t.limit)
 	}
-	if f.size > limit {
-		return false, fmt.Errorf("%d bytes, at most %d are downloaded", f.size, limit)
+	if t.size < 0 && newSum(t.etag, 0) == nil {
+		return errors.New("neither a checksum nor a size is given, so the download could not be checked")
 	}
-	if f.size < 0 && newSum(f.etag, 0) == nil {
-		return false, errors.New("neither a checksum nor a size is given, so the download could not be checked")
-	}
-	return r.receive(ctx, p, f, resp, limit, watch)
+	return t.receive(ctx, resp, watch)
 }
 
 // receive writes a body behind what has come.
-func (r *remote) receive(ctx context.Context, p *partial, f *remoteFile,
-	resp *http.Response, limit int64, watch *time.Timer) (whole bool, err error) {
+func (t *transfer) receive(ctx context.Context, resp *http.Response, watch *time.Timer) error {
 	buffer := make([]byte, 256<<10)
 	reported := time.Now()
-	r.progress(f.name, p.offset, f.size)
+	t.Progress(t.name, t.offset, t.size)
+	bound := t.size
+	if bound < 0 {
+		bound = t.limit
+	}
 	for {
 		n, err := resp.Body.Read(buffer)
-		watch.Reset(r.timing.stall)
-		bound := f.size
-		if bound < 0 {
-			bound = limit
+		watch.Reset(t.timing.stall)
+		if int64(n) > bound-t.offset {
+			t.restart()
+			return fmt.Errorf("wrong size: more than the %d bytes that were announced or are allowed", bound)
 		}
-		if int64(n) > bound-p.offset {
-			p.restart()
-			return false, fmt.Errorf("wrong size: more than the %d bytes that were announced or are allowed", bound)
+		if _, err := t.file.WriteAt(buffer[:n], t.offset); err != nil {
+			return err
 		}
-		if _, err := p.WriteAt(buffer[:n], p.offset); err != nil {
-			return false, err
-		}
-		p.offset += int64(n)
+		t.offset += int64(n)
 		if time.Since(reported) > 100*time.Millisecond {
-			r.progress(f.name, p.offset, f.size)
+			t.Progress(t.name, t.offset, t.size)
 			reported = time.Now()
 		}
 		switch {
-		case err == io.EOF && (f.size < 0 || p.offset == f.size):
-			f.size = p.offset
-			return true, nil
+		case err == io.EOF && (t.size < 0 || t.offset == t.size):
+			t.size = t.offset
+			return nil
 		case err == io.EOF:
-			return false, connectionError(resp.Request.URL,
-				fmt.Errorf("ended after %d of %d bytes: %w", p.offset, f.size, io.ErrUnexpectedEOF))
+			return connectionError(resp.Request.URL,
+				fmt.Errorf("ended after %d of %d bytes: %w", t.offset, t.size, io.ErrUnexpectedEOF))
 		case err != nil:
-			return false, stalled(ctx, connectionError(resp.Request.URL, err))
+			return stalled(ctx, connectionError(resp.Request.URL, err))
 		}
 	}
 }
@@ -262,11 +261,11 @@ func stalled(ctx context.Context, err error) error {
 }
 
 // again starts anew, for what has come and what the server has do not fit.
-func again(p *partial, reason string) error {
-	if err := p.restart(); err != nil {
+func (t *transfer) again(format string, args ...any) error {
+	if err := t.restart(); err != nil {
 		return err
 	}
-	return &hubError{text: reason, temporary: true, unreachable: true}
+	return &hubError{text: fmt.Sprintf(format, args...), temporary: true, unreachable: true}
 }
 
 // contentRange reads "bytes BEGIN-END/TOTAL" or "bytes */TOTAL"; −1 stands for what it does not say.
@@ -309,27 +308,24 @@ func newSum(etag string, size int64) hash.Hash {
 	return nil
 }
 
-// blobSum reads the whole file back from disk: what is checked is what will be there, resumed or not. want is "" if the
+// sum reads the whole file back from disk: what is checked is what will be there, resumed or not. want is "" if the
 // ETag is no checksum, and sum then too.
-func blobSum(ctx context.Context, p *partial, f remoteFile) (sum, want string, err error) {
-	h := newSum(f.etag, p.offset)
+func (t *transfer) sum(ctx context.Context) (sum, want string, err error) {
+	h := newSum(t.etag, t.offset)
 	if h == nil {
 		return "", "", nil
 	}
-	buffer := make([]byte, 1<<20)
-	for at := int64(0); ; {
-		if ctx.Err() != nil {
-			return "", "", ctx.Err()
-		}
-		n, err := p.ReadAt(buffer, at)
-		h.Write(buffer[:n])
-		at += int64(n)
+	if _, err := t.file.Seek(0, io.SeekStart); err != nil {
+		return "", "", err
+	}
+	for ctx.Err() == nil {
+		_, err := io.CopyN(h, t.file, 1<<20)
 		if err == io.EOF {
-			break
+			return hex.EncodeToString(h.Sum(nil)), strings.ToLower(t.etag), nil
 		}
 		if err != nil {
 			return "", "", err
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil)), strings.ToLower(f.etag), nil
+	return "", "", ctx.Err()
 }

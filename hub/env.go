@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,10 +11,10 @@ import (
 	"github.com/adavit/adavit/internal/regular"
 )
 
-const defaultEndpoint = "https://huggingface.co"
-
-// maxToken bounds the token file that is read.
-const maxToken = 64 << 10
+const (
+	defaultEndpoint = "https://huggingface.co"
+	maxToken        = 64 << 10 // bytes of the file that has it
+)
 
 // Default is the hub that the environment describes, read as Python's huggingface_hub reads it:
 //
@@ -27,19 +28,17 @@ const maxToken = 64 << 10
 //
 // Paths may contain $NAME and start with ~. An empty variable counts as one that is not set.
 func Default() Hub {
-	endpoint := strings.TrimRight(os.Getenv("HF_ENDPOINT"), "/")
-	if endpoint == "" {
-		endpoint = defaultEndpoint
-	}
 	home := hubHome()
-	cache := firstSet("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
-	if cache != "" {
-		cache = expandPath(cache)
-	} else if home != "" {
+	cache := expandPath(cmp.Or(os.Getenv("HF_HUB_CACHE"), os.Getenv("HUGGINGFACE_HUB_CACHE")))
+	if cache == "" && home != "" {
 		cache = filepath.Join(home, "hub")
 	}
-	return Hub{Endpoint: endpoint, Token: hubToken(home), Cache: cache,
-		Offline: isTrue(firstSet("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))}
+	return Hub{
+		Endpoint: cmp.Or(strings.TrimRight(os.Getenv("HF_ENDPOINT"), "/"), defaultEndpoint),
+		Token:    hubToken(home),
+		Cache:    cache,
+		Offline:  isTrue(cmp.Or(os.Getenv("HF_HUB_OFFLINE"), os.Getenv("TRANSFORMERS_OFFLINE"))),
+	}
 }
 
 // hubHome is the directory of everything Hugging Face; "" if not even a home directory is known.
@@ -61,15 +60,12 @@ func hubToken(home string) string {
 	if isTrue(os.Getenv("HF_HUB_DISABLE_IMPLICIT_TOKEN")) {
 		return ""
 	}
-	if token := cleanToken(firstSet("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")); token != "" {
+	if token := cleanToken(cmp.Or(os.Getenv("HF_TOKEN"), os.Getenv("HUGGING_FACE_HUB_TOKEN"))); token != "" {
 		return token
 	}
 	path := expandPath(os.Getenv("HF_TOKEN_PATH"))
 	if path == "" && home != "" {
 		path = filepath.Join(home, "token")
-	}
-	if path == "" {
-		return ""
 	}
 	b, err := regular.Read(path, maxToken)
 	if err != nil {
@@ -80,15 +76,6 @@ func hubToken(home string) string {
 
 func cleanToken(s string) string {
 	return strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(s))
-}
-
-func firstSet(names ...string) string {
-	for _, name := range names {
-		if v := os.Getenv(name); v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 func isTrue(s string) bool {

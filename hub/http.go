@@ -6,10 +6,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,13 +19,10 @@ const maxRedirects = 6
 
 // remote speaks with the hub about one repository.
 type remote struct {
+	Hub      // with nothing left to defaults
 	cache    repoCache
 	endpoint *url.URL
-	token    string
 	client   *http.Client
-	progress func(file string, done, total int64)
-	log      *slog.Logger
-	timing   timing
 }
 
 // remoteFile is what the hub says of one file.
@@ -46,28 +43,16 @@ func newRemote(h Hub, cache repoCache) (*remote, error) {
 	if strings.ContainsFunc(h.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return nil, errors.New("the token (HF_TOKEN, or the token file) holds characters that no token has")
 	}
-	client := http.Client{}
-	if h.Client != nil {
-		client = *h.Client
-	}
+	client := *cmp.Or(h.Client, &http.Client{})
 	// Redirects are followed by do, which knows where the token may go; the standard client would send it to other
 	// ports and subdomains.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	r := &remote{cache: cache, endpoint: endpoint, token: h.Token,
-		client: &client, progress: h.Progress, log: h.Log, timing: h.timing}
-	if r.timing == (timing{}) {
-		r.timing = usualTiming
-	}
-	if r.progress == nil {
-		r.progress = func(string, int64, int64) {}
-	}
-	return r, nil
+	return &remote{h, cache, endpoint, &client}, nil
 }
 
 // resolve is the URL that a file's content is to be had from, by way of redirects.
-func (r *remote) resolve(revision, file string) (*url.URL, error) {
-	return url.Parse(strings.TrimRight(r.endpoint.String(), "/") +
-		"/" + r.cache.repo + "/resolve/" + url.PathEscape(revision) + "/" + url.PathEscape(file))
+func (r *remote) resolve(revision, file string) *url.URL {
+	return r.endpoint.JoinPath(r.cache.repo, "resolve", url.PathEscape(revision), url.PathEscape(file))
 }
 
 // do sends a request and follows redirects. That of a HEAD to another host is not followed if it says all there is to
@@ -83,8 +68,8 @@ func (r *remote) do(ctx context.Context, method string, u *url.URL, offset int64
 		if offset > 0 {
 			req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 		}
-		if r.token != "" && sameOrigin(u, r.endpoint) {
-			req.Header.Set("Authorization", "Bearer "+r.token)
+		if r.Token != "" && sameOrigin(u, r.endpoint) {
+			req.Header.Set("Authorization", "Bearer "+r.Token)
 		}
 		resp, err := r.client.Do(req)
 		if err != nil {
@@ -112,12 +97,8 @@ func (r *remote) do(ctx context.Context, method string, u *url.URL, offset int64
 }
 
 func isRedirect(status int) bool {
-	switch status {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
-		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return true
-	}
-	return false
+	return slices.Contains([]int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect}, status)
 }
 
 // sameOrigin compares scheme, host and port.
@@ -136,30 +117,17 @@ func shownURL(u *url.URL) string {
 
 // head asks for a file's checksum and size, up to tries times.
 func (r *remote) head(ctx context.Context, revision, file string, tries int) (f remoteFile, err error) {
-	u, err := r.resolve(revision, file)
-	if err != nil {
-		return remoteFile{}, err
-	}
-	for failures := 1; ; failures++ {
-		if f, err = r.headOnce(ctx, u, revision, file); err == nil {
-			return f, nil
-		}
-		if ctx.Err() != nil {
-			return remoteFile{}, ctx.Err()
-		}
-		if failures >= tries || !isTemporary(err) {
-			return remoteFile{}, err
-		}
-		if err := r.wait(ctx, failures, err); err != nil {
-			return remoteFile{}, err
-		}
-	}
+	err = r.retry(ctx, tries, func() (bool, error) {
+		f, err = r.headOnce(ctx, revision, file)
+		return false, err
+	})
+	return f, err
 }
 
-func (r *remote) headOnce(ctx context.Context, u *url.URL, revision, file string) (remoteFile, error) {
+func (r *remote) headOnce(ctx context.Context, revision, file string) (remoteFile, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timing.answer)
 	defer cancel()
-	resp, err := r.do(ctx, http.MethodHead, u, 0)
+	resp, err := r.do(ctx, http.MethodHead, r.resolve(revision, file), 0)
 	if err != nil {
 		return remoteFile{}, err
 	}
@@ -210,19 +178,33 @@ func cleanETag(s string) (string, error) {
 	return etag, nil
 }
 
-// wait sleeps between two tries: longer after each failure, and as long as the server asked for, within bounds.
-func (r *remote) wait(ctx context.Context, failures int, err error) error {
-	d := r.timing.backoff << min(failures-1, 10)
-	var e *hubError
-	if errors.As(err, &e) {
-		d = max(d, e.after)
+// retry tries until there is no error, one that will not pass, or tries of them in a row; progress begins a new row.
+// Between two tries it sleeps: longer after each failure, and as long as the server asked for, within bounds.
+func (r *remote) retry(ctx context.Context, tries int, try func() (progress bool, err error)) error {
+	for failures := 1; ; failures++ {
+		progress, err := try()
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if progress {
+			failures = 1
+		}
+		e, ok := errors.AsType[*hubError](err)
+		if !ok || !e.temporary || failures >= tries {
+			return err
+		}
+		d := max(r.timing.backoff<<min(failures-1, 10), e.after)
+		if err := sleep(ctx, min(d, r.timing.longest)); err != nil {
+			return err
+		}
 	}
-	timer := time.NewTimer(min(d, r.timing.longest))
-	defer timer.Stop()
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-timer.C:
+	case <-time.After(d):
 		return nil
 	}
 }
@@ -241,35 +223,29 @@ type hubError struct {
 func (e *hubError) Error() string { return e.text }
 func (e *hubError) Unwrap() error { return e.err }
 
-func isTemporary(err error) bool {
-	var e *hubError
-	return errors.As(err, &e) && e.temporary
-}
-
 func unreachable(err error) bool {
-	var e *hubError
-	return errors.As(err, &e) && e.unreachable
+	e, ok := errors.AsType[*hubError](err)
+	return ok && e.unreachable
 }
 
 // isAbsent says whether the commit, which is known to exist, has no such file.
 func isAbsent(err error) bool {
-	var e *hubError
-	return errors.As(err, &e) && e.status == http.StatusNotFound && (e.code == "EntryNotFound" || e.code == "")
+	e, ok := errors.AsType[*hubError](err)
+	return ok && e.status == http.StatusNotFound && (e.code == "EntryNotFound" || e.code == "")
 }
 
 // connectionError is for a request that got no answer, or not all of it.
 func connectionError(u *url.URL, err error) error {
-	var withQuery *url.Error
-	if errors.As(err, &withQuery) {
+	if withQuery, ok := errors.AsType[*url.Error](err); ok {
 		err = withQuery.Err
 	}
-	var certificate *tls.CertificateVerificationError
+	_, refused := errors.AsType[*tls.CertificateVerificationError](err)
 	reason := fmt.Sprintf("%.300s", err.Error()) // may repeat what the other side sent
 	if errors.Is(err, context.DeadlineExceeded) {
 		reason = "no answer in time"
 	}
 	return &hubError{text: fmt.Sprintf("%s: %s", shownURL(u), reason),
-		err: err, temporary: !errors.As(err, &certificate), unreachable: true}
+		err: err, temporary: !refused, unreachable: true}
 }
 
 // statusError puts an answer that is no success into words that say what to do.
@@ -278,10 +254,8 @@ func (r *remote) statusError(resp *http.Response, revision, file string) error {
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		e.after = time.Duration(min(seconds, 3600)) * time.Second
 	}
-	switch {
-	case e.status == http.StatusRequestTimeout, e.status == http.StatusTooManyRequests, e.status >= 500:
-		e.temporary, e.unreachable = true, true
-	}
+	e.temporary = e.status == http.StatusRequestTimeout || e.status == http.StatusTooManyRequests || e.status >= 500
+	e.unreachable = e.temporary
 	// where the content is kept; a mirror may also send us to the hub itself
 	if e.code == "" && !sameOrigin(resp.Request.URL, r.endpoint) {
 		e.code = "Elsewhere"
@@ -292,7 +266,7 @@ func (r *remote) statusError(resp *http.Response, revision, file string) error {
 	}
 	page := strings.TrimRight(shownURL(r.endpoint), "/") + "/" + r.cache.repo
 	login := "set HF_TOKEN to a token that may read it"
-	if r.token != "" {
+	if r.Token != "" {
 		login = "see that the token in HF_TOKEN or the token file is valid and may read it"
 	}
 	switch {

@@ -3,6 +3,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,17 +65,13 @@ const (
 // hub cannot be reached and the cache has all of what the revision meant last, that is returned and a warning is
 // logged. A failed or cancelled download leaves what has arrived for the next try.
 func (h Hub) Model(ctx context.Context, repo, revision string) (dir string, err error) {
-	if revision == "" {
-		revision = defaultRevision
-	}
-	if err := checkRepo(repo); err != nil {
+	revision = cmp.Or(revision, defaultRevision)
+	if err := check(repo, revision); err != nil {
 		return "", fmt.Errorf("hub: %w", err)
 	}
-	if err := checkRevision(revision); err != nil {
-		return "", fmt.Errorf("hub: %w", err)
-	}
-	if h.Log == nil {
-		h.Log = slog.New(slog.DiscardHandler)
+	h.Log, h.timing = cmp.Or(h.Log, slog.New(slog.DiscardHandler)), cmp.Or(h.timing, usualTiming)
+	if h.Progress == nil {
+		h.Progress = func(string, int64, int64) {}
 	}
 	dir, err = h.model(ctx, repo, revision)
 	if err != nil {
@@ -107,15 +104,16 @@ func (h Hub) model(ctx context.Context, repo, revision string) (string, error) {
 		tries = 1 // there is something to fall back to
 	}
 	config, err := r.head(ctx, revision, hubConfig, tries)
-	switch {
-	case err != nil && ctx.Err() == nil && unreachable(err) && cacheErr == nil:
+	if err != nil {
+		if ctx.Err() != nil || !unreachable(err) {
+			return "", err
+		}
+		if cacheErr != nil {
+			return "", fmt.Errorf("%w; and %w", err, cacheErr)
+		}
 		h.Log.Warn("the hub cannot be reached; the cached model is used, which may not be the newest",
 			"repo", repo, "revision", revision, "error", err)
 		return cached, nil
-	case err != nil && ctx.Err() == nil && unreachable(err):
-		return "", fmt.Errorf("%w; and %w", err, cacheErr)
-	case err != nil:
-		return "", err
 	}
 	commit := config.commit
 	if len(cache.missing(commit, true)) == 0 {
@@ -146,23 +144,21 @@ func (r *remote) fetch(ctx context.Context, config remoteFile) error {
 	if _, err := r.getOptional(ctx, commit, hubPreprocessor, maxHubJSON); err != nil {
 		return err
 	}
-	if found, err := r.getOptional(ctx, commit, hubWeights, maxHubWeights); found || err != nil {
-		return err
+	for _, file := range []struct {
+		name  string
+		limit int64
+	}{{hubWeights, maxHubWeights}, {weights.IndexFile, weights.MaxIndex}, {hubPickle, maxHubWeights}} {
+		found, err := r.getOptional(ctx, commit, file.name, file.limit)
+		switch {
+		case err != nil:
+			return err
+		case found && file.name == weights.IndexFile:
+			return r.fetchShards(ctx, commit)
+		case found:
+			return nil
+		}
 	}
-	found, err := r.getOptional(ctx, commit, weights.IndexFile, weights.MaxIndex)
-	if err != nil {
-		return err
-	}
-	if found {
-		return r.fetchShards(ctx, commit)
-	}
-	if found, err = r.getOptional(ctx, commit, hubPickle, maxHubWeights); err != nil {
-		return err
-	}
-	if !found {
-		return fmt.Errorf("the repository has none of %s, %s and %s", hubWeights, weights.IndexFile, hubPickle)
-	}
-	return nil
+	return fmt.Errorf("the repository has none of %s, %s and %s", hubWeights, weights.IndexFile, hubPickle)
 }
 
 // fetchShards downloads what the snapshot's index names. All are asked for before the first is downloaded, so that one

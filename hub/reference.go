@@ -7,31 +7,35 @@ import (
 	"strings"
 )
 
-// hubPrefix starts the name of a model on a hub.
-const hubPrefix = "hf:"
-
 // ParseReference takes a name like hf:facebook/deit-tiny-patch16-224 or hf:owner/name@revision apart. ok says whether
 // it is one at all, that is, whether it starts with "hf:"; err is what is wrong with one. A revision that is not given
 // is main.
 func ParseReference(s string) (repo, revision string, ok bool, err error) {
-	rest, ok := strings.CutPrefix(s, hubPrefix)
+	rest, ok := strings.CutPrefix(s, "hf:")
 	if !ok {
 		return "", "", false, nil
-	}
-	if strings.HasPrefix(rest, "//") {
-		return "", "", true, fmt.Errorf("hub: %s: write hf:owner/name, without the slashes before the owner", quoted(s))
 	}
 	repo, revision, given := strings.Cut(rest, "@")
 	if !given {
 		revision = defaultRevision
 	}
-	if err := checkRepo(repo); err != nil {
-		return "", "", true, fmt.Errorf("hub: %s: %w", quoted(s), err)
+	if strings.HasPrefix(rest, "//") {
+		err = errors.New("write hf:owner/name, without the slashes before the owner")
+	} else {
+		err = check(repo, revision)
 	}
-	if err := checkRevision(revision); err != nil {
+	if err != nil {
 		return "", "", true, fmt.Errorf("hub: %s: %w", quoted(s), err)
 	}
 	return repo, revision, true, nil
+}
+
+// check makes a repository's name and a revision safe for paths and URLs.
+func check(repo, revision string) error {
+	if err := checkRepo(repo); err != nil {
+		return err
+	}
+	return checkRevision(revision)
 }
 
 // repoPart is an owner or a repository: letters, digits and marks, no mark but _ first or last.
@@ -69,14 +73,13 @@ func checkRevision(revision string) error {
 		return fmt.Errorf("revision %s is longer than 200 bytes", quoted(revision))
 	}
 	bad := func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("~^:?*[\\@{}\"<>|%#&$'`;!", r) }
-	if strings.ContainsFunc(revision, bad) || strings.Contains(revision, "..") {
-		return fmt.Errorf("revision %s is not the name of a branch, a tag or a commit", quoted(revision))
-	}
+	good := !strings.ContainsFunc(revision, bad) && !strings.Contains(revision, "..")
 	for part := range strings.SplitSeq(revision, "/") {
-		if part == "" || part[0] == '.' || part[0] == '-' ||
-			strings.HasSuffix(part, ".") || strings.HasSuffix(part, ".lock") {
-			return fmt.Errorf("revision %s is not the name of a branch, a tag or a commit", quoted(revision))
-		}
+		good = good && part != "" && part[0] != '.' && part[0] != '-' &&
+			!strings.HasSuffix(part, ".") && !strings.HasSuffix(part, ".lock")
+	}
+	if !good {
+		return fmt.Errorf("revision %s is not the name of a branch, a tag or a commit", quoted(revision))
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func (w *worker) embed(m *worker, lo, hi int) {
 		copy(c.x[from*e:first*e], p.special[min(from-s.at, special)*e:])
 		copy(c.x[first*e:to*e], p.position[(first-s.at)*e:])
 		patches, image := c.hidden[first*pixels:to*pixels], w.engine.job.Images[(w.first+s.image)*size:][:size]
-		config.CutPatchesFrom(first-s.at-special, patches, image)
+		config.CutPatches(first-s.at-special, patches, image)
 		p.patch.to(c.x[first*e:], e, operand{f32: patches, stride: pixels}, to-first, add)
 	}
 }

@@ -18,7 +18,7 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 		if err := b.Load(s.first+i, w.image); err != nil {
 			return fmt.Errorf("train: image %d of the batch: %w", s.first+i, err)
 		}
-		c.CutPatches(s.patches[i*pixels:(i+1)*pixels], w.image)
+		c.CutPatches(0, s.patches[i*pixels:(i+1)*pixels], w.image)
 		s.state[i].Reset(c.Tokens())
 	}
 	clear(s.score)

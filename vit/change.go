@@ -7,19 +7,17 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// headStd is the deviation of a fresh head's weights, DeiT's.
-const headStd = 0.02
-
 // ReplaceHead returns the model with a fresh head for other classes, to be fine-tuned; labels may be nil. A model with
 // two heads gets two. The parameters are a copy.
 func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, error) {
 	c := m.Params.Config
 	c.Classes, c.Labels = classes, labels
 	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("vit: new head: %w", err)
+		return nil, fmt.Errorf("new head: %w", err)
 	}
-	p := Initialize(c, seed, headStd)
-	copy(p.Data[:headOffset(c)], m.Params.Data)
+	p := Initialize(c, seed, deitStd)
+	heads := c.Readouts().Heads * c.Classes * (c.Embed + 1) // parameters, the last ones
+	copy(p.Data[:len(p.Data)-heads], m.Params.Data)
 	return &Model{Params: p, Preprocessor: m.Preprocessor}, nil
 }
 
@@ -31,7 +29,7 @@ func (m *Model) Resize(height, width int) (*Model, error) {
 	c := from
 	c.Height, c.Width = height, width
 	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("vit: image size: %w", err)
+		return nil, fmt.Errorf("image size: %w", err)
 	}
 	p := NewParams(c)
 	old := m.Params.Tensors()
@@ -61,4 +59,39 @@ func resized(p picture.Preprocessor, from, to Config) picture.Preprocessor {
 	p.Size, p.Crop = side(p.Size), side(p.Crop)
 	p.Mean, p.Std = slices.Clone(p.Mean), slices.Clone(p.Std)
 	return p
+}
+
+// resampleGrid resamples a grid of vectors src [h, w, e] to dst [height, width, e], by the bicubic filter that timm
+// uses for position embeddings (PyTorch's interpolate with antialias, which is Pillow's): Keys' cubic with a = −½,
+// stretched by the factor when the grid shrinks. One axis goes after the other. Sums are in float64.
+func resampleGrid(dst []float32, height, width int, src []float32, h, w, e int) {
+	if height == h && width == w {
+		copy(dst, src)
+		return
+	}
+	across := make([]float64, h*width*e) // [h, width, e]
+	for x := range width {
+		first, weights := picture.Taps(picture.Bicubic, w, width, x, nil)
+		for y := range h {
+			out := across[(y*width+x)*e:][:e]
+			for j, weight := range weights {
+				for k, v := range src[(y*w+first+j)*e:][:e] {
+					out[k] += weight * float64(v)
+				}
+			}
+		}
+	}
+	sum := make([]float64, width*e)
+	for y := range height {
+		first, weights := picture.Taps(picture.Bicubic, h, height, y, nil)
+		clear(sum)
+		for j, weight := range weights {
+			for k, v := range across[(first+j)*width*e:][:width*e] {
+				sum[k] += weight * v
+			}
+		}
+		for k, v := range sum {
+			dst[y*width*e+k] = float32(v)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package vit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -32,11 +33,16 @@ type configJSON struct {
 	Halting       *halting.Config `json:"halting,omitempty"`
 }
 
-// hfArchitectures are the classes of transformers that a model is one of, by its distillation.
-var hfArchitectures = [...]string{
-	NoDistillation: "ViTForImageClassification",
-	DistillToken:   "DeiTForImageClassification",
-	DistillHead:    "DeiTForImageClassificationWithTeacher",
+// hfKinds say what transformers calls a model and its heads.
+var hfKinds = [...]struct {
+	architecture string
+	prefix       string // model_type; also before the names of all tensors but the heads'
+	heads        map[string]string
+}{
+	NoDistillation: {"ViTForImageClassification", "vit", map[string]string{"head.": "classifier."}},
+	DistillToken:   {"DeiTForImageClassification", "deit", map[string]string{"head.": "classifier."}},
+	DistillHead: {"DeiTForImageClassificationWithTeacher", "deit",
+		map[string]string{"head.": "cls_classifier.", "head_dist.": "distillation_classifier."}},
 }
 
 // distillation tells from model_type and architectures what tokens and heads a model has.
@@ -46,13 +52,13 @@ func distillation(modelType string, architectures []string) (Distillation, error
 		return NoDistillation, nil
 	case modelType != "deit":
 		return 0, fmt.Errorf("model_type is %.60q, but only %q and %q are supported", modelType, "vit", "deit")
-	case slices.Contains(architectures, hfArchitectures[DistillHead]):
+	case slices.Contains(architectures, hfKinds[DistillHead].architecture):
 		return DistillHead, nil
-	case slices.Contains(architectures, hfArchitectures[DistillToken]):
+	case slices.Contains(architectures, hfKinds[DistillToken].architecture):
 		return DistillToken, nil
 	}
-	return 0, fmt.Errorf("architectures is %.200q, but of model_type %q only %s and %s are supported",
-		architectures, modelType, hfArchitectures[DistillToken], hfArchitectures[DistillHead])
+	return 0, fmt.Errorf("architectures is %.200q, but of model_type %q only %s and %s are supported", architectures,
+		modelType, hfKinds[DistillToken].architecture, hfKinds[DistillHead].architecture)
 }
 
 // parseConfig reads config.json; qkvBias says whether the weights hold biases of queries, keys and values. Keys of the
@@ -77,12 +83,9 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 		return fail(err)
 	}
 	distilled, err := distillation(j.ModelType, j.Architectures)
-	classes := 2
-	switch {
-	case j.Classes != nil:
+	classes := cmp.Or(len(j.Labels), 2)
+	if j.Classes != nil {
 		classes = *j.Classes
-	case len(j.Labels) > 0:
-		classes = len(j.Labels)
 	}
 	switch {
 	case err != nil:
@@ -107,8 +110,9 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 
 // marshalConfig writes config.json. Classes without names get transformers' LABEL_0, LABEL_1, ….
 func marshalConfig(c Config) ([]byte, error) {
+	kind := hfKinds[c.Distillation]
 	j := configJSON{
-		Architectures: []string{hfArchitectures[c.Distillation]}, ModelType: hfPrefix(c), Embed: c.Embed,
+		Architectures: []string{kind.architecture}, ModelType: kind.prefix, Embed: c.Embed,
 		Layers: c.Layers, Heads: c.Heads, Hidden: c.Hidden, Act: "gelu", Eps: c.Eps, QKVBias: true,
 		ImageSize: size{c.Height, c.Width}, PatchSize: size{c.Patch, c.Patch}, Channels: c.Channels,
 		Labels: make(labels, c.Classes),

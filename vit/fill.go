@@ -17,12 +17,12 @@ func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, er
 	found := make([]weights.Tensor, len(pieces))
 	var missing []string
 	for i, p := range pieces {
-		wanted[p.name] = true
-		t, ok := f.Get(p.name)
+		wanted[p.stored] = true
+		t, ok := f.Get(p.stored)
 		if !ok {
-			missing = append(missing, p.name)
-		} else if !slices.Equal(t.Shape, p.shape) {
-			return nil, fmt.Errorf("tensor %q has shape %v, but the configuration wants %v", p.name, t.Shape, p.shape)
+			missing = append(missing, p.stored)
+		} else if !slices.Equal(t.Shape, p.Shape) {
+			return nil, fmt.Errorf("tensor %q has shape %v, but the configuration wants %v", p.stored, t.Shape, p.Shape)
 		}
 		found[i] = t
 	}
@@ -41,11 +41,11 @@ func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, er
 	}
 	params := NewParams(c)
 	for i, p := range pieces {
-		dst := params.Data[p.offset : p.offset+p.length]
+		dst := params.Data[p.Offset:][:p.Len()]
 		if err := found[i].CopyFloat32s(dst); err != nil {
 			return nil, err
 		}
-		if err := finite(p.name, dst); err != nil {
+		if err := finite(p.stored, dst); err != nil {
 			return nil, err
 		}
 	}
@@ -55,13 +55,9 @@ func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, er
 // idle reports whether a checkpoint's tensor has no part in classifying: what transformers keeps for other uses of the
 // same network.
 func idle(name string) bool {
-	for _, prefix := range [...]string{"vit.", "deit.", ""} {
-		switch strings.TrimPrefix(name, prefix) {
-		case "pooler.dense.weight", "pooler.dense.bias", "embeddings.mask_token", "embeddings.position_ids":
-			return true
-		}
-	}
-	return false
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "vit."), "deit.")
+	return slices.Contains([]string{"pooler.dense.weight", "pooler.dense.bias",
+		"embeddings.mask_token", "embeddings.position_ids"}, name)
 }
 
 // finite refuses NaN and infinity.
@@ -75,15 +71,13 @@ func finite(name string, x []float32) error {
 // some lists names, but not hundreds of them.
 func some(names []string) string {
 	const most = 4
-	text := ""
-	for i, n := range names {
-		if i == most {
-			return fmt.Sprintf("%s and %d more", text, len(names)-most)
-		}
-		if i > 0 {
-			text += ", "
-		}
-		text += fmt.Sprintf("%.120q", n)
+	var list []string
+	for _, name := range names[:min(len(names), most)] {
+		list = append(list, fmt.Sprintf("%.120q", name))
+	}
+	text := strings.Join(list, ", ")
+	if len(names) > most {
+		text += fmt.Sprintf(" and %d more", len(names)-most)
 	}
 	return text
 }

@@ -1,6 +1,7 @@
 package vit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -32,28 +33,32 @@ var publishedHeads = map[int]int{192: 3, 384: 6, 512: 8, 768: 12, 1024: 16, 1280
 // position embedding without rows for the special tokens gets zeros for them. Whatever else this program does not
 // compute, such as a norm before the blocks, is an error.
 func Import(f *weights.File, o ImportOptions) (*Model, error) {
-	l, err := findNaming(f)
+	m, err := importModel(f, o)
 	if err != nil {
 		return nil, fmt.Errorf("vit: %w", err)
 	}
-	f, err = foldLayerScale(f, l)
+	return m, nil
+}
+
+func importModel(f *weights.File, o ImportOptions) (*Model, error) {
+	l, err := findNaming(f)
 	if err != nil {
-		return nil, fmt.Errorf("vit: %w", err)
+		return nil, err
+	}
+	if f, err = foldLayerScale(f, l); err != nil {
+		return nil, err
 	}
 	c, qkvBias, err := l.config(f, o)
 	if err != nil {
-		return nil, fmt.Errorf("vit: %w", err)
+		return nil, err
 	}
-	fresh := false
-	if _, ok := f.Get(l.name(c, "head.weight")); !ok {
-		f, fresh = withHead(f, c, l), true
-	}
-	p, err := fill(c, padPositions(f, c, l), l.prefix, l.pieces(c, qkvBias))
+	_, hasHead := f.Get(l.name(c, "head.weight"))
+	p, err := fill(c, complete(f, c, l, !hasHead), l.prefix, l.pieces(c, qkvBias))
 	if err != nil {
-		return nil, fmt.Errorf("vit: %w", err)
+		return nil, err
 	}
 	m := &Model{Params: p, Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
-	if fresh {
+	if !hasHead {
 		if m, err = m.ReplaceHead(o.Classes, nil, 0); err != nil {
 			return nil, err
 		}
@@ -108,24 +113,20 @@ func (l naming) pieces(c Config, qkvBias bool) []piece {
 	list := hfPieces(c, qkvBias)
 	if l.bare {
 		for i := range list {
-			list[i].name = strings.TrimPrefix(list[i].name, hfPrefix(c)+".")
+			list[i].stored = strings.TrimPrefix(list[i].stored, hfKinds[c.Distillation].prefix+".")
 		}
 	}
 	return list
 }
 
-// name translates one name of timm's other than qkv's.
+// name translates one name of timm's; transformers has three tensors for qkv's, of which this is the query's.
 func (l naming) name(c Config, timm string) string {
-	if !l.hf {
-		return l.prefix + timm
+	for _, p := range l.pieces(c, true) {
+		if p.Name == timm {
+			return p.stored
+		}
 	}
-	layout, pieces := timmPieces(c, "", true), l.pieces(c, true)
-	i := slices.IndexFunc(layout, func(p piece) bool { return p.name == timm })
-	j := slices.IndexFunc(pieces, func(p piece) bool { return i >= 0 && p.offset == layout[i].offset })
-	if j < 0 {
-		return ""
-	}
-	return pieces[j].name
+	return ""
 }
 
 // config reads the sizes from the shapes.
@@ -151,6 +152,7 @@ func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool
 	case has(DistillToken, "dist_token"):
 		c.Distillation = DistillToken
 	}
+	_, qkvBias = f.Get(l.name(c, "blocks.0.attn.qkv.bias"))
 	shape := func(timm string, rank int) []int {
 		name := l.name(c, timm)
 		t, ok := f.Get(name)
@@ -174,12 +176,6 @@ func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool
 		err = fmt.Errorf("the model has no head (no tensor %q); say how many classes a new one shall have",
 			l.name(c, "head.weight"))
 	}
-	if err != nil {
-		return Config{}, false, err
-	}
-	if patch[2] != patch[3] {
-		return Config{}, false, fmt.Errorf("patches of %d×%d pixels are not square", patch[2], patch[3])
-	}
 	first, rest, _ := strings.Cut(l.name(c, "blocks.0.norm1.weight"), "0")
 	for c.Layers = 0; c.Layers <= maxLayers; c.Layers++ {
 		if _, ok := f.Get(fmt.Sprint(first, c.Layers, rest)); !ok {
@@ -187,19 +183,20 @@ func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool
 		}
 	}
 	c.Embed, c.Channels, c.Patch, c.Hidden, c.Classes = patch[0], patch[1], patch[2], hidden[0], head[0]
-	if c.Heads, err = heads(c.Embed, o.Heads); err != nil {
-		return Config{}, false, err
+	c.Heads = cmp.Or(o.Heads, publishedHeads[c.Embed])
+	switch {
+	case err != nil:
+	case patch[2] != patch[3]:
+		err = fmt.Errorf("patches of %d×%d pixels are not square", patch[2], patch[3])
+	case c.Heads == 0:
+		err = fmt.Errorf("%w a model of width %d has", ErrHeads, c.Embed)
+	default:
+		err = c.grid(positions[1], o.Height, o.Width)
 	}
-	if err := c.grid(positions[1], o.Height, o.Width); err != nil {
-		return Config{}, false, err
+	if err == nil {
+		err = c.Validate()
 	}
-	for _, name := range [...]string{"blocks.0.attn.qkv.bias", "encoder.layer.0.attention.attention.query.bias"} {
-		for _, prefix := range [...]string{l.prefix, "vit.", "deit."} {
-			_, ok := f.Get(prefix + name)
-			qkvBias = qkvBias || ok
-		}
-	}
-	return c, qkvBias, c.Validate()
+	return c, qkvBias, err
 }
 
 // What ImportOptions must say where a file does not.
@@ -207,17 +204,6 @@ var (
 	ErrHeads = errors.New("the file does not say how many attention heads")
 	ErrSize  = errors.New("the file does not say how large an image is")
 )
-
-// heads returns the number of attention heads of a model of width e.
-func heads(e, asked int) (int, error) {
-	if asked != 0 {
-		return asked, nil
-	}
-	if n := publishedHeads[e]; n != 0 {
-		return n, nil
-	}
-	return 0, fmt.Errorf("%w a model of width %d has", ErrHeads, e)
-}
 
 // grid sets the image size from that asked for, if the position embedding of n rows fits it, else from n, which then is
 // a square.
@@ -244,84 +230,66 @@ func (c *Config) grid(n, height, width int) error {
 		ErrSize, n, s)
 }
 
-// edit returns a file with the tensors that change returns instead of f's; nil leaves one out.
-func edit(f *weights.File, change func(t weights.Tensor) []weights.Tensor) *weights.File {
-	g := &weights.File{Metadata: f.Metadata}
-	for _, t := range f.Tensors {
-		g.Tensors = append(g.Tensors, change(t)...)
-	}
-	return g
-}
-
 // foldLayerScale multiplies proj and fc2 of every block by the learnt scales γ that follow them: γ ⊙ (W·x + b) = (γ ⊙
 // W)·x + γ ⊙ b.
 func foldLayerScale(f *weights.File, l naming) (*weights.File, error) {
 	if l.hf {
 		return f, nil
 	}
-	gammas := make(map[string][]float32) // by the name of the map that is scaled
+	g := &weights.File{}
 	for _, t := range f.Tensors {
-		for ls, linear := range map[string]string{".ls1.gamma": ".attn.proj.", ".ls2.gamma": ".mlp.fc2."} {
-			if block, ok := strings.CutSuffix(t.Name, ls); ok {
-				g, err := t.Float32s()
-				if err != nil {
-					return nil, err
-				}
-				gammas[block+linear] = g
+		isScale := false
+		for scale, linear := range map[string]string{".ls1.gamma": ".attn.proj", ".ls2.gamma": ".mlp.fc2"} {
+			isScale = isScale || strings.HasSuffix(t.Name, scale)
+			block, kind, _ := strings.Cut(t.Name, linear)
+			gamma, ok := f.Get(block + scale)
+			if !ok || kind != ".weight" && kind != ".bias" {
+				continue
+			}
+			var err error
+			if t, err = scaled(t, gamma); err != nil {
+				return nil, err
 			}
 		}
+		if !isScale {
+			g.Tensors = append(g.Tensors, t)
+		}
 	}
-	if len(gammas) == 0 {
-		return f, nil
-	}
-	var fault error
-	g := edit(f, func(t weights.Tensor) []weights.Tensor {
-		if strings.HasSuffix(t.Name, ".ls1.gamma") || strings.HasSuffix(t.Name, ".ls2.gamma") {
-			return nil
-		}
-		gamma := gammas[strings.TrimSuffix(strings.TrimSuffix(t.Name, "weight"), "bias")]
-		if gamma == nil {
-			return []weights.Tensor{t}
-		}
-		x, err := t.Float32s()
-		if err != nil || len(t.Shape) == 0 || t.Shape[0] != len(gamma) {
-			fault = fmt.Errorf("tensor %.120q of shape %v cannot be scaled by %d numbers of LayerScale",
-				t.Name, t.Shape, len(gamma))
-			return nil
-		}
-		row := len(x) / max(len(gamma), 1)
-		for i := range x {
-			x[i] *= gamma[i/row]
-		}
-		return []weights.Tensor{weights.Float32Tensor(t.Name, t.Shape, x)}
-	})
-	return g, fault
+	return g, nil
 }
 
-// padPositions puts zeros before a position embedding that has rows for patches alone.
-func padPositions(f *weights.File, c Config, l naming) *weights.File {
-	name := l.name(c, "pos_embed")
-	return edit(f, func(t weights.Tensor) []weights.Tensor {
-		if t.Name == name && len(t.Shape) == 3 && t.Shape[1] == c.Patches() {
-			t.Shape = []int{t.Shape[0], c.Tokens(), t.Shape[2]}
-			t.Data = slices.Concat(make([]byte, c.Special()*t.Shape[2]*t.DType.Size()), t.Data)
-		}
-		return []weights.Tensor{t}
-	})
+// scaled multiplies a tensor's rows by the elements of gamma.
+func scaled(t, gamma weights.Tensor) (weights.Tensor, error) {
+	by, err := gamma.Float32s()
+	if err != nil {
+		return t, err
+	}
+	x, err := t.Float32s()
+	if err != nil || len(t.Shape) == 0 || t.Shape[0] != len(by) {
+		return t, fmt.Errorf("tensor %.120q of shape %v cannot be scaled by %d numbers of LayerScale",
+			t.Name, t.Shape, len(by))
+	}
+	for i := range x {
+		x[i] *= by[i/(len(x)/len(by))]
+	}
+	return weights.Float32Tensor(t.Name, t.Shape, x), nil
 }
 
-// withHead adds heads of zeros.
-func withHead(f *weights.File, c Config, l naming) *weights.File {
-	g := &weights.File{Metadata: f.Metadata, Tensors: slices.Clone(f.Tensors)}
+// complete adds zeros for what a file may lack: the special tokens' rows of the position embedding and, if it has no
+// head, all of that.
+func complete(f *weights.File, c Config, l naming, headless bool) *weights.File {
+	g := &weights.File{Tensors: slices.Clone(f.Tensors)}
+	positions := l.name(c, "pos_embed")
+	for i, t := range g.Tensors {
+		if t.Name == positions && len(t.Shape) == 3 && t.Shape[1] == c.Patches() {
+			g.Tensors[i].Shape = []int{t.Shape[0], c.Tokens(), t.Shape[2]}
+			g.Tensors[i].Data = slices.Concat(make([]byte, c.Special()*t.Shape[2]*t.DType.Size()), t.Data)
+		}
+	}
 	for _, p := range l.pieces(c, true) {
-		if _, ok := f.Get(p.name); !ok && len(p.shape) > 0 && p.offset+p.length > headOffset(c) {
-			g.Tensors = append(g.Tensors, weights.Float32Tensor(p.name, p.shape, make([]float32, p.length)))
+		if headless && strings.HasPrefix(p.Name, "head") {
+			g.Tensors = append(g.Tensors, weights.Float32Tensor(p.stored, p.Shape, make([]float32, p.Len())))
 		}
 	}
 	return g
-}
-
-// headOffset is where the heads begin in Params.Data; they come last.
-func headOffset(c Config) int {
-	return c.ParamCount() - c.Readouts().Heads*c.Classes*(c.Embed+1)
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// tokenStd is the deviation of the class token and the position embedding, DeiT's.
-const tokenStd = 0.02
+// deitStd is the deviation of special tokens, the position embedding and a new head's weights, as DeiT has it.
+const deitStd = 0.02
 
 // truncatedStd is the standard deviation of a unit normal that is cut off at ±2: √(1 − 2·2·φ(2)/(2·Φ(2)−1)).
 const truncatedStd = 0.8796256610342398
@@ -26,14 +26,12 @@ func Initialize(c Config, seed uint64, std float64) *Params {
 		case t.Decay:
 			s := std
 			if s <= 0 {
-				fanIn := t.Len() / t.Shape[0]
-				s = 1 / math.Sqrt(float64(fanIn))
+				s = 1 / math.Sqrt(float64(t.Len()/t.Shape[0])) // of fan_in
 			}
 			truncatedNormal(t.Data, seed, t.Name, s)
 		case t.Name == "cls_token" || t.Name == "dist_token" || t.Name == "pos_embed":
-			truncatedNormal(t.Data, seed, t.Name, tokenStd)
-		case strings.HasSuffix(t.Name, "norm.weight") || strings.HasSuffix(t.Name, "norm1.weight") ||
-			strings.HasSuffix(t.Name, "norm2.weight"):
+			truncatedNormal(t.Data, seed, t.Name, deitStd)
+		case strings.HasSuffix(t.Name, ".weight"): // a norm's, as it does not decay
 			for i := range t.Data {
 				t.Data[i] = 1
 			}

@@ -22,6 +22,7 @@ const (
 	WeightsFile      = "model.safetensors"
 	PreprocessorFile = "preprocessor_config.json"
 	CardFile         = "training.json" // how a model came about; not needed to run it
+	LadderFile       = "budgets.json"  // a model's ladder of measured budgets; not needed either
 	pytorchFile      = "pytorch_model.bin"
 )
 
@@ -39,6 +40,13 @@ type Model struct {
 	Precision     string // that the model is to run in unless another is asked for, as its card says; "" if it does not
 
 	Ladder []Rung // measured budgets, if LadderFile is there
+}
+
+// Rung is one measured budget of a model: with these constants of its halting scheme an image costs Mean of the
+// token-blocks that the dense model spends, on the average.
+type Rung struct {
+	Mean      float64            `json:"mean"`      // more than 0, at most 1
+	Constants map[string]float64 `json:"constants"` // by the scheme's keys
 }
 
 // Load reads a model directory as transformers lays it out (ViT and DeiT image classifiers) or as timm's hub does;
@@ -63,6 +71,14 @@ func LoadFS(fsys fs.FS, dir string) (*Model, error) {
 }
 
 func load(s source) (*Model, error) {
+	m, err := s.model()
+	if err != nil {
+		return nil, fmt.Errorf("vit: %w", err)
+	}
+	return m, nil
+}
+
+func (s source) model() (*Model, error) {
 	text, err := s.read(ConfigFile, maxJSON)
 	if err != nil {
 		return nil, err
@@ -72,29 +88,38 @@ func load(s source) (*Model, error) {
 	}
 	c, qkvBias, err := parseConfig(text)
 	if err != nil {
-		return nil, fmt.Errorf("vit: %s: %w", s.shown(ConfigFile), err)
+		return nil, fmt.Errorf("%s: %w", s.shown(ConfigFile), err)
 	}
-	// stays zero, which data refuses to use, where there is no file: tensors can still go in
-	var pre picture.Preprocessor
-	text, err = s.read(PreprocessorFile, maxJSON)
-	switch {
-	case err == nil:
-		if pre, err = picture.ParsePreprocessor(s.shown(PreprocessorFile), text); err != nil {
-			return nil, fmt.Errorf("vit: %w", err)
-		}
-	case !errors.Is(err, fs.ErrNotExist):
+	m := &Model{}
+	if err := s.readPreprocessor(m); err != nil {
 		return nil, err
 	}
 	file, name, err := s.tensors(c.ParamCount())
 	if err != nil {
 		return nil, err
 	}
-	params, err := fill(c, file, "", hfPieces(c, qkvBias))
-	if err != nil {
-		return nil, fmt.Errorf("vit: %s: %w", s.shown(name), err)
+	if m.Params, err = fill(c, file, "", hfPieces(c, qkvBias)); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.shown(name), err)
 	}
-	m := &Model{Params: params, Preprocessor: pre}
-	return m, errors.Join(s.readCard(m), s.readLadder(m))
+	var card card
+	if err := s.optional(CardFile, &card); err != nil {
+		return nil, err
+	}
+	m.Precision, m.PrecisionLoss = card.Precision, card.PrecisionLoss
+	return m, s.readLadder(m)
+}
+
+// readPreprocessor changes nothing where there is no file. A preprocessor that stays zero is one that data refuses to
+// use; tensors can still go in.
+func (s source) readPreprocessor(m *Model) error {
+	text, err := s.read(PreprocessorFile, maxJSON)
+	if err == nil {
+		m.Preprocessor, err = picture.ParsePreprocessor(s.shown(PreprocessorFile), text)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // card is what this package reads of training.json.
@@ -103,20 +128,24 @@ type card struct {
 	PrecisionLoss map[string]float64 `json:"precision_loss,omitempty"`
 }
 
-// readCard reads the card, which may be absent.
-func (s source) readCard(m *Model) error {
-	text, err := s.read(CardFile, maxJSON)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// readLadder reads the ladder, which may be absent. Keys beside those of Rung are for people.
+func (s source) readLadder(m *Model) error {
+	var file struct {
+		Rungs []Rung `json:"rungs"`
 	}
-	if err != nil {
+	if err := s.optional(LadderFile, &file); err != nil {
 		return err
 	}
-	var c card
-	if err := strictjson.UnmarshalKnown(text, &c); err != nil {
-		return fmt.Errorf("vit: %s: %w", s.shown(CardFile), err)
+	for i, r := range file.Rungs {
+		h := m.Params.Config.Halting
+		for key, value := range r.Constants {
+			h = h.With(key, value)
+		}
+		if err := h.ValidateFor(m.Params.Config.Layers); err != nil || !(r.Mean > 0 && r.Mean <= 1) {
+			return fmt.Errorf("%s: rung %d costs %v of the dense model (%w)", s.shown(LadderFile), i, r.Mean, err)
+		}
 	}
-	m.Precision, m.PrecisionLoss = c.Precision, c.PrecisionLoss
+	m.Ladder = file.Rungs
 	return nil
 }
 
@@ -131,26 +160,23 @@ type source struct {
 // open opens a regular file and returns its size, which is at most limit.
 func (s source) open(name string, limit int64) (fs.File, int64, error) {
 	full := path.Join(s.dir, name)
-	// Asking first keeps us from waiting for ever on a named pipe.
-	info, err := fs.Stat(s.fsys, full)
-	if err == nil && !info.Mode().IsRegular() {
+	info, err := fs.Stat(s.fsys, full) // asking first keeps us from waiting for ever on a named pipe
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
 		err = errors.New("not a regular file")
-	}
-	if err == nil && info.Size() > limit {
+	case info.Size() > limit:
 		err = fmt.Errorf("%d bytes, expected at most %d", info.Size(), limit)
-	}
-	var f fs.File
-	if err == nil {
-		f, err = s.fsys.Open(full)
-	}
-	if err != nil {
-		var wrapped *fs.PathError
-		if errors.As(err, &wrapped) { // its path lacks the directory
-			err = wrapped.Err
+	default:
+		var f fs.File
+		if f, err = s.fsys.Open(full); err == nil {
+			return f, info.Size(), nil
 		}
-		return nil, 0, fmt.Errorf("vit: %s: %w", s.shown(name), err)
 	}
-	return f, info.Size(), nil
+	if wrapped, ok := errors.AsType[*fs.PathError](err); ok { // its path lacks the directory
+		err = wrapped.Err
+	}
+	return nil, 0, fmt.Errorf("%s: %w", s.shown(name), err)
 }
 
 // read returns a whole small file.
@@ -160,7 +186,22 @@ func (s source) read(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return regular.ReadAll("vit: "+s.shown(name), f, limit)
+	return regular.ReadAll(s.shown(name), f, limit)
+}
+
+// optional reads a JSON file into v, a pointer, if there is one; keys that v does not have are for others.
+func (s source) optional(name string, v any) error {
+	text, err := s.read(name, maxJSON)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := strictjson.UnmarshalKnown(text, v); err != nil {
+		return fmt.Errorf("%s: %w", s.shown(name), err)
+	}
+	return nil
 }
 
 // tensors reads the weights: model.safetensors, or the shards that its index lists, or PyTorch's file. A file much
@@ -169,37 +210,33 @@ func (s source) tensors(parameters int) (f *weights.File, name string, err error
 	const widest, header = 8, 16 << 20
 	limit := widest*int64(parameters) + header
 	open := func(name string) (io.ReadCloser, int64, error) { return s.open(name, limit) }
-	r, size, err := open(WeightsFile)
-	switch {
+	switch r, size, err := open(WeightsFile); {
 	case err == nil:
 		defer r.Close()
 		f, err = weights.ReadSafetensorsFrom(s.shown(WeightsFile), r, size)
-		name = WeightsFile
+		return f, WeightsFile, err
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, WeightsFile, err
 	case s.has(weights.IndexFile):
-		var index []byte
-		if index, err = s.read(weights.IndexFile, maxJSON); err == nil {
+		index, err := s.read(weights.IndexFile, maxJSON)
+		if err == nil {
 			f, err = weights.ReadSharded(s.shown(weights.IndexFile), index, open)
 		}
-		name = weights.IndexFile
+		return f, weights.IndexFile, err
 	case s.disk != "" && s.has(pytorchFile):
-		// for its checks: the file is read from disk in no fixed order
-		if r, _, err = s.open(pytorchFile, limit); err == nil {
-			r.Close()
-			var c *weights.Checkpoint
-			if c, err = weights.ReadCheckpoint(s.shown(pytorchFile), ""); err == nil {
-				f = c.File
-			}
+		r, _, err := open(pytorchFile) // for its checks: the file is read from disk in no fixed order
+		if err != nil {
+			return nil, pytorchFile, err
 		}
-		name = pytorchFile
+		r.Close()
+		c, err := weights.ReadCheckpoint(s.shown(pytorchFile), "")
+		if err != nil {
+			return nil, pytorchFile, err
+		}
+		return c.File, pytorchFile, nil
 	default:
 		return nil, WeightsFile, err
 	}
-	if err != nil {
-		return nil, name, fmt.Errorf("vit: %w", err)
-	}
-	return f, name, nil
 }
 
 // has says whether there is a file of that name.

@@ -5,13 +5,11 @@ import (
 	"strings"
 )
 
-// piece is one tensor of transformers' layout and the part of Params.Data that it is. Its query, key and value are
-// thirds of our qkv; everything else corresponds one to one.
+// piece is a tensor of a file: a parameter, or in transformers' layout, whose query, key and value are thirds of our
+// qkv, perhaps a part of one.
 type piece struct {
-	name   string
-	shape  []int
-	offset int
-	length int
+	stored string // its name in the file
+	Tensor        // without Data
 }
 
 // hfNames gives timm's names in transformers' spelling, behind the model's own prefix.
@@ -29,32 +27,13 @@ var hfNames = map[string]string{
 	"mlp.fc2.":   "output.dense.",
 }
 
-// hfPrefix is what transformers puts before the names of a model's tensors, its heads' excepted; it is the model_type
-// too.
-func hfPrefix(c Config) string {
-	if c.Distillation == NoDistillation {
-		return "vit"
-	}
-	return "deit"
-}
-
-// hfHead is transformers' name of a head. A model with two calls neither "classifier".
-func hfHead(c Config, name string) string {
-	switch {
-	case c.Distillation != DistillHead:
-		return "classifier."
-	case name == "head_dist.":
-		return "distillation_classifier."
-	}
-	return "cls_classifier."
-}
-
 // hfPieces lists the tensors of a model in transformers' layout (ViTForImageClassification, DeiTForImageClassification,
 // DeiTForImageClassificationWithTeacher). Without qkvBias the biases of query, key and value are left out.
 func hfPieces(c Config, qkvBias bool) []piece {
 	var list []piece
+	hf := hfKinds[c.Distillation]
 	for _, t := range layout(c) {
-		name, prefix := t.Name, hfPrefix(c)+"."
+		name, prefix := t.Name, hf.prefix+"."
 		if path, ok := strings.CutPrefix(name, "blocks."); ok {
 			number, rest, _ := strings.Cut(path, ".")
 			name, prefix = rest, fmt.Sprintf("%sencoder.layer.%s.", prefix, number)
@@ -63,20 +42,19 @@ func hfPieces(c Config, qkvBias bool) []piece {
 			if kind == "bias" && !qkvBias {
 				continue
 			}
-			shape := append([]int{t.Shape[0] / 3}, t.Shape[1:]...)
-			third := t.Len() / 3
-			for i, part := range [...]string{"query.", "key.", "value."} {
-				list = append(list,
-					piece{prefix + "attention.attention." + part + kind, shape, t.Offset + i*third, third})
+			t.Shape = append([]int{t.Shape[0] / 3}, t.Shape[1:]...)
+			for _, part := range [...]string{"query.", "key.", "value."} {
+				list = append(list, piece{prefix + "attention.attention." + part + kind, t})
+				t.Offset += t.Len()
 			}
 			continue
 		}
 		base := strings.TrimSuffix(strings.TrimSuffix(name, "weight"), "bias")
-		full := prefix + hfNames[base]
-		if base == "head." || base == "head_dist." {
-			full = hfHead(c, base)
+		full, isHead := hf.heads[base]
+		if !isHead {
+			full = prefix + hfNames[base]
 		}
-		list = append(list, piece{full + name[len(base):], t.Shape, t.Offset, t.Len()})
+		list = append(list, piece{full + name[len(base):], t})
 	}
 	return list
 }
@@ -88,7 +66,7 @@ func timmPieces(c Config, prefix string, qkvBias bool) []piece {
 		if !qkvBias && strings.HasSuffix(t.Name, "attn.qkv.bias") {
 			continue
 		}
-		list = append(list, piece{prefix + t.Name, t.Shape, t.Offset, t.Len()})
+		list = append(list, piece{prefix + t.Name, t})
 	}
 	return list
 }

@@ -58,45 +58,47 @@ func (t Tensor) Len() int {
 	return n
 }
 
-// layout lists all parameters in the order of memory, without the memory.
-func layout(c Config) []Tensor {
+// layout lists all parameters in the order of memory, without the memory, and the slices of p that they belong in.
+func (p *Params) layout() (list []Tensor, slots []*[]float32) {
+	c := p.Config
 	e, f := c.Embed, c.Hidden
-	list := make([]Tensor, 0, 11+12*c.Layers)
 	offset := 0
-	add := func(name string, decay bool, shape ...int) {
+	add := func(slot *[]float32, name string, decay bool, shape ...int) {
 		t := Tensor{Name: name, Shape: shape, Decay: decay, Offset: offset}
 		offset += t.Len()
-		list = append(list, t)
+		list, slots = append(list, t), append(slots, slot)
 	}
-	linear := func(name string, out, in int) {
-		add(name+".weight", true, out, in)
-		add(name+".bias", false, out)
+	// A linear map [out, in …] or a norm [out], with its bias.
+	pair := func(weight, bias *[]float32, name string, out int, in ...int) {
+		add(weight, name+".weight", len(in) > 0, slices.Insert(in, 0, out)...)
+		add(bias, name+".bias", false, out)
 	}
-	norm := func(name string) {
-		add(name+".weight", false, e)
-		add(name+".bias", false, e)
-	}
-	add("cls_token", false, 1, 1, e)
+	add(&p.ClassToken, "cls_token", false, 1, 1, e)
 	if c.Special() > 1 {
-		add("dist_token", false, 1, 1, e)
+		add(&p.DistToken, "dist_token", false, 1, 1, e)
 	}
-	add("pos_embed", false, 1, c.Tokens(), e)
-	add("patch_embed.proj.weight", true, e, c.Channels, c.Patch, c.Patch)
-	add("patch_embed.proj.bias", false, e)
-	for l := range c.Layers {
-		block := fmt.Sprintf("blocks.%d.", l)
-		norm(block + "norm1")
-		linear(block+"attn.qkv", 3*e, e)
-		linear(block+"attn.proj", e, e)
-		norm(block + "norm2")
-		linear(block+"mlp.fc1", f, e)
-		linear(block+"mlp.fc2", e, f)
+	add(&p.Position, "pos_embed", false, 1, c.Tokens(), e)
+	pair(&p.PatchWeight, &p.PatchBias, "patch_embed.proj", e, c.Channels, c.Patch, c.Patch)
+	for l := range p.Blocks {
+		b, block := &p.Blocks[l], fmt.Sprintf("blocks.%d.", l)
+		pair(&b.Norm1Weight, &b.Norm1Bias, block+"norm1", e)
+		pair(&b.QKVWeight, &b.QKVBias, block+"attn.qkv", 3*e, e)
+		pair(&b.ProjWeight, &b.ProjBias, block+"attn.proj", e, e)
+		pair(&b.Norm2Weight, &b.Norm2Bias, block+"norm2", e)
+		pair(&b.FC1Weight, &b.FC1Bias, block+"mlp.fc1", f, e)
+		pair(&b.FC2Weight, &b.FC2Bias, block+"mlp.fc2", e, f)
 	}
-	norm("norm")
-	linear("head", c.Classes, e)
+	pair(&p.NormWeight, &p.NormBias, "norm", e)
+	pair(&p.HeadWeight, &p.HeadBias, "head", c.Classes, e)
 	if c.Readouts().Heads > 1 {
-		linear("head_dist", c.Classes, e)
+		pair(&p.HeadDistWeight, &p.HeadDistBias, "head_dist", c.Classes, e)
 	}
+	return list, slots
+}
+
+// layout lists the parameters of a model that need not exist.
+func layout(c Config) []Tensor {
+	list, _ := (&Params{Config: c, Blocks: make([]Block, c.Layers)}).layout()
 	return list
 }
 
@@ -104,20 +106,7 @@ func layout(c Config) []Tensor {
 func NewParams(c Config) *Params {
 	c.Labels = slices.Clone(c.Labels)
 	p := &Params{Config: c, Data: make([]float32, c.ParamCount()), Blocks: make([]Block, c.Layers)}
-	slots := []*[]float32{&p.ClassToken}
-	if c.Special() > 1 {
-		slots = append(slots, &p.DistToken)
-	}
-	slots = append(slots, &p.Position, &p.PatchWeight, &p.PatchBias)
-	for l := range p.Blocks {
-		b := &p.Blocks[l]
-		slots = append(slots, &b.Norm1Weight, &b.Norm1Bias, &b.QKVWeight, &b.QKVBias, &b.ProjWeight, &b.ProjBias,
-			&b.Norm2Weight, &b.Norm2Bias, &b.FC1Weight, &b.FC1Bias, &b.FC2Weight, &b.FC2Bias)
-	}
-	slots = append(slots, &p.NormWeight, &p.NormBias, &p.HeadWeight, &p.HeadBias)
-	if c.Readouts().Heads > 1 {
-		slots = append(slots, &p.HeadDistWeight, &p.HeadDistBias)
-	}
+	_, slots := p.layout()
 	for i, t := range p.Tensors() {
 		*slots[i] = t.Data
 	}
@@ -126,7 +115,7 @@ func NewParams(c Config) *Params {
 
 // Tensors lists all parameters in the order of Data, which they cover without gaps.
 func (p *Params) Tensors() []Tensor {
-	list := layout(p.Config)
+	list, _ := p.layout()
 	for i := range list {
 		t := &list[i]
 		end := t.Offset + t.Len()

@@ -90,15 +90,15 @@ func TestLayout(t *testing.T) {
 		covered := make([]bool, len(p.Data))
 		for _, piece := range hfPieces(c, true) {
 			n := 1
-			for _, d := range piece.shape {
+			for _, d := range piece.Shape {
 				n *= d
 			}
-			if n != piece.length {
-				t.Fatalf("%s: shape %v, length %d", piece.name, piece.shape, piece.length)
+			if n != piece.Len() {
+				t.Fatalf("%s: shape %v, length %d", piece.stored, piece.Shape, piece.Len())
 			}
-			for i := piece.offset; i < piece.offset+piece.length; i++ {
+			for i := piece.Offset; i < piece.Offset+piece.Len(); i++ {
 				if covered[i] {
-					t.Fatalf("%s covers element %d again", piece.name, i)
+					t.Fatalf("%s covers element %d again", piece.stored, i)
 				}
 				covered[i] = true
 			}

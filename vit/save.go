@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/weights"
@@ -44,15 +44,15 @@ func Save(dir string, m *Model, dtype weights.DType) error {
 	return nil
 }
 
-// rendered is a model as files.
-type rendered struct {
-	config, preprocessor []byte
-	card                 []byte // nil if the model has nothing to say there
-	tensors              []weights.Tensor
+// rendered is a model as files, in the order in which they get their names.
+type rendered []struct {
+	name    string
+	content []byte
+	tensors []weights.Tensor // of the file of weights, in place of content
 }
 
 // render checks a model and makes its files' content.
-func render(m *Model, dtype weights.DType) (*rendered, error) {
+func render(m *Model, dtype weights.DType) (rendered, error) {
 	if m == nil || m.Params == nil {
 		return nil, errors.New("no parameters")
 	}
@@ -63,53 +63,58 @@ func render(m *Model, dtype weights.DType) (*rendered, error) {
 	if got, want := len(m.Params.Data), c.ParamCount(); got != want {
 		return nil, fmt.Errorf("%d parameters, but the configuration wants %d", got, want)
 	}
-	r := &rendered{}
-	var err error
-	if r.config, err = marshalConfig(c); err != nil {
+	config, err := marshalConfig(c)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ConfigFile, err)
 	}
-	if r.preprocessor, err = m.Preprocessor.Marshal(); err != nil {
+	preprocessor, err := m.Preprocessor.Marshal()
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", PreprocessorFile, err)
 	}
+	tensors, err := encode(m.Params, hfPieces(c, true), dtype)
+	if err != nil {
+		return nil, err
+	}
+	files := rendered{{name: PreprocessorFile, content: preprocessor},
+		{name: WeightsFile, tensors: tensors}, {name: ConfigFile, content: config}}
 	if m.Precision != "" || m.PrecisionLoss != nil {
-		if r.card, err = json.MarshalIndent(card{m.Precision, m.PrecisionLoss}, "", "  "); err != nil {
+		text, err := json.MarshalIndent(card{m.Precision, m.PrecisionLoss}, "", "  ")
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", CardFile, err)
 		}
-		r.card = append(r.card, '\n')
+		files = append(rendered{{name: CardFile, content: append(text, '\n')}}, files...)
 	}
-	r.tensors, err = encode(m.Params, hfPieces(c, true), dtype)
-	return r, err
+	return files, nil
+}
+
+// encodings are the types that weights can be saved as: what rounds to infinity, and how a tensor is made.
+var encodings = map[weights.DType]struct {
+	end    float64
+	tensor func(name string, shape []int, data []float32) weights.Tensor
+}{
+	weights.F32:  {math.Inf(1), weights.Float32Tensor},
+	weights.F16:  {65520, weights.Float16Tensor},
+	weights.BF16: {0x1.ffp127, weights.BFloat16Tensor},
 }
 
 // encode makes the tensors of a file from parts of the parameters.
 func encode(params *Params, pieces []piece, dtype weights.DType) ([]weights.Tensor, error) {
+	encoding, ok := encodings[dtype]
+	if !ok {
+		return nil, fmt.Errorf("weights can be saved as F32, F16 or BF16, not as %q", dtype)
+	}
 	tensors := make([]weights.Tensor, 0, len(pieces))
 	for _, p := range pieces {
-		x := params.Data[p.offset : p.offset+p.length]
-		if err := finite(p.name, x); err != nil {
+		x := params.Data[p.Offset:][:p.Len()]
+		if err := finite(p.stored, x); err != nil {
 			return nil, err
 		}
-		switch dtype {
-		case weights.F32:
-			tensors = append(tensors, weights.Float32Tensor(p.name, p.shape, x))
-		case weights.F16:
-			for i, v := range x {
-				if v >= 65520 || v <= -65520 {
-					return nil, fmt.Errorf("tensor %q: element %d is %v, beyond the range of F16", p.name, i, v)
-				}
+		for i, v := range x {
+			if math.Abs(float64(v)) >= encoding.end {
+				return nil, fmt.Errorf("tensor %q: element %d is %v, beyond the range of %s", p.stored, i, v, dtype)
 			}
-			tensors = append(tensors, weights.Float16Tensor(p.name, p.shape, x))
-		case weights.BF16:
-			const end = 0x1.ffp127 // what is not below it rounds to infinity
-			for i, v := range x {
-				if v >= end || v <= -end {
-					return nil, fmt.Errorf("tensor %q: element %d is %v, beyond the range of BF16", p.name, i, v)
-				}
-			}
-			tensors = append(tensors, weights.BFloat16Tensor(p.name, p.shape, x))
-		default:
-			return nil, fmt.Errorf("weights can be saved as F32, F16 or BF16, not as %q", dtype)
 		}
+		tensors = append(tensors, encoding.tensor(p.stored, p.Shape, x))
 	}
 	return tensors, nil
 }
@@ -125,38 +130,40 @@ func SaveTimm(path string, p *Params, dtype weights.DType) error {
 }
 
 // create makes a new directory: filled beside its place, then renamed.
-func (r *rendered) create(dir string) error {
-	parent := filepath.Dir(dir)
-	if err := os.MkdirAll(parent, 0o777); err != nil {
+func (r rendered) create(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
 		return err
 	}
-	temp := filepath.Join(parent, atomicfile.TempName())
-	if err := os.Mkdir(temp, 0o777); err != nil {
-		return err
-	}
+	temp, err := r.beside(dir)
 	defer os.RemoveAll(temp) // finds nothing once it is renamed
-	if err := r.replace(temp); err != nil {
+	if err != nil {
 		return err
 	}
 	if err := os.Rename(temp, dir); err != nil {
 		return err
 	}
-	return atomicfile.SyncDir(parent)
+	return atomicfile.SyncDir(filepath.Dir(dir))
 }
 
 // swap puts a new directory in the place of one that holds nothing but a model, and reports whether it could.
-func (r *rendered) swap(dir string, mode fs.FileMode) bool {
+func (r rendered) swap(dir string, mode fs.FileMode) bool {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil || !onlyModel(dir) {
 		return false
 	}
-	temp := filepath.Join(filepath.Dir(dir), atomicfile.TempName())
-	if os.Mkdir(temp, 0o777) != nil {
-		return false
-	}
+	temp, err := r.beside(dir)
 	defer os.RemoveAll(temp) // the old model afterwards
-	return r.replace(temp) == nil && os.Chmod(temp, mode) == nil &&
+	return err == nil && os.Chmod(temp, mode) == nil &&
 		exchange(temp, dir) == nil && atomicfile.SyncDir(filepath.Dir(dir)) == nil
+}
+
+// beside makes a temporary directory of the files beside dir.
+func (r rendered) beside(dir string) (temp string, err error) {
+	temp = filepath.Join(filepath.Dir(dir), atomicfile.TempName())
+	if err := os.Mkdir(temp, 0o777); err != nil {
+		return "", err
+	}
+	return temp, r.replace(temp)
 }
 
 // Replaceable reports whether saving over dir loses nothing and leaves the old model whole until the new one is there:
@@ -181,51 +188,44 @@ func onlyModel(dir string) bool {
 	return err == nil && len(list) > 0
 }
 
-// replace writes the three files into a directory that exists.
-func (r *rendered) replace(dir string) error { return r.replaceStep(dir, func() {}) }
+// replace writes the files into a directory that exists.
+func (r rendered) replace(dir string) error { return r.replaceStep(dir, func() {}) }
 
 // replaceStep is replace, calling step between any two changes of what stands under the final names.
-func (r *rendered) replaceStep(dir string, step func()) error {
-	type part struct {
-		name    string
-		content []byte // nil: the weights
-		file    *atomicfile.File
-	}
-	// In the order of their renaming.
-	parts := []part{{name: PreprocessorFile, content: r.preprocessor},
-		{name: WeightsFile}, {name: ConfigFile, content: r.config}}
-	if r.card != nil {
-		parts = slices.Insert(parts, 0, part{name: CardFile, content: r.card})
-	}
-	for i := range parts {
-		p := &parts[i]
-		var err error
-		if p.file, err = atomicfile.Create(filepath.Join(dir, p.name)); err != nil {
+func (r rendered) replaceStep(dir string, step func()) error {
+	pending := make([]*atomicfile.File, len(r))
+	for i, f := range r {
+		p, err := atomicfile.Create(filepath.Join(dir, f.name))
+		if err != nil {
 			return err
 		}
-		defer p.file.Discard()
-		if p.content != nil {
-			_, err = p.file.Write(p.content)
-		} else { // transformers asks for "format"
-			err = weights.EncodeSafetensors(p.file, map[string]string{"format": "pt"}, r.tensors)
+		defer p.Discard()
+		if f.tensors != nil { // transformers asks for "format"
+			err = weights.EncodeSafetensors(p, map[string]string{"format": "pt"}, f.tensors)
+		} else {
+			_, err = p.Write(f.content)
+		}
+		if err == nil {
+			err = p.Close()
 		}
 		if err != nil {
 			return err
 		}
-		if err := p.file.Close(); err != nil {
-			return err
-		}
+		pending[i] = p
 	}
 	step()
 	// Weights alone change in one step. Otherwise there is a time when they and the JSON files do not belong together.
-	if !same(filepath.Join(dir, ConfigFile), r.config) || !same(filepath.Join(dir, PreprocessorFile), r.preprocessor) {
-		if err := os.Remove(filepath.Join(dir, ConfigFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+	for _, f := range r {
+		if (f.name == ConfigFile || f.name == PreprocessorFile) && !same(filepath.Join(dir, f.name), f.content) {
+			if err := os.Remove(filepath.Join(dir, ConfigFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			step()
+			break
 		}
-		step()
 	}
-	for i := range parts {
-		if err := parts[i].file.Commit(); err != nil {
+	for _, p := range pending {
+		if err := p.Commit(); err != nil {
 			return err
 		}
 		step()

@@ -103,14 +103,17 @@ func inMemory(t interface{ Fatal(...any) }, m *Model, dtype weights.DType) fstes
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b bytes.Buffer
-	if err := weights.EncodeSafetensors(&b, nil, r.tensors); err != nil {
-		t.Fatal(err)
+	files := fstest.MapFS{}
+	for _, f := range r {
+		b := bytes.NewBuffer(f.content)
+		if f.tensors != nil {
+			if err := weights.EncodeSafetensors(b, nil, f.tensors); err != nil {
+				t.Fatal(err)
+			}
+		}
+		files["m/"+f.name] = &fstest.MapFile{Data: b.Bytes()}
 	}
-	return fstest.MapFS{
-		"m/" + ConfigFile: {Data: r.config}, "m/" + PreprocessorFile: {Data: r.preprocessor},
-		"m/" + WeightsFile: {Data: b.Bytes()},
-	}
+	return files
 }
 
 // TestSaveLoad saves into a new directory with a new parent, then again into the same.

@@ -1,10 +1,9 @@
 package vit
 
 import (
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"strings"
 
@@ -16,19 +15,17 @@ import (
 // timmJSON is config.json as timm's models have it on the hub: the name of an architecture and how its pictures are
 // made. The sizes are in the weights' shapes.
 type timmJSON struct {
-	Architecture string          `json:"architecture"`
-	Classes      int             `json:"num_classes"`
-	Pool         string          `json:"global_pool"`
-	Args         timmArgs        `json:"model_args"`
-	Labels       []string        `json:"label_names"`
-	Pretrained   timmPretrained  `json:"pretrained_cfg"`
-	Halting      *halting.Config `json:"halting"` // ours, not timm's
-}
-
-type timmArgs struct {
-	Heads int    `json:"num_heads"`
-	Act   string `json:"act_layer"`
-	Pool  string `json:"global_pool"`
+	Architecture string `json:"architecture"`
+	Classes      int    `json:"num_classes"`
+	Pool         string `json:"global_pool"`
+	Args         struct {
+		Heads int    `json:"num_heads"`
+		Act   string `json:"act_layer"`
+		Pool  string `json:"global_pool"`
+	} `json:"model_args"`
+	Labels     []string        `json:"label_names"`
+	Pretrained timmPretrained  `json:"pretrained_cfg"`
+	Halting    *halting.Config `json:"halting"` // ours, not timm's
 }
 
 type timmPretrained struct {
@@ -55,12 +52,13 @@ func isTimm(text []byte) bool {
 
 // loadTimm reads a directory as timm's models have it on the hub.
 func (s source) loadTimm(text []byte) (*Model, error) {
-	fail := func(err error) (*Model, error) { return nil, fmt.Errorf("vit: %s: %w", s.shown(ConfigFile), err) }
+	fail := func(err error) (*Model, error) { return nil, fmt.Errorf("%s: %w", s.shown(ConfigFile), err) }
 	var j timmJSON
-	if err := strictjson.UnmarshalKnown(text, &j); err != nil {
-		return fail(err)
+	err := strictjson.UnmarshalKnown(text, &j)
+	if err == nil {
+		err = j.check()
 	}
-	if err := j.check(); err != nil {
+	if err != nil {
 		return fail(err)
 	}
 	o := ImportOptions{Heads: j.Args.Heads, Halting: halting.Dense()}
@@ -75,12 +73,16 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 	if len(size) == 3 {
 		o.Height, o.Width = size[1], size[2]
 	}
-	m, err := Import(file, o)
+	m, err := importModel(file, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.shown(name), err)
 	}
 	c := &m.Params.Config
-	switch labels := j.labels(); {
+	labels := j.Labels
+	if len(labels) == 0 {
+		labels = j.Pretrained.Labels
+	}
+	switch {
 	case len(size) == 3 && size[0] != c.Channels:
 		return fail(fmt.Errorf("input_size is %v, but the weights are for %d channels", size, c.Channels))
 	case j.Classes != 0 && j.Classes != c.Classes:
@@ -93,15 +95,7 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 	if m.Preprocessor, err = j.Pretrained.preprocessor(*c); err != nil {
 		return fail(fmt.Errorf("pretrained_cfg: %w", err))
 	}
-	// A preprocessor_config.json beside it is more exact than pretrained_cfg.
-	pre, err := s.read(PreprocessorFile, maxJSON)
-	if err == nil {
-		m.Preprocessor, err = picture.ParsePreprocessor(s.shown(PreprocessorFile), pre)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("vit: %w", err)
-	}
-	return m, nil
+	return m, s.readPreprocessor(m) // more exact than pretrained_cfg, if it is there
 }
 
 // check refuses what the shapes of the weights would not give away.
@@ -122,21 +116,11 @@ func (j timmJSON) check() error {
 	return nil
 }
 
-func (j timmJSON) labels() []string {
-	if len(j.Labels) > 0 {
-		return j.Labels
-	}
-	return j.Pretrained.Labels
-}
-
 // preprocessor is timm's evaluation transform: the short side resized to ⌊size / crop_pct⌋ and a centre crop, or with
 // crop_mode "squash" both sides resized.
 func (t timmPretrained) preprocessor(c Config) (picture.Preprocessor, error) {
 	p := picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
-	pct := t.CropPct
-	if pct == 0 {
-		pct = 0.875 // timm's own default
-	}
+	pct := cmp.Or(t.CropPct, 0.875) // timm's own default
 	if !(pct >= 0.01 && pct <= 1) {
 		return p, fmt.Errorf("crop_pct is %v, want 0.01 to 1", t.CropPct)
 	}
@@ -151,12 +135,9 @@ func (t timmPretrained) preprocessor(c Config) (picture.Preprocessor, error) {
 	default:
 		return p, fmt.Errorf("crop_mode is %.40q, but only %q and %q are supported", t.CropMode, "center", "squash")
 	}
-	switch t.Interpolation {
-	case "", "bicubic":
-		p.Resample = picture.Bicubic
-	case "bilinear":
-		p.Resample = picture.Bilinear
-	default:
+	filters := map[string]int{"": picture.Bicubic, "bicubic": picture.Bicubic, "bilinear": picture.Bilinear}
+	var ok bool
+	if p.Resample, ok = filters[t.Interpolation]; !ok {
 		return p, fmt.Errorf("interpolation is %.40q, but only %q and %q are supported",
 			t.Interpolation, "bicubic", "bilinear")
 	}

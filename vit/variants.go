@@ -29,6 +29,7 @@ var variants = [...]variant{
 
 // Variant returns the configuration of a named architecture, dense and without labels.
 func Variant(name string) (Config, error) {
+	var names []string
 	for _, v := range variants {
 		if v.name == name {
 			return Config{
@@ -36,10 +37,7 @@ func Variant(name string) (Config, error) {
 				Patch: v.patch, Channels: v.chans, Classes: v.classes, Eps: 1e-6, Halting: halting.Dense(),
 			}, nil
 		}
-	}
-	names := make([]string, len(variants))
-	for i, v := range variants {
-		names[i] = v.name
+		names = append(names, v.name)
 	}
 	return Config{}, fmt.Errorf("vit: no variant is called %q (there are: %s)", name, strings.Join(names, ", "))
 }

@@ -23,25 +23,11 @@ func ToFloat16(f float32) Float16 {
 		// Subtracting moves the exponent's bias from 127 to 15; a carry out of the fraction rightly enters the
 		// exponent.
 		rebased := magnitude - (127-15)<<23
-		return Float16(sign | uint16(roundShift(rebased, 13)))
-	case magnitude >= 0x33000000: // 2⁻²⁵ and more: a multiple of 2⁻²⁴, or the tie that goes to zero
-		exponent := magnitude >> 23
-		fraction := magnitude&0x7fffff | 0x800000
-		// The value is fraction·2^(exponent−150), so it is fraction >> (126−exponent) units of 2⁻²⁴.
-		return Float16(sign | uint16(roundShift(fraction, 126-exponent)))
+		return Float16(sign | uint16((rebased+0xfff+rebased>>13&1)>>13))
 	}
-	return Float16(sign)
-}
-
-// roundShift is x / 2^n rounded to nearest, ties to even; 1 ≤ n ≤ 31.
-func roundShift(x, n uint32) uint32 {
-	quotient := x >> n
-	rest := x & (1<<n - 1)
-	half := uint32(1) << (n - 1)
-	if rest > half || rest == half && quotient&1 == 1 {
-		quotient++
-	}
-	return quotient
+	// Smaller halves are multiples of 2⁻²⁴, and so are the float32s from ½ to 1: adding ½ rounds.
+	sum := math.Float32frombits(magnitude) + 0.5
+	return Float16(sign | uint16(math.Float32bits(sum)-math.Float32bits(0.5)))
 }
 
 // Float32 returns the number exactly.

@@ -1,9 +1,11 @@
 package weights
 
 import (
-	"errors"
+	"bufio"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -29,338 +31,225 @@ const (
 //
 // Values: nil, bool, int64, bigInt, float64, string, pyBytes, *pyTuple, *pyList, *pyDict, *pyGlobal, *pyObject,
 // *storageRef, *pthTensor.
+//
+// Its methods, and the reader's, panic with a fault, which load turns into an error.
 type unpickler struct {
 	in       *pickleReader
 	stack    []any
 	marks    []int // heights of the stack at which a MARK stands
 	memo     map[uint32]any
 	opcodes  int
+	callee   *pyGlobal              // whose arguments are being looked at, or nil
 	globals  map[string]bool        // of all pickles of a file: "module.name"
 	storages map[string]*storageRef // by key
 }
 
-// newUnpickler makes a machine for the pickles of one file.
-func newUnpickler(in *pickleReader) *unpickler {
+// fault is what is wrong with a pickle.
+type fault struct{ error }
+
+func faultf(format string, args ...any) fault { return fault{fmt.Errorf(format, args...)} }
+
+// newUnpickler makes a machine for the pickles of one file, which lie in the first size bytes of r.
+func newUnpickler(r io.ReaderAt, size int64) *unpickler {
+	in := &pickleReader{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<16), end: size, size: size}
 	return &unpickler{in: in, globals: make(map[string]bool), storages: make(map[string]*storageRef)}
 }
 
 // load reads one pickle, from its PROTO to its STOP, and returns its value. No value in it contains itself. Errors name
 // the byte, counted from where the reader started.
-func (u *unpickler) load() (any, error) {
+func (u *unpickler) load() (value any, err error) {
 	u.stack, u.marks, u.memo, u.opcodes = nil, nil, make(map[uint32]any), 0
-	start := u.in.pos
-	proto, err := u.in.take(2)
-	if err != nil {
-		return nil, fmt.Errorf("pickle at byte %d: %w", start, err)
-	}
-	if proto[0] != opProto {
-		return nil, fmt.Errorf("pickle at byte %d: starts with byte 0x%02x, not with a protocol's number",
-			start, proto[0])
-	}
-	if proto[1] < 2 || proto[1] > 5 {
-		return nil, fmt.Errorf("pickle at byte %d: protocol %d, wanted 2 to 5", start, proto[1])
+	at, code := u.in.pos, opcode{}
+	defer func() {
+		switch f := recover().(type) {
+		case nil:
+		case fault:
+			place := fmt.Sprintf("pickle at byte %d: ", at)
+			if code.name != "" {
+				place += code.name + ": "
+			}
+			if u.callee != nil {
+				place += quoted(u.callee.String()) + ": "
+			}
+			err = fmt.Errorf("%s%w", place, f.error)
+		default:
+			panic(f)
+		}
+	}()
+	switch proto := u.in.take(2); {
+	case proto[0] != opProto:
+		panic(faultf("starts with byte 0x%02x, not with a protocol's number", proto[0]))
+	case proto[1] < 2 || proto[1] > 5:
+		panic(faultf("protocol %d, wanted 2 to 5", proto[1]))
 	}
 	for {
-		at := u.in.pos
-		op, err := u.in.byte()
-		if err != nil {
-			return nil, fmt.Errorf("pickle at byte %d: %w", at, err)
+		at, code = u.in.pos, opcode{}
+		op := u.in.byte()
+		code = opcodes[op]
+		switch {
+		case code.run == nil:
+			panic(faultf("unknown opcode 0x%02x", op))
+		case op == opStop:
+			return u.result(), nil
 		}
-		if opNames[op] == "" {
-			return nil, fmt.Errorf("pickle at byte %d: unknown opcode 0x%02x", at, op)
-		}
-		if op == opStop {
-			value, err := u.result()
-			if err != nil {
-				return nil, fmt.Errorf("pickle at byte %d: STOP: %w", at, err)
-			}
-			return value, nil
-		}
-		if err = u.spend(1); err == nil {
-			err = u.step(op)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("pickle at byte %d: %s: %w", at, opNames[op], err)
-		}
+		u.spend(1)
+		code.run(u)
 	}
 }
 
 // spend counts n opcodes, or work like theirs.
-func (u *unpickler) spend(n int) error {
+func (u *unpickler) spend(n int) {
 	if n > maxOpcodes-u.opcodes {
-		return fmt.Errorf("more than %d opcodes", maxOpcodes)
+		panic(faultf("more than %d opcodes", maxOpcodes))
 	}
 	u.opcodes += n
-	return nil
 }
 
 // result is the value that STOP leaves behind.
-func (u *unpickler) result() (any, error) {
+func (u *unpickler) result() any {
 	if len(u.marks) > 0 || len(u.stack) != 1 {
-		return nil, fmt.Errorf("%d values and %d marks on the stack, wanted one value", len(u.stack), len(u.marks))
+		panic(faultf("%d values and %d marks on the stack, wanted one value", len(u.stack), len(u.marks)))
 	}
 	value := u.stack[0]
 	u.stack, u.memo = nil, nil
-	return value, checkNesting(value, 0)
-}
-
-// step runs one opcode, whose byte has been read.
-func (u *unpickler) step(op byte) error {
-	switch op {
-	case opNone:
-		u.push(nil)
-	case opNewTrue:
-		u.push(true)
-	case opNewFalse:
-		u.push(false)
-	case opBinInt, opBinInt1, opBinInt2, opLong1, opLong4, opBinFloat:
-		return u.number(op)
-	case opBinUnicode, opShortBinUnicode, opBinUnicode8, opBinString,
-		opShortBinString, opBinBytes, opShortBinBytes, opBinBytes8, opByteArray8:
-		return u.text(op)
-	case opEmptyTuple:
-		u.push(&pyTuple{})
-	case opEmptyList, opEmptySet:
-		u.push(&pyList{})
-	case opEmptyDict:
-		u.push(&pyDict{})
-	case opMark:
-		u.marks = append(u.marks, len(u.stack))
-	case opTuple1, opTuple2, opTuple3:
-		items, err := u.pop(int(op-opTuple1) + 1)
-		if err != nil {
-			return err
-		}
-		u.push(&pyTuple{items: slices.Clone(items)})
-	case opTuple, opFrozenSet:
-		items, err := u.popMark()
-		if err != nil {
-			return err
-		}
-		if op == opFrozenSet {
-			u.push(&pyList{items: slices.Clone(items)})
-		} else {
-			u.push(&pyTuple{items: slices.Clone(items)})
-		}
-	case opAppend, opAppends, opAddItems, opSetItem, opSetItems, opBuild:
-		return u.fill(op)
-	case opPut, opLongPut, opMemoize, opGet, opLongGet:
-		return u.remember(op)
-	case opGlobal, opStackGlobal:
-		return u.global(op)
-	case opReduce, opNewObj, opNewObjEx:
-		return u.make(op)
-	case opPersID:
-		id, err := u.pop(1)
-		if err != nil {
-			return err
-		}
-		ref, err := u.persistent(id[0])
-		if err != nil {
-			return err
-		}
-		u.push(ref)
-	case opFrame: // only a hint for reading ahead
-		n, err := u.in.uint(8)
-		if err != nil {
-			return err
-		}
-		if n > uint64(u.in.end-u.in.pos) {
-			return u.in.short(n)
-		}
-	case opProto:
-		return errors.New("not at the start")
-	}
-	return nil
+	checkNesting(value, 0)
+	return value
 }
 
 func (u *unpickler) push(v any) { u.stack = append(u.stack, v) }
 
 // pop takes the upper n values, none of them below the last MARK. The result is valid until the next push.
-func (u *unpickler) pop(n int) ([]any, error) {
+func (u *unpickler) pop(n int) []any {
 	floor := 0
 	if len(u.marks) > 0 {
 		floor = u.marks[len(u.marks)-1]
 	}
 	if len(u.stack)-floor < n {
-		return nil, fmt.Errorf("wants %d values, but the stack has %d", n, len(u.stack)-floor)
+		panic(faultf("wants %d values, but the stack has %d", n, len(u.stack)-floor))
 	}
-	at := len(u.stack) - n
-	items := u.stack[at:]
-	u.stack = u.stack[:at]
-	return items, nil
+	return u.cut(len(u.stack) - n)
 }
 
 // popMark takes the values above the last MARK, and the MARK.
-func (u *unpickler) popMark() ([]any, error) {
+func (u *unpickler) popMark() []any {
 	if len(u.marks) == 0 {
-		return nil, errors.New("no mark on the stack")
+		panic(faultf("no mark on the stack"))
 	}
 	at := u.marks[len(u.marks)-1]
 	u.marks = u.marks[:len(u.marks)-1]
+	return u.cut(at)
+}
+
+// cut takes the values of the stack from height at on.
+func (u *unpickler) cut(at int) []any {
 	items := u.stack[at:]
 	u.stack = u.stack[:at]
-	return items, nil
+	return items
 }
 
-// fill adds values to a list, set, dict or object.
-func (u *unpickler) fill(op byte) error {
-	var items []any
-	var err error
-	switch op {
-	case opAppend, opBuild:
-		items, err = u.pop(1)
-	case opSetItem:
-		items, err = u.pop(2)
-	default:
-		items, err = u.popMark()
-	}
-	if err != nil {
-		return err
-	}
-	target, err := u.pop(1)
-	if err != nil {
-		return err
-	}
-	u.stack = u.stack[:len(u.stack)+1] // the target stays
-	switch t := target[0].(type) {
-	case *pyObject:
-		// Only what BUILD says is kept: it is the attributes of a Namespace.
-		if op == opBuild {
-			t.state = items[0]
-		}
-		return nil
-	case *pyList:
-		if op == opAppend || op == opAppends || op == opAddItems {
-			t.items = append(t.items, items...)
-			return nil
-		}
-	case *pyDict:
-		if op == opBuild { // attributes of an OrderedDict, as a module's _metadata
-			return nil
-		}
-		if op == opSetItem || op == opSetItems {
-			if len(items)%2 != 0 {
-				return errors.New("a key without a value")
-			}
-			for i := 0; i < len(items); i += 2 {
-				t.keys = append(t.keys, items[i])
-				t.values = append(t.values, items[i+1])
-			}
-			return nil
-		}
-	}
-	return fmt.Errorf("not possible for %s", kindOf(target[0]))
-}
-
-// remember runs the opcodes of the memo.
-func (u *unpickler) remember(op byte) error {
-	var index uint64
-	var err error
-	switch op {
-	case opPut, opGet:
-		index, err = u.in.uint(1)
-	case opLongPut, opLongGet:
-		index, err = u.in.uint(4)
-	case opMemoize:
-		index = uint64(len(u.memo))
-	}
-	if err != nil {
-		return err
-	}
-	if op == opGet || op == opLongGet {
-		v, ok := u.memo[uint32(index)]
-		if !ok {
-			return fmt.Errorf("nothing is remembered as %d", index)
-		}
-		u.push(v)
-		return nil
-	}
-	v, err := u.pop(1)
-	if err != nil {
-		return err
-	}
+// top is the uppermost value, which stays.
+func (u *unpickler) top() any {
+	v := u.pop(1)[0]
 	u.stack = u.stack[:len(u.stack)+1]
-	u.memo[uint32(index)] = v[0]
-	return nil
+	return v
 }
 
-// global takes the name of a class or function.
-func (u *unpickler) global(op byte) error {
+func (u *unpickler) pushTuple(items []any) { u.push(&pyTuple{items: slices.Clone(items)}) }
+
+// extend adds values to the list or set on the stack.
+func (u *unpickler) extend(items []any) {
+	switch t := u.top().(type) {
+	case *pyList:
+		t.items = append(t.items, items...)
+	case *pyObject: // what is kept of one is what BUILD says
+	default:
+		panic(notFor(t))
+	}
+}
+
+// set adds keys and values, which alternate, to the dict on the stack.
+func (u *unpickler) set(items []any) {
+	switch t := u.top().(type) {
+	case *pyDict:
+		if len(items)%2 != 0 {
+			panic(faultf("a key without a value"))
+		}
+		for pair := range slices.Chunk(items, 2) {
+			t.keys, t.values = append(t.keys, pair[0]), append(t.values, pair[1])
+		}
+	case *pyObject:
+	default:
+		panic(notFor(t))
+	}
+}
+
+// build gives the object on the stack its attributes, such as a Namespace's.
+func (u *unpickler) build(state any) {
+	switch t := u.top().(type) {
+	case *pyObject:
+		t.state = state
+	case *pyDict: // an OrderedDict's need not be kept, such as a module's _metadata
+	default:
+		panic(notFor(t))
+	}
+}
+
+func notFor(v any) fault { return faultf("not possible for %s", kindOf(v)) }
+
+// put remembers the uppermost value, get recalls one.
+func (u *unpickler) put(index uint64) { u.memo[uint32(index)] = u.top() }
+
+func (u *unpickler) get(index uint64) {
+	v, ok := u.memo[uint32(index)]
+	if !ok {
+		panic(faultf("nothing is remembered as %d", index))
+	}
+	u.push(v)
+}
+
+// global takes the name of a class or function: its module and its own.
+func (u *unpickler) global(names ...any) {
 	var g pyGlobal
-	if op == opGlobal {
-		for _, s := range []*string{&g.module, &g.name} {
-			line, err := u.in.line(maxGlobalName)
-			if err != nil {
-				return err
-			}
-			*s = line
-		}
-	} else {
-		names, err := u.pop(2)
-		if err != nil {
-			return err
-		}
-		var ok1, ok2 bool
-		g.module, ok1 = names[0].(string)
-		g.name, ok2 = names[1].(string)
-		if !ok1 || !ok2 {
-			return fmt.Errorf("%s and %s for a module and a name", kindOf(names[0]), kindOf(names[1]))
-		}
+	var ok1, ok2 bool
+	g.module, ok1 = names[0].(string)
+	g.name, ok2 = names[1].(string)
+	if !ok1 || !ok2 {
+		panic(faultf("%s and %s for a module and a name", kindOf(names[0]), kindOf(names[1])))
 	}
 	for _, s := range []string{g.module, g.name} {
-		if s == "" || len(s) > maxGlobalName || !printable(s) {
-			return fmt.Errorf("%s is no name", quoted(s))
+		unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
+		if s == "" || len(s) > maxGlobalName || strings.ContainsFunc(s, unprintable) || !utf8.ValidString(s) {
+			panic(faultf("%s is no name", quoted(s)))
 		}
 	}
 	if name := g.String(); !u.globals[name] {
 		if len(u.globals) == maxGlobals {
-			return fmt.Errorf("more than %d different globals", maxGlobals)
+			panic(faultf("more than %d different globals", maxGlobals))
 		}
 		u.globals[name] = true
 	}
 	u.push(&g)
-	return nil
 }
 
-func printable(s string) bool {
-	for _, r := range s {
-		if !unicode.IsPrint(r) {
-			return false
-		}
-	}
-	return utf8.ValidString(s)
-}
-
-// make stands where Python would call a function or make an object of a class.
-func (u *unpickler) make(op byte) error {
-	n := 2
-	if op == opNewObjEx {
-		n = 3 // class, arguments, named arguments
-	}
-	items, err := u.pop(n)
-	if err != nil {
-		return err
-	}
+// make stands where Python would call a function, or make an object of a class. items are that, a tuple of arguments
+// and, in NEWOBJ_EX, named arguments.
+func (u *unpickler) make(items []any) {
 	args, ok := items[1].(*pyTuple)
 	if !ok {
-		return fmt.Errorf("%s where a tuple of arguments was expected", kindOf(items[1]))
+		panic(faultf("%s where a tuple of arguments was expected", kindOf(items[1])))
 	}
 	switch f := items[0].(type) {
 	case *pyGlobal:
-		if op == opNewObjEx {
+		if len(items) > 2 {
 			u.push(&pyObject{global: f})
-			return nil
+			return
 		}
-		v, err := u.call(f, args)
-		if err != nil {
-			return fmt.Errorf("%s: %w", quoted(f.String()), err)
-		}
-		u.push(v)
+		u.callee = f
+		u.push(u.call(f, args.items))
+		u.callee = nil
 	case *pyObject: // what an unknown function would return, called
 		u.push(&pyObject{global: f.global})
 	default:
-		return fmt.Errorf("%s is no function", kindOf(f))
+		panic(faultf("%s is no function", kindOf(f)))
 	}
-	return nil
 }

@@ -13,7 +13,7 @@ import (
 
 // unpickle runs one pickle.
 func unpickle(text string) (any, *unpickler, error) {
-	u := newUnpickler(newPickleReader(strings.NewReader(text), int64(len(text))))
+	u := newUnpickler(strings.NewReader(text), int64(len(text)))
 	v, err := u.load()
 	return v, u, err
 }
@@ -265,11 +265,11 @@ func longGlobals() string {
 	name := func(i int) string { return fmt.Sprintf("%0400d", i) }
 	long := func(op byte, i int) string { return string([]byte{op, byte(i), byte(i >> 8), 0, 0}) }
 	for i := range 300 {
-		b.WriteString(pickleString(name(i)) + long(opLongPut, i))
+		b.WriteString(pickleString(name(i)) + long('r', i))
 	}
 	for i := range 300 {
 		for j := range 300 {
-			b.WriteString(long(opLongGet, i) + long(opLongGet, j) + "\x93")
+			b.WriteString(long('j', i) + long('j', j) + "\x93")
 		}
 	}
 	return b.String() + "t."

@@ -1,72 +1,73 @@
 package weights
 
-// The opcodes that the unpickler knows.
-const (
-	opProto           = 0x80
-	opFrame           = 0x95
-	opStop            = '.'
-	opMark            = '('
-	opNone            = 'N'
-	opNewTrue         = 0x88
-	opNewFalse        = 0x89
-	opBinInt          = 'J'
-	opBinInt1         = 'K'
-	opBinInt2         = 'M'
-	opLong1           = 0x8a
-	opLong4           = 0x8b
-	opBinFloat        = 'G'
-	opBinUnicode      = 'X'
-	opShortBinUnicode = 0x8c
-	opBinUnicode8     = 0x8d
-	opBinString       = 'T'
-	opShortBinString  = 'U'
-	opBinBytes        = 'B'
-	opShortBinBytes   = 'C'
-	opBinBytes8       = 0x8e
-	opByteArray8      = 0x96
-	opEmptyTuple      = ')'
-	opTuple           = 't'
-	opTuple1          = 0x85
-	opTuple2          = 0x86
-	opTuple3          = 0x87
-	opEmptyList       = ']'
-	opAppend          = 'a'
-	opAppends         = 'e'
-	opEmptyDict       = '}'
-	opSetItem         = 's'
-	opSetItems        = 'u'
-	opEmptySet        = 0x8f
-	opAddItems        = 0x90
-	opFrozenSet       = 0x91
-	opGlobal          = 'c'
-	opStackGlobal     = 0x93
-	opReduce          = 'R'
-	opNewObj          = 0x81
-	opNewObjEx        = 0x92
-	opBuild           = 'b'
-	opPersID          = 'Q'
-	opPut             = 'q'
-	opLongPut         = 'r'
-	opMemoize         = 0x94
-	opGet             = 'h'
-	opLongGet         = 'j'
+import (
+	"encoding/binary"
+	"math"
+	"slices"
 )
 
-// opNames has the names that Python's pickletools prints; an opcode without a name is unknown.
-var opNames = [256]string{
-	opProto: "PROTO", opFrame: "FRAME", opStop: "STOP", opMark: "MARK",
-	opNone: "NONE", opNewTrue: "NEWTRUE", opNewFalse: "NEWFALSE",
-	opBinInt: "BININT", opBinInt1: "BININT1", opBinInt2: "BININT2",
-	opLong1: "LONG1", opLong4: "LONG4", opBinFloat: "BINFLOAT",
-	opBinUnicode: "BINUNICODE", opShortBinUnicode: "SHORT_BINUNICODE", opBinUnicode8: "BINUNICODE8",
-	opBinString: "BINSTRING", opShortBinString: "SHORT_BINSTRING",
-	opBinBytes: "BINBYTES", opShortBinBytes: "SHORT_BINBYTES", opBinBytes8: "BINBYTES8", opByteArray8: "BYTEARRAY8",
-	opEmptyTuple: "EMPTY_TUPLE", opTuple: "TUPLE", opTuple1: "TUPLE1", opTuple2: "TUPLE2", opTuple3: "TUPLE3",
-	opEmptyList: "EMPTY_LIST", opAppend: "APPEND", opAppends: "APPENDS",
-	opEmptyDict: "EMPTY_DICT", opSetItem: "SETITEM", opSetItems: "SETITEMS",
-	opEmptySet: "EMPTY_SET", opAddItems: "ADDITEMS", opFrozenSet: "FROZENSET",
-	opGlobal: "GLOBAL", opStackGlobal: "STACK_GLOBAL", opReduce: "REDUCE",
-	opNewObj: "NEWOBJ", opNewObjEx: "NEWOBJ_EX", opBuild: "BUILD",
-	opPersID: "BINPERSID", opPut: "BINPUT", opLongPut: "LONG_BINPUT",
-	opMemoize: "MEMOIZE", opGet: "BINGET", opLongGet: "LONG_BINGET",
+const opProto, opStop = 0x80, '.'
+
+// opcode is one instruction of pickle's machine: the name that Python's pickletools prints, and what it does.
+type opcode struct {
+	name string
+	run  func(*unpickler)
+}
+
+// opcodes are those that the unpickler knows.
+var opcodes = [256]opcode{
+	opProto: {"PROTO", func(u *unpickler) { panic(faultf("not at the start")) }},
+	0x95:    {"FRAME", func(u *unpickler) { u.in.need(u.in.uint(8)) }}, // only a hint for reading ahead
+	opStop:  {"STOP", func(u *unpickler) {}},                           // load sees to it
+	'(':     {"MARK", func(u *unpickler) { u.marks = append(u.marks, len(u.stack)) }},
+
+	'N':  {"NONE", func(u *unpickler) { u.push(nil) }},
+	0x88: {"NEWTRUE", func(u *unpickler) { u.push(true) }},
+	0x89: {"NEWFALSE", func(u *unpickler) { u.push(false) }},
+	'J':  {"BININT", func(u *unpickler) { u.push(int64(int32(u.in.uint(4)))) }},
+	'K':  {"BININT1", func(u *unpickler) { u.push(int64(u.in.uint(1))) }},
+	'M':  {"BININT2", func(u *unpickler) { u.push(int64(u.in.uint(2))) }},
+	0x8a: {"LONG1", func(u *unpickler) { u.push(long(u.in.block(1))) }},
+	0x8b: {"LONG4", func(u *unpickler) { u.push(long(u.in.block(4))) }},
+	'G':  {"BINFLOAT", func(u *unpickler) { u.push(math.Float64frombits(binary.BigEndian.Uint64(u.in.take(8)))) }},
+
+	'X':  {"BINUNICODE", func(u *unpickler) { u.push(string(u.in.block(4))) }},
+	0x8c: {"SHORT_BINUNICODE", func(u *unpickler) { u.push(string(u.in.block(1))) }},
+	0x8d: {"BINUNICODE8", func(u *unpickler) { u.push(string(u.in.block(8))) }},
+	// Python 2's byte strings, which its checkpoints have for names
+	'T':  {"BINSTRING", func(u *unpickler) { u.push(string(u.in.block(4))) }},
+	'U':  {"SHORT_BINSTRING", func(u *unpickler) { u.push(string(u.in.block(1))) }},
+	'B':  {"BINBYTES", func(u *unpickler) { u.push(pyBytes(u.in.block(4))) }},
+	'C':  {"SHORT_BINBYTES", func(u *unpickler) { u.push(pyBytes(u.in.block(1))) }},
+	0x8e: {"BINBYTES8", func(u *unpickler) { u.push(pyBytes(u.in.block(8))) }},
+	0x96: {"BYTEARRAY8", func(u *unpickler) { u.push(pyBytes(u.in.block(8))) }},
+
+	')':  {"EMPTY_TUPLE", func(u *unpickler) { u.push(&pyTuple{}) }},
+	0x85: {"TUPLE1", func(u *unpickler) { u.pushTuple(u.pop(1)) }},
+	0x86: {"TUPLE2", func(u *unpickler) { u.pushTuple(u.pop(2)) }},
+	0x87: {"TUPLE3", func(u *unpickler) { u.pushTuple(u.pop(3)) }},
+	't':  {"TUPLE", func(u *unpickler) { u.pushTuple(u.popMark()) }},
+	']':  {"EMPTY_LIST", func(u *unpickler) { u.push(&pyList{}) }},
+	'a':  {"APPEND", func(u *unpickler) { u.extend(u.pop(1)) }},
+	'e':  {"APPENDS", func(u *unpickler) { u.extend(u.popMark()) }},
+	'}':  {"EMPTY_DICT", func(u *unpickler) { u.push(&pyDict{}) }},
+	's':  {"SETITEM", func(u *unpickler) { u.set(u.pop(2)) }},
+	'u':  {"SETITEMS", func(u *unpickler) { u.set(u.popMark()) }},
+	0x8f: {"EMPTY_SET", func(u *unpickler) { u.push(&pyList{}) }},
+	0x90: {"ADDITEMS", func(u *unpickler) { u.extend(u.popMark()) }},
+	0x91: {"FROZENSET", func(u *unpickler) { u.push(&pyList{items: slices.Clone(u.popMark())}) }},
+
+	'q':  {"BINPUT", func(u *unpickler) { u.put(u.in.uint(1)) }},
+	'r':  {"LONG_BINPUT", func(u *unpickler) { u.put(u.in.uint(4)) }},
+	0x94: {"MEMOIZE", func(u *unpickler) { u.put(uint64(len(u.memo))) }},
+	'h':  {"BINGET", func(u *unpickler) { u.get(u.in.uint(1)) }},
+	'j':  {"LONG_BINGET", func(u *unpickler) { u.get(u.in.uint(4)) }},
+
+	'c':  {"GLOBAL", func(u *unpickler) { u.global(u.in.line(), u.in.line()) }},
+	0x93: {"STACK_GLOBAL", func(u *unpickler) { u.global(u.pop(2)...) }},
+	'R':  {"REDUCE", func(u *unpickler) { u.make(u.pop(2)) }},
+	0x81: {"NEWOBJ", func(u *unpickler) { u.make(u.pop(2)) }},
+	0x92: {"NEWOBJ_EX", func(u *unpickler) { u.make(u.pop(3)) }},
+	'b':  {"BUILD", func(u *unpickler) { u.build(u.pop(1)[0]) }},
+	'Q':  {"BINPERSID", func(u *unpickler) { u.push(u.persistent(u.pop(1)[0])) }},
 }

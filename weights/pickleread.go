@@ -2,14 +2,13 @@ package weights
 
 import (
 	"bufio"
-	"encoding/binary"
-	"errors"
-	"fmt"
 	"io"
-	"math"
+
+	"github.com/adavit/adavit/internal/regular"
 )
 
 // pickleReader reads bytes in order and knows how many there are, so that no length is believed before it is checked.
+// Its methods panic with a fault where there are not enough.
 type pickleReader struct {
 	r    *bufio.Reader
 	pos  int64
@@ -17,159 +16,72 @@ type pickleReader struct {
 	size int64 // where the bytes stop; more than end if a limit does it
 }
 
-func newPickleReader(r io.ReaderAt, size int64) *pickleReader {
-	return &pickleReader{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<16), end: size, size: size}
-}
-
-// short says why n bytes cannot be had.
-func (p *pickleReader) short(n uint64) error {
+// need makes sure that n more bytes can be had.
+func (p *pickleReader) need(n uint64) {
 	left := p.end - p.pos
-	if p.end < p.size {
-		return fmt.Errorf("wants %d bytes, but %d are left of the %d that a pickle may have", n, left, maxPickle)
+	switch {
+	case n <= uint64(left):
+	case p.end < p.size:
+		panic(faultf("wants %d bytes, but %d are left of the %d that a pickle may have", n, left, maxPickle))
+	default:
+		panic(faultf("wants %d bytes, but %d are left: truncated?", n, left))
 	}
-	return fmt.Errorf("wants %d bytes, but %d are left: truncated?", n, left)
 }
 
-func (p *pickleReader) byte() (byte, error) {
-	if p.pos >= p.end {
-		return 0, p.short(1)
-	}
+func (p *pickleReader) byte() byte {
+	p.need(1)
 	b, err := p.r.ReadByte()
 	if err != nil {
-		return 0, noEOF(err)
+		panic(fault{regular.CutShort(err)})
 	}
 	p.pos++
-	return b, nil
+	return b
 }
 
 // take reads n bytes, in memory of their own.
-func (p *pickleReader) take(n uint64) ([]byte, error) {
-	if n > uint64(p.end-p.pos) {
-		return nil, p.short(n)
-	}
+func (p *pickleReader) take(n uint64) []byte {
+	p.need(n)
 	b := make([]byte, n)
 	if _, err := io.ReadFull(p.r, b); err != nil {
-		return nil, noEOF(err)
+		panic(fault{regular.CutShort(err)})
 	}
 	p.pos += int64(n)
-	return b, nil
+	return b
 }
 
 // uint reads a little-endian number of 1, 2, 4 or 8 bytes.
-func (p *pickleReader) uint(width int) (uint64, error) {
+func (p *pickleReader) uint(width int) uint64 {
 	v := uint64(0)
 	for i := range width {
-		b, err := p.byte()
-		if err != nil {
-			return 0, err
-		}
-		v |= uint64(b) << (8 * i)
+		v |= uint64(p.byte()) << (8 * i)
 	}
-	return v, nil
+	return v
 }
 
-// line reads up to a newline, which is taken too.
-func (p *pickleReader) line(limit int) (string, error) {
+// block reads bytes behind their number, which is a uint of that width.
+func (p *pickleReader) block(width int) []byte { return p.take(p.uint(width)) }
+
+// line reads part of a global's name up to a newline, which is taken too.
+func (p *pickleReader) line() string {
 	var line []byte
-	for {
-		b, err := p.byte()
-		if err != nil {
-			return "", err
-		}
-		if b == '\n' {
-			return string(line), nil
-		}
-		if len(line) == limit {
-			return "", fmt.Errorf("a name of more than %d bytes", limit)
+	for b := p.byte(); b != '\n'; b = p.byte() {
+		if len(line) == maxGlobalName {
+			panic(faultf("a name of more than %d bytes", maxGlobalName))
 		}
 		line = append(line, b)
 	}
+	return string(line)
 }
 
-// number reads a whole number or a float and pushes it.
-func (u *unpickler) number(op byte) error {
-	switch op {
-	case opBinInt1, opBinInt2:
-		width := 1
-		if op == opBinInt2 {
-			width = 2
-		}
-		v, err := u.in.uint(width)
-		if err != nil {
-			return err
-		}
-		u.push(int64(v))
-	case opBinInt:
-		v, err := u.in.uint(4)
-		if err != nil {
-			return err
-		}
-		u.push(int64(int32(v)))
-	case opBinFloat:
-		b, err := u.in.take(8)
-		if err != nil {
-			return err
-		}
-		u.push(math.Float64frombits(binary.BigEndian.Uint64(b)))
-	default:
-		width := 1
-		if op == opLong4 {
-			width = 4
-		}
-		n, err := u.in.uint(width)
-		if err != nil {
-			return err
-		}
-		b, err := u.in.take(n)
-		if err != nil {
-			return err
-		}
-		if n > 8 {
-			u.push(bigInt(b))
-			return nil
-		}
-		v := int64(0)
-		for i, x := range b { // two's complement, the last byte with the sign
-			v |= int64(x) << (8 * i)
-		}
-		if shift := 64 - 8*n; n > 0 {
-			v = v << shift >> shift
-		}
-		u.push(v)
+// long is a whole number of any length in two's complement, little endian.
+func long(b []byte) any {
+	if len(b) > 8 {
+		return bigInt(b)
 	}
-	return nil
-}
-
-// text reads a string or bytes behind its length.
-func (u *unpickler) text(op byte) error {
-	width := 4
-	switch op {
-	case opShortBinUnicode, opShortBinString, opShortBinBytes:
-		width = 1
-	case opBinUnicode8, opBinBytes8, opByteArray8:
-		width = 8
+	v := int64(0)
+	for i, x := range b {
+		v |= int64(x) << (8 * i)
 	}
-	n, err := u.in.uint(width)
-	if err != nil {
-		return err
-	}
-	b, err := u.in.take(n)
-	if err != nil {
-		return err
-	}
-	switch op {
-	case opBinBytes, opShortBinBytes, opBinBytes8, opByteArray8:
-		u.push(pyBytes(b))
-	default: // also Python 2's byte strings, which its checkpoints have for names
-		u.push(string(b))
-	}
-	return nil
-}
-
-// noEOF says in our words that a file ends too early.
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("unexpected end")
-	}
-	return err
+	unused := 64 - 8*len(b)
+	return v << unused >> unused // the last byte has the sign
 }

@@ -1,10 +1,5 @@
 package weights
 
-import (
-	"errors"
-	"fmt"
-)
-
 // What a pickle can hold besides nil, bool, int64, float64, string and tensors. All but bigInt and pyBytes are handled
 // by pointers, which tell one value from another.
 type (
@@ -92,7 +87,7 @@ func kindOf(v any) string {
 
 // checkNesting refuses a value that contains itself or lies deeper than maxDepth. A value that is reached by several
 // ways is looked at once, so the work is that of the pickle's length, not of the tree that it stands for.
-func checkNesting(v any, depth int) error {
+func checkNesting(v any, depth int) {
 	var state *visit
 	var items, more []any
 	switch v := v.(type) {
@@ -105,25 +100,21 @@ func checkNesting(v any, depth int) error {
 	case *pyObject:
 		state, items = &v.visit, []any{v.state}
 	default:
-		return nil
+		return
 	}
-	switch *state {
-	case open:
-		return errors.New(kindOf(v) + " that contains itself")
-	case done:
-		return nil
-	}
-	if depth == maxDepth {
-		return fmt.Errorf("values nested more than %d deep", maxDepth)
+	switch {
+	case *state == open:
+		panic(faultf("%s that contains itself", kindOf(v)))
+	case *state == done:
+		return
+	case depth == maxDepth:
+		panic(faultf("values nested more than %d deep", maxDepth))
 	}
 	*state = open
 	for _, part := range [...][]any{items, more} {
 		for _, item := range part {
-			if err := checkNesting(item, depth+1); err != nil {
-				return err
-			}
+			checkNesting(item, depth+1)
 		}
 	}
 	*state = done
-	return nil
 }

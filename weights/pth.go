@@ -1,13 +1,13 @@
 package weights
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -69,30 +69,41 @@ func ReadCheckpoint(path, key string) (*Checkpoint, error) {
 
 // readCheckpoint reads size bytes of r; name stands for them in errors.
 func readCheckpoint(name string, r io.ReaderAt, size int64, key string) (*Checkpoint, error) {
-	start := make([]byte, min(size, 16))
-	if err := readAt(r, start, 0); err != nil {
-		return nil, fmt.Errorf("weights: %s: %w", name, err)
-	}
-	var file *pthFile
-	var err error
-	switch {
-	case strings.HasPrefix(string(start), zipLocal):
-		file, err = openPthZip(r, size)
-	case len(start) > 8 && start[8] == '{': // ahead of the next case: a header's length may begin with any byte
-		return readSafetensorsCheckpoint(name, r, size, key)
-	case len(start) > 1 && start[0] == opProto:
-		file, err = openPthLegacy(r, size)
-	default:
-		err = unknownFormat(start)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("weights: %s: %w", name, err)
-	}
-	c, err := file.checkpoint(key, size)
+	c, err := decodeCheckpoint(r, size, key)
 	if err != nil {
 		return nil, fmt.Errorf("weights: %s: %w", name, err)
 	}
 	return c, nil
+}
+
+func decodeCheckpoint(r io.ReaderAt, size int64, key string) (*Checkpoint, error) {
+	start := make([]byte, min(size, 16))
+	if err := readAt(r, start, 0); err != nil {
+		return nil, err
+	}
+	open := openPthZip
+	switch {
+	case strings.HasPrefix(string(start), zipLocal):
+	case len(start) > 8 && start[8] == '{': // ahead of the next case: a header's length may begin with any byte
+		if key != "" {
+			return nil, fmt.Errorf("entry %s is wanted, but a safetensors file has no entries", quoted(key))
+		}
+		f, err := decodeSafetensors(io.NewSectionReader(r, 0, size), size)
+		if err != nil {
+			return nil, err
+		}
+		trimModule(f)
+		return &Checkpoint{File: f, Format: "safetensors"}, nil
+	case len(start) > 1 && start[0] == opProto:
+		open = openPthLegacy
+	default:
+		return nil, unknownFormat(start)
+	}
+	p, err := open(r, size)
+	if err != nil {
+		return nil, err
+	}
+	return p.checkpoint(key)
 }
 
 // unknownFormat names the usual mistakes.
@@ -108,21 +119,8 @@ func unknownFormat(start []byte) error {
 	return fmt.Errorf("starts with %q: neither safetensors nor a PyTorch checkpoint", start)
 }
 
-func readSafetensorsCheckpoint(name string, r io.ReaderAt, size int64, key string) (*Checkpoint, error) {
-	if key != "" {
-		return nil, fmt.Errorf("weights: %s: entry %s is wanted, but a safetensors file has no entries",
-			name, quoted(key))
-	}
-	f, err := ReadSafetensorsFrom(name, io.NewSectionReader(r, 0, size), size)
-	if err != nil {
-		return nil, err
-	}
-	trimModule(f)
-	return &Checkpoint{File: f, Format: "safetensors"}, nil
-}
-
-// checkpoint chooses the dict and reads its tensors from a file of size bytes.
-func (p *pthFile) checkpoint(key string, size int64) (*Checkpoint, error) {
+// checkpoint chooses the dict and reads its tensors.
+func (p *pthFile) checkpoint(key string) (*Checkpoint, error) {
 	root, ok := p.root.(*pyDict)
 	if !ok {
 		hint := ""
@@ -139,14 +137,14 @@ func (p *pthFile) checkpoint(key string, size int64) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	if dict != root {
-		if err := checkKeys(dict); err != nil {
-			return nil, fmt.Errorf("entry %s: %w", quoted(c.Key), err)
-		}
+	if err := checkKeys(dict); err != nil {
+		return nil, fmt.Errorf("entry %s: %w", quoted(c.Key), err)
 	}
-	if c.File, err = p.tensors(dict, size); err != nil {
+	tensors, err := p.tensors(dict)
+	if err != nil {
 		return nil, err
 	}
+	c.File = &File{Tensors: tensors}
 	trimModule(c.File)
 	return c, nil
 }
@@ -180,29 +178,25 @@ func (c *Checkpoint) choose(root *pyDict, key string) (*pyDict, error) {
 		}
 		return n
 	}
+	most := 0
 	for i, k := range root.keys {
 		name, ok := k.(string)
 		if d, isDict := root.values[i].(*pyDict); ok && isDict && count(d) > 0 {
 			c.Keys = append(c.Keys, name)
+			most = max(most, count(d))
 		}
 	}
 	if key == "" {
 		for _, usual := range usualKeys {
-			v, ok := root.get(usual)
-			_, object := v.(*pyObject)
-			if ok && (object || slices.Contains(c.Keys, usual)) {
+			v, _ := root.get(usual)
+			if _, object := v.(*pyObject); object || slices.Contains(c.Keys, usual) {
 				key = usual
 				break
 			}
 		}
 	}
 	if key == "" {
-		own, most := count(root), 0
-		for _, name := range c.Keys {
-			v, _ := root.get(name)
-			most = max(most, count(v.(*pyDict)))
-		}
-		switch {
+		switch own := count(root); {
 		case own > 0 && own >= most:
 			return root, nil
 		case len(c.Keys) == 1:
@@ -233,31 +227,23 @@ func (c *Checkpoint) choose(root *pyDict, key string) (*pyDict, error) {
 
 // listed prints some names from an untrusted file.
 func listed(names []string) string {
-	if len(names) == 0 {
-		return "none"
+	const most = 10
+	var list []string
+	for _, name := range names[:min(len(names), most)] {
+		list = append(list, quoted(name))
 	}
-	var b strings.Builder
-	for i, name := range names {
-		if i == 10 {
-			fmt.Fprintf(&b, " and %d more", len(names)-i)
-			break
-		}
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(quoted(name))
+	text := cmp.Or(strings.Join(list, ", "), "none")
+	if len(names) > most {
+		text += fmt.Sprintf(" and %d more", len(names)-most)
 	}
-	return b.String()
+	return text
 }
 
-// tensors reads the tensors of a dict from a file of size bytes.
-func (p *pthFile) tensors(dict *pyDict, size int64) (*File, error) {
-	f := &File{index: make(map[string]int)}
-	room := int64(math.MaxInt64)
-	if size < (math.MaxInt64-viewSpare)/viewFactor {
-		room = size*viewFactor + viewSpare
-	}
-	limit := room
+// tensors reads the tensors of a dict.
+func (p *pthFile) tensors(dict *pyDict) ([]Tensor, error) {
+	var tensors []Tensor
+	limit := min(p.size, math.MaxInt64/2/viewFactor)*viewFactor + viewSpare
+	room := limit
 	storages := make(map[*storageRef][]byte)
 	uses := make(map[*storageRef]int) // still to come; a storage whose tensors were all copied is forgotten
 	for _, v := range dict.values {
@@ -270,67 +256,62 @@ func (p *pthFile) tensors(dict *pyDict, size int64) (*File, error) {
 		if !isName {
 			name = kindOf(k)
 		}
-		var t *pthTensor
-		switch v := dict.values[i].(type) {
-		case *pthTensor:
-			t = v
-		case *pyObject, *pyGlobal:
-			if o, ok := v.(*pyObject); ok && *o.global == namespace {
-				continue
+		fail := func(format string, args ...any) ([]Tensor, error) {
+			return nil, fmt.Errorf("tensor %s: %w", quoted(name), fmt.Errorf(format, args...))
+		}
+		t, isTensor := dict.values[i].(*pthTensor)
+		if !isTensor {
+			object, isObject := dict.values[i].(*pyObject)
+			_, isGlobal := dict.values[i].(*pyGlobal)
+			if isGlobal || isObject && *object.global != namespace {
+				return fail("is %s, and nothing of a pickle is run", kindOf(dict.values[i]))
 			}
-			return nil, fmt.Errorf("tensor %s: is %s, and nothing of a pickle is run", quoted(name), kindOf(v))
-		default:
 			continue
 		}
 		if !isName {
 			return nil, fmt.Errorf("a tensor has %s for a name", name)
 		}
 		if !utf8.ValidString(name) {
-			return nil, fmt.Errorf("tensor %s: name is not valid UTF-8", quoted(name))
+			return fail("name is not valid UTF-8")
 		}
-		if len(f.Tensors) == maxTensors {
+		if len(tensors) == maxTensors {
 			return nil, fmt.Errorf("more than %d tensors", maxTensors)
 		}
 		shape, strides, n, err := t.layout()
 		if err != nil {
-			return nil, fmt.Errorf("tensor %s: %w", quoted(name), err)
+			return fail("%w", err)
 		}
 		width := int64(t.dtype.Size())
 		if int64(n) > room/width {
-			return nil, fmt.Errorf(
-				"tensor %s: with shape %v of %s the tensors take more than %d bytes, the limit for a file of %d",
-				quoted(name), shape, t.dtype, limit, size)
+			return fail("with shape %v of %s the tensors take more than %d bytes, the limit for a file of %d",
+				shape, t.dtype, limit, p.size)
 		}
 		room -= int64(n) * width
 		storage, ok := storages[t.storage]
 		if !ok && n > 0 {
 			if storage, err = p.storage(t.storage); err != nil {
-				return nil, fmt.Errorf("tensor %s: %w", quoted(name), err)
+				return fail("%w", err)
 			}
 			storages[t.storage] = storage
 		}
 		if uses[t.storage]--; uses[t.storage] == 0 {
 			delete(storages, t.storage)
 		}
-		f.index[name] = len(f.Tensors)
-		f.Tensors = append(f.Tensors, Tensor{name, t.dtype, shape, t.read(storage, shape, strides, n)})
+		tensors = append(tensors, Tensor{name, t.dtype, shape, t.read(storage, shape, strides, n)})
 	}
-	return f, nil
+	return tensors, nil
 }
 
-// trimModule takes the prefix "module." off all names, if all have it and something behind it.
+// trimModule takes the prefix "module." off all names, if all have it and something behind it, and indexes them.
 func trimModule(f *File) {
 	const prefix = "module."
-	for _, t := range f.Tensors {
-		if len(t.Name) <= len(prefix) || !strings.HasPrefix(t.Name, prefix) {
-			return
+	unlike := func(t Tensor) bool { return len(t.Name) <= len(prefix) || !strings.HasPrefix(t.Name, prefix) }
+	if !slices.ContainsFunc(f.Tensors, unlike) {
+		for i := range f.Tensors {
+			f.Tensors[i].Name = f.Tensors[i].Name[len(prefix):]
 		}
 	}
-	clear(f.index)
-	for i := range f.Tensors {
-		f.Tensors[i].Name = f.Tensors[i].Name[len(prefix):]
-		f.index[f.Tensors[i].Name] = i
-	}
+	f.reindex()
 }
 
 // arguments returns the plain options in entry "args", nil if there are none.
@@ -343,31 +324,20 @@ func arguments(root *pyDict) map[string]string {
 	if !ok {
 		return nil
 	}
-	var args map[string]string
+	args := make(map[string]string)
 	for i, k := range d.keys {
 		name, ok := k.(string)
 		if !ok {
 			continue
 		}
-		var text string
 		switch v := d.values[i].(type) {
 		case nil:
-			text = "None"
+			args[name] = "None"
 		case bool:
-			text = map[bool]string{false: "False", true: "True"}[v]
-		case int64:
-			text = strconv.FormatInt(v, 10)
-		case float64:
-			text = strconv.FormatFloat(v, 'g', -1, 64)
-		case string:
-			text = v
-		default:
-			continue
+			args[name] = map[bool]string{false: "False", true: "True"}[v]
+		case int64, float64, string:
+			args[name] = fmt.Sprint(v)
 		}
-		if args == nil {
-			args = make(map[string]string)
-		}
-		args[name] = text
 	}
 	return args
 }

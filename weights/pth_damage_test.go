@@ -359,3 +359,14 @@ func TestPthMemory(t *testing.T) {
 		wantFault(t, c.name, err, "x.pth", c.fault)
 	}
 }
+
+// TestManyEntries: the work is that of the file's length, however many entries there are to choose from.
+func TestManyEntries(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("\x80\x02}(" + pickleString("epoch") + "}" + pickleString("w") + goodTensor + "sq\x00")
+	for i := range 1 << 18 {
+		b.WriteString(pickleString(fmt.Sprint(i)) + "h\x00")
+	}
+	_, err := decodePth(zipOf(b.String()+"u."), "")
+	wantFault(t, "many entries", err, "x.pth", "several entries hold tensors")
+}

@@ -13,6 +13,7 @@ import (
 // pthFile is a PyTorch file whose pickle has been read, its storages not yet.
 type pthFile struct {
 	format  string
+	size    int64
 	root    any
 	globals map[string]bool
 	storage func(*storageRef) ([]byte, error) // reads a storage's bytes: count·width of them
@@ -34,13 +35,13 @@ func openPthZip(r io.ReaderAt, size int64) (*pthFile, error) {
 	folder := ""
 	for name := range z.entries {
 		top, rest, _ := strings.Cut(name, "/")
-		if rest != "data.pkl" {
-			continue
-		}
-		if folder != "" {
+		switch {
+		case rest != "data.pkl":
+		case folder != "":
 			return nil, errors.New("more than one folder has a data.pkl")
+		default:
+			folder = top + "/"
 		}
-		folder = top + "/"
 	}
 	if folder == "" {
 		return nil, errors.New("a zip archive without FOLDER/data.pkl: not a PyTorch checkpoint")
@@ -48,31 +49,28 @@ func openPthZip(r io.ReaderAt, size int64) (*pthFile, error) {
 	if e := z.entries[folder+"data.pkl"]; e.size > maxPickle {
 		return nil, fmt.Errorf("data.pkl has %d bytes, at most %d are read", e.size, maxPickle)
 	}
-	if err := checkWord(z, folder+"byteorder", func(word string) error {
-		switch word {
-		case "little":
-			return nil
-		case "big":
-			return errors.New("numbers are big-endian, which is not supported")
-		}
-		return fmt.Errorf("says %s, wanted little or big", quoted(word))
-	}); err != nil {
+	order, err := z.word(folder+"byteorder", "little")
+	switch {
+	case err != nil:
+		return nil, err
+	case order == "big":
+		return nil, fmt.Errorf("%s says that numbers are big-endian, which is not supported", quoted(folder+"byteorder"))
+	case order != "little":
+		return nil, fmt.Errorf("%s says %s, wanted little or big", quoted(folder+"byteorder"), quoted(order))
+	}
+	version, err := z.word(folder+"version", "1")
+	if err != nil {
 		return nil, err
 	}
-	if err := checkWord(z, folder+"version", func(word string) error {
-		// 1 to 10 are what PyTorch's own reader takes; the layout has been the same in all of them.
-		if v, err := strconv.Atoi(strings.TrimSpace(word)); err != nil || v < 1 || v > 10 {
-			return fmt.Errorf("says %s, wanted a number from 1 to 10", quoted(word))
-		}
-		return nil
-	}); err != nil {
-		return nil, err
+	// 1 to 10 are what PyTorch's own reader takes; the layout has been the same in all of them.
+	if v, err := strconv.Atoi(strings.TrimSpace(version)); err != nil || v < 1 || v > 10 {
+		return nil, fmt.Errorf("%s says %s, wanted a number from 1 to 10", quoted(folder+"version"), quoted(version))
 	}
 	text, err := z.read(folder + "data.pkl")
 	if err != nil {
 		return nil, err
 	}
-	u := newUnpickler(newPickleReader(bytes.NewReader(text), int64(len(text))))
+	u := newUnpickler(bytes.NewReader(text), int64(len(text)))
 	root, err := u.load()
 	if err != nil {
 		return nil, fmt.Errorf("data.pkl: %w", err)
@@ -80,7 +78,7 @@ func openPthZip(r io.ReaderAt, size int64) (*pthFile, error) {
 	if left := u.in.end - u.in.pos; left > 0 {
 		return nil, fmt.Errorf("data.pkl: %d bytes after the pickle", left)
 	}
-	return &pthFile{"pth (zip)", root, u.globals, func(s *storageRef) ([]byte, error) {
+	return &pthFile{"pth (zip)", size, root, u.globals, func(s *storageRef) ([]byte, error) {
 		name := folder + "data/" + s.key
 		e, ok := z.entries[name]
 		if !ok {
@@ -94,26 +92,18 @@ func openPthZip(r io.ReaderAt, size int64) (*pthFile, error) {
 	}}, nil
 }
 
-// checkWord gives check the content of a small entry, if there is one.
-func checkWord(z *zipArchive, name string, check func(string) error) error {
+// word returns the content of a small entry, usual if there is none.
+func (z *zipArchive) word(name, usual string) (string, error) {
 	e, ok := z.entries[name]
 	if !ok {
-		return nil
+		return usual, nil
 	}
 	if e.size > 64 {
-		return fmt.Errorf("%s has %d bytes", quoted(name), e.size)
+		return "", fmt.Errorf("%s has %d bytes", quoted(name), e.size)
 	}
 	b, err := z.read(name)
-	if err != nil {
-		return err
-	}
-	if err := check(string(b)); err != nil {
-		return fmt.Errorf("%s %w", quoted(name), err)
-	}
-	return nil
+	return string(b), err
 }
-
-const legacyVersion = 1001
 
 // legacyMagic is 0x1950a86a20f9469cfc6c, the number that starts a file from before PyTorch 1.6.
 var legacyMagic = []byte{0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19}
@@ -122,11 +112,10 @@ var legacyMagic = []byte{0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 // five pickles (the magic number, 1001, a dict of the machine's properties, the object, the list of the storages'
 // keys), then for each key in the list's order the number of its elements in 8 bytes, and its bytes.
 func openPthLegacy(r io.ReaderAt, size int64) (*pthFile, error) {
-	in := newPickleReader(r, size)
-	u := newUnpickler(in)
+	u := newUnpickler(r, size)
 	var values [5]any
 	for i, what := range [...]string{"magic number", "protocol", "machine's properties", "object", "list of storages"} {
-		in.end = min(size, in.pos+maxPickle)
+		u.in.end = min(size, u.in.pos+maxPickle)
 		v, err := u.load()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
@@ -139,8 +128,8 @@ func openPthLegacy(r io.ReaderAt, size int64) (*pthFile, error) {
 					"a pickle, but not one that PyTorch wrote: it does not start with PyTorch's magic number")
 			}
 		case 1:
-			if v != int64(legacyVersion) {
-				return nil, fmt.Errorf("protocol: %s that is not %d", kindOf(v), legacyVersion)
+			if v != int64(1001) {
+				return nil, fmt.Errorf("protocol: %s that is not 1001", kindOf(v))
 			}
 		case 2:
 			if err := checkMachine(v); err != nil {
@@ -148,11 +137,11 @@ func openPthLegacy(r io.ReaderAt, size int64) (*pthFile, error) {
 			}
 		}
 	}
-	places, err := legacyStorages(r, size, in.pos, values[4], u.storages)
+	places, err := legacyStorages(r, size, u.in.pos, values[4], u.storages)
 	if err != nil {
 		return nil, err
 	}
-	return &pthFile{"pth (before 1.6)", values[3], u.globals, func(s *storageRef) ([]byte, error) {
+	return &pthFile{"pth (before 1.6)", size, values[3], u.globals, func(s *storageRef) ([]byte, error) {
 		at, ok := places[s.key]
 		if !ok {
 			return nil, fmt.Errorf("storage %s is missing", quoted(s.key))

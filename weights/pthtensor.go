@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // storageRef is a block of elements that tensors are cut from; its bytes are elsewhere in the file, under its key.
@@ -51,88 +52,94 @@ var torchTypes = map[string]DType{
 
 // persistent reads PyTorch's reference to a storage: ("storage", type, key, device, elements), and in files before 1.6
 // a sixth item for views of other storages, which have not been written since 0.4.
-func (u *unpickler) persistent(id any) (*storageRef, error) {
+func (u *unpickler) persistent(id any) *storageRef {
 	t, ok := id.(*pyTuple)
 	if !ok || len(t.items) < 5 || len(t.items) > 6 || t.items[0] != "storage" {
-		return nil, errors.New("not a reference to a storage")
+		panic(faultf("not a reference to a storage"))
 	}
 	class, ok1 := t.items[1].(*pyGlobal)
 	key, ok2 := t.items[2].(string)
 	_, ok3 := t.items[3].(string)
 	count, ok4 := t.items[4].(int64)
 	if !ok1 || !ok2 || !ok3 || !ok4 {
-		return nil, errors.New("not a reference to a storage: wanted a type, a key, a device and a number of elements")
+		panic(faultf("not a reference to a storage: wanted a type, a key, a device and a number of elements"))
 	}
 	if len(t.items) == 6 && t.items[5] != nil {
-		return nil, fmt.Errorf("storage %s is a view of another one, which is not supported", quoted(key))
+		panic(faultf("storage %s is a view of another one, which is not supported", quoted(key)))
 	}
 	kind, ok := storageTypes[class.name]
 	if !ok || class.module != "torch" && class.module != "torch.storage" && class.module != "torch.cuda" {
-		return nil, fmt.Errorf("storage %s: unknown type %s", quoted(key), quoted(class.String()))
+		panic(faultf("storage %s: unknown type %s", quoted(key), quoted(class.String())))
 	}
 	if count < 0 || count > math.MaxInt64/kind.width {
-		return nil, fmt.Errorf("storage %s: %d elements", quoted(key), count)
+		panic(faultf("storage %s: %d elements", quoted(key), count))
 	}
 	ref := storageRef{key, class.name, count, kind.width}
-	if old, ok := u.storages[key]; ok {
-		if *old != ref {
-			return nil, fmt.Errorf("storage %s is once %d elements of %s and once %d of %s",
-				quoted(key), old.count, old.kind, count, ref.kind)
-		}
-		return old, nil
+	old, ok := u.storages[key]
+	if !ok {
+		u.storages[key] = &ref
+		return &ref
 	}
-	u.storages[key] = &ref
-	return &ref, nil
+	if *old != ref {
+		panic(faultf("storage %s is once %d elements of %s and once %d of %s",
+			quoted(key), old.count, old.kind, count, ref.kind))
+	}
+	return old
 }
 
 // call stands for a function or class with arguments. What is not listed here is not run: it becomes a pyObject.
-func (u *unpickler) call(f *pyGlobal, args *pyTuple) (any, error) {
-	a := args.items
+func (u *unpickler) call(f *pyGlobal, args []any) any {
 	switch *f {
 	case pyGlobal{"collections", "OrderedDict"}:
-		return u.orderedDict(a)
+		return u.orderedDict(args)
 	case pyGlobal{"torch", "Size"}:
-		if len(a) == 1 {
-			if t, ok := a[0].(*pyTuple); ok {
-				return t, nil
+		if len(args) == 1 {
+			if t, ok := args[0].(*pyTuple); ok {
+				return t
 			}
 		}
-		return nil, errors.New("wants one tuple")
+		panic(faultf("wants one tuple"))
 	case pyGlobal{"torch._utils", "_rebuild_tensor"}: // storage, offset, size, stride
-		return rebuildTensor(a, 4, 4)
+		checkCount(args, 4, 4)
+		return rebuildTensor(args)
 	case pyGlobal{"torch._utils", "_rebuild_tensor_v2"}: // … requires_grad, hooks[, metadata]
-		return rebuildTensor(a, 6, 7)
+		checkCount(args, 6, 7)
+		return rebuildTensor(args)
 	case pyGlobal{"torch._utils", "_rebuild_tensor_v3"}: // … requires_grad, hooks, dtype[, metadata]
-		return rebuildTensorV3(a)
+		checkCount(args, 7, 8)
+		return rebuildTyped(args)
 	case pyGlobal{"torch._utils", "_rebuild_parameter"}, // data, requires_grad, hooks
 		pyGlobal{"torch._utils", "_rebuild_parameter_with_state"}: // … state
-		if len(a) != 3 && len(a) != 4 {
-			return nil, fmt.Errorf("%d arguments", len(a))
-		}
-		switch a[0].(type) {
+		checkCount(args, 3, 4)
+		switch args[0].(type) {
 		case *pthTensor, *pyObject:
-			return a[0], nil
+			return args[0]
 		}
-		return nil, fmt.Errorf("%s where a tensor was expected", kindOf(a[0]))
+		panic(faultf("%s where a tensor was expected", kindOf(args[0])))
 	case pyGlobal{"torch._tensor", "_rebuild_from_type_v2"}: // function, type, arguments, attributes
-		return u.rebuildFromType(f, a)
+		checkCount(args, 4, 4)
+		return u.rebuildFromType(f, args)
 	}
-	return &pyObject{global: f}, nil
+	return &pyObject{global: f}
+}
+
+func checkCount(args []any, least, most int) {
+	if len(args) < least || len(args) > most {
+		panic(faultf("%d arguments", len(args)))
+	}
 }
 
 // orderedDict makes a dict from nothing or, as Python 2 writes it, from a list of pairs.
-func (u *unpickler) orderedDict(args []any) (any, error) {
+func (u *unpickler) orderedDict(args []any) *pyDict {
 	d := &pyDict{}
 	if len(args) == 0 {
-		return d, nil
+		return d
 	}
 	list, ok := args[0].(*pyList)
 	if !ok || len(args) > 1 {
-		return nil, errors.New("wants nothing or a list of pairs")
+		panic(faultf("wants nothing or a list of pairs"))
 	}
-	if err := u.spend(len(list.items)); err != nil {
-		return nil, err
-	}
+	u.spend(len(list.items))
 	for _, item := range list.items {
 		var pair []any
 		switch p := item.(type) {
@@ -142,93 +149,77 @@ func (u *unpickler) orderedDict(args []any) (any, error) {
 			pair = p.items
 		}
 		if len(pair) != 2 {
-			return nil, errors.New("wants nothing or a list of pairs")
+			panic(faultf("wants nothing or a list of pairs"))
 		}
-		d.keys = append(d.keys, pair[0])
-		d.values = append(d.values, pair[1])
+		d.keys, d.values = append(d.keys, pair[0]), append(d.values, pair[1])
 	}
-	return d, nil
+	return d
 }
 
 // rebuildTensor takes storage, offset, size and stride; of what follows it only looks at the seventh argument, the
-// metadata.
-func rebuildTensor(a []any, least, most int) (*pthTensor, error) {
-	if len(a) < least || len(a) > most {
-		return nil, fmt.Errorf("%d arguments", len(a))
-	}
+// metadata: all that PyTorch writes there changes what the bytes mean.
+func rebuildTensor(args []any) *pthTensor {
 	t := &pthTensor{}
 	var ok [4]bool
-	t.storage, ok[0] = a[0].(*storageRef)
-	t.offset, ok[1] = a[1].(int64)
-	t.size, ok[2] = a[2].(*pyTuple)
-	t.stride, ok[3] = a[3].(*pyTuple)
+	t.storage, ok[0] = args[0].(*storageRef)
+	t.offset, ok[1] = args[1].(int64)
+	t.size, ok[2] = args[2].(*pyTuple)
+	t.stride, ok[3] = args[3].(*pyTuple)
 	if ok != [4]bool{true, true, true, true} {
-		return nil, fmt.Errorf("wants a storage, a number and two tuples, has %s, %s, %s and %s",
-			kindOf(a[0]), kindOf(a[1]), kindOf(a[2]), kindOf(a[3]))
+		panic(faultf("wants a storage, a number and two tuples, has %s, %s, %s and %s",
+			kindOf(args[0]), kindOf(args[1]), kindOf(args[2]), kindOf(args[3])))
 	}
 	if n := len(t.size.items); n != len(t.stride.items) || n > maxRank {
-		return nil, fmt.Errorf("%d sizes and %d strides", n, len(t.stride.items))
+		panic(faultf("%d sizes and %d strides", n, len(t.stride.items)))
 	}
 	for _, part := range []*pyTuple{t.size, t.stride} {
 		for _, item := range part.items {
 			if _, ok := item.(int64); !ok {
-				return nil, fmt.Errorf("%s for a size or stride", kindOf(item))
+				panic(faultf("%s for a size or stride", kindOf(item)))
 			}
 		}
 	}
 	t.dtype, t.typeName = storageTypes[t.storage.kind].dtype, t.storage.kind
-	t.marked = len(a) == 7 && marked(a[6])
-	return t, nil
+	if len(args) > 6 {
+		d, ok := args[6].(*pyDict)
+		t.marked = args[6] != nil && (!ok || len(d.keys) > 0)
+	}
+	return t
 }
 
-// rebuildTensorV3 is rebuildTensor for element types that have no storage type of their own: the storage has bytes.
-func rebuildTensorV3(a []any) (*pthTensor, error) {
-	if len(a) != 7 && len(a) != 8 {
-		return nil, fmt.Errorf("%d arguments", len(a))
-	}
-	t, err := rebuildTensor(a[:6], 6, 6)
-	if err != nil {
-		return nil, err
-	}
-	dtype, ok := a[6].(*pyGlobal)
+// rebuildTyped is rebuildTensor for element types that have no storage type of their own: the storage has bytes, and
+// the type is one more argument, before the metadata.
+func rebuildTyped(args []any) *pthTensor {
+	t := rebuildTensor(slices.Concat(args[:6], args[7:]))
+	dtype, ok := args[6].(*pyGlobal)
 	if !ok || dtype.module != "torch" {
-		return nil, fmt.Errorf("%s where an element type was expected", kindOf(a[6]))
+		panic(faultf("%s where an element type was expected", kindOf(args[6])))
 	}
 	if t.storage.width != 1 {
-		return nil, fmt.Errorf("elements of type %s in a storage that is not of bytes", quoted(dtype.String()))
+		panic(faultf("elements of type %s in a storage that is not of bytes", quoted(dtype.String())))
 	}
 	t.dtype, t.typeName = torchTypes[dtype.name], dtype.String()
-	t.marked = len(a) == 8 && marked(a[7])
-	return t, nil
-}
-
-// marked says whether a tensor's metadata change what its bytes mean; all that PyTorch writes there does.
-func marked(metadata any) bool {
-	d, ok := metadata.(*pyDict)
-	return metadata != nil && (!ok || len(d.keys) > 0)
+	return t
 }
 
 // rebuildFromType makes a tensor that carries attributes of its own, if it is a plain tensor or parameter.
-func (u *unpickler) rebuildFromType(f *pyGlobal, a []any) (any, error) {
-	if len(a) != 4 {
-		return nil, fmt.Errorf("%d arguments", len(a))
-	}
-	rebuild, ok1 := a[0].(*pyGlobal)
-	class, ok2 := a[1].(*pyGlobal)
-	args, ok3 := a[2].(*pyTuple)
+func (u *unpickler) rebuildFromType(f *pyGlobal, args []any) any {
+	rebuild, ok1 := args[0].(*pyGlobal)
+	class, ok2 := args[1].(*pyGlobal)
+	inner, ok3 := args[2].(*pyTuple)
 	if !ok1 || !ok2 || !ok3 {
-		return nil, errors.New("wants a function, a type and a tuple of arguments")
+		panic(faultf("wants a function, a type and a tuple of arguments"))
 	}
 	switch *class {
 	case pyGlobal{"torch", "Tensor"}, pyGlobal{"torch.nn.parameter", "Parameter"},
 		pyGlobal{"torch.nn.parameter", "Buffer"}:
 	default:
-		return &pyObject{global: class}, nil
+		return &pyObject{global: class}
 	}
 	if *rebuild == *f { // torch has no such nesting, and without it this call's depth is two
-		return nil, errors.New("calls itself")
+		panic(faultf("calls itself"))
 	}
-	return u.call(rebuild, args)
+	return u.call(rebuild, inner.items)
 }
 
 // layout checks the description of a tensor against its storage. It returns shape and strides as ints and the number of

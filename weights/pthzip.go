@@ -1,7 +1,6 @@
 package weights
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/adavit/adavit/internal/regular"
 )
 
 // Bounds of a zip archive. torch.save writes one entry for each storage.
@@ -149,8 +150,7 @@ func (z *zipArchive) add(dir []byte, limit int64) (rest []byte, err error) {
 	if len(dir) < zipDirectoryLen || string(dir[:4]) != zipDirectory {
 		return nil, errors.New("no directory record")
 	}
-	flags, method := le16(dir[8:]), le16(dir[10:])
-	e := zipEntry{crc: le32(dir[16:])}
+	flags, method, crc := le16(dir[8:]), le16(dir[10:]), le32(dir[16:])
 	compressed, size, header := uint64(le32(dir[20:])), uint64(le32(dir[24:])), uint64(le32(dir[42:]))
 	nameLen, extraLen, commentLen := int(le16(dir[28:])), int(le16(dir[30:])), int(le16(dir[32:]))
 	rest = dir[zipDirectoryLen:]
@@ -183,10 +183,9 @@ func (z *zipArchive) add(dir []byte, limit int64) (rest []byte, err error) {
 		return nil, fmt.Errorf("%s: %d bytes behind byte %d, but the directory begins at byte %d",
 			quoted(name), size, header, limit)
 	}
-	e.header, e.size = int64(header), int64(size)
-	z.entries[name] = e
-	z.summed = z.summed || e.crc != 0
-	z.starts = append(z.starts, e.header)
+	z.entries[name] = zipEntry{int64(header), int64(size), crc}
+	z.summed = z.summed || crc != 0
+	z.starts = append(z.starts, int64(header))
 	return rest, nil
 }
 
@@ -221,13 +220,11 @@ func zip64Numbers(extra []byte, numbers ...*uint64) error {
 
 // checkEntryName refuses names that would mean something else to another program.
 func checkEntryName(name string) error {
-	switch {
-	case name == "" || !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\\"):
-	case strings.HasPrefix(name, "/") || slices.Contains(strings.Split(name, "/"), ".."):
-	default:
-		return nil
+	if name == "" || !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\\") ||
+		strings.HasPrefix(name, "/") || slices.Contains(strings.Split(name, "/"), "..") {
+		return fmt.Errorf("%s is no name for an entry", quoted(name))
 	}
-	return fmt.Errorf("%s is no name for an entry", quoted(name))
+	return nil
 }
 
 // read returns an entry's bytes, whose checksum it has compared if there are checksums.
@@ -236,26 +233,22 @@ func (z *zipArchive) read(name string) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("zip: no entry %s", quoted(name))
 	}
-	var local [zipLocalLen]byte
-	if err := readAt(z.r, local[:], e.header); err != nil {
+	local := make([]byte, zipLocalLen+len(name)) // there are as many: the directory has the name too
+	if err := readAt(z.r, local, e.header); err != nil {
 		return nil, fmt.Errorf("zip: %s: %w", quoted(name), err)
 	}
 	if string(local[:4]) != zipLocal || le16(local[8:]) != 0 || int(le16(local[26:])) != len(name) {
 		return nil, fmt.Errorf("zip: %s: its header at byte %d does not agree with the directory",
 			quoted(name), e.header)
 	}
-	data := e.header + zipLocalLen + int64(len(name)) + int64(le16(local[28:]))
+	data := e.header + int64(len(local)) + int64(le16(local[28:]))
 	i, _ := slices.BinarySearch(z.starts, e.header)
 	if next := z.starts[i+1]; data > next || e.size > next-data {
 		return nil, fmt.Errorf("zip: %s: bytes %d to %d overlap what begins at byte %d",
 			quoted(name), data, data+e.size, next)
 	}
-	second := make([]byte, len(name))
-	if err := readAt(z.r, second, e.header+zipLocalLen); err != nil {
-		return nil, fmt.Errorf("zip: %s: %w", quoted(name), err)
-	}
-	if !bytes.Equal(second, []byte(name)) {
-		return nil, fmt.Errorf("zip: %s: its header at byte %d says %s", quoted(name), e.header, quoted(string(second)))
+	if second := string(local[zipLocalLen:]); second != name {
+		return nil, fmt.Errorf("zip: %s: its header at byte %d says %s", quoted(name), e.header, quoted(second))
 	}
 	b := make([]byte, e.size)
 	if err := readAt(z.r, b, data); err != nil {
@@ -271,7 +264,7 @@ func (z *zipArchive) read(name string) ([]byte, error) {
 // readAt fills b, or fails.
 func readAt(r io.ReaderAt, b []byte, at int64) error {
 	if n, err := r.ReadAt(b, at); n < len(b) {
-		return noEOF(err)
+		return regular.CutShort(err)
 	}
 	return nil
 }

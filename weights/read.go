@@ -1,15 +1,25 @@
 package weights
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math"
+	"slices"
 
 	"github.com/adavit/adavit/internal/regular"
+	"github.com/adavit/adavit/internal/strictjson"
 )
 
-// maxHeader bounds the header's length, as the format's own library does.
-const maxHeader = 100_000_000
+const (
+	metadataKey = "__metadata__"
+	maxHeader   = 100_000_000 // bytes; the bound of the format's own library
+	maxRank     = 64          // dimensions of one tensor; what PyTorch can hold
+)
 
 // ReadSafetensors reads a whole file. The tensors share one block of memory. The header is checked against the file's
 // size before anything of that size is allocated.
@@ -25,44 +35,154 @@ func ReadSafetensors(path string) (*File, error) {
 // ReadSafetensorsFrom reads a file of size bytes from r; name stands for it in errors. It reads the header first and
 // only goes on to the data if they are what the header promises.
 func ReadSafetensorsFrom(name string, r io.Reader, size int64) (*File, error) {
-	var prefix [8]byte
-	if size < int64(len(prefix)) {
-		return nil, fmt.Errorf("weights: %s: %d bytes is too short for a safetensors file", name, size)
-	}
-	if _, err := io.ReadFull(r, prefix[:]); err != nil {
-		return nil, fmt.Errorf("weights: %s: reading the header's length: %w", name, err)
-	}
-	length := binary.LittleEndian.Uint64(prefix[:])
-	if length > maxHeader {
-		return nil, fmt.Errorf("weights: %s: header length %d is beyond the limit of %d: not a safetensors file?",
-			name, length, maxHeader)
-	}
-	if int64(length) > size-8 {
-		return nil, fmt.Errorf("weights: %s: header length %d is beyond the file's end (%d bytes): truncated?",
-			name, length, size)
-	}
-	text := make([]byte, length)
-	if _, err := io.ReadFull(r, text); err != nil {
-		return nil, fmt.Errorf("weights: %s: reading the header: %w", name, err)
-	}
-	h, err := parseHeader(text, size-8-int64(length))
+	f, err := decodeSafetensors(r, size)
 	if err != nil {
 		return nil, fmt.Errorf("weights: %s: %w", name, err)
 	}
-	data := make([]byte, size-8-int64(length))
-	if _, err := io.ReadFull(r, data); err != nil {
-		return nil, fmt.Errorf("weights: %s: reading the data: %w", name, err)
-	}
-	return h.file(data), nil
+	return f, nil
 }
 
-// file cuts data, whose length parseHeader has checked, into the tensors.
-func (h *header) file(data []byte) *File {
-	f := &File{Metadata: h.metadata, Tensors: make([]Tensor, len(h.entries)),
-		index: make(map[string]int, len(h.entries))}
-	for i, e := range h.entries {
-		f.Tensors[i] = Tensor{e.name, e.dtype, e.shape, data[e.begin:e.end:e.end]}
-		f.index[e.name] = i
+func decodeSafetensors(r io.Reader, size int64) (*File, error) {
+	var prefix [8]byte
+	if size < int64(len(prefix)) {
+		return nil, fmt.Errorf("%d bytes is too short for a safetensors file", size)
 	}
-	return f
+	if _, err := io.ReadFull(r, prefix[:]); err != nil {
+		return nil, fmt.Errorf("reading the header's length: %w", err)
+	}
+	length := binary.LittleEndian.Uint64(prefix[:])
+	if length > maxHeader {
+		return nil, fmt.Errorf("header length %d is beyond the limit of %d: not a safetensors file?", length, maxHeader)
+	}
+	if int64(length) > size-8 {
+		return nil, fmt.Errorf("header length %d is beyond the file's end (%d bytes): truncated?", length, size)
+	}
+	text := make([]byte, length)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return nil, fmt.Errorf("reading the header: %w", err)
+	}
+	metadata, entries, err := parseHeader(text, size-8-int64(length))
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, size-8-int64(length))
+	if _, err := io.ReadFull(r, data); err != nil {
+		return nil, fmt.Errorf("reading the data: %w", err)
+	}
+	f := &File{Metadata: metadata, Tensors: make([]Tensor, len(entries))}
+	for i, e := range entries {
+		f.Tensors[i] = Tensor{e.name, e.dtype, e.shape, data[e.begin:e.end:e.end]}
+	}
+	f.reindex()
+	return f, nil
+}
+
+// entry is one tensor's description; begin and end count from the first byte behind the header.
+type entry struct {
+	name       string
+	dtype      DType
+	shape      []int
+	begin, end int64
+}
+
+// headerJSON is the header's text.
+type headerJSON struct {
+	Metadata map[string]string    `json:"__metadata__"`
+	Tensors  map[string]entryJSON `json:",embed"`
+}
+
+// entryJSON is a tensor's description in the header; what is missing there is nil.
+type entryJSON struct {
+	DType   *DType     `json:"dtype"`
+	Shape   []uint64   `json:"shape"`
+	Offsets *[2]uint64 `json:"data_offsets"`
+}
+
+// parseHeader reads the header's JSON and checks that its tensors cover exactly dataLen bytes. The entries are in the
+// order of their bytes.
+func parseHeader(text []byte, dataLen int64) (metadata map[string]string, entries []entry, err error) {
+	if len(text) == 0 || text[0] != '{' {
+		return nil, nil, errors.New("header does not start with '{': not a safetensors file?")
+	}
+	var j headerJSON
+	if err := strictjson.Unmarshal(text, &j, strictjson.NoNull); err != nil {
+		return nil, nil, fmt.Errorf("header: %w", err)
+	}
+	if behind := bytes.TrimRight(text, " "); behind[len(behind)-1] != '}' {
+		return nil, nil, errors.New("header: white space other than spaces after the JSON")
+	}
+	for _, name := range slices.Sorted(maps.Keys(j.Tensors)) { // of several faults always the same is told
+		e, err := j.Tensors[name].entry(name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("header: tensor %s: %w", quoted(name), err)
+		}
+		entries = append(entries, e)
+	}
+	return j.Metadata, entries, checkLayout(entries, dataLen)
+}
+
+// entry checks all that can be checked of a description without its neighbours.
+func (j entryJSON) entry(name string) (entry, error) {
+	switch {
+	case j.DType == nil:
+		return entry{}, errors.New(`key "dtype" is missing`)
+	case j.Shape == nil:
+		return entry{}, errors.New(`key "shape" is missing`)
+	case j.Offsets == nil:
+		return entry{}, errors.New(`key "data_offsets" is missing`)
+	case j.DType.Size() == 0:
+		return entry{}, fmt.Errorf("unknown dtype %s", quoted(string(*j.DType)))
+	case len(j.Shape) > maxRank:
+		return entry{}, fmt.Errorf("shape: %d dimensions, more than %d", len(j.Shape), maxRank)
+	}
+	begin, end := j.Offsets[0], j.Offsets[1]
+	switch {
+	case begin > end:
+		return entry{}, fmt.Errorf("data_offsets: begin %d is behind end %d", begin, end)
+	case end > math.MaxInt64:
+		return entry{}, fmt.Errorf("data_offsets: %d is too large", end)
+	}
+	e := entry{name: name, dtype: *j.DType, shape: make([]int, len(j.Shape)), begin: int64(begin), end: int64(end)}
+	for i, d := range j.Shape {
+		if d > math.MaxInt {
+			return entry{}, fmt.Errorf("shape: dimension %d is too large", d)
+		}
+		e.shape[i] = int(d)
+	}
+	n, err := product(e.shape)
+	if err != nil {
+		return entry{}, err
+	}
+	if size := e.dtype.Size(); n > math.MaxInt/size || int64(n*size) != e.end-e.begin {
+		return entry{}, fmt.Errorf("data offsets [%d, %d] hold %d bytes, but shape %v of %s needs %d×%d",
+			e.begin, e.end, e.end-e.begin, e.shape, e.dtype, n, size)
+	}
+	return e, nil
+}
+
+// checkLayout sorts the tensors by their place, empty ones at the same place by name, and refuses holes, overlaps and
+// bytes that belong to none.
+func checkLayout(entries []entry, dataLen int64) error {
+	slices.SortStableFunc(entries, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end))
+	})
+	end := int64(0)
+	for i, e := range entries {
+		switch {
+		case e.end > dataLen:
+			return fmt.Errorf("tensor %s: data offsets [%d, %d] are beyond the %d bytes of data: truncated?",
+				quoted(e.name), e.begin, e.end, dataLen)
+		case e.begin > end:
+			return fmt.Errorf("tensor %s: starts at byte %d, but the tensors before it end at %d: a hole",
+				quoted(e.name), e.begin, end)
+		case e.begin < end:
+			return fmt.Errorf("tensor %s: data offsets [%d, %d] overlap those of tensor %s",
+				quoted(e.name), e.begin, e.end, quoted(entries[i-1].name))
+		}
+		end = e.end
+	}
+	if end != dataLen {
+		return fmt.Errorf("%d bytes after the last tensor's end", dataLen-end)
+	}
+	return nil
 }

@@ -43,7 +43,7 @@ func ReadSharded(indexName string, index []byte, open func(shard string) (io.Rea
 	if err != nil {
 		return nil, fmt.Errorf("weights: %s: %w", indexName, err)
 	}
-	whole := &File{Tensors: make([]Tensor, 0, len(x.shardOf)), index: make(map[string]int, len(x.shardOf))}
+	whole := &File{Metadata: make(map[string]string)}
 	for _, shard := range x.shards {
 		path := filepath.Join(filepath.Dir(indexName), shard)
 		f, err := readShard(path, shard, open)
@@ -59,24 +59,19 @@ func ReadSharded(indexName string, index []byte, open func(shard string) (io.Rea
 				return nil, fmt.Errorf("weights: %s: tensor %s should be in %s alone, says %s",
 					path, quoted(t.Name), mapped, indexName)
 			}
-			whole.index[t.Name] = len(whole.Tensors)
-			whole.Tensors = append(whole.Tensors, t)
 		}
+		whole.Tensors = append(whole.Tensors, f.Tensors...)
 		for k, v := range f.Metadata {
-			if whole.Metadata == nil {
-				whole.Metadata = make(map[string]string)
-			}
 			if _, ok := whole.Metadata[k]; !ok {
 				whole.Metadata[k] = v
 			}
 		}
 	}
-	if len(whole.Tensors) < len(x.shardOf) {
-		for _, name := range slices.Sorted(maps.Keys(x.shardOf)) {
-			if _, ok := whole.index[name]; !ok {
-				return nil, fmt.Errorf("weights: %s: tensor %s is not in %s, where the map has it",
-					indexName, quoted(name), x.shardOf[name])
-			}
+	whole.reindex()
+	for _, name := range slices.Sorted(maps.Keys(x.shardOf)) {
+		if _, ok := whole.index[name]; !ok {
+			return nil, fmt.Errorf("weights: %s: tensor %s is not in %s, where the map has it",
+				indexName, quoted(name), x.shardOf[name])
 		}
 	}
 	return whole, nil
@@ -120,40 +115,24 @@ func parseShardIndex(text []byte) (*shardIndex, error) {
 	if err := strictjson.UnmarshalKnown(text, &j, strictjson.NoNull); err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
-	if j.ShardOf == nil {
+	switch {
+	case j.ShardOf == nil:
 		return nil, errors.New(`index: key "weight_map" is missing`)
+	case len(j.ShardOf) == 0:
+		return nil, errors.New("index: weight_map: names no tensor")
 	}
-	x, err := newShardIndex(j.ShardOf)
-	if err != nil {
-		return nil, fmt.Errorf("index: weight_map: %w", err)
-	}
-	return x, nil
-}
-
-// newShardIndex checks the names of a weight_map.
-func newShardIndex(shardOf map[string]string) (*shardIndex, error) {
-	if len(shardOf) == 0 {
-		return nil, errors.New("names no tensor")
-	}
-	x := &shardIndex{shardOf: shardOf}
-	seen := make(map[string]bool)
-	// sorted so that of several faults it is always the same that is told
-	for _, name := range slices.Sorted(maps.Keys(shardOf)) {
-		shard := shardOf[name]
-		if seen[shard] {
-			continue
-		}
-		seen[shard] = true
+	shards := make(map[string]bool)
+	for _, name := range slices.Sorted(maps.Keys(j.ShardOf)) { // of several faults always the same is told
+		shard := j.ShardOf[name]
 		if err := checkShardName(shard); err != nil {
-			return nil, fmt.Errorf("tensor %s: %w", quoted(name), err)
+			return nil, fmt.Errorf("index: weight_map: tensor %s: %w", quoted(name), err)
 		}
-		x.shards = append(x.shards, shard)
+		shards[shard] = true
 	}
-	if len(x.shards) > maxShards {
-		return nil, fmt.Errorf("%d shards, at most %d are read", len(x.shards), maxShards)
+	if len(shards) > maxShards {
+		return nil, fmt.Errorf("index: weight_map: %d shards, at most %d are read", len(shards), maxShards)
 	}
-	slices.Sort(x.shards)
-	return x, nil
+	return &shardIndex{j.ShardOf, slices.Sorted(maps.Keys(shards))}, nil
 }
 
 // checkShardName refuses whatever is not the name of a safetensors file in the index's own directory: the name comes

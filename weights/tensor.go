@@ -19,6 +19,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // DType names a tensor's element type in the spelling of safetensors.
@@ -41,20 +42,12 @@ const (
 	Bool DType = "BOOL"
 )
 
-// Size returns the bytes of one element, 0 for a type that this package does not know.
-func (d DType) Size() int {
-	switch d {
-	case F64, I64, U64:
-		return 8
-	case F32, I32, U32:
-		return 4
-	case F16, BF16, I16, U16:
-		return 2
-	case I8, U8, Bool:
-		return 1
-	}
-	return 0
+var dtypeSizes = map[DType]int{
+	F64: 8, I64: 8, U64: 8, F32: 4, I32: 4, U32: 4, F16: 2, BF16: 2, I16: 2, U16: 2, I8: 1, U8: 1, Bool: 1,
 }
+
+// Size returns the bytes of one element, 0 for a type that this package does not know.
+func (d DType) Size() int { return dtypeSizes[d] }
 
 // Tensor is a named array as it lies in a file.
 type Tensor struct {
@@ -114,9 +107,7 @@ func (t Tensor) CopyFloat32s(dst []float32) error {
 	b := t.Data
 	switch t.DType {
 	case F32:
-		for i := range dst {
-			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-		}
+		binary.Decode(b, binary.LittleEndian, dst)
 	case F16:
 		for i := range dst {
 			dst[i] = Float16(binary.LittleEndian.Uint16(b[2*i:])).Float32()
@@ -143,9 +134,7 @@ func (t Tensor) Int32s() ([]int32, error) {
 	x := make([]int32, len(t.Data)/t.DType.Size())
 	switch t.DType {
 	case I32:
-		for i := range x {
-			x[i] = int32(binary.LittleEndian.Uint32(t.Data[4*i:]))
-		}
+		binary.Decode(t.Data, binary.LittleEndian, x)
 	case I64:
 		for i := range x {
 			v := int64(binary.LittleEndian.Uint64(t.Data[8*i:]))
@@ -162,68 +151,68 @@ func (t Tensor) Int32s() ([]int32, error) {
 
 // Float32Tensor makes an F32 tensor. data is copied; its length must be the shape's product, which the writer checks.
 func Float32Tensor(name string, shape []int, data []float32) Tensor {
-	b := make([]byte, 4*len(data))
-	for i, v := range data {
-		binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(v))
-	}
-	return Tensor{name, F32, append([]int(nil), shape...), b}
+	return newTensor(name, F32, shape, data)
 }
 
 // Float16Tensor makes an F16 tensor from values rounded to nearest even; what is beyond ±65504 becomes infinite.
 func Float16Tensor(name string, shape []int, data []float32) Tensor {
-	b := make([]byte, 2*len(data))
+	bits := make([]uint16, len(data))
 	for i, v := range data {
-		binary.LittleEndian.PutUint16(b[2*i:], uint16(ToFloat16(v)))
+		bits[i] = uint16(ToFloat16(v))
 	}
-	return Tensor{name, F16, append([]int(nil), shape...), b}
+	return newTensor(name, F16, shape, bits)
 }
 
 // BFloat16Tensor makes a BF16 tensor from values rounded to nearest even.
 func BFloat16Tensor(name string, shape []int, data []float32) Tensor {
-	b := make([]byte, 2*len(data))
+	bits := make([]uint16, len(data))
 	for i, v := range data {
-		binary.LittleEndian.PutUint16(b[2*i:], uint16(ToBFloat16(v)))
+		bits[i] = uint16(ToBFloat16(v))
 	}
-	return Tensor{name, BF16, append([]int(nil), shape...), b}
+	return newTensor(name, BF16, shape, bits)
 }
 
 // Int32Tensor makes an I32 tensor.
 func Int32Tensor(name string, shape []int, data []int32) Tensor {
-	b := make([]byte, 4*len(data))
-	for i, v := range data {
-		binary.LittleEndian.PutUint32(b[4*i:], uint32(v))
-	}
-	return Tensor{name, I32, append([]int(nil), shape...), b}
+	return newTensor(name, I32, shape, data)
 }
 
 // Uint8Tensor makes a U8 tensor.
 func Uint8Tensor(name string, shape []int, data []uint8) Tensor {
-	return Tensor{name, U8, append([]int(nil), shape...), append([]byte(nil), data...)}
+	return newTensor(name, U8, shape, data)
+}
+
+func newTensor[T float32 | uint16 | int32 | uint8](name string, dtype DType, shape []int, data []T) Tensor {
+	b, _ := binary.Append(nil, binary.LittleEndian, data) // fails for types of no fixed size alone
+	return Tensor{name, dtype, slices.Clone(shape), b}
 }
 
 // File is the content of one file of tensors.
 type File struct {
-	Metadata map[string]string // nil if the file has none
+	Metadata map[string]string // may be nil
 	Tensors  []Tensor          // in the order of their bytes
 	index    map[string]int
 }
 
+// reindex makes Get quick once all tensors are there; a File that was put together by hand has no index.
+func (f *File) reindex() {
+	f.index = make(map[string]int, len(f.Tensors))
+	for i, t := range f.Tensors {
+		f.index[t.Name] = i
+	}
+}
+
 // Get finds a tensor by its exact name.
 func (f *File) Get(name string) (Tensor, bool) {
-	if f.index != nil {
-		i, ok := f.index[name]
-		if !ok {
-			return Tensor{}, false
-		}
-		return f.Tensors[i], true
+	i, ok := f.index[name]
+	if f.index == nil {
+		i = slices.IndexFunc(f.Tensors, func(t Tensor) bool { return t.Name == name })
+		ok = i >= 0
 	}
-	// A File that was put together by hand has no index.
-	for _, t := range f.Tensors {
-		if t.Name == name {
-			return t, true
-		}
+	if !ok {
+		return Tensor{}, false
 	}
-	return Tensor{}, false
+	return f.Tensors[i], true
 }
 
 // product multiplies a shape's dimensions; the empty shape has one element.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/adavit/adavit/internal/atomicfile"
@@ -22,10 +23,7 @@ func WriteSafetensors(path string, metadata map[string]string, tensors []Tensor)
 	}
 	defer p.Discard()
 	if err := EncodeSafetensors(p, metadata, tensors); err != nil {
-		if e := p.Err(); e != nil { // says all of it
-			return e
-		}
-		return fmt.Errorf("weights: writing %s: %w", path, err)
+		return cmp.Or(p.Err(), fmt.Errorf("weights: writing %s: %w", path, err)) // the first says all of it
 	}
 	return p.Commit()
 }
@@ -63,9 +61,7 @@ func encodeHeader(metadata map[string]string, tensors []Tensor) ([]byte, error) 
 			}
 		}
 		fmt.Fprintf(&b, "%q:", metadataKey)
-		if err := appendJSON(&b, metadata); err != nil { // sorts the keys
-			return nil, err
-		}
+		appendJSON(&b, metadata) // sorts the keys
 	}
 	begin := 0
 	seen := make(map[string]bool, len(tensors))
@@ -87,18 +83,9 @@ func encodeHeader(metadata map[string]string, tensors []Tensor) ([]byte, error) 
 		if b.Len() > 9 {
 			b.WriteByte(',')
 		}
-		if err := appendJSON(&b, t.Name); err != nil {
-			return nil, err
-		}
-		shape := t.Shape
-		if shape == nil {
-			shape = []int{} // not null
-		}
-		b.WriteString(`:{"dtype":"` + string(t.DType) + `","shape":`)
-		if err := appendJSON(&b, shape); err != nil {
-			return nil, err
-		}
-		fmt.Fprintf(&b, `,"data_offsets":[%d,%d]}`, begin, begin+len(t.Data))
+		appendJSON(&b, t.Name)
+		shape := strings.ReplaceAll(fmt.Sprint(t.Shape), " ", ",")
+		fmt.Fprintf(&b, `:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, t.DType, shape, begin, begin+len(t.Data))
 		begin += len(t.Data)
 	}
 	b.WriteByte('}')
@@ -113,13 +100,11 @@ func encodeHeader(metadata map[string]string, tensors []Tensor) ([]byte, error) 
 	return head, nil
 }
 
-// appendJSON writes v without the escapes for HTML and without the line's end that json.Encoder adds.
-func appendJSON(b *bytes.Buffer, v any) error {
+// appendJSON writes a string, or a map of strings, without the escapes for HTML and without the line's end that
+// json.Encoder adds.
+func appendJSON(b *bytes.Buffer, v any) {
 	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return err
-	}
+	e.Encode(v) // strings never fail
 	b.Truncate(b.Len() - 1)
-	return nil
 }

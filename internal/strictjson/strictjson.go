@@ -9,10 +9,12 @@
 package strictjson
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -47,10 +49,7 @@ func unmarshal(b []byte, v any, options []json.Options) error {
 
 // inWords says what is wrong where, without the names of Go's types and without repeating much of the text.
 func inWords(err error) error {
-	var syntax *jsontext.SyntacticError
-	var meaning *json.SemanticError
-	switch {
-	case errors.As(err, &syntax):
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		switch {
 		case errors.Is(err, jsontext.ErrDuplicateName):
 			return within(syntax.JSONPointer.Parent(),
@@ -59,7 +58,10 @@ func inWords(err error) error {
 			return fmt.Errorf("invalid JSON at byte %d: unexpected end", syntax.ByteOffset)
 		}
 		return fmt.Errorf("invalid JSON at byte %d: %w", syntax.ByteOffset, syntax.Err)
-	case !errors.As(err, &meaning):
+	}
+	meaning, ok := errors.AsType[*json.SemanticError](err)
+	switch {
+	case !ok:
 		return err
 	case errors.Is(meaning.Err, json.ErrUnknownName):
 		return within(meaning.JSONPointer.Parent(),
@@ -69,7 +71,8 @@ func inWords(err error) error {
 	case meaning.JSONValue != nil && errors.Is(meaning.Err, strconv.ErrSyntax):
 		err = fmt.Errorf("number %.40s is not %s", meaning.JSONValue, expected(meaning.GoType))
 	case meaning.Err == nil:
-		err = fmt.Errorf("%s where %s was expected", found(meaning.JSONKind), expected(meaning.GoType))
+		found := cmp.Or(kinds[meaning.JSONKind], "something else")
+		err = fmt.Errorf("%s where %s was expected", found, expected(meaning.GoType))
 	case meaning.GoType.Kind() == reflect.Array:
 		err = fmt.Errorf("%w: %d are wanted", meaning.Err, meaning.GoType.Len())
 	default:
@@ -84,11 +87,7 @@ func within(where jsontext.Pointer, err error) error {
 	if where == "" {
 		return err
 	}
-	var path []string
-	for token := range where.Tokens() {
-		path = append(path, token)
-	}
-	return fmt.Errorf("key %s: %w", quoted(strings.Join(path, ".")), err)
+	return fmt.Errorf("key %s: %w", quoted(strings.Join(slices.Collect(where.Tokens()), ".")), err)
 }
 
 // quoted is an untrusted text in an error: not too long of it.
@@ -99,23 +98,8 @@ func quoted(s string) string {
 	return strconv.Quote(s)
 }
 
-// found says what stands in the text.
-func found(kind jsontext.Kind) string {
-	switch kind {
-	case 'n':
-		return "null"
-	case 't', 'f':
-		return "a boolean"
-	case '0':
-		return "a number"
-	case '"':
-		return "a string"
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	}
-	return "something else"
+var kinds = map[jsontext.Kind]string{
+	'n': "null", 't': "a boolean", 'f': "a boolean", '0': "a number", '"': "a string", '{': "an object", '[': "an array",
 }
 
 // expected says in JSON's words what a Go type is read from.
