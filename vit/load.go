@@ -128,11 +128,14 @@ type card struct {
 	PrecisionLoss map[string]float64 `json:"precision_loss,omitempty"`
 }
 
-// readLadder reads the ladder, which may be absent. Keys beside those of Rung are for people.
+// ladder is what this package reads of budgets.json. Other keys are for people.
+type ladder struct {
+	Rungs []Rung `json:"rungs"`
+}
+
+// readLadder reads the ladder, which may be absent.
 func (s source) readLadder(m *Model) error {
-	var file struct {
-		Rungs []Rung `json:"rungs"`
-	}
+	var file ladder
 	if err := s.optional(LadderFile, &file); err != nil {
 		return err
 	}

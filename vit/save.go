@@ -84,6 +84,13 @@ func render(m *Model, dtype weights.DType) (rendered, error) {
 		}
 		files = append(rendered{{name: CardFile, content: append(text, '\n')}}, files...)
 	}
+	if m.Ladder != nil {
+		text, err := json.MarshalIndent(ladder{m.Ladder}, "", "  ")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", LadderFile, err)
+		}
+		files = append(rendered{{name: LadderFile, content: append(text, '\n')}}, files...)
+	}
 	return files, nil
 }
 
@@ -180,7 +187,7 @@ func onlyModel(dir string) bool {
 	for _, e := range list {
 		name := e.Name()
 		ours := name == ConfigFile || name == PreprocessorFile ||
-			name == CardFile || name == pytorchFile || name == weights.IndexFile || filepath.Ext(name) == ".safetensors"
+			name == CardFile || name == LadderFile || name == pytorchFile || name == weights.IndexFile || filepath.Ext(name) == ".safetensors"
 		if !ours || !e.Type().IsRegular() {
 			return false
 		}
@@ -215,14 +222,20 @@ func (r rendered) replaceStep(dir string, step func()) error {
 	}
 	step()
 	// Weights alone change in one step. Otherwise there is a time when they and the JSON files do not belong together.
-	for _, f := range r {
-		if (f.name == ConfigFile || f.name == PreprocessorFile) && !same(filepath.Join(dir, f.name), f.content) {
-			if err := os.Remove(filepath.Join(dir, ConfigFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, name := range []string{ConfigFile, PreprocessorFile, LadderFile} {
+		if !same(filepath.Join(dir, name), r.content(name)) {
+			if err := remove(filepath.Join(dir, ConfigFile)); err != nil {
 				return err
 			}
 			step()
 			break
 		}
+	}
+	if r.content(LadderFile) == nil { // the old model's was measured on other weights
+		if err := remove(filepath.Join(dir, LadderFile)); err != nil {
+			return err
+		}
+		step()
 	}
 	for _, p := range pending {
 		if err := p.Commit(); err != nil {
@@ -233,8 +246,26 @@ func (r rendered) replaceStep(dir string, step func()) error {
 	return nil
 }
 
-// same says whether a file has this content.
+// content returns what is to be in a file, nil if it is not to be there.
+func (r rendered) content(name string) []byte {
+	for _, f := range r {
+		if f.name == name {
+			return f.content
+		}
+	}
+	return nil
+}
+
+// same says whether a file has this content; no content is that of a file that is not there.
 func same(path string, content []byte) bool {
 	b, err := os.ReadFile(path)
-	return err == nil && bytes.Equal(b, content)
+	return err == nil && bytes.Equal(b, content) || errors.Is(err, fs.ErrNotExist) && content == nil
+}
+
+// remove removes a file if it is there.
+func remove(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -274,10 +274,13 @@ func TestCrash(t *testing.T) {
 	}{
 		{"weights", func(m *Model) {}, "new old"},
 		{"configuration too", func(m *Model) { m.Params.Config.Eps = 1e-5 }, "new old refused"},
+		{"ladder gone", func(m *Model) { m.Ladder = nil }, "new old refused"},
 		{"preprocessor too", func(m *Model) { m.Preprocessor.Mean = []float64{0.25, 0.25, 0.25} }, "new old refused"},
 	} {
 		dir := t.TempDir()
 		older, newer := microModel(t, 1), microModel(t, 2)
+		older.Ladder = []Rung{{Mean: 0.5}}
+		newer.Ladder = older.Ladder
 		v.change(newer)
 		if err := Save(dir, older, weights.F32); err != nil {
 			t.Fatal(err)
@@ -318,7 +321,9 @@ func TestSwap(t *testing.T) {
 	}
 	root := t.TempDir()
 	dir := filepath.Join(root, "m")
-	if err := Save(dir, microModel(t, 1), weights.F32); err != nil {
+	old := microModel(t, 1)
+	old.Ladder = []Rung{{Mean: 0.5}}
+	if err := Save(dir, old, weights.F32); err != nil {
 		t.Fatal(err)
 	}
 	os.Rename(filepath.Join(dir, WeightsFile), filepath.Join(dir, "model-00001-of-00001.safetensors"))
@@ -348,5 +353,5 @@ func TestSwap(t *testing.T) {
 // equal compares all but the labels.
 func equal(a, b *Model) bool {
 	return a.Params.Config.Eps == b.Params.Config.Eps && slices.Equal(a.Params.Data, b.Params.Data) &&
-		cmp.Equal(a.Preprocessor, b.Preprocessor)
+		cmp.Equal(a.Preprocessor, b.Preprocessor) && cmp.Equal(a.Ladder, b.Ladder)
 }
