@@ -63,48 +63,46 @@ func matchDepth(ctx context.Context, c halting.Config, target float64,
 	if t.Key == "" {
 		return c, Tuned{}, nil
 	}
-	value := t.Value
-	d := Tuned{Constant: t.Key, From: value, To: value, Target: target}
-	try := func(v float64) (float64, error) {
+	d := Tuned{Constant: t.Key, From: t.Value, To: t.Value, Target: target, Depth: math.Inf(1)}
+	try := func(v float64) (above bool, err error) {
 		if err := ctx.Err(); err != nil {
-			return 0, err
+			return false, err
 		}
 		got, err := depth(c.With(t.Key, v))
 		if err == nil && math.Abs(got-target) < math.Abs(d.Depth-target) {
 			d.To, d.Depth = v, got
 		}
-		return got, err
+		return got > target, err
 	}
-	d.Depth = math.Inf(1)
-	before, err := try(value)
+	done := func() bool { return math.Abs(d.Depth-target) <= depthTolerance }
+	above, err := try(t.Value)
 	if err != nil {
 		return c, d, err
 	}
-	d.Before = before
-	done := func() bool { return math.Abs(d.Depth-target) <= depthTolerance }
+	d.Before = d.Depth
 	// Steps that grow by four, towards the end that can help, until the target lies between two values.
 	end := t.Hi
-	if before > target {
+	if above {
 		end = t.Lo
 	}
-	near, far, crossed := value, value, false
+	near, far, crossed := t.Value, t.Value, false
 	for part := 1.0 / 64; !done() && !crossed && near != end; part *= 4 {
-		far = value + (end-value)*min(part, 1)
-		got, err := try(far)
+		far = t.Value + (end-t.Value)*min(part, 1)
+		now, err := try(far)
 		if err != nil {
 			return c, d, err
 		}
-		if crossed = (got > target) != (before > target); !crossed {
+		if crossed = now != above; !crossed {
 			near = far
 		}
 	}
 	for step := 0; step < 20 && crossed && !done(); step++ {
 		middle := near + (far-near)/2
-		got, err := try(middle)
+		now, err := try(middle)
 		if err != nil {
 			return c, d, err
 		}
-		if (got > target) == (before > target) {
+		if now == above {
 			near = middle
 		} else {
 			far = middle
