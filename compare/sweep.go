@@ -11,8 +11,8 @@ import (
 	"github.com/adavit/adavit/report"
 )
 
-// SweepPoint is a run at one of the depths of a sweep, which brings every scheme to several depths, one after the other,
-// so that accuracy can be read off at equal time, not only at equal depth.
+// SweepPoint is a run at one of the depths of a sweep, which brings every scheme to several depths, one after the
+// other, so that accuracy can be read off at equal time, not only at equal depth.
 type SweepPoint struct {
 	Halting halting.Config `json:"halting"`
 	Tuned   Tuned          `json:"dialled"`

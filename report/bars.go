@@ -6,8 +6,7 @@ import (
 	"slices"
 )
 
-// depthBars draws the share of tokens by depth (entry d−1 ran in d blocks) as bars in the depths' own
-// colours.
+// depthBars draws the share of tokens by depth (entry d−1 ran in d blocks) as bars in the depths' own colours.
 type depthBars []int
 
 // maxBarLabels is how many bars or swatches are labelled one by one.
@@ -52,8 +51,7 @@ func (counts depthBars) layout() (plot, error) {
 	return v, nil
 }
 
-// placeMap draws the mean depth of the patch at each place of a gridH×gridW grid; NaN for a place without a
-// value.
+// placeMap draws the mean depth of the patch at each place of a gridH×gridW grid; NaN for a place without a value.
 type placeMap struct {
 	mean                 []float64
 	gridW, gridH, layers int

@@ -44,8 +44,7 @@ func newCard(index int, s Sample) (card, error) {
 		c.Head, c.Lines = c.Lines[0].Text, c.Lines[1:]
 		c.Alt, c.Seen = c.Head, c.Head+": "+c.Seen
 	}
-	// Enlarged before it is stored: it costs next to nothing, and the pixels stay sharp in viewers that would
-	// smooth them.
+	// Enlarged before it is stored: it costs next to nothing, and the pixels stay sharp in viewers that would smooth them.
 	var err error
 	if c.Image, err = inline(resize(s, max(112, s.Width, s.Height))); err != nil {
 		return c, err

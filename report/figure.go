@@ -112,8 +112,7 @@ type tile struct {
 
 const showDepth = -1
 
-// Bounds of a drawn picture, so that a long list fails with an error: its pixels, and the side of a picture
-// in it.
+// Bounds of a drawn picture, so that a long list fails with an error: its pixels, and the side of a picture in it.
 const (
 	maxPixels = 1 << 26
 	maxCell   = 1024

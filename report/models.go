@@ -65,8 +65,7 @@ func Models(rows []Row) Table {
 	return t
 }
 
-// Compare puts what b changes against base into facts: speed, MACs, accuracy and depth, as far as they are
-// known.
+// Compare puts what b changes against base into facts: speed, MACs, accuracy and depth, as far as they are known.
 func Compare(base, b Row) []Fact {
 	var out []Fact
 	if base.ImagesPerSecond > 0 && b.ImagesPerSecond > 0 {

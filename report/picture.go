@@ -61,8 +61,7 @@ func eachPatch(s Sample, bounds image.Rectangle, f func(k int, r image.Rectangle
 	}
 }
 
-// seam darkens the left and upper edge of a patch a little, where patches are large enough for a line between
-// them.
+// seam darkens the left and upper edge of a patch a little, where patches are large enough for a line between them.
 func seam(img *image.RGBA, r image.Rectangle) {
 	if r.Dx() < 12 || r.Dy() < 12 {
 		return

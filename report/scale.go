@@ -48,8 +48,7 @@ func (s scale) at(v float64) float64 {
 	return s.from + min(max(t, 0), 1)*(s.to-s.from)
 }
 
-// ticks returns about n round values inside the scale with their coordinates; shares may be labelled in
-// percent.
+// ticks returns about n round values inside the scale with their coordinates; shares may be labelled in percent.
 func (s scale) ticks(n int, percent bool) []tick {
 	step := niceStep(s.hi-s.lo, n)
 	if !(step > 0) || !finite(step) {

@@ -21,8 +21,7 @@ type Point struct {
 	Hollow           bool    // drawn as a ring, as for what the others are held against
 }
 
-// scatterBottom is where the plot of a scatter ends: it is higher than a chart of lines, since names need
-// room.
+// scatterBottom is where the plot of a scatter ends: it is higher than a chart of lines, since names need room.
 const scatterBottom = 266.0
 
 // maxScatter bounds the points of a scatter; names of more would cover each other.
@@ -132,8 +131,7 @@ func placeNames(points []Point, xs, ys scale) []textView {
 	return names
 }
 
-// placeName finds the place beside the point (x, y) where its name covers least of what is taken and stays in
-// the plot.
+// placeName finds the place beside the point (x, y) where its name covers least of what is taken and stays in the plot.
 func placeName(name string, x, y float64, taken []box) (textView, box) {
 	const most = 24
 	if utf8.RuneCountInString(name) > most {

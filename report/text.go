@@ -85,8 +85,7 @@ func (p *pen) lines(img *image.RGBA, x, y, limit int, lines []line) {
 	}
 }
 
-// cut shortens text to one line that is at most limit pixels wide, with an ellipsis where something is
-// missing.
+// cut shortens text to one line that is at most limit pixels wide, with an ellipsis where something is missing.
 func cut(f font.Face, text string, limit int) string {
 	text = oneLine(text)
 	if width(f, text) <= limit {
@@ -101,8 +100,7 @@ func cut(f font.Face, text string, limit int) string {
 	return ""
 }
 
-// oneLine keeps a name from breaking a table or a terminal: control characters and runs of spaces become one
-// space.
+// oneLine keeps a name from breaking a table or a terminal: control characters and runs of spaces become one space.
 func oneLine(s string) string {
 	gap := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 	return strings.Join(strings.FieldsFunc(s, gap), " ")

@@ -1,6 +1,5 @@
-// Package tfevents writes the event files that TensorBoard reads: scalars, histograms and pictures over the
-// steps of a run. A run that goes on after a crash cuts off what its earlier files say of steps that it will
-// do again.
+// Package tfevents writes the event files that TensorBoard reads: scalars, histograms and pictures over the steps of a
+// run. A run that goes on after a crash cuts off what its earlier files say of steps that it will do again.
 package tfevents
 
 import (
@@ -75,8 +74,7 @@ func Open(dir string, step int64) (w *Writer, err error) {
 	return w, nil
 }
 
-// eventFiles lists the files of dir that Open made, in the order of their times, and the time of the last
-// one.
+// eventFiles lists the files of dir that Open made, in the order of their times, and the time of the last one.
 func eventFiles(dir string) (names []string, last int64, err error) {
 	entries, err := os.ReadDir(dir) // sorted by name
 	if err != nil {
