@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -12,10 +11,8 @@ type Chart struct {
 	XLabel, YLabel string
 	Series         []Series
 
-	Percent  bool // Y holds shares (0..1) and is labelled in percent
-	FromZero bool // the Y axis includes zero
-	Markers  bool // a dot on every point, as for single measurements
-	Area     bool // the first line's area is filled
+	Markers bool // a dot on every point, as for single measurements
+	shares  bool // Y holds shares (0..1), from zero and in percent, and the first line's area is filled
 }
 
 // Series is one line of a chart.
@@ -33,14 +30,12 @@ func (c Chart) layout() (plot, error) {
 	lines := make([][]run, len(c.Series))
 	for i, s := range c.Series {
 		if s.X == nil {
-			s.X = make([]float64, len(s.Y))
-			for j := range s.X {
-				s.X[j] = float64(j + 1)
+			for j := range s.Y {
+				s.X = append(s.X, float64(j+1))
 			}
 		}
 		if len(s.X) != len(s.Y) {
-			return v, fmt.Errorf("report: chart %q, line %q: %d values of x and %d of y",
-				c.Title, s.Name, len(s.X), len(s.Y))
+			return v, fmt.Errorf("report: chart %q, line %q: %d values of x and %d of y", c.Title, s.Name, len(s.X), len(s.Y))
 		}
 		for j := range s.X {
 			if finite(s.X[j]) && finite(s.Y[j]) {
@@ -53,7 +48,7 @@ func (c Chart) layout() (plot, error) {
 	if x == nothing {
 		x, y, v.About = span{0, 1}, span{0, 1}, "no data"
 	}
-	if c.FromZero {
+	if c.shares {
 		y.add(0)
 	}
 	ys := newScale(y, plotB, plotT)
@@ -64,7 +59,7 @@ func (c Chart) layout() (plot, error) {
 		side := 0.04 * (x.hi - x.lo)
 		xs.lo, xs.hi = x.lo-side, x.hi+side
 	}
-	v.XTicks, v.YTicks = xs.ticks(6, false), ys.ticks(5, c.Percent)
+	v.XTicks, v.YTicks = xs.ticks(6, false), ys.ticks(5, c.shares)
 	for i, s := range c.Series {
 		l := lineView{Class: fmt.Sprintf("c%d", i%seriesColors)}
 		if s.Dashed {
@@ -75,7 +70,7 @@ func (c Chart) layout() (plot, error) {
 			switch {
 			case len(s.Y) > maxPoints:
 				l.Area += r.outline().path(xs, ys) + "Z"
-			case c.Area && i == 0:
+			case c.shares && i == 0:
 				for j := range r {
 					r[j].lo = ys.lo
 				}
@@ -155,12 +150,10 @@ func (r run) path(xs, ys scale) string {
 
 // outline goes along the upper ends of the points' ranges and back along the lower ones.
 func (r run) outline() run {
-	var out run
-	for _, m := range r {
-		out = append(out, mean{x: m.x, y: m.hi})
-	}
-	for _, m := range slices.Backward(r) {
-		out = append(out, mean{x: m.x, y: m.lo})
+	n := len(r)
+	out := make(run, 2*n)
+	for i, m := range r {
+		out[i], out[2*n-1-i] = mean{x: m.x, y: m.hi}, mean{x: m.x, y: m.lo}
 	}
 	return out
 }

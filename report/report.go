@@ -131,10 +131,7 @@ var plotStyle string
 
 // execute fills in one of the templates of page.html; "page" is the file itself.
 func execute(name string, data any) ([]byte, error) {
-	t, err := template.New("page").Parse(pageSource)
-	if err != nil {
-		return nil, fmt.Errorf("report: %w", err)
-	}
+	t := template.Must(template.New("page").Parse(pageSource))
 	var b bytes.Buffer
 	if err := t.ExecuteTemplate(&b, name, data); err != nil {
 		return nil, fmt.Errorf("report: %w", err)

@@ -24,7 +24,7 @@ func TestSheet(t *testing.T) {
 		}},
 	}
 	columns := []string{"original", "1", "2", "one too many"}
-	img, err := Sheet(rows, SheetOptions{Title: "Title", Subtitle: "Subtitle", Columns: columns, Size: 84})
+	img, err := Sheet(rows, FigureOptions{Title: "Title", Subtitle: "Subtitle", Columns: columns, Size: 84})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,22 +54,22 @@ func TestSheet(t *testing.T) {
 		t.Errorf("wrong places: %v", found)
 	}
 
-	if _, err := Sheet(nil, SheetOptions{}); err == nil {
+	if _, err := Sheet(nil, FigureOptions{}); err == nil {
 		t.Error("a sheet of nothing")
 	}
 	bad := plain(3, 3, 1, 0, "")
 	bad.Width = 4
-	if _, err := Sheet([]SheetRow{{"x", []Picture{bad}}}, SheetOptions{}); !errors.Is(err, ErrSample) {
+	if _, err := Sheet([]SheetRow{{"x", []Picture{bad}}}, FigureOptions{}); !errors.Is(err, ErrSample) {
 		t.Errorf("a picture with too few bytes: %v", err)
 	}
-	if _, err := Sheet(make([]SheetRow, 1000000), SheetOptions{}); err == nil {
+	if _, err := Sheet(make([]SheetRow, 1000000), FigureOptions{}); err == nil {
 		t.Error("rows without pictures")
 	}
 	large := SheetRow{"x", make([]Picture, 500)}
 	for i := range large.Pictures {
 		large.Pictures[i] = plain(2, 2, 1, 0, "")
 	}
-	if _, err := Sheet([]SheetRow{large, large}, SheetOptions{Size: 1024}); err == nil {
+	if _, err := Sheet([]SheetRow{large, large}, FigureOptions{Size: 1024}); err == nil {
 		t.Error("a sheet of 500 000 pixels' width")
 	}
 }

@@ -1,6 +1,9 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Tally adds up the depths of the patch tokens in the images that one model saw. Its methods are not safe to
 // call at the same time.
@@ -23,7 +26,7 @@ func NewTally(layers, gridW, gridH int, classes []string) (*Tally, error) {
 		return nil, fmt.Errorf("report: tally of %d blocks over %d×%d patches", layers, gridH, gridW)
 	}
 	return &Tally{
-		layers: layers, gridW: gridW, gridH: gridH, classes: append([]string(nil), classes...),
+		layers: layers, gridW: gridW, gridH: gridH, classes: slices.Clone(classes),
 		byDepth: make([]int, layers+1), byPlace: make([]int, gridW*gridH),
 		ofClass: make([]int, len(classes)), sumClass: make([]int, len(classes)),
 	}, nil
@@ -32,8 +35,7 @@ func NewTally(layers, gridW, gridH int, classes []string) (*Tally, error) {
 // Add counts one image: depth is [gridH, gridW] as in Sample; class is the index of its true class, or −1.
 func (t *Tally) Add(class int, depth []int) error {
 	if len(depth) != len(t.byPlace) {
-		return fmt.Errorf("report: tally: %d depths, want %d for a grid of %d×%d",
-			len(depth), len(t.byPlace), t.gridH, t.gridW)
+		return fmt.Errorf("report: tally: %d depths, want %d for a grid of %d×%d", len(depth), len(t.byPlace), t.gridH, t.gridW)
 	}
 	if class < -1 || class >= len(t.classes) && class >= 0 && len(t.classes) > 0 {
 		return fmt.Errorf("report: tally: class %d of %d", class, len(t.classes))
@@ -63,9 +65,7 @@ func (t *Tally) Images() int { return t.images }
 // active returns [layers] shares: entry l−1 is the share of all tokens that ran in block l. NaN where nothing
 // was added.
 func (t *Tally) active() []float64 {
-	out := make([]float64, t.layers)
-	total := t.images * len(t.byPlace)
-	alive := 0
+	out, total, alive := make([]float64, t.layers), t.images*len(t.byPlace), 0
 	for l := t.layers; l >= 1; l-- {
 		alive += t.byDepth[l]
 		out[l-1] = float64(alive) / float64(total)
@@ -105,16 +105,11 @@ func (t *Tally) charts() []drawable {
 	if t == nil || t.images == 0 {
 		return nil
 	}
-	active := t.active()
-	dense := make([]float64, len(active))
-	for i := range dense {
-		dense[i] = 1
-	}
+	dense := Series{Name: "dense", Y: slices.Repeat([]float64{1}, t.layers), Dashed: true}
 	out := []drawable{
 		Chart{
-			Title: "Alive in each block", XLabel: "block", YLabel: "share of tokens",
-			Percent: true, FromZero: true, Area: true,
-			Series: []Series{{Name: "alive", Y: active}, {Name: "dense", Y: dense, Dashed: true}},
+			Title: "Alive in each block", XLabel: "block", YLabel: "share of tokens", shares: true,
+			Series: []Series{{Name: "alive", Y: t.active()}, dense},
 		},
 		depthBars(t.byDepth[1:]),
 	}

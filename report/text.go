@@ -39,20 +39,23 @@ type pen struct {
 }
 
 // newPen returns a pen whose letters are size pixels high.
-func newPen(size float64) (*pen, error) {
-	var faces [2]font.Face
-	for i, ttf := range [...][]byte{goregular.TTF, gobold.TTF} {
-		f, err := opentype.Parse(ttf)
-		if err != nil {
-			return nil, fmt.Errorf("report: font: %w", err)
-		}
+func newPen(size float64) *pen {
+	face := func(ttf []byte) font.Face {
 		options := opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingNone}
-		if faces[i], err = opentype.NewFace(f, &options); err != nil {
-			return nil, fmt.Errorf("report: font: %w", err)
-		}
+		return must(opentype.NewFace(must(opentype.Parse(ttf)), &options))
 	}
-	m := faces[0].Metrics()
-	return &pen{faces[0], faces[1], (m.Ascent + m.Descent).Ceil(), m.Ascent.Ceil()}, nil
+	p := &pen{regular: face(goregular.TTF), bold: face(gobold.TTF)}
+	m := p.regular.Metrics()
+	p.height, p.ascent = (m.Ascent + m.Descent).Ceil(), m.Ascent.Ceil()
+	return p
+}
+
+// must is v of what cannot fail: the fonts are parts of the program.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic("report: " + err.Error())
+	}
+	return v
 }
 
 // face returns the face of line i of some lines, of which the first one is bold.

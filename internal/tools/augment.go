@@ -95,7 +95,7 @@ func WriteAugmented(ctx context.Context, o AugmentOptions) (Augmented, error) {
 	if max(c.Height, c.Width) > 64 {
 		size = 160
 	}
-	img, err := report.Sheet(rows, report.SheetOptions{Title: "Augmented pictures of " + filepath.Base(o.Data),
+	img, err := report.Sheet(rows, report.FigureOptions{Title: "Augmented pictures of " + filepath.Base(o.Data),
 		Subtitle: describeAugment(o.Recipe.Augment, o.Recipe.Mix),
 		Columns:  columns, Size: size})
 	if err != nil {
