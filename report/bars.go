@@ -31,19 +31,16 @@ func (counts depthBars) layout() (plot, error) {
 	for i, n := range counts {
 		share := float64(n) / float64(total)
 		x, y := plotL+slot*float64(i), ys.at(share)
-		b := barView{
-			X: xy(x + slot*0.08), Y: xy(y), W: xy(slot * 0.84), H: xy(plotB - y),
-			Fill:  hex(depthColor(float64(i+1), len(counts))),
-			About: fmt.Sprintf("%d of %d tokens (%s%%) ran in %d blocks", n, total, number(100*share, 1), i+1),
-		}
+		var texts []textView
 		if len(counts) <= maxBarLabels && n > 0 {
 			text := number(100*share, 0)
 			if share < 0.005 {
 				text = "<1"
 			}
-			b.Texts = []textView{{X: xy(x + slot/2), Y: xy(y - 3), Class: "middle", Text: text}}
+			texts = append(texts, word(x+slot/2, y-3, "middle", text))
 		}
-		v.Bars = append(v.Bars, b)
+		v.bar(x+slot*0.08, y, slot*0.84, plotB-y, depthColor(float64(i+1), len(counts)),
+			fmt.Sprintf("%d of %d tokens (%s%%) ran in %d blocks", n, total, number(100*share, 1), i+1), texts...)
 		if i%every == 0 {
 			v.XTicks = append(v.XTicks, tick{xy(x + slot/2), fmt.Sprint(i + 1)})
 		}
@@ -66,16 +63,13 @@ func (m placeMap) layout() (plot, error) {
 	for k, mean := range m.mean {
 		c := depthColor(mean, m.layers)
 		x, y := left+cell*float64(k%m.gridW), top+cell*float64(k/m.gridW)
-		b := barView{
-			X: xy(x), Y: xy(y), W: xy(cell + 0.3), H: xy(cell + 0.3), Fill: hex(c),
-			About: fmt.Sprintf("line %d, column %d: %s blocks", k/m.gridW+1, k%m.gridW+1, number(mean, 2)),
-		}
+		var texts []textView
 		if cell >= 22 {
-			b.Texts = []textView{{
-				X: xy(x + cell/2), Y: xy(y + cell/2 + 4), Class: "middle", Fill: hex(inkOn(c)), Text: number(mean, 1),
-			}}
+			texts = append(texts, word(x+cell/2, y+cell/2+4, "middle", number(mean, 1)))
+			texts[0].Fill = hex(inkOn(c))
 		}
-		v.Bars = append(v.Bars, b)
+		v.bar(x, y, cell+0.3, cell+0.3, c,
+			fmt.Sprintf("line %d, column %d: %s blocks", k/m.gridW+1, k%m.gridW+1, number(mean, 2)), texts...)
 	}
 	return v, nil
 }
@@ -106,14 +100,9 @@ func (c classBars) layout() (plot, error) {
 		if len(name) > 18 {
 			name = append(name[:17], '…')
 		}
-		v.Bars = append(v.Bars, barView{
-			X: xy(left), Y: xy(y), W: xy(w), H: xy(pitch - 5), Fill: hex(depthColor(class.mean, c.layers)),
-			About: fmt.Sprintf("%s: %s blocks, mean of %d images", class.name, number(class.mean, 2), class.images),
-			Texts: []textView{
-				{X: xy(left - 6), Y: xy(y + 11), Class: "end", Text: string(name)},
-				{X: xy(left + w + 5), Y: xy(y + 11), Class: "start", Text: number(class.mean, 2)},
-			},
-		})
+		v.bar(left, y, w, pitch-5, depthColor(class.mean, c.layers),
+			fmt.Sprintf("%s: %s blocks, mean of %d images", class.name, number(class.mean, 2), class.images),
+			word(left-6, y+11, "end", string(name)), word(left+w+5, y+11, "start", number(class.mean, 2)))
 	}
 	return v, nil
 }

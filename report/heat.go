@@ -29,8 +29,7 @@ func (h Heat) layout() (plot, error) {
 	}
 	for i, column := range h.Values {
 		if len(column) != blocks {
-			return v, fmt.Errorf("report: chart %q: column %d has %d blocks, the first one %d",
-				h.Title, i, len(column), blocks)
+			return v, fmt.Errorf("report: chart %q: column %d has %d blocks, the first one %d", h.Title, i, len(column), blocks)
 		}
 	}
 	n := min(len(h.Values), maxHeat)
@@ -58,11 +57,8 @@ func (h Heat) layout() (plot, error) {
 		}
 		for l, m := range column {
 			if finite(m) {
-				v.Bars = append(v.Bars, barView{
-					X: xy(x), Y: xy(plotB - height*float64(l+1)), W: xy(w + 0.3), H: xy(height + 0.3),
-					Fill:  hex(scaleColor(m / max(top, 1e-30))),
-					About: fmt.Sprintf("%s %s, block %d: %s", h.XLabel, name, l+1, trimNumber(m)),
-				})
+				v.bar(x, plotB-height*float64(l+1), w+0.3, height+0.3, scaleColor(m/max(top, 1e-30)),
+					fmt.Sprintf("%s %s, block %d: %s", h.XLabel, name, l+1, trimNumber(m)))
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"image/color"
 	"math"
 	"strconv"
 )
@@ -58,8 +59,16 @@ type barView struct {
 	Texts                   []textView
 }
 
+// bar adds a rectangle and what is written on or beside it.
+func (v *plot) bar(x, y, w, h float64, fill color.RGBA, about string, texts ...textView) {
+	v.Bars = append(v.Bars, barView{xy(x), xy(y), xy(w), xy(h), hex(fill), about, texts})
+}
+
 // textView is a word: Class is its alignment (start, middle, end), Fill its colour ("" for the usual one).
-type textView struct{ X, Y, Class, Fill, Text string }
+type textView struct{ X, Y, Class, Text, Fill string }
+
+// word is one in the usual colour.
+func word(x, y float64, class, text string) textView { return textView{xy(x), xy(y), class, text, ""} }
 
 // pointView is a single point with its name.
 type pointView struct {

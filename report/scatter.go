@@ -21,7 +21,8 @@ type Point struct {
 	Hollow           bool    // drawn as a ring, as for what the others are held against
 }
 
-// scatterBottom is where the plot of a scatter ends: it is higher than a chart of lines, since names need room.
+// scatterBottom is where the plot of a scatter ends: it is higher than a chart of lines, since names need room. The
+// height of a picture on its own, in page.html, follows from it: 26 for the title, and 40 below the plot.
 const scatterBottom = 266.0
 
 // maxScatter bounds the points of a scatter; names of more would cover each other.
@@ -88,17 +89,13 @@ func (s Scatter) WriteSVG(path string) error {
 	}
 	b, err := execute("svg", struct {
 		plot
-		Tall  string
 		Style template.CSS
-	}{v, xy(scatterBottom + chartH - plotB + titleRoom), template.CSS(plotStyle)})
+	}{v, template.CSS(plotStyle)})
 	if err != nil {
 		return err
 	}
 	return writeFile(path, b)
 }
-
-// titleRoom is the height above a drawing for its title.
-const titleRoom = 26.0
 
 // box is a rectangle of the drawing.
 type box struct{ x0, y0, x1, y1 float64 }
@@ -165,7 +162,7 @@ func placeName(name string, x, y float64, taken []box) (textView, box) {
 		inside := b.overlap(box{plotL, 2, plotR + 8, scatterBottom})
 		if cost += 4 * ((b.x1-b.x0)*(b.y1-b.y0) - inside); cost < least-1e-6 {
 			least, covers = cost, b
-			best = textView{X: xy(x + c.dx), Y: xy(y + c.dy), Class: c.class, Text: name}
+			best = word(x+c.dx, y+c.dy, c.class, name)
 		}
 	}
 	return best, covers
