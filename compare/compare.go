@@ -134,8 +134,8 @@ func Run(ctx context.Context, o Options) (Comparison, error) {
 	if err != nil {
 		return Comparison{}, err
 	}
-	for i := range c.o.Seeds {
-		if err := c.round(ctx, i); err != nil {
+	for _, seed := range c.o.Seeds {
+		if err := c.round(ctx, seed); err != nil {
 			if ctx.Err() != nil {
 				err = fmt.Errorf("the comparison was interrupted; what is finished is in %s, and the same command goes on from "+
 					"there: %w", c.o.Dir, context.Cause(ctx))
@@ -151,7 +151,7 @@ func Run(ctx context.Context, o Options) (Comparison, error) {
 type comparer struct {
 	o       Options
 	schemes []scheme
-	recipes [][]trainer.Recipe // [scheme][seed]
+	recipes []trainer.Recipe // of each scheme, with the first seed
 	start   *vit.Model
 	result  Comparison
 	begun   int // runs
@@ -195,13 +195,11 @@ func newComparer(ctx context.Context, o Options) (*comparer, error) {
 		return nil, usage.Errorf("model %s halts tokens already (%v); a comparison starts from a dense one", o.Model, own)
 	}
 	for _, s := range c.schemes { // whatever is wrong with any is said before hours of training
-		of := make([]trainer.Recipe, len(o.Seeds))
-		for i, seed := range o.Seeds {
-			if of[i], err = o.recipe(s, seed, layers); err != nil {
-				return nil, err
-			}
+		recipe, err := o.recipe(s, o.Seeds[0], layers)
+		if err != nil {
+			return nil, err
 		}
-		c.recipes = append(c.recipes, of)
+		c.recipes = append(c.recipes, recipe)
 	}
 	possible := func(depth float64) bool { return depth >= 1 && depth <= float64(layers) }
 	for i, depth := range o.Sweep {
@@ -215,7 +213,7 @@ func newComparer(ctx context.Context, o Options) (*comparer, error) {
 	if err := atomicfile.Writable(o.Dir); err != nil {
 		return nil, err
 	}
-	c.o, c.result = o, Comparison{Model: o.Model, Data: o.Data, Recipe: o.recipeName(), Epochs: c.recipes[0][0].Epochs,
+	c.o, c.result = o, Comparison{Model: o.Model, Data: o.Data, Recipe: o.recipeName(), Epochs: c.recipes[0].Epochs,
 		Seeds: o.Seeds, Layers: layers, Batch: o.Batch, Sweep: o.Sweep, Threads: o.Threads, Precision: string(o.Precision)}
 	for _, s := range c.schemes {
 		c.result.Schemes = append(c.result.Schemes, SchemeResult{Name: s.name, Scheme: s.base.Name})

@@ -5,7 +5,6 @@ import (
 	"math"
 	"reflect"
 
-	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
 )
@@ -29,19 +28,9 @@ const (
 	depthSlack     = 0.1
 )
 
-// calibrationImages is how many training images a depth is measured on. Their mean lies within some hundredths of a
-// block of that of all.
+// calibrationImages is how many training images a depth is measured on, spread over the whole data set: never the ones
+// that accuracy is measured on. Their mean lies within some hundredths of a block of that of all.
 const calibrationImages = 1024
-
-// calibration picks training images, spread over the whole data set, by which depths are matched: never the ones that
-// accuracy is measured on.
-func calibration(train data.Dataset, limit int, seed uint64) (data.Dataset, error) {
-	n := train.Len()
-	if limit > 0 {
-		n = min(n, limit)
-	}
-	return data.Subset(train, data.Order(seed, 0, n)[:min(n, calibrationImages)])
-}
 
 // withHalting is m with other constants; the weights are shared.
 func withHalting(m *vit.Model, c halting.Config) *vit.Model {

@@ -51,7 +51,7 @@ func (c *comparer) page() report.Page {
 			"as many halt in each block, but not the same ones. What it costs is what the choice of patches is worth.")
 	}
 	p.Tables = append(p.Tables, c.runTable())
-	set := slices.DeleteFunc(c.recipes[0][0].Rows(), func(s report.Setting) bool {
+	set := slices.DeleteFunc(c.recipes[0].Rows(), func(s report.Setting) bool {
 		// They differ from run to run, or are not what was used.
 		return s.Name == "init" || s.Name == "halting" || s.Name == "seed"
 	})

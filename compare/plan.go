@@ -21,14 +21,11 @@ type scheme struct {
 	trains   bool               // it has a run of its own, else it uses the dense one's weights
 }
 
-// trainKey is the setting that makes a scheme train which would use the dense run's weights otherwise.
-const trainKey = "train"
-
 // fixedKeys are what all schemes of a comparison share.
 var fixedKeys = []string{"epochs", "seed", "limit", "init", "variant", "halting", "validation"}
 
 // parseScheme reads an entry such as "token:alpha_prior=0". A key that names a constant of the scheme stands for the
-// same key of the recipe's "halting".
+// same key of the recipe's "halting"; "train" makes a scheme train that would use the dense run's weights otherwise.
 func parseScheme(entry string) (scheme, error) {
 	bad := func(format string, args ...any) (scheme, error) {
 		return scheme{}, usage.Errorf("scheme %q: %s", entry, fmt.Sprintf(format, args...))
@@ -47,7 +44,7 @@ func parseScheme(entry string) (scheme, error) {
 			return bad("setting %q is not KEY=VALUE", setting)
 		case slices.Contains(fixedKeys, key):
 			return bad("%s is the same for all schemes of a comparison", key)
-		case key == trainKey && d.Training == halting.Trainable:
+		case key == "train" && d.Training == halting.Trainable:
 			if s.trains = value == "true"; !s.trains && value != "false" {
 				return bad("train is %q, want true or false", value)
 			}

@@ -112,7 +112,7 @@ func (r *round) reach(ctx context.Context, i int, target float64, isMeasure bool
 		if err := os.MkdirAll(run.Model, 0o777); err != nil {
 			return err
 		}
-		return vit.Save(run.Model, matched, weights.DType(r.recipes[0][0].Store))
+		return vit.Save(run.Model, matched, weights.DType(r.recipes[0].Store))
 	})
 	return err
 }

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,18 +24,17 @@ import (
 // round is the part of a comparison that has one seed.
 type round struct {
 	*comparer
-	index             int // of the seed
 	seed              uint64
 	parts             data.Parts   // of the data, as runs take them
-	calibration, test data.Dataset // as models are measured on them
+	calibration, test data.Dataset // training images that depths are matched on; test images
 	images            int          // of test that are used
 	models            []*vit.Model // of each scheme, as trained
 	runs              []SchemeRun
 }
 
-// round trains, matches, tests and times all schemes with the seed of this index.
-func (c *comparer) round(ctx context.Context, index int) error {
-	r, err := c.open(index)
+// round trains, matches, tests and times all schemes with a seed.
+func (c *comparer) round(ctx context.Context, seed uint64) error {
+	r, err := c.open(seed)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (c *comparer) round(ctx context.Context, index int) error {
 			return fmt.Errorf("scheme %s, seed %d: %w", s.name, r.seed, err)
 		}
 	}
-	if index == 0 {
+	if r.result.Images == 0 { // the first round
 		start, err := r.measure(ctx, "testing", "the model to start from", r.start)
 		if err != nil {
 			return err
@@ -78,10 +78,10 @@ func (c *comparer) round(ctx context.Context, index int) error {
 	return nil
 }
 
-// open opens the data for the runs with the seed of this index.
-func (c *comparer) open(index int) (*round, error) {
-	r := &round{comparer: c, index: index, seed: c.o.Seeds[index],
-		models: make([]*vit.Model, len(c.schemes)), runs: make([]SchemeRun, len(c.schemes))}
+// open opens the data for the runs with a seed.
+func (c *comparer) open(seed uint64) (*round, error) {
+	n := len(c.schemes)
+	r := &round{comparer: c, seed: seed, models: make([]*vit.Model, n), runs: make([]SchemeRun, n)}
 	for i, s := range c.schemes {
 		dir := s.run(c.o.Dir, r.seed)
 		r.runs[i] = SchemeRun{Seed: r.seed, Run: dir, Model: filepath.Join(dir, matchedFolder)}
@@ -90,7 +90,7 @@ func (c *comparer) open(index int) (*round, error) {
 	if err != nil {
 		return nil, err
 	}
-	recipe := c.recipes[0][index]
+	recipe := r.recipe(0)
 	if r.parts, err = trainer.PartsOf(c.o.Data, source, recipe, r.runs[0].Run, true, c.o.Log); err != nil {
 		return nil, err
 	}
@@ -98,12 +98,18 @@ func (c *comparer) open(index int) (*round, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.test, r.images = prepared.Test, prepared.Test.Len()
-	if recipe.Limit > 0 {
-		r.images = min(r.images, recipe.Limit)
-	}
-	r.calibration, err = calibration(prepared.Train, recipe.Limit, recipe.Seed)
+	used := func(d data.Dataset) int { return min(d.Len(), cmp.Or(recipe.Limit, d.Len())) }
+	r.test, r.images = prepared.Test, used(prepared.Test)
+	n = used(prepared.Train)
+	r.calibration, err = data.Subset(prepared.Train, data.Order(r.seed, 0, n)[:min(n, calibrationImages)])
 	return r, err
+}
+
+// recipe is the recipe of a scheme with the round's seed.
+func (r *round) recipe(i int) trainer.Recipe {
+	recipe := r.recipes[i]
+	recipe.Seed = r.seed
+	return recipe
 }
 
 // askedFile lies in the folder of a run and says what it was started with.
@@ -172,7 +178,7 @@ func (r *round) train(ctx context.Context, i int) error {
 // opened is the recipe of a scheme, with constants that let tokens halt about where they should from the first step
 // where it needs that (halting.Descriptor.FitFirst).
 func (r *round) opened(ctx context.Context, i int) (trainer.Recipe, error) {
-	s, recipe := r.schemes[i], r.recipes[i][r.index]
+	s, recipe := r.schemes[i], r.recipe(i)
 	own := func(setting string) bool { return strings.HasPrefix(setting, "halting") }
 	if !s.base.FitFirst || slices.ContainsFunc(s.settings, own) || slices.ContainsFunc(r.o.Set, own) {
 		return recipe, nil
@@ -206,7 +212,7 @@ func (r *round) measure(ctx context.Context, phase, name string, m *vit.Model) (
 
 // measuring is how a scheme's models are measured; the training images for matching are no more than the limit.
 func (r *round) measuring(phase, name string) eval.Options {
-	return eval.Options{Name: name, Limit: r.recipes[0][0].Limit, Threads: r.o.Threads, Precision: r.o.Precision,
+	return eval.Options{Name: name, Limit: r.recipes[0].Limit, Threads: r.o.Threads, Precision: r.o.Precision,
 		Progress: func(done, total int) { r.report(phase, name, done, total, nil) }}
 }
 
