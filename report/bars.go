@@ -9,9 +9,6 @@ import (
 // depthBars draws the share of tokens by depth (entry d−1 ran in d blocks) as bars in the depths' own colours.
 type depthBars []int
 
-// maxBarLabels is how many bars or swatches are labelled one by one.
-const maxBarLabels = 16
-
 func (counts depthBars) layout() (plot, error) {
 	v := newPlot("Tokens by depth", "blocks a token ran in", "share of tokens", plotB)
 	total, most, sum := 0, 0, 0
@@ -80,9 +77,6 @@ type classBars struct {
 	layers  int
 }
 
-// maxClasses is how many classes are listed.
-const maxClasses = 20
-
 func (c classBars) layout() (plot, error) {
 	const pitch, left, right = 19.0, 118.0, 318.0
 	v := plot{Title: "Mean depth by class", YLabel: "blocks", About: fmt.Sprintf("%d classes", len(c.classes))}
@@ -96,13 +90,9 @@ func (c classBars) layout() (plot, error) {
 	longest := max(1, list[0].mean)
 	for i, class := range list {
 		y, w := 6+pitch*float64(i), (right-left)*class.mean/longest
-		name := []rune(oneLine(class.name))
-		if len(name) > 18 {
-			name = append(name[:17], '…')
-		}
 		v.bar(left, y, w, pitch-5, depthColor(class.mean, c.layers),
 			fmt.Sprintf("%s: %s blocks, mean of %d images", class.name, number(class.mean, 2), class.images),
-			word(left-6, y+11, "end", string(name)), word(left+w+5, y+11, "start", number(class.mean, 2)))
+			word(left-6, y+11, "end", short(class.name, 18)), word(left+w+5, y+11, "start", number(class.mean, 2)))
 	}
 	return v, nil
 }

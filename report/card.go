@@ -111,13 +111,10 @@ func inline(img *image.RGBA) (template.URL, error) {
 // swatch is one colour of the legend.
 type swatch struct{ Fill, Ink, Text string }
 
-// maxSlots is how many swatches a legend has.
-const maxSlots = 64
-
 // legend is the colours of the depths of so many blocks.
 func legend(layers int) []swatch {
 	var out []swatch
-	for _, d := range pickFrames(layers, maxSlots) {
+	for _, d := range pickFrames(layers, maxSwatches) {
 		c := depthColor(float64(d), layers)
 		s := swatch{hex(c), hex(inkOn(c)), ""}
 		if layers <= maxBarLabels || d == 1 || d == layers {

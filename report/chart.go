@@ -102,9 +102,6 @@ type run []mean
 // mean is a point, or stands for several neighbours: their mean and the range lo..hi of their heights.
 type mean struct{ x, y, lo, hi float64 }
 
-// maxPoints is how many points a line has at most; a line of more is thinned.
-const maxPoints = 400
-
 // thin cuts a line at its gaps. A line of more than maxPoints points becomes one of maxPoints/2.
 func thin(x, y []float64) []run {
 	step := 1

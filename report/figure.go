@@ -98,12 +98,6 @@ type tile struct {
 
 const showDepth = -1
 
-// Bounds of a drawn picture, so that a long list fails with an error: its pixels, and the side of a picture in it.
-const (
-	maxPixels = 1 << 26
-	maxCell   = 1024
-)
-
 // draw draws a figure of valid samples.
 func (f figure) draw() (*image.RGBA, error) {
 	cell := min(cmp.Or(max(f.Size, 0), 84), maxCell)

@@ -10,9 +10,6 @@ type Heat struct {
 	Values                [][]float64 // [n][blocks]; NaN is left blank
 }
 
-// maxHeat is how many columns are drawn; of more, neighbours share one, which shows their mean.
-const maxHeat = 40
-
 // layout places h in drawing coordinates.
 func (h Heat) layout() (plot, error) {
 	v := newPlot(h.Title, h.XLabel, h.YLabel, plotB)

@@ -15,6 +15,21 @@ const (
 	seriesColors   = 10 // colours in the style sheet
 )
 
+// Bounds of what is shown, so that it can be read and a wrong number asks for no gigabytes.
+const (
+	maxSide      = 1 << 13 // pixels of a sample's longer side
+	maxLayers    = 1000    // blocks of a model, since each becomes a small picture
+	maxCell      = 1024    // pixels of the side of a picture in a drawn one
+	maxPixels    = 1 << 26 // of a drawn picture
+	maxPoints    = 400     // of a line; one of more is thinned
+	maxScatter   = 200     // points of a scatter; names of more would cover each other
+	maxHeat      = 40      // columns of a heat map; of more, neighbours share one, which shows their mean
+	maxClasses   = 20      // classes that are listed
+	maxSwatches  = 64      // of a legend
+	maxBarLabels = 16      // bars or swatches that are labelled one by one
+	maxTurned    = 3       // rows of a table that fit side by side on a phone
+)
+
 // drawable is anything that is drawn with the axes and the style of charts.
 type drawable interface{ layout() (plot, error) }
 

@@ -118,16 +118,14 @@ func (v view) Byline() string {
 	return strings.TrimPrefix(strings.Join(parts, " · "), " · ")
 }
 
-//go:embed page.html
-var pageSource string
-
-//go:embed page.css
-var pageStyle string
-
-// plotStyle is the colours, and the style of charts: of a page and of pictures on their own.
-//
-//go:embed plot.css
-var plotStyle string
+var (
+	//go:embed page.html
+	pageSource string
+	//go:embed page.css
+	pageStyle string
+	//go:embed plot.css
+	plotStyle string // colours, and the style of charts: of a page and of pictures on their own
+)
 
 // execute fills in one of the templates of page.html; "page" is the file itself.
 func execute(name string, data any) ([]byte, error) {

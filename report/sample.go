@@ -9,13 +9,6 @@ import (
 // ErrSample is wrapped by every error about a Sample whose sizes do not agree.
 var ErrSample = errors.New("report: bad sample")
 
-// maxSide is the longest side in pixels that a sample may have; it keeps a wrong number from asking for
-// gigabytes. maxLayers bounds the number of blocks, since each becomes a small picture.
-const (
-	maxSide   = 1 << 13
-	maxLayers = 1000
-)
-
 // Sample is one image and what the model did with it.
 type Sample struct {
 	Title string // the heading, such as a file's name; may be empty

@@ -25,9 +25,6 @@ type Point struct {
 // height of a picture on its own, in page.html, follows from it: 26 for the title, and 40 below the plot.
 const scatterBottom = 266.0
 
-// maxScatter bounds the points of a scatter; names of more would cover each other.
-const maxScatter = 200
-
 // layout places s in drawing coordinates.
 func (s Scatter) layout() (plot, error) {
 	v := newPlot(s.Title, s.XLabel, s.YLabel, scatterBottom)
@@ -122,7 +119,7 @@ func placeNames(points []Point, xs, ys scale) []textView {
 	for range 3 {
 		for i, p := range points {
 			taken[i] = box{}
-			names[i], taken[i] = placeName(oneLine(p.Name), xs.at(p.X), ys.at(p.Y), taken)
+			names[i], taken[i] = placeName(short(p.Name, 24), xs.at(p.X), ys.at(p.Y), taken)
 		}
 	}
 	return names
@@ -130,10 +127,6 @@ func placeNames(points []Point, xs, ys scale) []textView {
 
 // placeName finds the place beside the point (x, y) where its name covers least of what is taken and stays in the plot.
 func placeName(name string, x, y float64, taken []box) (textView, box) {
-	const most = 24
-	if utf8.RuneCountInString(name) > most {
-		name = string([]rune(name)[:most-1]) + "…"
-	}
 	w := letterWidth * float64(utf8.RuneCountInString(name))
 	var best textView
 	var covers box

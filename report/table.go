@@ -128,9 +128,6 @@ type tableView struct {
 	Turned [][]string
 }
 
-// maxTurned is how many rows fit side by side on a phone.
-const maxTurned = 3
-
 func (t Table) view() tableView {
 	v := tableView{Table: t}
 	v.Rows = t.lines()[1:]

@@ -109,6 +109,15 @@ func oneLine(s string) string {
 	return strings.Join(strings.FieldsFunc(s, gap), " ")
 }
 
+// short is oneLine with an ellipsis instead of what goes beyond so many letters.
+func short(s string, most int) string {
+	runes := []rune(oneLine(s))
+	if len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return string(runes)
+}
+
 // legend draws, from x to at most right, the words and a swatch for each depth with its number (as many
 // numbers as fit).
 func (p *pen) legend(img *image.RGBA, x, y, right, layers int) {

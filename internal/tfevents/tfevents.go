@@ -31,10 +31,7 @@ type Writer struct {
 
 // filePrefix and fileSuffix enclose the time in the name of an event file; TensorBoard takes any name with
 // "tfevents" in it and reads the files of a folder in the order of their names.
-const (
-	filePrefix = "events.out.tfevents."
-	fileSuffix = ".adavit"
-)
+const filePrefix, fileSuffix = "events.out.tfevents.", ".adavit"
 
 // Open starts an event file in dir, which it makes if it must, for a run that goes on after the given step,
 // or begins (step 0, or -1 where step 0 itself is still to come). What earlier event files of such a run say
@@ -134,12 +131,6 @@ func (w *Writer) put(event []byte) {
 	_, w.err = w.buffer.Write(w.record)
 }
 
-func (w *Writer) fail(err error) {
-	if w.err == nil {
-		w.err = err
-	}
-}
-
 // Scalar adds a figure. TensorBoard shows one that is not finite as a gap.
 func (w *Writer) Scalar(step int64, tag string, value float64) {
 	w.put(valueEvent(step, scalarValue(tag, float32(value))))
@@ -157,15 +148,16 @@ const maxPixels = 1 << 23
 // Image adds a picture of at most 8 Mi pixels, stored as PNG.
 func (w *Writer) Image(step int64, tag string, img image.Image) {
 	size := img.Bounds().Size()
-	if size.X <= 0 || size.Y <= 0 || size.X > maxPixels/size.Y {
-		w.fail(fmt.Errorf("%s: a picture of %d×%d pixels", tag, size.X, size.Y))
-		return
-	}
 	var b bytes.Buffer
-	e := png.Encoder{CompressionLevel: png.BestCompression}
-	if err := e.Encode(&b, img); err != nil {
-		w.fail(fmt.Errorf("%s: %w", tag, err))
-		return
+	var err error
+	if size.X <= 0 || size.Y <= 0 || size.X > maxPixels/size.Y {
+		err = fmt.Errorf("a picture of %d×%d pixels", size.X, size.Y)
+	} else {
+		e := png.Encoder{CompressionLevel: png.BestCompression}
+		err = e.Encode(&b, img)
+	}
+	if err != nil && w.err == nil {
+		w.err = fmt.Errorf("%s: %w", tag, err)
 	}
 	w.put(valueEvent(step, imageValue(tag, size, b.Bytes())))
 }
