@@ -21,27 +21,6 @@ type Speed struct {
 // timeRounds is how often each model has its turn. It is odd, so that a median is one of the rounds.
 const timeRounds = 7
 
-// contestant is a model that is timed beside others.
-type contestant struct {
-	engine *infer.Engine
-	out    infer.Output
-	images []float32    // [n, C, H, W] that all contestants run
-	size   int          // of one of them
-	rates  [2][]float64 // images a second in each round: one by one, in batches
-}
-
-// turn runs at most most images, n at a time, and returns how many a second.
-func (c *contestant) turn(ctx context.Context, most, n int) (rate float64, err error) {
-	begin := time.Now()
-	ran := 0
-	for ; ran+n <= most; ran += n {
-		if err := c.engine.Run(ctx, infer.Batch{Images: c.images[ran*c.size : (ran+n)*c.size]}, &c.out); err != nil {
-			return 0, err
-		}
-	}
-	return float64(ran) / time.Since(begin).Seconds(), nil
-}
-
 // time measures the models' speed on real images, since how much of a model runs depends on what it sees. The first
 // model is what the speed-ups are against; a turn takes about so many seconds for that one.
 func (r *round) time(ctx context.Context, models []*vit.Model) ([]Speed, error) {
@@ -51,50 +30,59 @@ func (r *round) time(ctx context.Context, models []*vit.Model) ([]Speed, error) 
 	}
 	size := models[0].Params.Config.ImageLen()
 	count := len(images) / size
-	modes := [2]int{1, min(r.o.Batch, count)} // images at a time
-	list := make([]*contestant, len(models))
+	engines, outputs := make([]*infer.Engine, len(models)), make([]infer.Output, len(models))
 	for i, m := range models {
 		weights, err := infer.Pack(m.Params, r.o.Precision)
 		if err != nil {
 			return nil, err
 		}
-		e, err := infer.New(weights, infer.Options{Threads: r.o.Threads})
-		if err != nil {
+		if engines[i], err = infer.New(weights, infer.Options{Threads: r.o.Threads}); err != nil {
 			return nil, err
 		}
-		defer e.Close()
-		list[i] = &contestant{engine: e, images: images, size: size}
-		for _, n := range []int{modes[1], modes[0]} { // a warm-up
-			if _, err := list[i].turn(ctx, n, n); err != nil {
+		defer engines[i].Close()
+	}
+	// turn has model i run at most most images, n at a time, and returns how many a second.
+	turn := func(i, most, n int) (float64, error) {
+		begin, ran := time.Now(), 0
+		for ; ran+n <= most; ran += n {
+			if err := engines[i].Run(ctx, infer.Batch{Images: images[ran*size : (ran+n)*size]}, &outputs[i]); err != nil {
+				return 0, err
+			}
+		}
+		return float64(ran) / time.Since(begin).Seconds(), nil
+	}
+	modes := [2]int{1, min(r.o.Batch, count)} // images at a time
+	var most [2]int                           // of a turn
+	for mode, n := range modes {
+		for i := range models { // a warm-up
+			if _, err := turn(i, n, n); err != nil {
 				return nil, err
 			}
 		}
-	}
-	var most [2]int // images of a turn
-	for mode, n := range modes {
-		rate, err := list[0].turn(ctx, max(n, min(count, 8)), n)
+		rate, err := turn(0, max(n, min(count, 8)), n)
 		if err != nil {
 			return nil, err
 		}
 		most[mode] = min(count, max(n, int(rate*r.o.Seconds)))
 	}
-	err = turns.Play(ctx, timeRounds, len(list), func(_, i int) error {
+	rates := make([][2][]float64, len(models)) // images a second of each model in each mode and round
+	err = turns.Play(ctx, timeRounds, len(models), func(_, i int) error {
 		for mode, n := range modes {
-			rate, err := list[i].turn(ctx, most[mode], n)
+			rate, err := turn(i, most[mode], n)
 			if err != nil {
 				return err
 			}
-			list[i].rates[mode] = append(list[i].rates[mode], rate)
+			rates[i][mode] = append(rates[i][mode], rate)
 		}
 		return nil
-	}, func(done int) { r.report("timing", "", done, timeRounds*len(list), nil) })
+	}, func(done int) { r.report("timing", "", done, timeRounds*len(models), nil) })
 	if err != nil {
 		return nil, err
 	}
-	speeds, dense := make([]Speed, len(list)), list[0].rates
-	for i, c := range list {
-		speeds[i] = Speed{turns.Median(c.rates[0]), turns.Median(c.rates[1]),
-			turns.MedianRatio(c.rates[0], dense[0]), turns.MedianRatio(c.rates[1], dense[1])}
+	speeds := make([]Speed, len(models))
+	for i, of := range rates {
+		speeds[i] = Speed{turns.Median(of[0]), turns.Median(of[1]),
+			turns.MedianRatio(of[0], rates[0][0]), turns.MedianRatio(of[1], rates[0][1])}
 	}
 	return speeds, nil
 }

@@ -40,17 +40,11 @@ func Montage(samples []Sample, o FigureOptions) (*image.RGBA, error) {
 	return f.draw()
 }
 
-// Picture is one picture of a contact sheet.
-type Picture struct {
-	Pixels                  []byte // [Height, Width, Channels], row-major
-	Width, Height, Channels int    // Channels is 1 or 3
-	Caption                 string // lines below it, four at most; "" for none
-}
-
-// SheetRow is a line of pictures with a name beside it.
+// SheetRow is a line of pictures with a name beside it. Below a picture are the lines of its title, four at most; what
+// a model did with it does not matter.
 type SheetRow struct {
 	Name     string
-	Pictures []Picture
+	Pictures []Sample
 }
 
 // Sheet draws rows of pictures side by side, the first one of each set apart, as a sheet of originals and what was made
@@ -59,13 +53,14 @@ func Sheet(rows []SheetRow, o FigureOptions) (*image.RGBA, error) {
 	f := figure{FigureOptions: o, apart: 1, letters: 0.14}
 	for i, r := range rows {
 		row := figureRow{words: []line{{r.Name, ink}}}
-		for k, p := range r.Pictures {
-			t := tile{sample: Sample{Pixels: p.Pixels, Width: p.Width, Height: p.Height, Channels: p.Channels, Layers: 1}}
-			if err := t.sample.Validate(); err != nil {
+		for k, s := range r.Pictures {
+			s.Layers = 1
+			if err := s.Validate(); err != nil {
 				return nil, fmt.Errorf("row %d, picture %d: %w", i, k, err)
 			}
-			if p.Caption != "" {
-				lines := strings.Split(p.Caption, "\n")
+			t := tile{sample: s}
+			if s.Title != "" {
+				lines := strings.Split(s.Title, "\n")
 				t.caption = lines[:min(len(lines), 4)]
 			}
 			row.tiles = append(row.tiles, t)

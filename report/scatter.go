@@ -131,31 +131,29 @@ func placeName(name string, x, y float64, taken []box) (textView, box) {
 	var best textView
 	var covers box
 	least := math.Inf(1)
+	type align struct {
+		class string
+		left  float64 // share of the name that is left of the place
+	}
+	start, middle, end := align{"start", 0}, align{"middle", 0.5}, align{"end", 1}
 	for _, c := range []struct {
-		class  string
-		dx, dy float64 // of the base line's start, middle or end
+		align
+		dx, dy float64
 	}{
-		{"start", 8, 4}, {"end", -8, 4}, {"middle", 0, -9}, {"middle", 0, 17},
-		{"start", 6, -6}, {"end", -6, -6}, {"start", 6, 14}, {"end", -6, 14},
-		{"middle", 0, -20}, {"middle", 0, 28},
-		{"start", 10, -16}, {"end", -10, -16}, {"start", 10, 24}, {"end", -10, 24},
+		{start, 8, 4}, {end, -8, 4}, {middle, 0, -9}, {middle, 0, 17},
+		{start, 6, -6}, {end, -6, -6}, {start, 6, 14}, {end, -6, 14},
+		{middle, 0, -20}, {middle, 0, 28},
+		{start, 10, -16}, {end, -10, -16}, {start, 10, 24}, {end, -10, 24},
 	} {
-		left := x + c.dx
-		switch c.class {
-		case "end":
-			left -= w
-		case "middle":
-			left -= w / 2
-		}
+		left := x + c.dx - w*c.left
 		b := box{left, y + c.dy - letterUp, left + w, y + c.dy + letterDown}
 		cost := 0.0
 		for _, t := range taken {
 			cost += b.overlap(t)
 		}
-		inside := b.overlap(box{plotL, 2, plotR + 8, scatterBottom})
-		if cost += 4 * ((b.x1-b.x0)*(b.y1-b.y0) - inside); cost < least-1e-6 {
-			least, covers = cost, b
-			best = word(x+c.dx, y+c.dy, c.class, name)
+		cost += 4 * (b.overlap(b) - b.overlap(box{plotL, 2, plotR + 8, scatterBottom})) // what lies outside
+		if cost < least-1e-6 {
+			least, covers, best = cost, b, word(x+c.dx, y+c.dy, c.class, name)
 		}
 	}
 	return best, covers
