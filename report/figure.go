@@ -27,9 +27,10 @@ func Montage(samples []Sample, o FigureOptions) (*image.RGBA, error) {
 		if f.layers = samples[0].Layers; s.Layers != f.layers {
 			return nil, fmt.Errorf("%w: sample %d has %d blocks, sample 0 has %d", ErrSample, i, s.Layers, f.layers)
 		}
-		r := figureRow{s.describe(), []tile{{sample: s}, {sample: s, show: showDepth}}}
+		r := figureRow{s.describe(), []tile{{sample: s, draw: resize}, {sample: s, draw: depthMap}}}
 		for _, l := range pickFrames(s.Layers, 12) {
-			r.tiles = append(r.tiles, tile{sample: s, show: l})
+			draw := func(s Sample, size int) *image.RGBA { return frame(s, l, size) }
+			r.tiles = append(r.tiles, tile{sample: s, draw: draw})
 		}
 		f.rows = append(f.rows, r)
 	}
@@ -58,7 +59,7 @@ func Sheet(rows []SheetRow, o FigureOptions) (*image.RGBA, error) {
 			if err := s.Validate(); err != nil {
 				return nil, fmt.Errorf("row %d, picture %d: %w", i, k, err)
 			}
-			t := tile{sample: s}
+			t := tile{sample: s, draw: resize}
 			if s.Title != "" {
 				lines := strings.Split(s.Title, "\n")
 				t.caption = lines[:min(len(lines), 4)]
@@ -84,14 +85,12 @@ type figureRow struct {
 	tiles []tile
 }
 
-// tile is a picture of a figure: the image, or, if show says so, its depth map or what a block sees.
+// tile is a picture of a figure: draw draws the image, its depth map or what a block sees, at a size as for fit.
 type tile struct {
 	sample  Sample
-	show    int // 0, showDepth or a block
+	draw    func(s Sample, size int) *image.RGBA
 	caption []string
 }
-
-const showDepth = -1
 
 // draw draws a figure of valid samples.
 func (f figure) draw() (*image.RGBA, error) {
@@ -147,7 +146,7 @@ func (f figure) draw() (*image.RGBA, error) {
 
 	img := canvas(wide, high)
 	large.lines(img, margin, title, wide-2*margin, []line{{f.Title, ink}})
-	p.draw(img, p.regular, faint.color(), margin, subtitle, cut(p.regular, f.Subtitle, wide-2*margin))
+	p.draw(img, p.regular, faint.color, margin, subtitle, cut(p.regular, f.Subtitle, wide-2*margin))
 	if f.layers > 0 {
 		p.legend(img, margin, legend, wide-margin, f.layers)
 	}
@@ -155,30 +154,20 @@ func (f figure) draw() (*image.RGBA, error) {
 		if width(p.regular, head) > w {
 			head = head[strings.LastIndexByte(head, ' ')+1:]
 		}
-		p.center(img, faint.color(), column(i), column(i)+w, heads, cut(p.regular, head, w+gap))
+		p.center(img, faint.color, column(i), column(i)+w, heads, cut(p.regular, head, w+gap))
 	}
 	for _, r := range f.rows {
 		p.lines(img, margin, y+(h-len(r.words)*p.height)/2, words, r.words)
 		for k, t := range r.tiles {
 			x := column(k)
-			place(img, x, y, w, h, t.draw(cell))
+			place(img, x, y, w, h, t.draw(t.sample, cell))
 			for i, text := range t.caption {
-				p.center(img, faint.color(), x, x+w, y+h+i*p.height, cut(p.regular, text, w+gap))
+				p.center(img, faint.color, x, x+w, y+h+i*p.height, cut(p.regular, text, w+gap))
 			}
 		}
 		y += pitch
 	}
 	return img, nil
-}
-
-func (t tile) draw(size int) *image.RGBA {
-	switch t.show {
-	case 0:
-		return resize(t.sample, size)
-	case showDepth:
-		return depthMap(t.sample, size)
-	}
-	return frame(t.sample, t.show, size)
 }
 
 // pickFrames returns the blocks (1-based) to show: all of them, or most of them evenly spaced with the first
@@ -228,7 +217,7 @@ func Panel(s Sample, size int) (*image.RGBA, error) {
 	for i, l := range frames {
 		x, y := margin+i%perLine*((inner-fw)/(perLine-1)), strip+i/perLine*pitch
 		place(img, x, y, fw, fh, frame(s, l, small))
-		p.center(img, faint.color(), x, x+fw, y+fh, fmt.Sprint(l))
+		p.center(img, faint.color, x, x+fw, y+fh, fmt.Sprint(l))
 	}
 	return img, nil
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -97,11 +98,7 @@ type line struct {
 // describe puts a sample into words: its heading, the prediction, its depth.
 func (s Sample) describe() []line {
 	var out []line
-	head := s.Title
-	if head == "" {
-		head = s.Label
-	}
-	if head != "" {
+	if head := cmp.Or(s.Title, s.Label); head != "" {
 		out = append(out, line{head, ink})
 	}
 	if s.Predicted != "" {

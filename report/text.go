@@ -15,21 +15,19 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// tone is what words say of themselves by their colour.
-type tone int
+// tone is what words say of themselves by their colour: its class on a page, and what it is in a drawn picture, whose
+// ground is white.
+type tone struct {
+	Class string
+	color color.RGBA
+}
 
-const (
-	ink tone = iota
-	faint
-	good
-	bad
+var (
+	ink   = tone{"", rgb(0x1b1f24)}
+	faint = tone{"faint", rgb(0x606872)}
+	good  = tone{"good", rgb(0x1a7f37)}
+	bad   = tone{"bad", rgb(0xc62828)}
 )
-
-// color is the tone's colour in a drawn picture, whose ground is white.
-func (t tone) color() color.RGBA { return rgb([...]uint32{0x1b1f24, 0x606872, 0x1a7f37, 0xc62828}[t]) }
-
-// String is the tone's class on a page.
-func (t tone) String() string { return [...]string{"", "faint", "good", "bad"}[t] }
 
 // pen writes text of one size in the Go fonts.
 type pen struct {
@@ -84,7 +82,7 @@ func (p *pen) center(img *image.RGBA, c color.RGBA, x0, x1, y int, text string) 
 // lines writes lines below each other, the first one bold, each at most limit pixels wide.
 func (p *pen) lines(img *image.RGBA, x, y, limit int, lines []line) {
 	for i, l := range lines {
-		p.draw(img, p.face(i), l.Tone.color(), x, y+i*p.height, cut(p.face(i), l.Text, limit))
+		p.draw(img, p.face(i), l.Tone.color, x, y+i*p.height, cut(p.face(i), l.Text, limit))
 	}
 }
 
@@ -125,7 +123,7 @@ func (p *pen) legend(img *image.RGBA, x, y, right, layers int) {
 	if width(p.regular, text) > (right-x)/2 {
 		text = "blocks"
 	}
-	x = p.draw(img, p.regular, faint.color(), x, y, text) + p.height/2
+	x = p.draw(img, p.regular, faint.color, x, y, text) + p.height/2
 	side := max(1, min(p.height*3/2, (right-x)/layers))
 	every := (width(p.regular, fmt.Sprint(layers)) + p.height/3 + side - 1) / side
 	for d := 1; d <= layers; d++ {

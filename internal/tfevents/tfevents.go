@@ -65,8 +65,8 @@ func Open(dir string, step int64) (w *Writer, err error) {
 	}
 	w = &Writer{file: f, buffer: bufio.NewWriter(f)}
 	w.put(versionEvent())
-	if err := w.Flush(); err != nil { // a full disk is noticed here
-		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	if w.Flush() != nil { // a full disk is noticed here
+		return nil, errors.Join(w.err, f.Close(), os.Remove(f.Name()))
 	}
 	return w, nil
 }
