@@ -23,10 +23,7 @@ type Tuned struct {
 
 // depthTolerance ends the search for a depth, depthSlack is how far off it may be and still count as matched: constants
 // that are counts cannot give every depth. Both are in blocks.
-const (
-	depthTolerance = 0.02
-	depthSlack     = 0.1
-)
+const depthTolerance, depthSlack = 0.02, 0.1
 
 // calibrationImages is how many training images a depth is measured on, spread over the whole data set: never the ones
 // that accuracy is measured on. Their mean lies within some hundredths of a block of that of all.

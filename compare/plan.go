@@ -3,7 +3,6 @@ package compare
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -116,11 +115,6 @@ func (s scheme) folder() string {
 		}
 		return '-'
 	}, s.name)
-}
-
-// run is the folder of the scheme's run with one seed.
-func (s scheme) run(dir string, seed uint64) string {
-	return filepath.Join(dir, fmt.Sprintf("%s-seed%d", s.folder(), seed))
 }
 
 // recipeName is the recipe of a comparison, the usual one where none is named.

@@ -40,8 +40,7 @@ func (r *round) target(ctx context.Context) (depth float64, measure int, err err
 // model, what was found.
 const matchedFolder, matchedFile = "matched", "matched.json"
 
-// maxFile bounds the small files of a run.
-const maxFile = 1 << 20
+const maxFile = 1 << 20 // bytes of the small files of a run
 
 // found is the content of a file that keeps what was found, so that a comparison that goes on need not find it again.
 type found struct {
@@ -149,7 +148,6 @@ func indented(v any) ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// store writes a file of JSON.
 func store(path string, v any) error {
 	text, err := indented(v)
 	if err != nil {

@@ -83,8 +83,8 @@ func (c *comparer) open(seed uint64) (*round, error) {
 	n := len(c.schemes)
 	r := &round{comparer: c, seed: seed, models: make([]*vit.Model, n), runs: make([]SchemeRun, n)}
 	for i, s := range c.schemes {
-		dir := s.run(c.o.Dir, r.seed)
-		r.runs[i] = SchemeRun{Seed: r.seed, Run: dir, Model: filepath.Join(dir, matchedFolder)}
+		dir := filepath.Join(c.o.Dir, fmt.Sprintf("%s-seed%d", s.folder(), seed))
+		r.runs[i] = SchemeRun{Seed: seed, Run: dir, Model: filepath.Join(dir, matchedFolder)}
 	}
 	source, err := datasets.Find(c.o.Data, c.o.Log)
 	if err != nil {
@@ -112,10 +112,7 @@ func (r *round) recipe(i int) trainer.Recipe {
 	return recipe
 }
 
-// askedFile lies in the folder of a run and says what it was started with.
-const askedFile = "asked.json"
-
-// asked is what a run was started with.
+// asked is what a run was started with; a file in its folder says so.
 type asked struct {
 	Recipe trainer.Recipe `json:"recipe"`
 	Model  string         `json:"model"`
@@ -127,7 +124,9 @@ type asked struct {
 func (r *round) train(ctx context.Context, i int) error {
 	r.begun++
 	s, run := r.schemes[i], &r.runs[i]
-	recipe, err := r.opened(ctx, i)
+	path := filepath.Join(run.Run, "asked.json")
+	before, unread := regular.Read(path, maxFile)
+	recipe, err := r.opened(ctx, i, before)
 	if err != nil {
 		return err
 	}
@@ -139,15 +138,14 @@ func (r *round) train(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(run.Run, 0o777); err != nil {
-		return err
-	}
-	path := filepath.Join(run.Run, askedFile)
-	before, err := regular.Read(path, maxFile)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
-		err = atomicfile.WriteFile(path, want)
-	case err == nil && !bytes.Equal(before, want):
+	case errors.Is(unread, os.ErrNotExist):
+		if err = os.MkdirAll(run.Run, 0o777); err == nil {
+			err = atomicfile.WriteFile(path, want)
+		}
+	case unread != nil:
+		err = unread
+	case !bytes.Equal(before, want):
 		err = fmt.Errorf("%s holds a run with other settings (see %s); give another folder, or remove it", run.Run, path)
 	}
 	if err != nil {
@@ -176,16 +174,15 @@ func (r *round) train(ctx context.Context, i int) error {
 }
 
 // opened is the recipe of a scheme, with constants that let tokens halt about where they should from the first step
-// where it needs that (halting.Descriptor.FitFirst).
-func (r *round) opened(ctx context.Context, i int) (trainer.Recipe, error) {
+// where it needs that (halting.Descriptor.FitFirst). started is what the run was started with before, nil if it was not.
+func (r *round) opened(ctx context.Context, i int, started []byte) (trainer.Recipe, error) {
 	s, recipe := r.schemes[i], r.recipe(i)
 	own := func(setting string) bool { return strings.HasPrefix(setting, "halting") }
 	if !s.base.FitFirst || slices.ContainsFunc(s.settings, own) || slices.ContainsFunc(r.o.Set, own) {
 		return recipe, nil
 	}
 	var before asked
-	if text, err := regular.Read(filepath.Join(r.runs[i].Run, askedFile), maxFile); err == nil &&
-		json.Unmarshal(text, &before) == nil && before.Recipe.Halting != nil {
+	if json.Unmarshal(started, &before) == nil && before.Recipe.Halting != nil {
 		key := recipe.Halting.Tuning().Key
 		opened := recipe.Halting.With(key, before.Recipe.Halting.Number(key)) // found when the run began
 		recipe.Halting = &opened
@@ -216,7 +213,6 @@ func (r *round) measuring(phase, name string) eval.Options {
 		Progress: func(done, total int) { r.report(phase, name, done, total, nil) }}
 }
 
-// report hands progress on.
 func (r *round) report(phase, scheme string, done, total int, p *trainer.Progress) {
 	if r.o.Progress != nil {
 		r.o.Progress(Progress{Phase: phase, Scheme: scheme, Seed: r.seed, Run: r.begun,

@@ -119,7 +119,6 @@ func (r *Comparison) SpeedTable() report.Table {
 	return t
 }
 
-// sweepChart draws the curves.
 func (r *Comparison) sweepChart() report.Chart {
 	chart := report.Chart{Title: fmt.Sprintf("Accuracy at several depths, %d images at once", r.Batch),
 		XLabel: "milliseconds an image", YLabel: "top-1 %", Markers: true}

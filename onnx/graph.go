@@ -88,7 +88,6 @@ func (g *graph) list(name string, v []int, shape ...int) string {
 // The operators that are used in more than one place.
 
 func (g *graph) add(name, a, b string) string { return g.node("Add", name, []string{a, b}) }
-
 func (g *graph) mul(name, a, b string) string { return g.node("Mul", name, []string{a, b}) }
 
 func (g *graph) reshape(name, x, shape string) string {

@@ -22,8 +22,7 @@ type Series struct {
 	Dashed bool      // for reference lines
 }
 
-// layout places c in drawing coordinates. Without a single finite point the result has axes only. Series
-// whose X and Y differ in length are an error.
+// layout gives axes only where there is not a single finite point. Series whose X and Y differ in length are an error.
 func (c Chart) layout() (plot, error) {
 	v := newPlot(c.Title, c.XLabel, c.YLabel, plotB)
 	x, y := nothing, nothing
@@ -134,7 +133,6 @@ func thin(x, y []float64) []run {
 	return runs
 }
 
-// path returns the path data of the run.
 func (r run) path(xs, ys scale) string {
 	var d strings.Builder
 	op := "M"

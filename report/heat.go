@@ -10,7 +10,6 @@ type Heat struct {
 	Values                [][]float64 // [n][blocks]; NaN is left blank
 }
 
-// layout places h in drawing coordinates.
 func (h Heat) layout() (plot, error) {
 	v := newPlot(h.Title, h.XLabel, h.YLabel, plotB)
 	if len(h.X) != len(h.Values) {

@@ -30,7 +30,7 @@ const (
 	maxTurned    = 3       // rows of a table that fit side by side on a phone
 )
 
-// drawable is anything that is drawn with the axes and the style of charts.
+// drawable is anything that is drawn with the axes and the style of charts; layout places it in drawing coordinates.
 type drawable interface{ layout() (plot, error) }
 
 // plot is a chart in drawing coordinates, as the template draws it.

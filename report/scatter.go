@@ -25,7 +25,6 @@ type Point struct {
 // height of a picture on its own, in page.html, follows from it: 26 for the title, and 40 below the plot.
 const scatterBottom = 266.0
 
-// layout places s in drawing coordinates.
 func (s Scatter) layout() (plot, error) {
 	v := newPlot(s.Title, s.XLabel, s.YLabel, scatterBottom)
 	var points []Point

@@ -15,10 +15,7 @@ import (
 
 // Every field has its number in event.proto, summary.proto or histogram.proto and, behind it, its name there
 // (TensorBoard 2, https://github.com/tensorflow/tensorboard/tree/master/tensorboard/compat/proto).
-const (
-	eventStep    = 2
-	eventSummary = 5
-)
+const eventStep, eventSummary = 2, 5
 
 // newEvent begins an event.
 func newEvent() (m protobuf.Message) {
@@ -95,8 +92,7 @@ func histogramValue(tag string, h histogram) protobuf.Message {
 	return m
 }
 
-// maxBuckets bounds a histogram.
-const maxBuckets = 1 << 16
+const maxBuckets = 1 << 16 // of a histogram
 
 // histogramOf counts values into so many buckets of equal width between the smallest and the largest.
 func histogramOf(values []float64, buckets int) histogram {

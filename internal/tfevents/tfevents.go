@@ -142,8 +142,7 @@ func (w *Writer) Histogram(step int64, tag string, values []float64, buckets int
 	w.put(valueEvent(step, histogramValue(tag, histogramOf(values, buckets))))
 }
 
-// maxPixels bounds a picture, so that its record can be read again.
-const maxPixels = 1 << 23
+const maxPixels = 1 << 23 // of a picture, so that its record can be read again
 
 // Image adds a picture of at most 8 Mi pixels, stored as PNG.
 func (w *Writer) Image(step int64, tag string, img image.Image) {
