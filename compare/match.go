@@ -9,8 +9,7 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Tuned is how a trained model was brought to a mean depth: by the one constant that trades depth for accuracy
-// (halting.Config.Tuning).
+// Tuned is how a trained model was brought to a mean depth: by the one constant that trades depth for accuracy.
 type Tuned struct {
 	Constant string  `json:"constant"`
 	From     float64 `json:"from"` // as trained

@@ -100,8 +100,7 @@ func (r *Comparison) scatters() []report.Scatter {
 	}
 }
 
-// facts are what the comparison comes to: the dense model, and the most accurate of those that were brought to the
-// depth.
+// facts are what the comparison comes to: the dense model, and the most accurate one that was brought to the depth.
 func (r *Comparison) facts() []report.Fact {
 	list := []report.Fact{{Value: two(r.Schemes[0].Top1.Mean) + " %",
 		Label: "top-1 of the dense model, trained on equally"}}

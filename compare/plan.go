@@ -82,8 +82,7 @@ func splitOutside(text string, separator byte) []string {
 // SplitSchemes splits a list of schemes at its commas, those within brackets or quotes left alone.
 func SplitSchemes(list string) []string { return splitOutside(list, ',') }
 
-// parseSchemes reads the entries of a comparison. The dense one goes first, whether it is asked for or not: the others
-// are held against it.
+// parseSchemes reads the entries of a comparison. The dense one, which the others are held against, always goes first.
 func parseSchemes(entries []string) ([]scheme, error) {
 	if len(entries) == 0 {
 		entries = halting.Names()

@@ -36,8 +36,7 @@ func (r *round) target(ctx context.Context) (depth float64, measure int, err err
 	return reached.MeanDepth, measure, err
 }
 
-// matchedFolder is the folder inside a run's that holds its model at the target depth; matchedFile keeps, beside that
-// model, what was found.
+// matchedFolder, inside a run's folder, holds its model at the target depth, and matchedFile what was found of it.
 const matchedFolder, matchedFile = "matched", "matched.json"
 
 const maxFile = 1 << 20 // bytes of the small files of a run

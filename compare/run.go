@@ -65,13 +65,11 @@ func (c *comparer) round(ctx context.Context, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	for i := range r.runs {
-		r.runs[i].Speed = speeds[i]
-	}
 	if err := r.sweep(ctx); err != nil {
 		return err
 	}
 	for i, run := range r.runs {
+		run.Speed = speeds[i]
 		s := &r.result.Schemes[i]
 		s.Runs = append(s.Runs, run)
 	}
@@ -119,8 +117,7 @@ type asked struct {
 	Data   string         `json:"data"`
 }
 
-// train comes to the model of a scheme: by a run of its own, which it begins, goes on with or finds done, or else from
-// the dense run's weights.
+// train comes to a scheme's model: by a run that it begins, goes on with or finds done, or by the dense run's weights.
 func (r *round) train(ctx context.Context, i int) error {
 	r.begun++
 	s, run := r.schemes[i], &r.runs[i]

@@ -48,8 +48,7 @@ func (r *round) sweep(ctx context.Context) error {
 	return nil
 }
 
-// pace is a point of a scheme's curve: the time that an image takes, as a share of the dense model's, and top-1; means
-// over the seeds.
+// pace is a point of a curve: the time of an image, also as a share of the dense model's, and top-1; means over seeds.
 type pace struct{ share, milliseconds, top1 float64 }
 
 // curve is a scheme's accuracy at several speeds in batches, the fastest first: the points of its sweep that reached

@@ -47,8 +47,7 @@ func attribute(name string, value any) protobuf.Message {
 	return m
 }
 
-// valueInfo is a ValueInfoProto: it describes an input or output of the graph. A dimension is an int, or the name of a
-// size that is not fixed.
+// valueInfo is a ValueInfoProto: an input or output. A dimension is an int, or the name of a size that is not fixed.
 func valueInfo(name string, e elem, dims ...any) protobuf.Message {
 	var shape, tensor, kind, m protobuf.Message
 	for _, d := range dims {

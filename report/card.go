@@ -23,8 +23,7 @@ type card struct {
 	Small     bool // few pixels, which stay sharp when enlarged
 }
 
-// frameView is the image as one block saw it: the page's own copy of the image with one path over the patches
-// that are gone.
+// frameView is the image as one block saw it: the page's own copy of it under one path over the patches that are gone.
 type frameView struct {
 	Block       int
 	Gone        string
@@ -67,8 +66,7 @@ func newCard(index int, s Sample) (card, error) {
 	return c, nil
 }
 
-// gonePath returns path data, in pixels of the image, over the patches that do not run in block layer;
-// neighbours in a line become one rectangle.
+// gonePath is a path, in pixels of the image, over the patches gone in block layer; neighbours become one rectangle.
 func gonePath(s Sample, layer int) string {
 	var gone []image.Rectangle
 	eachPatch(s, image.Rect(0, 0, s.Width, s.Height), func(k int, r image.Rectangle) {
@@ -88,24 +86,17 @@ func gonePath(s Sample, layer int) string {
 	return b.String()
 }
 
-// inline returns img as a data URL: PNG, or JPEG where the picture is a large photograph and PNG would be
-// several times its size.
+// inline returns img as a data URL: PNG, or JPEG where that makes a large photograph several times smaller.
 func inline(img *image.RGBA) (template.URL, error) {
 	b, err := encodePNG(img)
-	if err != nil {
-		return "", fmt.Errorf("report: %w", err)
-	}
 	kind := "png"
-	if len(b) > 24<<10 {
+	if err == nil && len(b) > 24<<10 {
 		var j bytes.Buffer
-		if err := jpeg.Encode(&j, img, &jpeg.Options{Quality: 90}); err != nil {
-			return "", fmt.Errorf("report: %w", err)
-		}
-		if 2*j.Len() < len(b) {
+		if err = jpeg.Encode(&j, img, &jpeg.Options{Quality: 90}); 2*j.Len() < len(b) {
 			b, kind = j.Bytes(), "jpeg"
 		}
 	}
-	return template.URL("data:image/" + kind + ";base64," + base64.StdEncoding.EncodeToString(b)), nil
+	return template.URL("data:image/" + kind + ";base64," + base64.StdEncoding.EncodeToString(b)), err
 }
 
 // swatch is one colour of the legend.

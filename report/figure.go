@@ -170,8 +170,7 @@ func (f figure) draw() (*image.RGBA, error) {
 	return img, nil
 }
 
-// pickFrames returns the blocks (1-based) to show: all of them, or most of them evenly spaced with the first
-// and the last among them.
+// pickFrames returns the blocks (1-based) to show: all, or most of them evenly spaced with the first and the last.
 func pickFrames(layers, most int) []int {
 	n := min(layers, most)
 	out := make([]int, n)

@@ -2,8 +2,7 @@ package report
 
 import "fmt"
 
-// Heat is a map of colours: a column for each epoch, or whatever X is, and a line for each block, the first
-// block below.
+// Heat is a map of colours: a column for each epoch, or whatever X is, and a line for each block, the first one below.
 type Heat struct {
 	Title, XLabel, YLabel string
 	X                     []float64   // [n] what the columns stand for, rising

@@ -52,8 +52,7 @@ type Fact struct{ Value, Label string }
 // Setting is one line of a list of settings.
 type Setting struct{ Name, Value string }
 
-// WriteHTML writes p as one HTML file that refers to nothing outside itself and needs no script. The file
-// appears whole or not at all.
+// WriteHTML writes p as one HTML file that needs no other file and no script. It appears whole or not at all.
 func WriteHTML(path string, p Page) error {
 	b, err := HTML(p)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // ErrSample is wrapped by every error about a Sample whose sizes do not agree.
@@ -14,8 +15,7 @@ var ErrSample = errors.New("report: bad sample")
 type Sample struct {
 	Title string // the heading, such as a file's name; may be empty
 
-	// Pixels is the image at the model's input size: [Height, Width, Channels] bytes, row-major. Channels is 1
-	// (grey) or 3 (red, green, blue).
+	// Pixels is [Height, Width, Channels] bytes at the model's input size: 1 channel (grey) or 3 (red, green, blue).
 	Pixels                  []byte
 	Width, Height, Channels int
 
@@ -57,12 +57,15 @@ func (s Sample) Validate() error {
 	case s.ClassDepth < 0 || s.ClassDepth > s.Layers:
 		return bad("class token ran in %d of %d blocks", s.ClassDepth, s.Layers)
 	}
-	for k, d := range s.Depth {
-		if d < 0 || d > s.Layers {
-			return bad("token %d ran in %d of %d blocks", k, d, s.Layers)
-		}
+	if k := impossible(s.Depth, s.Layers); k >= 0 {
+		return bad("token %d ran in %d of %d blocks", k, s.Depth[k], s.Layers)
 	}
 	return nil
+}
+
+// impossible is the first token whose depth is none of so many blocks, or −1.
+func impossible(depth []int, layers int) int {
+	return slices.IndexFunc(depth, func(d int) bool { return d < 0 || d > layers })
 }
 
 // alive returns how many patch tokens ran in block layer (1-based).
@@ -76,8 +79,7 @@ func (s Sample) alive(layer int) int {
 	return n
 }
 
-// meanDepth is the mean number of blocks over all tokens of s, the class token included where its depth is
-// known; NaN without any token.
+// meanDepth is the mean number of blocks over all tokens, the class token too if its depth is known; NaN without any.
 func (s Sample) meanDepth() float64 {
 	sum, n := s.ClassDepth, len(s.Depth)
 	for _, d := range s.Depth {
@@ -123,8 +125,7 @@ func (s Sample) describe() []line {
 	return out
 }
 
-// Interleave turns planes of pixels [channels, height, width] into [height, width, channels], the order that
-// Sample wants. It panics if chw is too short.
+// Interleave turns pixels [channels, height, width] into [height, width, channels]. It panics if chw is too short.
 func Interleave(chw []byte, channels, height, width int) []byte {
 	plane := height * width
 	out := make([]byte, channels*plane)

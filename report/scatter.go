@@ -76,8 +76,7 @@ func (s Scatter) layout() (plot, error) {
 	return v, nil
 }
 
-// WriteSVG stores s as a picture of its own, which needs nothing beside it and follows its reader's light or
-// dark colours. The file appears whole or not at all.
+// WriteSVG stores s, whole or not at all, as a picture that needs no other file and follows a light or dark theme.
 func (s Scatter) WriteSVG(path string) error {
 	v, err := s.layout()
 	if err != nil {
@@ -104,8 +103,7 @@ func (a box) overlap(b box) float64 {
 // A letter of the drawing's 11 pixel high text is about so wide, so high above its base line and below it.
 const letterWidth, letterUp, letterDown = 6.1, 8.5, 2.5
 
-// placeNames finds a place beside its point for each name; those that were placed first have a second and a
-// third look at where the others went.
+// placeNames finds a place beside its point for each name, in three rounds: the first names see where the others went.
 func placeNames(points []Point, xs, ys scale) []textView {
 	n := len(points)
 	names, taken := make([]textView, n), make([]box, n) // what the names cover, then the points with their spreads

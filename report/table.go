@@ -21,8 +21,7 @@ type Column struct {
 	Left bool // aligned left, as words are
 }
 
-// Cell is one value of a Table. Link, which may be empty, is where a page and Markdown lead from it: a path
-// relative to their own file.
+// Cell is one value of a Table. Link, if any, is where it leads: a path relative to the file of the page or Markdown.
 type Cell struct{ Text, Link string }
 
 // NewTable returns a table of no rows, of whose columns the first so many are aligned left.
@@ -121,8 +120,7 @@ func (t Table) Markdown() string {
 	return b.String()
 }
 
-// tableView is a table on a page, with whole rows; without links and of a few rows also turned on its side,
-// for narrow screens: a line for each column.
+// tableView is a table on a page; one of a few rows without links is there turned on its side, too, for narrow screens.
 type tableView struct {
 	Table
 	Turned [][]string

@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// Tally adds up the depths of the patch tokens in the images that one model saw. Its methods are not safe to
-// call at the same time.
+// Tally adds up the depths of the patch tokens in the images that one model saw. It is not safe for concurrent use.
 type Tally struct {
 	layers       int
 	gridW, gridH int
@@ -19,8 +18,7 @@ type Tally struct {
 	sumClass []int // sum of their tokens' depths
 }
 
-// NewTally returns an empty tally for a model of so many blocks over a grid of gridH×gridW patch tokens.
-// classes names the classes; it may be nil.
+// NewTally returns an empty tally for a model of layers blocks over gridH×gridW patch tokens; classes may be nil.
 func NewTally(layers, gridW, gridH int, classes []string) (*Tally, error) {
 	if layers < 1 || layers > maxLayers || gridW < 0 || gridH < 0 || gridW > maxSide || gridH > maxSide {
 		return nil, fmt.Errorf("report: tally of %d blocks over %d×%d patches", layers, gridH, gridW)
@@ -40,10 +38,8 @@ func (t *Tally) Add(class int, depth []int) error {
 	if class < -1 || class >= len(t.classes) && class >= 0 && len(t.classes) > 0 {
 		return fmt.Errorf("report: tally: class %d of %d", class, len(t.classes))
 	}
-	for k, d := range depth {
-		if d < 0 || d > t.layers {
-			return fmt.Errorf("report: tally: token %d ran in %d of %d blocks", k, d, t.layers)
-		}
+	if k := impossible(depth, t.layers); k >= 0 {
+		return fmt.Errorf("report: tally: token %d ran in %d of %d blocks", k, depth[k], t.layers)
 	}
 	sum := 0
 	for k, d := range depth {
@@ -62,8 +58,7 @@ func (t *Tally) Add(class int, depth []int) error {
 // Images is the number of images added.
 func (t *Tally) Images() int { return t.images }
 
-// active returns [layers] shares: entry l−1 is the share of all tokens that ran in block l. NaN where nothing
-// was added.
+// active returns [layers]: entry l−1 is the share of all tokens that ran in block l; NaN where nothing was added.
 func (t *Tally) active() []float64 {
 	out, total, alive := make([]float64, t.layers), t.images*len(t.byPlace), 0
 	for l := t.layers; l >= 1; l-- {

@@ -15,8 +15,7 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// tone is what words say of themselves by their colour: its class on a page, and what it is in a drawn picture, whose
-// ground is white.
+// tone is what words say of themselves by colour: a class on a page, a colour on the white ground of a drawn picture.
 type tone struct {
 	Class string
 	color color.RGBA
@@ -116,8 +115,7 @@ func short(s string, most int) string {
 	return string(runes)
 }
 
-// legend draws, from x to at most right, the words and a swatch for each depth with its number (as many
-// numbers as fit).
+// legend draws, from x to at most right, words and a swatch for each depth, with as many of the numbers as fit.
 func (p *pen) legend(img *image.RGBA, x, y, right, layers int) {
 	text := "blocks a token ran in"
 	if width(p.regular, text) > (right-x)/2 {

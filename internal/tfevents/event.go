@@ -107,12 +107,9 @@ func histogramOf(values []float64, buckets int) histogram {
 	}
 	buckets = min(max(buckets, 1), maxBuckets)
 	for i := range buckets - 1 {
-		limit := h.min + width*float64(i+1)/float64(buckets)
-		if limit < h.max && (i == 0 || limit > h.limits[len(h.limits)-1]) { // numbers may lie too close for so many buckets
-			h.limits = append(h.limits, limit)
-		}
+		h.limits = append(h.limits, min(h.min+width*float64(i+1)/float64(buckets), h.max))
 	}
-	h.limits = append(h.limits, h.max)
+	h.limits = slices.Compact(append(h.limits, h.max)) // numbers may lie too close for so many buckets
 	h.counts = make([]float64, len(h.limits))
 	for _, v := range values {
 		i, _ := slices.BinarySearch(h.limits, v)

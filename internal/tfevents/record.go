@@ -39,8 +39,7 @@ func appendRecord(b, content []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, maskedCRC(content))
 }
 
-// readRecord returns the next record's content. The error is io.EOF behind the last record, one that wraps
-// errRecord where the bytes are no record, or what the reader returned.
+// readRecord returns the next record: io.EOF behind the last one, errRecord where the bytes are none, or r's error.
 func readRecord(r io.Reader) ([]byte, error) {
 	var head [recordHead]byte
 	if _, err := io.ReadFull(r, head[:]); errors.Is(err, io.ErrUnexpectedEOF) {

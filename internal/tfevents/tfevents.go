@@ -20,8 +20,7 @@ import (
 // Writer writes a run's figures and pictures. A value has a tag, whose part before a slash groups it with
 // others ("loss/prior"), and a step, the axis on which TensorBoard draws it; steps must not go down.
 //
-// The first error is kept: later values are dropped, and Flush, Sync and Close return it. The methods are not
-// safe to call at the same time.
+// The first error is kept: later values are dropped, and Flush, Sync and Close return it. Not safe for concurrent use.
 type Writer struct {
 	file   *os.File
 	buffer *bufio.Writer
@@ -29,8 +28,7 @@ type Writer struct {
 	err    error
 }
 
-// filePrefix and fileSuffix enclose the time in the name of an event file; TensorBoard takes any name with
-// "tfevents" in it and reads the files of a folder in the order of their names.
+// An event file's name has the time between these. TensorBoard takes any with "tfevents", in the order of their names.
 const filePrefix, fileSuffix = "events.out.tfevents.", ".adavit"
 
 // Open starts an event file in dir, which it makes if it must, for a run that goes on after the given step,
@@ -136,8 +134,7 @@ func (w *Writer) Scalar(step int64, tag string, value float64) {
 	w.put(valueEvent(step, scalarValue(tag, float32(value))))
 }
 
-// Histogram adds the distribution of values in so many buckets of equal width between the smallest and the
-// largest; values that are not finite are left out.
+// Histogram adds the distribution of the finite values in buckets of equal width from the smallest to the largest.
 func (w *Writer) Histogram(step int64, tag string, values []float64, buckets int) {
 	w.put(valueEvent(step, histogramValue(tag, histogramOf(values, buckets))))
 }
