@@ -204,7 +204,8 @@ func newComparer(ctx context.Context, o Options) (*comparer, error) {
 	possible := func(depth float64) bool { return depth >= 1 && depth <= float64(layers) }
 	for i, depth := range o.Sweep {
 		if !possible(depth) || slices.Contains(o.Sweep[:i], depth) {
-			return nil, usage.Errorf("a sweep over depths %v, want different ones of 1 to the model's %d blocks", o.Sweep, layers)
+			return nil, usage.Errorf("a sweep over depths %v, want different ones of 1 to the model's %d blocks", o.Sweep,
+				layers)
 		}
 	}
 	if o.Depth != 0 && !possible(o.Depth) {

@@ -65,13 +65,13 @@ func (c *comparer) page() report.Page {
 // notes say how the figures came about.
 func (r *Comparison) notes() []string {
 	return []string{
-		"All schemes start from the same dense model and train with equal epochs, seeds and data. “none” is the dense model " +
-			"trained on equally; " + strings.Join(halting.Names(halting.NeedsNoTraining), " and ") + " work on its weights unless " +
-			"they are told to train.",
+		"All schemes start from the same dense model and train with equal epochs, seeds and data. “none” is the dense " +
+			"model trained on equally; " + strings.Join(halting.Names(halting.NeedsNoTraining), " and ") +
+			" work on its weights unless they are told to train.",
 		"Then each is brought to one mean depth by its own constant, found by bisection on training images; no test image " +
 			"takes part in that. “trained” are the figures before. (!) marks a depth that the constant cannot give.",
-		"Mean depth is the number of blocks that a token really ran in, over all tokens of all test images; when an image is " +
-			"finished, all its tokens are. MACs are counted from the tokens that ran, with what a scheme adds.",
+		"Mean depth is the number of blocks that a token really ran in, over all tokens of all test images; when an image " +
+			"is finished, all its tokens are. MACs are counted from the tokens that ran, with what a scheme adds.",
 		fmt.Sprintf("Speed is measured on test images in %s, one by one and %d at once, all schemes in one process taking "+
 			"turns in %d rounds: the medians, and the medians of the rounds' ratios to “none”.", r.Precision, r.Batch,
 			timeRounds),

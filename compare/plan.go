@@ -20,9 +20,6 @@ type scheme struct {
 	trains   bool               // it has a run of its own, else it uses the dense one's weights
 }
 
-// fixedKeys are what all schemes of a comparison share.
-var fixedKeys = []string{"epochs", "seed", "limit", "init", "variant", "halting", "validation"}
-
 // parseScheme reads an entry such as "token:alpha_prior=0". A key that names a constant of the scheme stands for the
 // same key of the recipe's "halting"; "train" makes a scheme train that would use the dense run's weights otherwise.
 func parseScheme(entry string) (scheme, error) {
@@ -41,7 +38,7 @@ func parseScheme(entry string) (scheme, error) {
 		switch {
 		case !ok || key == "":
 			return bad("setting %q is not KEY=VALUE", setting)
-		case slices.Contains(fixedKeys, key):
+		case slices.Contains([]string{"epochs", "seed", "limit", "init", "variant", "halting", "validation"}, key):
 			return bad("%s is the same for all schemes of a comparison", key)
 		case key == "train" && d.Training == halting.Trainable:
 			if s.trains = value == "true"; !s.trains && value != "false" {

@@ -36,9 +36,6 @@ func (r *round) target(ctx context.Context) (depth float64, measure int, err err
 	return reached.MeanDepth, measure, err
 }
 
-// matchedFolder, inside a run's folder, holds its model at the target depth, and matchedFile what was found of it.
-const matchedFolder, matchedFile = "matched", "matched.json"
-
 const maxFile = 1 << 20 // bytes of the small files of a run
 
 // found is the content of a file that keeps what was found, so that a comparison that goes on need not find it again.
@@ -54,11 +51,10 @@ func (r *round) kept(file string, i int, target float64, isMeasure bool, find fu
 	if err != nil {
 		return Match{}, err
 	}
-	tuned := m.Params.Config.Halting.Adaptive() && !isMeasure
 	path := filepath.Join(r.runs[i].Model, file)
 	var f found
 	if text, err := regular.Read(path, maxFile); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key &&
-		(f.Tuned != nil) == tuned {
+		(f.Tuned != nil) == (m.Params.Config.Halting.Adaptive() && !isMeasure) {
 		return f.Match, nil
 	}
 	f = found{Key: key}
@@ -88,7 +84,7 @@ func (r *round) key(m *vit.Model, run string, target float64, isMeasure bool) (s
 // reach brings a scheme's model to the target depth, tests it before and after, and stores it.
 func (r *round) reach(ctx context.Context, i int, target float64, isMeasure bool) (err error) {
 	name, m, run := r.schemes[i].name, r.models[i], &r.runs[i]
-	run.Match, err = r.kept(matchedFile, i, target, isMeasure, func(f *Match) (err error) {
+	run.Match, err = r.kept("matched.json", i, target, isMeasure, func(f *Match) (err error) {
 		if f.Trained, err = r.measure(ctx, "testing", name, m); err != nil {
 			return err
 		}

@@ -25,10 +25,11 @@ import (
 type round struct {
 	*comparer
 	seed              uint64
-	parts             data.Parts   // of the data, as runs take them
-	calibration, test data.Dataset // training images that depths are matched on; test images
-	images            int          // of test that are used
-	models            []*vit.Model // of each scheme, as trained
+	recipes           []trainer.Recipe // with this seed
+	parts             data.Parts       // of the data, as runs take them
+	calibration, test data.Dataset     // training images that depths are matched on; test images
+	images            int              // of test that are used
+	models            []*vit.Model     // of each scheme, as trained
 	runs              []SchemeRun
 }
 
@@ -79,16 +80,18 @@ func (c *comparer) round(ctx context.Context, seed uint64) error {
 // open opens the data for the runs with a seed.
 func (c *comparer) open(seed uint64) (*round, error) {
 	n := len(c.schemes)
-	r := &round{comparer: c, seed: seed, models: make([]*vit.Model, n), runs: make([]SchemeRun, n)}
+	r := &round{comparer: c, seed: seed, recipes: slices.Clone(c.recipes), models: make([]*vit.Model, n),
+		runs: make([]SchemeRun, n)}
 	for i, s := range c.schemes {
+		r.recipes[i].Seed = seed
 		dir := filepath.Join(c.o.Dir, fmt.Sprintf("%s-seed%d", s.folder(), seed))
-		r.runs[i] = SchemeRun{Seed: seed, Run: dir, Model: filepath.Join(dir, matchedFolder)}
+		r.runs[i] = SchemeRun{Seed: seed, Run: dir, Model: filepath.Join(dir, "matched")}
 	}
 	source, err := datasets.Find(c.o.Data, c.o.Log)
 	if err != nil {
 		return nil, err
 	}
-	recipe := r.recipe(0)
+	recipe := r.recipes[0]
 	if r.parts, err = trainer.PartsOf(c.o.Data, source, recipe, r.runs[0].Run, true, c.o.Log); err != nil {
 		return nil, err
 	}
@@ -101,13 +104,6 @@ func (c *comparer) open(seed uint64) (*round, error) {
 	n = used(prepared.Train)
 	r.calibration, err = data.Subset(prepared.Train, data.Order(r.seed, 0, n)[:min(n, calibrationImages)])
 	return r, err
-}
-
-// recipe is the recipe of a scheme with the round's seed.
-func (r *round) recipe(i int) trainer.Recipe {
-	recipe := r.recipes[i]
-	recipe.Seed = r.seed
-	return recipe
 }
 
 // asked is what a run was started with; a file in its folder says so.
@@ -171,9 +167,9 @@ func (r *round) train(ctx context.Context, i int) error {
 }
 
 // opened is the recipe of a scheme, with constants that let tokens halt about where they should from the first step
-// where it needs that (halting.Descriptor.FitFirst). started is what the run was started with before, nil if it was not.
+// where it needs that (halting.Descriptor.FitFirst). started is what the run was begun with before, nil if it was not.
 func (r *round) opened(ctx context.Context, i int, started []byte) (trainer.Recipe, error) {
-	s, recipe := r.schemes[i], r.recipe(i)
+	s, recipe := r.schemes[i], r.recipes[i]
 	own := func(setting string) bool { return strings.HasPrefix(setting, "halting") }
 	if !s.base.FitFirst || slices.ContainsFunc(s.settings, own) || slices.ContainsFunc(r.o.Set, own) {
 		return recipe, nil

@@ -12,14 +12,9 @@ type graph struct {
 	doc       string
 	prefix    string           // goes before the name of every node; each stage sets its own
 	nodes     protobuf.Message // GraphProto.node fields, tags included
-	ends      protobuf.Message // input and output fields
+	ends      protobuf.Message // input and output fields; an output has the name of its node
 	constants []initializer
 	shared    map[string]bool // names of the constants that several nodes use
-}
-
-// output declares that the node of this name is an output.
-func (g *graph) output(name string, e elem, dims ...any) {
-	g.ends.Bytes(12, valueInfo(name, e, dims...)) // output
 }
 
 // node adds an operator with one output and returns its name.

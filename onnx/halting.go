@@ -24,7 +24,7 @@ func newHalt(n *network) *halt {
 	n.prefix = ""
 	h := &halt{network: n, masks: n.concat("halt.shape.mask", 0, n.batch, n.ints(1, 1, -1))}
 	if tokens := n.c.Tokens(); n.options.Depth {
-		n.output("depth", elemInt64, "batch", tokens)
+		n.ends.Bytes(12, valueInfo("depth", elemInt64, "batch", tokens)) // output
 		h.place = n.expand("depth.places", n.list("const.places", upTo(tokens), 1, tokens, 1), tokens, 1)
 		h.depth = n.expand("depth.first", n.ints(1), tokens, 1)
 	}
@@ -82,7 +82,8 @@ func (h *halt) gather(x, live, running string) string {
 	key := h.node("Cast", "halt.key", []string{live}, attribute("to", int(elemInt64)))
 	count := h.node("ReduceSum", "halt.counts", []string{key, h.ints(1, 2)}, attribute("keepdims", 0)) // [B]
 	count = h.node("ReduceMax", "halt.most", []string{count}, attribute("keepdims", 1))                // [1]
-	count = h.node("Max", "halt.count", []string{count, h.ints(h.c.Readouts().Heads)})                 // no matrix is ever empty
+	// No matrix is ever empty.
+	count = h.node("Max", "halt.count", []string{count, h.ints(h.c.Readouts().Heads)})
 	// [B, n, 1]; equal keys come in the order of their places.
 	order := h.split("TopK", []string{"halt.top", "halt.order"}, []string{key, count}, attribute("axis", 1))[1]
 	h.sums = h.pick("halt.sums.left", h.sums, order)

@@ -31,7 +31,7 @@ func build(p *vit.Params, o Options) *graph {
 		n.tensors[t.Name] = t
 	}
 	n.ends.Bytes(11, valueInfo("input", elemFloat, "batch", c.Channels, c.Height, c.Width)) // input
-	n.output("logits", elemFloat, "batch", c.Classes)
+	n.ends.Bytes(12, valueInfo("logits", elemFloat, "batch", c.Classes))                    // output
 	adaptive := c.Halting.Adaptive() && !o.Dense
 	n.doc = fmt.Sprintf("Vision transformer: %d blocks, %d numbers a token, %d heads, %d tokens", c.Layers, c.Embed,
 		c.Heads, c.Tokens())

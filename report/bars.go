@@ -7,9 +7,7 @@ import (
 )
 
 // depthBars draws the share of tokens by depth (entry d−1 ran in d blocks) as bars in the depths' own colours.
-type depthBars []int
-
-func (counts depthBars) layout() (plot, error) {
+func depthBars(counts []int) plot {
 	v := newPlot("Tokens by depth", "blocks a token ran in", "share of tokens", plotB)
 	total, most, sum := 0, 0, 0
 	for i, n := range counts {
@@ -18,7 +16,7 @@ func (counts depthBars) layout() (plot, error) {
 	if total == 0 {
 		v.About = "no data"
 		v.YTicks = []tick{{xy(plotB), "0%"}, {xy(plotT), "100%"}}
-		return v, nil
+		return v
 	}
 	v.About = fmt.Sprintf("mean %s of %d blocks", number(float64(sum)/float64(total), 2), len(counts))
 	ys := newScale(span{0, 1.06 * float64(most) / float64(total)}, plotB, plotT)
@@ -42,46 +40,36 @@ func (counts depthBars) layout() (plot, error) {
 			v.XTicks = append(v.XTicks, tick{xy(x + slot/2), fmt.Sprint(i + 1)})
 		}
 	}
-	return v, nil
+	return v
 }
 
 // placeMap draws the mean depth of the patch at each place of a gridH×gridW grid; NaN for a place without a value.
-type placeMap struct {
-	mean                 []float64
-	gridW, gridH, layers int
-}
-
-func (m placeMap) layout() (plot, error) {
+func placeMap(means []float64, gridW, gridH, layers int) plot {
 	const side, top = 192.0, 8.0
 	v := plot{Title: "Mean depth by place", YLabel: "blocks", Height: xy(chartH)}
-	v.About = fmt.Sprintf("%d lines of %d patches", m.gridH, m.gridW)
-	cell := min(side/float64(m.gridH), (chartW-16)/float64(m.gridW))
-	left := (chartW - cell*float64(m.gridW)) / 2
-	for k, mean := range m.mean {
-		c := depthColor(mean, m.layers)
-		x, y := left+cell*float64(k%m.gridW), top+cell*float64(k/m.gridW)
+	v.About = fmt.Sprintf("%d lines of %d patches", gridH, gridW)
+	cell := min(side/float64(gridH), (chartW-16)/float64(gridW))
+	left := (chartW - cell*float64(gridW)) / 2
+	for k, mean := range means {
+		c := depthColor(mean, layers)
+		x, y := left+cell*float64(k%gridW), top+cell*float64(k/gridW)
 		var texts []textView
 		if cell >= 22 {
 			texts = append(texts, word(x+cell/2, y+cell/2+4, "middle", number(mean, 1)))
 			texts[0].Fill = hex(inkOn(c))
 		}
 		v.bar(x, y, cell+0.3, cell+0.3, c,
-			fmt.Sprintf("line %d, column %d: %s blocks", k/m.gridW+1, k%m.gridW+1, number(mean, 2)), texts...)
+			fmt.Sprintf("line %d, column %d: %s blocks", k/gridW+1, k%gridW+1, number(mean, 2)), texts...)
 	}
-	return v, nil
+	return v
 }
 
 // classBars lists classes by their mean depth, the deepest first; of many classes the two ends.
-type classBars struct {
-	classes []classMean
-	layers  int
-}
-
-func (c classBars) layout() (plot, error) {
+func classBars(classes []classMean, layers int) plot {
 	const pitch, left, right = 19.0, 118.0, 318.0
-	v := plot{Title: "Mean depth by class", YLabel: "blocks", About: fmt.Sprintf("%d classes", len(c.classes))}
+	v := plot{Title: "Mean depth by class", YLabel: "blocks", About: fmt.Sprintf("%d classes", len(classes))}
 	deepest := func(a, b classMean) int { return cmp.Compare(b.mean, a.mean) }
-	list := slices.SortedStableFunc(slices.Values(c.classes), deepest)
+	list := slices.SortedStableFunc(slices.Values(classes), deepest)
 	if len(list) > maxClasses {
 		v.Title = "Deepest and shallowest classes"
 		list = slices.Delete(list, maxClasses/2, len(list)-maxClasses/2)
@@ -90,9 +78,9 @@ func (c classBars) layout() (plot, error) {
 	longest := max(1, list[0].mean)
 	for i, class := range list {
 		y, w := 6+pitch*float64(i), (right-left)*class.mean/longest
-		v.bar(left, y, w, pitch-5, depthColor(class.mean, c.layers),
+		v.bar(left, y, w, pitch-5, depthColor(class.mean, layers),
 			fmt.Sprintf("%s: %s blocks, mean of %d images", class.name, number(class.mean, 2), class.images),
 			word(left-6, y+11, "end", short(class.name, 18)), word(left+w+5, y+11, "start", number(class.mean, 2)))
 	}
-	return v, nil
+	return v
 }

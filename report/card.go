@@ -12,23 +12,20 @@ import (
 
 // card is one sample on a page.
 type card struct {
-	ID, Box   string // of the image inside the page; its viewBox
-	W, H      int    // pixels of the image
-	Image     template.URL
-	Map       template.URL
-	Head      string
-	Lines     []line
-	Frames    []frameView
-	Alt, Seen string
-	Small     bool // few pixels, which stay sharp when enlarged
+	ID, Box    string // of the image inside the page; its viewBox
+	W, H       int    // pixels of the image
+	Image, Map template.URL
+	Head       string
+	Lines      []line
+	Frames     []frameView
+	Alt, Seen  string
+	Small      bool // few pixels, which stay sharp when enlarged
 }
 
 // frameView is the image as one block saw it: the page's own copy of it under one path over the patches that are gone.
 type frameView struct {
-	Block       int
-	Gone        string
-	Share       string
-	About, Done string
+	Block                    int
+	Gone, Share, About, Done string
 }
 
 func newCard(index int, s Sample) (card, error) {

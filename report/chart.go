@@ -7,9 +7,8 @@ import (
 
 // Chart is a few lines over one pair of axes. Points that are NaN or infinite interrupt their line.
 type Chart struct {
-	Title          string
-	XLabel, YLabel string
-	Series         []Series
+	Title, XLabel, YLabel string
+	Series                []Series
 
 	Markers bool // a dot on every point, as for single measurements
 	shares  bool // Y holds shares (0..1), from zero and in percent, and the first line's area is filled

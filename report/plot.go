@@ -48,6 +48,8 @@ type plot struct {
 	Key                   []keyView
 }
 
+func (v plot) layout() (plot, error) { return v, nil }
+
 // newPlot is a plot with an X axis at bottom and room for its numbers and label below.
 func newPlot(title, xLabel, yLabel string, bottom float64) plot {
 	return plot{

@@ -7,9 +7,8 @@ import (
 
 // Tally adds up the depths of the patch tokens in the images that one model saw. It is not safe for concurrent use.
 type Tally struct {
-	layers       int
-	gridW, gridH int
-	classes      []string
+	layers, gridW, gridH int
+	classes              []string
 
 	images   int
 	byDepth  []int // [layers+1]: tokens that ran in so many blocks
@@ -33,7 +32,8 @@ func NewTally(layers, gridW, gridH int, classes []string) (*Tally, error) {
 // Add counts one image: depth is [gridH, gridW] as in Sample; class is the index of its true class, or −1.
 func (t *Tally) Add(class int, depth []int) error {
 	if len(depth) != len(t.byPlace) {
-		return fmt.Errorf("report: tally: %d depths, want %d for a grid of %d×%d", len(depth), len(t.byPlace), t.gridH, t.gridW)
+		return fmt.Errorf("report: tally: %d depths, want %d for a grid of %d×%d", len(depth), len(t.byPlace), t.gridH,
+			t.gridW)
 	}
 	if class < -1 || class >= len(t.classes) && class >= 0 && len(t.classes) > 0 {
 		return fmt.Errorf("report: tally: class %d of %d", class, len(t.classes))
@@ -109,10 +109,10 @@ func (t *Tally) charts() []drawable {
 		depthBars(t.byDepth[1:]),
 	}
 	if len(t.byPlace) > 0 {
-		out = append(out, placeMap{t.places(), t.gridW, t.gridH, t.layers})
+		out = append(out, placeMap(t.places(), t.gridW, t.gridH, t.layers))
 	}
 	if c := t.classMeans(); len(c) > 1 {
-		out = append(out, classBars{c, t.layers})
+		out = append(out, classBars(c, t.layers))
 	}
 	return out
 }

@@ -72,9 +72,6 @@ func Open(dir string, step int64) (w *Writer, err error) {
 // eventFiles lists the files of dir that Open made, in the order of their times, and the time of the last one.
 func eventFiles(dir string) (names []string, last int64, err error) {
 	entries, err := os.ReadDir(dir) // sorted by name
-	if err != nil {
-		return nil, 0, err
-	}
 	for _, entry := range entries {
 		digits, ok := strings.CutPrefix(entry.Name(), filePrefix)
 		digits, mine := strings.CutSuffix(digits, fileSuffix)
@@ -83,7 +80,7 @@ func eventFiles(dir string) (names []string, last int64, err error) {
 			names, last = append(names, entry.Name()), max(last, int64(at))
 		}
 	}
-	return names, last, nil
+	return names, last, err
 }
 
 // cutFile shortens an event file to the records before the first one of a step beyond step, or before the
@@ -163,16 +160,15 @@ func (w *Writer) Flush() error {
 	if w.err == nil {
 		w.err = w.buffer.Flush()
 	}
-	return w.named(w.err)
+	return w.named()
 }
 
 // Sync is Flush, and waits until all is on the disk.
 func (w *Writer) Sync() error {
-	if err := w.Flush(); err != nil {
-		return err
+	if w.Flush() == nil {
+		w.err = w.file.Sync()
 	}
-	w.err = w.file.Sync()
-	return w.named(w.err)
+	return w.named()
 }
 
 // Close is Flush, and ends the file. Closing twice does nothing.
@@ -185,10 +181,10 @@ func (w *Writer) Close() error {
 	return err
 }
 
-// named adds the file's name to an error.
-func (w *Writer) named(err error) error {
-	if err != nil {
-		err = fmt.Errorf("tfevents: %s: %w", w.file.Name(), err)
+// named is the first error with the file's name.
+func (w *Writer) named() error {
+	if w.err == nil {
+		return nil
 	}
-	return err
+	return fmt.Errorf("tfevents: %s: %w", w.file.Name(), w.err)
 }
