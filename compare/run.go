@@ -79,9 +79,8 @@ func (c *comparer) round(ctx context.Context, seed uint64) error {
 
 // open opens the data for the runs with a seed.
 func (c *comparer) open(seed uint64) (*round, error) {
-	n := len(c.schemes)
-	r := &round{comparer: c, seed: seed, recipes: slices.Clone(c.recipes), models: make([]*vit.Model, n),
-		runs: make([]SchemeRun, n)}
+	r := &round{comparer: c, seed: seed, recipes: slices.Clone(c.recipes),
+		models: make([]*vit.Model, len(c.schemes)), runs: make([]SchemeRun, len(c.schemes))}
 	for i, s := range c.schemes {
 		r.recipes[i].Seed = seed
 		dir := filepath.Join(c.o.Dir, fmt.Sprintf("%s-seed%d", s.folder(), seed))
@@ -101,7 +100,7 @@ func (c *comparer) open(seed uint64) (*round, error) {
 	}
 	used := func(d data.Dataset) int { return min(d.Len(), cmp.Or(recipe.Limit, d.Len())) }
 	r.test, r.images = prepared.Test, used(prepared.Test)
-	n = used(prepared.Train)
+	n := used(prepared.Train)
 	r.calibration, err = data.Subset(prepared.Train, data.Order(r.seed, 0, n)[:min(n, calibrationImages)])
 	return r, err
 }

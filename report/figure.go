@@ -55,7 +55,7 @@ func Sheet(rows []SheetRow, o FigureOptions) (*image.RGBA, error) {
 	for i, r := range rows {
 		row := figureRow{words: []line{{r.Name, ink}}}
 		for k, s := range r.Pictures {
-			s.Layers = 1
+			s = Sample{Title: s.Title, Pixels: s.Pixels, Width: s.Width, Height: s.Height, Channels: s.Channels, Layers: 1}
 			if err := s.Validate(); err != nil {
 				return nil, fmt.Errorf("row %d, picture %d: %w", i, k, err)
 			}
