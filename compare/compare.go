@@ -1,6 +1,10 @@
+// Package compare trains halting schemes from one dense model, brings them to the same mean depth, and measures them
+// beside each other: top-1, multiply-adds, images a second, and what their choice of tokens is worth. Depths are mean
+// numbers of blocks, 1..L, over all tokens.
 package compare
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -17,21 +21,18 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Options say what Compare does.
+// Options say what Run does.
 type Options struct {
-	Model string // the dense model that all schemes start from, as Open names it
-	Data  string // a data set as data.Open names it
-	Dir   string // folder of the runs and of the results
-	// names, or NAME:key=value:… with values of the recipe or constants of the scheme; nil for all
-	Schemes []string
-	Recipe  string   // what all schemes train by, a bundled name or a file; "" for the usual one
-	Set     []string // overrides of the recipe, KEY=VALUE
-	Epochs  int      // 0 for the recipe's
-	Seeds   []uint64 // every scheme is trained once with each; nil for 1
-	// mean depth to which the schemes are brought; 0 for what the token scheme reaches, or half of the blocks without
-	// it
-	Depth   float64
-	Sweep   []float64 // further mean depths to bring every scheme to, so that accuracy can be compared at equal time
+	Model   string    // the dense model that all schemes start from, as Open names it
+	Data    string    // a data set as data.Open names it
+	Dir     string    // folder of the runs and of the results
+	Schemes []string  // names, or NAME:key=value:… with values of the recipe or constants of the scheme; nil for all
+	Recipe  string    // what all schemes train by, a bundled name or a file; "" for the usual one
+	Set     []string  // overrides of the recipe, KEY=VALUE
+	Epochs  int       // 0 for the recipe's
+	Seeds   []uint64  // every scheme is trained once with each; nil for 1
+	Depth   float64   // to bring the schemes to; 0 for what the token scheme reaches, or half of the blocks without it
+	Sweep   []float64 // further depths to bring every scheme to, so that accuracy can be compared at equal time
 	Limit   int       // training images, and as many test images; 0 for all
 	Batch   int       // images in a batch, where speed in batches is measured; 0 for 32
 	Seconds float64   // of each turn of a timing; 0 for 0.5
@@ -52,7 +53,7 @@ type Progress struct {
 	Train       *trainer.Progress // while training
 }
 
-// Comparison is what Compare found.
+// Comparison is what Run found.
 type Comparison struct {
 	Model     string         `json:"model"`
 	StartTop1 float64        `json:"start_top1"` // of the model before any training
@@ -75,8 +76,8 @@ type Comparison struct {
 // SchemeResult is one scheme of a comparison.
 type SchemeResult struct {
 	Name   string      `json:"name"`
-	Policy string      `json:"policy"`
-	Top1   Mean        `json:"top1"` // of the runs, brought to the target depth
+	Scheme string      `json:"policy"` // the halting scheme's own name
+	Top1   Mean        `json:"top1"`   // of the runs, brought to the target depth
 	Depth  Mean        `json:"mean_depth"`
 	MACs   Mean        `json:"macs_per_image"`
 	Single Mean        `json:"images_per_second_1"`
@@ -85,7 +86,7 @@ type SchemeResult struct {
 }
 
 // adaptive reports whether tokens can halt.
-func (s *SchemeResult) adaptive() bool { return halting.Config{Policy: s.Policy}.Adaptive() }
+func (s SchemeResult) adaptive() bool { return halting.Config{Policy: s.Scheme}.Adaptive() }
 
 // Mean is a mean over seeds with the standard deviation of a sample; 0 of a single one.
 type Mean struct {
@@ -95,19 +96,22 @@ type Mean struct {
 
 // SchemeRun is a scheme with one seed.
 type SchemeRun struct {
-	Seed    uint64         `json:"seed"`
-	Run     string         `json:"run"`   // folder of the training run whose weights it has
-	Model   string         `json:"model"` // model directory, with the halting that was matched
-	Halting halting.Config `json:"halting"`
-	// nil for a dense model and for one that is the measure of the others
-	Tuned *Tuned `json:"dialled,omitempty"`
-	// as the training left it; of a scheme without training, with its usual constants
-	Trained Reached       `json:"trained"`
-	Matched Reached       `json:"matched"`
-	Control *eval.Control `json:"control,omitempty"` // of the matched model; nil of a dense one
-	Sweep   []SweepPoint  `json:"sweep,omitempty"`   // at further depths
-	Seconds float64       `json:"training_seconds"`
+	Seed  uint64 `json:"seed"`
+	Run   string `json:"run"`   // folder of the training run whose weights it has
+	Model string `json:"model"` // model directory, with the halting that was matched
+	Match
+	Sweep   []SweepPoint `json:"sweep,omitempty"` // at further depths
+	Seconds float64      `json:"training_seconds"`
 	Speed
+}
+
+// Match is a trained model before and after it was brought to a depth.
+type Match struct {
+	Halting halting.Config `json:"halting"`           // after it
+	Tuned   *Tuned         `json:"dialled,omitempty"` // nil of a dense model and of the measure of the others
+	Trained Reached        `json:"trained"`           // as trained; without training, with the scheme's usual constants
+	Matched Reached        `json:"matched"`
+	Control *eval.Control  `json:"control,omitempty"` // of the matched model; nil of a dense one
 }
 
 // Reached is what a model comes to on the test images.
@@ -118,10 +122,10 @@ type Reached struct {
 	DenseMACs float64 `json:"dense_macs_per_image"`
 }
 
-// Compare trains a list of halting schemes from one dense model, with equal epochs, seeds and data, brings them to the
-// same mean depth by their own constants, and measures them: accuracy on the test images, and speed in turns with each
-// other and with the dense model, which is trained on equally. Schemes that need no training (halting.Descriptor) use
-// the dense model's weights.
+// Run trains a list of halting schemes from one dense model, with equal epochs, seeds and data, brings them to the same
+// mean depth by their own constants, and measures them: accuracy on the test images, and speed in turns with each other
+// and with the dense model, which is trained on equally. Schemes that need no training (halting.Descriptor) use the
+// dense model's weights.
 //
 // It leaves a folder for each run with its report and log, compare.json, table.md, compare.svg and compare.html. What
 // is finished in the folder is not done again, so that the same call goes on with a comparison that was interrupted.
@@ -130,8 +134,8 @@ func Run(ctx context.Context, o Options) (Comparison, error) {
 	if err != nil {
 		return Comparison{}, err
 	}
-	for i, seed := range c.o.Seeds {
-		if err := c.seed(ctx, i, seed); err != nil {
+	for _, seed := range c.o.Seeds {
+		if err := c.round(ctx, seed); err != nil {
 			if ctx.Err() != nil {
 				err = fmt.Errorf("the comparison was interrupted; what is finished is in %s, and the same command goes on from "+
 					"there: %w", c.o.Dir, context.Cause(ctx))
@@ -139,23 +143,23 @@ func Run(ctx context.Context, o Options) (Comparison, error) {
 			return Comparison{}, err
 		}
 	}
-	return c.finish()
+	err = c.finish()
+	return c.result, err
 }
 
 // comparer is a comparison that is under way.
 type comparer struct {
 	o       Options
 	schemes []scheme
-	recipes [][]trainer.Recipe // [scheme][seed]
+	recipes []trainer.Recipe // of each scheme, with the first seed
 	start   *vit.Model
 	result  Comparison
-	runs    int // done
+	begun   int // runs
 }
 
 func newComparer(ctx context.Context, o Options) (*comparer, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	o.Batch, o.Seconds, o.Precision = cmp.Or(o.Batch, 32), cmp.Or(o.Seconds, 0.5), cmp.Or(o.Precision, infer.F32)
 	if len(o.Seeds) == 0 {
 		o.Seeds = []uint64{1}
 	}
@@ -164,69 +168,56 @@ func newComparer(ctx context.Context, o Options) (*comparer, error) {
 			return nil, usage.Errorf("seed %d appears twice", seed)
 		}
 	}
-	if o.Batch == 0 {
-		o.Batch = 32
-	}
-	if o.Seconds == 0 {
-		o.Seconds = 0.5
-	}
 	const maxBatch, maxSeconds = 1 << 16, 3600
 	if o.Epochs < 0 || o.Limit < 0 || o.Batch < 1 || o.Batch > maxBatch || !(o.Seconds > 0 && o.Seconds <= maxSeconds) {
 		return nil, usage.Errorf("%d epochs, a limit of %d images, a batch of %d images, turns of %v seconds", o.Epochs,
 			o.Limit, o.Batch, o.Seconds)
 	}
-	var err error
-	if o.Threads, err = parallel.Threads(o.Threads); err != nil {
-		return nil, err
-	}
-	switch o.Precision {
-	case infer.Auto:
-		o.Precision = infer.F32
-	case "auto":
+	if o.Precision == "auto" {
 		return nil, usage.Errorf("a comparison needs one precision for all, not auto")
 	}
 	if _, err := infer.Resolve(o.Precision, nil); err != nil {
 		return nil, err
 	}
-	c := &comparer{o: o}
+	var err error
+	if o.Threads, err = parallel.Threads(o.Threads); err != nil {
+		return nil, err
+	}
+	c := &comparer{}
 	if c.schemes, err = parseSchemes(o.Schemes); err != nil {
 		return nil, err
 	}
 	if c.start, err = adavit.OpenContext(ctx, o.Model, adavit.OpenOptions{}); err != nil {
 		return nil, err
 	}
-	config := c.start.Params.Config
-	if config.Halting.Adaptive() {
-		return nil, usage.Errorf("model %s halts tokens already (%v); a comparison starts from a dense one", o.Model,
-			config.Halting)
+	layers, own := c.start.Params.Config.Layers, c.start.Params.Config.Halting
+	if own.Adaptive() {
+		return nil, usage.Errorf("model %s halts tokens already (%v); a comparison starts from a dense one", o.Model, own)
 	}
 	for _, s := range c.schemes { // whatever is wrong with any is said before hours of training
-		of := make([]trainer.Recipe, len(o.Seeds))
-		for i, seed := range o.Seeds {
-			if of[i], err = o.recipe(s, seed, config.Layers); err != nil {
-				return nil, err
-			}
+		recipe, err := o.recipe(s, o.Seeds[0], layers)
+		if err != nil {
+			return nil, err
 		}
-		c.recipes = append(c.recipes, of)
+		c.recipes = append(c.recipes, recipe)
 	}
+	possible := func(depth float64) bool { return depth >= 1 && depth <= float64(layers) }
 	for i, depth := range o.Sweep {
-		if !(depth >= 1 && depth <= float64(config.Layers)) || slices.Contains(o.Sweep[:i], depth) {
+		if !possible(depth) || slices.Contains(o.Sweep[:i], depth) {
 			return nil, usage.Errorf("a sweep over depths %v, want different ones of 1 to the model's %d blocks", o.Sweep,
-				config.Layers)
+				layers)
 		}
 	}
-	if o.Depth != 0 && !(o.Depth >= 1 && o.Depth <= float64(config.Layers)) {
-		return nil, usage.Errorf("a mean depth of %v, want 1 to the model's %d blocks", o.Depth, config.Layers)
+	if o.Depth != 0 && !possible(o.Depth) {
+		return nil, usage.Errorf("a mean depth of %v, want 1 to the model's %d blocks", o.Depth, layers)
 	}
 	if err := atomicfile.Writable(o.Dir); err != nil {
 		return nil, err
 	}
-	r := c.recipes[0][0]
-	c.result = Comparison{Model: o.Model, Data: o.Data, Recipe: o.recipeName(), Epochs: r.Epochs, Seeds: o.Seeds,
-		Layers: config.Layers, Batch: o.Batch, Sweep: o.Sweep,
-		Threads: o.Threads, Precision: string(o.Precision), Schemes: make([]SchemeResult, len(c.schemes))}
-	for i, s := range c.schemes {
-		c.result.Schemes[i] = SchemeResult{Name: s.name, Policy: s.base}
+	c.o, c.result = o, Comparison{Model: o.Model, Data: o.Data, Recipe: o.recipeName(), Epochs: c.recipes[0].Epochs,
+		Seeds: o.Seeds, Layers: layers, Batch: o.Batch, Sweep: o.Sweep, Threads: o.Threads, Precision: string(o.Precision)}
+	for _, s := range c.schemes {
+		c.result.Schemes = append(c.result.Schemes, SchemeResult{Name: s.name, Scheme: s.base.Name})
 	}
 	return c, nil
 }

@@ -5,13 +5,11 @@ import (
 	"math"
 	"reflect"
 
-	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
 )
 
-// Tuned is how a trained model was brought to a mean depth: by the one constant that trades depth for accuracy
-// (halting.Config.Tuning).
+// Tuned is how a trained model was brought to a mean depth: by the one constant that trades depth for accuracy.
 type Tuned struct {
 	Constant string  `json:"constant"`
 	From     float64 `json:"from"` // as trained
@@ -24,24 +22,11 @@ type Tuned struct {
 
 // depthTolerance ends the search for a depth, depthSlack is how far off it may be and still count as matched: constants
 // that are counts cannot give every depth. Both are in blocks.
-const (
-	depthTolerance = 0.02
-	depthSlack     = 0.1
-)
+const depthTolerance, depthSlack = 0.02, 0.1
 
-// calibrationImages is how many training images a depth is measured on. Their mean lies within some hundredths of a
-// block of that of all.
+// calibrationImages is how many training images a depth is measured on, spread over the whole data set: never the ones
+// that accuracy is measured on. Their mean lies within some hundredths of a block of that of all.
 const calibrationImages = 1024
-
-// calibration picks training images, spread over the whole data set, by which depths are matched: never the ones that
-// accuracy is measured on.
-func calibration(train data.Dataset, limit int, seed uint64) (data.Dataset, error) {
-	n := train.Len()
-	if limit > 0 {
-		n = min(n, limit)
-	}
-	return data.Subset(train, data.Order(seed, 0, n)[:min(n, calibrationImages)])
-}
 
 // withHalting is m with other constants; the weights are shared.
 func withHalting(m *vit.Model, c halting.Config) *vit.Model {
@@ -63,48 +48,46 @@ func matchDepth(ctx context.Context, c halting.Config, target float64,
 	if t.Key == "" {
 		return c, Tuned{}, nil
 	}
-	value := t.Value
-	d := Tuned{Constant: t.Key, From: value, To: value, Target: target}
-	try := func(v float64) (float64, error) {
+	d := Tuned{Constant: t.Key, From: t.Value, To: t.Value, Target: target, Depth: math.Inf(1)}
+	try := func(v float64) (above bool, err error) {
 		if err := ctx.Err(); err != nil {
-			return 0, err
+			return false, err
 		}
 		got, err := depth(c.With(t.Key, v))
 		if err == nil && math.Abs(got-target) < math.Abs(d.Depth-target) {
 			d.To, d.Depth = v, got
 		}
-		return got, err
+		return got > target, err
 	}
-	d.Depth = math.Inf(1)
-	before, err := try(value)
+	done := func() bool { return math.Abs(d.Depth-target) <= depthTolerance }
+	above, err := try(t.Value)
 	if err != nil {
 		return c, d, err
 	}
-	d.Before = before
-	done := func() bool { return math.Abs(d.Depth-target) <= depthTolerance }
+	d.Before = d.Depth
 	// Steps that grow by four, towards the end that can help, until the target lies between two values.
 	end := t.Hi
-	if before > target {
+	if above {
 		end = t.Lo
 	}
-	near, far, crossed := value, value, false
+	near, far, crossed := t.Value, t.Value, false
 	for part := 1.0 / 64; !done() && !crossed && near != end; part *= 4 {
-		far = value + (end-value)*min(part, 1)
-		got, err := try(far)
+		far = t.Value + (end-t.Value)*min(part, 1)
+		now, err := try(far)
 		if err != nil {
 			return c, d, err
 		}
-		if crossed = (got > target) != (before > target); !crossed {
+		if crossed = now != above; !crossed {
 			near = far
 		}
 	}
 	for step := 0; step < 20 && crossed && !done(); step++ {
 		middle := near + (far-near)/2
-		got, err := try(middle)
+		now, err := try(middle)
 		if err != nil {
 			return c, d, err
 		}
-		if (got > target) == (before > target) {
+		if now == above {
 			near = middle
 		} else {
 			far = middle

@@ -1,7 +1,8 @@
 package compare
 
 import (
-	"encoding/json"
+	"cmp"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -15,33 +16,19 @@ import (
 )
 
 // finish sums up and writes the results.
-func (c *comparer) finish() (Comparison, error) {
+func (c *comparer) finish() error {
 	r := &c.result
 	for i := range r.Schemes {
 		s := &r.Schemes[i]
-		s.Top1 = s.meanOf(matchedTop1)
-		s.Depth = s.meanOf(func(r SchemeRun) float64 { return r.Matched.MeanDepth })
-		s.MACs = s.meanOf(func(r SchemeRun) float64 { return r.Matched.MACs })
+		s.Top1, s.Depth, s.MACs = s.meanOf(matchedTop1), s.meanOf(matchedDepth), s.meanOf(matchedMACs)
 		s.Single = s.meanOf(func(r SchemeRun) float64 { return r.Single })
 		s.Batch = s.meanOf(func(r SchemeRun) float64 { return r.Batch })
 	}
 	file := func(name string) string { return filepath.Join(c.o.Dir, name) }
 	r.Report, r.Table, r.Plot = file("compare.html"), file("table.md"), file("compare.svg")
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return Comparison{}, err
-	}
-	if err := atomicfile.WriteFile(file("compare.json"), append(text, '\n')); err != nil {
-		return Comparison{}, err
-	}
-	if err := atomicfile.WriteFile(r.Table, []byte(r.Markdown())); err != nil {
-		return Comparison{}, err
-	}
 	page := c.page()
-	if err := page.Scatters[0].WriteSVG(r.Plot); err != nil {
-		return Comparison{}, err
-	}
-	return *r, report.WriteHTML(r.Report, page)
+	return errors.Join(store(file("compare.json"), r), atomicfile.WriteFile(r.Table, []byte(r.Markdown())),
+		page.Scatters[0].WriteSVG(r.Plot), report.WriteHTML(r.Report, page))
 }
 
 // page draws the comparison.
@@ -64,7 +51,7 @@ func (c *comparer) page() report.Page {
 			"as many halt in each block, but not the same ones. What it costs is what the choice of patches is worth.")
 	}
 	p.Tables = append(p.Tables, c.runTable())
-	set := slices.DeleteFunc(c.recipes[0][0].Rows(), func(s report.Setting) bool {
+	set := slices.DeleteFunc(c.recipes[0].Rows(), func(s report.Setting) bool {
 		// They differ from run to run, or are not what was used.
 		return s.Name == "init" || s.Name == "halting" || s.Name == "seed"
 	})
@@ -78,13 +65,13 @@ func (c *comparer) page() report.Page {
 // notes say how the figures came about.
 func (r *Comparison) notes() []string {
 	return []string{
-		"All schemes start from the same dense model and train with equal epochs, seeds and data. “none” is the dense model " +
-			"trained on equally; " + strings.Join(halting.Names(halting.NeedsNoTraining), " and ") + " work on its weights unless " +
-			"they are told to train.",
+		"All schemes start from the same dense model and train with equal epochs, seeds and data. “none” is the dense " +
+			"model trained on equally; " + strings.Join(halting.Names(halting.NeedsNoTraining), " and ") +
+			" work on its weights unless they are told to train.",
 		"Then each is brought to one mean depth by its own constant, found by bisection on training images; no test image " +
 			"takes part in that. “trained” are the figures before. (!) marks a depth that the constant cannot give.",
-		"Mean depth is the number of blocks that a token really ran in, over all tokens of all test images; when an image is " +
-			"finished, all its tokens are. MACs are counted from the tokens that ran, with what a scheme adds.",
+		"Mean depth is the number of blocks that a token really ran in, over all tokens of all test images; when an image " +
+			"is finished, all its tokens are. MACs are counted from the tokens that ran, with what a scheme adds.",
 		fmt.Sprintf("Speed is measured on test images in %s, one by one and %d at once, all schemes in one process taking "+
 			"turns in %d rounds: the medians, and the medians of the rounds' ratios to “none”.", r.Precision, r.Batch,
 			timeRounds),
@@ -97,8 +84,7 @@ func (r *Comparison) notes() []string {
 func (r *Comparison) scatters() []report.Scatter {
 	plot := func(title, x string, figure func(SchemeRun) float64) report.Scatter {
 		p := report.Scatter{Title: title, XLabel: x, YLabel: "top-1 %"}
-		for i := range r.Schemes {
-			s := &r.Schemes[i]
+		for _, s := range r.Schemes {
 			m := s.meanOf(figure)
 			p.Points = append(p.Points, report.Point{Name: s.Name, X: m.Mean, XSpread: m.Spread, Y: s.Top1.Mean,
 				YSpread: s.Top1.Spread, Hollow: !s.adaptive()})
@@ -114,24 +100,17 @@ func (r *Comparison) scatters() []report.Scatter {
 	}
 }
 
-// facts are what the comparison comes to: the dense model, and the most accurate of those that were brought to the
-// depth.
+// facts are what the comparison comes to: the dense model, and the most accurate one that was brought to the depth.
 func (r *Comparison) facts() []report.Fact {
-	list := []report.Fact{{Value: fmt.Sprintf("%.2f %%", r.Schemes[0].Top1.Mean),
+	list := []report.Fact{{Value: two(r.Schemes[0].Top1.Mean) + " %",
 		Label: "top-1 of the dense model, trained on equally"}}
-	var best *SchemeResult
-	for i := range r.Schemes[1:] {
-		s := &r.Schemes[1+i]
-		if s.missed() == "" && s.adaptive() && (best == nil || s.Top1.Mean > best.Top1.Mean) {
-			best = s
-		}
-	}
-	if best == nil {
+	matched := slices.DeleteFunc(r.adaptive(), func(s SchemeResult) bool { return s.missed() != "" })
+	if len(matched) == 0 {
 		return list
 	}
-	speedup := best.meanOf(func(r SchemeRun) float64 { return r.BatchSpeedup })
+	best := slices.MaxFunc(matched, func(a, b SchemeResult) int { return cmp.Compare(a.Top1.Mean, b.Top1.Mean) })
 	return append(list,
-		report.Fact{Value: best.Name, Label: fmt.Sprintf("is the most accurate at a mean depth of %.2f", best.Depth.Mean)},
-		report.Fact{Value: fmt.Sprintf("%.2f %%", best.Top1.Mean), Label: "its top-1"},
-		report.Fact{Value: fmt.Sprintf("%.2f×", speedup.Mean), Label: "its images a second, in batches"})
+		report.Fact{Value: best.Name, Label: "is the most accurate at a mean depth of " + two(best.Depth.Mean)},
+		report.Fact{Value: two(best.Top1.Mean) + " %", Label: "its top-1"},
+		report.Fact{Value: two(best.meanOf(batchSpeedup).Mean) + "×", Label: "its images a second, in batches"})
 }

@@ -3,7 +3,6 @@ package compare
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,44 +14,36 @@ import (
 
 // scheme is one entry of a comparison.
 type scheme struct {
-	name     string   // as it was given: a halting scheme's name, or NAME:key=value:…
-	base     string   // the halting scheme's name
-	settings []string // overrides of the recipe
-	trains   bool     // it has a run of its own, else it uses the dense one's weights
+	name     string             // as it was given: a halting scheme's name, or NAME:key=value:…
+	base     halting.Descriptor // of the halting scheme
+	settings []string           // overrides of the recipe
+	trains   bool               // it has a run of its own, else it uses the dense one's weights
 }
 
-// trainKey is the setting that makes a scheme train which would use the dense run's weights otherwise.
-const trainKey = "train"
-
-// fixedKeys are what all schemes of a comparison share.
-var fixedKeys = []string{"epochs", "seed", "limit", "init", "variant", "halting", "validation"}
-
 // parseScheme reads an entry such as "token:alpha_prior=0". A key that names a constant of the scheme stands for the
-// same key of the recipe's "halting".
+// same key of the recipe's "halting"; "train" makes a scheme train that would use the dense run's weights otherwise.
 func parseScheme(entry string) (scheme, error) {
 	bad := func(format string, args ...any) (scheme, error) {
 		return scheme{}, usage.Errorf("scheme %q: %s", entry, fmt.Sprintf(format, args...))
 	}
 	parts := splitOutside(entry, ':')
-	s := scheme{name: entry, base: parts[0]}
-	d, err := halting.Describe(s.base)
+	d, err := halting.Describe(parts[0])
 	if err != nil {
 		return bad("%v", err)
 	}
-	s.trains = d.Training == halting.Trained
+	s := scheme{name: entry, base: d, trains: d.Training == halting.Trained}
 	for _, setting := range parts[1:] {
 		key, value, ok := strings.Cut(setting, "=")
 		first, _, _ := strings.Cut(key, ".")
 		switch {
 		case !ok || key == "":
 			return bad("setting %q is not KEY=VALUE", setting)
-		case slices.Contains(fixedKeys, key):
+		case slices.Contains([]string{"epochs", "seed", "limit", "init", "variant", "halting", "validation"}, key):
 			return bad("%s is the same for all schemes of a comparison", key)
-		case key == trainKey && d.Training == halting.Trainable:
-			if value != "true" && value != "false" {
+		case key == "train" && d.Training == halting.Trainable:
+			if s.trains = value == "true"; !s.trains && value != "false" {
 				return bad("train is %q, want true or false", value)
 			}
-			s.trains = value == "true"
 			continue
 		case slices.ContainsFunc(d.Keys, func(k halting.Key) bool { return k.Name == key }):
 			setting, first = "halting."+setting, "halting"
@@ -88,16 +79,14 @@ func splitOutside(text string, separator byte) []string {
 // SplitSchemes splits a list of schemes at its commas, those within brackets or quotes left alone.
 func SplitSchemes(list string) []string { return splitOutside(list, ',') }
 
-// parseSchemes reads the entries of a comparison. The dense one goes first, whether it is asked for or not: the others
-// are held against it.
+// parseSchemes reads the entries of a comparison. The dense one, which the others are held against, always goes first.
 func parseSchemes(entries []string) ([]scheme, error) {
 	if len(entries) == 0 {
 		entries = halting.Names()
 	}
 	dense := halting.Dense().Policy
-	list := []scheme{{name: dense, base: dense, trains: true}}
-	folders := map[string]string{list[0].folder(): list[0].name}
-	for _, entry := range entries {
+	var list []scheme
+	for _, entry := range slices.Concat([]string{dense}, entries) {
 		s, err := parseScheme(strings.TrimSpace(entry))
 		if err != nil {
 			return nil, err
@@ -105,10 +94,10 @@ func parseSchemes(entries []string) ([]scheme, error) {
 		if s.name == dense && len(list) == 1 {
 			continue
 		}
-		if before, ok := folders[s.folder()]; ok {
-			return nil, usage.Errorf("schemes %q and %q would have the same folder", before, s.name)
+		same := slices.IndexFunc(list, func(other scheme) bool { return other.folder() == s.folder() })
+		if same >= 0 {
+			return nil, usage.Errorf("schemes %q and %q would have the same folder", list[same].name, s.name)
 		}
-		folders[s.folder()] = s.name
 		list = append(list, s)
 	}
 	return list, nil
@@ -124,39 +113,31 @@ func (s scheme) folder() string {
 	}, s.name)
 }
 
-// run is the folder of the scheme's run with one seed.
-func (s scheme) run(dir string, seed uint64) string {
-	return filepath.Join(dir, fmt.Sprintf("%s-seed%d", s.folder(), seed))
-}
-
-// recipeName is the recipe of a comparison where none is named.
+// recipeName is the recipe of a comparison, the usual one where none is named.
 func (o *Options) recipeName() string {
 	const small, usual = "fashion-adaptive", "finetune-adaptive"
 	name, _, _ := strings.Cut(o.Data, ":")
-	if o.Recipe != "" {
+	switch {
+	case o.Recipe != "":
 		return o.Recipe
-	}
-	if name != "fashion-mnist" && slices.Contains(recipes.Names(), usual) {
+	case name != "fashion-mnist" && slices.Contains(recipes.Names(), usual):
 		return usual
 	}
 	return small
 }
 
 // recipe is the scheme's: the common one with the scheme's own "halting" and settings, for a model of so many blocks.
-func (o *Options) recipe(s scheme, seed uint64, layers int) (trainer.Recipe, error) {
+func (o *Options) recipe(s scheme, seed uint64, layers int) (r trainer.Recipe, err error) {
 	common, err := trainer.LoadRecipe(o.recipeName(), o.Set)
 	if err != nil {
-		return trainer.Recipe{}, err
+		return r, err
 	}
-	d, err := halting.Describe(s.base)
-	if err != nil {
-		return trainer.Recipe{}, err
-	}
-	constants := halting.Config{Policy: s.base}
-	if h := common.Halting; h != nil && h.Policy == s.base {
-		constants = *h
-	} else if h != nil {
-		if of, err := h.Descriptor(); err == nil && of.Gate != "" && of.Gate == d.Gate {
+	constants := halting.Config{Policy: s.base.Name}
+	if h := common.Halting; h != nil {
+		switch of, err := h.Descriptor(); {
+		case h.Policy == s.base.Name:
+			constants = *h
+		case err == nil && of.Gate != "" && of.Gate == s.base.Gate:
 			for _, k := range of.Keys {
 				if _, number := k.Default.(float64); number {
 					constants = constants.With(k.Name, h.Number(k.Name))
@@ -166,22 +147,22 @@ func (o *Options) recipe(s scheme, seed uint64, layers int) (trainer.Recipe, err
 	}
 	object, err := json.Marshal(constants)
 	if err != nil {
-		return trainer.Recipe{}, err
+		return r, err
 	}
 	// The best epoch by its test images would be one of more depth, too, where depth falls in training.
-	overrides := append([]string{"keep=" + trainer.KeepLast}, o.Set...)
-	overrides = append(overrides, "halting="+string(object), fmt.Sprintf("seed=%d", seed))
-	if d.Recipe != nil {
-		text, err := json.Marshal(common)
-		if err != nil {
-			return trainer.Recipe{}, err
-		}
+	overrides := slices.Concat([]string{"keep=" + trainer.KeepLast}, o.Set,
+		[]string{"halting=" + string(object), fmt.Sprintf("seed=%d", seed)})
+	if s.base.Recipe != nil {
 		var values map[string]any
-		if err := json.Unmarshal(text, &values); err != nil {
-			return trainer.Recipe{}, err
+		text, err := json.Marshal(common)
+		if err == nil {
+			err = json.Unmarshal(text, &values)
 		}
-		overrides = append(overrides, d.Recipe(func(key string) float64 { v, _ := values[key].(float64); return v },
-			layers)...)
+		if err != nil {
+			return r, err
+		}
+		number := func(key string) float64 { v, _ := values[key].(float64); return v }
+		overrides = append(overrides, s.base.Recipe(number, layers)...)
 	}
 	if o.Epochs > 0 {
 		overrides = append(overrides, fmt.Sprintf("epochs=%d", o.Epochs))
@@ -189,14 +170,12 @@ func (o *Options) recipe(s scheme, seed uint64, layers int) (trainer.Recipe, err
 	if o.Limit > 0 {
 		overrides = append(overrides, fmt.Sprintf("limit=%d", o.Limit))
 	}
-	r, err := trainer.LoadRecipe(o.recipeName(), append(overrides, s.settings...))
+	r, err = trainer.LoadRecipe(o.recipeName(), append(overrides, s.settings...))
+	if err == nil && s.trains {
+		_, err = halting.NewTraining(*r.Halting)
+	}
 	if err != nil {
-		return trainer.Recipe{}, fmt.Errorf("scheme %s: %w", s.name, err)
+		err = fmt.Errorf("scheme %s: %w", s.name, err)
 	}
-	if s.trains {
-		if _, err := halting.NewTraining(*r.Halting); err != nil {
-			return trainer.Recipe{}, fmt.Errorf("scheme %s: %w", s.name, err)
-		}
-	}
-	return r, nil
+	return r, err
 }

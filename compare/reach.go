@@ -20,143 +20,133 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// depth measures a model's mean depth on the training images that depths are matched on.
-func (c *comparer) depth(ctx context.Context, m *vit.Model, p parts, name string, seed uint64) (float64, error) {
-	ev, err := eval.Run(ctx, m, p.calibration, c.testing("matching", name, seed))
-	return ev.MeanDepth, err
-}
-
 // target is the mean depth that all schemes are brought to, and which of them is the measure of it, or −1.
-func (c *comparer) target(ctx context.Context, models []*vit.Model, p parts, seed uint64) (depth float64, measure int,
-	err error) {
-	if c.o.Depth > 0 {
-		return c.o.Depth, -1, nil
+func (r *round) target(ctx context.Context) (depth float64, measure int, err error) {
+	if r.o.Depth > 0 {
+		return r.o.Depth, -1, nil
 	}
-	reference := func(s scheme) bool {
-		d, err := halting.Describe(s.base)
-		return err == nil && d.Reference
-	}
-	measure = slices.IndexFunc(c.schemes, func(s scheme) bool { return s.name == s.base && reference(s) })
+	measure = slices.IndexFunc(r.schemes, func(s scheme) bool { return s.base.Reference && s.name == s.base.Name })
 	if measure < 0 {
-		measure = slices.IndexFunc(c.schemes, reference)
+		measure = slices.IndexFunc(r.schemes, func(s scheme) bool { return s.base.Reference })
 	}
 	if measure < 0 {
-		return float64(c.result.Layers) / 2, -1, nil
+		return float64(r.result.Layers) / 2, -1, nil
 	}
-	depth, err = c.depth(ctx, models[measure], p, c.schemes[measure].name, seed)
-	return depth, measure, err
+	reached, err := r.measure(ctx, "matching", r.schemes[measure].name, r.models[measure])
+	return reached.MeanDepth, measure, err
 }
 
-// matchedFolder is the folder inside a run's that holds its model at the target depth.
-const matchedFolder = "matched"
+const maxFile = 1 << 20 // bytes of the small files of a run
 
-// matchedFile keeps, beside that model, what was found, so that a comparison that goes on need not find it again.
-const matchedFile = "matched.json"
-
-// found is the content of matchedFile.
+// found is the content of a file that keeps what was found, so that a comparison that goes on need not find it again.
 type found struct {
-	Key     string         `json:"key"` // of all that the rest follows from
-	Halting halting.Config `json:"halting"`
-	Tuned   *Tuned         `json:"dialled,omitempty"`
-	Trained Reached        `json:"trained"`
-	Matched Reached        `json:"matched"`
-	Control *eval.Control  `json:"control,omitempty"`
+	Key string `json:"key"` // of all that the rest follows from
+	Match
 }
 
-// reach brings a scheme's model to the target depth, tests it before and after, and stores it.
-func (c *comparer) reach(ctx context.Context, s scheme, m *vit.Model, p parts, target float64, isMeasure bool,
-	run *SchemeRun) error {
-	key, err := c.key(m, run.Run, p, target, isMeasure)
+// kept returns what a file beside a scheme's model keeps of it at a target, or else finds that and stores it there.
+func (r *round) kept(file string, i int, target float64, isMeasure bool, find func(*Match) error) (Match, error) {
+	m := r.models[i]
+	key, err := r.key(m, r.runs[i].Run, target, isMeasure)
 	if err != nil {
-		return err
+		return Match{}, err
 	}
-	path := filepath.Join(run.Model, matchedFile)
+	path := filepath.Join(r.runs[i].Model, file)
 	var f found
-	if text, err := regular.Read(path, maxRecipe); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key {
-		run.Halting, run.Tuned, run.Trained, run.Matched, run.Control = f.Halting, f.Tuned, f.Trained, f.Matched,
-			f.Control
-		return nil
+	if text, err := regular.Read(path, maxFile); err == nil && json.Unmarshal(text, &f) == nil && f.Key == key &&
+		(f.Tuned != nil) == (m.Params.Config.Halting.Adaptive() && !isMeasure) {
+		return f.Match, nil
 	}
-	run.Halting, run.Tuned = m.Params.Config.Halting, nil
-	if run.Trained, err = c.reached(ctx, s, m, p, run.Seed); err != nil {
-		return err
+	f = found{Key: key}
+	if err := find(&f.Match); err != nil {
+		return Match{}, err
 	}
-	run.Matched = run.Trained
-	if !isMeasure && run.Halting.Adaptive() {
-		var d Tuned
-		if run.Halting, d, err = c.tune(ctx, s, m, p, target, run.Seed); err != nil {
-			return err
-		}
-		run.Tuned = &d
-		if run.Matched, err = c.reached(ctx, s, withHalting(m, run.Halting), p, run.Seed); err != nil {
-			return err
-		}
-	}
-	if run.Halting.Adaptive() {
-		if run.Control, err = c.control(ctx, s, withHalting(m, run.Halting), p, run.Seed); err != nil {
-			return err
-		}
-	}
-	if err := os.MkdirAll(run.Model, 0o777); err != nil {
-		return err
-	}
-	if err := vit.Save(run.Model, withHalting(m, run.Halting), weights.DType(c.recipes[0][0].Store)); err != nil {
-		return err
-	}
-	text, err := json.MarshalIndent(found{key, run.Halting, run.Tuned, run.Trained, run.Matched, run.Control}, "", "  ")
-	if err != nil {
-		return err
-	}
-	return atomicfile.WriteFile(path, append(text, '\n'))
-}
-
-// tune brings a model to a depth by its own constant.
-func (c *comparer) tune(ctx context.Context, s scheme, m *vit.Model, p parts, target float64,
-	seed uint64) (halting.Config, Tuned, error) {
-	constants, d, err := matchDepth(ctx, m.Params.Config.Halting, target, func(h halting.Config) (float64, error) {
-		return c.depth(ctx, withHalting(m, h), p, s.name, seed)
-	})
-	if err == nil {
-		c.o.Log.Info("matched", "scheme", s.name, "seed", seed, "constant", d.Constant, "value", rounded(d.To), "depth",
-			rounded(d.Depth), "target", rounded(target))
-	}
-	return constants, d, err
-}
-
-// reached tests a model.
-func (c *comparer) reached(ctx context.Context, s scheme, m *vit.Model, p parts, seed uint64) (Reached, error) {
-	ev, err := c.test(ctx, m, p.test, s.name, seed)
-	return Reached{ev.Top1, ev.MeanDepth, ev.MACs, ev.DenseMACs}, err
-}
-
-// control finds what a model's choice of tokens is worth.
-func (c *comparer) control(ctx context.Context, s scheme, m *vit.Model, p parts, seed uint64) (*eval.Control, error) {
-	result, err := eval.MeasureControl(ctx, m, p.test, c.testing("control", s.name, seed))
-	return &result, err
+	return f.Match, store(path, f)
 }
 
 // key tells results apart that may differ: by the weights, the constants, the images, the target and the precision.
-func (c *comparer) key(m *vit.Model, run string, p parts, target float64, isMeasure bool) (string, error) {
-	h := sha256.New()
+func (r *round) key(m *vit.Model, run string, target float64, isMeasure bool) (string, error) {
 	f, err := os.Open(filepath.Join(run, vit.WeightsFile))
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
+	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", err
 	}
 	constants, err := json.Marshal(m.Params.Config.Halting)
-	if err != nil {
-		return "", err
-	}
-	fmt.Fprintf(h, "control %s %s %d %d %v %v %s", constants, c.o.Data, p.images, p.calibration.Len(), target, isMeasure,
-		c.o.Precision)
-	return hex.EncodeToString(h.Sum(nil)), nil
+	fmt.Fprintf(h, "control %s %s %d %d %v %v %s", constants, r.o.Data, r.images, r.calibration.Len(), target, isMeasure,
+		r.o.Precision)
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// maxRecipe bounds the small files of a run.
-const maxRecipe = 1 << 20
+// reach brings a scheme's model to the target depth, tests it before and after, and stores it.
+func (r *round) reach(ctx context.Context, i int, target float64, isMeasure bool) (err error) {
+	name, m, run := r.schemes[i].name, r.models[i], &r.runs[i]
+	run.Match, err = r.kept("matched.json", i, target, isMeasure, func(f *Match) (err error) {
+		if f.Trained, err = r.measure(ctx, "testing", name, m); err != nil {
+			return err
+		}
+		f.Halting, f.Matched = m.Params.Config.Halting, f.Trained
+		adaptive := f.Halting.Adaptive()
+		if adaptive && !isMeasure {
+			if err := r.match(ctx, i, target, f); err != nil {
+				return err
+			}
+		}
+		matched := withHalting(m, f.Halting)
+		if adaptive {
+			found, err := eval.MeasureControl(ctx, matched, r.test, r.measuring("control", name))
+			if err != nil {
+				return err
+			}
+			f.Control = &found
+		}
+		if err := os.MkdirAll(run.Model, 0o777); err != nil {
+			return err
+		}
+		return vit.Save(run.Model, matched, weights.DType(r.recipes[0].Store))
+	})
+	return err
+}
 
-// rounded is a figure for a line of log.
-func rounded(v float64) float64 { return math.Round(v*100) / 100 }
+// match brings a scheme's model to a depth and tests it there.
+func (r *round) match(ctx context.Context, i int, target float64, f *Match) error {
+	name, m := r.schemes[i].name, r.models[i]
+	constants, d, err := r.tune(ctx, name, m, target)
+	if err != nil {
+		return err
+	}
+	f.Halting, f.Tuned = constants, &d
+	f.Matched, err = r.measure(ctx, "testing", name, withHalting(m, constants))
+	return err
+}
+
+// tune finds the constants that bring a model to a depth.
+func (r *round) tune(ctx context.Context, name string, m *vit.Model, target float64) (halting.Config, Tuned, error) {
+	constants, d, err := matchDepth(ctx, m.Params.Config.Halting, target, func(h halting.Config) (float64, error) {
+		reached, err := r.measure(ctx, "matching", name, withHalting(m, h))
+		return reached.MeanDepth, err
+	})
+	if err == nil {
+		rounded := func(v float64) float64 { return math.Round(v*100) / 100 }
+		r.o.Log.Info("matched", "scheme", name, "seed", r.seed, "constant", d.Constant, "value", rounded(d.To), "depth",
+			rounded(d.Depth), "target", rounded(target))
+	}
+	return constants, d, err
+}
+
+// indented is the JSON of a file.
+func indented(v any) ([]byte, error) {
+	text, err := json.MarshalIndent(v, "", "  ")
+	return append(text, '\n'), err
+}
+
+func store(path string, v any) error {
+	text, err := indented(v)
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(path, text)
+}

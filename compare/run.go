@@ -2,6 +2,7 @@ package compare
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,200 +15,199 @@ import (
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/eval"
-	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
 )
 
-// seed trains, matches, tests and times all schemes with one seed.
-func (c *comparer) seed(ctx context.Context, index int, seed uint64) error {
-	models := make([]*vit.Model, len(c.schemes)) // as trained
-	seconds := make([]float64, len(c.schemes))
-	folders := make([]string, len(c.schemes))
-	parts, err := c.openParts(index)
-	if err != nil {
-		return err
-	}
-	for i, s := range c.schemes {
-		c.runs++
-		folders[i] = s.run(c.o.Dir, seed)
-		r, err := c.opened(ctx, s, c.recipes[i][index], parts, folders[i])
-		if err != nil {
-			return err
-		}
-		if !s.trains {
-			models[i], folders[i] = withHalting(models[0], *r.Halting), folders[0]
-			continue
-		}
-		card, err := c.train(ctx, s, r, parts.all, folders[i])
-		if err != nil {
-			return fmt.Errorf("scheme %s, seed %d: %w", s.name, seed, err)
-		}
-		seconds[i] = card.Seconds
-		if models[i], err = vit.Load(folders[i]); err != nil {
-			return err
-		}
-	}
-	if index == 0 {
-		ev, err := c.test(ctx, c.start, parts.test, "the model to start from", seed)
-		if err != nil {
-			return err
-		}
-		c.result.StartTop1, c.result.Images = ev.Top1, parts.images
-	}
-	target, measure, err := c.target(ctx, models, parts, seed)
-	if err != nil {
-		return err
-	}
-	trained := slices.Clone(models)
-	for i, s := range c.schemes {
-		run := SchemeRun{Seed: seed, Run: folders[i], Model: filepath.Join(s.run(c.o.Dir, seed), matchedFolder),
-			Seconds: seconds[i]}
-		if err := c.reach(ctx, s, models[i], parts, target, i == measure, &run); err != nil {
-			return fmt.Errorf("scheme %s, seed %d: %w", s.name, seed, err)
-		}
-		models[i] = withHalting(models[i], run.Halting)
-		c.result.Schemes[i].Runs = append(c.result.Schemes[i].Runs, run)
-	}
-	speeds, err := c.time(ctx, models, parts, seed)
-	if err != nil {
-		return err
-	}
-	for i := range c.schemes {
-		c.result.Schemes[i].Runs[index].Speed = speeds[i]
-	}
-	return c.sweep(ctx, trained, parts, index)
+// round is the part of a comparison that has one seed.
+type round struct {
+	*comparer
+	seed              uint64
+	recipes           []trainer.Recipe // with this seed
+	parts             data.Parts       // of the data, as runs take them
+	calibration, test data.Dataset     // training images that depths are matched on; test images
+	images            int              // of test that are used
+	models            []*vit.Model     // of each scheme, as trained
+	runs              []SchemeRun
 }
 
-// opened is the recipe of a scheme, with constants that let tokens halt about where they should from the first step
-// where it needs that (halting.Descriptor.FitFirst).
-func (c *comparer) opened(ctx context.Context, s scheme, r trainer.Recipe, p parts, dir string) (trainer.Recipe,
-	error) {
-	own := func(setting string) bool { return strings.HasPrefix(setting, "halting") }
-	if d, err := halting.Describe(s.base); err != nil || !d.FitFirst || slices.ContainsFunc(s.settings, own) ||
-		slices.ContainsFunc(c.o.Set, own) {
-		return r, nil
+// round trains, matches, tests and times all schemes with a seed.
+func (c *comparer) round(ctx context.Context, seed uint64) error {
+	r, err := c.open(seed)
+	if err != nil {
+		return err
 	}
-	var before asked
-	if text, err := regular.Read(filepath.Join(dir, askedFile), maxRecipe); err == nil &&
-		json.Unmarshal(text, &before) == nil && before.Recipe.Halting != nil {
-		key := r.Halting.Tuning().Key
-		opened := r.Halting.With(key, before.Recipe.Halting.Number(key)) // found when the run began
-		r.Halting = &opened
-		return r, nil
+	for i, s := range r.schemes {
+		if err := r.train(ctx, i); err != nil {
+			return fmt.Errorf("scheme %s, seed %d: %w", s.name, r.seed, err)
+		}
 	}
-	target := r.TargetLayer
-	if target < 1 {
-		target = float64(c.result.Layers) / 2
+	if r.result.Images == 0 { // the first round
+		start, err := r.measure(ctx, "testing", "the model to start from", r.start)
+		if err != nil {
+			return err
+		}
+		r.result.StartTop1, r.result.Images = start.Top1, r.images
 	}
-	constants, _, err := c.tune(ctx, s, withHalting(c.start, *r.Halting), p, target, r.Seed)
-	r.Halting = &constants
+	target, measure, err := r.target(ctx)
+	if err != nil {
+		return err
+	}
+	matched := make([]*vit.Model, len(r.schemes))
+	for i, s := range r.schemes {
+		if err := r.reach(ctx, i, target, i == measure); err != nil {
+			return fmt.Errorf("scheme %s, seed %d: %w", s.name, r.seed, err)
+		}
+		matched[i] = withHalting(r.models[i], r.runs[i].Halting)
+	}
+	speeds, err := r.time(ctx, matched)
+	if err != nil {
+		return err
+	}
+	if err := r.sweep(ctx); err != nil {
+		return err
+	}
+	for i, run := range r.runs {
+		run.Speed = speeds[i]
+		s := &r.result.Schemes[i]
+		s.Runs = append(s.Runs, run)
+	}
+	return nil
+}
+
+// open opens the data for the runs with a seed.
+func (c *comparer) open(seed uint64) (*round, error) {
+	r := &round{comparer: c, seed: seed, recipes: slices.Clone(c.recipes),
+		models: make([]*vit.Model, len(c.schemes)), runs: make([]SchemeRun, len(c.schemes))}
+	for i, s := range c.schemes {
+		r.recipes[i].Seed = seed
+		dir := filepath.Join(c.o.Dir, fmt.Sprintf("%s-seed%d", s.folder(), seed))
+		r.runs[i] = SchemeRun{Seed: seed, Run: dir, Model: filepath.Join(dir, "matched")}
+	}
+	source, err := datasets.Find(c.o.Data, c.o.Log)
+	if err != nil {
+		return nil, err
+	}
+	recipe := r.recipes[0]
+	if r.parts, err = trainer.PartsOf(c.o.Data, source, recipe, r.runs[0].Run, true, c.o.Log); err != nil {
+		return nil, err
+	}
+	prepared, err := recipe.Prepare(r.parts, c.o.Log)
+	if err != nil {
+		return nil, err
+	}
+	used := func(d data.Dataset) int { return min(d.Len(), cmp.Or(recipe.Limit, d.Len())) }
+	r.test, r.images = prepared.Test, used(prepared.Test)
+	n := used(prepared.Train)
+	r.calibration, err = data.Subset(prepared.Train, data.Order(r.seed, 0, n)[:min(n, calibrationImages)])
 	return r, err
 }
 
-// report hands progress on.
-func (c *comparer) report(p Progress) {
-	if c.o.Progress != nil {
-		p.Run, p.Runs = min(max(c.runs, 1), len(c.schemes)*len(c.o.Seeds)), len(c.schemes)*len(c.o.Seeds)
-		c.o.Progress(p)
-	}
-}
-
-// askedFile lies in the folder of a run and says what it was started with.
-const askedFile = "asked.json"
-
-// asked is what a run was started with.
+// asked is what a run was started with; a file in its folder says so.
 type asked struct {
 	Recipe trainer.Recipe `json:"recipe"`
 	Model  string         `json:"model"`
 	Data   string         `json:"data"`
 }
 
-// train runs one scheme's training, goes on with it, or finds it done.
-func (c *comparer) train(ctx context.Context, s scheme, r trainer.Recipe, data data.Parts, dir string) (
-	trainer.Card, error) {
-	want, err := json.MarshalIndent(asked{r, c.o.Model, c.o.Data}, "", "  ")
+// train comes to a scheme's model: by a run that it begins, goes on with or finds done, or by the dense run's weights.
+func (r *round) train(ctx context.Context, i int) error {
+	r.begun++
+	s, run := r.schemes[i], &r.runs[i]
+	path := filepath.Join(run.Run, "asked.json")
+	before, unread := regular.Read(path, maxFile)
+	recipe, err := r.opened(ctx, i, before)
 	if err != nil {
-		return trainer.Card{}, err
+		return err
 	}
-	want = append(want, '\n')
-	path := filepath.Join(dir, askedFile)
-	switch before, err := regular.Read(path, maxRecipe); {
-	case errors.Is(err, os.ErrNotExist):
-		if err := os.MkdirAll(dir, 0o777); err != nil {
-			return trainer.Card{}, err
+	if !s.trains {
+		run.Run, r.models[i] = r.runs[0].Run, withHalting(r.models[0], *recipe.Halting)
+		return nil
+	}
+	want, err := indented(asked{recipe, r.o.Model, r.o.Data})
+	if err != nil {
+		return err
+	}
+	switch {
+	case errors.Is(unread, os.ErrNotExist):
+		if err = os.MkdirAll(run.Run, 0o777); err == nil {
+			err = atomicfile.WriteFile(path, want)
 		}
-		if err := atomicfile.WriteFile(path, want); err != nil {
-			return trainer.Card{}, err
-		}
-	case err != nil:
-		return trainer.Card{}, err
+	case unread != nil:
+		err = unread
 	case !bytes.Equal(before, want):
-		return trainer.Card{}, fmt.Errorf("%s holds a run with other settings (see %s); give another folder, or remove it",
-			dir, path)
+		err = fmt.Errorf("%s holds a run with other settings (see %s); give another folder, or remove it", run.Run, path)
+	}
+	if err != nil {
+		return err
 	}
 	// The report is what a run writes last of all, after its card.
-	if _, err := os.Stat(filepath.Join(dir, "report.html")); err == nil {
-		c.o.Log.Info("already trained", "scheme", s.name, "folder", dir)
-		return trainer.ReadCard(dir)
+	if _, err := os.Stat(filepath.Join(run.Run, "report.html")); err == nil {
+		r.o.Log.Info("already trained", "scheme", s.name, "folder", run.Run)
+	} else {
+		r.o.Log.Info("training", "scheme", s.name, "seed", r.seed, "epochs", recipe.Epochs, "folder", run.Run)
+		if _, err := trainer.Run(ctx, trainer.Options{
+			Recipe: recipe, Data: r.parts, Init: r.start, Dir: run.Run, Resume: true, Report: true, TensorBoard: true,
+			InitName: r.o.Model, DataName: r.o.Data, Threads: r.o.Threads, Log: r.o.Log,
+			Progress: func(p trainer.Progress) { r.report("training", s.name, p.Step, p.Steps, &p) },
+		}); err != nil {
+			return err
+		}
 	}
-	c.o.Log.Info("training", "scheme", s.name, "seed", r.Seed, "epochs", r.Epochs, "folder", dir)
-	_, err = trainer.Run(ctx, trainer.Options{
-		Recipe: r, Data: data, Init: c.start, Dir: dir, Resume: true, Report: true, TensorBoard: true,
-		InitName: c.o.Model, DataName: c.o.Data, Threads: c.o.Threads, Log: c.o.Log,
-		Progress: func(p trainer.Progress) {
-			c.report(Progress{Phase: "training", Scheme: s.name, Seed: r.Seed, Done: p.Step, Total: p.Steps, Train: &p})
-		}})
+	card, err := trainer.ReadCard(run.Run)
 	if err != nil {
-		return trainer.Card{}, err
+		return err
 	}
-	return trainer.ReadCard(dir)
+	run.Seconds = card.Seconds
+	r.models[i], err = vit.Load(run.Run)
+	return err
 }
 
-// parts are the images of a comparison.
-type parts struct {
-	all               data.Parts   // as runs take them
-	calibration, test data.Dataset // as models are measured on them
-	images            int          // of test that are used
+// opened is the recipe of a scheme, with constants that let tokens halt about where they should from the first step
+// where it needs that (halting.Descriptor.FitFirst). started is what the run was begun with before, nil if it was not.
+func (r *round) opened(ctx context.Context, i int, started []byte) (trainer.Recipe, error) {
+	s, recipe := r.schemes[i], r.recipes[i]
+	own := func(setting string) bool { return strings.HasPrefix(setting, "halting") }
+	if !s.base.FitFirst || slices.ContainsFunc(s.settings, own) || slices.ContainsFunc(r.o.Set, own) {
+		return recipe, nil
+	}
+	var before asked
+	if json.Unmarshal(started, &before) == nil && before.Recipe.Halting != nil {
+		key := recipe.Halting.Tuning().Key
+		opened := recipe.Halting.With(key, before.Recipe.Halting.Number(key)) // found when the run began
+		recipe.Halting = &opened
+		return recipe, nil
+	}
+	target := recipe.TargetLayer
+	if target < 1 {
+		target = float64(r.result.Layers) / 2
+	}
+	constants, _, err := r.tune(ctx, s.name, withHalting(r.start, *recipe.Halting), target)
+	recipe.Halting = &constants
+	return recipe, err
 }
 
-// openParts opens the data for the runs with the seed of this index.
-func (c *comparer) openParts(index int) (p parts, err error) {
-	r := c.recipes[0][index]
-	source, err := datasets.Find(c.o.Data, c.o.Log)
-	if err != nil {
-		return p, err
+// measure tests a model: for "matching" on the training images that depths are matched on, else on the test images.
+func (r *round) measure(ctx context.Context, phase, name string, m *vit.Model) (Reached, error) {
+	d := r.test
+	if phase == "matching" {
+		d = r.calibration
 	}
-	dir := c.schemes[0].run(c.o.Dir, c.o.Seeds[index])
-	if p.all, err = trainer.PartsOf(c.o.Data, source, r, dir, true, c.o.Log); err != nil {
-		return p, err
-	}
-	prepared, err := r.Prepare(p.all, c.o.Log)
-	if err != nil {
-		return p, err
-	}
-	p.test = prepared.Test
-	p.images = p.test.Len()
-	if r.Limit > 0 {
-		p.images = min(p.images, r.Limit)
-	}
-	p.calibration, err = calibration(prepared.Train, r.Limit, r.Seed)
-	return p, err
+	ev, err := eval.Run(ctx, m, d, r.measuring(phase, name))
+	return Reached{ev.Top1, ev.MeanDepth, ev.MACs, ev.DenseMACs}, err
 }
 
-// test measures a model on the test images.
-func (c *comparer) test(ctx context.Context, m *vit.Model, d data.Dataset, name string, seed uint64) (eval.Result,
-	error) {
-	return eval.Run(ctx, m, d, c.testing("testing", name, seed))
+// measuring is how a scheme's models are measured; the training images for matching are no more than the limit.
+func (r *round) measuring(phase, name string) eval.Options {
+	return eval.Options{Name: name, Limit: r.recipes[0].Limit, Threads: r.o.Threads, Precision: r.o.Precision,
+		Progress: func(done, total int) { r.report(phase, name, done, total, nil) }}
 }
 
-// testing is how a scheme's models are measured: on the test images, or the training images for matching, which are no
-// more than the limit.
-func (c *comparer) testing(phase, name string, seed uint64) eval.Options {
-	return eval.Options{Name: name, Limit: c.recipes[0][0].Limit, Threads: c.o.Threads, Precision: c.o.Precision,
-		Progress: func(done, total int) {
-			c.report(Progress{Phase: phase, Scheme: name, Seed: seed, Done: done, Total: total})
-		}}
+func (r *round) report(phase, scheme string, done, total int, p *trainer.Progress) {
+	if r.o.Progress != nil {
+		r.o.Progress(Progress{Phase: phase, Scheme: scheme, Seed: r.seed, Run: r.begun,
+			Runs: len(r.schemes) * len(r.o.Seeds), Done: done, Total: total, Train: p})
+	}
 }

@@ -21,100 +21,82 @@ type Speed struct {
 // timeRounds is how often each model has its turn. It is odd, so that a median is one of the rounds.
 const timeRounds = 7
 
-// contestant is a model that is timed beside others.
-type contestant struct {
-	engine        *infer.Engine
-	out           infer.Output
-	images        []float32 // [n, C, H, W] that all contestants run
-	size          int       // of one of them
-	single, batch []float64 // images a second in each round
-}
-
-// run runs n images from image at on.
-func (c *contestant) run(ctx context.Context, at, n int) error {
-	return c.engine.Run(ctx, infer.Batch{Images: c.images[at*c.size : (at+n)*c.size]}, &c.out)
-}
-
-// turn runs at most most images, n at a time, and returns how many a second.
-func (c *contestant) turn(ctx context.Context, most, n int) (rate float64, err error) {
-	begin := time.Now()
-	ran := 0
-	for ; ran+n <= most; ran += n {
-		if err := c.run(ctx, ran, n); err != nil {
-			return 0, err
-		}
-	}
-	return float64(ran) / time.Since(begin).Seconds(), nil
-}
-
 // time measures the models' speed on real images, since how much of a model runs depends on what it sees. The first
 // model is what the speed-ups are against; a turn takes about so many seconds for that one.
-func (c *comparer) time(ctx context.Context, models []*vit.Model, p parts, seed uint64) ([]Speed, error) {
-	images, err := c.timingImages(models[0], p, seed)
+func (r *round) time(ctx context.Context, models []*vit.Model) ([]Speed, error) {
+	images, err := r.timingImages(models[0])
 	if err != nil {
 		return nil, err
 	}
 	size := models[0].Params.Config.ImageLen()
 	count := len(images) / size
-	batch := min(c.o.Batch, count)
-	list := make([]*contestant, len(models))
+	engines, outputs := make([]*infer.Engine, len(models)), make([]infer.Output, len(models))
 	for i, m := range models {
-		weights, err := infer.Pack(m.Params, c.o.Precision)
+		weights, err := infer.Pack(m.Params, r.o.Precision)
 		if err != nil {
 			return nil, err
 		}
-		e, err := infer.New(weights, infer.Options{Threads: c.o.Threads})
-		if err != nil {
+		if engines[i], err = infer.New(weights, infer.Options{Threads: r.o.Threads}); err != nil {
 			return nil, err
 		}
-		defer e.Close()
-		list[i] = &contestant{engine: e, images: images, size: size}
-		for _, n := range []int{batch, 1} { // a warm-up
-			if err := list[i].run(ctx, 0, n); err != nil {
+		defer engines[i].Close()
+	}
+	// turn has model i run at most most images, n at a time, and returns how many a second.
+	turn := func(i, most, n int) (float64, error) {
+		begin, ran := time.Now(), 0
+		for ; ran+n <= most; ran += n {
+			if err := engines[i].Run(ctx, infer.Batch{Images: images[ran*size : (ran+n)*size]}, &outputs[i]); err != nil {
+				return 0, err
+			}
+		}
+		return float64(ran) / time.Since(begin).Seconds(), nil
+	}
+	modes := [2]int{1, min(r.o.Batch, count)} // images at a time
+	var most [2]int                           // of a turn
+	for mode, n := range modes {
+		for i := range models { // a warm-up
+			if _, err := turn(i, n, n); err != nil {
 				return nil, err
 			}
 		}
-	}
-	var most [2]int // images of a turn, one by one and in batches
-	for mode, n := range []int{1, batch} {
-		rate, err := list[0].turn(ctx, max(n, min(count, 8)), n)
+		rate, err := turn(0, max(n, min(count, 8)), n)
 		if err != nil {
 			return nil, err
 		}
-		most[mode] = min(count, max(n, int(rate*c.o.Seconds)))
+		most[mode] = min(count, max(n, int(rate*r.o.Seconds)))
 	}
-	err = turns.Play(ctx, timeRounds, len(list), func(_, i int) error {
-		single, err := list[i].turn(ctx, most[0], 1)
-		if err != nil {
-			return err
+	rates := make([][2][]float64, len(models)) // images a second of each model in each mode and round
+	err = turns.Play(ctx, timeRounds, len(models), func(_, i int) error {
+		for mode, n := range modes {
+			rate, err := turn(i, most[mode], n)
+			if err != nil {
+				return err
+			}
+			rates[i][mode] = append(rates[i][mode], rate)
 		}
-		many, err := list[i].turn(ctx, most[1], batch)
-		list[i].single, list[i].batch = append(list[i].single, single), append(list[i].batch, many)
-		return err
-	}, func(done int) {
-		c.report(Progress{Phase: "timing", Seed: seed, Done: done, Total: timeRounds * len(list)})
-	})
+		return nil
+	}, func(done int) { r.report("timing", "", done, timeRounds*len(models), nil) })
 	if err != nil {
 		return nil, err
 	}
-	speeds := make([]Speed, len(list))
-	for i, c := range list {
-		speeds[i] = Speed{Single: turns.Median(c.single), Batch: turns.Median(c.batch),
-			SingleSpeedup: turns.MedianRatio(c.single, list[0].single), BatchSpeedup: turns.MedianRatio(c.batch, list[0].batch)}
+	speeds := make([]Speed, len(models))
+	for i, of := range rates {
+		speeds[i] = Speed{turns.Median(of[0]), turns.Median(of[1]),
+			turns.MedianRatio(of[0], rates[0][0]), turns.MedianRatio(of[1], rates[0][1])}
 	}
 	return speeds, nil
 }
 
 // timingImages picks test images, as a model takes them: [n, C, H, W].
-func (c *comparer) timingImages(m *vit.Model, p parts, seed uint64) ([]float32, error) {
+func (r *round) timingImages(m *vit.Model) ([]float32, error) {
 	const mostFloats = 16 << 20 // 64 MiB
 	config, size := m.Params.Config, m.Params.Config.ImageLen()
-	d, err := data.Fit(p.test, m.Preprocessor, config.Channels, config.Height, config.Width)
+	d, err := data.Fit(r.test, m.Preprocessor, config.Channels, config.Height, config.Width)
 	if err != nil {
 		return nil, err
 	}
-	order := data.Order(seed, 0, p.images)
-	order = order[:min(len(order), max(c.o.Batch, min(1024, mostFloats/size)))]
+	order := data.Order(r.seed, 0, r.images)
+	order = order[:min(len(order), max(r.o.Batch, min(1024, mostFloats/size)))]
 	images, pixels := make([]float32, len(order)*size), make([]byte, size)
 	for i, k := range order {
 		if err := d.Pixels(pixels, k); err != nil {

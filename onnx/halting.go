@@ -21,12 +21,11 @@ type halt struct {
 }
 
 func newHalt(n *network) *halt {
+	n.prefix = ""
 	h := &halt{network: n, masks: n.concat("halt.shape.mask", 0, n.batch, n.ints(1, 1, -1))}
-	if n.options.Depth {
-		tokens := int64(n.c.Tokens())
-		n.output("depth", elemInt64, "batch", n.c.Tokens())
-		h.place = n.expand("depth.places", n.share(initializer{name: "const.places", shape: []int{1, n.c.Tokens(), 1},
-			ints: upTo(n.c.Tokens())}), tokens, 1)
+	if tokens := n.c.Tokens(); n.options.Depth {
+		n.ends.Bytes(12, valueInfo("depth", elemInt64, "batch", tokens)) // output
+		h.place = n.expand("depth.places", n.list("const.places", upTo(tokens), 1, tokens, 1), tokens, 1)
 		h.depth = n.expand("depth.first", n.ints(1), tokens, 1)
 	}
 	return h
@@ -36,16 +35,15 @@ func newHalt(n *network) *halt {
 // the last block everything halts, and the rows are the readouts'.
 func (h *halt) after(x string, l int) string {
 	h.prefix = blockPrefix(l)
-	defer func() { h.prefix = "" }()
-	q, e := int64(h.c.Readouts().Heads), int64(h.c.Embed)
+	q := h.c.Readouts().Heads
 	if l == h.c.Layers-1 {
-		h.read = append(h.read, h.reshape("halt.read", x, h.ints(-1, q, e)))
+		h.read = append(h.read, h.reshape("halt.read", x, h.ints(-1, q, h.c.Embed)))
 		return x
 	}
 	x = h.reshape("halt.images", x, h.images)
-	h.read = append(h.read, h.take("halt.read", x, 1, upTo(int(q))...))
+	h.read = append(h.read, h.take("halt.read", x, 1, upTo(q)...))
 	live, running := h.score(x)
-	h.sum = append(h.sum, h.take("halt.sum.read", h.sums, 1, upTo(int(q))...))
+	h.sum = append(h.sum, h.take("halt.sum.read", h.sums, 1, upTo(q)...))
 	return h.flat("halt.x", h.gather(x, live, running))
 }
 
@@ -81,35 +79,33 @@ func (h *halt) gather(x, live, running string) string {
 		rest := h.node("Slice", "halt.patches", []string{live, h.ints(2), h.ints(math.MaxInt32), h.ints(1)})
 		live = h.concat("halt.keep", 1, running, running, rest)
 	}
-	key := h.node("Cast", "halt.key", []string{live}, intAttribute("to", int64(elemInt64)))
-	count := h.node("ReduceSum", "halt.counts", []string{key, h.ints(1, 2)}, intAttribute("keepdims", 0)) // [B]
-	count = h.node("ReduceMax", "halt.most", []string{count}, intAttribute("keepdims", 1))                // [1]
-	// no matrix is ever empty
-	count = h.node("Max", "halt.count", []string{count, h.ints(int64(h.c.Readouts().Heads))})
-	// Equal keys come in the order of their places.
-	// [B, n, 1]
-	order := h.split("TopK", []string{"halt.top", "halt.order"}, []string{key, count}, intAttribute("axis", 1))[1]
+	key := h.node("Cast", "halt.key", []string{live}, attribute("to", int(elemInt64)))
+	count := h.node("ReduceSum", "halt.counts", []string{key, h.ints(1, 2)}, attribute("keepdims", 0)) // [B]
+	count = h.node("ReduceMax", "halt.most", []string{count}, attribute("keepdims", 1))                // [1]
+	// No matrix is ever empty.
+	count = h.node("Max", "halt.count", []string{count, h.ints(h.c.Readouts().Heads)})
+	// [B, n, 1]; equal keys come in the order of their places.
+	order := h.split("TopK", []string{"halt.top", "halt.order"}, []string{key, count}, attribute("axis", 1))[1]
 	h.sums = h.pick("halt.sums.left", h.sums, order)
 	goes := h.below("halt.left", h.sums)
 	if h.depth != "" {
 		h.place = h.pick("halt.place", h.place, order)
-		one := h.node("Cast", "halt.ran", []string{goes}, intAttribute("to", int64(elemInt64)))
-		h.depth = h.node("ScatterElements", "halt.depth", []string{h.depth, h.place, one}, intAttribute("axis", 1),
-			textAttribute("reduction", "add"))
+		one := h.node("Cast", "halt.ran", []string{goes}, attribute("to", int(elemInt64)))
+		h.depth = h.node("ScatterElements", "halt.depth", []string{h.depth, h.place, one}, attribute("axis", 1),
+			attribute("reduction", "add"))
 	}
 	bias := h.node("Where", "halt.bias", []string{goes, h.number(0), h.number(barred)})
 	h.mask = h.reshape("halt.mask", bias, h.masks)
-	return h.node("GatherND", "halt.x.left", []string{x, order}, intAttribute("batch_dims", 1))
+	return h.node("GatherND", "halt.x.left", []string{x, order}, attribute("batch_dims", 1))
 }
 
 // field returns the readouts' mean fields, Σ p[k,l]·t[k,l] over the blocks, as rows [B·Q, E].
 func (h *halt) field() string {
-	if h.depth != "" {
-		h.reshape("depth", h.depth, h.ints(-1, int64(h.c.Tokens())))
+	if h.prefix = ""; h.depth != "" {
+		h.reshape("depth", h.depth, h.ints(-1, h.c.Tokens()))
 	}
 	h.prefix = "field."
-	defer func() { h.prefix = "" }()
-	q, e, layers := int64(h.c.Readouts().Heads), int64(h.c.Embed), int64(h.c.Layers)
+	q, layers := h.c.Readouts().Heads, h.c.Layers
 	if layers == 1 {
 		return h.flat("o.rows", h.read[0])
 	}
@@ -117,7 +113,7 @@ func (h *halt) field() string {
 	after := h.node("Pad", "sums.after", []string{sums, h.ints(0, 0, 0, 0, 0, 1, 0, 0), h.number(1)})
 	before := h.node("Pad", "sums.before", []string{sums, h.ints(0, 1, 0, 0, 0, 0, 0, 0), h.number(0)})
 	p := h.node("Sub", "p", []string{after, before}) // [B, L, Q, 1]
-	t := h.reshape("t", h.concat("t.blocks", 1, h.read...), h.ints(-1, layers, q, e))
-	o := h.node("ReduceSum", "o", []string{h.mul("pt", p, t), h.ints(1)}, intAttribute("keepdims", 0))
+	t := h.reshape("t", h.concat("t.blocks", 1, h.read...), h.ints(-1, layers, q, h.c.Embed))
+	o := h.node("ReduceSum", "o", []string{h.mul("pt", p, t), h.ints(1)}, attribute("keepdims", 0))
 	return h.flat("o.rows", o)
 }

@@ -26,12 +26,12 @@ type network struct {
 // build makes the graph of a model that check has nothing against.
 func build(p *vit.Params, o Options) *graph {
 	c := p.Config
-	n := &network{graph: newGraph("vit"), c: c, options: o, tensors: map[string]vit.Tensor{}}
+	n := &network{graph: &graph{shared: map[string]bool{}}, c: c, options: o, tensors: map[string]vit.Tensor{}}
 	for _, t := range p.Tensors() {
 		n.tensors[t.Name] = t
 	}
-	n.input("input", elemFloat, "batch", c.Channels, c.Height, c.Width)
-	n.output("logits", elemFloat, "batch", c.Classes)
+	n.ends.Bytes(11, valueInfo("input", elemFloat, "batch", c.Channels, c.Height, c.Width)) // input
+	n.ends.Bytes(12, valueInfo("logits", elemFloat, "batch", c.Classes))                    // output
 	adaptive := c.Halting.Adaptive() && !o.Dense
 	n.doc = fmt.Sprintf("Vision transformer: %d blocks, %d numbers a token, %d heads, %d tokens", c.Layers, c.Embed,
 		c.Heads, c.Tokens())
@@ -53,12 +53,6 @@ func build(p *vit.Params, o Options) *graph {
 	return n.graph
 }
 
-// parameter adds a tensor of the model under its own name.
-func (n *network) parameter(name string) string {
-	t := n.tensor(name)
-	return n.weight(name, t.Data, t.Shape...)
-}
-
 func (n *network) tensor(name string) vit.Tensor {
 	t, ok := n.tensors[name]
 	if !ok {
@@ -67,64 +61,66 @@ func (n *network) tensor(name string) vit.Tensor {
 	return t
 }
 
-// linear is x·Wᵀ + b for rows x.
-func (n *network) linear(x, name string) string {
-	full := n.prefix + name
-	return n.gemm(name, x, n.parameter(full+".weight"), n.parameter(full+".bias"))
+// parameter adds a tensor of the model under its own name.
+func (n *network) parameter(name string) string {
+	t := n.tensor(name)
+	return n.weight(name, t.Data, t.Shape...)
 }
+
+// layer lists the inputs of a node that has a weight and a bias: rows x and these two.
+func (n *network) layer(x, name string) []string {
+	return []string{x, n.parameter(name + ".weight"), n.parameter(name + ".bias")}
+}
+
+// linear is x·Wᵀ + b for rows x.
+func (n *network) linear(x, name string) string { return n.gemm(name, n.layer(x, n.prefix+name)) }
 
 // third is linear with the first, second or last third of a weight's output rows, for i = 0, 1, 2.
 func (n *network) third(x, name, of string, i int) string {
 	w, b := n.tensor(n.prefix+of+".weight"), n.tensor(n.prefix+of+".bias")
 	out, in := w.Shape[0]/3, w.Shape[1]
 	full := n.prefix + name
-	return n.gemm(name, x,
+	return n.gemm(name, []string{x,
 		n.weight(full+".weight", w.Data[i*out*in:(i+1)*out*in], out, in),
-		n.weight(full+".bias", b.Data[i*out:(i+1)*out], out))
+		n.weight(full+".bias", b.Data[i*out:(i+1)*out], out)})
 }
 
-func (n *network) gemm(name, x, weight, bias string) string {
-	return n.node("Gemm", name, []string{x, weight, bias}, intAttribute("transB", 1))
+func (n *network) gemm(name string, inputs []string) string {
+	return n.node("Gemm", name, inputs, attribute("transB", 1))
 }
 
 func (n *network) norm(x, name string) string {
-	full := n.prefix + name
-	return n.node("LayerNormalization", name, []string{x, n.parameter(full + ".weight"), n.parameter(full + ".bias")},
-		intAttribute("axis", -1), floatAttribute("epsilon", float32(n.c.Eps)))
+	return n.node("LayerNormalization", name, n.layer(x, n.prefix+name), attribute("axis", -1),
+		attribute("epsilon", float32(n.c.Eps)))
 }
 
 // flat turns [B, n, E] into rows.
-func (n *network) flat(name, x string) string {
-	return n.reshape(name, x, n.ints(-1, int64(n.c.Embed)))
-}
+func (n *network) flat(name, x string) string { return n.reshape(name, x, n.ints(-1, n.c.Embed)) }
 
 // embed turns the input into tokens [B·N, E].
 func (n *network) embed(adaptive bool) string {
 	c := n.c
-	e, p, tokens := int64(c.Embed), int64(c.Patch), int64(c.Tokens())
 	n.prefix = "embed."
-	defer func() { n.prefix = "" }()
-	n.batch = n.node("Shape", "batch", []string{"input"}, intAttribute("start", 0), intAttribute("end", 1))
-	x := n.node("Conv", "patches", []string{"input", n.parameter("patch_embed.proj.weight"),
-		n.parameter("patch_embed.proj.bias")},
-		intsAttribute("kernel_shape", p, p), intsAttribute("strides", p, p)) // [B, E, rows, columns]
-	x = n.reshape("patches.flat", x, n.ints(0, e, -1))
+	n.batch = n.node("Shape", "batch", []string{"input"}, attribute("start", 0), attribute("end", 1))
+	patch := []int{c.Patch, c.Patch}
+	x := n.node("Conv", "patches", n.layer("input", "patch_embed.proj"), attribute("kernel_shape", patch),
+		attribute("strides", patch)) // [B, E, rows, columns]
+	x = n.reshape("patches.flat", x, n.ints(0, c.Embed, -1))
 	x = n.transpose("patches.rows", x, 0, 2, 1) // [B, K, E]
 	special := n.parameter("cls_token")
 	if c.Special() > 1 {
 		special = n.concat("special", 1, special, n.parameter("dist_token"))
 	}
-	special = n.expand("special.batch", special, int64(c.Special()), e) // [B, S, E]
+	special = n.expand("special.batch", special, c.Special(), c.Embed) // [B, S, E]
 	x = n.concat("tokens", 1, special, x)
 	x = n.add("positions", x, n.parameter("pos_embed"))
 
-	heads, d := int64(c.Heads), int64(c.HeadDim())
 	if adaptive { // n is known when the graph runs
-		n.images = n.concat("shape.images", 0, n.batch, n.ints(-1, e))
-		n.heads = n.concat("shape.heads", 0, n.batch, n.ints(-1, heads, d))
+		n.images = n.concat("shape.images", 0, n.batch, n.ints(-1, c.Embed))
+		n.heads = n.concat("shape.heads", 0, n.batch, n.ints(-1, c.Heads, c.HeadDim()))
 	} else {
-		n.images = n.ints(-1, tokens, e)
-		n.heads = n.ints(-1, tokens, heads, d)
+		n.images = n.ints(-1, c.Tokens(), c.Embed)
+		n.heads = n.ints(-1, c.Tokens(), c.Heads, c.HeadDim())
 	}
 	return n.flat("x", x)
 }
@@ -133,7 +129,7 @@ func (n *network) embed(adaptive bool) string {
 func blockPrefix(l int) string { return fmt.Sprintf("blocks.%d.", l) }
 
 // expand repeats x, of the given shape behind a first dimension of 1, for every image.
-func (n *network) expand(name, x string, shape ...int64) string {
+func (n *network) expand(name, x string, shape ...int) string {
 	return n.node("Expand", name, []string{x, n.concat(name+".shape", 0, n.batch, n.ints(shape...))})
 }
 
@@ -141,13 +137,12 @@ func (n *network) expand(name, x string, shape ...int64) string {
 // they alone ask, and they alone come out, [B·Q, E].
 func (n *network) block(x string, l int) string {
 	n.prefix = blockPrefix(l)
-	defer func() { n.prefix = "" }()
 	y := n.norm(x, "norm1")
 	asking, heads := y, n.heads
 	if l == n.c.Layers-1 {
 		asking = n.readouts("attn.readouts", y)
 		x = n.readouts("x.readouts", x)
-		heads = n.ints(-1, int64(n.c.Readouts().Heads), int64(n.c.Heads), int64(n.c.HeadDim()))
+		heads = n.ints(-1, n.c.Readouts().Heads, n.c.Heads, n.c.HeadDim())
 	}
 	query := n.reshape("attn.q.heads", n.third(asking, "attn.q", "attn.qkv", 0), heads)
 	key := n.reshape("attn.k.heads", n.third(y, "attn.k", "attn.qkv", 1), n.heads)
@@ -161,7 +156,7 @@ func (n *network) block(x string, l int) string {
 	if n.mask != "" {
 		scores = n.add("attn.masked", scores, n.mask)
 	}
-	share := n.node("Softmax", "attn.share", []string{scores}, intAttribute("axis", -1))
+	share := n.node("Softmax", "attn.share", []string{scores}, attribute("axis", -1))
 	y = n.node("MatMul", "attn.mixed", []string{share, value})
 	y = n.flat("attn.out", n.transpose("attn.mixed.rows", y, 0, 2, 1, 3))
 	x = n.add("attn.x", x, n.linear(y, "attn.proj"))
@@ -189,23 +184,24 @@ func (n *network) gelu(x string) string {
 
 // decide turns the readouts' rows [B·Q, E] into logits [B, classes]: each one's head, averaged.
 func (n *network) decide(x string) {
-	e := int64(n.c.Embed)
+	n.prefix = ""
+	e := n.c.Embed
 	x = n.norm(x, "norm")
 	if n.c.Readouts().Heads == 1 {
-		n.gemm("logits", x, n.parameter("head.weight"), n.parameter("head.bias"))
+		n.gemm("logits", n.layer(x, "head"))
 		return
 	}
 	x = n.reshape("norm.readouts", x, n.ints(-1, 2*e))
-	parts := n.split("Split", []string{"norm.class", "norm.dist"}, []string{x, n.ints(e, e)}, intAttribute("axis", 1))
+	parts := n.split("Split", []string{"norm.class", "norm.dist"}, []string{x, n.ints(e, e)}, attribute("axis", 1))
 	sum := n.add("logits.sum", n.linear(parts[0], "head"), n.linear(parts[1], "head_dist"))
 	n.mul("logits", sum, n.number(0.5))
 }
 
 // upTo lists 0..n−1.
-func upTo(n int) []int64 {
-	list := make([]int64, n)
+func upTo(n int) []int {
+	list := make([]int, n)
 	for i := range list {
-		list[i] = int64(i)
+		list[i] = i
 	}
 	return list
 }

@@ -18,7 +18,6 @@
 package onnx
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +25,7 @@ import (
 	"strings"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -47,32 +47,17 @@ type Options struct {
 //
 // A file beyond 2 GiB is refused, for that is protobuf's limit, and so are weights that are not finite.
 func Write(w io.Writer, p *vit.Params, o Options) error {
-	if err := write(w, p, o); err != nil {
-		return fmt.Errorf("onnx: %w", err)
-	}
-	return nil
-}
-
-func write(w io.Writer, p *vit.Params, o Options) error {
 	if o.Opset == 0 {
 		o.Opset = DefaultOpset
 	}
-	if err := check(p, o); err != nil {
-		return err
+	err := check(p, o)
+	if err == nil {
+		err = encode(w, build(p, o), o.Opset, p.Config.Labels)
 	}
-	var metadata [][2]string
-	if p.Config.Labels != nil {
-		labels, err := json.Marshal(p.Config.Labels)
-		if err != nil {
-			return fmt.Errorf("labels: %w", err)
-		}
-		metadata = append(metadata, [2]string{"labels", string(labels)})
+	if err != nil {
+		return fmt.Errorf("onnx: %w", err)
 	}
-	e, total := newEncoder(build(p, o), o.Opset, metadata)
-	if err := checkSize(total); err != nil {
-		return err
-	}
-	return e.write(w)
+	return nil
 }
 
 // check reports what keeps a model from being written.
@@ -102,10 +87,8 @@ func check(p *vit.Params, o Options) error {
 		return fmt.Errorf("%d parameters, but the configuration wants %d", got, want)
 	}
 	for _, t := range p.Tensors() {
-		for i, v := range t.Data {
-			if v-v != 0 {
-				return fmt.Errorf("tensor %q: element %d is %v", t.Name, i, v)
-			}
+		if i := kernels.FirstNotFinite(t.Data); i >= 0 {
+			return fmt.Errorf("tensor %q: element %d is %v", t.Name, i, t.Data[i])
 		}
 	}
 	return nil
@@ -117,12 +100,4 @@ func checkSize(bytes int64) error {
 		return fmt.Errorf("the file would have %.1f GiB or more, but protobuf ends at 2 GiB", float64(bytes)/(1<<30))
 	}
 	return nil
-}
-
-// irVersion is the version of the file format that an opset came with; older runtimes refuse a newer one.
-func irVersion(opset int) int64 {
-	if opset >= 19 {
-		return 9
-	}
-	return 8
 }

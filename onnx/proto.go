@@ -3,72 +3,16 @@ package onnx
 import (
 	"bufio"
 	"encoding/binary"
+	"encoding/json"
+	"fmt"
 	"io"
-	"math"
+	"slices"
 
 	"github.com/adavit/adavit/internal/protobuf"
 )
 
-// Field numbers of the messages of onnx.proto (ONNX 1.17,
-// https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) that are written here.
-const (
-	modelIRVersion    = 1
-	modelProducerName = 2
-	modelGraph        = 7
-	modelOpsetImport  = 8
-	modelMetadata     = 14
-
-	opsetVersion = 2
-
-	metadataKey   = 1
-	metadataValue = 2
-
-	graphNode        = 1
-	graphName        = 2
-	graphInitializer = 5
-	graphDoc         = 10
-	graphInput       = 11
-	graphOutput      = 12
-
-	nodeInput     = 1
-	nodeOutput    = 2
-	nodeName      = 3
-	nodeOpType    = 4
-	nodeAttribute = 5
-
-	attributeName   = 1
-	attributeFloat  = 2
-	attributeInt    = 3
-	attributeString = 4
-	attributeInts   = 8
-	attributeType   = 20
-
-	tensorDims     = 1
-	tensorDataType = 2
-	tensorName     = 8
-	tensorRawData  = 9
-
-	valueName = 1
-	valueType = 2
-
-	typeTensor = 1
-
-	tensorTypeElem  = 1
-	tensorTypeShape = 2
-
-	shapeDim = 1
-
-	dimValue = 1
-	dimParam = 2
-)
-
-// Values of AttributeProto.type.
-const (
-	attributeIsFloat  = 1
-	attributeIsInt    = 2
-	attributeIsString = 3
-	attributeIsInts   = 7
-)
+// Here and in graph.node every field has its number in onnx.proto (ONNX 1.17,
+// https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) and, behind it, its name there.
 
 // elem is a value of TensorProto.DataType.
 type elem int
@@ -78,61 +22,49 @@ const (
 	elemInt64 elem = 7
 )
 
-// attribute is one attribute of a node.
-type attribute protobuf.Message
-
-func intAttribute(name string, v int64) attribute {
+// attribute is an AttributeProto: of a node, a float32, an int, a string or a list of ints.
+func attribute(name string, value any) protobuf.Message {
 	var m protobuf.Message
-	m.Text(attributeName, name)
-	m.Int(attributeInt, v)
-	m.Int(attributeType, attributeIsInt)
-	return attribute(m)
-}
-
-func floatAttribute(name string, v float32) attribute {
-	var m protobuf.Message
-	m.Text(attributeName, name)
-	m.Float(attributeFloat, v)
-	m.Int(attributeType, attributeIsFloat)
-	return attribute(m)
-}
-
-func textAttribute(name, v string) attribute {
-	var m protobuf.Message
-	m.Text(attributeName, name)
-	m.Text(attributeString, v)
-	m.Int(attributeType, attributeIsString)
-	return attribute(m)
-}
-
-func intsAttribute(name string, v ...int64) attribute {
-	var m protobuf.Message
-	m.Text(attributeName, name)
-	for _, i := range v { // proto2 does not pack
-		m.Int(attributeInts, i)
+	kind := int64(0)
+	m.Text(1, name) // name
+	switch v := value.(type) {
+	case float32:
+		kind = 1      // FLOAT
+		m.Float(2, v) // f
+	case int:
+		kind = 2           // INT
+		m.Int(3, int64(v)) // i
+	case string:
+		kind = 3     // STRING
+		m.Text(4, v) // s
+	case []int:
+		kind = 7              // INTS
+		for _, i := range v { // proto2 does not pack
+			m.Int(8, int64(i)) // ints
+		}
 	}
-	m.Int(attributeType, attributeIsInts)
-	return attribute(m)
+	m.Int(20, kind) // type
+	return m
 }
 
-// valueInfo describes an input or output of the graph.
+// valueInfo is a ValueInfoProto: an input or output. A dimension is an int, or the name of a size that is not fixed.
 func valueInfo(name string, e elem, dims ...any) protobuf.Message {
 	var shape, tensor, kind, m protobuf.Message
 	for _, d := range dims {
 		var dim protobuf.Message
 		switch d := d.(type) {
 		case int:
-			dim.Int(dimValue, int64(d))
+			dim.Int(1, int64(d)) // dim_value
 		case string:
-			dim.Text(dimParam, d)
+			dim.Text(2, d) // dim_param
 		}
-		shape.Bytes(shapeDim, dim)
+		shape.Bytes(1, dim) // dim
 	}
-	tensor.Int(tensorTypeElem, int64(e))
-	tensor.Bytes(tensorTypeShape, shape)
-	kind.Bytes(typeTensor, tensor)
-	m.Text(valueName, name)
-	m.Bytes(valueType, kind)
+	tensor.Int(1, int64(e)) // elem_type
+	tensor.Bytes(2, shape)  // shape
+	kind.Bytes(1, tensor)   // tensor_type
+	m.Text(1, name)         // name
+	m.Bytes(2, kind)        // type
 	return m
 }
 
@@ -144,114 +76,81 @@ type initializer struct {
 	ints   []int64 // if floats is nil
 }
 
-// size is the number of bytes of raw data, which follow from the shape alone.
-func (t *initializer) size() int64 {
-	n := int64(4)
+// header is the TensorProto up to its raw data, of so many bytes.
+func (t *initializer) header() (m protobuf.Message, raw int64) {
+	kind, raw := elemFloat, int64(4)
 	if t.floats == nil {
-		n = 8
+		kind, raw = elemInt64, 8
 	}
 	for _, d := range t.shape {
-		n *= int64(d)
+		m.Int(1, int64(d)) // dims
+		raw *= int64(d)
 	}
-	return n
-}
-
-// header is the tensor's message up to its raw data.
-func (t *initializer) header() protobuf.Message {
-	var m protobuf.Message
-	for _, d := range t.shape {
-		m.Int(tensorDims, int64(d))
-	}
-	if t.floats != nil {
-		m.Int(tensorDataType, int64(elemFloat))
-	} else {
-		m.Int(tensorDataType, int64(elemInt64))
-	}
-	m.Text(tensorName, t.name)
-	m.Open(tensorRawData, t.size())
-	return m
+	m.Int(2, int64(kind)) // data_type
+	m.Text(8, t.name)     // name
+	m.Open(9, raw)        // raw_data
+	return m, raw
 }
 
 // writeData writes the raw data, little endian, without a copy of the whole.
-func (t *initializer) writeData(w *bufio.Writer) error {
-	var part [4096]byte
-	for x := t.floats; len(x) > 0; {
-		n := min(len(x), len(part)/4)
-		for i, v := range x[:n] {
-			binary.LittleEndian.PutUint32(part[4*i:], math.Float32bits(v))
-		}
-		if _, err := w.Write(part[:4*n]); err != nil {
-			return err
-		}
-		x = x[n:]
-	}
-	for _, v := range t.ints {
-		binary.LittleEndian.PutUint64(part[:], uint64(v))
-		if _, err := w.Write(part[:8]); err != nil {
-			return err
+func (t *initializer) writeData(w io.Writer) (err error) {
+	raw, _ := binary.Append(nil, binary.LittleEndian, t.ints) // fails for no slice of numbers
+	_, err = w.Write(raw)
+	for part := range slices.Chunk(t.floats, 1<<12) {
+		if err == nil {
+			raw, _ = binary.Append(raw[:0], binary.LittleEndian, part)
+			_, err = w.Write(raw)
 		}
 	}
-	return nil
+	return err
 }
 
-// encoder streams a model: all messages but the constants' raw data are in memory before the first byte goes
-// out, for their lengths come first.
-type encoder struct {
-	before protobuf.Message   // ModelProto up to the graph's own bytes
-	head   protobuf.Message   // GraphProto up to the constants
-	tensor []protobuf.Message // of each constant, up to its raw data; with tag and length
-	graph  *graph
-}
-
-// newEncoder lays a graph out in a model of an opset. total is the length of the file.
-func newEncoder(g *graph, opset int, metadata [][2]string) (e *encoder, total int64) {
-	e = &encoder{graph: g}
-	e.head = append(e.head, g.nodes...)
-	e.head.Text(graphName, g.name)
-	e.head.Text(graphDoc, g.doc)
-	for _, v := range g.inputs {
-		e.head.Bytes(graphInput, v)
-	}
-	for _, v := range g.outputs {
-		e.head.Bytes(graphOutput, v)
-	}
-	length := int64(len(e.head))
+// encode writes a graph as a model of an opset. All messages but the constants' raw data are in memory before the first
+// byte goes out, for their lengths come first.
+func encode(out io.Writer, g *graph, opset int, labels []string) error {
+	body := slices.Clone(g.nodes)
+	body.Text(2, "vit")  // name
+	body.Text(10, g.doc) // doc_string
+	body = append(body, g.ends...)
+	length := int64(len(body))
+	tensors := make([]protobuf.Message, len(g.constants)) // each up to its raw data; with tag and length
 	for i := range g.constants {
-		t := &g.constants[i]
-		body := t.header()
-		var m protobuf.Message
-		m.Open(graphInitializer, int64(len(body))+t.size())
-		m = append(m, body...)
-		e.tensor = append(e.tensor, m)
-		length += int64(len(m)) + t.size()
+		header, raw := g.constants[i].header()
+		tensors[i].Open(5, int64(len(header))+raw) // initializer
+		tensors[i] = append(tensors[i], header...)
+		length += int64(len(tensors[i])) + raw
 	}
-	e.before.Int(modelIRVersion, irVersion(opset))
-	e.before.Text(modelProducerName, "adavit")
-	var version protobuf.Message
-	version.Int(opsetVersion, int64(opset)) // no domain: the standard operators
-	e.before.Bytes(modelOpsetImport, version)
-	for _, kv := range metadata {
-		var entry protobuf.Message
-		entry.Text(metadataKey, kv[0])
-		entry.Text(metadataValue, kv[1])
-		e.before.Bytes(modelMetadata, entry)
-	}
-	e.before.Open(modelGraph, length)
-	return e, int64(len(e.before)) + length
-}
 
-func (e *encoder) write(out io.Writer) error {
-	w := bufio.NewWriterSize(out, 1<<16)
-	for _, m := range []protobuf.Message{e.before, e.head} {
-		if _, err := w.Write(m); err != nil {
-			return err
-		}
+	ir := int64(8) // that came with the opset: older runtimes refuse a newer one
+	if opset >= 19 {
+		ir = 9
 	}
-	for i, m := range e.tensor {
-		if _, err := w.Write(m); err != nil {
-			return err
+	var head, version protobuf.Message
+	version.Int(2, int64(opset)) // version; no domain: the standard operators
+	head.Int(1, ir)              // ir_version
+	head.Text(2, "adavit")       // producer_name
+	head.Bytes(8, version)       // opset_import
+	if labels != nil {
+		list, err := json.Marshal(labels)
+		if err != nil {
+			return fmt.Errorf("labels: %w", err)
 		}
-		if err := e.graph.constants[i].writeData(w); err != nil {
+		var entry protobuf.Message
+		entry.Text(1, "labels")     // key
+		entry.Text(2, string(list)) // value
+		head.Bytes(14, entry)       // metadata_props
+	}
+	head.Open(7, length) // graph
+	if err := checkSize(int64(len(head)) + length); err != nil {
+		return err
+	}
+
+	w := bufio.NewWriterSize(out, 1<<16)
+	w.Write(head) // an error of w comes back from the calls after it
+	w.Write(body)
+	for i, m := range tensors {
+		w.Write(m)
+		if err := g.constants[i].writeData(w); err != nil {
 			return err
 		}
 	}

@@ -6,14 +6,8 @@ import (
 	"slices"
 )
 
-// depthBars draws the share of tokens by depth (entry d−1 ran in d blocks) as bars in the depths' own
-// colours.
-type depthBars []int
-
-// maxBarLabels is how many bars or swatches are labelled one by one.
-const maxBarLabels = 16
-
-func (counts depthBars) layout() (plot, error) {
+// depthBars draws the share of tokens by depth (entry d−1 ran in d blocks) as bars in the depths' own colours.
+func depthBars(counts []int) plot {
 	v := newPlot("Tokens by depth", "blocks a token ran in", "share of tokens", plotB)
 	total, most, sum := 0, 0, 0
 	for i, n := range counts {
@@ -22,7 +16,7 @@ func (counts depthBars) layout() (plot, error) {
 	if total == 0 {
 		v.About = "no data"
 		v.YTicks = []tick{{xy(plotB), "0%"}, {xy(plotT), "100%"}}
-		return v, nil
+		return v
 	}
 	v.About = fmt.Sprintf("mean %s of %d blocks", number(float64(sum)/float64(total), 2), len(counts))
 	ys := newScale(span{0, 1.06 * float64(most) / float64(total)}, plotB, plotT)
@@ -32,70 +26,50 @@ func (counts depthBars) layout() (plot, error) {
 	for i, n := range counts {
 		share := float64(n) / float64(total)
 		x, y := plotL+slot*float64(i), ys.at(share)
-		b := barView{
-			X: xy(x + slot*0.08), Y: xy(y), W: xy(slot * 0.84), H: xy(plotB - y),
-			Fill:  hex(depthColor(float64(i+1), len(counts))),
-			About: fmt.Sprintf("%d of %d tokens (%s%%) ran in %d blocks", n, total, number(100*share, 1), i+1),
-		}
+		var texts []textView
 		if len(counts) <= maxBarLabels && n > 0 {
 			text := number(100*share, 0)
 			if share < 0.005 {
 				text = "<1"
 			}
-			b.Texts = []textView{{X: xy(x + slot/2), Y: xy(y - 3), Class: "middle", Text: text}}
+			texts = append(texts, word(x+slot/2, y-3, "middle", text))
 		}
-		v.Bars = append(v.Bars, b)
+		v.bar(x+slot*0.08, y, slot*0.84, plotB-y, depthColor(float64(i+1), len(counts)),
+			fmt.Sprintf("%d of %d tokens (%s%%) ran in %d blocks", n, total, number(100*share, 1), i+1), texts...)
 		if i%every == 0 {
 			v.XTicks = append(v.XTicks, tick{xy(x + slot/2), fmt.Sprint(i + 1)})
 		}
 	}
-	return v, nil
+	return v
 }
 
-// placeMap draws the mean depth of the patch at each place of a gridH×gridW grid; NaN for a place without a
-// value.
-type placeMap struct {
-	mean                 []float64
-	gridW, gridH, layers int
-}
-
-func (m placeMap) layout() (plot, error) {
+// placeMap draws the mean depth of the patch at each place of a gridH×gridW grid; NaN for a place without a value.
+func placeMap(means []float64, gridW, gridH, layers int) plot {
 	const side, top = 192.0, 8.0
 	v := plot{Title: "Mean depth by place", YLabel: "blocks", Height: xy(chartH)}
-	v.About = fmt.Sprintf("%d lines of %d patches", m.gridH, m.gridW)
-	cell := min(side/float64(m.gridH), (chartW-16)/float64(m.gridW))
-	left := (chartW - cell*float64(m.gridW)) / 2
-	for k, mean := range m.mean {
-		c := depthColor(mean, m.layers)
-		x, y := left+cell*float64(k%m.gridW), top+cell*float64(k/m.gridW)
-		b := barView{
-			X: xy(x), Y: xy(y), W: xy(cell + 0.3), H: xy(cell + 0.3), Fill: hex(c),
-			About: fmt.Sprintf("line %d, column %d: %s blocks", k/m.gridW+1, k%m.gridW+1, number(mean, 2)),
-		}
+	v.About = fmt.Sprintf("%d lines of %d patches", gridH, gridW)
+	cell := min(side/float64(gridH), (chartW-16)/float64(gridW))
+	left := (chartW - cell*float64(gridW)) / 2
+	for k, mean := range means {
+		c := depthColor(mean, layers)
+		x, y := left+cell*float64(k%gridW), top+cell*float64(k/gridW)
+		var texts []textView
 		if cell >= 22 {
-			b.Texts = []textView{{
-				X: xy(x + cell/2), Y: xy(y + cell/2 + 4), Class: "middle", Fill: hex(inkOn(c)), Text: number(mean, 1),
-			}}
+			texts = append(texts, word(x+cell/2, y+cell/2+4, "middle", number(mean, 1)))
+			texts[0].Fill = hex(inkOn(c))
 		}
-		v.Bars = append(v.Bars, b)
+		v.bar(x, y, cell+0.3, cell+0.3, c,
+			fmt.Sprintf("line %d, column %d: %s blocks", k/gridW+1, k%gridW+1, number(mean, 2)), texts...)
 	}
-	return v, nil
+	return v
 }
 
 // classBars lists classes by their mean depth, the deepest first; of many classes the two ends.
-type classBars struct {
-	classes []classMean
-	layers  int
-}
-
-// maxClasses is how many classes are listed.
-const maxClasses = 20
-
-func (c classBars) layout() (plot, error) {
+func classBars(classes []classMean, layers int) plot {
 	const pitch, left, right = 19.0, 118.0, 318.0
-	v := plot{Title: "Mean depth by class", YLabel: "blocks", About: fmt.Sprintf("%d classes", len(c.classes))}
+	v := plot{Title: "Mean depth by class", YLabel: "blocks", About: fmt.Sprintf("%d classes", len(classes))}
 	deepest := func(a, b classMean) int { return cmp.Compare(b.mean, a.mean) }
-	list := slices.SortedStableFunc(slices.Values(c.classes), deepest)
+	list := slices.SortedStableFunc(slices.Values(classes), deepest)
 	if len(list) > maxClasses {
 		v.Title = "Deepest and shallowest classes"
 		list = slices.Delete(list, maxClasses/2, len(list)-maxClasses/2)
@@ -104,18 +78,9 @@ func (c classBars) layout() (plot, error) {
 	longest := max(1, list[0].mean)
 	for i, class := range list {
 		y, w := 6+pitch*float64(i), (right-left)*class.mean/longest
-		name := []rune(oneLine(class.name))
-		if len(name) > 18 {
-			name = append(name[:17], '…')
-		}
-		v.Bars = append(v.Bars, barView{
-			X: xy(left), Y: xy(y), W: xy(w), H: xy(pitch - 5), Fill: hex(depthColor(class.mean, c.layers)),
-			About: fmt.Sprintf("%s: %s blocks, mean of %d images", class.name, number(class.mean, 2), class.images),
-			Texts: []textView{
-				{X: xy(left - 6), Y: xy(y + 11), Class: "end", Text: string(name)},
-				{X: xy(left + w + 5), Y: xy(y + 11), Class: "start", Text: number(class.mean, 2)},
-			},
-		})
+		v.bar(left, y, w, pitch-5, depthColor(class.mean, layers),
+			fmt.Sprintf("%s: %s blocks, mean of %d images", class.name, number(class.mean, 2), class.images),
+			word(left-6, y+11, "end", short(class.name, 18)), word(left+w+5, y+11, "start", number(class.mean, 2)))
 	}
-	return v, nil
+	return v
 }

@@ -12,24 +12,20 @@ import (
 
 // card is one sample on a page.
 type card struct {
-	ID, Box   string // of the image inside the page; its viewBox
-	W, H      int    // pixels of the image
-	Image     template.URL
-	Map       template.URL
-	Head      string
-	Lines     []line
-	Frames    []frameView
-	Alt, Seen string
-	Small     bool // few pixels, which stay sharp when enlarged
+	ID, Box    string // of the image inside the page; its viewBox
+	W, H       int    // pixels of the image
+	Image, Map template.URL
+	Head       string
+	Lines      []line
+	Frames     []frameView
+	Alt, Seen  string
+	Small      bool // few pixels, which stay sharp when enlarged
 }
 
-// frameView is the image as one block saw it: the page's own copy of the image with one path over the patches
-// that are gone.
+// frameView is the image as one block saw it: the page's own copy of it under one path over the patches that are gone.
 type frameView struct {
-	Block       int
-	Gone        string
-	Share       string
-	About, Done string
+	Block                    int
+	Gone, Share, About, Done string
 }
 
 func newCard(index int, s Sample) (card, error) {
@@ -44,8 +40,7 @@ func newCard(index int, s Sample) (card, error) {
 		c.Head, c.Lines = c.Lines[0].Text, c.Lines[1:]
 		c.Alt, c.Seen = c.Head, c.Head+": "+c.Seen
 	}
-	// Enlarged before it is stored: it costs next to nothing, and the pixels stay sharp in viewers that would
-	// smooth them.
+	// Enlarged before it is stored: it costs next to nothing, and the pixels stay sharp in viewers that would smooth them.
 	var err error
 	if c.Image, err = inline(resize(s, max(112, s.Width, s.Height))); err != nil {
 		return c, err
@@ -68,8 +63,7 @@ func newCard(index int, s Sample) (card, error) {
 	return c, nil
 }
 
-// gonePath returns path data, in pixels of the image, over the patches that do not run in block layer;
-// neighbours in a line become one rectangle.
+// gonePath is a path, in pixels of the image, over the patches gone in block layer; neighbours become one rectangle.
 func gonePath(s Sample, layer int) string {
 	var gone []image.Rectangle
 	eachPatch(s, image.Rect(0, 0, s.Width, s.Height), func(k int, r image.Rectangle) {
@@ -89,36 +83,26 @@ func gonePath(s Sample, layer int) string {
 	return b.String()
 }
 
-// inline returns img as a data URL: PNG, or JPEG where the picture is a large photograph and PNG would be
-// several times its size.
+// inline returns img as a data URL: PNG, or JPEG where that makes a large photograph several times smaller.
 func inline(img *image.RGBA) (template.URL, error) {
 	b, err := encodePNG(img)
-	if err != nil {
-		return "", fmt.Errorf("report: %w", err)
-	}
 	kind := "png"
-	if len(b) > 24<<10 {
+	if err == nil && len(b) > 24<<10 {
 		var j bytes.Buffer
-		if err := jpeg.Encode(&j, img, &jpeg.Options{Quality: 90}); err != nil {
-			return "", fmt.Errorf("report: %w", err)
-		}
-		if 2*j.Len() < len(b) {
+		if err = jpeg.Encode(&j, img, &jpeg.Options{Quality: 90}); 2*j.Len() < len(b) {
 			b, kind = j.Bytes(), "jpeg"
 		}
 	}
-	return template.URL("data:image/" + kind + ";base64," + base64.StdEncoding.EncodeToString(b)), nil
+	return template.URL("data:image/" + kind + ";base64," + base64.StdEncoding.EncodeToString(b)), err
 }
 
 // swatch is one colour of the legend.
 type swatch struct{ Fill, Ink, Text string }
 
-// maxSlots is how many swatches a legend has.
-const maxSlots = 64
-
 // legend is the colours of the depths of so many blocks.
 func legend(layers int) []swatch {
 	var out []swatch
-	for _, d := range pickFrames(layers, maxSlots) {
+	for _, d := range pickFrames(layers, maxSwatches) {
 		c := depthColor(float64(d), layers)
 		s := swatch{hex(c), hex(inkOn(c)), ""}
 		if layers <= maxBarLabels || d == 1 || d == layers {

@@ -2,20 +2,16 @@ package report
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
 // Chart is a few lines over one pair of axes. Points that are NaN or infinite interrupt their line.
 type Chart struct {
-	Title          string
-	XLabel, YLabel string
-	Series         []Series
+	Title, XLabel, YLabel string
+	Series                []Series
 
-	Percent  bool // Y holds shares (0..1) and is labelled in percent
-	FromZero bool // the Y axis includes zero
-	Markers  bool // a dot on every point, as for single measurements
-	Area     bool // the first line's area is filled
+	Markers bool // a dot on every point, as for single measurements
+	shares  bool // Y holds shares (0..1), from zero and in percent, and the first line's area is filled
 }
 
 // Series is one line of a chart.
@@ -25,22 +21,19 @@ type Series struct {
 	Dashed bool      // for reference lines
 }
 
-// layout places c in drawing coordinates. Without a single finite point the result has axes only. Series
-// whose X and Y differ in length are an error.
+// layout gives axes only where there is not a single finite point. Series whose X and Y differ in length are an error.
 func (c Chart) layout() (plot, error) {
 	v := newPlot(c.Title, c.XLabel, c.YLabel, plotB)
 	x, y := nothing, nothing
 	lines := make([][]run, len(c.Series))
 	for i, s := range c.Series {
 		if s.X == nil {
-			s.X = make([]float64, len(s.Y))
-			for j := range s.X {
-				s.X[j] = float64(j + 1)
+			for j := range s.Y {
+				s.X = append(s.X, float64(j+1))
 			}
 		}
 		if len(s.X) != len(s.Y) {
-			return v, fmt.Errorf("report: chart %q, line %q: %d values of x and %d of y",
-				c.Title, s.Name, len(s.X), len(s.Y))
+			return v, fmt.Errorf("report: chart %q, line %q: %d values of x and %d of y", c.Title, s.Name, len(s.X), len(s.Y))
 		}
 		for j := range s.X {
 			if finite(s.X[j]) && finite(s.Y[j]) {
@@ -53,7 +46,7 @@ func (c Chart) layout() (plot, error) {
 	if x == nothing {
 		x, y, v.About = span{0, 1}, span{0, 1}, "no data"
 	}
-	if c.FromZero {
+	if c.shares {
 		y.add(0)
 	}
 	ys := newScale(y, plotB, plotT)
@@ -64,7 +57,7 @@ func (c Chart) layout() (plot, error) {
 		side := 0.04 * (x.hi - x.lo)
 		xs.lo, xs.hi = x.lo-side, x.hi+side
 	}
-	v.XTicks, v.YTicks = xs.ticks(6, false), ys.ticks(5, c.Percent)
+	v.XTicks, v.YTicks = xs.ticks(6, false), ys.ticks(5, c.shares)
 	for i, s := range c.Series {
 		l := lineView{Class: fmt.Sprintf("c%d", i%seriesColors)}
 		if s.Dashed {
@@ -75,7 +68,7 @@ func (c Chart) layout() (plot, error) {
 			switch {
 			case len(s.Y) > maxPoints:
 				l.Area += r.outline().path(xs, ys) + "Z"
-			case c.Area && i == 0:
+			case c.shares && i == 0:
 				for j := range r {
 					r[j].lo = ys.lo
 				}
@@ -106,9 +99,6 @@ type run []mean
 
 // mean is a point, or stands for several neighbours: their mean and the range lo..hi of their heights.
 type mean struct{ x, y, lo, hi float64 }
-
-// maxPoints is how many points a line has at most; a line of more is thinned.
-const maxPoints = 400
 
 // thin cuts a line at its gaps. A line of more than maxPoints points becomes one of maxPoints/2.
 func thin(x, y []float64) []run {
@@ -142,7 +132,6 @@ func thin(x, y []float64) []run {
 	return runs
 }
 
-// path returns the path data of the run.
 func (r run) path(xs, ys scale) string {
 	var d strings.Builder
 	op := "M"
@@ -155,12 +144,10 @@ func (r run) path(xs, ys scale) string {
 
 // outline goes along the upper ends of the points' ranges and back along the lower ones.
 func (r run) outline() run {
-	var out run
-	for _, m := range r {
-		out = append(out, mean{x: m.x, y: m.hi})
-	}
-	for _, m := range slices.Backward(r) {
-		out = append(out, mean{x: m.x, y: m.lo})
+	n := len(r)
+	out := make(run, 2*n)
+	for i, m := range r {
+		out[i], out[2*n-1-i] = mean{x: m.x, y: m.hi}, mean{x: m.x, y: m.lo}
 	}
 	return out
 }

@@ -145,10 +145,7 @@ func TestScaleEncloses(t *testing.T) {
 }
 
 func TestDepthBars(t *testing.T) {
-	v, err := depthBars{10, 0, 30, 960}.layout()
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := depthBars([]int{10, 0, 30, 960})
 	if len(v.Bars) != 4 {
 		t.Fatalf("%d bars", len(v.Bars))
 	}

@@ -14,14 +14,12 @@ var viridis = [...]uint32{
 	0x1f9f88, 0x27ad81, 0x3ebc74, 0x5cc863, 0x82d34d, 0xaadc32, 0xd5e21a, 0xfde725,
 }
 
-// goneRGB covers a token that no longer runs: grey with a tint of blue, so that it differs from the greys of
-// an image without colour.
+// goneRGB covers a token that no longer runs: a bluish grey, unlike the greys of an image without colour.
 var goneRGB = rgb(0xa9b9d4)
 
 func rgb(v uint32) color.RGBA { return color.RGBA{uint8(v >> 16), uint8(v >> 8), uint8(v), 255} }
 
-// scaleColor returns the colour of t in [0, 1] on the scale from dark violet (0) to yellow (1). Values
-// outside are clamped; NaN gives grey.
+// scaleColor is the colour of t on the scale from dark violet (0) to yellow (1), clamped to it; grey for NaN.
 func scaleColor(t float64) color.RGBA {
 	if math.IsNaN(t) {
 		return goneRGB

@@ -1,83 +1,67 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"image"
 	"strings"
 )
 
-// MontageOptions says how Montage draws; the zero value will do.
-type MontageOptions struct {
+// FigureOptions says how Montage and Sheet draw; the zero value will do.
+type FigureOptions struct {
 	Title, Subtitle string
-	Size            int // pixels of one small picture's side; ≤ 0: 84
+	Columns         []string // heads of a sheet's columns; may be fewer
+	Size            int      // pixels of a small picture's longer side; ≤ 0: 84
 }
 
-// Montage draws samples as a figure: one line each with what was predicted, the image, its depth map, and the
-// tokens that ran in each of up to 12 blocks; above them a title and the colour legend. All samples must come
-// from models of equal depth. Photographs want a Size of 112 or more.
-func Montage(samples []Sample, o MontageOptions) (*image.RGBA, error) {
-	f := figure{title: o.Title, subtitle: o.Subtitle, apart: 2, cell: o.Size, letters: 0.235}
-	f.heads = []string{"image", "depth"}
+// Montage draws samples as a figure: one line each with what was predicted, the image, its depth map, and the tokens
+// that ran in each of up to 12 blocks; above them a title and the colour legend. All samples must come from models of
+// equal depth. Photographs want a Size of 112 or more.
+func Montage(samples []Sample, o FigureOptions) (*image.RGBA, error) {
+	f := figure{FigureOptions: o, apart: 2, letters: 0.235}
 	for i, s := range samples {
-		if f.layers == 0 {
-			f.layers = s.Layers
-		}
 		if err := s.Validate(); err != nil {
 			return nil, fmt.Errorf("sample %d: %w", i, err)
 		}
-		if s.Layers != f.layers {
+		if f.layers = samples[0].Layers; s.Layers != f.layers {
 			return nil, fmt.Errorf("%w: sample %d has %d blocks, sample 0 has %d", ErrSample, i, s.Layers, f.layers)
 		}
-		r := figureRow{words: s.describe(), tiles: []tile{{sample: s}, {sample: s, show: showDepth}}}
+		r := figureRow{s.describe(), []tile{{sample: s, draw: resize}, {sample: s, draw: depthMap}}}
 		for _, l := range pickFrames(s.Layers, 12) {
-			r.tiles = append(r.tiles, tile{sample: s, show: l})
+			draw := func(s Sample, size int) *image.RGBA { return frame(s, l, size) }
+			r.tiles = append(r.tiles, tile{sample: s, draw: draw})
 		}
 		f.rows = append(f.rows, r)
 	}
-	for _, l := range pickFrames(f.layers, 12) {
-		f.heads = append(f.heads, fmt.Sprint(l))
-	}
-	if f.layers > 0 {
-		f.heads[2] = "block 1"
+	f.Columns = []string{"image", "depth", "block 1"}
+	for _, l := range pickFrames(f.layers, 12)[min(f.layers, 1):] {
+		f.Columns = append(f.Columns, fmt.Sprint(l))
 	}
 	return f.draw()
 }
 
-// Picture is one picture of a contact sheet.
-type Picture struct {
-	Pixels                  []byte // [Height, Width, Channels], row-major
-	Width, Height, Channels int    // Channels is 1 or 3
-	Caption                 string // lines below it, four at most; "" for none
-}
-
-// SheetRow is a line of pictures with a name beside it.
+// SheetRow is a line of pictures with a name beside it. Below a picture are the lines of its title, four at most; what
+// a model did with it does not matter.
 type SheetRow struct {
 	Name     string
-	Pictures []Picture
+	Pictures []Sample
 }
 
-// SheetOptions says how Sheet draws; the zero value will do.
-type SheetOptions struct {
-	Title, Subtitle string
-	Columns         []string // heads of the columns; may be fewer
-	Size            int      // pixels of a picture's longer side; ≤ 0: 84
-}
-
-// Sheet draws rows of pictures side by side, the first one of each set apart, as a sheet of originals and
-// what was made of them. Rows may differ in length.
-func Sheet(rows []SheetRow, o SheetOptions) (*image.RGBA, error) {
-	f := figure{title: o.Title, subtitle: o.Subtitle, heads: o.Columns, apart: 1, cell: o.Size, letters: 0.14}
+// Sheet draws rows of pictures side by side, the first one of each set apart, as a sheet of originals and what was made
+// of them. Rows may differ in length.
+func Sheet(rows []SheetRow, o FigureOptions) (*image.RGBA, error) {
+	f := figure{FigureOptions: o, apart: 1, letters: 0.14}
 	for i, r := range rows {
 		row := figureRow{words: []line{{r.Name, ink}}}
-		for k, p := range r.Pictures {
-			s := Sample{Pixels: p.Pixels, Width: p.Width, Height: p.Height, Channels: p.Channels, Layers: 1}
+		for k, s := range r.Pictures {
+			s = Sample{Title: s.Title, Pixels: s.Pixels, Width: s.Width, Height: s.Height, Channels: s.Channels, Layers: 1}
 			if err := s.Validate(); err != nil {
 				return nil, fmt.Errorf("row %d, picture %d: %w", i, k, err)
 			}
-			t := tile{sample: s}
-			if p.Caption != "" {
-				lines := strings.Split(p.Caption, "\n")
+			t := tile{sample: s, draw: resize}
+			if s.Title != "" {
+				lines := strings.Split(s.Title, "\n")
 				t.caption = lines[:min(len(lines), 4)]
 			}
 			row.tiles = append(row.tiles, t)
@@ -89,13 +73,11 @@ func Sheet(rows []SheetRow, o SheetOptions) (*image.RGBA, error) {
 
 // figure is rows of pictures under the heads of their columns, with words at the left of each row.
 type figure struct {
-	title, subtitle string
-	layers          int      // of the legend of depths; 0: none
-	heads           []string // of the columns; may be fewer
-	rows            []figureRow
-	apart           int     // a wider gap lies before this column
-	cell            int     // pixels of a picture's longer side; ≤ 0: 84
-	letters         float64 // height of letters, as a share of that
+	FigureOptions
+	layers  int // of the legend of depths; 0: none
+	rows    []figureRow
+	apart   int     // a wider gap lies before this column
+	letters float64 // their height, as a share of Size
 }
 
 type figureRow struct {
@@ -103,38 +85,18 @@ type figureRow struct {
 	tiles []tile
 }
 
-// tile is a picture of a figure: the image, or, if show says so, its depth map or what a block sees.
+// tile is a picture of a figure: draw draws the image, its depth map or what a block sees, at a size as for fit.
 type tile struct {
 	sample  Sample
-	show    int // 0, showDepth or a block
+	draw    func(s Sample, size int) *image.RGBA
 	caption []string
 }
 
-const showDepth = -1
-
-// Bounds of a drawn picture, so that a long list fails with an error: its pixels, and the side of a picture
-// in it.
-const (
-	maxPixels = 1 << 26
-	maxCell   = 1024
-)
-
 // draw draws a figure of valid samples.
 func (f figure) draw() (*image.RGBA, error) {
-	cell := f.cell
-	if cell <= 0 {
-		cell = 84
-	}
-	cell = min(cell, maxCell)
+	cell := min(cmp.Or(max(f.Size, 0), 84), maxCell)
 	letters := max(11, float64(cell)*f.letters)
-	p, err := newPen(letters)
-	if err != nil {
-		return nil, err
-	}
-	large, err := newPen(letters * 1.45)
-	if err != nil {
-		return nil, err
-	}
+	p, large := newPen(letters), newPen(letters*1.45)
 
 	// Cells are as wide and as high as the largest picture in them.
 	columns, words, captions, w, h := 0, 0, 0, 0, 0
@@ -171,10 +133,10 @@ func (f figure) draw() (*image.RGBA, error) {
 		}
 		return top
 	}
-	title := below(f.title != "", large.height+gap)
-	subtitle := below(f.subtitle != "", p.height+gap)
+	title := below(f.Title != "", large.height+gap)
+	subtitle := below(f.Subtitle != "", p.height+gap)
 	legend := below(f.layers > 0, p.height+2*gap)
-	heads := below(len(f.heads) > 0, p.height+gap)
+	heads := below(len(f.Columns) > 0, p.height+gap)
 	pitch := h + captions + 2*gap
 	wide, high := column(columns)-gap+margin, y+len(f.rows)*pitch-2*gap+margin
 	if wide > 1<<16 || high > 1<<16 || wide*high > maxPixels {
@@ -183,24 +145,24 @@ func (f figure) draw() (*image.RGBA, error) {
 	}
 
 	img := canvas(wide, high)
-	large.lines(img, margin, title, wide-2*margin, []line{{f.title, ink}})
-	p.draw(img, p.regular, faint.color(), margin, subtitle, cut(p.regular, f.subtitle, wide-2*margin))
+	large.lines(img, margin, title, wide-2*margin, []line{{f.Title, ink}})
+	p.draw(img, p.regular, faint.color, margin, subtitle, cut(p.regular, f.Subtitle, wide-2*margin))
 	if f.layers > 0 {
 		p.legend(img, margin, legend, wide-margin, f.layers)
 	}
-	for i, head := range f.heads[:min(len(f.heads), columns)] {
+	for i, head := range f.Columns[:min(len(f.Columns), columns)] {
 		if width(p.regular, head) > w {
 			head = head[strings.LastIndexByte(head, ' ')+1:]
 		}
-		p.center(img, faint.color(), column(i), column(i)+w, heads, cut(p.regular, head, w+gap))
+		p.center(img, faint.color, column(i), column(i)+w, heads, cut(p.regular, head, w+gap))
 	}
 	for _, r := range f.rows {
 		p.lines(img, margin, y+(h-len(r.words)*p.height)/2, words, r.words)
 		for k, t := range r.tiles {
 			x := column(k)
-			place(img, x, y, w, h, t.draw(cell))
+			place(img, x, y, w, h, t.draw(t.sample, cell))
 			for i, text := range t.caption {
-				p.center(img, faint.color(), x, x+w, y+h+i*p.height, cut(p.regular, text, w+gap))
+				p.center(img, faint.color, x, x+w, y+h+i*p.height, cut(p.regular, text, w+gap))
 			}
 		}
 		y += pitch
@@ -208,18 +170,7 @@ func (f figure) draw() (*image.RGBA, error) {
 	return img, nil
 }
 
-func (t tile) draw(size int) *image.RGBA {
-	switch t.show {
-	case 0:
-		return resize(t.sample, size)
-	case showDepth:
-		return depthMap(t.sample, size)
-	}
-	return frame(t.sample, t.show, size)
-}
-
-// pickFrames returns the blocks (1-based) to show: all of them, or most of them evenly spaced with the first
-// and the last among them.
+// pickFrames returns the blocks (1-based) to show: all, or most of them evenly spaced with the first and the last.
 func pickFrames(layers, most int) []int {
 	n := min(layers, most)
 	out := make([]int, n)
@@ -238,14 +189,8 @@ func Panel(s Sample, size int) (*image.RGBA, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	if size <= 0 {
-		size = 252
-	}
-	size = min(size, maxCell)
-	p, err := newPen(max(11, float64(size)*0.062))
-	if err != nil {
-		return nil, err
-	}
+	size = min(cmp.Or(max(size, 0), 252), maxCell)
+	p := newPen(max(11, float64(size)*0.062))
 	const perLine = 6
 	w, h := fit(s.Width, s.Height, size)
 	gap, margin := max(4, size/24), max(10, size/12)
@@ -271,7 +216,7 @@ func Panel(s Sample, size int) (*image.RGBA, error) {
 	for i, l := range frames {
 		x, y := margin+i%perLine*((inner-fw)/(perLine-1)), strip+i/perLine*pitch
 		place(img, x, y, fw, fh, frame(s, l, small))
-		p.center(img, faint.color(), x, x+fw, y+fh, fmt.Sprint(l))
+		p.center(img, faint.color, x, x+fw, y+fh, fmt.Sprint(l))
 	}
 	return img, nil
 }

@@ -2,18 +2,13 @@ package report
 
 import "fmt"
 
-// Heat is a map of colours: a column for each epoch, or whatever X is, and a line for each block, the first
-// block below.
+// Heat is a map of colours: a column for each epoch, or whatever X is, and a line for each block, the first one below.
 type Heat struct {
 	Title, XLabel, YLabel string
 	X                     []float64   // [n] what the columns stand for, rising
 	Values                [][]float64 // [n][blocks]; NaN is left blank
 }
 
-// maxHeat is how many columns are drawn; of more, neighbours share one, which shows their mean.
-const maxHeat = 40
-
-// layout places h in drawing coordinates.
 func (h Heat) layout() (plot, error) {
 	v := newPlot(h.Title, h.XLabel, h.YLabel, plotB)
 	if len(h.X) != len(h.Values) {
@@ -29,8 +24,7 @@ func (h Heat) layout() (plot, error) {
 	}
 	for i, column := range h.Values {
 		if len(column) != blocks {
-			return v, fmt.Errorf("report: chart %q: column %d has %d blocks, the first one %d",
-				h.Title, i, len(column), blocks)
+			return v, fmt.Errorf("report: chart %q: column %d has %d blocks, the first one %d", h.Title, i, len(column), blocks)
 		}
 	}
 	n := min(len(h.Values), maxHeat)
@@ -58,11 +52,8 @@ func (h Heat) layout() (plot, error) {
 		}
 		for l, m := range column {
 			if finite(m) {
-				v.Bars = append(v.Bars, barView{
-					X: xy(x), Y: xy(plotB - height*float64(l+1)), W: xy(w + 0.3), H: xy(height + 0.3),
-					Fill:  hex(scaleColor(m / max(top, 1e-30))),
-					About: fmt.Sprintf("%s %s, block %d: %s", h.XLabel, name, l+1, trimNumber(m)),
-				})
+				v.bar(x, plotB-height*float64(l+1), w+0.3, height+0.3, scaleColor(m/max(top, 1e-30)),
+					fmt.Sprintf("%s %s, block %d: %s", h.XLabel, name, l+1, trimNumber(m)))
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -45,28 +46,20 @@ func Models(rows []Row) Table {
 	column("mean depth", false, func(r Row) string { return number(r.MeanDepth, 2) })
 	column("MACs/image", false, func(r Row) string { return quantity(r.MACs) })
 	column("of dense", false, func(r Row) string { return measured(r.MACs/r.DenseMACs, 2) })
-	column("images/s", false, func(r Row) string {
-		return measured(r.ImagesPerSecond, threeDigits(r.ImagesPerSecond))
-	})
+	column("images/s", false, func(r Row) string { return threeDigits(r.ImagesPerSecond) })
 	column("speed-up", false, func(r Row) string {
 		if text := measured(r.Speedup, 2); text != dash {
 			return text + "×"
 		}
 		return dash
 	})
-	column("precision", true, func(r Row) string {
-		if r.Precision != "" {
-			return r.Precision
-		}
-		return dash
-	})
+	column("precision", true, func(r Row) string { return cmp.Or(r.Precision, dash) })
 	column("threads", false, func(r Row) string { return measured(float64(r.Threads), 0) })
 	column("images", false, func(r Row) string { return measured(float64(r.Images), 0) })
 	return t
 }
 
-// Compare puts what b changes against base into facts: speed, MACs, accuracy and depth, as far as they are
-// known.
+// Compare puts what b changes against base into facts: speed, MACs, accuracy and depth, as far as they are known.
 func Compare(base, b Row) []Fact {
 	var out []Fact
 	if base.ImagesPerSecond > 0 && b.ImagesPerSecond > 0 {
@@ -114,19 +107,19 @@ func quantity(v float64) string {
 		name string
 	}{{1e12, " T"}, {1e9, " G"}, {1e6, " M"}, {1e3, " k"}} {
 		if finite(v) && v >= u.size*0.9995 {
-			return number(v/u.size, threeDigits(v/u.size)) + u.name
+			return threeDigits(v/u.size) + u.name
 		}
 	}
 	return measured(v, 0)
 }
 
-// threeDigits returns the decimals that give v three significant digits.
-func threeDigits(v float64) int {
+// threeDigits is measured with three significant digits.
+func threeDigits(v float64) string {
 	switch {
 	case v >= 99.95:
-		return 0
+		return measured(v, 0)
 	case v >= 9.995:
-		return 1
+		return measured(v, 1)
 	}
-	return 2
+	return measured(v, 2)
 }

@@ -302,7 +302,7 @@ func TestPagesAtTheEdges(t *testing.T) {
 	var charts []Chart
 	for _, s := range odd {
 		charts = append(charts, Chart{Title: "plain", Series: []Series{s}},
-			Chart{Title: "all on", Percent: true, FromZero: true, Markers: true, Area: true, Series: []Series{s}})
+			Chart{Title: "all on", shares: true, Markers: true, Series: []Series{s}})
 	}
 	charts = append(charts, Chart{}, Chart{Title: "all", Series: odd})
 	card := gradient(28, 28, 1, 7, 7, 12)

@@ -12,8 +12,7 @@ import (
 	"github.com/adavit/adavit/internal/atomicfile"
 )
 
-// How strongly a picture is covered, in 1/256: the depth colours over the image, and the grey over a token
-// that is gone. The rest lets the object shine through.
+// How strongly a picture is covered, in 1/256: by the depth colours, and by the grey over a token that is gone.
 const (
 	depthShare = 190
 	goneShare  = 225
@@ -23,8 +22,7 @@ const (
 func depthMap(s Sample, size int) *image.RGBA {
 	img := resize(s, size)
 	eachPatch(s, img.Bounds(), func(k int, r image.Rectangle) {
-		// Grey is pressed into the middle of its range first, so that neither a black nor a white background drags
-		// the colour away from the legend's.
+		// Grey is pressed into the middle of its range: no black or white ground drags the colour off the legend's.
 		cover(img, r, depthColor(float64(s.Depth[k]), s.Layers), depthShare, func(luma int) int { return 64 + luma/2 })
 		seam(img, r)
 	})
@@ -61,8 +59,7 @@ func eachPatch(s Sample, bounds image.Rectangle, f func(k int, r image.Rectangle
 	}
 }
 
-// seam darkens the left and upper edge of a patch a little, where patches are large enough for a line between
-// them.
+// seam darkens the left and upper edge of a patch a little, where patches are large enough for a line between them.
 func seam(img *image.RGBA, r image.Rectangle) {
 	if r.Dx() < 12 || r.Dy() < 12 {
 		return

@@ -184,7 +184,7 @@ func TestPicturesOfOddSamples(t *testing.T) {
 				"map":   func() (*image.RGBA, error) { return depthMap(s, 64), nil },
 				"panel": func() (*image.RGBA, error) { return Panel(s, 100) },
 				"montage": func() (*image.RGBA, error) {
-					return Montage([]Sample{s, s}, MontageOptions{Title: "t", Size: 40})
+					return Montage([]Sample{s, s}, FigureOptions{Title: "t", Size: 40})
 				},
 			} {
 				img, err := draw()
@@ -220,7 +220,7 @@ func TestBadSamples(t *testing.T) {
 		spoil(&s)
 		for what, f := range map[string]func() error{
 			"panel":   func() error { _, err := Panel(s, 0); return err },
-			"montage": func() error { _, err := Montage([]Sample{good(), s}, MontageOptions{}); return err },
+			"montage": func() error { _, err := Montage([]Sample{good(), s}, FigureOptions{}); return err },
 			"page":    func() error { _, err := HTML(Page{Samples: []Sample{s}}); return err },
 		} {
 			if err := f(); !errors.Is(err, ErrSample) {
@@ -229,13 +229,13 @@ func TestBadSamples(t *testing.T) {
 		}
 	}
 	other := gradient(28, 28, 1, 7, 7, 6)
-	if _, err := Montage([]Sample{good(), other}, MontageOptions{}); !errors.Is(err, ErrSample) {
+	if _, err := Montage([]Sample{good(), other}, FigureOptions{}); !errors.Is(err, ErrSample) {
 		t.Errorf("models of different depth in one montage: error %v", err)
 	}
-	if _, err := Montage(nil, MontageOptions{}); err == nil {
+	if _, err := Montage(nil, FigureOptions{}); err == nil {
 		t.Error("a montage of nothing: no error")
 	}
-	if _, err := Montage(make([]Sample, 1), MontageOptions{}); err == nil {
+	if _, err := Montage(make([]Sample, 1), FigureOptions{}); err == nil {
 		t.Error("a montage of an empty sample: no error")
 	}
 }
@@ -246,7 +246,7 @@ func TestMontageLegend(t *testing.T) {
 	for _, layers := range []int{1, 2, 12, 24} {
 		s := gradient(28, 28, 1, 7, 7, layers)
 		for name, draw := range map[string]func() (*image.RGBA, error){
-			"montage": func() (*image.RGBA, error) { return Montage([]Sample{s}, MontageOptions{}) },
+			"montage": func() (*image.RGBA, error) { return Montage([]Sample{s}, FigureOptions{}) },
 			"panel":   func() (*image.RGBA, error) { return Panel(s, 0) },
 		} {
 			img, err := draw()

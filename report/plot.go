@@ -1,6 +1,7 @@
 package report
 
 import (
+	"image/color"
 	"math"
 	"strconv"
 )
@@ -14,7 +15,22 @@ const (
 	seriesColors   = 10 // colours in the style sheet
 )
 
-// drawable is anything that is drawn with the axes and the style of charts.
+// Bounds of what is shown, so that it can be read and a wrong number asks for no gigabytes.
+const (
+	maxSide      = 1 << 13 // pixels of a sample's longer side
+	maxLayers    = 1000    // blocks of a model, since each becomes a small picture
+	maxCell      = 1024    // pixels of the side of a picture in a drawn one
+	maxPixels    = 1 << 26 // of a drawn picture
+	maxPoints    = 400     // of a line; one of more is thinned
+	maxScatter   = 200     // points of a scatter; names of more would cover each other
+	maxHeat      = 40      // columns of a heat map; of more, neighbours share one, which shows their mean
+	maxClasses   = 20      // classes that are listed
+	maxSwatches  = 64      // of a legend
+	maxBarLabels = 16      // bars or swatches that are labelled one by one
+	maxTurned    = 3       // rows of a table that fit side by side on a phone
+)
+
+// drawable is anything that is drawn with the axes and the style of charts; layout places it in drawing coordinates.
 type drawable interface{ layout() (plot, error) }
 
 // plot is a chart in drawing coordinates, as the template draws it.
@@ -31,6 +47,8 @@ type plot struct {
 	Points                []pointView
 	Key                   []keyView
 }
+
+func (v plot) layout() (plot, error) { return v, nil }
 
 // newPlot is a plot with an X axis at bottom and room for its numbers and label below.
 func newPlot(title, xLabel, yLabel string, bottom float64) plot {
@@ -58,8 +76,16 @@ type barView struct {
 	Texts                   []textView
 }
 
+// bar adds a rectangle and what is written on or beside it.
+func (v *plot) bar(x, y, w, h float64, fill color.RGBA, about string, texts ...textView) {
+	v.Bars = append(v.Bars, barView{xy(x), xy(y), xy(w), xy(h), hex(fill), about, texts})
+}
+
 // textView is a word: Class is its alignment (start, middle, end), Fill its colour ("" for the usual one).
-type textView struct{ X, Y, Class, Fill, Text string }
+type textView struct{ X, Y, Class, Text, Fill string }
+
+// word is one in the usual colour.
+func word(x, y float64, class, text string) textView { return textView{xy(x), xy(y), class, text, ""} }
 
 // pointView is a single point with its name.
 type pointView struct {

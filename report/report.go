@@ -52,8 +52,7 @@ type Fact struct{ Value, Label string }
 // Setting is one line of a list of settings.
 type Setting struct{ Name, Value string }
 
-// WriteHTML writes p as one HTML file that refers to nothing outside itself and needs no script. The file
-// appears whole or not at all.
+// WriteHTML writes p as one HTML file that needs no other file and no script. It appears whole or not at all.
 func WriteHTML(path string, p Page) error {
 	b, err := HTML(p)
 	if err != nil {
@@ -118,23 +117,18 @@ func (v view) Byline() string {
 	return strings.TrimPrefix(strings.Join(parts, " · "), " · ")
 }
 
-//go:embed page.html
-var pageSource string
-
-//go:embed page.css
-var pageStyle string
-
-// plotStyle is the colours, and the style of charts: of a page and of pictures on their own.
-//
-//go:embed plot.css
-var plotStyle string
+var (
+	//go:embed page.html
+	pageSource string
+	//go:embed page.css
+	pageStyle string
+	//go:embed plot.css
+	plotStyle string // colours, and the style of charts: of a page and of pictures on their own
+)
 
 // execute fills in one of the templates of page.html; "page" is the file itself.
 func execute(name string, data any) ([]byte, error) {
-	t, err := template.New("page").Parse(pageSource)
-	if err != nil {
-		return nil, fmt.Errorf("report: %w", err)
-	}
+	t := template.Must(template.New("page").Parse(pageSource))
 	var b bytes.Buffer
 	if err := t.ExecuteTemplate(&b, name, data); err != nil {
 		return nil, fmt.Errorf("report: %w", err)

@@ -1,27 +1,21 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // ErrSample is wrapped by every error about a Sample whose sizes do not agree.
 var ErrSample = errors.New("report: bad sample")
 
-// maxSide is the longest side in pixels that a sample may have; it keeps a wrong number from asking for
-// gigabytes. maxLayers bounds the number of blocks, since each becomes a small picture.
-const (
-	maxSide   = 1 << 13
-	maxLayers = 1000
-)
-
 // Sample is one image and what the model did with it.
 type Sample struct {
 	Title string // the heading, such as a file's name; may be empty
 
-	// Pixels is the image at the model's input size: [Height, Width, Channels] bytes, row-major. Channels is 1
-	// (grey) or 3 (red, green, blue).
+	// Pixels is [Height, Width, Channels] bytes at the model's input size: 1 channel (grey) or 3 (red, green, blue).
 	Pixels                  []byte
 	Width, Height, Channels int
 
@@ -63,12 +57,15 @@ func (s Sample) Validate() error {
 	case s.ClassDepth < 0 || s.ClassDepth > s.Layers:
 		return bad("class token ran in %d of %d blocks", s.ClassDepth, s.Layers)
 	}
-	for k, d := range s.Depth {
-		if d < 0 || d > s.Layers {
-			return bad("token %d ran in %d of %d blocks", k, d, s.Layers)
-		}
+	if k := impossible(s.Depth, s.Layers); k >= 0 {
+		return bad("token %d ran in %d of %d blocks", k, s.Depth[k], s.Layers)
 	}
 	return nil
+}
+
+// impossible is the first token whose depth is none of so many blocks, or −1.
+func impossible(depth []int, layers int) int {
+	return slices.IndexFunc(depth, func(d int) bool { return d < 0 || d > layers })
 }
 
 // alive returns how many patch tokens ran in block layer (1-based).
@@ -82,8 +79,7 @@ func (s Sample) alive(layer int) int {
 	return n
 }
 
-// meanDepth is the mean number of blocks over all tokens of s, the class token included where its depth is
-// known; NaN without any token.
+// meanDepth is the mean number of blocks over all tokens, the class token too if its depth is known; NaN without any.
 func (s Sample) meanDepth() float64 {
 	sum, n := s.ClassDepth, len(s.Depth)
 	for _, d := range s.Depth {
@@ -104,11 +100,7 @@ type line struct {
 // describe puts a sample into words: its heading, the prediction, its depth.
 func (s Sample) describe() []line {
 	var out []line
-	head := s.Title
-	if head == "" {
-		head = s.Label
-	}
-	if head != "" {
+	if head := cmp.Or(s.Title, s.Label); head != "" {
 		out = append(out, line{head, ink})
 	}
 	if s.Predicted != "" {
@@ -133,8 +125,7 @@ func (s Sample) describe() []line {
 	return out
 }
 
-// Interleave turns planes of pixels [channels, height, width] into [height, width, channels], the order that
-// Sample wants. It panics if chw is too short.
+// Interleave turns pixels [channels, height, width] into [height, width, channels]. It panics if chw is too short.
 func Interleave(chw []byte, channels, height, width int) []byte {
 	plane := height * width
 	out := make([]byte, channels*plane)

@@ -21,8 +21,7 @@ func (s *span) add(values ...float64) {
 // scale maps values lo..hi evenly to coordinates from..to.
 type scale struct{ lo, hi, from, to float64 }
 
-// newScale returns a scale whose ends enclose s with a little room: they lie on a half step of the axis. An
-// empty span gives 0..1.
+// newScale returns a scale around s that begins and ends on a half step of the axis; 0..1 for an empty span.
 func newScale(s span, from, to float64) scale {
 	if s == nothing {
 		s = span{}
@@ -48,8 +47,7 @@ func (s scale) at(v float64) float64 {
 	return s.from + min(max(t, 0), 1)*(s.to-s.from)
 }
 
-// ticks returns about n round values inside the scale with their coordinates; shares may be labelled in
-// percent.
+// ticks returns about n round values inside the scale with their coordinates; shares may be labelled in percent.
 func (s scale) ticks(n int, percent bool) []tick {
 	step := niceStep(s.hi-s.lo, n)
 	if !(step > 0) || !finite(step) {
@@ -96,8 +94,7 @@ func niceStep(width float64, n int) float64 {
 	return 10 * unit
 }
 
-// trimNumber prints v with four digits at most and no trailing zeros, large and small ones in a short form:
-// 0.25, 1200, 15k, 2e-05.
+// trimNumber prints v with four digits at most and no trailing zeros, in a short form: 0.25, 1200, 15k, 2e-05.
 func trimNumber(v float64) string {
 	switch a := math.Abs(v); {
 	case !finite(v):

@@ -21,14 +21,10 @@ type Point struct {
 	Hollow           bool    // drawn as a ring, as for what the others are held against
 }
 
-// scatterBottom is where the plot of a scatter ends: it is higher than a chart of lines, since names need
-// room.
+// scatterBottom is where the plot of a scatter ends: it is higher than a chart of lines, since names need room. The
+// height of a picture on its own, in page.html, follows from it: 26 for the title, and 40 below the plot.
 const scatterBottom = 266.0
 
-// maxScatter bounds the points of a scatter; names of more would cover each other.
-const maxScatter = 200
-
-// layout places s in drawing coordinates.
 func (s Scatter) layout() (plot, error) {
 	v := newPlot(s.Title, s.XLabel, s.YLabel, scatterBottom)
 	var points []Point
@@ -80,8 +76,7 @@ func (s Scatter) layout() (plot, error) {
 	return v, nil
 }
 
-// WriteSVG stores s as a picture of its own, which needs nothing beside it and follows its reader's light or
-// dark colours. The file appears whole or not at all.
+// WriteSVG stores s, whole or not at all, as a picture that needs no other file and follows a light or dark theme.
 func (s Scatter) WriteSVG(path string) error {
 	v, err := s.layout()
 	if err != nil {
@@ -89,17 +84,13 @@ func (s Scatter) WriteSVG(path string) error {
 	}
 	b, err := execute("svg", struct {
 		plot
-		Tall  string
 		Style template.CSS
-	}{v, xy(scatterBottom + chartH - plotB + titleRoom), template.CSS(plotStyle)})
+	}{v, template.CSS(plotStyle)})
 	if err != nil {
 		return err
 	}
 	return writeFile(path, b)
 }
-
-// titleRoom is the height above a drawing for its title.
-const titleRoom = 26.0
 
 // box is a rectangle of the drawing.
 type box struct{ x0, y0, x1, y1 float64 }
@@ -112,8 +103,7 @@ func (a box) overlap(b box) float64 {
 // A letter of the drawing's 11 pixel high text is about so wide, so high above its base line and below it.
 const letterWidth, letterUp, letterDown = 6.1, 8.5, 2.5
 
-// placeNames finds a place beside its point for each name; those that were placed first have a second and a
-// third look at where the others went.
+// placeNames finds a place beside its point for each name, in three rounds: the first names see where the others went.
 func placeNames(points []Point, xs, ys scale) []textView {
 	n := len(points)
 	names, taken := make([]textView, n), make([]box, n) // what the names cover, then the points with their spreads
@@ -126,48 +116,41 @@ func placeNames(points []Point, xs, ys scale) []textView {
 	for range 3 {
 		for i, p := range points {
 			taken[i] = box{}
-			names[i], taken[i] = placeName(oneLine(p.Name), xs.at(p.X), ys.at(p.Y), taken)
+			names[i], taken[i] = placeName(short(p.Name, 24), xs.at(p.X), ys.at(p.Y), taken)
 		}
 	}
 	return names
 }
 
-// placeName finds the place beside the point (x, y) where its name covers least of what is taken and stays in
-// the plot.
+// placeName finds the place beside the point (x, y) where its name covers least of what is taken and stays in the plot.
 func placeName(name string, x, y float64, taken []box) (textView, box) {
-	const most = 24
-	if utf8.RuneCountInString(name) > most {
-		name = string([]rune(name)[:most-1]) + "…"
-	}
 	w := letterWidth * float64(utf8.RuneCountInString(name))
 	var best textView
 	var covers box
 	least := math.Inf(1)
+	type align struct {
+		class string
+		left  float64 // share of the name that is left of the place
+	}
+	start, middle, end := align{"start", 0}, align{"middle", 0.5}, align{"end", 1}
 	for _, c := range []struct {
-		class  string
-		dx, dy float64 // of the base line's start, middle or end
+		align
+		dx, dy float64
 	}{
-		{"start", 8, 4}, {"end", -8, 4}, {"middle", 0, -9}, {"middle", 0, 17},
-		{"start", 6, -6}, {"end", -6, -6}, {"start", 6, 14}, {"end", -6, 14},
-		{"middle", 0, -20}, {"middle", 0, 28},
-		{"start", 10, -16}, {"end", -10, -16}, {"start", 10, 24}, {"end", -10, 24},
+		{start, 8, 4}, {end, -8, 4}, {middle, 0, -9}, {middle, 0, 17},
+		{start, 6, -6}, {end, -6, -6}, {start, 6, 14}, {end, -6, 14},
+		{middle, 0, -20}, {middle, 0, 28},
+		{start, 10, -16}, {end, -10, -16}, {start, 10, 24}, {end, -10, 24},
 	} {
-		left := x + c.dx
-		switch c.class {
-		case "end":
-			left -= w
-		case "middle":
-			left -= w / 2
-		}
+		left := x + c.dx - w*c.left
 		b := box{left, y + c.dy - letterUp, left + w, y + c.dy + letterDown}
 		cost := 0.0
 		for _, t := range taken {
 			cost += b.overlap(t)
 		}
-		inside := b.overlap(box{plotL, 2, plotR + 8, scatterBottom})
-		if cost += 4 * ((b.x1-b.x0)*(b.y1-b.y0) - inside); cost < least-1e-6 {
-			least, covers = cost, b
-			best = textView{X: xy(x + c.dx), Y: xy(y + c.dy), Class: c.class, Text: name}
+		cost += 4 * (b.overlap(b) - b.overlap(box{plotL, 2, plotR + 8, scatterBottom})) // what lies outside
+		if cost < least-1e-6 {
+			least, covers, best = cost, b, word(x+c.dx, y+c.dy, c.class, name)
 		}
 	}
 	return best, covers

@@ -8,23 +8,23 @@ import (
 )
 
 // plain is a picture of one grey value.
-func plain(w, h, channels int, v byte, caption string) Picture {
-	return Picture{bytes.Repeat([]byte{v}, w*h*channels), w, h, channels, caption}
+func plain(w, h, channels int, v byte, caption string) Sample {
+	return Sample{Title: caption, Pixels: bytes.Repeat([]byte{v}, w*h*channels), Width: w, Height: h, Channels: channels}
 }
 
 // TestSheet finds every picture where it should be: as many pixels of its colour
 // as it has when it is enlarged, in the order of the rows and columns.
 func TestSheet(t *testing.T) {
 	rows := []SheetRow{
-		{"first", []Picture{
+		{"first", []Sample{
 			plain(28, 28, 1, 11, ""), plain(28, 28, 1, 22, "a caption\nof two lines"), plain(28, 28, 3, 33, ""),
 		}},
-		{"second, whose name is rather too long to be shown as a whole beside its pictures", []Picture{
+		{"second, whose name is rather too long to be shown as a whole beside its pictures", []Sample{
 			plain(28, 28, 1, 44, ""), plain(14, 28, 1, 55, ""),
 		}},
 	}
 	columns := []string{"original", "1", "2", "one too many"}
-	img, err := Sheet(rows, SheetOptions{Title: "Title", Subtitle: "Subtitle", Columns: columns, Size: 84})
+	img, err := Sheet(rows, FigureOptions{Title: "Title", Subtitle: "Subtitle", Columns: columns, Size: 84})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,22 +54,22 @@ func TestSheet(t *testing.T) {
 		t.Errorf("wrong places: %v", found)
 	}
 
-	if _, err := Sheet(nil, SheetOptions{}); err == nil {
+	if _, err := Sheet(nil, FigureOptions{}); err == nil {
 		t.Error("a sheet of nothing")
 	}
 	bad := plain(3, 3, 1, 0, "")
 	bad.Width = 4
-	if _, err := Sheet([]SheetRow{{"x", []Picture{bad}}}, SheetOptions{}); !errors.Is(err, ErrSample) {
+	if _, err := Sheet([]SheetRow{{"x", []Sample{bad}}}, FigureOptions{}); !errors.Is(err, ErrSample) {
 		t.Errorf("a picture with too few bytes: %v", err)
 	}
-	if _, err := Sheet(make([]SheetRow, 1000000), SheetOptions{}); err == nil {
+	if _, err := Sheet(make([]SheetRow, 1000000), FigureOptions{}); err == nil {
 		t.Error("rows without pictures")
 	}
-	large := SheetRow{"x", make([]Picture, 500)}
+	large := SheetRow{"x", make([]Sample, 500)}
 	for i := range large.Pictures {
 		large.Pictures[i] = plain(2, 2, 1, 0, "")
 	}
-	if _, err := Sheet([]SheetRow{large, large}, SheetOptions{Size: 1024}); err == nil {
+	if _, err := Sheet([]SheetRow{large, large}, FigureOptions{Size: 1024}); err == nil {
 		t.Error("a sheet of 500 000 pixels' width")
 	}
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -20,8 +21,7 @@ type Column struct {
 	Left bool // aligned left, as words are
 }
 
-// Cell is one value of a Table. Link, which may be empty, is where a page and Markdown lead from it: a path
-// relative to their own file.
+// Cell is one value of a Table. Link, if any, is where it leads: a path relative to the file of the page or Markdown.
 type Cell struct{ Text, Link string }
 
 // NewTable returns a table of no rows, of whose columns the first so many are aligned left.
@@ -42,48 +42,46 @@ func (t *Table) Add(texts ...string) {
 	t.Rows = append(t.Rows, row)
 }
 
-// row returns a cell for each column of row i, −1 being the headings, its text in one line.
-func (t Table) row(i int) []Cell {
-	cells := make([]Cell, len(t.Columns))
-	if i >= 0 {
-		copy(cells, t.Rows[i])
-	}
-	for j := range cells {
-		if i < 0 {
-			cells[j].Text = t.Columns[j].Head
+// lines returns the headings and the rows with a cell for each column, its text in one line.
+func (t Table) lines() [][]Cell {
+	lines := make([][]Cell, 1+len(t.Rows))
+	for i := range lines {
+		lines[i] = make([]Cell, len(t.Columns))
+		if i > 0 {
+			copy(lines[i], t.Rows[i-1])
 		}
-		cells[j].Text = oneLine(cells[j].Text)
+		for j, c := range t.Columns {
+			if i == 0 {
+				lines[i][j].Text = c.Head
+			}
+			lines[i][j].Text = oneLine(lines[i][j].Text)
+		}
 	}
-	return cells
+	return lines
 }
 
 // WriteText prints t as plain text with aligned columns.
 func (t Table) WriteText(w io.Writer) error {
-	widths, total := make([]int, len(t.Columns)), 0
-	for i := range len(t.Rows) + 1 {
-		for j, cell := range t.row(i - 1) {
+	lines, widths := t.lines(), make([]int, len(t.Columns))
+	for _, cells := range lines {
+		for j, cell := range cells {
 			widths[j] = max(widths[j], utf8.RuneCountInString(cell.Text))
 		}
 	}
-	for _, n := range widths {
-		total += n
-	}
 	var b strings.Builder
-	for i := range len(t.Rows) + 1 {
-		line := ""
-		for j, cell := range t.row(i - 1) {
-			if j > 0 {
-				line += "  "
-			}
-			pad := widths[j]
+	for i, cells := range lines {
+		texts := make([]string, len(cells))
+		for j, cell := range cells {
+			width := widths[j]
 			if t.Columns[j].Left {
-				pad = -pad
+				width = -width
 			}
-			line += fmt.Sprintf("%*s", pad, cell.Text)
+			texts[j] = fmt.Sprintf("%*s", width, cell.Text)
 		}
+		line := strings.Join(texts, "  ")
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 		if i == 0 {
-			b.WriteString(strings.Repeat("─", total+2*max(len(widths)-1, 0)) + "\n")
+			b.WriteString(strings.Repeat("─", utf8.RuneCountInString(line)) + "\n")
 		}
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
@@ -98,8 +96,8 @@ var markdownEscape = strings.NewReplacer("<", "&lt;",
 // Markdown returns t as a table of GitHub's Markdown.
 func (t Table) Markdown() string {
 	var b strings.Builder
-	for i := range len(t.Rows) + 1 {
-		for _, cell := range t.row(i - 1) {
+	for i, cells := range t.lines() {
+		for _, cell := range cells {
 			text := markdownEscape.Replace(cell.Text)
 			if cell.Link != "" {
 				text = fmt.Sprintf("[%s](<%s>)", text, cell.Link)
@@ -122,26 +120,16 @@ func (t Table) Markdown() string {
 	return b.String()
 }
 
-// tableView is a table on a page, with whole rows; without links and of a few rows also turned on its side,
-// for narrow screens: a line for each column.
+// tableView is a table on a page; one of a few rows without links is there turned on its side, too, for narrow screens.
 type tableView struct {
 	Table
 	Turned [][]string
 }
 
-// maxTurned is how many rows fit side by side on a phone.
-const maxTurned = 3
-
 func (t Table) view() tableView {
 	v := tableView{Table: t}
-	v.Rows = make([][]Cell, len(t.Rows))
-	linked := false
-	for i := range t.Rows {
-		v.Rows[i] = t.row(i)
-		for _, cell := range v.Rows[i] {
-			linked = linked || cell.Link != ""
-		}
-	}
+	v.Rows = t.lines()[1:]
+	linked := slices.ContainsFunc(slices.Concat(v.Rows...), func(c Cell) bool { return c.Link != "" })
 	if len(t.Rows) > maxTurned || linked {
 		return v
 	}

@@ -66,7 +66,7 @@ func TestQuantities(t *testing.T) {
 		}
 	}
 	for v, want := range map[float64]string{0: dash, 0.5: "0.50", 12.34: "12.3", 123.4: "123", 4567.8: "4568"} {
-		if got := measured(v, threeDigits(v)); got != want {
+		if got := threeDigits(v); got != want {
 			t.Errorf("three digits of %v: %q, want %q", v, got, want)
 		}
 	}

@@ -15,21 +15,18 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// tone is what words say of themselves by their colour.
-type tone int
+// tone is what words say of themselves by colour: a class on a page, a colour on the white ground of a drawn picture.
+type tone struct {
+	Class string
+	color color.RGBA
+}
 
-const (
-	ink tone = iota
-	faint
-	good
-	bad
+var (
+	ink   = tone{"", rgb(0x1b1f24)}
+	faint = tone{"faint", rgb(0x606872)}
+	good  = tone{"good", rgb(0x1a7f37)}
+	bad   = tone{"bad", rgb(0xc62828)}
 )
-
-// color is the tone's colour in a drawn picture, whose ground is white.
-func (t tone) color() color.RGBA { return rgb([...]uint32{0x1b1f24, 0x606872, 0x1a7f37, 0xc62828}[t]) }
-
-// String is the tone's class on a page.
-func (t tone) String() string { return [...]string{"", "faint", "good", "bad"}[t] }
 
 // pen writes text of one size in the Go fonts.
 type pen struct {
@@ -39,20 +36,23 @@ type pen struct {
 }
 
 // newPen returns a pen whose letters are size pixels high.
-func newPen(size float64) (*pen, error) {
-	var faces [2]font.Face
-	for i, ttf := range [...][]byte{goregular.TTF, gobold.TTF} {
-		f, err := opentype.Parse(ttf)
-		if err != nil {
-			return nil, fmt.Errorf("report: font: %w", err)
-		}
+func newPen(size float64) *pen {
+	face := func(ttf []byte) font.Face {
 		options := opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingNone}
-		if faces[i], err = opentype.NewFace(f, &options); err != nil {
-			return nil, fmt.Errorf("report: font: %w", err)
-		}
+		return must(opentype.NewFace(must(opentype.Parse(ttf)), &options))
 	}
-	m := faces[0].Metrics()
-	return &pen{faces[0], faces[1], (m.Ascent + m.Descent).Ceil(), m.Ascent.Ceil()}, nil
+	p := &pen{regular: face(goregular.TTF), bold: face(gobold.TTF)}
+	m := p.regular.Metrics()
+	p.height, p.ascent = (m.Ascent + m.Descent).Ceil(), m.Ascent.Ceil()
+	return p
+}
+
+// must is v of what cannot fail: the fonts are parts of the program.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic("report: " + err.Error())
+	}
+	return v
 }
 
 // face returns the face of line i of some lines, of which the first one is bold.
@@ -81,12 +81,11 @@ func (p *pen) center(img *image.RGBA, c color.RGBA, x0, x1, y int, text string) 
 // lines writes lines below each other, the first one bold, each at most limit pixels wide.
 func (p *pen) lines(img *image.RGBA, x, y, limit int, lines []line) {
 	for i, l := range lines {
-		p.draw(img, p.face(i), l.Tone.color(), x, y+i*p.height, cut(p.face(i), l.Text, limit))
+		p.draw(img, p.face(i), l.Tone.color, x, y+i*p.height, cut(p.face(i), l.Text, limit))
 	}
 }
 
-// cut shortens text to one line that is at most limit pixels wide, with an ellipsis where something is
-// missing.
+// cut shortens text to one line that is at most limit pixels wide, with an ellipsis where something is missing.
 func cut(f font.Face, text string, limit int) string {
 	text = oneLine(text)
 	if width(f, text) <= limit {
@@ -101,21 +100,28 @@ func cut(f font.Face, text string, limit int) string {
 	return ""
 }
 
-// oneLine keeps a name from breaking a table or a terminal: control characters and runs of spaces become one
-// space.
+// oneLine keeps a name from breaking a table or a terminal: control characters and runs of spaces become one space.
 func oneLine(s string) string {
 	gap := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 	return strings.Join(strings.FieldsFunc(s, gap), " ")
 }
 
-// legend draws, from x to at most right, the words and a swatch for each depth with its number (as many
-// numbers as fit).
+// short is oneLine with an ellipsis instead of what goes beyond so many letters.
+func short(s string, most int) string {
+	runes := []rune(oneLine(s))
+	if len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return string(runes)
+}
+
+// legend draws, from x to at most right, words and a swatch for each depth, with as many of the numbers as fit.
 func (p *pen) legend(img *image.RGBA, x, y, right, layers int) {
 	text := "blocks a token ran in"
 	if width(p.regular, text) > (right-x)/2 {
 		text = "blocks"
 	}
-	x = p.draw(img, p.regular, faint.color(), x, y, text) + p.height/2
+	x = p.draw(img, p.regular, faint.color, x, y, text) + p.height/2
 	side := max(1, min(p.height*3/2, (right-x)/layers))
 	every := (width(p.regular, fmt.Sprint(layers)) + p.height/3 + side - 1) / side
 	for d := 1; d <= layers; d++ {

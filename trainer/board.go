@@ -120,7 +120,7 @@ func (b *board) tokens(ctx context.Context, at int64, p *vit.Params) error {
 		}
 	}
 	b.events.Histogram(at, "tokens/depth", depths, p.Config.Layers)
-	img, err := report.Montage(samples, report.MontageOptions{})
+	img, err := report.Montage(samples, report.FigureOptions{})
 	if err != nil {
 		return err
 	}

@@ -59,18 +59,16 @@ func Fields(b []byte) ([]Field, error) {
 			return nil, protowire.ParseError(n)
 		}
 		b = b[n:]
+		if n = protowire.ConsumeFieldValue(f.Number, f.Type, b); n < 0 {
+			return nil, protowire.ParseError(n)
+		}
 		switch f.Type {
 		case protowire.VarintType:
-			f.Int, n = protowire.ConsumeVarint(b)
+			f.Int, _ = protowire.ConsumeVarint(b)
 		case protowire.BytesType:
-			f.Bytes, n = protowire.ConsumeBytes(b)
+			f.Bytes, _ = protowire.ConsumeBytes(b)
 		default:
-			if n = protowire.ConsumeFieldValue(f.Number, f.Type, b); n >= 0 {
-				f.Bytes = b[:n]
-			}
-		}
-		if n < 0 {
-			return nil, protowire.ParseError(n)
+			f.Bytes = b[:n]
 		}
 		all = append(all, f)
 		b = b[n:]

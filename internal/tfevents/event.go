@@ -13,77 +13,54 @@ import (
 	"github.com/adavit/adavit/internal/protobuf"
 )
 
-// Field numbers of the messages of event.proto, summary.proto and histogram.proto that are written here
+// Every field has its number in event.proto, summary.proto or histogram.proto and, behind it, its name there
 // (TensorBoard 2, https://github.com/tensorflow/tensorboard/tree/master/tensorboard/compat/proto).
-const (
-	eventWallTime    = 1 // double, seconds since 1970
-	eventStep        = 2 // int64
-	eventFileVersion = 3 // string
-	eventSummary     = 5
+const eventStep, eventSummary = 2, 5
 
-	summaryValue = 1
-
-	valueTag    = 1 // string
-	valueSimple = 2 // float
-	valueImage  = 4
-	valueHisto  = 5
-
-	imageHeight     = 1
-	imageWidth      = 2
-	imageColorspace = 3 // 3: red, green, blue; 4: with opacity
-	imageEncoded    = 4 // bytes of a PNG file
-
-	histoMin        = 1
-	histoMax        = 2
-	histoNum        = 3
-	histoSum        = 4
-	histoSumSquares = 5
-	histoLimit      = 6 // packed doubles
-	histoBucket     = 7 // packed doubles
-)
-
-// now is the time as events have it, seconds since 1970.
-func now() float64 { return float64(time.Now().UnixMicro()) / 1e6 }
+// newEvent begins an event.
+func newEvent() (m protobuf.Message) {
+	m.Double(1, float64(time.Now().UnixMicro())/1e6) // wall_time, seconds since 1970
+	return m
+}
 
 // versionEvent is the event that begins a file.
 func versionEvent() []byte {
-	var m protobuf.Message
-	m.Double(eventWallTime, now())
-	m.Text(eventFileVersion, "brain.Event:2")
+	m := newEvent()
+	m.Text(3, "brain.Event:2") // file_version
 	return m
 }
 
 // valueEvent is an event of one value.
 func valueEvent(step int64, value protobuf.Message) []byte {
-	var m, summary protobuf.Message
-	summary.Bytes(summaryValue, value)
-	m.Double(eventWallTime, now())
+	m := newEvent()
 	m.Int(eventStep, step)
+	var summary protobuf.Message
+	summary.Bytes(1, value) // value
 	m.Bytes(eventSummary, summary)
 	return m
 }
 
-// tagged begins a value. The tag becomes what the format allows: UTF-8, and short enough to read.
-func tagged(tag string) (m protobuf.Message) {
+// newValue begins a value. The tag becomes what the format allows: UTF-8, and short enough to read.
+func newValue(tag string) (m protobuf.Message) {
 	const most = 1 << 10
-	m.Text(valueTag, strings.ToValidUTF8(tag[:min(len(tag), most)], "\ufffd"))
+	m.Text(1, strings.ToValidUTF8(tag[:min(len(tag), most)], "\ufffd")) // tag
 	return m
 }
 
 func scalarValue(tag string, v float32) protobuf.Message {
-	m := tagged(tag)
-	m.Float(valueSimple, v)
+	m := newValue(tag)
+	m.Float(2, v) // simple_value
 	return m
 }
 
 func imageValue(tag string, size image.Point, png []byte) protobuf.Message {
 	var img protobuf.Message
-	img.Int(imageHeight, int64(size.Y))
-	img.Int(imageWidth, int64(size.X))
-	img.Int(imageColorspace, 4)
-	img.Bytes(imageEncoded, png)
-	m := tagged(tag)
-	m.Bytes(valueImage, img)
+	img.Int(1, int64(size.Y)) // height
+	img.Int(2, int64(size.X)) // width
+	img.Int(3, 4)             // colorspace: red, green, blue, opacity
+	img.Bytes(4, png)         // encoded_image_string
+	m := newValue(tag)
+	m.Bytes(4, img) // image
 	return m
 }
 
@@ -94,32 +71,28 @@ type histogram struct {
 }
 
 func histogramValue(tag string, h histogram) protobuf.Message {
-	var histo protobuf.Message
 	num := 0.0
 	for _, c := range h.counts {
 		num += c
 	}
-	histo.Double(histoMin, h.min)
-	histo.Double(histoMax, h.max)
-	histo.Double(histoNum, num)
-	histo.Double(histoSum, h.sum)
-	histo.Double(histoSumSquares, h.sumSquares)
-	packed := func(n protowire.Number, values []float64) {
-		var b []byte
-		for _, v := range values {
-			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
-		}
-		histo.Bytes(n, b)
+	packed := func(values []float64) []byte {
+		b, _ := binary.Append(nil, binary.LittleEndian, values) // fails for no slice of numbers
+		return b
 	}
-	packed(histoLimit, h.limits)
-	packed(histoBucket, h.counts)
-	m := tagged(tag)
-	m.Bytes(valueHisto, histo)
+	var histo protobuf.Message
+	histo.Double(1, h.min)           // min
+	histo.Double(2, h.max)           // max
+	histo.Double(3, num)             // num
+	histo.Double(4, h.sum)           // sum
+	histo.Double(5, h.sumSquares)    // sum_squares
+	histo.Bytes(6, packed(h.limits)) // bucket_limit
+	histo.Bytes(7, packed(h.counts)) // bucket
+	m := newValue(tag)
+	m.Bytes(5, histo) // histo
 	return m
 }
 
-// maxBuckets bounds a histogram.
-const maxBuckets = 1 << 16
+const maxBuckets = 1 << 16 // of a histogram
 
 // histogramOf counts values into so many buckets of equal width between the smallest and the largest.
 func histogramOf(values []float64, buckets int) histogram {
@@ -134,12 +107,9 @@ func histogramOf(values []float64, buckets int) histogram {
 	}
 	buckets = min(max(buckets, 1), maxBuckets)
 	for i := range buckets - 1 {
-		limit := h.min + width*float64(i+1)/float64(buckets)
-		if limit < h.max && (i == 0 || limit > h.limits[len(h.limits)-1]) { // numbers may lie too close for so many buckets
-			h.limits = append(h.limits, limit)
-		}
+		h.limits = append(h.limits, min(h.min+width*float64(i+1)/float64(buckets), h.max))
 	}
-	h.limits = append(h.limits, h.max)
+	h.limits = slices.Compact(append(h.limits, h.max)) // numbers may lie too close for so many buckets
 	h.counts = make([]float64, len(h.limits))
 	for _, v := range values {
 		i, _ := slices.BinarySearch(h.limits, v)

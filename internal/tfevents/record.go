@@ -15,15 +15,9 @@ import (
 //
 // all of it little-endian.
 
-// recordHead and recordTail are the bytes before and behind a record's content.
-const (
-	recordHead = 12
-	recordTail = 4
-)
-
-// maxRecord bounds the content of a record that is read: what this package writes is smaller, and a length
-// that was damaged asks for more.
-const maxRecord = 1 << 26
+// recordHead and recordTail are the bytes before and behind a record's content; maxRecord bounds that of one that is
+// read: what this package writes is smaller, and a length that was damaged asks for more.
+const recordHead, recordTail, maxRecord = 12, 4, 1 << 26
 
 // errRecord says that bytes are no whole record.
 var errRecord = errors.New("record that is damaged or cut off")
@@ -45,8 +39,7 @@ func appendRecord(b, content []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, maskedCRC(content))
 }
 
-// readRecord returns the next record's content. The error is io.EOF behind the last record, one that wraps
-// errRecord where the bytes are no record, or what the reader returned.
+// readRecord returns the next record: io.EOF behind the last one, errRecord where the bytes are none, or r's error.
 func readRecord(r io.Reader) ([]byte, error) {
 	var head [recordHead]byte
 	if _, err := io.ReadFull(r, head[:]); errors.Is(err, io.ErrUnexpectedEOF) {

@@ -1,6 +1,5 @@
-// Package tfevents writes the event files that TensorBoard reads: scalars, histograms and pictures over the
-// steps of a run. A run that goes on after a crash cuts off what its earlier files say of steps that it will
-// do again.
+// Package tfevents writes the event files that TensorBoard reads: scalars, histograms and pictures over the steps of a
+// run. A run that goes on after a crash cuts off what its earlier files say of steps that it will do again.
 package tfevents
 
 import (
@@ -21,8 +20,7 @@ import (
 // Writer writes a run's figures and pictures. A value has a tag, whose part before a slash groups it with
 // others ("loss/prior"), and a step, the axis on which TensorBoard draws it; steps must not go down.
 //
-// The first error is kept: later values are dropped, and Flush, Sync and Close return it. The methods are not
-// safe to call at the same time.
+// The first error is kept: later values are dropped, and Flush, Sync and Close return it. Not safe for concurrent use.
 type Writer struct {
 	file   *os.File
 	buffer *bufio.Writer
@@ -30,12 +28,8 @@ type Writer struct {
 	err    error
 }
 
-// filePrefix and fileSuffix enclose the time in the name of an event file; TensorBoard takes any name with
-// "tfevents" in it and reads the files of a folder in the order of their names.
-const (
-	filePrefix = "events.out.tfevents."
-	fileSuffix = ".adavit"
-)
+// An event file's name has the time between these. TensorBoard takes any with "tfevents", in the order of their names.
+const filePrefix, fileSuffix = "events.out.tfevents.", ".adavit"
 
 // Open starts an event file in dir, which it makes if it must, for a run that goes on after the given step,
 // or begins (step 0, or -1 where step 0 itself is still to come). What earlier event files of such a run say
@@ -69,19 +63,15 @@ func Open(dir string, step int64) (w *Writer, err error) {
 	}
 	w = &Writer{file: f, buffer: bufio.NewWriter(f)}
 	w.put(versionEvent())
-	if err := w.Flush(); err != nil { // a full disk is noticed here
-		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	if w.Flush() != nil { // a full disk is noticed here
+		return nil, errors.Join(w.err, f.Close(), os.Remove(f.Name()))
 	}
 	return w, nil
 }
 
-// eventFiles lists the files of dir that Open made, in the order of their times, and the time of the last
-// one.
+// eventFiles lists the files of dir that Open made, in the order of their times, and the time of the last one.
 func eventFiles(dir string) (names []string, last int64, err error) {
 	entries, err := os.ReadDir(dir) // sorted by name
-	if err != nil {
-		return nil, 0, err
-	}
 	for _, entry := range entries {
 		digits, ok := strings.CutPrefix(entry.Name(), filePrefix)
 		digits, mine := strings.CutSuffix(digits, fileSuffix)
@@ -90,7 +80,7 @@ func eventFiles(dir string) (names []string, last int64, err error) {
 			names, last = append(names, entry.Name()), max(last, int64(at))
 		}
 	}
-	return names, last, nil
+	return names, last, err
 }
 
 // cutFile shortens an event file to the records before the first one of a step beyond step, or before the
@@ -136,38 +126,31 @@ func (w *Writer) put(event []byte) {
 	_, w.err = w.buffer.Write(w.record)
 }
 
-func (w *Writer) fail(err error) {
-	if w.err == nil {
-		w.err = err
-	}
-}
-
 // Scalar adds a figure. TensorBoard shows one that is not finite as a gap.
 func (w *Writer) Scalar(step int64, tag string, value float64) {
 	w.put(valueEvent(step, scalarValue(tag, float32(value))))
 }
 
-// Histogram adds the distribution of values in so many buckets of equal width between the smallest and the
-// largest; values that are not finite are left out.
+// Histogram adds the distribution of the finite values in buckets of equal width from the smallest to the largest.
 func (w *Writer) Histogram(step int64, tag string, values []float64, buckets int) {
 	w.put(valueEvent(step, histogramValue(tag, histogramOf(values, buckets))))
 }
 
-// maxPixels bounds a picture, so that its record can be read again.
-const maxPixels = 1 << 23
+const maxPixels = 1 << 23 // of a picture, so that its record can be read again
 
 // Image adds a picture of at most 8 Mi pixels, stored as PNG.
 func (w *Writer) Image(step int64, tag string, img image.Image) {
 	size := img.Bounds().Size()
-	if size.X <= 0 || size.Y <= 0 || size.X > maxPixels/size.Y {
-		w.fail(fmt.Errorf("%s: a picture of %d×%d pixels", tag, size.X, size.Y))
-		return
-	}
 	var b bytes.Buffer
-	e := png.Encoder{CompressionLevel: png.BestCompression}
-	if err := e.Encode(&b, img); err != nil {
-		w.fail(fmt.Errorf("%s: %w", tag, err))
-		return
+	var err error
+	if size.X <= 0 || size.Y <= 0 || size.X > maxPixels/size.Y {
+		err = fmt.Errorf("a picture of %d×%d pixels", size.X, size.Y)
+	} else {
+		e := png.Encoder{CompressionLevel: png.BestCompression}
+		err = e.Encode(&b, img)
+	}
+	if err != nil && w.err == nil {
+		w.err = fmt.Errorf("%s: %w", tag, err)
 	}
 	w.put(valueEvent(step, imageValue(tag, size, b.Bytes())))
 }
@@ -177,16 +160,15 @@ func (w *Writer) Flush() error {
 	if w.err == nil {
 		w.err = w.buffer.Flush()
 	}
-	return w.named(w.err)
+	return w.named()
 }
 
 // Sync is Flush, and waits until all is on the disk.
 func (w *Writer) Sync() error {
-	if err := w.Flush(); err != nil {
-		return err
+	if w.Flush() == nil {
+		w.err = w.file.Sync()
 	}
-	w.err = w.file.Sync()
-	return w.named(w.err)
+	return w.named()
 }
 
 // Close is Flush, and ends the file. Closing twice does nothing.
@@ -199,10 +181,10 @@ func (w *Writer) Close() error {
 	return err
 }
 
-// named adds the file's name to an error.
-func (w *Writer) named(err error) error {
-	if err != nil {
-		err = fmt.Errorf("tfevents: %s: %w", w.file.Name(), err)
+// named is the first error with the file's name.
+func (w *Writer) named() error {
+	if w.err == nil {
+		return nil
 	}
-	return err
+	return fmt.Errorf("tfevents: %s: %w", w.file.Name(), w.err)
 }

@@ -95,7 +95,7 @@ func WriteAugmented(ctx context.Context, o AugmentOptions) (Augmented, error) {
 	if max(c.Height, c.Width) > 64 {
 		size = 160
 	}
-	img, err := report.Sheet(rows, report.SheetOptions{Title: "Augmented pictures of " + filepath.Base(o.Data),
+	img, err := report.Sheet(rows, report.FigureOptions{Title: "Augmented pictures of " + filepath.Base(o.Data),
 		Subtitle: describeAugment(o.Recipe.Augment, o.Recipe.Mix),
 		Columns:  columns, Size: size})
 	if err != nil {
@@ -145,7 +145,7 @@ func (s *sampler) rows(ctx context.Context, mix data.Mix, views int) ([]report.S
 		return nil, err
 	}
 	for i := range rows {
-		rows[i] = report.SheetRow{Name: s.classes[labels[i]], Pictures: []report.Picture{s.picture(originals, i)}}
+		rows[i] = report.SheetRow{Name: s.classes[labels[i]], Pictures: []report.Sample{s.picture(originals, i)}}
 	}
 	targets := make([]float32, len(s.index)*len(s.classes))
 	for epoch := range views {
@@ -161,7 +161,7 @@ func (s *sampler) rows(ctx context.Context, mix data.Mix, views int) ([]report.S
 		for i := range rows {
 			p := s.picture(images, i)
 			if mixed {
-				p.Caption = s.shares(targets[i*len(s.classes):][:len(s.classes)], labels[i], labels[len(labels)-1-i])
+				p.Title = s.shares(targets[i*len(s.classes):][:len(s.classes)], labels[i], labels[len(labels)-1-i])
 			}
 			rows[i].Pictures = append(rows[i].Pictures, p)
 		}
@@ -191,9 +191,9 @@ func (s *sampler) batch(ctx context.Context, from *data.Augmenter, epoch int) (i
 }
 
 // picture turns picture i of a batch back into bytes.
-func (s *sampler) picture(images []float32, i int) report.Picture {
+func (s *sampler) picture(images []float32, i int) report.Sample {
 	plane := s.height * s.width
-	p := report.Picture{Pixels: make([]byte, s.channels*plane), Width: s.width, Height: s.height, Channels: s.channels}
+	p := report.Sample{Pixels: make([]byte, s.channels*plane), Width: s.width, Height: s.height, Channels: s.channels}
 	for k, v := range images[i*s.channels*plane:][:s.channels*plane] {
 		c := k / plane
 		p.Pixels[k%plane*s.channels+c] = byte(math.Round(min(max(255*float64(v*s.std[c]+s.mean[c]), 0), 255)))

@@ -106,7 +106,7 @@ func TestAugmentedRows(t *testing.T) {
 			t.Errorf("row %d: %q with %d pictures", i, r.Name, len(r.Pictures))
 		}
 		for k, pic := range r.Pictures {
-			if !bytes.Equal(pic.Pixels, originals[i]) || pic.Caption != "" {
+			if !bytes.Equal(pic.Pixels, originals[i]) || pic.Title != "" {
 				t.Errorf("row %d, picture %d differs from the data set's", i, k)
 			}
 		}
@@ -117,14 +117,14 @@ func TestAugmentedRows(t *testing.T) {
 	for i, r := range rows {
 		other := len(rows) - 1 - i
 		share := mixedShare(r.Pictures[1], originals[i], originals[other])
-		names := strings.Split(r.Pictures[1].Caption, "\n")
+		names := strings.Split(r.Pictures[1].Title, "\n")
 		if len(names) != 2 || !strings.HasSuffix(names[0], rows[i].Name) || !strings.HasSuffix(names[1], rows[other].Name) ||
 			share < 0 || share > 1 {
-			t.Errorf("row %d: caption %q, a share of %v", i, r.Pictures[1].Caption, share)
+			t.Errorf("row %d: caption %q, a share of %v", i, r.Pictures[1].Title, share)
 		} else if n, err := strconv.Atoi(strings.Fields(names[0])[0]); err != nil || math.Abs(float64(n)-100*share) > 1 {
-			t.Errorf("row %d: caption %q, but %v of the picture is its own", i, r.Pictures[1].Caption, share)
+			t.Errorf("row %d: caption %q, but %v of the picture is its own", i, r.Pictures[1].Title, share)
 		}
-		if !bytes.Equal(r.Pictures[2].Pixels, originals[i]) || r.Pictures[2].Caption != "" {
+		if !bytes.Equal(r.Pictures[2].Pixels, originals[i]) || r.Pictures[2].Title != "" {
 			t.Errorf("row %d is mixed after its last epoch", i)
 		}
 	}
@@ -134,7 +134,7 @@ func TestAugmentedRows(t *testing.T) {
 }
 
 // mixedShare is how much of own a blend with other holds, by least squares.
-func mixedShare(p report.Picture, own, other []byte) float64 {
+func mixedShare(p report.Sample, own, other []byte) float64 {
 	var product, square float64
 	for k, v := range p.Pixels {
 		d := float64(own[k]) - float64(other[k])

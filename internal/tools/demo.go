@@ -156,7 +156,7 @@ func (r *DemoResult) write(dir string, c *eval.Collector) error {
 			return err
 		}
 	}
-	montage, err := report.Montage(first, report.MontageOptions{Title: "What each token was worth",
+	montage, err := report.Montage(first, report.FigureOptions{Title: "What each token was worth",
 		Subtitle: r.Models[1].Model})
 	if err != nil {
 		return err
