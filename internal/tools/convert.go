@@ -151,7 +151,7 @@ func (o ConvertOptions) change(m *vit.Model, done *Conversion) (*vit.Model, erro
 			return nil, usage.Wrap(err)
 		}
 		m.Params.Config.Halting = *o.Halting
-		m.PrecisionLoss = nil // was measured with other halting
+		m.PrecisionLoss, m.Ladder = nil, nil // were measured with other halting
 	}
 	if c = m.Params.Config; m.Preprocessor.Check(c.Channels, c.Height, c.Width) != nil &&
 		(c.Channels == 1 || c.Channels == 3) {
