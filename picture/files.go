@@ -41,6 +41,8 @@ type File struct {
 // stdin is the name of standard input.
 const stdin = "-"
 
+var errNoStdin = usage.Errorf("standard input (-) is named, but none was given")
+
 // Resolve gives the files that f stands for: names in their order, then the list's. A directory's images come sorted by
 // path; its hidden files and directories are left out, and so are files that neither end nor begin like an image. A
 // name that leads to no file is reported in its place. The error is about the list or the names as a whole.
@@ -51,6 +53,9 @@ func (f Files) Resolve() ([]File, error) {
 	}
 	inputs := 0 // names that are standard input
 	none := errors.New("no images given")
+	if f.List == stdin && f.Stdin == nil {
+		return nil, errNoStdin
+	}
 	if f.List != "" {
 		shown, lines, err := f.readList()
 		if err != nil {
@@ -70,6 +75,10 @@ func (f Files) Resolve() ([]File, error) {
 		}
 	}
 	switch {
+	case slices.Contains(f.Names, ""):
+		return nil, usage.Errorf("the name of image %d is empty", 1+slices.Index(f.Names, ""))
+	case inputs > 0 && f.Stdin == nil:
+		return nil, errNoStdin
 	case inputs > 1:
 		return nil, usage.Errorf("standard input (-) is named more than once")
 	case len(files) == 0:

@@ -126,7 +126,7 @@ func (f *format) read(b []byte, most limits, exif bool) (img image.Image, err er
 	}()
 	h, err := f.open(b, most)
 	if err != nil {
-		return nil, fmt.Errorf("%s header: %w", f.name, regular.CutShort(err))
+		return nil, fmt.Errorf("%s: %w", f.name, regular.CutShort(err))
 	}
 	if err := most.check(h, len(b)); err != nil {
 		return nil, fmt.Errorf("%s %w", f.name, err)
@@ -149,12 +149,12 @@ func (l limits) check(h header, size int) error {
 	w, ht := int64(h.width), int64(h.height)
 	switch {
 	case w < 1 || ht < 1:
-		return fmt.Errorf("image of %d×%d pixels", w, ht)
+		return fmt.Errorf("image of %d×%d pixels is empty", w, ht)
 	case w > l.side || ht > l.side || w > l.pixels/ht:
 		return fmt.Errorf("image of %d×%d pixels: the limit is %.4g million, and %d a side",
 			w, ht, float64(l.pixels)/1e6, l.side)
 	case h.least > int64(size):
-		return fmt.Errorf("image of %d×%d pixels in %d bytes: the file is cut short", w, ht, size)
+		return fmt.Errorf("image of %d×%d pixels in %d bytes: the file is cut short, or the size wrong", w, ht, size)
 	}
 	return nil
 }
