@@ -103,9 +103,8 @@ func OpenContext(ctx context.Context, name string, o OpenOptions) (*Model, error
 func BundledModels() []string { return models.Names() }
 
 func bundled() string {
-	names := models.Names()
-	if len(names) == 0 {
-		return "this build has no bundled models"
+	if names := models.Names(); len(names) > 0 {
+		return "bundled models: " + strings.Join(names, ", ")
 	}
-	return "bundled models: " + strings.Join(names, ", ")
+	return "this build has no bundled models"
 }

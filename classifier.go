@@ -10,7 +10,7 @@ import (
 
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/parallel"
-	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -20,15 +20,19 @@ type Options struct {
 	Precision Precision
 }
 
+// Budget bounds what an image may cost, as shares of the token-blocks that the dense model spends on one: Mean is aimed
+// at on the average over images, by the model's ladder of measured budgets, and Max is never exceeded. The zero value
+// asks for nothing.
+type Budget = infer.Budget
+
 // Classifier turns pictures into labels. Any number of goroutines may use one at the same time: it holds the packed
 // weights once, gathers what they ask for into common passes, and shares an image among its threads where there is
 // nothing else to do. A result does not depend on the images beside it, to the bit.
 type Classifier struct {
-	preprocessor picture.Preprocessor
-	config       vit.Config
-	model        *Model // for its budgets; the weights are packed apart
-	threads      int
-	pass         int // images in a pass at most
+	model   *Model     // without its parameters, which are packed apart
+	config  vit.Config // model's
+	threads int
+	pass    int // images in a pass at most
 
 	prepare chan struct{}  // as many as may prepare pictures at the same time
 	pixels  chan []float32 // room for images that are prepared and wait [C, H, W], nil before its first use
@@ -63,10 +67,9 @@ func NewClassifier(m *Model, o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	shape := &vit.Model{Params: &vit.Params{Config: config}, Ladder: m.Ladder} // the parameters need not be kept
-	c := &Classifier{preprocessor: m.Preprocessor, config: config, model: shape, threads: n,
-		prepare: make(chan struct{}, n)}
-	c.queue.init(n)
+	shape := &Model{Params: &vit.Params{Config: config}, Preprocessor: m.Preprocessor, Ladder: m.Ladder}
+	c := &Classifier{model: shape, config: config, threads: n, prepare: make(chan struct{}, n)}
+	c.queue.wake, c.queue.workers = sync.NewCond(&c.queue.mu), n
 	for range n {
 		e, err := infer.New(weights, infer.Options{Schemes: schemes})
 		if err != nil {
@@ -108,19 +111,18 @@ func (c *Classifier) Close() {
 // model's preprocessor_config.json says; a one-channel model sees them in grey. There may be one Budget. When ctx ends
 // Classify returns its error, and the image costs nothing from the next block on.
 func (c *Classifier) Classify(ctx context.Context, img image.Image, budget ...Budget) (Result, error) {
-	b, l, err := c.limits(budget)
+	l, err := c.limits(budget)
 	if err != nil {
 		return Result{}, err
 	}
 	r, _, err := c.classify(ctx, l, func(dst []float32) error { return c.apply(dst, img) })
-	r.Budget = b
 	return r, err
 }
 
 // ClassifyAll returns the results of images, in order. A bad image does not cost the others theirs: its place holds the
 // zero Result, and the error joins an *ImageError for each. When ctx ends the error joins ctx's.
 func (c *Classifier) ClassifyAll(ctx context.Context, images []image.Image, budget ...Budget) ([]Result, error) {
-	b, l, err := c.limits(budget)
+	l, err := c.limits(budget)
 	if err != nil {
 		return nil, err
 	}
@@ -130,15 +132,30 @@ func (c *Classifier) ClassifyAll(ctx context.Context, images []image.Image, budg
 			return
 		}
 		r, _, err := c.classify(ctx, l, func(dst []float32) error { return c.apply(dst, images[i]) })
-		switch {
-		case err == nil:
-			r.Budget = b
-			results[i] = r
-		case ctx.Err() == nil:
+		if results[i] = r; err != nil && ctx.Err() == nil {
 			errs[i] = &ImageError{i, err}
 		}
 	})
 	return results, errors.Join(append(errs, ctx.Err())...)
+}
+
+// limits are what a Budget comes to for one model.
+type limits struct {
+	Budget
+	scheme int // index into the engine's schemes
+	cap    int // most token-blocks; 0: no cap
+}
+
+// limits checks a call's budgets, of which there may be one.
+func (c *Classifier) limits(budgets []Budget) (l limits, err error) {
+	if len(budgets) > 1 {
+		return l, usage.Errorf("%d budgets for one call, want at most one", len(budgets))
+	}
+	if len(budgets) == 1 {
+		l.Budget = budgets[0]
+		l.scheme, l.cap, err = l.Limits(c.model)
+	}
+	return l, err
 }
 
 // inFlight is how many images are being prepared or wait for their pass at most: enough that passes are full, and a
@@ -150,7 +167,7 @@ func (c *Classifier) apply(dst []float32, img image.Image) error {
 	if img == nil {
 		return errors.New("no image given")
 	}
-	return c.preprocessor.Apply(dst, img, c.config.Channels, c.config.Height, c.config.Width)
+	return c.model.Preprocessor.Apply(dst, img, c.config.Channels, c.config.Height, c.config.Width)
 }
 
 // classify prepares an image by load, which writes it as the model wants it, and waits for its result. took is the time

@@ -36,7 +36,7 @@ type FileResult struct {
 // names themselves, or ctx's, and the last. To stop early, break out of the loop.
 func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) iter.Seq2[FileResult, error] {
 	return func(yield func(FileResult, error) bool) {
-		b, l, err := c.limits(budgetsOf(o.Budget))
+		l, err := c.limits([]Budget{o.Budget})
 		if err != nil {
 			yield(FileResult{}, err)
 			return
@@ -71,7 +71,6 @@ func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) 
 						place <- out
 					}()
 					out.result, out.err = c.file(ctx, l, all, f)
-					out.result.Budget = b
 				}()
 			}
 		}()
@@ -91,14 +90,6 @@ func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) 
 			yield(FileResult{}, err)
 		}
 	}
-}
-
-// budgetsOf is a budget as a call's list of them.
-func budgetsOf(b Budget) []Budget {
-	if b == (Budget{}) {
-		return nil
-	}
-	return []Budget{b}
 }
 
 // file classifies one file. The error names it.

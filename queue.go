@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,8 +35,6 @@ type queue struct {
 	shared  bool // the team is at work
 	closed  bool
 }
-
-func (q *queue) init(workers int) { q.wake, q.workers = sync.NewCond(&q.mu), workers }
 
 // put adds a request.
 func (q *queue) put(r *request) error {
@@ -69,8 +68,8 @@ func (q *queue) take(most int) (requests []*request, shared bool) {
 		n = min((n+q.workers-1)/q.workers, most)
 		q.busy++
 	}
-	requests = append(requests, q.waiting[:n]...)
-	q.waiting = append(q.waiting[:0], q.waiting[n:]...)
+	requests = slices.Clone(q.waiting[:n])
+	q.waiting = slices.Delete(q.waiting, 0, n)
 	return requests, q.shared
 }
 
@@ -99,6 +98,7 @@ func (q *queue) close() bool {
 // work runs what the queue has for one worker until it is closed.
 func (c *Classifier) work(own *infer.Engine) {
 	p := pass{classifier: c}
+	p.batch.Stop = func(i int) bool { return p.requests[i].ctx.Err() != nil }
 	for {
 		requests, shared := c.queue.take(c.pass)
 		if requests == nil {
@@ -115,24 +115,23 @@ func (c *Classifier) work(own *infer.Engine) {
 
 // pass is a worker's memory for what it gives the engine.
 type pass struct {
-	classifier   *Classifier
-	requests     []*request
-	images       []float32 // [B, C, H, W]
-	caps, scheme []int     // [B]
-	out          infer.Output
+	classifier *Classifier
+	requests   []*request // [B]
+	batch      infer.Batch
+	out        infer.Output
 }
 
 // run gives the requests their results. Those that nobody waits for any more are left out, or leave the engine.
 func (p *pass) run(engine *infer.Engine, requests []*request) {
-	c := p.classifier
-	p.requests, p.images, p.caps, p.scheme = p.requests[:0], p.images[:0], p.caps[:0], p.scheme[:0]
+	c, b := p.classifier, &p.batch
+	p.requests, b.Images, b.Caps, b.Scheme = p.requests[:0], b.Images[:0], b.Caps[:0], b.Scheme[:0]
 	for _, r := range requests {
 		if err := r.ctx.Err(); err != nil {
 			r.finish(Result{}, err)
 		} else {
 			p.requests = append(p.requests, r)
-			p.images = append(p.images, r.pixels...)
-			p.caps, p.scheme = append(p.caps, r.cap), append(p.scheme, r.scheme)
+			b.Images = append(b.Images, r.pixels...)
+			b.Caps, b.Scheme = append(b.Caps, r.cap), append(b.Scheme, r.scheme)
 		}
 		c.pixels <- r.pixels
 		r.pixels = nil
@@ -140,10 +139,8 @@ func (p *pass) run(engine *infer.Engine, requests []*request) {
 	if len(p.requests) == 0 {
 		return
 	}
-	batch := infer.Batch{Images: p.images, Caps: p.caps, Scheme: p.scheme,
-		Stop: func(i int) bool { return p.requests[i].ctx.Err() != nil }}
 	begin := time.Now()
-	err := runSafely(engine, batch, &p.out)
+	err := runSafely(engine, *b, &p.out)
 	each := time.Since(begin) / time.Duration(len(p.requests))
 	for i, r := range p.requests {
 		r.took += each
@@ -154,6 +151,7 @@ func (p *pass) run(engine *infer.Engine, requests []*request) {
 			r.finish(Result{}, r.ctx.Err())
 		default:
 			result, err := newResult(&c.config, &p.out, i)
+			result.Budget = r.Budget
 			r.finish(result, err)
 		}
 	}

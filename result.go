@@ -12,16 +12,14 @@ type Prediction = infer.Prediction
 
 // Result is what became of one image.
 type Result struct {
-	Top []Prediction `json:"top"` // the five most probable classes, or all if there are fewer
-	// token-blocks spent: the blocks that each token ran in, summed over all tokens
-	Tokens     int     `json:"tokens"`
-	TokenShare float64 `json:"token_share"` // Tokens against N·L, what the dense model spends; 0..1
-	MeanDepth  float64 `json:"mean_depth"`  // blocks that a token ran in, mean over the image's tokens
-	Blocks     int     `json:"blocks"`      // blocks the image went through before its class token halted
-	MACs       int64   `json:"macs"`        // of the tokens that ran
-	// [N] blocks each token ran in; the class token first, then the patches row by row
-	Depth  []int  `json:"-"`
-	Budget Budget `json:"budget,omitzero"`
+	Top        []Prediction `json:"top"`         // the five most probable classes, or all if there are fewer
+	Tokens     int          `json:"tokens"`      // token-blocks spent: the blocks that a token ran in, summed over all
+	TokenShare float64      `json:"token_share"` // Tokens against N·L, what the dense model spends; 0..1
+	MeanDepth  float64      `json:"mean_depth"`  // blocks that a token ran in, mean over the image's tokens
+	Blocks     int          `json:"blocks"`      // blocks the image went through before its class token halted
+	MACs       int64        `json:"macs"`        // of the tokens that ran
+	Depth      []int        `json:"-"`           // [N] blocks each token ran in, the class token first, then patches
+	Budget     Budget       `json:"budget,omitzero"`
 }
 
 // newResult reads image i of an engine's output.
@@ -36,11 +34,7 @@ func newResult(c *vit.Config, out *infer.Output, i int) (Result, error) {
 		r.Depth[k] = int(d)
 		r.Tokens += int(d)
 	}
-	active := make([]int, c.Layers)
-	for l := range active {
-		active[l] = int(out.Active[i*c.Layers+l])
-	}
-	r.MACs = c.MACs(active)
+	r.MACs = c.MACs(out.Active[i*c.Layers : (i+1)*c.Layers])
 	r.Blocks = r.Depth[0]
 	r.MeanDepth = float64(r.Tokens) / float64(n)
 	r.TokenShare = r.MeanDepth / float64(c.Layers)

@@ -117,11 +117,7 @@ func (s *engineSide) logits(ctx context.Context) ([]float32, error) {
 func (s *engineSide) macs() (performed, nominal float64) {
 	c := s.engine.Config()
 	ran := s.out.Active[:c.Layers]
-	active := make([]int, c.Layers)
-	for l, n := range ran {
-		active[l] = int(n)
-	}
-	return float64(s.engine.MACs(ran)), float64(c.MACs(active))
+	return float64(s.engine.MACs(ran)), float64(c.MACs(ran))
 }
 
 func (s *engineSide) close() { s.engine.Close() }

@@ -13,7 +13,7 @@ import (
 // PerClass is the number of pictures of each class that a Collector keeps.
 const PerClass = 2
 
-// Collector gathers from an Evaluator what a report shows of its model.
+// Collector gathers what a report shows of a model.
 type Collector struct {
 	Tally  *report.Tally     // counts of tokens by depth
 	Picked [][]report.Sample // [classes of the model] the first PerClass pictures of each class
@@ -22,22 +22,19 @@ type Collector struct {
 	channel []byte
 }
 
-// Collect runs the pictures of d through a model in f32 and gathers what becomes of them.
-func Collect(ctx context.Context, m *vit.Model, d data.Dataset, threads int) (*Collector, error) {
-	e, err := New(m, d, Options{Threads: threads, Precision: infer.F32})
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
-	col, err := NewCollector(e)
-	if err != nil {
-		return nil, err
-	}
-	return col, e.All(ctx)
+// Collect runs models as Run does, in turns, so that whatever else the machine does slows all of them alike, and
+// gathers what the last one does with the pictures.
+func Collect(ctx context.Context, d data.Dataset, o Options, models ...*vit.Model) (
+	results []Result, c *Collector, err error) {
+	results, err = run(ctx, d, o, func(e *evaluator) (err error) {
+		c, err = newCollector(e)
+		return err
+	}, models...)
+	return results, c, err
 }
 
-// NewCollector looks on while e runs.
-func NewCollector(e *Evaluator) (*Collector, error) {
+// newCollector looks on while e runs.
+func newCollector(e *evaluator) (*Collector, error) {
 	c := e.config
 	labels := make([]string, c.Classes)
 	for i := range labels {
@@ -49,22 +46,19 @@ func NewCollector(e *Evaluator) (*Collector, error) {
 	}
 	col := &Collector{Tally: tally, Picked: make([][]report.Sample, c.Classes), depth: make([]int, c.Patches()),
 		channel: make([]byte, c.ImageLen())}
-	e.seen = func(first int) error {
-		for i := range e.done - first {
-			if data.Replaced(e.data, first+i) {
-				continue
-			}
-			if err := col.add(e, first, i); err != nil {
-				return err
+	e.seen = func(first int) (err error) {
+		for i := first; i < e.done && err == nil; i++ {
+			if !data.Replaced(e.data, i) {
+				err = col.add(e, first, i-first)
 			}
 		}
-		return nil
+		return err
 	}
 	return col, nil
 }
 
 // add takes image i of the slice that began with image first.
-func (col *Collector) add(e *Evaluator, first, i int) error {
+func (col *Collector) add(e *evaluator, first, i int) error {
 	c, label := e.config, e.labels[i]
 	depth := e.out.Depth[i*c.Tokens() : (i+1)*c.Tokens()]
 	for k := range col.depth {

@@ -2,14 +2,12 @@ package eval
 
 import (
 	"context"
-	"errors"
 	"math"
 	"math/rand/v2"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
-	"github.com/adavit/adavit/internal/parallel"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -28,33 +26,41 @@ type Control struct {
 // MeasureControl runs the images as Run does, and those whose patch tokens differ in depth once more with their depths
 // in random order: as many halt in each block, but not the same ones.
 func MeasureControl(ctx context.Context, m *vit.Model, d data.Dataset, o Options) (Control, error) {
-	e, err := New(m, d, o)
+	e, err := newEvaluator(m, d, o)
 	if err != nil {
 		return Control{}, err
 	}
-	defer e.Close()
-	shuffles, merges, err := e.shuffles()
-	for i := range shuffles {
-		if shuffles[i].engine != nil {
-			defer shuffles[i].engine.Close()
+	defer e.engine.Close()
+	c := e.config
+	scheme, err := halting.New(c.Halting)
+	if err != nil {
+		return Control{}, err
+	}
+	merges := false
+	for l := range c.Layers {
+		merges = merges || scheme.Needs(l+1, c.Layers).Merges
+	}
+	shuffles := make([]shuffle, e.options.Threads)
+	for t := range shuffles {
+		s := &shuffles[t]
+		if s.depth = make([]int32, c.Tokens()); merges {
+			continue
 		}
+		planned := infer.Options{Schemes: []halting.Scheme{halting.Planned(scheme, s.depth)}}
+		if s.engine, err = infer.New(e.engine.Weights(), planned); err != nil {
+			return Control{}, err
+		}
+		defer s.engine.Close()
 	}
-	if err != nil {
-		return Control{}, err
-	}
-	errs := make([]error, len(shuffles))
 	e.seen = func(first int) error {
-		n := e.done - first
-		parallel.For(len(shuffles), len(shuffles), func(_, t int) {
-			for i := n * t / len(errs); i < n*(t+1)/len(errs) && errs[t] == nil; i++ {
-				if !data.Replaced(e.data, first+i) {
-					errs[t] = shuffles[t].run(e, i, uint64(first+i))
-				}
+		return e.spread(e.done-first, func(t, i int) error {
+			if data.Replaced(e.data, first+i) {
+				return nil
 			}
+			return shuffles[t].run(e, i, uint64(first+i))
 		})
-		return errors.Join(errs...)
 	}
-	if err := e.All(ctx); err != nil {
+	if err := runAll(ctx, e); err != nil {
 		return Control{}, err
 	}
 	var sum shuffle
@@ -82,34 +88,8 @@ type shuffle struct {
 	right                  int // images whose largest logit is their label
 }
 
-// shuffles makes one for each thread, and reports whether the model's scheme merges tokens. After an error some may
-// have engines.
-func (e *Evaluator) shuffles() (list []shuffle, merges bool, err error) {
-	c := e.config
-	scheme, err := halting.New(c.Halting)
-	if err != nil {
-		return nil, false, err
-	}
-	for l := range c.Layers {
-		merges = merges || scheme.Needs(l+1, c.Layers).Merges
-	}
-	list = make([]shuffle, e.options.Threads)
-	for t := range list {
-		s := &list[t]
-		s.depth = make([]int32, c.Tokens())
-		if merges {
-			continue
-		}
-		o := infer.Options{Schemes: []halting.Scheme{halting.Planned(scheme, s.depth)}}
-		if s.engine, err = infer.New(e.engine.Weights(), o); err != nil {
-			return list, merges, err
-		}
-	}
-	return list, merges, nil
-}
-
 // run takes image i of the evaluator's slice. The same seed gives the same order.
-func (s *shuffle) run(e *Evaluator, i int, seed uint64) error {
+func (s *shuffle) run(e *evaluator, i int, seed uint64) error {
 	c, size := e.config, e.config.ImageLen()
 	logits := e.out.Logits[i*c.Classes : (i+1)*c.Classes]
 	copy(s.depth, e.out.Depth[i*c.Tokens():])

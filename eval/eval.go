@@ -13,6 +13,7 @@ import (
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/parallel"
+	"github.com/adavit/adavit/internal/turns"
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
@@ -30,17 +31,14 @@ type Options struct {
 
 // Result is what a model reached on a data set.
 type Result struct {
-	Model  string  `json:"model"`
-	Images int     `json:"images"`
-	Top1   float64 `json:"top1"` // percent of the images whose largest logit is their label
-	// percent of the images whose label is among the five largest logits
-	Top5 float64 `json:"top5"`
-	// blocks that a token really ran in, mean over all tokens of all images
-	MeanDepth float64 `json:"mean_depth"`
-	MACs      float64 `json:"macs_per_image"`       // mean, counted from the tokens that ran
-	DenseMACs float64 `json:"dense_macs_per_image"` // the same had no token halted
-	// from the data set's bytes (decoding included, if it decodes) to logits
-	ImagesPerSecond float64 `json:"images_per_second"`
+	Model           string  `json:"model"`
+	Images          int     `json:"images"`
+	Top1            float64 `json:"top1"`                 // percent whose largest logit is their label
+	Top5            float64 `json:"top5"`                 // percent whose label is among the five largest logits
+	MeanDepth       float64 `json:"mean_depth"`           // blocks that a token really ran in, over all tokens
+	MACs            float64 `json:"macs_per_image"`       // mean, counted from the tokens that ran
+	DenseMACs       float64 `json:"dense_macs_per_image"` // the same had no token halted
+	ImagesPerSecond float64 `json:"images_per_second"`    // from the data set's bytes to logits, decoding included
 	Threads         int     `json:"threads"`
 	Precision       string  `json:"precision"`
 }
@@ -51,19 +49,40 @@ type Result struct {
 // Classes are matched by name where all of the data's names are among the model's labels, else by number. Damaged
 // images that d bears (data.Tolerated) are left out of all figures, and Result.Images tells how many were not.
 func Run(ctx context.Context, m *vit.Model, d data.Dataset, o Options) (Result, error) {
-	e, err := New(m, d, o)
+	results, err := run(ctx, d, o, nil, m)
 	if err != nil {
 		return Result{}, err
 	}
-	defer e.Close()
-	if err := e.All(ctx); err != nil {
-		return Result{}, err
-	}
-	return e.Result(), nil
+	return results[0], nil
 }
 
-// Evaluator runs a model over a data set slice by slice and adds up what it finds: what Run does, in steps.
-type Evaluator struct {
+// run runs models over d in turns, slice by slice, so that whatever else the machine does slows all of them alike.
+// watch, which may be nil, sees the last one before it begins.
+func run(ctx context.Context, d data.Dataset, o Options, watch func(*evaluator) error, models ...*vit.Model) (
+	results []Result, err error) {
+	list := make([]*evaluator, len(models))
+	for i, m := range models {
+		if list[i], err = newEvaluator(m, d, o); err != nil {
+			return nil, err
+		}
+		defer list[i].engine.Close()
+	}
+	if watch != nil {
+		if err := watch(list[len(list)-1]); err != nil {
+			return nil, err
+		}
+	}
+	if err := runAll(ctx, list...); err != nil {
+		return nil, err
+	}
+	for _, e := range list {
+		results = append(results, e.result())
+	}
+	return results, nil
+}
+
+// evaluator runs a model over a data set slice by slice and adds up what it finds.
+type evaluator struct {
 	options      Options
 	preprocessor picture.Preprocessor
 	config       vit.Config
@@ -78,7 +97,6 @@ type Evaluator struct {
 	images      []float32   // [size, C, H, W]
 	labels      []int       // [size]
 	batch       infer.Batch // what budget each has [size]
-	active      []int       // [L]
 	out         infer.Output
 
 	top1, top5 int
@@ -95,13 +113,8 @@ const (
 	sliceMACs   = 40e9
 )
 
-// HalfSecond is the number of images that so many threads run in about half a second, but at least one each.
-func HalfSecond(c vit.Config, threads int) int {
-	return threads * max(1, int(sliceMACs/float64(c.MACs(nil))))
-}
-
-// New prepares to run m over d as Run does; the Evaluator must be closed.
-func New(m *vit.Model, d data.Dataset, o Options) (*Evaluator, error) {
+// newEvaluator prepares to run m over d as Run does; its engine must be closed.
+func newEvaluator(m *vit.Model, d data.Dataset, o Options) (*evaluator, error) {
 	var err error
 	if o.Threads, err = parallel.Threads(o.Threads); err != nil {
 		return nil, err
@@ -123,7 +136,7 @@ func New(m *vit.Model, d data.Dataset, o Options) (*Evaluator, error) {
 	if d, err = data.Fit(d, m.Preprocessor, c.Channels, c.Height, c.Width); err != nil {
 		return nil, err
 	}
-	e := &Evaluator{options: o, preprocessor: m.Preprocessor, config: c, data: d, class: class, total: d.Len()}
+	e := &evaluator{options: o, preprocessor: m.Preprocessor, config: c, data: d, class: class, total: d.Len()}
 	if o.Limit > 0 {
 		e.total = min(e.total, o.Limit)
 	}
@@ -146,8 +159,8 @@ func New(m *vit.Model, d data.Dataset, o Options) (*Evaluator, error) {
 		return nil, err
 	}
 	size := c.ImageLen()
-	e.size = min(max(sliceFloats/size, o.Threads), HalfSecond(c, o.Threads), 500, e.total)
-	e.images, e.labels, e.active = make([]float32, e.size*size), make([]int, e.size), make([]int, c.Layers)
+	e.size = min(max(sliceFloats/size, o.Threads), o.Threads*max(1, int(sliceMACs/float64(c.MACs(nil)))), 500, e.total)
+	e.images, e.labels = make([]float32, e.size*size), make([]int, e.size)
 	e.batch = infer.Batch{Scheme: slices.Repeat([]int{scheme}, e.size), Caps: slices.Repeat([]int{most}, e.size)}
 	e.pixels = make([][]byte, o.Threads)
 	for i := range e.pixels {
@@ -156,40 +169,30 @@ func New(m *vit.Model, d data.Dataset, o Options) (*Evaluator, error) {
 	return e, nil
 }
 
-// Close frees the engine's threads.
-func (e *Evaluator) Close() { e.engine.Close() }
-
-// Name is what Options call the model.
-func (e *Evaluator) Name() string { return e.options.Name }
-
-// Total is the number of images to run, Done that of those that have run.
-func (e *Evaluator) Total() int { return e.total }
-func (e *Evaluator) Done() int  { return e.done }
-
-// SliceSize is the number of images that Slice runs at most.
-func (e *Evaluator) SliceSize() int { return e.size }
-
-// All runs the images, and stops between slices when ctx ends.
-func (e *Evaluator) All(ctx context.Context) error {
-	for e.done < e.total {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("evaluation stopped after %d of %d images: %w", e.done, e.total, err)
-		}
-		if err := e.Slice(ctx, e.size); err != nil {
-			return err
-		}
-		if e.options.Progress != nil {
-			e.options.Progress(e.done, e.total)
-		}
+// runAll runs the images of evaluators of the same data in turns, and stops between slices when ctx ends.
+func runAll(ctx context.Context, list ...*evaluator) error {
+	first, size := list[0], list[0].size
+	for _, e := range list {
+		size = min(size, e.size)
 	}
-	if e.counted == 0 {
-		return fmt.Errorf("all of the %d images are damaged", e.total)
+	err := turns.Play(ctx, (first.total+size-1)/size, len(list), func(_, i int) error {
+		return list[i].slice(ctx, size)
+	}, func(turn int) {
+		if progress := first.options.Progress; progress != nil && turn%len(list) == 0 {
+			progress(first.done, first.total)
+		}
+	})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("evaluation stopped after %d of %d images: %w", first.done, first.total, err)
+	case err == nil && first.counted == 0:
+		return fmt.Errorf("all of the %d images are damaged", first.total)
 	}
-	return nil
+	return err
 }
 
-// Slice runs the next n images, or as many as are left.
-func (e *Evaluator) Slice(ctx context.Context, n int) error {
+// slice runs the next n images, or as many as are left.
+func (e *evaluator) slice(ctx context.Context, n int) error {
 	n = min(n, e.size, e.total-e.done)
 	begin := time.Now()
 	if err := e.load(n); err != nil {
@@ -218,23 +221,32 @@ func (e *Evaluator) Slice(ctx context.Context, n int) error {
 }
 
 // load reads and normalises the next n images, on all threads since a data set of files decodes them here.
-func (e *Evaluator) load(n int) error {
+func (e *evaluator) load(n int) error {
 	c, size := e.config, len(e.pixels[0])
-	errs := make([]error, len(e.pixels))
+	return e.spread(n, func(t, i int) error {
+		if err := e.data.Pixels(e.pixels[t], e.done+i); err != nil {
+			return err
+		}
+		e.preprocessor.Normalize(e.images[i*size:(i+1)*size], e.pixels[t], c.Channels, c.Height, c.Width)
+		e.labels[i] = e.class[e.data.Label(e.done+i)]
+		return nil
+	})
+}
+
+// spread gives each thread its share of a slice's n images, in order, until one fails. Sums by thread then come out the
+// same in every run.
+func (e *evaluator) spread(n int, task func(thread, i int) error) error {
+	errs := make([]error, e.options.Threads)
 	parallel.For(len(errs), len(errs), func(_, t int) {
-		for i := n * t / len(errs); i < n*(t+1)/len(errs); i++ {
-			if errs[t] = e.data.Pixels(e.pixels[t], e.done+i); errs[t] != nil {
-				return
-			}
-			e.preprocessor.Normalize(e.images[i*size:(i+1)*size], e.pixels[t], c.Channels, c.Height, c.Width)
-			e.labels[i] = e.class[e.data.Label(e.done+i)]
+		for i := n * t / len(errs); i < n*(t+1)/len(errs) && errs[t] == nil; i++ {
+			errs[t] = task(t, i)
 		}
 	})
 	return errors.Join(errs...)
 }
 
 // count adds image i of the slice to the sums.
-func (e *Evaluator) count(i int) error {
+func (e *evaluator) count(i int) error {
 	c := e.config
 	logits := e.out.Logits[i*c.Classes : (i+1)*c.Classes]
 	rank, err := rankOf(logits, e.labels[i])
@@ -250,15 +262,12 @@ func (e *Evaluator) count(i int) error {
 	for _, d := range e.out.Depth[i*c.Tokens() : (i+1)*c.Tokens()] {
 		e.depth += int64(d)
 	}
-	for l := range e.active {
-		e.active[l] = int(e.out.Active[i*c.Layers+l])
-	}
-	e.macs += c.MACs(e.active)
+	e.macs += c.MACs(e.out.Active[i*c.Layers : (i+1)*c.Layers])
 	return nil
 }
 
-// Result is the evaluation of the images counted so far, which are some.
-func (e *Evaluator) Result() Result {
+// result is the evaluation of the images counted so far, which are some.
+func (e *evaluator) result() Result {
 	n := float64(e.counted)
 	return Result{
 		Model: e.options.Name, Images: e.counted, Top1: 100 * float64(e.top1) / n, Top5: 100 * float64(e.top5) / n,
@@ -294,19 +303,17 @@ func MatchClasses(c vit.Config, names []string) ([]int, error) {
 		j, ok := byName[name]
 		class[i], named = j, named && ok
 	}
-	if named {
-		return class, nil
-	}
-	// Labels that are bare numbers may leave out classes that the data has no image of.
-	if len(names) == c.Classes || numbered && len(names) < c.Classes {
+	switch {
+	case named:
+	case len(names) == c.Classes, numbered && len(names) < c.Classes: // bare numbers may leave out what has no image
 		for i := range class {
 			class[i] = i
 		}
-		return class, nil
-	}
-	if numbered {
+	case numbered:
 		return nil, fmt.Errorf("the data has labels up to %d, the model classes 0 to %d", len(names)-1, c.Classes-1)
+	default:
+		return nil, fmt.Errorf("the data has %d classes (%s, …), the model %d (%s, …), and their names do not match",
+			len(names), names[0], c.Classes, c.Label(0))
 	}
-	return nil, fmt.Errorf("the data has %d classes (%s, …), the model %d (%s, …), and their names do not match",
-		len(names), names[0], c.Classes, c.Label(0))
+	return class, nil
 }

@@ -36,11 +36,7 @@ func TestEvaluate(t *testing.T) {
 		for _, d := range out.Depth {
 			want.MeanDepth += float64(d) / float64(c.Tokens()) / images
 		}
-		active := make([]int, c.Layers)
-		for l, n := range out.Active {
-			active[l] = int(n)
-		}
-		want.MACs += float64(c.MACs(active)) / images
+		want.MACs += float64(c.MACs(out.Active)) / images
 	}
 	for _, threads := range []int{1, 3} {
 		calls := 0
@@ -111,7 +107,7 @@ func TestEvaluateDamaged(t *testing.T) {
 			t.Errorf("data set %d: %+v, want %+v", i, got, want)
 		}
 	}
-	c, err := Collect(t.Context(), m, part, 2)
+	_, c, err := Collect(t.Context(), part, Options{Threads: 2, Precision: infer.F32}, m)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -194,15 +194,10 @@ func copyFile(dst, src string) error {
 		return err
 	}
 	defer in.Close()
-	out, err := atomicfile.Create(dst)
-	if err != nil {
+	return atomicfile.Replace(dst, func(out io.Writer) error {
+		_, err := io.Copy(out, in)
 		return err
-	}
-	defer out.Discard()
-	if _, err := io.Copy(out, in); err != nil {
-		return err
-	}
-	return out.Commit()
+	})
 }
 
 // prepare makes the folders that a download needs, and marks the cache as one so that backups may leave it out.

@@ -130,7 +130,6 @@ func TestFreezingKeepsKeys(t *testing.T) {
 // TestSchemeMACs counts by hand what schemes cost beyond the blocks, in the engine and in the model's nominal count.
 func TestSchemeMACs(t *testing.T) {
 	active := []int32{10, 6, 6, 2}
-	ints := []int{10, 6, 6, 2}
 	for name, extra := range map[string]func(e, n, l int64) int64{ // l from 1
 		// keys and values of frozen tokens, and attention to them
 		"sact":       func(e, n, l int64) int64 { return (10 - n) * (2*e*e + 2*n*e) },
@@ -157,15 +156,15 @@ func TestSchemeMACs(t *testing.T) {
 		}
 		dense := c
 		dense.Halting = halting.Dense()
-		if got := c.MACs(ints) - dense.MACs(ints); got != want {
+		if got := c.MACs(active) - dense.MACs(active); got != want {
 			t.Errorf("%s: the model counts %d MACs beyond the dense rules, want %d", name, got, want)
 		}
 		if got := c.MACs(nil); got != dense.MACs(nil) {
 			t.Errorf("%s: %d MACs when no token halts, want the dense model's %d", name, got, dense.MACs(nil))
 		}
 		full := newEngine(t, makeModel(c, 1, gatesMixed), options{Full: true})
-		if got := full.MACs(active); got != c.MACs(ints) {
-			t.Errorf("%s: a full engine counts %d MACs, the model %d", name, got, c.MACs(ints))
+		if got := full.MACs(active); got != c.MACs(active) {
+			t.Errorf("%s: a full engine counts %d MACs, the model %d", name, got, c.MACs(active))
 		}
 		full.Close()
 		if finished := []int32{10, 6, 0, 0}; name == "sact" {

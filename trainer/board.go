@@ -7,6 +7,7 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/eval"
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/tfevents"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/vit"
@@ -105,7 +106,7 @@ func (b *board) epoch(ctx context.Context, e Entry, p *vit.Params) error {
 // tokens draws the depth of the images' tokens, and counts it.
 func (b *board) tokens(ctx context.Context, at int64, p *vit.Params) error {
 	b.show.Params = p
-	c, err := eval.Collect(ctx, b.show, b.images, b.threads)
+	_, c, err := eval.Collect(ctx, b.images, eval.Options{Threads: b.threads, Precision: infer.F32}, b.show)
 	if err != nil {
 		return err
 	}

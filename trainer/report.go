@@ -14,6 +14,7 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/eval"
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/machine"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/vit"
@@ -137,7 +138,7 @@ func (r *runner) showTokens(ctx context.Context, page *report.Page) error {
 	if err != nil {
 		return err
 	}
-	c, err := eval.Collect(ctx, m, some, r.Threads)
+	_, c, err := eval.Collect(ctx, some, eval.Options{Threads: r.Threads, Precision: infer.F32}, m)
 	if err != nil {
 		return err
 	}

@@ -206,7 +206,7 @@ func (c Config) paramCount() int64 {
 // the dense model. Norms, GELU, softmax and additions are not counted, as is usual. Where halted tokens stay keys
 // (halting.Needs.Frozen), each costs 2·E² a block for key and value, and attention is 2·n·N·E; what a halting scheme
 // computes in order to decide is counted as halting.Needs.MACs has it.
-func (c Config) MACs(active []int) int64 {
+func (c Config) MACs(active []int32) int64 {
 	e, f := int64(c.Embed), int64(c.Hidden)
 	macs := int64(c.Patches())*int64(c.PatchLen())*e + int64(c.Readouts().Heads)*e*int64(c.Classes)
 	var scheme halting.Scheme = halting.None{}

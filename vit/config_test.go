@@ -51,12 +51,12 @@ func TestMACs(t *testing.T) {
 	const ends = 2*4*2 + 2*5                                                // patch embedding, head
 	block := func(n int64) int64 { return n*(3*4+4+2*2*3) + n*n*2 + n*n*2 } // qkv, projection, MLP; q·k and p·v
 	for _, v := range []struct {
-		active []int
+		active []int32
 		want   int64
 	}{
-		{nil, ends + 2*block(3)}, {[]int{3, 3}, ends + 2*block(3)}, {[]int{3, 1}, ends + block(3) + block(1)},
-		{[]int{3}, ends + block(3)}, {[]int{}, ends}, {[]int{3, 0}, ends + block(3)},
-		{[]int{3, 3, 3}, ends + 2*block(3)},
+		{nil, ends + 2*block(3)}, {[]int32{3, 3}, ends + 2*block(3)}, {[]int32{3, 1}, ends + block(3) + block(1)},
+		{[]int32{3}, ends + block(3)}, {[]int32{}, ends}, {[]int32{3, 0}, ends + block(3)},
+		{[]int32{3, 3, 3}, ends + 2*block(3)},
 	} {
 		if got := c.MACs(v.active); got != v.want {
 			t.Errorf("%v: %d, want %d", v.active, got, v.want)

@@ -17,15 +17,12 @@ import (
 // WriteSafetensors writes tensors to path: the whole file or, on an error, nothing (see atomicfile). Tensors are put in
 // order of falling element size, then name, so that each is aligned and equal content gives equal files.
 func WriteSafetensors(path string, metadata map[string]string, tensors []Tensor) error {
-	p, err := atomicfile.Create(path)
-	if err != nil {
-		return err
-	}
-	defer p.Discard()
-	if err := EncodeSafetensors(p, metadata, tensors); err != nil {
-		return cmp.Or(p.Err(), fmt.Errorf("weights: writing %s: %w", path, err)) // the first says all of it
-	}
-	return p.Commit()
+	return atomicfile.Replace(path, func(w io.Writer) error {
+		if err := EncodeSafetensors(w, metadata, tensors); err != nil {
+			return fmt.Errorf("weights: writing %s: %w", path, err)
+		}
+		return nil
+	})
 }
 
 // EncodeSafetensors writes the file's bytes to w. Nothing is written if a tensor's shape, type or name is at fault.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,31 +25,23 @@ type classifiedFile struct {
 }
 
 func (a *app) classify() *cobra.Command {
+	var o adavit.FileOptions
 	var model, budget string
-	var images *imageFlags
 	cmd := &cobra.Command{
 		Use:   "classify --model DIR|NAME [--list FILE] IMAGE…",
 		Short: "Say what is on pictures",
-		Long: "Classify prints the five most probable classes of each picture, the token-blocks spent on it (one token in " +
-			"one\n" +
-			"block) and their share of what a dense model spends, and the time that it took. A picture that cannot be read is\n" +
-			"reported and the others go on; the exit status is then 1." + imageHelp,
-		Example: "  adavit classify --model fashion-adaptive shoe.png coat.jpg\n" +
-			"  adavit classify --model DIR --json - < photo.jpg\n" +
-			"  adavit classify --model DIR --budget 0,0.6 photos/    # at most 60 % of the dense model's work each\n" +
-			"  find photos -name '*.jpg' -newer last | adavit classify --model DIR --list -",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := required(cmd, "model"); err != nil {
-				return err
-			}
-			o, err := images.options(a, cmd, args)
-			if err != nil {
-				return err
-			}
+		Long: `Classify prints the five most probable classes of each picture, the token-blocks spent on it (one token in
+one block) and their share of what a dense model spends, and the time that it took. A picture that cannot be read is
+reported and the others go on; the exit status is then 1.` + imageHelp,
+		Example: `  adavit classify --model fashion-adaptive shoe.png coat.jpg
+  adavit classify --model DIR --json - < photo.jpg
+  adavit classify --model DIR --budget 0,0.6 photos/    # at most 60 % of the dense work each
+  find photos -name '*.jpg' -newer last | adavit classify --model DIR --list -`,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if o.Budget, err = parseBudget(budget); err != nil {
 				return err
 			}
-			m, err := a.open(cmd, model)
+			m, err := a.open(cmd.Context(), model)
 			if err != nil {
 				return err
 			}
@@ -79,10 +73,8 @@ func (a *app) classify() *cobra.Command {
 					}
 				}
 			}
-			if a.json {
-				if err := a.printJSON(all); err != nil {
-					return err
-				}
+			if err := a.show(all, ""); err != nil {
+				return err
 			}
 			if failed > 0 {
 				return fmt.Errorf("%d of %d images could not be classified", failed, total)
@@ -90,18 +82,66 @@ func (a *app) classify() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&model, "model", "", "model `directory` or bundled name")
-	budgetFlag(cmd, &budget)
-	images = a.imageFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&model, "model", "", modelUsage)
+	f.StringVar(&budget, "budget", "", budgetUsage)
+	a.imageFlags(cmd, &o)
 	return cmd
 }
 
 // text is one picture's result for people.
-func (f classifiedFile) text() []byte {
+func (f classifiedFile) text() string {
 	b := fmt.Appendf(nil, "%s: %d token-blocks (%.0f %% of dense), %.1f ms\n", f.File, f.Tokens, 100*f.TokenShare,
 		f.Milliseconds)
 	for _, p := range f.Top {
 		b = fmt.Appendf(b, "  %6.2f %%  %s\n", 100*p.Probability, p.Label)
 	}
-	return b
+	return string(b)
+}
+
+// imageHelp explains the arguments of the commands that read image files.
+const imageHelp = `
+
+IMAGE is a JPEG, PNG, GIF, WebP, BMP or TIFF file, whatever it is called; a directory, for the images in it and below
+it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left alone; or -, an image on standard input.`
+
+// imageFlags adds the flags and checks of these commands.
+func (a *app) imageFlags(cmd *cobra.Command, o *adavit.FileOptions) {
+	o.Stdin = a.in
+	f := cmd.Flags()
+	f.StringVar(&o.List, "list", "", "`file` that lists more images, one a line; - is standard input")
+	exif := f.String("exif", "ignore",
+		"`what` to do with an orientation in EXIF: ignore, as training usually does, or apply")
+	f.Int64Var(&o.MaxPixels, "max-pixels", 100_000_000, "refuse images of more than this `number` of pixels")
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 && o.List == "" {
+			return badUsage("missing argument: an image file")
+		}
+		return nil
+	}
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if o.Exif = *exif == "apply"; !o.Exif && *exif != "ignore" {
+			return badUsage("--exif is %q, want ignore or apply", *exif)
+		}
+		return nil
+	}
+}
+
+// budgetUsage says what --budget takes.
+const budgetUsage = "`MEAN[,MAX]`: shares of the dense model's token-blocks, above 0 to 1, to aim at on " +
+	"the average (from the model's ladder of budgets; 0: not) and never to exceed"
+
+// parseBudget reads MEAN[,MAX].
+func parseBudget(text string) (b adavit.Budget, err error) {
+	if text == "" {
+		return b, nil
+	}
+	mean, most, capped := strings.Cut(text, ",")
+	if b.Mean, err = strconv.ParseFloat(strings.TrimSpace(mean), 64); err == nil && capped {
+		b.Max, err = strconv.ParseFloat(strings.TrimSpace(most), 64)
+	}
+	if err != nil || !(b.Mean >= 0 && b.Mean <= 1 && b.Max >= 0 && b.Max <= 1) || b == (adavit.Budget{}) {
+		return b, badUsage("--budget is %q, want MEAN or MEAN,MAX, shares above 0 to 1 (a mean of 0 aims at none)", text)
+	}
+	return b, nil
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,95 +10,69 @@ import (
 	"github.com/adavit/adavit/compare"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
-	"github.com/adavit/adavit/report"
 )
 
 func (a *app) compare() *cobra.Command {
-	var o compare.Options
+	o := compare.Options{Log: a.log}
 	var seeds, sweep string
 	var given []string
 	cmd := &cobra.Command{
 		Use:   "compare --model DENSE --data SET --out DIR",
 		Short: "Train several halting schemes from one dense model and compare them",
-		Long: "Compare trains each scheme from the same dense model with equal epochs, seeds and data, brings all of them " +
-			"to the same mean depth by their own\n" +
-			"constants (on training images), tests them, and times them in turns with each other and with the dense model, " +
-			"trained on equally. Schemes\n" +
-			"that need no training (" + strings.Join(halting.Names(halting.NeedsNoTraining), ", ") +
-			") use that model's weights. A random control tells what the choice of tokens is worth: the\n" +
-			"same depths, in random order among an image's patches.\n\n" +
-			"It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json and " +
-			"table.md. Interrupted, the same\n" +
-			"command goes on; runs that are finished are not repeated.\n\n" +
-			"A scheme is a name, or a name with values of its own: token:alpha_prior=0 changes the recipe, " +
-			"similarity:threshold=0.9 and\n" +
-			"topk:keep=0.5:fuse=true the scheme's constants; topk:train=true trains the model with the scheme.\n" + schemes(),
-		Example: "  adavit compare --model fashion-dense --data fashion-mnist --out compared --epochs 5\n" +
-			"  adavit compare --model fashion-dense --data fashion-mnist --out ablation --schemes token,token:alpha_prior=0 " +
-			"--seeds 1,2,3\n" +
-			"  adavit compare --model my-deit --data photos --out compared --recipe my.json --schemes none,token,topk,tome " +
-			"--depth 7 --batch 64",
-		Args: arguments("", 0, 0),
+		Long: `Compare trains each scheme from the same dense model with equal epochs, seeds and data, brings all of them
+to the same mean depth by their own constants (on training images), tests them, and times them in turns with each
+other and with the dense model, trained on equally. Schemes that need no training (` +
+			strings.Join(halting.Names(halting.NeedsNoTraining), ", ") + `) use that model's weights. A random
+control tells what the choice of tokens is worth: the same depths, in random order among an image's patches.
+
+It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json and table.md.
+Interrupted, the same command goes on; runs that are finished are not repeated.
+
+A scheme is a name, or a name with values of its own: token:alpha_prior=0 changes the recipe, similarity:threshold=0.9
+and topk:keep=0.5:fuse=true the scheme's constants; topk:train=true trains the model with the scheme.
+` + schemes(),
+		Example: `  adavit compare --model fashion-dense --data fashion-mnist --out compared --epochs 5
+  adavit compare --model fashion-dense --data fashion-mnist --out ablation \
+      --schemes token,token:alpha_prior=0 --seeds 1,2,3
+  adavit compare --model my-deit --data photos --out compared --recipe my.json \
+      --schemes none,token,topk,tome --depth 7 --batch 64`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required(cmd, "model", "data", "out"); err != nil {
-				return err
-			}
-			if err := atLeastOne(cmd, "epochs", "limit", "batch"); err != nil {
-				return err
-			}
 			for _, list := range given {
 				o.Schemes = append(o.Schemes, compare.SplitSchemes(list)...)
 			}
-			for _, text := range strings.Split(seeds, ",") {
+			for text := range strings.SplitSeq(seeds, ",") {
 				seed, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
 				if err != nil {
 					return badUsage("--seeds is %q, want numbers with commas between them", seeds)
 				}
 				o.Seeds = append(o.Seeds, seed)
 			}
-			for _, text := range strings.FieldsFunc(sweep, func(r rune) bool { return r == ',' }) {
+			for text := range strings.FieldsFuncSeq(sweep, func(r rune) bool { return r == ',' }) {
 				depth, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 				if err != nil {
 					return badUsage("--sweep is %q, want depths with commas between them", sweep)
 				}
 				o.Sweep = append(o.Sweep, depth)
 			}
-			if err := a.fetch(cmd, o.Model); err != nil {
+			if f := cmd.Flag("precision"); f.Changed {
+				o.Precision = infer.Precision(f.Value.String()) // auto too, which a comparison refuses
+			}
+			if err := a.fetch(cmd.Context(), o.Model); err != nil {
 				return err
 			}
-			w := &compareWatch{app: a, bar: a.progress("comparing")}
-			defer func() { w.bar.end() }()
-			o.Threads, o.Log, o.Progress = a.threads, a.log, w.update
-			if cmd.Flag("precision").Changed {
-				if o.Precision = a.precision; o.Precision == infer.Auto {
-					o.Precision = "auto" // which a comparison refuses, if it is asked for
-				}
-			}
+			o.Threads, o.Progress = a.threads, a.comparing()
 			r, err := compare.Run(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
-			w.bar.end()
-			if a.json {
-				return a.printJSON(r)
+			text := tableText(r.Summary())
+			if t := r.ControlTable(); len(t.Rows) > 0 {
+				text += fmt.Sprintf("\n%s\n%s", t.Title, tableText(t))
 			}
-			var b bytes.Buffer
-			if err := r.Summary().WriteText(&b); err != nil {
-				return err
+			if t := r.SpeedTable(); len(t.Rows) > 0 {
+				text += fmt.Sprintf("\n%s, %d images at once\n%s", t.Title, r.Batch, tableText(t))
 			}
-			further := func(t report.Table, of string) error {
-				if len(t.Rows) == 0 {
-					return nil
-				}
-				fmt.Fprintf(&b, "\n%s%s\n", t.Title, of)
-				return t.WriteText(&b)
-			}
-			if err := errors.Join(further(r.ControlTable(), ""), further(r.SpeedTable(),
-				fmt.Sprintf(", %d images at once", r.Batch))); err != nil {
-				return err
-			}
-			fmt.Fprintf(&b, "\nThe plots and each run's report and log are in %s\n", r.Report)
-			return a.print(b.Bytes())
+			return a.show(r, text+fmt.Sprintf("\nThe plots and each run's report and log are in %s\n", r.Report))
 		},
 	}
 	f := cmd.Flags()
@@ -113,8 +85,7 @@ func (a *app) compare() *cobra.Command {
 	f.StringVar(&seeds, "seeds", "1", "`list` of seeds; each scheme is trained with each")
 	f.Float64Var(&o.Depth, "depth", 0,
 		"mean `depth` to bring the schemes to (default: what token reaches, without it half of the blocks)")
-	f.StringVar(&sweep, "sweep", "",
-		"`list` of further depths to bring the schemes to, for curves of accuracy against time")
+	f.StringVar(&sweep, "sweep", "", "`list` of further depths to reach, for curves of accuracy against time")
 	f.IntVar(&o.Limit, "limit", 0, "use the first so `many` training and test images only")
 	f.IntVar(&o.Batch, "batch", 32, "`images` in a batch where speed in batches is measured")
 	f.Float64Var(&o.Seconds, "seconds", 0.5, "how `long` a turn of the timing takes")
@@ -122,23 +93,20 @@ func (a *app) compare() *cobra.Command {
 	return cmd
 }
 
-// compareWatch shows how far a comparison has come: a bar for each piece of work on a terminal, else lines of log from
-// the work itself.
-type compareWatch struct {
-	app   *app
-	bar   *progress
-	piece string
-}
-
-func (w *compareWatch) update(p compare.Progress) {
-	if piece := fmt.Sprint(p.Phase, p.Scheme, p.Seed, p.Total); piece != w.piece {
-		w.bar.end()
-		w.bar.bar, w.piece = nil, piece
+// comparing shows how far a comparison has come: a bar for each piece of work on a terminal, else lines of log from the
+// work itself.
+func (a *app) comparing() func(compare.Progress) {
+	piece := ""
+	return func(p compare.Progress) {
+		label := fmt.Sprintf("run %d/%d, %s %s, seed %d", p.Run, p.Runs, p.Phase, p.Scheme, p.Seed)
+		if now := fmt.Sprint(label, p.Total); now != piece {
+			a.bar.start(label)
+			piece = now
+		}
+		if p.Train != nil {
+			label += ": " + trainingText(*p.Train)
+		}
+		a.bar.describe(label)
+		a.bar.update(p.Done, p.Total)
 	}
-	label := fmt.Sprintf("run %d/%d, %s %s, seed %d", p.Run, p.Runs, p.Phase, p.Scheme, p.Seed)
-	if t := p.Train; t != nil {
-		label += fmt.Sprintf(": epoch %d/%d, loss %.3f, %.0f images/s", t.Epoch, t.Epochs, t.Stats.Loss, t.Rate)
-	}
-	w.bar.describe(label)
-	w.bar.update(p.Done, p.Total)
 }

@@ -2,38 +2,40 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/eval"
+	"github.com/adavit/adavit/internal/tools"
+	"github.com/adavit/adavit/report"
+)
+
+// What flags of several commands take.
+const (
+	modelUsage = "model `directory` or bundled name"
+	dataUsage  = "data `set`: fashion-mnist, fashion-mnist:DIR, a folder of IDX or CIFAR files or of one " +
+		"sub-folder for each class, or tar files (shards-{000..012}.tar)"
+	limitUsage = "use the first so `many` images only"
 )
 
 func (a *app) eval() *cobra.Command {
-	var model, set, budget string
-	var limit int
+	var o eval.Options
+	var set, budget string
 	cmd := &cobra.Command{
 		Use:   "eval --model DIR|NAME --data SET",
 		Short: "Measure a model's accuracy, depth, work and speed on a data set",
-		Long: "Eval runs a model over the test part of a data set. Images a second are counted from the data set's bytes " +
-			"to the logits, decoding and\n" +
-			"normalising included. MACs are multiply-accumulates of the tokens that ran.",
-		Example: "  adavit eval --model fashion-adaptive --data fashion-mnist\n  adavit eval --model my-model --data " +
-			"folder-of-classes --limit 1000 --json",
-		Args: arguments("", 0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required(cmd, "model", "data"); err != nil {
+		Long: `Eval runs a model over the test part of a data set. Images a second are counted from the data set's bytes
+to the logits, decoding and normalising included. MACs are multiply-accumulates of the tokens that ran.`,
+		Example: `  adavit eval --model fashion-adaptive --data fashion-mnist
+  adavit eval --model my-model --data folder-of-classes --limit 1000 --json`,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if o.Budget, err = parseBudget(budget); err != nil {
 				return err
 			}
-			if err := atLeastOne(cmd, "limit"); err != nil {
-				return err
-			}
-			b, err := parseBudget(budget)
-			if err != nil {
-				return err
-			}
-			m, err := a.open(cmd, model)
+			m, err := a.open(cmd.Context(), o.Name)
 			if err != nil {
 				return err
 			}
@@ -41,28 +43,69 @@ func (a *app) eval() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			bar := a.progress("images")
-			defer bar.end()
-			ev, err := eval.Run(cmd.Context(), m, d, eval.Options{Name: model, Limit: limit, Threads: a.threads,
-				Precision: a.precision, Progress: bar.update, Budget: b})
+			a.bar.start("images")
+			o.Threads, o.Precision, o.Progress = a.threads, a.precision, a.bar.update
+			ev, err := eval.Run(cmd.Context(), m, d, o)
 			if err != nil {
 				return err
 			}
-			bar.end()
-			if a.json {
-				return a.printJSON(ev)
-			}
-			return a.print(fmt.Appendf(nil,
-				"model        %s\nimages       %d\ntop-1        %.2f %%\ntop-5        %.2f %%\nmean depth   %.2f of %d blocks\n"+
-					"MACs         %.4g M an image, %.4g M dense (%.0f %%)\nspeed        %.0f images/s, %d threads, %s\n",
-				ev.Model, ev.Images, ev.Top1, ev.Top5, ev.MeanDepth, m.Params.Config.Layers,
-				ev.MACs/1e6, ev.DenseMACs/1e6, 100*ev.MACs/ev.DenseMACs, ev.ImagesPerSecond, ev.Threads, ev.Precision))
+			return a.show(ev, fmt.Sprintf(evalText, ev.Model, ev.Images, ev.Top1, ev.Top5, ev.MeanDepth,
+				m.Params.Config.Layers, ev.MACs/1e6, ev.DenseMACs/1e6, 100*ev.MACs/ev.DenseMACs,
+				ev.ImagesPerSecond, ev.Threads, ev.Precision))
 		},
 	}
 	f := cmd.Flags()
-	budgetFlag(cmd, &budget)
-	f.StringVar(&model, "model", "", "model `directory` or bundled name")
+	f.StringVar(&o.Name, "model", "", modelUsage)
 	f.StringVar(&set, "data", "", dataUsage)
-	f.IntVar(&limit, "limit", 0, "use the first so `many` images only")
+	f.StringVar(&budget, "budget", "", budgetUsage)
+	f.IntVar(&o.Limit, "limit", 0, limitUsage)
 	return cmd
+}
+
+// evalText lays out what eval found.
+const evalText = `model        %s
+images       %d
+top-1        %.2f %%
+top-5        %.2f %%
+mean depth   %.2f of %d blocks
+MACs         %.4g M an image, %.4g M dense (%.0f %%)
+speed        %.0f images/s, %d threads, %s
+`
+
+func (a *app) demo() *cobra.Command {
+	var o eval.Options
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the bundled models on the bundled images and show what they did",
+		Long: `Demo needs no download and no flag. It runs the bundled dense and adaptive models over the 10 000 test
+images of Fashion-MNIST, taking turns, prints what each reached and at which cost, and writes a report with
+pictures: which parts of an image were looked at for how long.`,
+		Example: `  adavit demo
+  adavit demo --out /tmp/report --threads 1`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dir == "" {
+				return badUsage("--out is missing")
+			}
+			a.bar.start("images")
+			o.Threads, o.Precision, o.Progress = a.threads, a.precision, a.bar.update
+			r, err := tools.Demo(cmd.Context(), dir, o)
+			if err != nil {
+				return err
+			}
+			return a.show(r, fmt.Sprintf("%s\nThe report with its pictures is in %s\n",
+				tableText(report.Models(r.Rows)), r.Report))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&dir, "out", "adavit-report", "`folder` for the report and the pictures")
+	f.IntVar(&o.Limit, "limit", 0, limitUsage)
+	return cmd
+}
+
+// tableText is t as text; to write to memory cannot fail.
+func tableText(t report.Table) string {
+	var b strings.Builder
+	t.WriteText(&b)
+	return b.String()
 }

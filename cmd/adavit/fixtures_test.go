@@ -177,7 +177,8 @@ func (f fixtures) images() {
 	f.file("upright.png", encode(upright))
 	turned := encode(colour)
 	// orientation 6
-	exif := []byte("\x00\x00\x00\x1aeXIfMM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00")
+	exif := []byte("\x00\x00\x00\x1aeXIfMM\x00*\x00\x00\x00\x08\x00\x01" +
+		"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00")
 	exif = binary.BigEndian.AppendUint32(exif, crc32.ChecksumIEEE(exif[4:]))
 	f.file("turned.png", slices.Concat(turned[:33], exif, turned[33:])) // behind IHDR
 	f.file("cut.png", encode(colour)[:100])
@@ -227,6 +228,7 @@ func (f fixtures) data() {
 
 // recipe writes recipe.json, three quick epochs from tiny.
 func (f fixtures) recipe() {
-	f.file("recipe.json", []byte(`{"init": `+strconv.Quote(filepath.Join(f.dir, "tiny"))+`, "epochs": 3, "batch": 16, "seed": 7, "lr": 3e-3, "ema": 0.5,
+	f.file("recipe.json", []byte(`{"init": `+strconv.Quote(filepath.Join(f.dir, "tiny"))+`,
+		"epochs": 3, "batch": 16, "seed": 7, "lr": 3e-3, "ema": 0.5,
 		"augment": {"shift": 1, "flip": false, "erase_prob": 0, "erase_max": 0.3}}`))
 }

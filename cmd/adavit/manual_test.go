@@ -18,9 +18,6 @@ import (
 // manualFile holds the manual of the commands, the package's comment.
 const manualFile = "doc.go"
 
-// manualWidth is how wide its lines may be.
-const manualWidth = 112
-
 // TestManual makes sure that the manual says what the commands say of themselves. With -update it writes it anew, which
 // is what go generate does.
 func TestManual(t *testing.T) {
@@ -69,56 +66,18 @@ func manual() []byte {
 	return append(b.Bytes(), "package main\n"...)
 }
 
-func flagUsages(f *pflag.FlagSet) string { return f.FlagUsagesWrapped(manualWidth - 8) }
+func flagUsages(f *pflag.FlagSet) string { return f.FlagUsagesWrapped(helpWidth) }
 
-// prose writes text as a comment: indented lines as they are, the others filled up.
+// prose writes text as a comment.
 func prose(b *bytes.Buffer, text string) {
-	line := ""
-	end := func() {
-		if line != "" {
-			fmt.Fprintf(b, "// %s\n", line)
+	for line := range strings.Lines(strings.TrimRight(text, "\n") + "\n\n") {
+		if code, indented := strings.CutPrefix(line, "  "); indented {
+			line = "\t" + code
+		} else {
+			line = " " + line
 		}
-		line = ""
+		fmt.Fprintf(b, "//%s\n", strings.TrimRight(line, " \n"))
 	}
-	for l := range strings.Lines(text) {
-		l = strings.TrimRight(l, " \n")
-		switch {
-		case l == "":
-			end()
-			fmt.Fprintf(b, "//\n")
-		case strings.HasPrefix(l, "  "):
-			if line != "" {
-				end()
-				fmt.Fprintf(b, "//\n")
-			}
-			fmt.Fprintf(b, "//\t%s\n", strings.Join(folded(strings.TrimPrefix(l, "  ")), "\n//\t    "))
-		default:
-			for word := range strings.FieldsSeq(l) {
-				if line != "" && len([]rune(line))+1+len([]rune(word)) > manualWidth {
-					end()
-				}
-				line = strings.TrimPrefix(line+" "+word, " ")
-			}
-		}
-	}
-	end()
-	fmt.Fprintf(b, "//\n")
-}
-
-// folded cuts a line that is too long at a space, a command line before a flag and as a shell wants it.
-func folded(line string) (parts []string) {
-	space, mark := " ", ""
-	if strings.Contains(line, "adavit ") {
-		space, mark = " --", " \\"
-	}
-	for len([]rune(line)) > manualWidth {
-		at := strings.LastIndex(string([]rune(line)[:manualWidth-4]), space)
-		if at < 0 {
-			break
-		}
-		parts, line = append(parts, line[:at]+mark), line[at+1:]
-	}
-	return append(parts, line)
 }
 
 // TestExamples parses the examples of all commands, and the command lines of the documents, without running them: the
@@ -128,7 +87,7 @@ func TestExamples(t *testing.T) {
 		if c.Name() != "help" && c.Example == "" {
 			t.Errorf("%s has no examples", c.Name())
 		}
-		for line := range strings.Lines(c.Example) {
+		for line := range strings.Lines(strings.ReplaceAll(c.Example, "\\\n", " ")) {
 			if err := parses(line); err != nil {
 				t.Errorf("example of %s: %s: %v", c.Name(), strings.TrimSpace(line), err)
 			}
@@ -155,11 +114,7 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-var (
-	words     = regexp.MustCompile(`(?:'[^']*'|[^\s'])+`)
-	optional  = regexp.MustCompile(`\[[^\]]*\]`)
-	flagNames = regexp.MustCompile(`--([a-z-]+)`)
-)
+var words = regexp.MustCompile(`(?:'[^']*'|[^\s'])+`)
 
 // parses reports what is wrong with a line of a shell's: of its commands, that which is adavit.
 func parses(line string) error {
@@ -179,9 +134,9 @@ func parses(line string) error {
 	if err := c.ParseFlags(rest); err != nil {
 		return err
 	}
-	for _, f := range flagNames.FindAllStringSubmatch(optional.ReplaceAllString(c.Use, ""), -1) {
-		if !c.Flag(f[1]).Changed {
-			return fmt.Errorf("--%s is missing", f[1])
+	for _, name := range requiredFlags(c) {
+		if !c.Flag(name).Changed {
+			return fmt.Errorf("--%s is missing", name)
 		}
 	}
 	return c.ValidateArgs(c.Flags().Args())

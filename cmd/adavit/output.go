@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"time"
 
@@ -12,18 +11,22 @@ import (
 	"golang.org/x/term"
 )
 
-// printJSON writes v as the command's one JSON object.
-func (a *app) printJSON(v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
+// show prints a command's result: v as one JSON object with --json, else text, where "" is nothing.
+func (a *app) show(v any, text string) error {
+	if a.json {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		text = string(b) + "\n"
 	}
-	return a.print(append(b, '\n'))
+	return a.print(text)
 }
 
-// print writes a command's result, in one piece so that a failing standard output is noticed.
-func (a *app) print(text []byte) error {
-	if _, err := a.out.Write(text); err != nil {
+// print writes a result in one piece, so that a failing standard output is noticed.
+func (a *app) print(text string) error {
+	a.bar.end()
+	if _, err := io.WriteString(a.out, text); err != nil && text != "" {
 		return fmt.Errorf("writing the result: %w", err)
 	}
 	return nil
@@ -32,23 +35,19 @@ func (a *app) print(text []byte) error {
 // progress shows how far a long piece of work has come: as a bar where standard error is a terminal and the work takes
 // more than two seconds, else not at all.
 type progress struct {
-	err   io.Writer // nil where it is no terminal
-	label string
-	begin time.Time
-	bar   *progressbar.ProgressBar // nil before it shows
+	err      io.Writer
+	terminal bool
+	label    string
+	begin    time.Time
+	bar      *progressbar.ProgressBar // nil before it shows
 }
 
-// progress starts a bar, which end must take away. Lines of log take it away too, until the next update.
-func (a *app) progress(label string) *progress {
-	p := &progress{label: label, begin: time.Now()}
-	if f, ok := a.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		p.err = f
-		a.log = slog.New(slog.NewTextHandler(p, nil))
-	}
-	return p
+func newProgress(errs io.Writer) *progress {
+	f, ok := errs.(*os.File)
+	return &progress{err: errs, terminal: ok && term.IsTerminal(int(f.Fd()))}
 }
 
-// Write puts lines on the terminal in the place of the bar.
+// Write puts lines of log in the place of the bar, until the next update.
 func (p *progress) Write(b []byte) (int, error) {
 	if p.bar != nil {
 		p.bar.Clear() // to a terminal; if that fails, so does what follows
@@ -56,9 +55,15 @@ func (p *progress) Write(b []byte) (int, error) {
 	return p.err.Write(b)
 }
 
+// start begins a new piece of work.
+func (p *progress) start(label string) {
+	p.end()
+	p.label, p.begin = label, time.Now()
+}
+
 // update moves the bar.
 func (p *progress) update(done, total int) {
-	if p.err == nil || p.bar == nil && time.Since(p.begin) < 2*time.Second {
+	if !p.terminal || p.bar == nil && time.Since(p.begin) < 2*time.Second {
 		return
 	}
 	if p.bar == nil {
@@ -75,8 +80,7 @@ func (p *progress) download(file string, done, total int64) {
 		return
 	}
 	if label := "downloading " + file; label != p.label {
-		p.end()
-		p.bar, p.label = nil, label
+		p.start(label)
 	}
 	p.update(int(done>>10), int(total>>10))
 }
@@ -92,5 +96,6 @@ func (p *progress) describe(label string) {
 func (p *progress) end() {
 	if p.bar != nil {
 		p.bar.Finish()
+		p.bar = nil
 	}
 }

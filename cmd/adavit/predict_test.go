@@ -11,6 +11,7 @@ import (
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/internal/tools"
+	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -98,7 +99,7 @@ func TestPredictDense(t *testing.T) {
 	model.Params.Config.Halting = halting.Dense()
 	input, _ := file.Get("input")
 	labels, _ := file.Get("labels")
-	loss := tools.DefaultLoss(model.Params.Config)
+	loss := train.Loss{AlphaPonder: 5e-4, AlphaPrior: 0.1, TargetLayer: 3}
 	out, err := tools.Predict(t.Context(), model, "x", &weights.File{Tensors: []weights.Tensor{input, labels}},
 		tools.PredictOptions{Loss: &loss, Threads: 1})
 	if err != nil {

@@ -12,69 +12,49 @@ import (
 	"github.com/adavit/adavit/trainer"
 )
 
-// dataUsage says what --data takes.
-const dataUsage = "data `set`: fashion-mnist, fashion-mnist:DIR, a folder of IDX or CIFAR files or of one " +
-	"sub-folder for each class, or tar files (shards-{000..012}.tar)"
-
 func (a *app) train() *cobra.Command {
-	var recipe, set, out, init string
-	var resume, newHead bool
-	var workers int
+	o := trainer.Options{Log: a.log}
+	var recipe string
 	var overrides []string
 	cmd := &cobra.Command{
 		Use:   "train --recipe NAME|FILE --data SET --out DIR",
 		Short: "Train a model",
-		Long: "Train runs a recipe and leaves a model directory, with the run's logs (log.jsonl, steps.jsonl, " +
-			"tensorboard/, report.html) and checkpoints beside the\n" +
-			"model. Interrupted (Ctrl-C, SIGTERM), it saves a checkpoint first; the same command with --resume goes on from " +
-			"there, also after a kill or a crash, and ends\n" +
-			"with the bits of an undisturbed run. The result does not depend on the number of threads.",
-		Example: "  adavit train --recipe fashion-dense --data fashion-mnist --out my-model\n" +
-			"  adavit train --recipe fashion-adaptive --data fashion-mnist --init my-model --out my-adaptive --set epochs=5 " +
-			"--set seed=2\n" +
-			"  adavit train --recipe finetune-dense --data photos --new-head --out photos-dense --set validation=0.1\n" +
-			"  adavit train --recipe my.json --data photos --init hf:facebook/deit-tiny-patch16-224 --new-head --out " +
-			"photos-model",
-		Args: arguments("", 0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required(cmd, "recipe", "data", "out"); err != nil {
+		Long: `Train runs a recipe and leaves a model directory, with the run's logs (log.jsonl, steps.jsonl,
+tensorboard/, report.html) and checkpoints beside the model. Interrupted (Ctrl-C, SIGTERM), it saves a checkpoint
+first; the same command with --resume goes on from there, also after a kill or a crash, and ends with the bits of an
+undisturbed run. The result does not depend on the number of threads.`,
+		Example: `  adavit train --recipe fashion-dense --data fashion-mnist --out my-model
+  adavit train --recipe fashion-adaptive --data fashion-mnist --init my-model --out my-adaptive \
+      --set epochs=5 --set seed=2
+  adavit train --recipe finetune-dense --data photos --new-head --out photos-dense \
+      --set validation=0.1
+  adavit train --recipe my.json --data photos --init hf:facebook/deit-tiny-patch16-224 \
+      --new-head --out photos-model`,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if o.Recipe, err = trainer.LoadRecipe(recipe, overrides); err != nil {
 				return err
 			}
-			if err := atLeastOne(cmd, "workers"); err != nil {
+			if err := a.fetch(cmd.Context(), o.InitName); err != nil {
 				return err
 			}
-			r, err := trainer.LoadRecipe(recipe, overrides)
-			if err != nil {
-				return err
-			}
-			if err := a.fetch(cmd, init); err != nil {
-				return err
-			}
-			w := a.watch()
-			defer w.bar.end()
-			summary, err := tools.Train(cmd.Context(), trainer.Options{Recipe: r, DataName: set, Dir: out, InitName: init,
-				NewHead: newHead, Resume: resume, Threads: a.threads, Workers: workers, Log: a.log, Progress: w.step},
-				a.precision)
+			o.Threads, o.Progress = a.threads, a.training()
+			r, err := tools.Train(cmd.Context(), o, a.precision)
 			if err != nil {
 				return advice(err)
 			}
-			w.bar.end()
-			if a.json {
-				return a.printJSON(summary)
-			}
-			return a.print(fmt.Appendf(nil,
+			return a.show(r, fmt.Sprintf(
 				"model in %s after %d epochs (%d steps): top-1 %.2f %% of %d test images, mean depth %.2f\n",
-				summary.Dir, summary.Epochs, summary.Steps, summary.Test.Top1, summary.Test.Images, summary.Test.MeanDepth))
+				r.Dir, r.Epochs, r.Steps, r.Test.Top1, r.Test.Images, r.Test.MeanDepth))
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&recipe, "recipe", "", "bundled recipe's `name`, or a file")
-	f.StringVar(&set, "data", "", dataUsage)
-	f.StringVar(&out, "out", "", "`folder` that becomes the model's directory")
-	f.StringVar(&init, "init", "", "`model` to start from, a directory or a bundled name (default: the recipe's)")
-	f.BoolVar(&newHead, "new-head", false, "give the model to start from a fresh head for the data's classes")
-	f.IntVar(&workers, "workers", 0, "`number` of images decoded and augmented at a time (default: as many as threads)")
-	f.BoolVar(&resume, "resume", false, "go on from the newest checkpoint in --out, or start if there is none")
+	f.StringVar(&o.DataName, "data", "", dataUsage)
+	f.StringVar(&o.Dir, "out", "", "`folder` that becomes the model's directory")
+	f.StringVar(&o.InitName, "init", "", "`model` to start from, a directory or a bundled name (default: the recipe's)")
+	f.BoolVar(&o.NewHead, "new-head", false, "give the model to start from a fresh head for the data's classes")
+	f.IntVar(&o.Workers, "workers", 0, "`number` of images decoded and augmented at a time (default: as many as threads)")
+	f.BoolVar(&o.Resume, "resume", false, "go on from the newest checkpoint in --out, or start if there is none")
 	f.StringArrayVar(&overrides, "set", nil, "override a recipe's value, as `KEY=VALUE`; may be repeated")
 	return cmd
 }
@@ -97,24 +77,76 @@ func advice(err error) error {
 	return err
 }
 
-// watch reports a training run: by a bar on a terminal, else by a line of log now and then.
-type watch struct {
-	app  *app
-	bar  *progress
-	last time.Time
+// training reports a run after each step: by a bar on a terminal, else by a line of log now and then.
+func (a *app) training() func(trainer.Progress) {
+	a.bar.start("steps")
+	last := time.Now()
+	return func(p trainer.Progress) {
+		a.bar.describe(trainingText(p))
+		a.bar.update(p.Step, p.Steps)
+		if a.bar.terminal || time.Since(last) < 30*time.Second && p.Step < p.Steps {
+			return
+		}
+		last = time.Now()
+		left := min(float64((p.Steps-p.Step)*p.Batch)/max(p.Rate, 1e-9), 1e9) // seconds
+		a.log.Info("training", "epoch", fmt.Sprintf("%d/%d", p.Epoch, p.Epochs),
+			"step", fmt.Sprintf("%d/%d", p.Step, p.Steps), "loss", fmt.Sprintf("%.4f", p.Stats.Loss),
+			"mean_depth", fmt.Sprintf("%.2f", p.Stats.MeanDepth),
+			"images_per_second", fmt.Sprintf("%.0f", p.Rate), "left", time.Second*time.Duration(left))
+	}
 }
 
-func (a *app) watch() *watch { return &watch{app: a, bar: a.progress("steps"), last: time.Now()} }
+// trainingText says how a run goes.
+func trainingText(p trainer.Progress) string {
+	return fmt.Sprintf("epoch %d/%d, loss %.3f, %.0f images/s", p.Epoch, p.Epochs, p.Stats.Loss, p.Rate)
+}
 
-func (w *watch) step(p trainer.Progress) {
-	const pause = 30 * time.Second
-	w.bar.describe(fmt.Sprintf("epoch %d/%d, loss %.3f, %.0f images/s", p.Epoch, p.Epochs, p.Stats.Loss, p.Rate))
-	w.bar.update(p.Step, p.Steps)
-	if w.bar.err == nil && (time.Since(w.last) >= pause || p.Step == p.Steps) {
-		w.last = time.Now()
-		w.app.log.Info("training", "epoch", fmt.Sprintf("%d/%d", p.Epoch, p.Epochs), "step",
-			fmt.Sprintf("%d/%d", p.Step, p.Steps), "loss", fmt.Sprintf("%.4f", p.Stats.Loss),
-			"mean_depth", fmt.Sprintf("%.2f", p.Stats.MeanDepth), "images_per_second", fmt.Sprintf("%.0f", p.Rate),
-			"left", time.Second*time.Duration(min(float64((p.Steps-p.Step)*p.Batch)/max(p.Rate, 1e-9), 1e9)))
+func (a *app) augment() *cobra.Command {
+	o := tools.AugmentOptions{Log: a.log}
+	var recipe string
+	var overrides []string
+	var seed uint64
+	cmd := &cobra.Command{
+		Use:   "augment [--recipe NAME|FILE] [--set KEY=VALUE] --data SET --out SHEET.png",
+		Short: "Show augmented training pictures",
+		Long: `Augment draws a contact sheet of what training sees: a row for each picture, first as the model sees it
+without augmentation, then views of it as the recipe augments them, mixed with each other where the recipe says so.`,
+		Example: `  adavit augment --recipe fashion-dense --data fashion-mnist --out sheet.png
+  adavit augment --data photos --set augment.rand_augment=rand-m9-mstd0.5-inc1 \
+      --set 'augment.random_resized_crop={}' --out sheet.png
+  adavit augment --recipe my.json --model my-model --data photos --set mix.mixup=0.8 --out sheet.png`,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if recipe != "" {
+				o.Recipe, err = trainer.LoadRecipe(recipe, overrides)
+			} else {
+				o.Recipe, err = trainer.ParseRecipe("of --set alone", []byte("{}"), overrides)
+			}
+			if err != nil {
+				return err
+			}
+			if cmd.Flag("seed").Changed {
+				o.Recipe.Seed = seed
+			}
+			if err := a.fetch(cmd.Context(), o.Model); err != nil {
+				return err
+			}
+			drawn, err := tools.WriteAugmented(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			return a.show(drawn,
+				fmt.Sprintf("%d pictures with %d views each in %s\n", drawn.Images, drawn.Views, drawn.Sheet))
+		},
 	}
+	f := cmd.Flags()
+	f.StringVar(&recipe, "recipe", "", "bundled recipe's `name`, or a file (default: no augmentation but what --set says)")
+	f.StringArrayVar(&overrides, "set", nil, "override a recipe's value, as `KEY=VALUE`; may be repeated")
+	f.StringVar(&o.Data, "data", "", dataUsage)
+	f.StringVar(&o.Model, "model", "",
+		"`model` whose size and preprocessing pictures get (default: the recipe's, or 224×224)")
+	f.StringVar(&o.Out, "out", "", "PNG `file` to write")
+	f.IntVar(&o.Count, "count", 8, "`number` of pictures")
+	f.IntVar(&o.Views, "views", 8, "`number` of views of each")
+	f.Uint64Var(&seed, "seed", 0, "`seed` of all that is random (default: the recipe's)")
+	return cmd
 }

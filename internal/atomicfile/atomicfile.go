@@ -4,9 +4,9 @@ package atomicfile
 import (
 	"bufio"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,12 +16,7 @@ import (
 )
 
 // File is a file that is being written under a temporary name beside its final one. Whoever looks at the final name
-// sees the old file or the whole new one, also after a crash:
-//
-//	p, err := Create(path)
-//	defer p.Discard()      // does nothing after Commit
-//	… write to p …
-//	err = p.Commit()       // flush, fsync, rename, fsync of the directory
+// sees the old file or the whole new one, also after a crash. It ends by Commit or Discard.
 type File struct {
 	path, temp string
 	file       *os.File
@@ -37,42 +32,34 @@ func Create(path string) (*File, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s exists and is not a regular file", path)
 	}
-	dir := filepath.Dir(path)
-	for try := 0; ; try++ {
-		temp := filepath.Join(dir, TempName())
-		// Not os.CreateTemp: it makes the file private, while the final one should follow the user's umask.
-		f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if errors.Is(err, fs.ErrExist) && try < 10 {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("writing %s: %w", path, err)
-		}
-		return &File{path: path, temp: temp, file: f, buffer: bufio.NewWriterSize(f, 1<<18)}, nil
+	temp := filepath.Join(filepath.Dir(path), TempName())
+	// Not os.CreateTemp: it makes the file private, while the final one should follow the user's umask.
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("writing %s: %w", path, err)
 	}
+	return &File{path: path, temp: temp, file: f, buffer: bufio.NewWriterSize(f, 1<<18)}, nil
 }
 
 const tempPrefix, tempSuffix = ".adavit-", ".tmp"
 
 // TempName returns a fresh hidden name for something that is not yet whole.
-func TempName() string {
-	var b [8]byte
-	rand.Read(b[:]) // never fails
-	return tempPrefix + hex.EncodeToString(b[:]) + tempSuffix
-}
+func TempName() string { return tempPrefix + rand.Text() + tempSuffix }
 
-// RemoveTemp removes the temporary files that programs which were killed have left in dir. Nobody else may be writing there. A dir that does
-// not exist has none.
+// RemoveTemp removes the temporary files that programs which were killed have left in dir. Nobody else may be writing
+// there. A dir that does not exist has none.
 func RemoveTemp(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w", err)
+		return err
 	}
 	for _, e := range entries {
-		if name := e.Name(); strings.HasPrefix(name, tempPrefix) && strings.HasSuffix(name, tempSuffix) && e.Type().IsRegular() {
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
-				return fmt.Errorf("%w", err)
-			}
+		name := e.Name()
+		if !strings.HasPrefix(name, tempPrefix) || !strings.HasSuffix(name, tempSuffix) || !e.Type().IsRegular() {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -80,61 +67,50 @@ func RemoveTemp(dir string) error {
 
 // Write adds to the file. After an error every later call, Close and Commit included, returns it again.
 func (p *File) Write(b []byte) (int, error) {
-	if p.err == nil && (p.closed || p.done) {
+	switch {
+	case p.err != nil:
+		return 0, p.err
+	case p.closed:
 		return 0, fmt.Errorf("writing %s: %w", p.path, fs.ErrClosed)
 	}
-	if p.err != nil {
-		return 0, p.err
-	}
 	n, err := p.buffer.Write(b)
-	if err != nil {
-		p.err = fmt.Errorf("writing %s: %w", p.path, err)
-	}
-	return n, p.err
+	return n, p.fail(err)
 }
 
-// Err is what went wrong so far, nil if nothing did.
-func (p *File) Err() error { return p.err }
+// fail keeps the first error and returns it, nil if there is none.
+func (p *File) fail(err error) error {
+	if p.err == nil && err != nil {
+		p.err = fmt.Errorf("writing %s: %w", p.path, err)
+	}
+	return p.err
+}
 
 // Close brings the bytes to disk, still under the temporary name. Whoever replaces several files closes all of them
 // first: what can fail for want of space has then failed before any final name has changed.
 func (p *File) Close() error {
-	if p.closed || p.done || p.err != nil {
+	if p.closed || p.err != nil {
 		return p.err
 	}
 	p.closed = true
-	err := p.buffer.Flush()
-	if err == nil {
-		err = p.file.Sync()
+	p.fail(p.buffer.Flush())
+	if p.err == nil {
+		p.fail(p.file.Sync())
 	}
-	if e := p.file.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		p.err = fmt.Errorf("writing %s: %w", p.path, err)
-	}
-	return p.err
+	return p.fail(p.file.Close())
 }
 
-// Commit closes the file if need be and gives it its final name. On failure the temporary file is removed.
+// Commit closes the file if need be, gives it its final name, and makes that last through a crash. On failure the
+// temporary file is removed.
 func (p *File) Commit() error {
 	if p.done {
 		return p.err
 	}
-	if err := p.Close(); err != nil {
-		p.Discard()
-		return err
-	}
-	if err := os.Rename(p.temp, p.path); err != nil {
-		p.err = fmt.Errorf("writing %s: %w", p.path, err)
+	if p.Close() != nil || p.fail(os.Rename(p.temp, p.path)) != nil {
 		p.Discard()
 		return p.err
 	}
 	p.done = true
-	if err := SyncDir(filepath.Dir(p.path)); err != nil {
-		p.err = fmt.Errorf("writing %s: %w", p.path, err)
-	}
-	return p.err
+	return p.fail(SyncDir(filepath.Dir(p.path)))
 }
 
 // Discard removes the temporary file; after Commit it does nothing.
@@ -142,11 +118,8 @@ func (p *File) Discard() {
 	if p == nil || p.done {
 		return
 	}
-	p.done = true
-	if !p.closed {
-		p.closed = true
-		p.file.Close()
-	}
+	p.closed, p.done = true, true
+	p.file.Close()
 	os.Remove(p.temp)
 }
 
@@ -161,39 +134,43 @@ func SyncDir(dir string) error {
 		return err
 	}
 	defer d.Close()
-	if err := d.Sync(); err != nil && !unsyncable(err) {
-		return err
+	if err = d.Sync(); errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
+		return nil
 	}
-	return nil
+	return err
 }
 
-// unsyncable says whether an error means that the file system has no fsync for directories.
-func unsyncable(err error) bool {
-	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL)
-}
-
-// WriteFile puts data at path: a reader of path sees the old content or all of the new one, never a part.
-func WriteFile(path string, data []byte) error {
+// Replace puts at path what write writes: a reader of path sees the old content or all of the new one, never a part.
+func Replace(path string, write func(io.Writer) error) error {
 	p, err := Create(path)
 	if err != nil {
 		return err
 	}
 	defer p.Discard()
-	if _, err := p.Write(data); err != nil {
+	if err := write(p); err != nil && p.err == nil {
 		return err
 	}
 	return p.Commit()
 }
 
+// WriteFile is Replace by data.
+func WriteFile(path string, data []byte) error {
+	return Replace(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
 // Writable makes the folder dir and tries whether a file can be put there.
 func Writable(dir string) error {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return fmt.Errorf("folder for the results: %w", err)
+	err := os.MkdirAll(dir, 0o777)
+	if err == nil {
+		var p *File
+		p, err = Create(filepath.Join(dir, "report.html"))
+		p.Discard()
 	}
-	p, err := Create(filepath.Join(dir, "report.html"))
 	if err != nil {
 		return fmt.Errorf("folder for the results: %w", err)
 	}
-	p.Discard()
 	return nil
 }

@@ -66,7 +66,8 @@ func TestPendingRefuses(t *testing.T) {
 	if err := WriteFile(dir, nil); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("over a directory: %v", err)
 	}
-	if err := WriteFile(filepath.Join(dir, "none", "f"), nil); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), filepath.Join("none", "f")) {
+	err := WriteFile(filepath.Join(dir, "none", "f"), nil)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), filepath.Join("none", "f")) {
 		t.Errorf("into no directory: %v", err)
 	}
 	if runtime.GOOS != "windows" {

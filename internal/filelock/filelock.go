@@ -9,10 +9,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// Try takes the lock on a file, which is made if it is not there, or on an existing folder, where no file is left. ok is
-// false while another process, or another caller in this one, has it. The file stays after unlock: removing it would let
-// two processes hold locks on two files of one name. Where the file system has no locks, or the system none on folders,
-// everybody gets one: callers must be safe without, and use the lock to spare work or to warn.
+// Try takes the lock on a file, which is made if it is not there, or on an existing folder, where no file is left. ok
+// is false while another process, or another caller in this one, has it. The file stays after unlock: removing it
+// would let two processes hold locks on two files of one name. Where the file system has no locks, or the system none
+// on folders, everybody gets one: callers must be safe without, and use the lock to spare work or to warn.
 func Try(path string) (unlock func(), ok bool, err error) {
 	flags := os.O_RDWR | os.O_CREATE
 	if info, err := os.Stat(path); err == nil && info.IsDir() {

@@ -12,13 +12,19 @@ import (
 	"testing"
 )
 
+// Check ends the test where err says that its own preparations failed.
+func Check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Names checks that a folder holds exactly these names: nothing temporary is left.
 func Names(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	list, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	Check(t, err)
 	var got []string
 	for _, e := range list {
 		got = append(got, e.Name())
@@ -40,12 +46,8 @@ func Content(t *testing.T, path, want string) {
 func Write(t testing.TB, b []byte, path ...string) {
 	t.Helper()
 	name := filepath.Join(path...)
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	Check(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	Check(t, os.WriteFile(name, b, 0o644))
 }
 
 // IDX is an IDX file of bytes with these dimensions.
@@ -62,12 +64,9 @@ func Gzip(t testing.TB, b []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
-	if _, err := w.Write(b); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	_, err := w.Write(b)
+	Check(t, err)
+	Check(t, w.Close())
 	return out.Bytes()
 }
 

@@ -21,9 +21,7 @@ import (
 func Small(t testing.TB, adaptive bool) *vit.Model {
 	t.Helper()
 	c, err := vit.Variant("fashion-small")
-	if err != nil {
-		t.Fatal(err)
-	}
+	filetest.Check(t, err)
 	c.Layers, c.Labels = 3, Fashion(t).Classes()
 	if adaptive {
 		c.Halting = halting.Config{Policy: "token"}.With("gate_scale", 4).With("gate_center", 0.5)
@@ -35,9 +33,7 @@ func Small(t testing.TB, adaptive bool) *vit.Model {
 func Fashion(t testing.TB) data.Dataset {
 	t.Helper()
 	d, err := datasets.FashionMNISTTest()
-	if err != nil {
-		t.Fatal(err)
-	}
+	filetest.Check(t, err)
 	return d
 }
 
@@ -46,9 +42,7 @@ func Image(t testing.TB, d data.Dataset, i int) image.Image {
 	t.Helper()
 	_, h, w := d.Size()
 	img := image.NewGray(image.Rect(0, 0, w, h))
-	if err := d.Pixels(img.Pix, i); err != nil {
-		t.Fatal(err)
-	}
+	filetest.Check(t, d.Pixels(img.Pix, i))
 	return img
 }
 
@@ -58,9 +52,7 @@ func Tensor(t testing.TB, m *vit.Model, d data.Dataset, n int) []float32 {
 	c, size := m.Params.Config, m.Params.Config.ImageLen()
 	images, pixels := make([]float32, n*size), make([]byte, size)
 	for i := range n {
-		if err := d.Pixels(pixels, i); err != nil {
-			t.Fatal(err)
-		}
+		filetest.Check(t, d.Pixels(pixels, i))
 		m.Preprocessor.Normalize(images[i*size:(i+1)*size], pixels, c.Channels, c.Height, c.Width)
 	}
 	return images
@@ -74,9 +66,7 @@ func WriteIDX(t testing.TB, dir string) {
 		var images, labels []byte
 		for i := range n {
 			pixels := make([]byte, 784)
-			if err := d.Pixels(pixels, i); err != nil {
-				t.Fatal(err)
-			}
+			filetest.Check(t, d.Pixels(pixels, i))
 			images, labels = append(images, pixels...), append(labels, byte(d.Label(i)))
 		}
 		labels[len(labels)-1] = 9 // all ten classes are there
@@ -104,13 +94,9 @@ func (d Torn) Pixels(dst []byte, i int) error {
 func Engine(t testing.TB, p *vit.Params, precision infer.Precision, o infer.Options) *infer.Engine {
 	t.Helper()
 	w, err := infer.Pack(p, precision)
-	if err != nil {
-		t.Fatal(err)
-	}
+	filetest.Check(t, err)
 	e, err := infer.New(w, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	filetest.Check(t, err)
 	t.Cleanup(e.Close)
 	return e
 }

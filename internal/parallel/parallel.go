@@ -9,9 +9,9 @@ import (
 	"github.com/adavit/adavit/internal/usage"
 )
 
-// For calls task(worker, i) for every i in 0..n−1 and returns when all are done. Tasks are taken in order by at most so many
-// workers, numbered from 0, one of which is the caller's goroutine; a worker runs one task at a time. A panic of a task
-// comes out of For, in the caller's goroutine, where it can be recovered from.
+// For calls task(worker, i) for every i in 0..n−1 and returns when all are done. Tasks are taken in order by at most
+// so many workers, numbered from 0, one of which is the caller's goroutine; a worker runs one task at a time. A panic
+// of a task comes out of For, in the caller's goroutine, where it can be recovered from.
 func For(workers, n int, task func(worker, i int)) {
 	var next atomic.Int64
 	var broken atomic.Pointer[any]

@@ -17,8 +17,8 @@ func TestCompare(t *testing.T) {
 	dense, adaptive, d := modeltest.Small(t, false), modeltest.Small(t, true), modeltest.Fashion(t)
 	dir := filepath.Join(t.TempDir(), "new", "folder")
 	calls := 0
-	r, err := compare(t.Context(), "a", dense, "b", adaptive, d, DemoOptions{Dir: dir, Limit: 1100, Threads: 2,
-		Progress: func(int, int) { calls++ }})
+	r, err := compare(t.Context(), [2]string{"a", "b"}, [2]*vit.Model{dense, adaptive}, d, dir,
+		eval.Options{Limit: 1100, Threads: 2, Progress: func(int, int) { calls++ }})
 	if err != nil {
 		t.Fatal(err)
 	}

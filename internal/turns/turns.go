@@ -1,5 +1,5 @@
-// Package turns measures contenders side by side: they take turns in one process, so that whatever else the machine does
-// slows all of them alike, and figures are medians over the rounds.
+// Package turns measures contenders side by side: they take turns in one process, so that whatever else the machine
+// does slows all of them alike, and figures are medians over the rounds.
 package turns
 
 import (
@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// Order returns which of n contenders goes when in a round: another begins each time, and every other round runs backwards.
-// Neighbours stay neighbours.
+// Order returns which of n contenders goes when in a round: another begins each time, and every other round runs
+// backwards. Neighbours stay neighbours.
 func Order(n, round int) []int {
 	order := make([]int, n)
 	for i := range order {
@@ -21,8 +21,8 @@ func Order(n, round int) []int {
 	return order
 }
 
-// Play gives each of n contenders its turn in every round. It ends with the first error of a turn, or ctx's. done, which may
-// be nil, is told after each turn how many there were.
+// Play gives each of n contenders its turn in every round. It ends with the first error of a turn, or ctx's. done,
+// which may be nil, is told after each turn how many there were.
 func Play(ctx context.Context, rounds, n int, turn func(round, contender int) error, done func(turns int)) error {
 	for round := range rounds {
 		for i, contender := range Order(n, round) {

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestOrder: everybody has one turn a round, each begins as often as the others, and neighbours stay neighbours on the circle.
+// TestOrder: everybody has one turn a round, each begins as often as the others, and neighbours stay neighbours on the
+// circle.
 func TestOrder(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 5, 9} {
 		first := make([]int, n)
@@ -50,7 +51,8 @@ func TestPlay(t *testing.T) {
 	var count [3]int
 	last := 0
 	turn := func(_, i int) error { count[i]++; return nil }
-	if err := Play(t.Context(), 4, 3, turn, func(n int) { last = n }); err != nil || count != [3]int{4, 4, 4} || last != 12 {
+	err := Play(t.Context(), 4, 3, turn, func(n int) { last = n })
+	if err != nil || count != [3]int{4, 4, 4} || last != 12 {
 		t.Errorf("%v turns, %d told, %v", count, last, err)
 	}
 	broken := errors.New("broken")

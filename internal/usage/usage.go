@@ -1,5 +1,5 @@
-// Package usage marks errors about what a caller asked for: options that no model and no data could make valid. A program ends
-// with status 2 for these, and with 1 for all others.
+// Package usage marks errors about what a caller asked for: options that no model and no data could make valid. A
+// program ends with status 2 for these, and with 1 for all others.
 package usage
 
 import (

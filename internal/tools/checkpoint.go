@@ -1,9 +1,11 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -26,7 +28,7 @@ type ConvertOptions struct {
 	Heads         int             // attention heads, where the checkpoint is a single file, which does not say
 	Height, Width int             // another image size; position embeddings are resampled
 	Classes       int             // a fresh head for that many classes
-	Labels        []string        // names of the classes
+	Labels        string          // file with the classes' names, one a line
 	Halting       *halting.Config // how tokens halt
 	Key           string          // entry of a PyTorch checkpoint that holds the weights, such as model_ema
 	Precision     infer.Precision // that the model is to run in unless another is asked for; Auto leaves that open
@@ -44,61 +46,63 @@ type Conversion struct {
 }
 
 // Convert writes the model src as dst: as ONNX if dst ends in .onnx, as one safetensors file under timm's names if it
-// ends in .safetensors, else as a model directory. src is whatever Open takes, or a single file: safetensors, or what
-// torch.save wrote of a state dict. dst appears whole or not at all.
+// ends in .safetensors, else as a model directory. src is whatever adavit.Open takes, or a single file: safetensors, or
+// what torch.save wrote of a state dict. dst appears whole or not at all.
 func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion, error) {
-	done := Conversion{Source: src, Output: dst, Kind: "directory"}
-	if o.Store == "" {
-		o.Store = weights.F32
-	}
+	done, ext := Conversion{Source: src, Output: dst}, strings.ToLower(filepath.Ext(dst))
+	store := cmp.Or(o.Store, weights.F32)
 	if dst == "" {
 		return done, usage.Errorf("no output named")
 	}
 	if err := notInput(dst, src); err != nil {
 		return done, err
 	}
+	labels, err := readLabels(o.Labels)
+	if err != nil {
+		return done, err
+	}
 	m, err := o.open(ctx, src, &done)
 	if err != nil {
 		return done, err
 	}
-	if m, err = o.change(m, &done); err != nil {
+	if m, err = o.change(m, labels, &done); err != nil {
 		return done, err
 	}
 	if o.Precision != infer.Auto {
-		if _, err := infer.Resolve(o.Precision, nil); err != nil {
-			return done, err
-		}
-		m.Precision = string(o.Precision)
-		if ext := strings.ToLower(filepath.Ext(dst)); ext == ".onnx" || ext == ".safetensors" {
+		if m.Precision = string(o.Precision); ext == ".onnx" || ext == ".safetensors" {
 			return done, usage.Errorf("a precision is kept in a model directory, not in %s", dst)
 		}
 	}
 	done.Parameters = m.Params.Config.ParamCount()
-	switch strings.ToLower(filepath.Ext(dst)) {
+	switch ext {
 	case ".onnx":
 		done.Kind = "onnx"
-		return done, writeONNX(dst, m.Params)
+		return done, atomicfile.Replace(dst, func(w io.Writer) error {
+			if err := onnx.Write(w, m.Params, onnx.Options{}); err != nil {
+				return fmt.Errorf("%s: %w", dst, err)
+			}
+			return nil
+		})
 	case ".safetensors":
 		done.Kind = "safetensors"
-		return done, vit.SaveTimm(dst, m.Params, o.Store)
+		return done, vit.SaveTimm(dst, m.Params, store)
 	}
+	done.Kind = "directory"
 	if info, err := os.Stat(dst); err == nil && info.IsDir() && !vit.Replaceable(dst) {
 		return done, fmt.Errorf("%s holds other files than a model's; name a new directory", dst)
 	}
-	return done, vit.Save(dst, m, o.Store)
+	return done, vit.Save(dst, m, store)
 }
 
-// open reads the model, from a single file or as Open does.
+// open reads the model, from a single file or as adavit.Open does.
 func (o ConvertOptions) open(ctx context.Context, src string, done *Conversion) (*vit.Model, error) {
-	info, err := os.Stat(src)
-	if err != nil || info.IsDir() {
-		for _, v := range []struct {
-			flag string
-			set  bool
-		}{{"heads", o.Heads != 0}, {"key", o.Key != ""}} {
-			if v.set {
-				return nil, usage.Errorf("--%s is for a checkpoint of a single file; %s says for itself", v.flag, src)
-			}
+	if info, err := os.Stat(src); err != nil || info.IsDir() {
+		const single = "--%s is for a checkpoint of a single file; %s says for itself"
+		switch {
+		case o.Heads != 0:
+			return nil, usage.Errorf(single, "heads", src)
+		case o.Key != "":
+			return nil, usage.Errorf(single, "key", src)
 		}
 		return adavit.OpenContext(ctx, src, adavit.OpenOptions{Progress: o.Progress})
 	}
@@ -124,32 +128,27 @@ func (o ConvertOptions) open(ctx context.Context, src string, done *Conversion) 
 }
 
 // change makes what the options ask to be different.
-func (o ConvertOptions) change(m *vit.Model, done *Conversion) (*vit.Model, error) {
-	var err error
+func (o ConvertOptions) change(m *vit.Model, labels []string, done *Conversion) (_ *vit.Model, err error) {
 	c := m.Params.Config
 	if o.Height != 0 && (o.Height != c.Height || o.Width != c.Width) {
 		if m, err = m.Resize(o.Height, o.Width); err != nil {
 			return nil, usage.Wrap(err)
 		}
-		done.note("position embeddings resampled from %d×%d to %d×%d patches", c.GridH(), c.GridW(), m.Params.Config.GridH(),
-			m.Params.Config.GridW())
+		to := m.Params.Config
+		done.note("position embeddings resampled from %d×%d to %d×%d patches", c.GridH(), c.GridW(), to.GridH(), to.GridW())
 	}
-	switch {
+	switch n := len(labels); {
 	case o.Classes != 0:
-		if m, err = m.ReplaceHead(o.Classes, o.Labels, 0); err != nil {
+		if m, err = m.ReplaceHead(o.Classes, labels, 0); err != nil {
 			return nil, usage.Wrap(err)
 		}
 		done.note("the head is fresh: fine-tune it before use (adavit train --init)")
-	case o.Labels != nil && len(o.Labels) != c.Classes:
-		return nil, usage.Errorf("%d labels for %d classes; --num-classes %d asks for a new head", len(o.Labels), c.Classes,
-			len(o.Labels))
-	case o.Labels != nil:
-		m.Params.Config.Labels = o.Labels
+	case n > 0 && n != c.Classes:
+		return nil, usage.Errorf("%d labels for %d classes; --num-classes %d asks for a new head", n, c.Classes, n)
+	case n > 0:
+		m.Params.Config.Labels = labels
 	}
 	if o.Halting != nil {
-		if err := o.Halting.Validate(); err != nil {
-			return nil, usage.Wrap(err)
-		}
 		m.Params.Config.Halting = *o.Halting
 		m.PrecisionLoss, m.Ladder = nil, nil // were measured with other halting
 	}
@@ -188,24 +187,14 @@ func (d *Conversion) noteFile(c *weights.Checkpoint, src string, o ConvertOption
 	}
 }
 
-// writeONNX writes a file that appears whole or not at all.
-func writeONNX(path string, p *vit.Params) error {
-	f, err := atomicfile.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Discard()
-	if err := onnx.Write(f, p, onnx.Options{}); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return f.Commit()
-}
-
 // maxLabels bounds a file of labels; twenty thousand names take about a megabyte.
 const maxLabels = 16 << 20
 
-// ReadLabels reads the names of classes, one a line.
-func ReadLabels(path string) ([]string, error) {
+// readLabels reads the names of classes, one a line; "" has none.
+func readLabels(path string) ([]string, error) {
+	if path == "" {
+		return nil, nil
+	}
 	text, err := regular.Read(path, maxLabels)
 	if err != nil {
 		return nil, fmt.Errorf("labels: %w", err)
@@ -217,4 +206,77 @@ func ReadLabels(path string) ([]string, error) {
 		}
 	}
 	return lines, nil
+}
+
+// Inspection describes a model.
+type Inspection struct {
+	Model      string          `json:"model"`
+	Embed      int             `json:"embed"`
+	Heads      int             `json:"heads"`
+	Layers     int             `json:"layers"`
+	Hidden     int             `json:"hidden"`
+	Height     int             `json:"height"`
+	Width      int             `json:"width"`
+	Channels   int             `json:"channels"`
+	Patch      int             `json:"patch"`
+	Tokens     int             `json:"tokens"` // the special ones included
+	Special    int             `json:"special_tokens"`
+	Classes    int             `json:"classes"`
+	Labels     []string        `json:"labels,omitempty"`
+	Eps        float64         `json:"layer_norm_eps"`
+	Halting    *halting.Config `json:"halting,omitempty"` // absent in a dense model
+	Parameters int             `json:"parameters"`
+	DenseMACs  int64           `json:"dense_macs_per_image"` // had no token halted
+	Tensors    []TensorInfo    `json:"tensors"`
+}
+
+// TensorInfo is one tensor: of a model under its name in timm's layout, of a file as the file has it.
+type TensorInfo struct {
+	Name  string `json:"name"`
+	Type  string `json:"dtype,omitempty"` // of a file's tensors
+	Shape []int  `json:"shape"`
+}
+
+// FileInspection describes a single file of weights, which nothing in it was run to read.
+type FileInspection struct {
+	File       string       `json:"file"`
+	Format     string       `json:"format"`
+	Key        string       `json:"key,omitempty"`     // entry of a PyTorch file that the tensors are in
+	Keys       []string     `json:"keys,omitempty"`    // all entries that hold tensors
+	Globals    []string     `json:"globals,omitempty"` // what a pickle names: Python would import and call it
+	Parameters int          `json:"parameters"`        // elements of all tensors
+	Tensors    []TensorInfo `json:"tensors"`
+}
+
+// InspectFile describes a checkpoint of a single file; key picks an entry of a PyTorch file, "" the usual one.
+func InspectFile(path, key string) (FileInspection, error) {
+	c, err := weights.ReadCheckpoint(path, key)
+	if err != nil {
+		return FileInspection{}, err
+	}
+	in := FileInspection{File: path, Format: c.Format, Key: c.Key, Keys: c.Keys, Globals: c.Globals}
+	for _, t := range c.Tensors {
+		n, err := t.Len()
+		if err != nil {
+			return in, fmt.Errorf("%s: %w", path, err)
+		}
+		in.Parameters += n
+		in.Tensors = append(in.Tensors, TensorInfo{t.Name, string(t.DType), t.Shape})
+	}
+	return in, nil
+}
+
+// Inspect describes m; name is what it is called by.
+func Inspect(name string, m *vit.Model) Inspection {
+	c := m.Params.Config
+	in := Inspection{Model: name, Embed: c.Embed, Heads: c.Heads, Layers: c.Layers, Hidden: c.Hidden,
+		Height: c.Height, Width: c.Width, Channels: c.Channels, Patch: c.Patch, Tokens: c.Tokens(), Special: c.Special(),
+		Classes: c.Classes, Labels: c.Labels, Eps: c.Eps, Parameters: c.ParamCount(), DenseMACs: c.MACs(nil)}
+	if c.Halting.Adaptive() {
+		in.Halting = &c.Halting
+	}
+	for _, t := range m.Params.Tensors() {
+		in.Tensors = append(in.Tensors, TensorInfo{Name: t.Name, Shape: t.Shape})
+	}
+	return in
 }

@@ -91,7 +91,7 @@ func TestReadLabels(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		got, err := ReadLabels(file)
+		got, err := readLabels(file)
 		if err != nil {
 			got = []string{err.Error()}
 		}
@@ -99,7 +99,7 @@ func TestReadLabels(t *testing.T) {
 			t.Errorf("%q: %q, want %q", text, s, want)
 		}
 	}
-	if _, err := ReadLabels(t.TempDir()); err == nil {
+	if _, err := readLabels(t.TempDir()); err == nil {
 		t.Error("a directory was read")
 	}
 }
