@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/weights"
@@ -186,8 +187,8 @@ func onlyModel(dir string) bool {
 	list, err := os.ReadDir(dir)
 	for _, e := range list {
 		name := e.Name()
-		ours := name == ConfigFile || name == PreprocessorFile ||
-			name == CardFile || name == LadderFile || name == pytorchFile || name == weights.IndexFile || filepath.Ext(name) == ".safetensors"
+		ours := slices.Contains([]string{ConfigFile, PreprocessorFile, CardFile, LadderFile, pytorchFile,
+			weights.IndexFile}, name) || filepath.Ext(name) == ".safetensors"
 		if !ours || !e.Type().IsRegular() {
 			return false
 		}
