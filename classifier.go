@@ -44,7 +44,7 @@ type Classifier struct {
 
 // NewClassifier packs a model's weights, of which it keeps a copy, and starts its threads; Close ends them.
 func NewClassifier(m *Model, o Options) (*Classifier, error) {
-	if m == nil {
+	if m == nil || m.Params == nil {
 		return nil, errors.New("no model given")
 	}
 	n, err := parallel.Threads(o.Threads)
@@ -119,8 +119,8 @@ func (c *Classifier) Classify(ctx context.Context, img image.Image, budget ...Bu
 	return r, err
 }
 
-// ClassifyAll returns the results of images, in order. A bad image does not cost the others theirs: its place holds the
-// zero Result, and the error joins an *ImageError for each. When ctx ends the error joins ctx's.
+// ClassifyAll returns the results of images, in order. A bad image does not affect the others' results: its place holds
+// the zero Result, and the error joins an *ImageError for each. When ctx ends the error joins ctx's.
 func (c *Classifier) ClassifyAll(ctx context.Context, images []image.Image, budget ...Budget) ([]Result, error) {
 	l, err := c.limits(budget)
 	if err != nil {
@@ -148,10 +148,12 @@ type limits struct {
 
 // limits checks a call's budgets, of which there may be one.
 func (c *Classifier) limits(budgets []Budget) (l limits, err error) {
-	if len(budgets) > 1 {
+	switch {
+	case c == nil || c.pixels == nil:
+		return l, usage.Errorf("this Classifier was not made by NewClassifier")
+	case len(budgets) > 1:
 		return l, usage.Errorf("%d budgets for one call, want at most one", len(budgets))
-	}
-	if len(budgets) == 1 {
+	case len(budgets) == 1:
 		l.Budget = budgets[0]
 		l.scheme, l.cap, err = l.Limits(c.model)
 	}
@@ -171,9 +173,13 @@ func (c *Classifier) apply(dst []float32, img image.Image) error {
 }
 
 // classify prepares an image by load, which writes it as the model wants it, and waits for its result. took is the time
-// that this took, of a pass the image's share.
+// that this took, of a pass the image's share. A load that panics, in the methods of a caller's picture or reader,
+// gives an error: one bad image is nobody else's concern.
 func (c *Classifier) classify(ctx context.Context, l limits, load func(dst []float32) error) (
 	result Result, took time.Duration, err error) {
+	if c.queue.isClosed() {
+		return Result{}, 0, errClosed
+	}
 	var pixels []float32
 	select {
 	case pixels = <-c.pixels:
@@ -182,7 +188,7 @@ func (c *Classifier) classify(ctx context.Context, l limits, load func(dst []flo
 	}
 	queued := false
 	defer func() {
-		if !queued { // also where a picture's own methods panic
+		if !queued {
 			c.pixels <- pixels
 		}
 	}()
@@ -195,8 +201,13 @@ func (c *Classifier) classify(ctx context.Context, l limits, load func(dst []flo
 		return Result{}, 0, ctx.Err()
 	}
 	begin := time.Now()
-	err = func() error {
-		defer func() { <-c.prepare }()
+	err = func() (err error) {
+		defer func() {
+			<-c.prepare
+			if p := recover(); p != nil {
+				err = fmt.Errorf("reading the image panicked: %v", p)
+			}
+		}()
 		return load(pixels)
 	}()
 	if err != nil {

@@ -96,11 +96,12 @@ func checkResult(t *testing.T, c vit.Config, r Result) {
 // TestBadImages: a bad image has an error of its own, the others have their results.
 func TestBadImages(t *testing.T) {
 	c, d := newTestClassifier(t, modeltest.Small(t, true), 2), modeltest.Fashion(t)
-	images := []image.Image{modeltest.Image(t, d, 0), nil, modeltest.Image(t, d, 1), image.NewGray(image.Rect(0, 0, 0, 5))}
+	images := []image.Image{modeltest.Image(t, d, 0), nil, modeltest.Image(t, d, 1), image.NewGray(image.Rect(0, 0, 0, 5)),
+		(*image.RGBA)(nil), &image.RGBA{Rect: image.Rect(0, 0, 9, 9)}, struct{ image.Image }{}} // whose methods panic
 	got, err := c.ClassifyAll(t.Context(), images)
 	var bad *ImageError
-	if !errors.As(err, &bad) || bad.Index != 1 || len(err.(interface{ Unwrap() []error }).Unwrap()) != 2 {
-		t.Errorf("error %v, want one about images 1 and 3", err)
+	if !errors.As(err, &bad) || bad.Index != 1 || len(err.(interface{ Unwrap() []error }).Unwrap()) != 5 {
+		t.Errorf("error %v, want one about images 1 and 3 to 6", err)
 	}
 	for i := range images {
 		if has := got[i].Top != nil; has != (i == 0 || i == 2) {
@@ -109,6 +110,9 @@ func TestBadImages(t *testing.T) {
 	}
 	if _, err := c.Classify(t.Context(), nil); err == nil {
 		t.Error("no image: no error")
+	}
+	if _, err := new(Classifier).Classify(t.Context(), images[0]); err == nil {
+		t.Error("no classifier: no error")
 	}
 }
 

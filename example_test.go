@@ -66,7 +66,7 @@ func ExampleClassifier_Classify() {
 	// Output: 5 true
 }
 
-// Classify many pictures: a bad one does not cost the others theirs.
+// Classify many pictures: a bad one does not affect the others.
 func ExampleClassifier_ClassifyAll() {
 	m, err := adavit.Open("fashion-adaptive")
 	if err != nil {

@@ -2,6 +2,7 @@ package adavit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -29,11 +30,12 @@ type FileResult struct {
 }
 
 // Files classifies image files. names are files; directories, which stand for the images in them and below them;
-// patterns of path/filepath.Match, where no file has that very name; and "-", an image on standard input.
+// patterns of path/filepath.Match, where no file has that very name; and "-", an image on Stdin.
 //
 // The results come in the order of the names; files are decoded ahead, while others run. An error that comes with a
-// result is that file's, whose name FileResult.File is: the rest goes on. An error without a file's name is about the
-// names themselves, or ctx's, and the last. To stop early, break out of the loop.
+// result is that file's, whose name FileResult.File is: the rest goes on. An error without a file's name is the last:
+// it is about the names themselves, or ctx's, or says that the classifier was closed. To stop early, break out of the
+// loop.
 func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) iter.Seq2[FileResult, error] {
 	return func(yield func(FileResult, error) bool) {
 		l, err := c.limits([]Budget{o.Budget})
@@ -42,53 +44,72 @@ func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) 
 			return
 		}
 		all := picture.Files{Names: names, List: o.List, Stdin: o.Stdin, Decoding: o.Decoding}
-		files, err := all.Resolve()
+		files, err := await(ctx, later(all.Resolve))
 		if err != nil {
 			yield(FileResult{}, err)
 			return
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel() // what is ahead when the loop ends early is not wanted any more
-		type outcome struct {
-			result   FileResult
-			err      error
-			panicked any // of a reader or a picture of the caller's: it is his to recover from
-		}
-		ahead := make(chan chan outcome, c.inFlight())
+		ahead := make(chan (<-chan outcome[FileResult]), c.inFlight())
 		go func() {
 			defer close(ahead)
 			for _, f := range files {
-				place := make(chan outcome, 1)
 				select {
-				case ahead <- place:
+				case ahead <- later(func() (FileResult, error) { return c.file(ctx, l, all, f) }):
 				case <-ctx.Done():
 					return
 				}
-				go func() {
-					var out outcome
-					defer func() {
-						out.panicked = recover()
-						place <- out
-					}()
-					out.result, out.err = c.file(ctx, l, all, f)
-				}()
 			}
 		}()
-		for place := range ahead {
-			out := <-place
-			if out.panicked != nil {
-				panic(out.panicked)
+		for next := range ahead {
+			result, err := await(ctx, next)
+			if errors.Is(err, errClosed) {
+				yield(FileResult{}, err)
+				return
 			}
 			if ctx.Err() != nil {
 				break
 			}
-			if !yield(out.result, out.err) {
+			if !yield(result, err) {
 				return
 			}
 		}
 		if err := ctx.Err(); err != nil {
 			yield(FileResult{}, err)
 		}
+	}
+}
+
+// outcome is what a function has returned.
+type outcome[T any] struct {
+	value T
+	err   error
+}
+
+// later calls f in a goroutine of its own. A panic, of a reader of the caller's, is an error.
+func later[T any](f func() (T, error)) <-chan outcome[T] {
+	done := make(chan outcome[T], 1)
+	go func() {
+		var o outcome[T]
+		defer func() {
+			if p := recover(); p != nil {
+				o.err = fmt.Errorf("reading images panicked: %v", p)
+			}
+			done <- o
+		}()
+		o.value, o.err = f()
+	}()
+	return done
+}
+
+// await waits for what later has started, or for the end of ctx: a reader that blocks holds nobody up.
+func await[T any](ctx context.Context, done <-chan outcome[T]) (value T, err error) {
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-ctx.Done():
+		return value, ctx.Err()
 	}
 }
 

@@ -82,3 +82,46 @@ func TestFiles(t *testing.T) {
 		}
 	}
 }
+
+// endless is a standard input on which nobody ever types.
+type endless struct{ asked chan struct{} }
+
+func (r endless) Read([]byte) (int, error) {
+	close(r.asked)
+	select {}
+}
+
+// TestFilesEnd: a reader that blocks does not outlive the context, nor a loop the classifier.
+func TestFilesEnd(t *testing.T) {
+	c := newTestClassifier(t, modeltest.Small(t, true), 2)
+	for _, o := range []FileOptions{{}, {List: "-"}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		asked := make(chan struct{})
+		o.Stdin = endless{asked}
+		go func() { <-asked; cancel() }()
+		names := []string{"-"}
+		if o.List != "" {
+			names = nil
+		}
+		n := 0
+		for f, err := range c.Files(ctx, o, names...) {
+			if n++; f.File != "" || !errors.Is(err, context.Canceled) {
+				t.Errorf("%+v, %v", f, err)
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d results", n)
+		}
+	}
+	c = newTestClassifier(t, modeltest.Small(t, true), 2)
+	c.Close()
+	n := 0
+	for f, err := range c.Files(t.Context(), FileOptions{}, "a.png", "b.png", "c.png") {
+		if n++; f.File != "" || !errors.Is(err, errClosed) {
+			t.Errorf("%+v, %v", f, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d results of a classifier that is closed", n)
+	}
+}

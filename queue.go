@@ -36,12 +36,21 @@ type queue struct {
 	closed  bool
 }
 
+var errClosed = errors.New("the classifier is closed")
+
+// isClosed reports whether close was called.
+func (q *queue) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
 // put adds a request.
 func (q *queue) put(r *request) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return errors.New("the classifier is closed")
+		return errClosed
 	}
 	q.waiting = append(q.waiting, r)
 	if !q.shared {
