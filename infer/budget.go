@@ -19,6 +19,10 @@ type Budget struct {
 	Max float64 `json:"max,omitempty"`
 }
 
+// ErrNoLadder is the error about a mean budget for a model without a ladder.
+var ErrNoLadder = errors.New("this model has no ladder of measured budgets (" + vit.LadderFile +
+	"), so no mean can be aimed at; a cap works with every model")
+
 // Schemes returns the halting schemes of a model, for Options.Schemes: its own, and those of its ladder's rungs.
 func Schemes(m *vit.Model) (list []halting.Scheme, err error) {
 	for _, r := range append([]vit.Rung{{}}, m.Ladder...) {
@@ -63,8 +67,7 @@ func (b Budget) Limits(m *vit.Model) (scheme, most int, err error) {
 // that costs least.
 func rung(ladder []vit.Rung, mean float64) (scheme int, err error) {
 	if len(ladder) == 0 {
-		return 0, errors.New("this model has no ladder of measured budgets (" + vit.LadderFile +
-			"), so no mean can be aimed at; a cap works with every model")
+		return 0, ErrNoLadder
 	}
 	rank := func(r vit.Rung) float64 { // the best has the least
 		if r.Mean <= mean {

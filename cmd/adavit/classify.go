@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -54,6 +55,9 @@ reported and the others go on; the exit status is then 1.` + imageHelp,
 			total, failed := 0, 0
 			for r, err := range c.Files(cmd.Context(), o, args...) {
 				if err != nil && r.File == "" {
+					if total > 0 && a.json { // what is done is not lost
+						err = errors.Join(a.show(all, ""), err)
+					}
 					return err
 				}
 				total++
@@ -128,8 +132,8 @@ func (a *app) imageFlags(cmd *cobra.Command, o *adavit.FileOptions) {
 }
 
 // budgetUsage says what --budget takes.
-const budgetUsage = "`MEAN[,MAX]`: shares of the dense model's token-blocks, above 0 to 1, to aim at on " +
-	"the average (from the model's ladder of budgets; 0: not) and never to exceed"
+const budgetUsage = "`MEAN[,MAX]`: shares of the dense model's token-blocks, above 0 and at most 1. Images " +
+	"cost MEAN on average (0: no aim; needs a model with a ladder of budgets) and none costs more than MAX"
 
 // parseBudget reads MEAN[,MAX].
 func parseBudget(text string) (b adavit.Budget, err error) {
@@ -137,11 +141,14 @@ func parseBudget(text string) (b adavit.Budget, err error) {
 		return b, nil
 	}
 	mean, most, capped := strings.Cut(text, ",")
+	if capped && mean == "" {
+		mean = "0"
+	}
 	if b.Mean, err = strconv.ParseFloat(strings.TrimSpace(mean), 64); err == nil && capped {
 		b.Max, err = strconv.ParseFloat(strings.TrimSpace(most), 64)
 	}
 	if err != nil || !(b.Mean >= 0 && b.Mean <= 1 && b.Max >= 0 && b.Max <= 1) || b == (adavit.Budget{}) {
-		return b, badUsage("--budget is %q, want MEAN or MEAN,MAX, shares above 0 to 1 (a mean of 0 aims at none)", text)
+		return b, badUsage("--budget is %q, want MEAN, MEAN,MAX or 0,MAX: shares above 0 and at most 1, such as 0,0.5", text)
 	}
 	return b, nil
 }

@@ -28,7 +28,8 @@ func (a *app) eval() *cobra.Command {
 		Use:   "eval --model DIR|NAME --data SET",
 		Short: "Measure a model's accuracy, depth, work and speed on a data set",
 		Long: `Eval runs a model over the test part of a data set. Images a second are counted from the data set's bytes
-to the logits, decoding and normalising included. MACs are multiply-accumulates of the tokens that ran.`,
+to the logits, decoding and normalising included. MACs are multiply-accumulates of the tokens that ran. A
+data set without a test part is measured whole, pictures that a model was trained on included; a warning says so.`,
 		Example: `  adavit eval --model fashion-adaptive --data fashion-mnist
   adavit eval --model my-model --data folder-of-classes --limit 1000 --json`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {

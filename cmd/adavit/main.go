@@ -71,7 +71,11 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintf(errs, "%s: %v\n", cmd.CommandPath(), err)
+	what := strings.ReplaceAll(err.Error(), context.Canceled.Error(), "interrupted")
+	fmt.Fprintf(errs, "%s: %s\n", cmd.CommandPath(), what)
+	if errors.Is(err, infer.ErrNoLadder) {
+		fmt.Fprintln(errs, "To cap what each image costs instead, say --budget 0,MAX.")
+	}
 	if errors.Is(err, adavit.ErrUsage) {
 		fmt.Fprintf(errs, "Run '%s --help' for usage.\n", cmd.CommandPath())
 		return exitUsage
@@ -84,8 +88,8 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "adavit",
 		Short: "Vision transformers that compute only the tokens that matter",
-		Long: `Adavit trains, measures and runs vision transformers whose tokens stop being computed once they have said
-what they know.
+		Long: `Adavit trains, measures and runs vision transformers whose tokens stop being computed once the model has
+learnt enough from them.
 
 New here? Run 'adavit demo': it needs no download and no flag.
 
