@@ -121,9 +121,12 @@ func (o ConvertOptions) open(ctx context.Context, src string, done *Conversion) 
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", src, err)
 	}
-	done.note("%s does not say how pictures become its input: DeiT's evaluation was written to %s (short side %d, "+
-		"centre crop, ImageNet's mean and deviation)",
-		filepath.Base(src), vit.PreprocessorFile, m.Preprocessor.Size.ShortestEdge)
+	usual := "DeiT's evaluation"
+	if m.Params.Config.Channels != 3 {
+		usual = "a plain resize, scaled to -1 … 1,"
+	}
+	done.note("%s does not say how pictures become its input: %s was written to %s; change it if the model was trained "+
+		"otherwise", filepath.Base(src), usual, vit.PreprocessorFile)
 	return m, nil
 }
 
@@ -154,7 +157,7 @@ func (o ConvertOptions) change(m *vit.Model, labels []string, done *Conversion) 
 	}
 	if c = m.Params.Config; m.Preprocessor.Check(c.Channels, c.Height, c.Width) != nil &&
 		(c.Channels == 1 || c.Channels == 3) {
-		done.note("%s is missing or not for this model: DeiT's evaluation takes its place", vit.PreprocessorFile)
+		done.note("%s is missing or not for this model: the usual one takes its place", vit.PreprocessorFile)
 		m.Preprocessor = picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
 	}
 	return m, nil
