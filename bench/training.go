@@ -74,7 +74,7 @@ func trainingModel(ctx context.Context, cache, name string, batch int) (*model, 
 		m.params, preprocessor, m.images = vit.Initialize(c, 1, 0), picture.DefaultPreprocessor(c.Height, c.Width,
 			c.Channels), drawImages(c, batch)
 		// Scores near 1/7, so that their sum is there in block 7 or 8.
-		policy = halting.Config{Policy: "token"}.With("gate_scale", 0.1).With("gate_center", math.Log(6))
+		policy = halting.Config{Scheme: "token"}.With("gate_scale", 0.1).With("gate_center", math.Log(6))
 	}
 	m.params.Config.Halting = halting.Dense()
 	if err := os.MkdirAll(filepath.Dir(m.dir), 0o777); err != nil {

@@ -86,7 +86,7 @@ type SchemeResult struct {
 }
 
 // adaptive reports whether tokens can halt.
-func (s SchemeResult) adaptive() bool { return halting.Config{Policy: s.Scheme}.Adaptive() }
+func (s SchemeResult) adaptive() bool { return halting.Config{Scheme: s.Scheme}.Adaptive() }
 
 // Mean is a mean over seeds with the standard deviation of a sample; 0 of a single one.
 type Mean struct {

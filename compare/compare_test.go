@@ -70,7 +70,7 @@ func TestCompareSchemes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if m.Params.Config.Halting.Policy != s.Scheme {
+			if m.Params.Config.Halting.Scheme != s.Scheme {
 				t.Errorf("%s holds %v", r.Model, m.Params.Config.Halting)
 			}
 			if r.Single <= 0 || r.Batch <= 0 || i == 0 && (r.SingleSpeedup != 1 || r.BatchSpeedup != 1) {

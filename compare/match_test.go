@@ -11,7 +11,7 @@ import (
 
 // TestMatchDepth tunes constants of all kinds against depths that are known functions of them.
 func TestMatchDepth(t *testing.T) {
-	c := func(name string) halting.Config { return halting.Config{Policy: name} }
+	c := func(name string) halting.Config { return halting.Config{Scheme: name} }
 	for _, test := range []struct {
 		name    string
 		c       halting.Config

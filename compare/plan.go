@@ -84,7 +84,7 @@ func parseSchemes(entries []string) ([]scheme, error) {
 	if len(entries) == 0 {
 		entries = halting.Names()
 	}
-	dense := halting.Dense().Policy
+	dense := halting.Dense().Scheme
 	var list []scheme
 	for _, entry := range slices.Concat([]string{dense}, entries) {
 		s, err := parseScheme(strings.TrimSpace(entry))
@@ -132,10 +132,10 @@ func (o *Options) recipe(s scheme, seed uint64, layers int) (r trainer.Recipe, e
 	if err != nil {
 		return r, err
 	}
-	constants := halting.Config{Policy: s.base.Name}
+	constants := halting.Config{Scheme: s.base.Name}
 	if h := common.Halting; h != nil {
 		switch of, err := h.Descriptor(); {
-		case h.Policy == s.base.Name:
+		case h.Scheme == s.base.Name:
 			constants = *h
 		case err == nil && of.Gate != "" && of.Gate == s.base.Gate:
 			for _, k := range of.Keys {

@@ -55,13 +55,13 @@ func TestParseSchemes(t *testing.T) {
 func TestCompareRecipes(t *testing.T) {
 	o := Options{Epochs: 3, Limit: 100, Set: []string{"batch=16", "keep=best"}}
 	gate := func(name string, center float64) halting.Config {
-		return halting.Config{Policy: name}.With("gate_scale", 4).With("gate_center", center)
+		return halting.Config{Scheme: name}.With("gate_scale", 4).With("gate_center", center)
 	}
 	for entry, want := range map[string]halting.Config{
 		"none": halting.Dense(), "token": gate("token", 12), // the recipe's own
 		"act:gate_center=5": gate("act", 5), "sact": gate("sact", 12),
-		"confidence:threshold=0.7": halting.Config{Policy: "confidence"}.With("threshold", 0.7),
-		"topk:keep=0.5:fuse=true":  halting.Config{Policy: "topk"}.With("keep", 0.5).With("fuse", true),
+		"confidence:threshold=0.7": halting.Config{Scheme: "confidence"}.With("threshold", 0.7),
+		"topk:keep=0.5:fuse=true":  halting.Config{Scheme: "topk"}.With("keep", 0.5).With("fuse", true),
 	} {
 		s, err := parseScheme(entry)
 		if err != nil {

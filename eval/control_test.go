@@ -18,13 +18,13 @@ import (
 func controlled(policy string) *vit.Model {
 	c := vit.Config{Embed: 24, Heads: 2, Layers: 6, Hidden: 40, Height: 28, Width: 28, Patch: 7, Channels: 1, Classes: 10,
 		Eps: 1e-6, Halting: map[string]halting.Config{
-			"token":      halting.Config{Policy: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
-			"act":        halting.Config{Policy: "act"}.With("gate_scale", 3).With("gate_center", 0.6),
-			"sact":       halting.Config{Policy: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
-			"similarity": halting.Config{Policy: "similarity"}.With("threshold", 0.8),
-			"topk":       halting.Config{Policy: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}),
-			"fused":      halting.Config{Policy: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}).With("fuse", true),
-			"tome":       halting.Config{Policy: "tome"}.With("merge", 2),
+			"token":      halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
+			"act":        halting.Config{Scheme: "act"}.With("gate_scale", 3).With("gate_center", 0.6),
+			"sact":       halting.Config{Scheme: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
+			"similarity": halting.Config{Scheme: "similarity"}.With("threshold", 0.8),
+			"topk":       halting.Config{Scheme: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}),
+			"fused":      halting.Config{Scheme: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}).With("fuse", true),
+			"tome":       halting.Config{Scheme: "tome"}.With("merge", 2),
 		}[policy]}
 	return &vit.Model{Params: vit.Initialize(c, 1, 0.25), Preprocessor: picture.DefaultPreprocessor(28, 28, 1)}
 }

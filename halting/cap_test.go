@@ -78,7 +78,7 @@ func (j journey) travel(n, limit int, look func(r Rows, before []int32, s *State
 
 // drawScheme draws any scheme with any constants that are valid.
 func drawScheme(t *rapid.T, layers int) Config {
-	c := Config{Policy: rapid.SampledFrom(Names()).Draw(t, "scheme")}
+	c := Config{Scheme: rapid.SampledFrom(Names()).Draw(t, "scheme")}
 	d, _ := c.Descriptor()
 	for _, k := range d.Keys {
 		if !rapid.Bool().Draw(t, "set "+k.Name) {

@@ -9,7 +9,7 @@ import (
 
 // Config is a scheme and its constants: the "halting" object of a model's config.json. Zero is a dense model's.
 type Config struct {
-	Policy string // the scheme's name; the key in config.json has always been "policy"
+	Scheme string // the scheme's name; the key in config.json has always been "policy"
 	// Constants are those that are not at their defaults. Copies of c share the map; With makes another.
 	Constants map[string]any
 }
@@ -18,18 +18,18 @@ type Config struct {
 const original = "token"
 
 // Dense returns the configuration of a model without halting.
-func Dense() Config { return Config{Policy: "none"} }
+func Dense() Config { return Config{Scheme: "none"} }
 
 // Descriptor returns that of the scheme.
 func (c Config) Descriptor() (Descriptor, error) {
-	if c.Policy == "" {
+	if c.Scheme == "" {
 		c = Dense()
 	}
-	return Describe(c.Policy)
+	return Describe(c.Scheme)
 }
 
 // Adaptive reports whether tokens can halt before the last block.
-func (c Config) Adaptive() bool { return c.Policy != "" && c.Policy != Dense().Policy }
+func (c Config) Adaptive() bool { return c.Scheme != "" && c.Scheme != Dense().Scheme }
 
 // Number returns a constant that is a number, 0 if the scheme has none of this name.
 func (c Config) Number(key string) float64 { return constant[float64](c, key) }

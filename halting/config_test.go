@@ -9,7 +9,7 @@ import (
 
 // with returns a scheme's configuration with constants, given as key, value, ….
 func with(name string, pairs ...any) Config {
-	c := Config{Policy: name}
+	c := Config{Scheme: name}
 	for i := 0; i < len(pairs); i += 2 {
 		c = c.With(pairs[i].(string), pairs[i+1])
 	}
@@ -61,11 +61,11 @@ func TestConfigJSON(t *testing.T) {
 		`{"policy":"token"} {}`:                        "after top-level value",
 		`{"policy":"token","gate_scale":1,"policy":1}`: `key "policy" appears twice`,
 	} {
-		c := Config{Policy: "kept"}
+		c := Config{Scheme: "kept"}
 		if err := json.Unmarshal([]byte(text), &c); err == nil || !strings.Contains(err.Error(), fault) {
 			t.Errorf("%s: error %v, want one that says %q", text, err, fault)
 		}
-		if c.Policy != "kept" {
+		if c.Scheme != "kept" {
 			t.Errorf("%s: an error, and the configuration is %+v all the same", text, c)
 		}
 	}
@@ -97,7 +97,7 @@ func TestConfigWritten(t *testing.T) {
 		"topk":  `{"policy":"topk","keep":7,"layers":[7],"fuse":true}`,
 		"tome":  `{"policy":"tome","merge":7}`,
 	} {
-		all.Policy = policy
+		all.Scheme = policy
 		if got, err := json.Marshal(all); err != nil || string(got) != want {
 			t.Errorf("%q is written as %s, %v, want %s", policy, got, err, want)
 		}
@@ -158,7 +158,7 @@ func TestNewTraining(t *testing.T) {
 			}
 		}
 	}
-	if _, err := New(Config{Policy: "psychic"}); err == nil {
+	if _, err := New(Config{Scheme: "psychic"}); err == nil {
 		t.Error("a scheme that nobody knows")
 	}
 }

@@ -21,13 +21,13 @@ func (c *Config) UnmarshalJSON(b []byte) error {
 	if err := strictjson.Unmarshal(b, &object); err != nil {
 		return fmt.Errorf("halting: %w", err)
 	}
-	r := Config{Policy: original}
+	r := Config{Scheme: original}
 	if raw, ok := object["policy"]; ok {
-		if err := strictjson.Unmarshal(raw, &r.Policy); err != nil {
+		if err := strictjson.Unmarshal(raw, &r.Scheme); err != nil {
 			return fmt.Errorf("halting: policy: %w", err)
 		}
 	}
-	d, err := Describe(r.Policy)
+	d, err := Describe(r.Scheme)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func Parse(text string) (c Config, err error) {
 		if len(parts) < 2 || len(parts) > len(gateKeys) {
 			return c, errors.New("halting: want SCALE,CENTER[,EPSILON]")
 		}
-		c.Policy = original
+		c.Scheme = original
 		for i, p := range parts {
 			v, err := strconv.ParseFloat(strings.TrimSpace(p), 64)
 			if err != nil {
@@ -66,8 +66,8 @@ func Parse(text string) (c Config, err error) {
 		}
 		return c, c.Validate()
 	}
-	c.Policy, parts = parts[0], parts[1:]
-	d, err := Describe(c.Policy)
+	c.Scheme, parts = parts[0], parts[1:]
+	d, err := Describe(c.Scheme)
 	if err != nil {
 		return c, err
 	}
@@ -114,7 +114,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	if !c.Adaptive() {
 		c = Dense()
 	}
-	b, err := json.Marshal(c.Policy)
+	b, err := json.Marshal(c.Scheme)
 	b = append([]byte(`{"policy":`), b...)
 	for k, v := range c.values() {
 		text, err := json.Marshal(v)
@@ -129,9 +129,9 @@ func (c Config) MarshalJSON() ([]byte, error) {
 // String is the scheme with its constants, for people: "token, gate scale 10, gate center 30, epsilon 0.01".
 func (c Config) String() string {
 	if !c.Adaptive() {
-		return Dense().Policy
+		return Dense().Scheme
 	}
-	s := c.Policy
+	s := c.Scheme
 	for k, v := range c.values() {
 		s += ", " + cmp.Or(k.Text, k.Name)
 		if v != true {

@@ -30,7 +30,7 @@ func (d *decider) decide(l int, before, x [][]float64) {
 	last := l == layers
 	score := d.m.score[(l-1)*n : l*n]
 	near := func(value, limit float64) { d.m.margin = min(d.m.margin, math.Abs(value-limit)) }
-	switch h.Policy {
+	switch h.Scheme {
 	case "token", "sact":
 		for k := range n {
 			if !d.alive[k] {
@@ -50,7 +50,7 @@ func (d *decider) decide(l int, before, x [][]float64) {
 		}
 		s := gate(0)
 		chance := s
-		if h.Policy == "ponder" {
+		if h.Scheme == "ponder" {
 			chance *= 1 - d.sum[0]
 		}
 		near(d.sum[0]+chance, 1-h.Number("epsilon"))
@@ -58,9 +58,9 @@ func (d *decider) decide(l int, before, x [][]float64) {
 		for k := range n {
 			score[k] = s
 			switch {
-			case h.Policy == "act" && stop:
+			case h.Scheme == "act" && stop:
 				d.halt(k, l, 1-d.sum[0])
-			case h.Policy == "act":
+			case h.Scheme == "act":
 				d.weight[k] = s
 			case stop:
 				d.halt(k, l, 1)
@@ -128,7 +128,7 @@ func (d *decider) decideCounts(l int, x [][]float64, score []float64) {
 		}
 		return
 	}
-	switch h.Policy {
+	switch h.Scheme {
 	case "topk":
 		at := h.Blocks("layers")
 		if at == nil {

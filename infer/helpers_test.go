@@ -81,7 +81,7 @@ func drawConstants(t *rapid.T, name string, layers int) halting.Config {
 
 // withKnown is a scheme with those of the constants that it has.
 func withKnown(name string, constants map[string]any) halting.Config {
-	c := halting.Config{Policy: name}
+	c := halting.Config{Scheme: name}
 	d, _ := c.Descriptor()
 	for _, k := range d.Keys {
 		if v, ok := constants[k.Name]; ok {

@@ -50,7 +50,7 @@ func maskedForward(p *vit.Params, image []float32) masked {
 		for k := range n {
 			if d.alive[k] && m.depth[k] != 0 {
 				d.alive[k] = false
-				if c.Halting.Policy != "sact" {
+				if c.Halting.Scheme != "sact" {
 					keys[k] = false
 					clear(x[k])
 				}

@@ -101,7 +101,7 @@ func referenceModel(t *testing.T, f *weights.File) *vit.Params {
 		return v
 	}
 	whole := func(key string) int { return int(number(key)) }
-	gate := halting.Config{Policy: "token"}.With("gate_scale", number("gate_scale"))
+	gate := halting.Config{Scheme: "token"}.With("gate_scale", number("gate_scale"))
 	c := vit.Config{
 		Embed: whole("embed_dim"), Heads: whole("num_heads"), Layers: whole("depth"),
 		Hidden: int(number("mlp_ratio") * number("embed_dim")),

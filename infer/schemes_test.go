@@ -114,7 +114,7 @@ func TestFreezingKeepsKeys(t *testing.T) {
 	frozen := makeModel(c, 5, gatesPatchHalt)
 	images := drawImages(c, 2, 6)
 	gone := *frozen
-	gone.Config.Halting.Policy = "token"
+	gone.Config.Halting.Scheme = "token"
 	a, b := run(t, frozen, options{}, images), run(t, &gone, options{}, images)
 	if want := []int32{17, 1, 1, 1}; !slices.Equal(a.Active[:4], want) || !slices.Equal(b.Active[:4], want) {
 		t.Fatalf("active tokens %v and %v, want %v", a.Active[:4], b.Active[:4], want)

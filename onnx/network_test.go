@@ -36,7 +36,7 @@ func reference(t *testing.T, name string) (*weights.File, *vit.Params) {
 		Height: whole("img_size"), Width: whole("img_size"), Patch: whole("patch_size"), Channels: 3,
 		Classes: whole("num_classes"),
 		Eps:     number("layer_norm_eps"),
-		Halting: halting.Config{Policy: "token"}.With("gate_scale", number("gate_scale")).With("gate_center",
+		Halting: halting.Config{Scheme: "token"}.With("gate_scale", number("gate_scale")).With("gate_center",
 			number("gate_center")).With("epsilon", number("halt_eps")),
 	})
 	for _, dst := range p.Tensors() {
@@ -124,7 +124,7 @@ func randomModel(t *rapid.T) *vit.Params {
 		Height: patch * rapid.IntRange(1, 3).Draw(t, "rows"), Width: patch * rapid.IntRange(1, 4).Draw(t, "columns"),
 		Channels: rapid.IntRange(1, 3).Draw(t, "channels"), Classes: rapid.IntRange(1, 4).Draw(t, "classes"),
 		Eps: 1e-3, Distillation: vit.Distillation(rapid.IntRange(0, 2).Draw(t, "distillation")),
-		Halting: halting.Config{Policy: "token"}.With("gate_scale", rapid.Float64Range(-3, 5).Draw(t,
+		Halting: halting.Config{Scheme: "token"}.With("gate_scale", rapid.Float64Range(-3, 5).Draw(t,
 			"scale")).With("gate_center", rapid.Float64Range(-2, 3).Draw(t, "center")).With("epsilon",
 			rapid.Float64Range(0, 0.5).Draw(t, "epsilon")),
 	}

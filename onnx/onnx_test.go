@@ -38,7 +38,7 @@ func small(t testing.TB) *vit.Params {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Halting = halting.Config{Policy: "token"}
+	c.Halting = halting.Config{Scheme: "token"}
 	c.Labels = strings.Fields(`a b "c" d é f g h i j`)
 	c.Eps = 1e-12
 	return vit.Initialize(c, 1, 0)

@@ -73,7 +73,7 @@ func TestMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, scheme := range []string{"none", "token", "sact", "ponder"} {
-		c.Halting = halting.Config{Policy: scheme}
+		c.Halting = halting.Config{Scheme: scheme}
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)

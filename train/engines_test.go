@@ -17,14 +17,14 @@ import (
 func TestTrainingRunsWhatInferenceRuns(t *testing.T) {
 	for name, scheme := range map[string]halting.Config{
 		"none":       halting.Dense(),
-		"token":      halting.Config{Policy: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
-		"act":        halting.Config{Policy: "act"}.With("gate_scale", 3).With("gate_center", 0.6),
-		"sact":       halting.Config{Policy: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
-		"ponder":     halting.Config{Policy: "ponder"}.With("gate_scale", 1).With("gate_center", 0.6).With("epsilon", 0.3),
-		"confidence": halting.Config{Policy: "confidence"}.With("threshold", 0.5),
-		"similarity": halting.Config{Policy: "similarity"}.With("threshold", 0.8),
-		"topk":       halting.Config{Policy: "topk"}.With("keep", 0.6),
-		"topk fused": halting.Config{Policy: "topk"}.With("keep", 0.5).With("layers", []int{1, 3}).With("fuse", true),
+		"token":      halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
+		"act":        halting.Config{Scheme: "act"}.With("gate_scale", 3).With("gate_center", 0.6),
+		"sact":       halting.Config{Scheme: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
+		"ponder":     halting.Config{Scheme: "ponder"}.With("gate_scale", 1).With("gate_center", 0.6).With("epsilon", 0.3),
+		"confidence": halting.Config{Scheme: "confidence"}.With("threshold", 0.5),
+		"similarity": halting.Config{Scheme: "similarity"}.With("threshold", 0.8),
+		"topk":       halting.Config{Scheme: "topk"}.With("keep", 0.6),
+		"topk fused": halting.Config{Scheme: "topk"}.With("keep", 0.5).With("layers", []int{1, 3}).With("fuse", true),
 	} {
 		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillToken, vit.DistillHead} {
 			t.Run(fmt.Sprintf("%s/%d", name, distillation), func(t *testing.T) { compareEngines(t, scheme, distillation) })
@@ -79,7 +79,7 @@ func compareEngines(t *testing.T, scheme halting.Config, distillation vit.Distil
 	out := run(p, false)
 	depth := out.Depth
 	logits := out.Logits
-	switch scheme.Policy {
+	switch scheme.Scheme {
 	case "token", "act", "sact": // here tokens learn on when the class token has halted
 		depth = run(p, true).Trace.Depth
 	case "ponder", "confidence": // these learn in every block, and the network shows the last one's logits
@@ -107,7 +107,7 @@ func compareEngines(t *testing.T, scheme halting.Config, distillation vit.Distil
 	if math.Abs(stats.MeanDepth-mean) > 1e-9 || stats.Correct != correct {
 		t.Errorf("training says depth %v and %d correct, inference %v and %d", stats.MeanDepth, stats.Correct, mean, correct)
 	}
-	if adaptive := scheme.Policy != "none"; adaptive == (slices.Min(depth) == slices.Max(depth)) {
+	if adaptive := scheme.Scheme != "none"; adaptive == (slices.Min(depth) == slices.Max(depth)) {
 		t.Errorf("depths run from %d to %d: the test shows little", slices.Min(depth), slices.Max(depth))
 	}
 }

@@ -20,7 +20,7 @@ type gateGradient struct{ scale, center float64 }
 func (s *Stepper) learnGates() error {
 	h := s.params.Config.Halting
 	if s.net.scheme.learner == nil {
-		return fmt.Errorf("train: halting scheme %q has no gates to learn", h.Policy)
+		return fmt.Errorf("train: halting scheme %q has no gates to learn", h.Scheme)
 	}
 	if h.Number("gate_scale") == 0 {
 		return errors.New("train: a gate of scale 0 cannot be learnt: it looks at nothing")

@@ -14,14 +14,14 @@ import (
 // schemes are all that can be trained, with constants by which tiny's tokens halt at different depths.
 var schemes = map[string]halting.Config{
 	"none":       halting.Dense(),
-	"token":      halting.Config{Policy: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
-	"act":        halting.Config{Policy: "act"}.With("gate_scale", 3).With("gate_center", -2),
-	"sact":       halting.Config{Policy: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
-	"ponder":     halting.Config{Policy: "ponder"}.With("gate_scale", 2).With("gate_center", 0.6).With("epsilon", 0.3),
-	"confidence": halting.Config{Policy: "confidence"}.With("threshold", 0.5),
-	"similarity": halting.Config{Policy: "similarity"}.With("threshold", 0.8),
-	"topk":       halting.Config{Policy: "topk"}.With("keep", 0.6),
-	"topk fused": halting.Config{Policy: "topk"}.With("keep", 0.5).With("layers", []int{1, 3}).With("fuse", true),
+	"token":      halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
+	"act":        halting.Config{Scheme: "act"}.With("gate_scale", 3).With("gate_center", -2),
+	"sact":       halting.Config{Scheme: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
+	"ponder":     halting.Config{Scheme: "ponder"}.With("gate_scale", 2).With("gate_center", 0.6).With("epsilon", 0.3),
+	"confidence": halting.Config{Scheme: "confidence"}.With("threshold", 0.5),
+	"similarity": halting.Config{Scheme: "similarity"}.With("threshold", 0.8),
+	"topk":       halting.Config{Scheme: "topk"}.With("keep", 0.6),
+	"topk fused": halting.Config{Scheme: "topk"}.With("keep", 0.5).With("layers", []int{1, 3}).With("fuse", true),
 }
 
 // lesson is a batch and a loss of some kind.
@@ -73,7 +73,7 @@ func TestGradientsByFiniteDifferences(t *testing.T) {
 			p := tinyDistilled(3, distillation)
 			p.Config.Halting = scheme
 			size := 4
-			if scheme.Policy == "act" { // of which an image has one depth alone
+			if scheme.Scheme == "act" { // of which an image has one depth alone
 				size = 7
 				spread(t, p, size)
 			}
@@ -183,7 +183,7 @@ func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
 			slope += float64(v) * direction[i]
 		}
 		if slope == 0 {
-			if p.Config.Halting.Policy != "token" { // which may stop all before the last block
+			if p.Config.Halting.Scheme != "token" { // which may stop all before the last block
 				t.Errorf("%s has no gradient", tensor.Name)
 			}
 			continue

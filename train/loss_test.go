@@ -97,7 +97,7 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 					reach := 1.0
 					for j, d := range s.decisions {
 						chance := 1 / float64(len(s.decisions))
-						if scheme.Policy == "ponder" {
+						if scheme.Scheme == "ponder" {
 							chance = reach * float64(out.Score[j*c.Tokens()])
 							if j == c.Layers-1 {
 								chance = reach
@@ -123,7 +123,7 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 				if l.loss.Distill != nil {
 					want = (1-l.loss.Distill.Alpha)*ce + l.loss.Distill.Alpha*distill
 				}
-				switch scheme.Policy {
+				switch scheme.Scheme {
 				case "token", "act", "sact":
 					target, err := newPrior(c.Layers, l.loss)
 					if err != nil {
@@ -255,7 +255,7 @@ func TestEverySchemesBits(t *testing.T) {
 
 func TestUntrainableSchemes(t *testing.T) {
 	p := tiny(3)
-	p.Config.Halting = halting.Config{Policy: "tome"}.With("merge", 1)
+	p.Config.Halting = halting.Config{Scheme: "tome"}.With("merge", 1)
 	if _, err := NewNetwork(p, 1); err == nil || !strings.Contains(err.Error(), "tome") {
 		t.Errorf("ToMe: error %v", err)
 	}

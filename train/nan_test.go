@@ -12,7 +12,7 @@ import (
 func TestWhereBad(t *testing.T) {
 	config := vit.Config{Embed: 16, Heads: 2, Layers: 3, Hidden: 32, Height: 16, Width: 16, Patch: 4, Channels: 1,
 		Classes: 2, Eps: 1e-6, // all tokens run in all blocks
-		Halting: halting.Config{Policy: "token"}.With("gate_scale", 4).With("gate_center", 100)}
+		Halting: halting.Config{Scheme: "token"}.With("gate_scale", 4).With("gate_center", 100)}
 	nan := float32(math.NaN())
 	for _, c := range []struct {
 		want  string

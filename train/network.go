@@ -167,8 +167,8 @@ func (n *Network) forward(b Batch, loss Loss) (Stats, halting.Upstream, error) {
 // prepare takes up the constants of the model's halting as they are now, and what the loss holds against its scores.
 func (n *Network) prepare(loss Loss) error {
 	h := n.params.Config.Halting
-	if h.Policy != n.config.Halting.Policy {
-		return fmt.Errorf("train: the halting scheme changed from %q to %q", n.config.Halting.Policy, h.Policy)
+	if h.Scheme != n.config.Halting.Scheme {
+		return fmt.Errorf("train: the halting scheme changed from %q to %q", n.config.Halting.Scheme, h.Scheme)
 	}
 	n.config.Halting = h
 	if err := n.config.Validate(); err != nil {

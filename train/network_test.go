@@ -18,7 +18,7 @@ func tiny(seed uint64) *vit.Params { return tinyDistilled(seed, vit.NoDistillati
 func tinyDistilled(seed uint64, d vit.Distillation) *vit.Params {
 	c := vit.Config{Distillation: d, Embed: 12, Heads: 2, Layers: 4, Hidden: 20, Height: 8, Width: 12, Patch: 4,
 		Channels: 2, Classes: 3, Eps: 1e-6,
-		Halting: halting.Config{Policy: "token"}.With("gate_scale", 3).With("gate_center", 0.8)}
+		Halting: halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8)}
 	p := vit.Initialize(c, seed, 0.3)
 	r := rand.New(rand.NewPCG(seed, 1))
 	for i := range p.Data {

@@ -69,7 +69,7 @@ func (r reference) params() *vit.Params {
 	c := vit.Config{Embed: n("embed_dim"), Heads: n("num_heads"), Layers: n("depth"),
 		Hidden: n("embed_dim") * n("mlp_ratio"), Height: n("img_size"), Width: n("img_size"), Patch: n("patch_size"),
 		Channels: 3, Classes: n("num_classes"), Eps: r.number("layer_norm_eps")}
-	c.Halting = halting.Config{Policy: "token"}.With("gate_scale", r.number("gate_scale")).
+	c.Halting = halting.Config{Scheme: "token"}.With("gate_scale", r.number("gate_scale")).
 		With("gate_center", r.number("gate_center")).With("epsilon", r.number("halt_eps"))
 	p := vit.NewParams(c)
 	for _, dst := range p.Tensors() {

@@ -21,7 +21,7 @@ func ExampleRun() {
 	defer os.RemoveAll(dir)
 
 	c := vit.Config{Embed: 8, Heads: 2, Layers: 2, Hidden: 16, Height: 8, Width: 8, Patch: 4, Channels: 1, Classes: 2,
-		Eps: 1e-6, Halting: halting.Config{Policy: "token"}.With("gate_scale", 4).With("gate_center", 1)}
+		Eps: 1e-6, Halting: halting.Config{Scheme: "token"}.With("gate_scale", 4).With("gate_center", 1)}
 	recipe := trainer.DefaultRecipe()
 	recipe.Epochs, recipe.Batch, recipe.EMA, recipe.AlphaPonder, recipe.AlphaPrior = 2, 8, 0.99, 0.001, 0.1
 

@@ -82,7 +82,7 @@ func TestResolve(t *testing.T) {
 	if r := (Recipe{}).resolve(c); r.TargetLayer != 0 {
 		t.Errorf("dense: target layer %v", r.TargetLayer)
 	}
-	c.Halting.Policy = "token"
+	c.Halting.Scheme = "token"
 	if r := (Recipe{}).resolve(c); r.TargetLayer != 7 {
 		t.Errorf("target layer %v, want 7", r.TargetLayer)
 	}

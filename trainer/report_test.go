@@ -72,7 +72,7 @@ func TestShowTokens(t *testing.T) {
 	}
 	for name, scheme := range map[string]string{"dense": "none", "adaptive": "token", "spatial": "sact"} {
 		m := modeltest.Small(t, scheme != "none")
-		m.Params.Config.Halting.Policy = scheme
+		m.Params.Config.Halting.Scheme = scheme
 		test, err := data.NewBlock("grey", pixels, labels, 1, 28, 28, m.Params.Config.Labels)
 		if err != nil {
 			t.Fatal(err)

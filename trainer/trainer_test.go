@@ -51,7 +51,7 @@ func stripesRun(t *testing.T, dir string) Options {
 	r.Augment = data.Augment{Shift: 1}
 	c := vit.Config{Embed: 16, Heads: 2, Layers: 3, Hidden: 32, Height: 16, Width: 16, Patch: 4, Channels: 1,
 		Classes: 2, Eps: 1e-6,
-		Halting: halting.Config{Policy: "token"}.With("gate_scale", 4).With("gate_center", 1)}
+		Halting: halting.Config{Scheme: "token"}.With("gate_scale", 4).With("gate_center", 1)}
 	init := &vit.Model{Params: vit.Initialize(c, 3, 0), Preprocessor: picture.DefaultPreprocessor(16, 16, 1)}
 	return Options{Recipe: r, Init: init, Data: data.Parts{Train: stripes(t, 200)}, Dir: dir, Threads: 2}
 }

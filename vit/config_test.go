@@ -113,7 +113,7 @@ func TestValidate(t *testing.T) {
 		{"eps is +Inf", func(c *Config) { c.Eps = math.Inf(1) }},
 		{"2 labels for 10 classes", func(c *Config) { c.Labels = []string{"a", "b"} }},
 		{"parameters, at most", func(c *Config) { c.Embed, c.Hidden, c.Layers = 16384, 65536, 512 }},
-		{`scheme "maybe"`, func(c *Config) { c.Halting.Policy = "maybe" }},
+		{`scheme "maybe"`, func(c *Config) { c.Halting.Scheme = "maybe" }},
 	} {
 		c := mustVariant(t, "micro")
 		v.change(&c)
@@ -162,7 +162,7 @@ const goldenConfig = `{
 func goldenModelConfig(t *testing.T) Config {
 	c := mustVariant(t, "micro")
 	c.Width, c.Classes, c.Labels = 64, 3, []string{"cat", `"dög" <&>`, "LABEL_2"}
-	c.Halting = halting.Config{Policy: "token"}
+	c.Halting = halting.Config{Scheme: "token"}
 	return c
 }
 

@@ -134,7 +134,7 @@ func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool
 	// A Config of one block is enough to translate names; its sizes are found on the way.
 	c = Config{Embed: 1, Heads: 1, Layers: 1, Hidden: 1, Height: 1,
 		Width: 1, Patch: 1, Channels: 1, Classes: 1, Eps: 1e-6, Halting: o.Halting}
-	if c.Halting.Policy == "" {
+	if c.Halting.Scheme == "" {
 		c.Halting = halting.Dense()
 	}
 	if l.hf {

@@ -47,7 +47,7 @@ func TestImport(t *testing.T) {
 		if wide {
 			c.Width += c.Patch
 		}
-		c.Eps, c.Halting.Policy = 1e-6, "none"
+		c.Eps, c.Halting.Scheme = 1e-6, "none"
 		pieces := timmPieces(c, prefix, true)
 		if hf {
 			c.Eps, pieces = 1e-12, hfPieces(c, true)

@@ -29,7 +29,7 @@ func drawConfig(t *rapid.T) Config {
 		Halting: halting.Dense(),
 	}
 	if rapid.Bool().Draw(t, "adaptive") {
-		c.Halting = halting.Config{Policy: "token"}.With("gate_scale", rapid.Float64Range(-10, 10).Draw(t, "scale"))
+		c.Halting = halting.Config{Scheme: "token"}.With("gate_scale", rapid.Float64Range(-10, 10).Draw(t, "scale"))
 	}
 	if rapid.Bool().Draw(t, "labels") {
 		c.Labels = rapid.SliceOfN(rapid.String(), c.Classes, c.Classes).Draw(t, "label")

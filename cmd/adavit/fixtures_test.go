@@ -76,7 +76,7 @@ func readReference(t *testing.T, name string) (*weights.File, *vit.Model) {
 	c := vit.Config{Embed: n("embed_dim"), Heads: n("num_heads"), Layers: n("depth"),
 		Hidden: n("embed_dim") * n("mlp_ratio"), Height: n("img_size"), Width: n("img_size"),
 		Patch: n("patch_size"), Channels: 3, Classes: n("num_classes"), Eps: number("layer_norm_eps"),
-		Halting: halting.Config{Policy: "token"}.With("gate_scale", number("gate_scale")).With("gate_center",
+		Halting: halting.Config{Scheme: "token"}.With("gate_scale", number("gate_scale")).With("gate_center",
 			number("gate_center")).With("epsilon", number("halt_eps"))}
 	p := vit.NewParams(c)
 	for _, dst := range p.Tensors() {

@@ -24,7 +24,7 @@ func Small(t testing.TB, adaptive bool) *vit.Model {
 	filetest.Check(t, err)
 	c.Layers, c.Labels = 3, Fashion(t).Classes()
 	if adaptive {
-		c.Halting = halting.Config{Policy: "token"}.With("gate_scale", 4).With("gate_center", 0.5)
+		c.Halting = halting.Config{Scheme: "token"}.With("gate_scale", 4).With("gate_center", 0.5)
 	}
 	return &vit.Model{Params: vit.Initialize(c, 3, 0), Preprocessor: picture.DefaultPreprocessor(28, 28, 1)}
 }

@@ -50,7 +50,7 @@ func (level) Needs(layer, layers int) halting.Needs { return halting.Needs{Halts
 // small returns a small model whose tokens halt by the new scheme here and there.
 func small(t *testing.T) *vit.Model {
 	m := modeltest.Small(t, false)
-	m.Params.Config.Halting = halting.Config{Policy: "level"}.With("open_level", 0.53)
+	m.Params.Config.Halting = halting.Config{Scheme: "level"}.With("open_level", 0.53)
 	return m
 }
 

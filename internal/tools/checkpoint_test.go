@@ -19,7 +19,7 @@ import (
 func TestConvertCheckpoints(t *testing.T) {
 	const micro, hf, deit = "../../testdata/reference/micro.safetensors", "../../vit/testdata/hf_vit/expect.safetensors",
 		"../../vit/testdata/hf_deit_distilled/expect.safetensors"
-	avit := halting.Config{Policy: "token"}.With("gate_scale", 5).With("gate_center", 2)
+	avit := halting.Config{Scheme: "token"}.With("gate_scale", 5).With("gate_center", 2)
 	for _, v := range []struct {
 		source, expect, logits string
 		heads                  int
