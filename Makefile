@@ -10,4 +10,5 @@ ci:               ; .ci/run
 .PHONY: models
 models:
 	go run ./cmd/adavit train --recipe fashion-dense --data fashion-mnist --out out/fashion-dense
-	go run ./cmd/adavit train --recipe fashion-adaptive --init out/fashion-dense --data fashion-mnist --out out/fashion-adaptive
+	go run ./cmd/adavit train --recipe fashion-adaptive --init out/fashion-dense --data fashion-mnist \
+		--out out/fashion-adaptive

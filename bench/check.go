@@ -78,13 +78,13 @@ func argmax(x []float32) int {
 	return best
 }
 
-// check compares every side's logits with those of our float32 engine on the same tokens: all, or those of the profile.
-func (c *contest) check(ctx context.Context, profile []float64) error {
+// check compares every side's logits with those of our float32 engine on the same tokens: all, or each block's share.
+func (c *contest) check(ctx context.Context, pruned []float64) error {
 	references := map[bool][]float32{}
 	for _, halting := range []bool{false, true} {
 		var shares []float64
 		if halting {
-			shares = profile
+			shares = pruned
 		}
 		s, err := newEngineSide(c.job, f32, "", shares)
 		if err != nil {
@@ -102,9 +102,9 @@ func (c *contest) check(ctx context.Context, profile []float64) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", e.key(), err)
 		}
-		halting, reference := e.profile, oursName+" "+f32
+		halting, reference := e.pruned, oursName+" "+f32
 		if halting {
-			reference += profileTag
+			reference += prunedTag
 		}
 		found := compareLogits(e.key(), reference, e.precision, logits, references[halting], c.model.params.Config.Classes)
 		c.checks = append(c.checks, found)

@@ -189,15 +189,15 @@ func (f *findings) play(ctx context.Context, c *contest, present []peer) error {
 		if err := f.addPeers(ctx, c, present, p); err != nil {
 			return err
 		}
-		for _, profile := range []bool{false, true} {
-			if profile && c.path != "" {
+		for _, pruned := range []bool{false, true} {
+			if pruned && c.path != "" {
 				continue
 			}
-			e := &entry{who: oursName, what: p, precision: p, profile: profile}
+			e := &entry{who: oursName, what: p, precision: p, pruned: pruned}
 			var shares []float64
-			if profile {
-				e.what += profileTag
-				shares = f.options.profile
+			if pruned {
+				e.what += prunedTag
+				shares = f.options.shares
 			}
 			s, err := newEngineSide(c.job, p, c.path, shares)
 			if err != nil {
@@ -216,7 +216,7 @@ func (f *findings) play(ctx context.Context, c *contest, present []peer) error {
 			c.parts = append(c.parts, &partsTurns{precision: p, kernels: newPartKernels(c.model.params.Config, p)})
 		}
 	}
-	if err := c.check(ctx, f.options.profile); err != nil {
+	if err := c.check(ctx, f.options.shares); err != nil {
 		return err
 	}
 	if err := c.measure(ctx, f.options.rounds, f.options.turn); err != nil {

@@ -11,8 +11,8 @@ import (
 
 // Names of the two columns that a side has in tables and in claims.
 const (
-	oursName   = "adavit"
-	profileTag = " profile" // after the precision of a side whose tokens halt by the profile
+	oursName  = "adavit"
+	prunedTag = " pruned" // after the precision of a side that runs a fixed share of the tokens in each block
 )
 
 // entry is one side of a contest and what was measured of it.
@@ -23,7 +23,7 @@ type entry struct {
 
 	rounds [][]float64 // milliseconds of the batches in each round
 
-	profile            bool    // patch tokens halt by the profile
+	pruned             bool    // each block runs its fixed share of the patch tokens
 	precision          string  // whose peak it is held against
 	performed, nominal float64 // multiply-adds of one image: really done, and by the usual count
 	held               int64   // a peer's memory, in bytes; 0 if not known
@@ -85,7 +85,7 @@ func (c *contest) measure(ctx context.Context, rounds int, turn time.Duration) e
 		}
 		e.rounds = append(e.rounds, ms)
 		for _, t := range c.parts {
-			if e.who == oursName && !e.profile && t.precision == e.precision {
+			if e.who == oursName && !e.pruned && t.precision == e.precision {
 				t.run(turn.Seconds() / 3)
 			}
 		}

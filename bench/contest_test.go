@@ -23,9 +23,9 @@ func TestJudge(t *testing.T) {
 			nominal: nominal}
 	}
 	c := &contest{job: job{threads: 1, batch: 1}, peak: map[string]float64{f32: 1e12, int8Name: 4e12}, entries: []*entry{
-		side("adavit", "f32", f32, 10, 4e9), side("adavit", "f32 profile", f32, 5.2, 2e9),
+		side("adavit", "f32", f32, 10, 4e9), side("adavit", "f32 pruned", f32, 5.2, 2e9),
 		side("ONNX Runtime", "f32", f32, 10.5, 0),
-		side("adavit", "int8", int8Name, 4, 4e9), side("adavit", "int8 profile", int8Name, 2.5, 2e9),
+		side("adavit", "int8", int8Name, 4, 4e9), side("adavit", "int8 pruned", int8Name, 2.5, 2e9),
 		side("ONNX Runtime", "int8", int8Name, 5.2, 0),
 	}}
 	want := []bool{false, true, true, true, true, false} // 1.05 < 1.1; 1.3; 2.08; 4.2; 0.96 of the saving; 0.8 of it
@@ -70,7 +70,7 @@ func TestCompareLogits(t *testing.T) {
 	}
 }
 
-// TestAvitTiny: the shares are a profile and have the published mean.
+// TestAvitTiny: the shares fall and have the published mean.
 func TestAvitTiny(t *testing.T) {
 	shares := avitTiny()
 	if depth := mean(shares) * 12; len(shares) != 12 || math.Abs(depth-7.23) > 1e-9 || shares[0] != 1 {

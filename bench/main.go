@@ -61,7 +61,7 @@ type options struct {
 	precisions     []string // ours
 	rounds         int
 	turn           time.Duration
-	profile        []float64 // shares of patch tokens that run in each block
+	shares         []float64 // shares of patch tokens that run in each block
 	paths          []string  // slower kernels of ours that get a contest of their own
 	cache, out     string
 	accuracyLimit  int
@@ -130,7 +130,7 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	if o.batches, err = numbers("batches", *batches); err != nil {
 		return o, err
 	}
-	o.models, o.precisions, o.paths, o.profile = list(*models), list(*precisions), list(*paths), avitTiny()
+	o.models, o.precisions, o.paths, o.shares = list(*models), list(*precisions), list(*paths), avitTiny()
 	for _, name := range list(*skip) {
 		if !slices.ContainsFunc(peers(), func(p peer) bool { return p.name() == name }) {
 			return o, fmt.Errorf("-skip: no peer is called %q", name)

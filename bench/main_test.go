@@ -28,7 +28,7 @@ func TestRun(t *testing.T) {
 	}
 	want := []string{"### micro, 1 thread, batch 1\n", "### micro, 2 threads, batch 1\n", "our portable kernels",
 		"none-such kernels was left out", "ONNX Runtime was left out by -skip",
-		"| adavit int8 profile |", "| micro, 1 thread, batch 1 | adavit f32 | 0.0e+00 | 1.000000 | 16 of 16 |",
+		"| adavit int8 pruned |", "| micro, 1 thread, batch 1 | adavit f32 | 0.0e+00 | 1.000000 | 16 of 16 |",
 		"| f32, tokens halting | micro | 2 | adavit f32 | 95 % of the saving |",
 		"30 test images", "### Training fashion, 2 threads, batch 32\n", "| fashion | 32 | 1 | its own dense step | at most ",
 		"| micro | f32 |", "products ", "adavit convert CACHE/models/micro CACHE/models/micro.onnx"}

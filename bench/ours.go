@@ -29,11 +29,11 @@ type engineSide struct {
 	out    infer.Output
 }
 
-// newEngineSide packs the weights. profile, if it is not nil, is the share of patch tokens that run in each block.
-func newEngineSide(j job, precision, path string, profile []float64) (*engineSide, error) {
+// newEngineSide packs the weights. shares, if not nil, is the share of patch tokens that run in each block.
+func newEngineSide(j job, precision, path string, shares []float64) (*engineSide, error) {
 	o := infer.Options{Threads: j.threads}
-	if profile != nil {
-		scheme, err := halting.NewFixedShares(profile)
+	if shares != nil {
+		scheme, err := halting.NewFixedShares(shares)
 		if err != nil {
 			return nil, err
 		}

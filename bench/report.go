@@ -23,8 +23,8 @@ func (f *findings) write(w io.Writer) {
 	p("are of the rate of multiply-adds and nothing else, measured between the rounds on as many cores, and count what " +
 		"the engine really computed.")
 	p("*Tokens halting*: A-ViT-Ti's published mean depth, %.2f of 12 blocks, as shares of patch tokens that fall "+
-		"evenly from 1.00 to %.2f over the blocks, whatever", mean(o.profile)*float64(len(o.profile)),
-		o.profile[len(o.profile)-1])
+		"evenly from 1.00 to %.2f over the blocks, whatever", mean(o.shares)*float64(len(o.shares)),
+		o.shares[len(o.shares)-1])
 	p("the image; removing them is really done. Nobody else removes tokens here, so those rows compare an adaptive " +
 		"model with a dense one.\n")
 	for _, line := range append(f.machine, f.versions...) {

@@ -45,16 +45,16 @@ func trainingModel(ctx context.Context, cache, name string, batch int) (*model, 
 	m := &model{name: name, dir: filepath.Join(cache, "models", name+"-training"),
 		input: filepath.Join(cache, "models", name+"-training.input")}
 	var preprocessor picture.Preprocessor
-	var policy halting.Config
+	var scheme halting.Config
 	if name == "fashion" {
 		whole, err := adavit.Open(accuracyModel)
 		if err != nil {
-			return nil, policy, err
+			return nil, scheme, err
 		}
-		m.params, preprocessor, policy = whole.Params.Clone(), whole.Preprocessor, whole.Params.Config.Halting
+		m.params, preprocessor, scheme = whole.Params.Clone(), whole.Preprocessor, whole.Params.Config.Halting
 		test, err := datasets.FashionMNISTTest()
 		if err != nil {
-			return nil, policy, err
+			return nil, scheme, err
 		}
 		c := m.params.Config
 		size := c.Channels * c.Height * c.Width
@@ -62,28 +62,28 @@ func trainingModel(ctx context.Context, cache, name string, batch int) (*model, 
 		pixels := make([]byte, size)
 		for i := range batch {
 			if err := test.Pixels(pixels, i); err != nil {
-				return nil, policy, err
+				return nil, scheme, err
 			}
 			preprocessor.Normalize(m.images[i*size:(i+1)*size], pixels, c.Channels, c.Height, c.Width)
 		}
 	} else {
 		c, err := vit.Variant(name)
 		if err != nil {
-			return nil, policy, err
+			return nil, scheme, err
 		}
 		m.params, preprocessor, m.images = vit.Initialize(c, 1, 0), picture.DefaultPreprocessor(c.Height, c.Width,
 			c.Channels), drawImages(c, batch)
 		// Scores near 1/7, so that their sum is there in block 7 or 8.
-		policy = halting.Config{Scheme: "token"}.With("gate_scale", 0.1).With("gate_center", math.Log(6))
+		scheme = halting.Config{Scheme: "token"}.With("gate_scale", 0.1).With("gate_center", math.Log(6))
 	}
 	m.params.Config.Halting = halting.Dense()
 	if err := os.MkdirAll(filepath.Dir(m.dir), 0o777); err != nil {
-		return nil, policy, err
+		return nil, scheme, err
 	}
 	if err := vit.Save(m.dir, &vit.Model{Params: m.params, Preprocessor: preprocessor}, weights.F32); err != nil {
-		return nil, policy, err
+		return nil, scheme, err
 	}
-	return m, policy, m.writeInput()
+	return m, scheme, m.writeInput()
 }
 
 // trainSide is our own training, in this process.
@@ -95,13 +95,13 @@ type trainSide struct {
 	layers  int
 }
 
-func newTrainSide(j job, policy halting.Config) (*trainSide, error) {
+func newTrainSide(j job, scheme halting.Config) (*trainSide, error) {
 	p := j.model.params.Clone()
-	p.Config.Halting = policy
+	p.Config.Halting = scheme
 	settings := train.Settings{Loss: train.Loss{LabelSmoothing: 0.1, TargetLayer: 7}, WeightDecay: 0.05, Beta1: 0.9,
 		Beta2: 0.999, ClipNorm: 1}
 	lr := 1e-4
-	if policy.Adaptive() {
+	if scheme.Adaptive() {
 		settings.Loss.AlphaPonder, settings.Loss.AlphaPrior = 5e-4, 0.1
 		lr = 0 // tokens go on halting where they do
 	}
@@ -165,12 +165,12 @@ func (f *findings) trainings(ctx context.Context, present []peer) error {
 		if f.options.training != "all" && f.options.training != t.model {
 			continue
 		}
-		m, policy, err := trainingModel(ctx, f.options.cache, t.model, t.batch)
+		m, scheme, err := trainingModel(ctx, f.options.cache, t.model, t.batch)
 		if err != nil {
 			return fmt.Errorf("training %s: %w", t.model, err)
 		}
 		for _, threads := range f.options.threads {
-			if err := f.trainWith(ctx, job{m, threads, t.batch}, policy, present); err != nil {
+			if err := f.trainWith(ctx, job{m, threads, t.batch}, scheme, present); err != nil {
 				return fmt.Errorf("training %s: %w", t.model, err)
 			}
 		}
@@ -179,7 +179,7 @@ func (f *findings) trainings(ctx context.Context, present []peer) error {
 }
 
 // trainWith lets all who can train take turns.
-func (f *findings) trainWith(ctx context.Context, j job, policy halting.Config, present []peer) error {
+func (f *findings) trainWith(ctx context.Context, j job, scheme halting.Config, present []peer) error {
 	c := &training{contest: contest{job: j, title: fmt.Sprintf("Training %s, %s, batch %d", j.model.name,
 		count(j.threads, "thread"), j.batch)}}
 	defer c.close()
@@ -199,7 +199,7 @@ func (f *findings) trainWith(ctx context.Context, j job, policy halting.Config, 
 	for _, adaptive := range []bool{false, true} {
 		e, h := &entry{who: oursName, what: f32, precision: f32}, halting.Dense()
 		if adaptive {
-			e.what, h = f32+haltingTag, policy
+			e.what, h = f32+haltingTag, scheme
 		}
 		s, err := newTrainSide(j, h)
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // controlled is an untrained model of a scheme whose tokens, or images, differ in depth.
-func controlled(policy string) *vit.Model {
+func controlled(scheme string) *vit.Model {
 	c := vit.Config{Embed: 24, Heads: 2, Layers: 6, Hidden: 40, Height: 28, Width: 28, Patch: 7, Channels: 1, Classes: 10,
 		Eps: 1e-6, Halting: map[string]halting.Config{
 			"token":      halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
@@ -25,15 +25,15 @@ func controlled(policy string) *vit.Model {
 			"topk":       halting.Config{Scheme: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}),
 			"fused":      halting.Config{Scheme: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}).With("fuse", true),
 			"tome":       halting.Config{Scheme: "tome"}.With("merge", 2),
-		}[policy]}
+		}[scheme]}
 	return &vit.Model{Params: vit.Initialize(c, 1, 0.25), Preprocessor: picture.DefaultPreprocessor(28, 28, 1)}
 }
 
 // TestPlanned: halting by a plan that is what the scheme did changes nothing, to the bit; by another plan, tokens halt
 // where that says.
 func TestPlanned(t *testing.T) {
-	for _, policy := range []string{"token", "sact", "similarity", "topk"} {
-		m, d := controlled(policy), modeltest.Fashion(t)
+	for _, scheme := range []string{"token", "sact", "similarity", "topk"} {
+		m, d := controlled(scheme), modeltest.Fashion(t)
 		c := m.Params.Config
 		scheme, err := halting.New(c.Halting)
 		if err != nil {
@@ -59,7 +59,7 @@ func TestPlanned(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !reflect.DeepEqual(got, want) {
-				t.Fatalf("%s, image %d: %+v by the plan, %+v without", policy, i, got, want)
+				t.Fatalf("%s, image %d: %+v by the plan, %+v without", scheme, i, got, want)
 			}
 			slices.Reverse(plan[1:])
 			if err := planned.Run(t.Context(), infer.Batch{Images: image}, &got); err != nil {
@@ -67,13 +67,13 @@ func TestPlanned(t *testing.T) {
 			}
 			for k := 1; k < len(plan); k++ {
 				if got.Depth[k] != min(plan[k], got.Depth[0]) {
-					t.Fatalf("%s, image %d: depths %v, planned %v", policy, i, got.Depth, plan)
+					t.Fatalf("%s, image %d: depths %v, planned %v", scheme, i, got.Depth, plan)
 				}
 			}
 			differ = differ || !slices.Equal(got.Depth, want.Depth)
 		}
 		if !differ {
-			t.Errorf("%s: all patches have the same depth, which tests nothing", policy)
+			t.Errorf("%s: all patches have the same depth, which tests nothing", scheme)
 		}
 	}
 }
@@ -82,8 +82,8 @@ func TestPlanned(t *testing.T) {
 // they can be, the same ones on any number of threads.
 func TestControl(t *testing.T) {
 	const images = 60
-	for _, policy := range []string{"token", "act", "sact", "fused", "tome"} {
-		m, d := controlled(policy), modeltest.Torn{Dataset: modeltest.Fashion(t), Bad: func(i int) bool { return i == 7 }}
+	for _, scheme := range []string{"token", "act", "sact", "fused", "tome"} {
+		m, d := controlled(scheme), modeltest.Torn{Dataset: modeltest.Fashion(t), Bad: func(i int) bool { return i == 7 }}
 		e := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
 		var means []float64
 		within := 0.0
@@ -117,20 +117,20 @@ func TestControl(t *testing.T) {
 			}
 			if math.Abs(got.Images-math.Sqrt(between)) > 1e-9 ||
 				math.Abs(got.Tokens-math.Sqrt(within/float64(len(means)))) > 1e-9 {
-				t.Errorf("%s: %+v, want deviations %v and %v", policy, got, math.Sqrt(between),
+				t.Errorf("%s: %+v, want deviations %v and %v", scheme, got, math.Sqrt(between),
 					math.Sqrt(within/float64(len(means))))
 			}
-			if (got.Random != nil) != (policy == "token" || policy == "sact") {
-				t.Errorf("%s: top-1 by lot %v", policy, got.Random)
+			if (got.Random != nil) != (scheme == "token" || scheme == "sact") {
+				t.Errorf("%s: top-1 in random order %v", scheme, got.Random)
 			}
 			if threads == 1 {
 				first = got
 			} else if got.Random != nil && *got.Random != *first.Random {
-				t.Errorf("%s: %v by lot on %d threads, %v on one", policy, *got.Random, threads, *first.Random)
+				t.Errorf("%s: %v in random order on %d threads, %v on one", scheme, *got.Random, threads, *first.Random)
 			}
 		}
-		if between == 0 && policy != "tome" && policy != "fused" || (within == 0) != (policy == "act") {
-			t.Errorf("%s: deviations %v and %v, which test nothing", policy, between, within)
+		if between == 0 && scheme != "tome" && scheme != "fused" || (within == 0) != (scheme == "act") {
+			t.Errorf("%s: deviations %v and %v, which test nothing", scheme, between, within)
 		}
 	}
 }

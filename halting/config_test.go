@@ -90,16 +90,16 @@ func TestConfigWritten(t *testing.T) {
 	}
 	all := with("other", "gate_scale", 10, "gate_center", 30, "epsilon", 0.01, "threshold", 7, "keep", 7,
 		"layers", []int{7}, "fuse", true, "merge", 7)
-	for policy, want := range map[string]string{
+	for scheme, want := range map[string]string{
 		"token": `{"policy":"token","gate_scale":10,"gate_center":30,"epsilon":0.01}`,
 		"none":  `{"policy":"none"}`,
 		"":      `{"policy":"none"}`,
 		"topk":  `{"policy":"topk","keep":7,"layers":[7],"fuse":true}`,
 		"tome":  `{"policy":"tome","merge":7}`,
 	} {
-		all.Scheme = policy
+		all.Scheme = scheme
 		if got, err := json.Marshal(all); err != nil || string(got) != want {
-			t.Errorf("%q is written as %s, %v, want %s", policy, got, err, want)
+			t.Errorf("%q is written as %s, %v, want %s", scheme, got, err, want)
 		}
 	}
 }

@@ -57,11 +57,11 @@ func (r *remote) get(ctx context.Context, f remoteFile, limit int64) error {
 // lockFile waits until no other process has the lock and takes it: the one that huggingface_hub takes here too. See
 // remote.download for why a file system without locks does no harm.
 func lockFile(ctx context.Context, log *slog.Logger, path string) (unlock func(), err error) {
-	notice := time.AfterFunc(5*time.Second, func() {
-		log.Info("waiting for another process that downloads the same file", "lock", path)
-	})
-	defer notice.Stop()
-	for {
+	const patience = 100 // tries, which take five seconds
+	for try := 1; ; try++ {
+		if try == patience {
+			log.Info("waiting for another process that downloads the same file", "lock", path)
+		}
 		unlock, ok, err := filelock.Try(path)
 		if ok {
 			return unlock, nil

@@ -95,6 +95,9 @@ func (s *snapshot) decode(f *weights.File) error {
 			return fmt.Errorf("%s: %w", key, err)
 		}
 	}
+	if n := len(entry.LayerScores); n != 0 && n != s.config.Layers {
+		return fmt.Errorf("entry: scores of %d blocks, want %d", n, s.config.Layers)
+	}
 	if err := s.recipe.continues(before); err != nil {
 		return fmt.Errorf("%w: %w", errOtherRun, err)
 	}

@@ -17,7 +17,8 @@ function say(message) { process.stdout.write(JSON.stringify(message) + '\n'); }
 
 async function main() {
   const [model, threads, batch, input, channels, height, width] = process.argv.slice(2);
-  const size = channels * height * width, b = Number(batch), dims = [b, Number(channels), Number(height), Number(width)];
+  const size = channels * height * width, b = Number(batch);
+  const dims = [b, Number(channels), Number(height), Number(width)];
   const bytes = fs.readFileSync(input);
   const images = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
   const count = images.length / size;

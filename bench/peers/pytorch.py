@@ -1,11 +1,12 @@
 """PyTorch on the CPU as a peer: what it is asked and answers is described in process.go.
 
-The model is the plain ViT that everybody writes, with q, k and v in one product, traced, then frozen or optimised for inference, whichever proves
-faster; weights come from a model directory in transformers' layout. torch.nn.functional.scaled_dot_product_attention is used where this
-PyTorch has it (2.0).
+The model is the plain ViT that everybody writes, with q, k and v in one product, traced, then frozen or optimised for
+inference, whichever proves faster; weights come from a model directory in transformers' layout.
+torch.nn.functional.scaled_dot_product_attention is used where this PyTorch has it (2.0).
 
-With one more argument, "train", a batch is a training step of the same model instead: forward, cross-entropy with label smoothing 0.1, backward, clipping
-to norm 1 and AdamW. Image i has label i modulo the number of classes; "logits" are then the loss of the first batch and its gradients.
+With one more argument, "train", a batch is a training step of the same model instead: forward, cross-entropy with label
+smoothing 0.1, backward, clipping to norm 1 and AdamW. Image i has label i modulo the number of classes; "logits" are
+then the loss of the first batch and its gradients.
 """
 import json
 import os
@@ -26,8 +27,12 @@ def tensors(path):
         header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
         data = f.read()
     header.pop("__metadata__", None)
-    return {name: torch.from_numpy(np.frombuffer(data, np.float32, offset=t["data_offsets"][0],
-            count=(t["data_offsets"][1] - t["data_offsets"][0]) // 4).reshape(t["shape"]).copy()) for name, t in header.items()}
+
+    def tensor(shape, begin, end):
+        numbers = np.frombuffer(data, np.float32, offset=begin, count=(end - begin) // 4)
+        return torch.from_numpy(numbers.reshape(shape).copy())
+
+    return {name: tensor(t["shape"], *t["data_offsets"]) for name, t in header.items()}
 
 
 class Block(torch.nn.Module):
@@ -44,7 +49,8 @@ class Block(torch.nn.Module):
             return m
         self.heads = heads
         self.qkv = linear(*("attention.attention." + n for n in ("query", "key", "value")))
-        self.proj, self.fc1, self.fc2 = linear("attention.output.dense"), linear("intermediate.dense"), linear("output.dense")
+        self.proj = linear("attention.output.dense")
+        self.fc1, self.fc2 = linear("intermediate.dense"), linear("output.dense")
         self.norm1, self.norm2 = norm("layernorm_before"), norm("layernorm_after")
 
     def forward(self, x):
@@ -99,7 +105,8 @@ def train(folder, same):
     labels = torch.arange(len(same)) % net.head_b.shape[0]
     decay = [p for p in net.parameters() if p.dim() == 2]
     rest = [p for p in net.parameters() if p.dim() != 2]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}], lr=1e-4)
+    groups = [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-4)
 
     def backward():
         optimizer.zero_grad()

@@ -62,7 +62,13 @@ func TestWriteAugmented(t *testing.T) {
 	if bytes.Equal(first, draw("c.png", r, 4)) {
 		t.Error("another seed drew the same sheet")
 	}
-	draw("all.png", r, 50) // no more than there are
+	draw("all.png", r, 50) // no more than training sees: ten of 34 are held out to choose by
+	r.Limit = 20
+	few, err := WriteAugmented(t.Context(), AugmentOptions{Recipe: r, Data: set, Out: filepath.Join(dir, "few.png"),
+		Count: 50, Views: 1})
+	if err != nil || few.Images != 20 {
+		t.Errorf("a recipe's limit of 20: %+v, %v", few, err)
+	}
 
 	for _, o := range []AugmentOptions{{Count: 0, Views: 1}, {Count: 1, Views: 0}, {Count: maxSheet + 1, Views: 1},
 		{Count: 1, Views: -1}} {

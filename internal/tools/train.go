@@ -123,7 +123,11 @@ func WriteAugmented(ctx context.Context, o AugmentOptions) (Augmented, error) {
 		return Augmented{}, err
 	}
 	s.seed = o.Recipe.Seed
-	s.index = data.Order(s.seed, 0, parts.Train.Len())[:min(o.Count, parts.Train.Len())]
+	n := parts.Train.Len()
+	if o.Recipe.Limit > 0 {
+		n = min(n, o.Recipe.Limit)
+	}
+	s.index = data.Order(s.seed, 0, n)[:min(o.Count, n)]
 	rows, err := s.rows(ctx, o.Recipe.Mix, o.Views)
 	if err != nil {
 		return Augmented{}, err
