@@ -13,6 +13,7 @@ import (
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/internal/atomicfile"
+	"github.com/adavit/adavit/internal/filetest"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -115,6 +116,25 @@ func TestLeftovers(t *testing.T) {
 	if _, err := os.Stat(temp); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s: %v, want it gone", temp, err)
 	}
+}
+
+// TestNoWholeEpoch: a run that was stopped in its second epoch, and whose log is lost, cannot end with the first.
+func TestNoWholeEpoch(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	ctx, cancel := context.WithCancel(t.Context())
+	o := measured(t, dir, func() {})
+	o.Progress = func(p Progress) {
+		if p.Step == p.Steps/2 {
+			cancel()
+		}
+	}
+	if _, err := Run(ctx, o); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	filetest.Check(t, os.Remove(logPath(dir)))
+	o.Recipe.Epochs = 1
+	_, err := Run(t.Context(), o)
+	filetest.WantError(t, err, "in the middle of an epoch", "set more epochs")
 }
 
 // TestOneRunAFolder: a folder in which a run is at work takes no other.
