@@ -2,18 +2,19 @@ package datasets
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/hub"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/regular"
 )
@@ -100,20 +101,7 @@ func (f download) check(name string, b []byte) (data.IDX, error) {
 
 // get is the body of url, at most limit bytes.
 func get(url string, limit int64) ([]byte, error) {
-	req, err := http.NewRequest(http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	// As sent: a body that is gunzipped on the way would not be the file.
-	req.Header.Set("Accept-Encoding", "identity")
-	client := http.Client{Timeout: downloadTimeout} // the body's included
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err // names the URL itself
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", url, resp.Status)
-	}
-	return regular.ReadAll(url, resp.Body, limit)
+	ctx, cancel := context.WithTimeout(context.Background(), downloadTimeout)
+	defer cancel()
+	return hub.Get(ctx, url, limit)
 }

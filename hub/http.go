@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/adavit/adavit/internal/regular"
 )
 
 const maxRedirects = 6
@@ -94,6 +96,28 @@ func (r *remote) do(ctx context.Context, method string, u *url.URL, offset int64
 		u = next
 	}
 	return nil, fmt.Errorf("more than %d redirects, the last to %s", maxRedirects, shownURL(u))
+}
+
+// Get returns what lies at an address, at most limit bytes. Redirects are followed, but not from https to http. Errors
+// name the address.
+func Get(ctx context.Context, address string, limit int64) ([]byte, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRemote(Hub{}, repoCache{})
+	if err != nil {
+		return nil, err
+	}
+	resp, err := r.do(ctx, http.MethodGet, u, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", shownURL(u), shownStatus(resp))
+	}
+	return regular.ReadAll(shownURL(u), resp.Body, limit)
 }
 
 func isRedirect(status int) bool {
