@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/internal/atomicfile"
+	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/train"
 )
 
@@ -66,12 +67,13 @@ func stepsPath(dir string) string { return filepath.Join(dir, "steps.jsonl") }
 // leaves them, are left out.
 func ReadLog(dir string) ([]Entry, error) { return readLines[Entry](logPath(dir)) }
 
-// maxLine bounds a line of a log in bytes; ours have a few hundred, and twenty for each block of the model.
-const maxLine = 1 << 20
+// maxLine bounds a line of a log in bytes; ours have a few hundred, and twenty for each block of the model. maxLog
+// bounds a log.
+const maxLine, maxLog = 1 << 20, 1 << 30
 
 // readLines reads a file of one JSON object a line.
 func readLines[T any](path string) (list []T, err error) {
-	text, err := os.ReadFile(path)
+	text, err := regular.Read(path, maxLog)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/adavit/adavit/internal/atomicfile"
+	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/weights"
 )
 
@@ -259,7 +260,7 @@ func (r rendered) content(name string) []byte {
 
 // same says whether a file has this content; no content is that of a file that is not there.
 func same(path string, content []byte) bool {
-	b, err := os.ReadFile(path)
+	b, err := regular.Read(path, maxJSON)
 	return err == nil && bytes.Equal(b, content) || errors.Is(err, fs.ErrNotExist) && content == nil
 }
 
