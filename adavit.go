@@ -1,5 +1,5 @@
-// Package adavit classifies images with vision transformers whose tokens stop being computed once they have said what
-// they know. It is the library's front door:
+// Package adavit classifies images with vision transformers whose tokens stop being computed once the model has learnt
+// enough from them. It is the library's front door:
 //
 //	m, err := adavit.Open("fashion-adaptive") // or a directory, or hf:owner/name
 //	c, err := adavit.NewClassifier(m, adavit.Options{})

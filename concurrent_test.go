@@ -15,21 +15,27 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
+// benchClassifier has random weights and is closed with the benchmark.
+func benchClassifier(b *testing.B, variant string, o Options) *Classifier {
+	config, err := vit.Variant(variant)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := &Model{Params: vit.Initialize(config, 1, 0), Preprocessor: picture.DefaultPreprocessor(224, 224, 3)}
+	c, err := NewClassifier(m, o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(c.Close)
+	return c
+}
+
 // BenchmarkConcurrent compares 64 goroutines that classify one image at a time with ClassifyAll on the same images, in
 // turns: DeiT-Ti, int8, two threads. "ratio" is the median of the rounds' ratios; "B/caller" is what the heap grows by
 // for each of the 64, whose weights are one copy of "weights-B" bytes.
 func BenchmarkConcurrent(b *testing.B) {
 	const callers, images, rounds = 64, 256, 9
-	config, err := vit.Variant("deit-tiny")
-	if err != nil {
-		b.Fatal(err)
-	}
-	m := &Model{Params: vit.Initialize(config, 1, 0), Preprocessor: picture.DefaultPreprocessor(224, 224, 3)}
-	c, err := NewClassifier(m, Options{Threads: 2, Precision: Int8})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
+	c := benchClassifier(b, "deit-tiny", Options{Threads: 2, Precision: Int8})
 	r := rand.New(rand.NewPCG(1, 2))
 	list := make([]image.Image, images)
 	for i := range list {
@@ -86,16 +92,7 @@ func BenchmarkConcurrent(b *testing.B) {
 // BenchmarkCancel ends calls of DeiT-S in f32 in the middle: "return-ms" is how long after that Classify returns,
 // "free-ms" how long until the next call could begin, the worst of ten each, and "block-ms" what one block takes.
 func BenchmarkCancel(b *testing.B) {
-	config, err := vit.Variant("deit-small")
-	if err != nil {
-		b.Fatal(err)
-	}
-	m := &Model{Params: vit.Initialize(config, 1, 0), Preprocessor: picture.DefaultPreprocessor(224, 224, 3)}
-	c, err := NewClassifier(m, Options{Threads: 1, Precision: F32})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
+	c := benchClassifier(b, "deit-small", Options{Threads: 1, Precision: F32})
 	img := image.NewGray(image.Rect(0, 0, 224, 224))
 	call := func(ctx context.Context) (time.Time, error) {
 		_, err := c.Classify(ctx, img)
@@ -121,7 +118,7 @@ func BenchmarkCancel(b *testing.B) {
 		}
 		b.ReportMetric(returned.Seconds()*1000, "return-ms")
 		b.ReportMetric(free.Seconds()*1000, "free-ms")
-		b.ReportMetric(whole.Seconds()*1000/float64(config.Layers), "block-ms")
+		b.ReportMetric(whole.Seconds()*1000/float64(c.config.Layers), "block-ms")
 	}
 }
 

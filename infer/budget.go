@@ -26,11 +26,7 @@ var ErrNoLadder = errors.New("this model has no ladder of measured budgets (" + 
 // Schemes returns the halting schemes of a model, for Options.Schemes: its own, and those of its ladder's rungs.
 func Schemes(m *vit.Model) (list []halting.Scheme, err error) {
 	for _, r := range append([]vit.Rung{{}}, m.Ladder...) {
-		h := m.Params.Config.Halting
-		for key, value := range r.Constants {
-			h = h.With(key, value)
-		}
-		s, err := halting.New(h)
+		s, err := halting.New(r.Apply(m.Params.Config.Halting))
 		if err != nil {
 			return nil, err
 		}

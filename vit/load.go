@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/internal/strictjson"
 	"github.com/adavit/adavit/picture"
@@ -47,6 +48,14 @@ type Model struct {
 type Rung struct {
 	Mean      float64            `json:"mean"`      // more than 0, at most 1
 	Constants map[string]float64 `json:"constants"` // by the scheme's keys
+}
+
+// Apply returns h with the rung's constants.
+func (r Rung) Apply(h halting.Config) halting.Config {
+	for key, value := range r.Constants {
+		h = h.With(key, value)
+	}
+	return h
 }
 
 // Load reads a model directory as transformers lays it out (ViT and DeiT image classifiers) or as timm's hub does;
@@ -140,12 +149,12 @@ func (s source) readLadder(m *Model) error {
 		return err
 	}
 	for i, r := range file.Rungs {
-		h := m.Params.Config.Halting
-		for key, value := range r.Constants {
-			h = h.With(key, value)
+		if !(r.Mean > 0 && r.Mean <= 1) {
+			return fmt.Errorf("%s: rung %d costs %v of the dense model, want above 0 and at most 1",
+				s.shown(LadderFile), i, r.Mean)
 		}
-		if err := h.ValidateFor(m.Params.Config.Layers); err != nil || !(r.Mean > 0 && r.Mean <= 1) {
-			return fmt.Errorf("%s: rung %d costs %v of the dense model (%w)", s.shown(LadderFile), i, r.Mean, err)
+		if err := r.Apply(m.Params.Config.Halting).ValidateFor(m.Params.Config.Layers); err != nil {
+			return fmt.Errorf("%s: rung %d: %w", s.shown(LadderFile), i, err)
 		}
 	}
 	m.Ladder = file.Rungs
