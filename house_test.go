@@ -18,7 +18,8 @@ const (
 	maxRootLines = 1000 // of this package, without tests
 )
 
-// TestReadable holds every Go and Markdown file of the repository to these bounds, generated ones left out.
+// TestReadable holds every Go file of the repository to these bounds, generated ones left out. TestDocuments looks at
+// the documents.
 func TestReadable(t *testing.T) {
 	files, root := 0, 0
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
@@ -29,8 +30,7 @@ func TestReadable(t *testing.T) {
 			base == "out") {
 			return fs.SkipDir
 		}
-		source := filepath.Ext(name) == ".go"
-		if d.IsDir() || !source && filepath.Ext(name) != ".md" || name == "BENCHMARKS.md" {
+		if d.IsDir() || filepath.Ext(name) != ".go" {
 			return nil
 		}
 		text, err := os.ReadFile(name)
@@ -42,16 +42,13 @@ func TestReadable(t *testing.T) {
 		}
 		files++
 		lines := bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
-		if source && len(lines) > maxFileLines {
+		if len(lines) > maxFileLines {
 			t.Errorf("%s has %d lines, want %d at most", name, len(lines), maxFileLines)
 		}
-		if source && filepath.Dir(name) == "." && !strings.HasSuffix(name, "_test.go") {
+		if filepath.Dir(name) == "." && !strings.HasSuffix(name, "_test.go") {
 			root += len(lines)
 		}
 		for i, line := range lines {
-			if !source && bytes.HasPrefix(line, []byte("|")) { // a table's row cannot be broken
-				continue
-			}
 			if n := utf8.RuneCount(line); n > maxColumns {
 				t.Errorf("%s:%d has %d characters, want %d at most", name, i+1, n, maxColumns)
 			}
