@@ -109,7 +109,7 @@ func (c Config) set(d *Descriptor, key string, text []byte) (Config, error) {
 	return c, nil
 }
 
-// MarshalJSON writes all numbers of the scheme, and what else is not at its default.
+// MarshalJSON writes what values yields.
 func (c Config) MarshalJSON() ([]byte, error) {
 	if !c.Adaptive() {
 		c = Dense()
@@ -141,7 +141,8 @@ func (c Config) String() string {
 	return s
 }
 
-// values yields all numbers of the scheme in the order of its keys, and what else is not at its default.
+// values yields the scheme's numbers in the order of its keys, but for those that are 0 unless they are set, and what
+// else is not at its default.
 func (c Config) values() iter.Seq2[Key, any] {
 	return func(yield func(Key, any) bool) {
 		d, _ := c.Descriptor()
@@ -150,7 +151,7 @@ func (c Config) values() iter.Seq2[Key, any] {
 			if !set {
 				v = k.Default
 			}
-			if _, number := v.(float64); (set || number) && !yield(k, v) {
+			if n, _ := v.(float64); (set || n != 0) && !yield(k, v) {
 				return
 			}
 		}

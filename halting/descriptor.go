@@ -19,6 +19,8 @@ type Descriptor struct {
 	Ignored []string // keys of older files that mean nothing to it and are no fault
 	Tune    string   // key of the number that trades depth for accuracy in a trained model; "" for none
 
+	Exit string // key of the number that says how sure a prediction has to be to end the image; "" for none
+
 	// TuneRange returns the values between which that number may be set where it is now. Depth grows as it goes from lo
 	// to hi (on the whole: a token that stays changes the others), so lo may be the larger. nil: the key's Min and Max.
 	TuneRange func(now float64) (lo, hi float64)

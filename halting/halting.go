@@ -87,6 +87,12 @@ type Supervised interface {
 	Deep()
 }
 
+// Chances is implemented by Supervised learners whose scores are the chances by which their predictions count.
+type Chances interface {
+	Supervised
+	Chances()
+}
+
 // Upstream is the loss's gradient with respect to what halting contributes to it, for one image. Depths are constants.
 type Upstream struct {
 	Weight    []float32 // [Q, L] ∂loss/∂p[k,l] of the tokens k < Q that have a head, through their mean fields

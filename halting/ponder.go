@@ -70,6 +70,9 @@ func (p Ponder) Needs(layer, layers int) Needs { return Needs{Halts: layer < lay
 // Deep says that every block's prediction is learnt.
 func (Ponder) Deep() {}
 
+// Chances says that each counts by the chance to stop there.
+func (Ponder) Chances() {}
+
 // Backward implements Learner, METHOD.md (36) and (38): with up.Lambda alone, ∂loss/∂t[cls][0] = ∂loss/∂λ ·
 // scale·λ·(1−λ) below block L. The other tokens' gates and the last block's get nothing.
 func (p Ponder) Backward(dGate, score []float32, depth []int32, up Upstream) {

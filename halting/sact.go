@@ -4,9 +4,10 @@ var _ = Register(Descriptor{
 	Name: "sact", Order: 4, Summary: "spatial ACT: as token, but a halted token keeps its value and stays a key",
 	Note: "A token that has halted is still seen by the others: it keeps its value and costs keys and values " +
 		"in every block.",
-	Keys: gateKeys, Tune: "gate_center", TuneRange: aroundCenter,
-	New:  func(c Config) Scheme { return SACT{tokenOf(c)} },
-	Gate: cumulativeGate,
+	Keys: patchKeys, Tune: "gate_center", TuneRange: aroundCenter, Exit: "exit",
+	New:         func(c Config) Scheme { return exiting(c, SACT{tokenOf(c)}, false) },
+	NewTraining: func(c Config) Scheme { return exiting(c, SACT{tokenOf(c)}, true) },
+	Gate:        cumulativeGate,
 })
 
 // SACT is spatially adaptive computation time (Figurnov et al. 2017) on a vision transformer, METHOD.md (11): tokens

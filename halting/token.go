@@ -4,9 +4,10 @@ import "math"
 
 var _ = Register(Descriptor{
 	Name: "token", Order: 2, Summary: "A-ViT: every token halts by its own cumulative score",
-	Keys: gateKeys, Tune: "gate_center", TuneRange: aroundCenter,
-	New:  func(c Config) Scheme { return tokenOf(c) },
-	Gate: cumulativeGate, Reference: true, ONNX: true,
+	Keys: patchKeys, Tune: "gate_center", TuneRange: aroundCenter, Exit: "exit",
+	New:         func(c Config) Scheme { return exiting(c, tokenOf(c), false) },
+	NewTraining: func(c Config) Scheme { return exiting(c, tokenOf(c), true) },
+	Gate:        cumulativeGate, Reference: true, ONNX: true,
 })
 
 // cumulativeGate is the gate of the schemes that add up scores until they reach 1 − ε: what suits one suits another.
@@ -21,6 +22,14 @@ var gateKeys = []Key{
 	{Name: "gate_center", Text: "gate center", Default: 30.0, Min: -MaxGate, Max: MaxGate},
 	{Name: "epsilon", Default: 0.01, Max: 0.5},
 }
+
+// patchKeys are the constants of schemes whose patches halt by themselves. credit is λ, by which the class loss reaches
+// the patches' gates in training, METHOD.md (45); exit is how sure a prediction has to be to end the image,
+// see Exit; 0 is never.
+var patchKeys = append(gateKeys[:len(gateKeys):len(gateKeys)],
+	Key{Name: "credit", Default: 0.0, Max: 1e3},
+	Key{Name: "exit", Default: 0.0, Max: 1},
+)
 
 // aroundCenter is how far from its place a gate's centre can be tuned: scores are 0 or 1 in float32 long before.
 func aroundCenter(now float64) (lo, hi float64) {
@@ -37,9 +46,12 @@ func tokenOf(c Config) Token {
 type Token struct{ Scale, Center, Threshold float32 }
 
 // Step accumulates scores in float32 as the reference does: a depth must not depend on extra precision.
-func (t Token) Step(s *State, r Rows) {
+func (t Token) Step(s *State, r Rows) { t.step(s, r, 0) }
+
+func (t Token) step(s *State, r Rows, first int) {
 	last := r.Layer == r.Layers
-	for i, k := range r.Token {
+	for i := first; i < len(r.Token); i++ {
+		k := r.Token[i]
 		h := Sigmoid(t.Scale*r.X[i*r.Stride] - t.Center)
 		r.Score[i], r.Weight[i] = h, h
 		before := s.Cumulative[k]

@@ -29,6 +29,9 @@ type Stats struct {
 	CrossEntropy float64 `json:"loss_ce"`
 	Distill      float64 `json:"loss_distill,omitempty"` // what the teacher's part comes to
 	Ponder       float64 `json:"loss_ponder"`            // the ponder cost
+	// with a budget, the multiplier of the ponder cost and the share of the dense token-blocks that it steered to
+	Multiplier float64 `json:"multiplier,omitempty"`
+	Target     float64 `json:"budget,omitempty"`
 	// divergence of the mean scores from the prior; PonderNet's from its own, mean over the images
 	Prior   float64 `json:"loss_prior"`
 	Correct int     `json:"-"` // images whose largest logit is their label
@@ -41,7 +44,8 @@ type Stats struct {
 
 // Means gives access to all that several Stats have a mean of.
 func (s *Stats) Means() []*float64 {
-	list := []*float64{&s.Loss, &s.CrossEntropy, &s.Distill, &s.Ponder, &s.Prior, &s.MeanDepth, &s.GradNorm}
+	list := []*float64{&s.Loss, &s.CrossEntropy, &s.Distill, &s.Ponder, &s.Prior, &s.MeanDepth, &s.GradNorm,
+		&s.Multiplier, &s.Target}
 	for l := range s.LayerScores {
 		list = append(list, &s.LayerScores[l])
 	}

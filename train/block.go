@@ -33,10 +33,15 @@ func (n *Network) attendBackward(s *shard, l int, g *vit.Params, w *scratch) {
 	kernels.GemmPacked(w.dnorm, e, dy, e, t, &k.proj.backward, kernels.Epilogue{})
 	for i := range s.images {
 		if lo, hi, in, end := a.image(i); end > in {
-			kernels.AttentionBackward(w.dqkv[in*3*e:], w.dnorm[lo*e:], e, a.qkv[in*3*e:], 3*e, a.attended[lo*e:],
+			var credit []float32
+			if n.scheme.credit != 0 {
+				credit = w.credit[in:end]
+			}
+			kernels.AttentionBackward(w.dqkv[in*3*e:], credit, w.dnorm[lo*e:], e, a.qkv[in*3*e:], 3*e, a.attended[lo*e:],
 				end-in, hi-lo, c.Heads, c.HeadDim(), w.attention)
 		}
 	}
+	n.takeCredit(s, l, w)
 	n.shareBackward(s, a, w)
 	t = a.inputs(s.images)
 	linearBackward(d.QKVWeight, d.QKVBias, w.dqkv, 3*e, a.norm1, e, e, t)

@@ -17,7 +17,7 @@ func (n *Network) supervise(s *shard, b Batch, loss Loss, w *scratch) {
 		for l := range p {
 			p[l] = 1 / float64(layers)
 		}
-		if n.scheme.learner != nil {
+		if n.scheme.chances {
 			for l := range lambda {
 				lambda[l] = float64(s.score[(i*layers+l)*tokens])
 			}
@@ -40,7 +40,9 @@ func (n *Network) supervise(s *shard, b Batch, loss Loss, w *scratch) {
 			}
 		}
 		depth := n.stopsAt(s, i)
-		s.depth += float64(depth * tokens)
+		for _, k := range s.state[i].Depth {
+			s.depth += float64(min(int(k), depth))
+		}
 		if largestLogit(s.decisions[depth-1].logits[i*c.Classes:(i+1)*c.Classes]) == int(b.Labels[s.first+i]) {
 			s.correct++
 		}

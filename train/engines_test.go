@@ -20,6 +20,8 @@ func TestTrainingRunsWhatInferenceRuns(t *testing.T) {
 		"token":      halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
 		"act":        halting.Config{Scheme: "act"}.With("gate_scale", 3).With("gate_center", 0.6),
 		"sact":       halting.Config{Scheme: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
+		"token exit": halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8).With("exit", 0.6),
+		"sact exit":  halting.Config{Scheme: "sact"}.With("gate_scale", 3).With("gate_center", 0.8).With("exit", 0.6),
 		"ponder":     halting.Config{Scheme: "ponder"}.With("gate_scale", 1).With("gate_center", 0.6).With("epsilon", 0.3),
 		"confidence": halting.Config{Scheme: "confidence"}.With("threshold", 0.5),
 		"similarity": halting.Config{Scheme: "similarity"}.With("threshold", 0.8),
@@ -79,9 +81,16 @@ func compareEngines(t *testing.T, scheme halting.Config, distillation vit.Distil
 	out := run(p, false)
 	depth := out.Depth
 	logits := out.Logits
+	exit := scheme.Number("exit") > 0
 	switch scheme.Scheme {
 	case "token", "act", "sact": // here tokens learn on when the class token has halted
-		depth = run(p, true).Trace.Depth
+		if !exit {
+			depth = run(p, true).Trace.Depth
+			break
+		}
+		q := p.Clone() // and every block is learnt
+		q.Config.Halting = q.Config.Halting.With("exit", 1)
+		logits = run(q, false).Logits
 	case "ponder", "confidence": // these learn in every block, and the network shows the last one's logits
 		q := p.Clone()
 		t := q.Config.Halting.Tuning() // of PonderNet 0, of confidence 1: no image stops early

@@ -15,6 +15,14 @@ import (
 // gateGradient is the loss's gradient with respect to the gates' constants.
 type gateGradient struct{ scale, center float64 }
 
+// add counts in d = ∂loss/∂t[0] of one gate, z = scale·gate − center.
+func (g *gateGradient) add(d, scale, gate float32) {
+	if d != 0 {
+		g.scale += float64(d) / float64(scale) * float64(gate)
+		g.center -= float64(d) / float64(scale)
+	}
+}
+
 // learnGates makes s step the gates' constants too: value, first and second moment and average of the scale, then of
 // the center, are its gates [8].
 func (s *Stepper) learnGates() error {

@@ -143,7 +143,7 @@ func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 				kernels.Axpy(dx, weight, w.dfield[at*e:(at+1)*e])
 			}
 			if n.scheme.learner != nil {
-				dx[0] += dgate[k]
+				dx[0] += dgate[k] + n.creditGate(s, l, i, r, k)
 			}
 		}
 	}
@@ -162,9 +162,9 @@ func (n *Network) gateBackward(s *shard, w *scratch, up halting.Upstream) {
 	up.Weight = w.dweight
 	for i := range s.images {
 		clear(w.dweight)
-		if n.scheme.deep {
+		if n.scheme.chances {
 			up.Lambda = s.dlambda[i*c.Layers : (i+1)*c.Layers]
-		} else {
+		} else if !n.scheme.deep {
 			for k := range q {
 				at := (i*q + k) * e
 				for l := range s.state[i].Depth[k] {
@@ -175,14 +175,8 @@ func (n *Network) gateBackward(s *shard, w *scratch, up halting.Upstream) {
 		score := s.score[i*size : (i+1)*size]
 		learner.Backward(w.dgate, score, s.state[i].Depth, up)
 		copy(score, w.dgate)
-		if scale == 0 {
-			continue
-		}
 		for j, d := range w.dgate {
-			if d != 0 { // z = scale·gate − center
-				s.gateGradient.scale += float64(d) / float64(scale) * float64(s.gate[i*size+j])
-				s.gateGradient.center -= float64(d) / float64(scale)
-			}
+			s.gateGradient.add(d, scale, s.gate[i*size+j])
 		}
 	}
 }

@@ -23,6 +23,11 @@ type Loss struct {
 	LabelSmoothing float64 `json:"label_smoothing"`
 	DropPath       float64 `json:"drop_path"` // stochastic depth of the last block; earlier ones scale linearly from 0
 
+	// Budget is the mean cost to steer to, as a share of the dense token-blocks; 0 = none, and AlphaPonder stands.
+	Budget float64 `json:"budget,omitempty"`
+	// BudgetSpread is how far to either side of its place the gate's center is drawn for each step, in its own unit, so
+	// that one model serves every budget: at inference the center is what is turned. 0 = it stays.
+	BudgetSpread   float64 `json:"budget_spread,omitempty"`
 	AlphaPonder    float64 `json:"alpha_ponder,omitempty"`
 	AlphaPrior     float64 `json:"alpha_prior,omitempty"`
 	TargetLayer    float64 `json:"target_layer,omitempty"`    // centre of the prior, 1-based
@@ -36,7 +41,8 @@ type Loss struct {
 
 	Distill *Distill `json:"distill,omitempty"` // nil: learn from labels alone
 
-	Scale float64 `json:"-"` // factor of the gradient alone: 1/n for each of n batches that make up a step; 0 = 1
+	Multiplier float64 `json:"-"` // what is added to AlphaPonder, of any sign: a Stepper's, for its budget
+	Scale      float64 `json:"-"` // factor of the gradient alone: 1/n for each of n batches that make up a step; 0 = 1
 }
 
 // scale is the factor of the gradient.
@@ -49,6 +55,7 @@ func (l Loss) Validate(layers int) error {
 		value, min, max float64
 	}{
 		{"label_smoothing", l.LabelSmoothing, 0, 0.99}, {"drop_path", l.DropPath, 0, 0.99},
+		{"budget", l.Budget, 0, 1}, {"budget_spread", l.BudgetSpread, 0, 1e4},
 		{"alpha_ponder", l.AlphaPonder, 0, 1e6}, {"alpha_prior", l.AlphaPrior, 0, 1e6},
 		{"target_layer", l.TargetLayer, -10, float64(layers) + 10},
 		{"prior_deviation", cmp.Or(l.PriorDeviation, 1), 0.05, 1e3}, {"ponder_beta", l.PonderBeta, 0, 1e6},
@@ -113,11 +120,12 @@ func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, halting.
 		st.Loss += loss.PonderBeta * st.Prior
 		return st, up
 	}
-	st.Ponder, up.Remainder = ponderCost(shards, tokens, loss.scale()*loss.AlphaPonder)
+	alpha := loss.AlphaPonder + loss.Multiplier
+	st.Ponder, up.Remainder = ponderCost(shards, tokens, loss.scale()*alpha)
 	st.Prior = n.prior.loss(st.LayerScores, up.Score)
 	for l, g := range up.Score {
 		up.Score[l] = loss.scale() * loss.AlphaPrior * g / tokens
 	}
-	st.Loss += loss.AlphaPonder*st.Ponder + loss.AlphaPrior*st.Prior
+	st.Loss += alpha*st.Ponder + loss.AlphaPrior*st.Prior
 	return st, up
 }

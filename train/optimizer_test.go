@@ -187,7 +187,7 @@ func TestLearnGatesRefuses(t *testing.T) {
 	for name, scheme := range schemes {
 		p := tiny(3)
 		p.Config.Halting = scheme
-		want := slices.Contains([]string{"token", "act", "sact", "ponder"}, name)
+		want := slices.Contains([]string{"token", "act", "sact", "ponder"}, scheme.Scheme)
 		if _, err := NewStepper(p, Settings{LearnGate: true}, 1); (err == nil) != want {
 			t.Errorf("%s: error %v", name, err)
 		}

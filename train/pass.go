@@ -67,6 +67,7 @@ func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, up halting.
 		n.headBackward(w.dfield, s.decisions[0], s.images, g, w)
 	}
 	n.gateBackward(s, w, up)
+	clear(s.credit)
 
 	none := make([]int32, s.images+1)
 	above := &activation{offset: none, run: none} // after the last block there are no rows

@@ -13,7 +13,9 @@ type scheme struct {
 	learner halting.Learner // the scheme, where its gates are learnt; else nil
 	stop    halting.Scheme  // the scheme at inference
 	deep    bool            // every block's readouts are classified
+	chances bool            // and count by the learnt chances to stop there
 	freezes bool            // halted tokens stay keys and values
+	credit  float32         // λ, by which patches' gates learn what their tokens are worth; 0: they do not
 	needs   []halting.Needs // [L]
 }
 
@@ -28,6 +30,8 @@ func newScheme(c vit.Config) (s scheme, err error) {
 	}
 	s.learner, _ = s.Scheme.(halting.Learner)
 	_, s.deep = s.Scheme.(halting.Supervised)
+	_, s.chances = s.Scheme.(halting.Chances)
+	s.credit = float32(c.Halting.Number("credit"))
 	s.freezes = s.Needs(1, c.Layers).Frozen
 	for l := range s.needs {
 		s.needs[l] = s.Needs(l+1, c.Layers)
@@ -40,7 +44,7 @@ func newScheme(c vit.Config) (s scheme, err error) {
 
 // couples reports whether the loss has a ponder cost and a prior over the mean scores, so that the gates of all tokens
 // count.
-func (s scheme) couples() bool { return s.learner != nil && !s.deep }
+func (s scheme) couples() bool { return s.learner != nil && !s.chances }
 
 // partial reports whether fewer rows run in block l than go into it: only the others' keys and values are wanted then.
 // That holds for tokens that are frozen, and in the last block for all but the readouts, unless the loss looks at

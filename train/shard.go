@@ -23,6 +23,7 @@ type shard struct {
 	// One on the mean fields o = Σ p[k,l]·t[k,l] of the readouts, or for a scheme that classifies after each block L
 	// of them, on the readouts.
 	decisions []*decision
+	credit    []float32 // [images, N] what the patches were worth in the blocks above, in the backward pass
 	dlambda   []float64 // [images, L] PonderNet's ∂loss/∂λ
 	scoreSum  []float64 // [L] summed over images and tokens
 	totals
@@ -84,6 +85,7 @@ func newShard(c vit.Config, p scheme, images int) *shard {
 	}
 	if p.learner != nil {
 		s.gate = make([]float32, len(s.score))
+		s.credit = make([]float32, images*c.Tokens())
 	}
 	for l := range s.blocks {
 		s.x[l], s.readout[l] = make([]float32, t*e), make([]float32, images*q*e)
@@ -130,6 +132,7 @@ type scratch struct {
 	attention []float32
 	dfield    []float32 // [images, Q, E]
 	dgate     []float32 // [L, N]
+	credit    []float32 // [T] what the keys of a block are worth
 	dweight   []float32 // [Q, L]
 	target    []float64 // [classes]
 	series    []float64 // [4, L]
@@ -144,8 +147,9 @@ func newScratch(c vit.Config, images int) *scratch {
 		image: make([]float32, c.ImageLen()), branch: make([]float32, t*e), gelu: make([]float32, t*c.Hidden),
 		dx: make([]float32, t*e), dxBelow: make([]float32, t*e), dinput: make([]float32, t*e), dnorm: make([]float32, t*e),
 		dhidden: make([]float32, t*c.Hidden), dqkv: make([]float32, 3*t*e),
-		dfield: make([]float32, images*q*e), dgate: make([]float32, c.Layers*n), dweight: make([]float32, q*c.Layers),
-		target: make([]float64, c.Classes), series: make([]float64, 4*c.Layers),
+		dfield: make([]float32, images*q*e), credit: make([]float32, t), dgate: make([]float32, c.Layers*n),
+		dweight: make([]float32, q*c.Layers),
+		target:  make([]float64, c.Classes), series: make([]float64, 4*c.Layers),
 	}
 	d := c.HeadDim()
 	w.attention = make([]float32, max(kernels.AttentionScratch(n, d), kernels.AttentionBackwardScratch(n, d)))

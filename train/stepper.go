@@ -24,9 +24,10 @@ type Settings struct {
 
 // Update asks for one step of the optimizer.
 type Update struct {
-	LR    float64
-	Parts int                           // batches of one size that make it up; 0 = 1
-	Batch func(part int) (Batch, error) // called for each part in turn; what it gives is valid until the next call
+	LR       float64
+	Progress float64                       // of the run, from 0 to 1
+	Parts    int                           // batches of one size that make it up; 0 = 1
+	Batch    func(part int) (Batch, error) // called for each part in turn; what it gives is valid until the next call
 }
 
 // Tensor is a part of a Stepper's state.
@@ -54,6 +55,7 @@ type Stepper struct {
 	m, v                  []float32  // first and second moments, laid out as vit.Params.Data
 	steps                 int        // taken
 	frozen                []bool     // [tensors] those that keep their bits
+	controller            controller // with a budget
 	gates                 []float32  // see learnGates; nil: not learnt
 	gateSlope             [1]float32 // stepGates', a local one would escape
 }
@@ -71,6 +73,13 @@ func NewStepper(params *vit.Params, s Settings, threads int) (*Stepper, error) {
 	net.lowest = firstLearnt(params, frozen)
 	o := &Stepper{settings: s, net: net, params: params, grad: vit.NewParams(params.Config), average: params.Clone(),
 		m: make([]float32, len(params.Data)), v: make([]float32, len(params.Data)), frozen: frozen}
+	if s.Budget > 0 {
+		if !net.scheme.couples() {
+			return nil, fmt.Errorf("train: halting scheme %q has no ponder cost that could keep to a budget",
+				params.Config.Halting.Scheme)
+		}
+		o.controller = newController()
+	}
 	if s.LearnGate {
 		err = o.learnGates()
 	}
@@ -79,32 +88,50 @@ func NewStepper(params *vit.Params, s Settings, threads int) (*Stepper, error) {
 
 // Step takes a step. If it fails, weights, moments and average are as they were.
 func (s *Stepper) Step(u Update) (Stats, error) {
-	parts := max(u.Parts, 1)
-	share := 1 / float64(parts)
-	loss := s.settings.Loss
-	loss.Scale = share
-	var stats Stats
-	size := 0
-	for part := range parts {
-		b, err := u.Batch(part)
-		if err != nil {
-			return Stats{}, err
-		}
-		pass, err := s.net.step(b, loss, s.grad, part > 0)
-		if err != nil {
-			return Stats{}, err
-		}
-		size = b.Size
-		stats.Add(pass, share)
-		if !finite(pass.Loss) {
-			return stats, &NotFiniteError{stats.Loss, math.NaN(), s.net.whereBad(s.grad, size)}
-		}
+	loss, target := s.settings.Loss, 0.0
+	if loss.Budget > 0 {
+		loss.Multiplier, target = s.controller.alpha(loss.Budget, u.Progress)
+	}
+	stats, size, err := s.passes(u, loss)
+	if err != nil {
+		return stats, err
 	}
 	stats.GradNorm = s.update(s.grad, u.LR)
 	if !finite(stats.GradNorm) {
 		return stats, &NotFiniteError{stats.Loss, stats.GradNorm, s.net.whereBad(s.grad, size)}
 	}
+	if loss.Budget > 0 {
+		stats.Multiplier, stats.Target = loss.Multiplier, target
+		s.controller.observe(stats.MeanDepth/float64(s.params.Config.Layers), loss.Multiplier, target)
+	}
 	return stats, nil
+}
+
+// passes leaves the gradient of a step's loss, the mean over its parts, in s.grad, and returns the size of a part.
+func (s *Stepper) passes(u Update, loss Loss) (stats Stats, size int, err error) {
+	h := &s.params.Config.Halting
+	keep := *h
+	defer func() { *h = keep }()
+	*h = loss.drawCenter(keep, s.steps)
+	parts := max(u.Parts, 1)
+	share := 1 / float64(parts)
+	loss.Scale = share
+	for part := range parts {
+		b, err := u.Batch(part)
+		if err != nil {
+			return Stats{}, 0, err
+		}
+		pass, err := s.net.step(b, loss, s.grad, part > 0)
+		if err != nil {
+			return Stats{}, 0, err
+		}
+		size = b.Size
+		stats.Add(pass, share)
+		if !finite(pass.Loss) {
+			return stats, size, &NotFiniteError{stats.Loss, math.NaN(), s.net.whereBad(s.grad, size)}
+		}
+	}
+	return stats, size, nil
 }
 
 // Params returns the weights as they are and their moving average, both the Stepper's own.
@@ -120,6 +147,9 @@ func (s *Stepper) Gradient() *vit.Params { return s.grad }
 // the center. All of it is the Stepper's own memory.
 func (s *Stepper) State() ([]Tensor, error) {
 	state := []Tensor{{"weights", s.params.Data}, {"moment1", s.m}, {"moment2", s.v}, {"average", s.average.Data}}
+	if s.controller.state != nil {
+		state = append(state, Tensor{"controller", s.controller.state})
+	}
 	if s.gates != nil {
 		state = append(state, Tensor{"gates", s.gates})
 	}

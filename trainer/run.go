@@ -218,11 +218,12 @@ func (r *runner) rate(m mark) float64 {
 func (r *runner) take(ctx context.Context) (StepEntry, error) {
 	epoch, at := r.step/r.perEpoch, r.step%r.perEpoch
 	lr := r.Recipe.LearningRate(r.step, r.perEpoch)
-	stats, err := r.backend.Step(train.Update{LR: lr, Parts: r.parts, Batch: func(part int) (train.Batch, error) {
-		b, err := r.feed.next(ctx, epoch, at*r.parts+part)
-		b.Seed = r.Recipe.Seed ^ uint64(r.step+1)*0x9e3779b97f4a7c15 ^ uint64(part)*0xd1b54a32d192ed03
-		return b, err
-	}})
+	stats, err := r.backend.Step(train.Update{LR: lr, Parts: r.parts,
+		Progress: float64(r.step) / float64(r.Recipe.Epochs*r.perEpoch), Batch: func(part int) (train.Batch, error) {
+			b, err := r.feed.next(ctx, epoch, at*r.parts+part)
+			b.Seed = r.Recipe.Seed ^ uint64(r.step+1)*0x9e3779b97f4a7c15 ^ uint64(part)*0xd1b54a32d192ed03
+			return b, err
+		}})
 	if bad := new(train.NotFiniteError); errors.As(err, &bad) {
 		err = fmt.Errorf("step %d: %w; %s", r.step+1, err, r.sound())
 	}

@@ -115,8 +115,10 @@ func AttentionBackwardScratch(n, headDim int) int {
 // did not attend get zeros for their queries. Probabilities P are computed again. For each head, with S = q·kᵀ·scale
 // and D = rowsum(dout∘out),
 //
-//	dv = Pᵀ·dout,  dS = P∘(dout·vᵀ − D)·scale,  dq = dS·k,  dk = dSᵀ·q
-func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, out []float32,
+//	dv = Pᵀ·dout,  dS = P∘(dout·vᵀ − D),  dq = dS·k·scale,  dk = dSᵀ·q·scale
+//
+// Unless credit is nil, credit [n] gets what each key is worth: the column sums of dS, added up over the heads.
+func AttentionBackward(dqkv, credit, dout []float32, ldo int, qkv []float32, ldq int, out []float32,
 	n, queries, heads, headDim int, scratch []float32) {
 	embed := heads * headDim
 	queries = max(0, min(queries, n))
@@ -128,6 +130,11 @@ func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, ou
 	checkMatrix("AttentionBackward", "dout", len(dout), ldo, queries, embed)
 	checkMatrix("AttentionBackward", "out", len(out), ldo, queries, embed)
 	checkLen("AttentionBackward", "scratch", len(scratch), AttentionBackwardScratch(n, headDim))
+	if credit != nil {
+		checkLen("AttentionBackward", "credit", len(credit), n)
+		credit = credit[:n]
+		clear(credit)
+	}
 	if queries == 0 {
 		for i := range n {
 			clear(dqkv[i*ldq : i*ldq+3*embed])
@@ -159,11 +166,15 @@ func AttentionBackward(dqkv, dout []float32, ldo int, qkv []float32, ldq int, ou
 			GemmPacked(ds, ld, di, ldo, m, &valuesT, Epilogue{})
 			active.dotRows(dots, di, oi, ldo, m, headDim)
 			GemmTN(dv, ldq, p, ld, di, ldo, n, headDim, m, i > 0)
-			active.softmaxBackward(ds, p, dots, ld, m, n, scale)
+			active.softmaxBackward(ds, p, dots, ld, m, n, scale) // dS·scale
+			if credit != nil {
+				active.columnSums(credit, ds, ld, m, n)
+			}
 			Gemm(dq[i*ldq:], ldq, ds, ld, k, ldq, m, headDim, n, false)
 			GemmTN(dk, ldq, ds, ld, qi, ldq, n, headDim, m, i > 0)
 		}
 	}
+	Scale(credit, 1/scale)
 }
 
 // carve cuts the first n floats off scratch. What it cuts cannot grow into the rest.

@@ -103,14 +103,17 @@ func checkAttentionBackward(t *testing.T, rng *rand.Rand, n, queries, heads, hea
 	got := randomMatrix(rng, n, 3*embed, 3*embed+4)
 	size := AttentionBackwardScratch(n, headDim)
 	scratch := newMatrix(1, size, size, func() float32 { return nan })
-	AttentionBackward(got.data, dout.data, dout.ld, qkv.data, qkv.ld, out.data, n, queries, heads, headDim,
-		scratch.data[:size])
+	credit := randomMatrix(rng, 1, n, n+3)
+	AttentionBackward(got.data, credit.data[:n], dout.data, dout.ld, qkv.data, qkv.ld, out.data, n, queries, heads,
+		headDim, scratch.data[:size])
 	got.checkCanaries(t)
+	credit.checkCanaries(t)
 	scratch.checkCanaries(t)
 	want := make([][]float64, n)
 	for i := range want {
 		want[i] = make([]float64, 3*embed)
 	}
+	worth := make([]float64, n)
 	scale := 1 / math.Sqrt(float64(headDim))
 	for h, p := range probs {
 		q, k, v := h*headDim, embed+h*headDim, 2*embed+h*headDim
@@ -126,6 +129,7 @@ func checkAttentionBackward(t *testing.T, rng *rand.Rand, n, queries, heads, hea
 			}
 			for j := range n {
 				ds := p[i][j] * (dp[j] - dot) * scale
+				worth[j] += ds / scale
 				for d := range headDim {
 					want[i][q+d] += ds * qkv.at(j, k+d)
 					want[j][k+d] += ds * qkv.at(i, q+d)
@@ -134,6 +138,8 @@ func checkAttentionBackward(t *testing.T, rng *rand.Rand, n, queries, heads, hea
 		}
 	}
 	for i := range n {
+		what := fmt.Sprintf("n %d, queries %d, %d×%d: credit[%d]", n, queries, heads, headDim, i)
+		close(t, what, credit.data[i], worth[i], 1e-5)
 		for j := range 3 * embed {
 			what := fmt.Sprintf("n %d, queries %d, %d×%d: dqkv[%d, %d]", n, queries, heads, headDim, i, j)
 			close(t, what, got.data[i*got.ld+j], want[i][j], 1e-5)
@@ -158,7 +164,7 @@ func TestNoAllocation(t *testing.T) {
 			Gemm(dqkv, 3*embed, out, embed, w, 3*embed, n, 3*embed, embed, true)
 			GemmTN(w, 3*embed, out, embed, dqkv, 3*embed, embed, 3*embed, n, true)
 			Attention(out, embed, qkv, 3*embed, n, heads, headDim, Queries{Count: n}, scratch)
-			AttentionBackward(dqkv, out, embed, qkv, 3*embed, out, n, n, heads, headDim, scratch)
+			AttentionBackward(dqkv, nil, out, embed, qkv, 3*embed, out, n, n, heads, headDim, scratch)
 			LayerNormTrain(out, stats, stats, out, bias, bias, n, embed, 1e-6)
 			LayerNormBackward(out, bias, bias, out, out, bias, stats, stats, n, embed)
 			active.softmaxRows(out, nil, embed, n, embed, 1)
@@ -193,7 +199,7 @@ func BenchmarkAttention(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("backward/n%d_h%d_d%d", s.n, s.heads, s.headDim), func(b *testing.B) {
 			reportPeak(b, flops/2*5, func() {
-				AttentionBackward(dqkv, out, embed, qkv, 3*embed, out, s.n, s.n, s.heads, s.headDim, scratch)
+				AttentionBackward(dqkv, nil, out, embed, qkv, 3*embed, out, s.n, s.n, s.heads, s.headDim, scratch)
 			})
 		})
 	}

@@ -66,7 +66,8 @@ func TestNoReadBeyond(t *testing.T) {
 			Attention(out, embed, qkv, 3*embed, n, heads, headDim, Queries{Count: n}, scratch)
 			for _, queries := range []int{n, n / 2} {
 				some := out[:queries*embed]
-				AttentionBackward(dqkv, some, embed, qkv, 3*embed, some, n, queries, heads, headDim, scratch)
+				credit := guarded(t, rng, n)
+				AttentionBackward(dqkv, credit, some, embed, qkv, 3*embed, some, n, queries, heads, headDim, scratch)
 			}
 		}
 	})
