@@ -11,19 +11,18 @@ package train
 // loss reach a mask in this way, with all tokens computed; here nothing is computed for one that is gone.)
 
 // takeCredit adds what attention's backward pass found the keys of block l to be worth, w.credit [T], to what those
-// tokens were worth in the blocks above, s.credit. Tokens that are frozen live no longer.
+// tokens were worth in the blocks above, s.credit. Tokens that are frozen, which are keys all the same, get nothing.
 func (n *Network) takeCredit(s *shard, l int, w *scratch) {
 	if n.scheme.credit == 0 {
 		return
 	}
 	a, tokens := &s.blocks[l], n.config.Tokens()
 	for i := range s.images {
-		lo, hi, in, end := a.image(i)
-		if n.scheme.freezes {
-			end = in + hi - lo
-		}
+		_, _, in, end := a.image(i)
 		for r := in; r < end; r++ {
-			s.credit[i*tokens+int(a.token[r])] += w.credit[r]
+			if k := int(a.token[r]); int(s.state[i].Depth[k]) > l {
+				s.credit[i*tokens+k] += w.credit[r]
+			}
 		}
 	}
 }

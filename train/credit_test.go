@@ -15,10 +15,10 @@ import (
 // added: nothing where the parameters are those of before, and its derivative there is that of a straight-through s.
 type plain struct {
 	p     *vit.Params
-	depth []int32     // [N]
-	lives [][]float64 // [L+1][N] s₀; nil: s itself, so that nothing is added
-	own   [][]float64 // [L+1][N] s, of the last run
-	shift func(block, token int) float64
+	depth []int32                 // [N]
+	lives [][]float64             // [L+1][N] s₀; nil: s itself, so that nothing is added
+	own   [][]float64             // [L+1][N] s, of the last run
+	shift func(token int) float64 // added to a key's logits
 }
 
 func (f *plain) norm(x, weight, bias []float64) []float64 {
@@ -128,7 +128,7 @@ func (f *plain) logits(image []float32, every bool) [][]float64 {
 							z += math.Log(1 + f.own[l][k] - f.lives[l][k])
 						}
 						if f.shift != nil {
-							z += f.shift(l, k)
+							z += f.shift(k)
 						}
 					}
 					weights[k] = math.Exp(z)
@@ -189,67 +189,74 @@ func (f *plain) loss(image []float32, label int, every bool) float64 {
 // TestCredit checks what keys are worth, and the gradient of every tensor with credit in it, against differences of a
 // forward pass with log s in attention's logits.
 func TestCredit(t *testing.T) {
-	const images = 2
 	for _, exit := range []float64{0, 0.9} {
 		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillHead} {
-			t.Run(fmt.Sprintf("exit %g/%d", exit, distillation), func(t *testing.T) {
-				p := tinyDistilled(3, distillation)
-				p.Config.Halting = halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8).
-					With("credit", 1).With("exit", exit)
-				net, err := NewNetwork(p, 1)
-				if err != nil {
-					t.Fatal(err)
-				}
-				b, c := randomBatch(p.Config, images, 4), p.Config
-				grad := vit.NewParams(c)
-				if _, err := net.Step(b, Loss{TargetLayer: 2}, grad); err != nil {
-					t.Fatal(err)
-				}
-				depth := slices.Clone(depths(net, images))
-				list := make([]plain, images)
-				pictures := make([][]float32, images)
-				for i := range list {
-					pictures[i] = make([]float32, c.ImageLen())
-					if err := b.Load(i, pictures[i]); err != nil {
-						t.Fatal(err)
-					}
-					list[i] = plain{p: p, depth: depth[i*c.Tokens() : (i+1)*c.Tokens()]}
-					list[i].loss(pictures[i], 0, false)
-					list[i].lives = list[i].own
-				}
-				loss := func() (sum float64) {
-					for i := range list {
-						sum += list[i].loss(pictures[i], int(b.Labels[i]), exit > 0) / images
-					}
-					return sum
-				}
-				// Below the first block every token's sum is that of all blocks that it ran in.
-				const step = 1e-4
-				got, worst := net.shards[0].credit, 0.0
-				for k := c.Special(); k < c.Tokens(); k++ {
-					want := 0.0
-					for i, by := range []float64{step, -step} {
-						list[0].shift = func(l, token int) float64 {
-							if token == k && l >= 1 {
-								return by
-							}
-							return 0
-						}
-						want += loss() * float64(1-2*i) / (2 * step)
-					}
-					list[0].shift = nil
-					worst = max(worst, math.Abs(want))
-					if math.Abs(float64(got[k])-want) > 1e-5 {
-						t.Errorf("token %d is worth %v, the loss says %v", k, got[k], want)
-					}
-				}
-				if worst < 1e-4 {
-					t.Fatalf("no token is worth more than %v: the test shows little", worst)
-				}
-				checkPlainSlopes(t, p, grad, loss)
-			})
+			for _, budget := range []float64{0, 0.5} { // with one, block L's patches are keys and values alone
+				t.Run(fmt.Sprintf("exit %g/%d/budget %g", exit, distillation, budget), func(t *testing.T) {
+					p := tinyDistilled(3, distillation)
+					p.Config.Halting = halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8).
+						With("credit", 1).With("exit", exit)
+					checkCredit(t, p, Loss{TargetLayer: 2, Budget: budget})
+				})
+			}
 		}
 	}
+}
+
+func checkCredit(t *testing.T, p *vit.Params, l Loss) {
+	const images = 2
+	net, err := NewNetwork(p, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, c := randomBatch(p.Config, images, 4), p.Config
+	grad := vit.NewParams(c)
+	if _, err := net.Step(b, l, grad); err != nil {
+		t.Fatal(err)
+	}
+	every := c.Halting.Number("exit") > 0
+	depth := slices.Clone(depths(net, images))
+	list := make([]plain, images)
+	pictures := make([][]float32, images)
+	for i := range list {
+		pictures[i] = make([]float32, c.ImageLen())
+		if err := b.Load(i, pictures[i]); err != nil {
+			t.Fatal(err)
+		}
+		list[i] = plain{p: p, depth: depth[i*c.Tokens() : (i+1)*c.Tokens()]}
+		list[i].loss(pictures[i], 0, false)
+		list[i].lives = list[i].own
+	}
+	loss := func() (sum float64) {
+		for i := range list {
+			sum += list[i].loss(pictures[i], int(b.Labels[i]), every) / images
+		}
+		return sum
+	}
+	// Below the first block every token's sum is that of all blocks that it ran in.
+	const step = 1e-4
+	got, worst := net.shards[0].credit, 0.0
+	for k := c.Special(); k < c.Tokens(); k++ {
+		want := 0.0
+		for i, by := range []float64{step, -step} {
+			list[0].shift = func(token int) float64 {
+				if token == k {
+					return by
+				}
+				return 0
+			}
+			want += loss() * float64(1-2*i) / (2 * step)
+		}
+		list[0].shift = nil
+		worst = max(worst, math.Abs(want))
+		if math.Abs(float64(got[k])-want) > 1e-5 {
+			t.Errorf("token %d is worth %v, the loss says %v", k, got[k], want)
+		}
+	}
+	if worst < 1e-4 {
+		t.Fatalf("no token is worth more than %v: the test shows little", worst)
+	}
+	checkPlainSlopes(t, p, grad, loss)
 }
 
 // checkPlainSlopes compares every tensor's gradient with differences of a loss along it.

@@ -5,10 +5,21 @@ import (
 	"github.com/adavit/adavit/internal/kernels"
 )
 
-// begin decides which of the last block's rows run, where those are the readouts alone; before that, haltForward did.
-func (n *Network) begin(s *shard, l int) {
+// begin says of all blocks whether fewer rows run than go into them.
+func (n *Network) begin(s *shard) {
+	for l := range s.blocks {
+		a := &s.blocks[l]
+		a.run, a.partial = a.offset, n.scheme.partial(l, n.config.Layers)
+		if a.partial {
+			a.run = a.some
+		}
+	}
+}
+
+// beginLast decides which of the last block's rows run, where those are the readouts alone; else, haltForward did.
+func (n *Network) beginLast(s *shard, l int) {
 	a := &s.blocks[l]
-	if !a.partial || !n.scheme.readoutsOnly(l, n.config.Layers) {
+	if !n.scheme.readoutsOnly(l, n.config.Layers) {
 		return
 	}
 	run := int32(0)
@@ -207,12 +218,15 @@ func (s *shard) carry(l, at int, k int32, row []float32) int {
 // end halts the tokens that nothing depends on any more: those that the last block did not run, and where only the
 // readouts count all others of an image whose readouts have halted.
 func (n *Network) end(state *halting.State, l int) {
-	if n.scheme.couples() || !n.reads.Done(state.Depth) {
+	if n.scheme.couples() && !n.scheme.readoutsOnly(l, n.config.Layers) || !n.reads.Done(state.Depth) {
 		return
 	}
 	for k, d := range state.Depth {
 		if d == 0 {
 			state.Depth[k], state.Remainder[k] = int32(l+1), 1
+			if n.scheme.couples() {
+				state.Remainder[k] -= state.Cumulative[k]
+			}
 		}
 	}
 }

@@ -178,6 +178,7 @@ func (n *Network) prepare(loss Loss) error {
 	if err != nil {
 		return err
 	}
+	s.prior = loss.Budget == 0 || loss.AlphaPrior > 0
 	n.scheme = s
 	switch {
 	case s.couples():

@@ -26,6 +26,7 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 	if !n.scheme.deep {
 		clear(s.decisions[0].input)
 	}
+	n.begin(s)
 	n.embedForward(s)
 	for l := range c.Layers {
 		s.drawDrops(l, c.Layers, b.Seed, loss.DropPath, w)
@@ -33,7 +34,7 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 		if n.scheme.freezes {
 			out = w.dx // for x[l+1] has rows besides, those that are frozen
 		}
-		n.begin(s, l)
+		n.beginLast(s, l)
 		n.attendForward(s, l, w)
 		n.mlpForward(s, l, out, w)
 		n.haltForward(s, l, out, w)

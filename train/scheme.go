@@ -15,6 +15,7 @@ type scheme struct {
 	deep    bool            // every block's readouts are classified
 	chances bool            // and count by the learnt chances to stop there
 	freezes bool            // halted tokens stay keys and values
+	prior   bool            // the loss looks at the scores of all tokens in all blocks
 	credit  float32         // λ, by which patches' gates learn what their tokens are worth; 0: they do not
 	needs   []halting.Needs // [L]
 }
@@ -30,6 +31,7 @@ func newScheme(c vit.Config) (s scheme, err error) {
 	}
 	s.learner, _ = s.Scheme.(halting.Learner)
 	_, s.deep = s.Scheme.(halting.Supervised)
+	s.prior = true
 	_, s.chances = s.Scheme.(halting.Chances)
 	s.credit = float32(c.Halting.Number("credit"))
 	s.freezes = s.Needs(1, c.Layers).Frozen
@@ -52,4 +54,4 @@ func (s scheme) couples() bool { return s.learner != nil && !s.chances }
 func (s scheme) partial(l, layers int) bool { return s.freezes || s.readoutsOnly(l, layers) }
 
 // readoutsOnly reports whether in block l nothing is asked of any token but the readouts.
-func (s scheme) readoutsOnly(l, layers int) bool { return l == layers-1 && !s.couples() }
+func (s scheme) readoutsOnly(l, layers int) bool { return l == layers-1 && !(s.couples() && s.prior) }

@@ -43,8 +43,9 @@ type totals struct {
 // and values alone.
 type activation struct {
 	offset       []int32   // [images+1] image i owns the input's rows offset[i]:offset[i+1]
-	run          []int32   // [images+1] and of what runs the rows run[i]:run[i+1]; offset itself where all run
-	partial      bool      // whether run is another slice than offset
+	run          []int32   // [images+1] and of what runs the rows run[i]:run[i+1]
+	some         []int32   // [images+1] run itself, where not all run; else that is offset
+	partial      bool      // whether run is some
 	token        []int32   // [T] original place of each row
 	norm1        []float32 // [T, E]
 	mean1, rstd1 []float32 // [T]
@@ -90,12 +91,8 @@ func newShard(c vit.Config, p scheme, images int) *shard {
 	for l := range s.blocks {
 		s.x[l], s.readout[l] = make([]float32, t*e), make([]float32, images*q*e)
 		a := activation{
-			offset: make([]int32, images+1), partial: p.partial(l, c.Layers), token: make([]int32, t),
+			offset: make([]int32, images+1), some: make([]int32, images+1), token: make([]int32, t),
 			norm1: make([]float32, t*e), mean1: make([]float32, t), rstd1: make([]float32, t), qkv: make([]float32, 3*t*e),
-		}
-		a.run = a.offset
-		if a.partial {
-			a.run = make([]int32, images+1)
 		}
 		if p.readoutsOnly(l, c.Layers) {
 			t = images * q
