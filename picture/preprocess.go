@@ -68,6 +68,18 @@ func DefaultPreprocessor(height, width, channels int) Preprocessor {
 	return p
 }
 
+// Keeping returns p with a resize and a centre crop that keep that share of a picture's side, 0.01 to 1, for a model of
+// that input size; 1 keeps all of a square picture.
+func (p Preprocessor) Keeping(share float64, height, width int) Preprocessor {
+	long := func(side int) int { return int(float64(side) / share) }
+	p.DoResize, p.Size, p.CropPct = true, Size{ShortestEdge: long(height)}, 0
+	if height != width { // the short side alone would not fill such a crop
+		p.Size = Size{Height: long(height), Width: long(width)}
+	}
+	p.DoCenterCrop, p.Crop = true, Size{Height: height, Width: width}
+	return p
+}
+
 // Check reports whether p is sound and makes pictures of [channels, height, width], as far as that does not depend on
 // the picture.
 func (p Preprocessor) Check(channels, height, width int) error {

@@ -299,3 +299,34 @@ func BenchmarkApply(b *testing.B) {
 		}
 	})
 }
+
+// TestKeeping: a share of 1 keeps every edge of a square picture, one of 0.875 is DeiT's, and no other setting changes.
+func TestKeeping(t *testing.T) {
+	deit := DefaultPreprocessor(224, 224, 3)
+	if diff := cmp.Diff(deit, deit.Keeping(1, 224, 224).Keeping(0.875, 224, 224)); diff != "" {
+		t.Errorf("0.875 is not DeiT's (- want, + got):\n%s", diff)
+	}
+	for _, c := range []struct {
+		share                float64
+		height, width, above int // the rows of a picture twice the model's size, white above, that are seen
+	}{{1, 20, 20, 2}, {0.5, 20, 20, 0}, {1, 20, 30, 2}} {
+		img := image.NewGray(image.Rect(0, 0, 2*c.width, 2*c.height))
+		for i := range 2 * c.width * 4 { // four rows, which become two
+			img.Pix[i] = 255
+		}
+		p := Preprocessor{CropPct: 0.3, Resample: Bilinear}.Keeping(c.share, c.height, c.width)
+		got := make([]byte, c.height*c.width)
+		if err := p.Bytes(got, img, 1, c.height, c.width); err != nil {
+			t.Fatal(err)
+		}
+		white := 0
+		for y := range c.height {
+			if got[y*c.width+c.width/2] > 127 {
+				white++
+			}
+		}
+		if white != c.above {
+			t.Errorf("%v of a picture for %d×%d: %d white rows, want %d", c.share, c.width, c.height, white, c.above)
+		}
+	}
+}

@@ -1,12 +1,14 @@
 package trainer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
@@ -23,6 +25,9 @@ type Recipe struct {
 	// ImageSize is the side of the images in pixels, if not the starting model's: its position embeddings are
 	// resampled.
 	ImageSize int `json:"image_size,omitempty"`
+	// CropPct is the share of a picture's side that the centre crop keeps where nothing is drawn at random, timm's word;
+	// 1 shows all of a square picture. 0 is as in the starting model, or DeiT's 0.875 from nothing.
+	CropPct float64 `json:"crop_pct,omitempty"`
 	// Validation is the share of the training images that is held out to choose by, and, where the data has no test
 	// images, to test on: half for each. 0 is data.OpenParts's choice. Whoever opens the data goes by it.
 	Validation float64 `json:"validation,omitempty"`
@@ -81,7 +86,8 @@ func (r Recipe) Validate() error {
 		{"ema", r.EMA, 0, 0.9999999}, {"init_std", r.InitStd, 0, 10},
 		{"checkpoint_steps", float64(r.CheckpointSteps), 0, 1 << 40},
 		{"checkpoints", float64(r.Checkpoints), 1, 1e6}, {"log_steps", float64(r.LogSteps), 0, 1 << 40},
-		{"image_size", float64(r.ImageSize), 0, 1 << 13}, {"validation", r.Validation, 0, 0.9}, {"damaged", r.Damaged, 0, 1},
+		{"image_size", float64(r.ImageSize), 0, 1 << 13}, {"crop_pct", cmp.Or(r.CropPct, 1), 0.01, 1},
+		{"validation", r.Validation, 0, 0.9}, {"damaged", r.Damaged, 0, 1},
 		{"accumulate", float64(r.Accumulate), 0, 1 << 16}, {"repeats", float64(r.Repeats), 0, 1 << 16},
 	} {
 		if math.IsNaN(v.value) || v.value < v.min || v.value > v.max {
@@ -139,6 +145,14 @@ func (r Recipe) initialise(classes []string) (*vit.Params, error) {
 		return nil, err
 	}
 	return vit.Initialize(c, r.Seed, r.InitStd), nil
+}
+
+// Preprocess is p, the preprocessor of a model of configuration c, with the recipe's crop.
+func (r Recipe) Preprocess(p picture.Preprocessor, c vit.Config) picture.Preprocessor {
+	if r.CropPct == 0 {
+		return p
+	}
+	return p.Keeping(r.CropPct, c.Height, c.Width)
 }
 
 // LearningRate is the rate of a step (from 0), METHOD.md (43): linear warm-up from WarmupLR, then a cosine from LR down

@@ -138,7 +138,7 @@ func TestParseRecipe(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	for _, bad := range [][2]string{{`{"epoch":3}`, ""}, {`{`, ""}, {`{} {}`, ""}, {`[]`, ""}, {`{}`, "epochs"},
-		{`{}`, "epochs=0"}, {`{}`, "epochs=1e99"}, {`{}`, "lr=-1"},
+		{`{}`, "epochs=0"}, {`{}`, "crop_pct=1.1"}, {`{}`, "crop_pct=-1"}, {`{}`, "epochs=1e99"}, {`{}`, "lr=-1"},
 		{`{}`, "lr=nan"}, {`{}`, "batch=many"}, {`{}`, "store=int3"}, {`{}`, "halting.policy=psychic"},
 		{`{"epochs":3}`, "epochs.x=1"}, {`{}`, "=1"},
 		{``, ""}, {`null`, ""}, {`null`, "epochs=3"}, {`{"epochs":3,"epochs":4}`, ""},
@@ -152,6 +152,29 @@ func TestParseRecipe(t *testing.T) {
 			t.Errorf("%s with %q was accepted", bad[0], bad[1])
 		} else if !bytes.Contains([]byte(err.Error()), []byte("bad")) {
 			t.Errorf("error %v does not name the recipe", err)
+		}
+	}
+}
+
+// TestCropPct: a run prepares pictures as its recipe says, and else as its starting model does.
+func TestCropPct(t *testing.T) {
+	for _, c := range []struct {
+		variant  string // from nothing; "" for a starting model that keeps half
+		pct      float64
+		edge     int
+		centring bool
+	}{{"", 0, 32, true}, {"", 1, 16, true}, {"fashion-small", 0, 0, false}, {"fashion-small", 0.5, 56, true}} {
+		o := stripesRun(t, "")
+		o.Init.Preprocessor = o.Init.Preprocessor.Keeping(0.5, 16, 16)
+		if o.Recipe.CropPct = c.pct; c.variant != "" {
+			o.Init, o.Recipe.Variant = nil, c.variant
+		}
+		_, p, err := o.start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Size.ShortestEdge != c.edge || p.DoCenterCrop != c.centring {
+			t.Errorf("%+v: pictures are prepared by %+v", c, p)
 		}
 	}
 }

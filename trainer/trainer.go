@@ -185,6 +185,7 @@ func (o *Options) start() (p *vit.Params, prep picture.Preprocessor, err error) 
 	} else {
 		prep = picture.DefaultPreprocessor(p.Config.Height, p.Config.Width, p.Config.Channels)
 	}
+	prep = r.Preprocess(prep, p.Config)
 	if r.Halting != nil {
 		p.Config.Halting = *r.Halting
 	}

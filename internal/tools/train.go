@@ -150,7 +150,11 @@ func WriteAugmented(ctx context.Context, o AugmentOptions) (Augmented, error) {
 // shape is a model, or one without parameters, whose input's size and preparation are those of the pictures.
 func (o AugmentOptions) shape(ctx context.Context) (*vit.Model, error) {
 	if name := cmp.Or(o.Model, o.Recipe.Init); name != "" {
-		return adavit.OpenContext(ctx, name, adavit.OpenOptions{})
+		m, err := adavit.OpenContext(ctx, name, adavit.OpenOptions{})
+		if err == nil {
+			m.Preprocessor = o.Recipe.Preprocess(m.Preprocessor, m.Params.Config)
+		}
+		return m, err
 	}
 	c := vit.Config{Channels: 3, Height: 224, Width: 224}
 	if o.Recipe.Variant != "" {
@@ -160,7 +164,7 @@ func (o AugmentOptions) shape(ctx context.Context) (*vit.Model, error) {
 		}
 	}
 	return &vit.Model{Params: &vit.Params{Config: c},
-		Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}, nil
+		Preprocessor: o.Recipe.Preprocess(picture.DefaultPreprocessor(c.Height, c.Width, c.Channels), c)}, nil
 }
 
 // sampler loads pictures for a contact sheet.
