@@ -92,6 +92,7 @@ func (s *Stepper) Step(u Update) (Stats, error) {
 	if loss.Budget > 0 {
 		loss.Multiplier, target = s.controller.alpha(loss.Budget, u.Progress)
 	}
+	step := s.steps
 	stats, size, err := s.passes(u, loss)
 	if err != nil {
 		return stats, err
@@ -102,7 +103,8 @@ func (s *Stepper) Step(u Update) (Stats, error) {
 	}
 	if loss.Budget > 0 {
 		stats.Multiplier, stats.Target = loss.Multiplier, target
-		s.controller.observe(stats.MeanDepth/float64(s.params.Config.Layers), loss.Multiplier, target)
+		share := stats.MeanDepth / float64(s.params.Config.Layers)
+		s.controller.observe(share, draw(step), loss.Multiplier, target)
 	}
 	return stats, nil
 }
@@ -143,7 +145,7 @@ func (s *Stepper) Params() (weights, average *vit.Params, err error) {
 func (s *Stepper) Gradient() *vit.Params { return s.grad }
 
 // State is all that steps change, but for their number: weights, moment1, moment2 and average, each laid out as
-// vit.Params.Data; and gates where they are learnt, 8 numbers: value, both moments and average of the scale, then of
+// vit.Params.Data; controller [3] where there is a budget; and gates where they are learnt, 8 numbers: value, both moments and average of the scale, then of
 // the center. All of it is the Stepper's own memory.
 func (s *Stepper) State() ([]Tensor, error) {
 	state := []Tensor{{"weights", s.params.Data}, {"moment1", s.m}, {"moment2", s.v}, {"average", s.average.Data}}
@@ -171,8 +173,10 @@ func (s *Stepper) Restore(steps int, state []Tensor) error {
 		}
 		copy(t.Data, state[i].Data)
 	}
-	if at := kernels.FirstNotFinite(s.gates); at >= 0 {
-		return fmt.Errorf("train: learnt gates hold %v", s.gates[at])
+	for name, values := range map[string][]float32{"learnt gates": s.gates, "a budget's state": s.controller.state} {
+		if at := kernels.FirstNotFinite(values); at >= 0 {
+			return fmt.Errorf("train: %s: %v", name, values[at])
+		}
 	}
 	if s.gates != nil {
 		s.storeGates()
