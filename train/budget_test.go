@@ -57,8 +57,8 @@ func TestControllerWindsDown(t *testing.T) {
 	}
 }
 
-// TestBudgetIsKept: the tokens of a model that learns twelve lessons by heart cost about what the budget says; the steps
-// tell what they were steered to; and a run that goes on from a state takes the same steps.
+// TestBudgetIsKept: the tokens of a model that learns twelve lessons by heart cost about what the budget says; the
+// steps tell what they were steered to; and a run that goes on from a state takes the same steps.
 func TestBudgetIsKept(t *testing.T) {
 	for _, budget := range []float64{0.5, 0.8} {
 		s := usual

@@ -145,8 +145,8 @@ func (s *Stepper) Params() (weights, average *vit.Params, err error) {
 func (s *Stepper) Gradient() *vit.Params { return s.grad }
 
 // State is all that steps change, but for their number: weights, moment1, moment2 and average, each laid out as
-// vit.Params.Data; controller [3] where there is a budget; and gates where they are learnt, 8 numbers: value, both moments and average of the scale, then of
-// the center. All of it is the Stepper's own memory.
+// vit.Params.Data; controller [3] where there is a budget; and gates where they are learnt, 8 numbers: value, both
+// moments and average of the scale, then of the center. All of it is the Stepper's own memory.
 func (s *Stepper) State() ([]Tensor, error) {
 	state := []Tensor{{"weights", s.params.Data}, {"moment1", s.m}, {"moment2", s.v}, {"average", s.average.Data}}
 	if s.controller.state != nil {
