@@ -13,8 +13,8 @@ import (
 //
 //	α = P·(m − b) + I·Σ (m − b)
 //
-// α may be negative: tokens that cost less than they may are kept on. While it is at one of its bounds the sum does not
-// grow (anti-windup).
+// α may then be negative: tokens that cost less than they may are kept on. While it is at one of its bounds the sum
+// does not grow (anti-windup).
 //
 // Where the gates' center is drawn for each step, u from −1 to 1 of BudgetSpread, m is the mean at u = 0, and what a
 // step's share owes to u, about slope·u, is no error.
@@ -33,16 +33,25 @@ func newController() controller { return controller{[]float32{1, 0, 0}} }
 func (c controller) alpha(budget, progress float64) (alpha, target float64) {
 	target = 1 - (1-budget)*(1-math.Cos(math.Pi*min(1, 3*progress)))/2
 	alpha = proportional*(float64(c.state[0])-target) + float64(c.state[1])
-	return max(-mostAlpha, min(mostAlpha, alpha)), target
+	return max(leastAlpha(progress), min(mostAlpha, alpha)), target
 }
 
-// observe takes up what share a step's tokens cost, with the center at u, while alpha was in force towards target.
-func (c controller) observe(share, u, alpha, target float64) {
+// leastAlpha is 0 while the target falls: tokens that leave early as it is need not first be taught to stay.
+func leastAlpha(progress float64) float64 {
+	if 3*progress < 1 {
+		return 0
+	}
+	return -mostAlpha
+}
+
+// observe takes up what share the tokens of a step after progress cost, its center at u, while alpha was in force
+// towards target.
+func (c controller) observe(share, u, progress, alpha, target float64) {
 	m, slope := float64(c.state[0]), float64(c.state[2])
 	by := follow * (share - m - slope*u)
 	m, slope = m+by, slope+by*u
 	c.state[0], c.state[2] = float32(m), float32(slope)
-	if e := m - target; math.Abs(alpha) < mostAlpha || e*alpha < 0 {
+	if e := m - target; !(alpha >= mostAlpha && e > 0 || alpha <= leastAlpha(progress) && e < 0) {
 		c.state[1] += float32(integral * e)
 	}
 }

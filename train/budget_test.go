@@ -26,7 +26,7 @@ func TestController(t *testing.T) {
 				worth := 0.002 * (1 - share) // what a block is worth grows as they grow fewer
 				share = min(1, share-gain*(alpha-worth))
 				u := draw(step)
-				c.observe(share+0.1*u+0.03*r.NormFloat64(), u, alpha, target)
+				c.observe(share+0.1*u+0.03*r.NormFloat64(), u, float64(step)/steps, alpha, target)
 				mean += (share - mean) / 100
 				slack := 0.05
 				if step > steps/2 {
@@ -46,11 +46,11 @@ func TestControllerWindsDown(t *testing.T) {
 	c := newController()
 	for range 100000 {
 		alpha, target := c.alpha(0.3, 1)
-		c.observe(1, 0, alpha, target)
+		c.observe(1, 0, 1, alpha, target)
 	}
 	for range 200 {
 		alpha, target := c.alpha(0.3, 1)
-		c.observe(0.1, 0, alpha, target)
+		c.observe(0.1, 0, 1, alpha, target)
 	}
 	if alpha, _ := c.alpha(0.3, 1); alpha > mostAlpha/2 {
 		t.Errorf("α is %v long after tokens have become cheap", alpha)

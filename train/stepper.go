@@ -104,7 +104,7 @@ func (s *Stepper) Step(u Update) (Stats, error) {
 	if loss.Budget > 0 {
 		stats.Multiplier, stats.Target = loss.Multiplier, target
 		share := stats.MeanDepth / float64(s.params.Config.Layers)
-		s.controller.observe(share, draw(step), loss.Multiplier, target)
+		s.controller.observe(share, draw(step), u.Progress, loss.Multiplier, target)
 	}
 	return stats, nil
 }
