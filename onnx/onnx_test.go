@@ -51,7 +51,8 @@ func TestStructure(t *testing.T) {
 		c := p.Config
 		c.Distillation = distillation
 		p = vit.Initialize(c, 1, 0)
-		for i, o := range []Options{{}, {Depth: true}, {Dense: true}, {Opset: 19}, {Opset: 20, Dense: true}, {}, {Opset: 20}} {
+		list := []Options{{}, {Depth: true}, {Dense: true}, {Opset: 19}, {Opset: 20, Dense: true}, {}, {Opset: 20}}
+		for i, o := range list {
 			p.Config.Halting = c.Halting
 			if i > 4 {
 				p.Config.Halting = c.Halting.With("exit", 0.9)
