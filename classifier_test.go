@@ -8,10 +8,12 @@ import (
 	"math"
 	"reflect"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/vit"
 )
@@ -70,6 +72,45 @@ func TestClassify(t *testing.T) {
 	}
 	if got, err := single.ClassifyAll(t.Context(), nil); err != nil || len(got) != 0 {
 		t.Errorf("no images: %v, %v", got, err)
+	}
+}
+
+// TestClassifyWithExit: an image that ends early because its prediction is sure says so, in its blocks, its depths and
+// its work, with the heads that were asked on the way.
+func TestClassifyWithExit(t *testing.T) {
+	m, d := modeltest.Small(t, true), modeltest.Fashion(t)
+	config := &m.Params.Config
+	config.Halting = config.Halting.With("exit", 0.5)
+	for i := range m.Params.HeadWeight { // a model of random weights is not often sure
+		m.Params.HeadWeight[i] *= 2
+	}
+	c, ends := newTestClassifier(t, m, 2), map[int]int{}
+	for i := range 70 {
+		r, err := c.Classify(t.Context(), modeltest.Image(t, d, i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkResult(t, *config, r)
+		active := make([]int32, config.Layers)
+		for _, depth := range r.Depth {
+			for l := range depth {
+				active[l]++
+			}
+		}
+		dense := *config
+		dense.Halting = halting.Dense()
+		asked := int64(min(r.Blocks, config.Layers-1) * config.Embed * config.Classes)
+		if slices.Max(r.Depth) != r.Blocks || r.MACs != dense.MACs(active)+asked {
+			t.Errorf("image %d: %d blocks, depths %v, %d MACs, want %d + %d", i, r.Blocks, r.Depth, r.MACs,
+				dense.MACs(active), asked)
+		}
+		if r.Blocks < config.Layers && r.Top[0].Probability < 0.5-1e-6 {
+			t.Errorf("image %d ends after block %d with a probability of %v", i, r.Blocks, r.Top[0].Probability)
+		}
+		ends[r.Blocks]++
+	}
+	if len(ends) < 2 {
+		t.Errorf("images end in blocks %v: the test shows little", ends)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/eval"
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/vit"
@@ -146,6 +147,51 @@ func TestCompareSchemes(t *testing.T) {
 	o.Epochs, o.Progress = 2, nil
 	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "other settings") {
 		t.Errorf("other settings in the same folder: %v", err)
+	}
+}
+
+// TestCompareExit: a scheme with an exit is an entry like any other. Its images end early, it is brought to the depth
+// by its gate, tested with its patches in random order, timed, and swept.
+func TestCompareExit(t *testing.T) {
+	o := comparison(t)
+	o.Schemes, o.Depth, o.Sweep = []string{"token:exit=0.3"}, 1.5, []float64{1.8}
+	got, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := got.Schemes[1]
+	r := s.Runs[0]
+	m, err := adavit.Open(r.Model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Name != "token:exit=0.3" || m.Params.Config.Halting.Number("exit") != 0.3 ||
+		r.Halting.Number("exit") != 0.3 || r.Tuned == nil || r.Tuned.Constant != "gate_center" {
+		t.Errorf("%s: %v, tuned %+v", s.Name, m.Params.Config.Halting, r.Tuned)
+	}
+	if r.Control == nil || r.Control.Random == nil || r.Single <= 0 || r.Batch <= 0 || len(r.Sweep) != 1 ||
+		r.Sweep[0].Halting.Number("exit") != 0.3 {
+		t.Errorf("%s: %+v, control %+v", s.Name, r, r.Control)
+	}
+	c, ended := m.Params.Config, 0
+	d, err := datasets.Open(o.Data, data.Test, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out infer.Output
+	e := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
+	if err := e.Run(t.Context(), infer.Batch{Images: modeltest.Tensor(t, m, d, d.Len())}, &out); err != nil {
+		t.Fatal(err)
+	}
+	macs := 0.0
+	for i := range d.Len() {
+		if int(out.Depth[i*c.Tokens()]) < c.Layers {
+			ended++
+		}
+		macs += float64(c.MACs(out.Active[i*c.Layers:(i+1)*c.Layers])) / float64(d.Len())
+	}
+	if ended == 0 || math.Abs(macs-r.Matched.MACs) > 1 {
+		t.Errorf("%d of %d images end early; %v MACs, not %v", ended, d.Len(), macs, r.Matched.MACs)
 	}
 }
 

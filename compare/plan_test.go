@@ -60,6 +60,8 @@ func TestCompareRecipes(t *testing.T) {
 	for entry, want := range map[string]halting.Config{
 		"none": halting.Dense(), "token": gate("token", 12), // the recipe's own
 		"act:gate_center=5": gate("act", 5), "sact": gate("sact", 12),
+		"token:exit=0.9": gate("token", 12).With("exit", 0.9), "sact:exit=0.9:credit=1": gate("sact", 12).With("exit",
+			0.9).With("credit", 1),
 		"confidence:threshold=0.7": halting.Config{Scheme: "confidence"}.With("threshold", 0.7),
 		"topk:keep=0.5:fuse=true":  halting.Config{Scheme: "topk"}.With("keep", 0.5).With("fuse", true),
 	} {

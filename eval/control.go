@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
@@ -100,6 +101,7 @@ func (s *shuffle) run(e *evaluator, i int, seed uint64) error {
 		rand.New(rand.NewPCG(0, seed)).Shuffle(len(patches), func(a, b int) {
 			patches[a], patches[b] = patches[b], patches[a]
 		})
+		plan(&c, s.depth)
 		if err := s.engine.Run(context.Background(), infer.Batch{Images: e.images[i*size : (i+1)*size]}, &s.out); err != nil {
 			return err
 		}
@@ -110,6 +112,17 @@ func (s *shuffle) run(e *evaluator, i int, seed uint64) error {
 		s.right++
 	}
 	return err
+}
+
+// plan turns the depths [N] of an image's tokens into the blocks after which they are to halt: patches that the image's
+// end took along would have gone on, and do where the image ends later in another order.
+func plan(c *vit.Config, depth []int32) {
+	end := slices.Max(depth[:c.Readouts().Heads])
+	for k, d := range depth[c.Special():] {
+		if d == end {
+			depth[c.Special()+k] = int32(c.Layers)
+		}
+	}
 }
 
 // momentsOf is the mean of depths and the mean square of their distances from it.

@@ -19,6 +19,8 @@ func controlled(scheme string) *vit.Model {
 	c := vit.Config{Embed: 24, Heads: 2, Layers: 6, Hidden: 40, Height: 28, Width: 28, Patch: 7, Channels: 1, Classes: 10,
 		Eps: 1e-6, Halting: map[string]halting.Config{
 			"token":      halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
+			"exit":       halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8).With("exit", 0.45),
+			"sact exit":  halting.Config{Scheme: "sact"}.With("gate_scale", 3).With("gate_center", 0.8).With("exit", 0.45),
 			"act":        halting.Config{Scheme: "act"}.With("gate_scale", 3).With("gate_center", 0.6),
 			"sact":       halting.Config{Scheme: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
 			"similarity": halting.Config{Scheme: "similarity"}.With("threshold", 0.8),
@@ -30,23 +32,23 @@ func controlled(scheme string) *vit.Model {
 }
 
 // TestPlanned: halting by a plan that is what the scheme did changes nothing, to the bit; by another plan, tokens halt
-// where that says.
+// where that says. Where the image ends is the scheme's to say, now here and now there.
 func TestPlanned(t *testing.T) {
-	for _, scheme := range []string{"token", "sact", "similarity", "topk"} {
-		m, d := controlled(scheme), modeltest.Fashion(t)
+	for _, name := range []string{"token", "sact", "similarity", "topk", "exit", "sact exit"} {
+		m, d := controlled(name), modeltest.Fashion(t)
 		c := m.Params.Config
 		scheme, err := halting.New(c.Halting)
 		if err != nil {
 			t.Fatal(err)
 		}
 		natural := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
-		plan := make([]int32, c.Tokens())
+		depth := make([]int32, c.Tokens())
 		planned := modeltest.Engine(t, m.Params, infer.F32, infer.Options{Schemes: []halting.Scheme{halting.Planned(scheme,
-			plan)}})
+			depth)}})
 		pixels, image := make([]byte, c.ImageLen()), make([]float32, c.ImageLen())
 		var want, got infer.Output
-		differ := false
-		for i := range 20 {
+		differ, moved := false, 0
+		for i := range 80 {
 			if err := d.Pixels(pixels, i); err != nil {
 				t.Fatal(err)
 			}
@@ -54,26 +56,35 @@ func TestPlanned(t *testing.T) {
 			if err := natural.Run(t.Context(), infer.Batch{Images: image}, &want); err != nil {
 				t.Fatal(err)
 			}
-			copy(plan, want.Depth)
+			copy(depth, want.Depth)
+			for range 2 { // as they ran, then as they would have gone on
+				if err := planned.Run(t.Context(), infer.Batch{Images: image}, &got); err != nil {
+					t.Fatal(err)
+				}
+				if !reflect.DeepEqual(got, want) {
+					t.Fatalf("%s, image %d: %+v by the plan, %+v without", name, i, got, want)
+				}
+				plan(&c, depth)
+			}
+			slices.Reverse(depth[1:])
 			if err := planned.Run(t.Context(), infer.Batch{Images: image}, &got); err != nil {
 				t.Fatal(err)
 			}
-			if !reflect.DeepEqual(got, want) {
-				t.Fatalf("%s, image %d: %+v by the plan, %+v without", scheme, i, got, want)
-			}
-			slices.Reverse(plan[1:])
-			if err := planned.Run(t.Context(), infer.Batch{Images: image}, &got); err != nil {
-				t.Fatal(err)
-			}
-			for k := 1; k < len(plan); k++ {
-				if got.Depth[k] != min(plan[k], got.Depth[0]) {
-					t.Fatalf("%s, image %d: depths %v, planned %v", scheme, i, got.Depth, plan)
+			for k := 1; k < len(depth); k++ {
+				if got.Depth[k] != min(depth[k], got.Depth[0]) {
+					t.Fatalf("%s, image %d: depths %v, planned %v", name, i, got.Depth, depth)
 				}
 			}
 			differ = differ || !slices.Equal(got.Depth, want.Depth)
+			if got.Depth[0] != want.Depth[0] {
+				moved++
+			}
 		}
 		if !differ {
-			t.Errorf("%s: all patches have the same depth, which tests nothing", scheme)
+			t.Errorf("%s: all patches have the same depth, which tests nothing", name)
+		}
+		if name == "exit" && moved < 2 {
+			t.Errorf("%d images end elsewhere by another plan: the exit does not decide", moved)
 		}
 	}
 }
@@ -82,7 +93,7 @@ func TestPlanned(t *testing.T) {
 // they can be, the same ones on any number of threads.
 func TestControl(t *testing.T) {
 	const images = 60
-	for _, scheme := range []string{"token", "act", "sact", "fused", "tome"} {
+	for _, scheme := range []string{"token", "exit", "act", "sact", "fused", "tome"} {
 		m, d := controlled(scheme), modeltest.Torn{Dataset: modeltest.Fashion(t), Bad: func(i int) bool { return i == 7 }}
 		e := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
 		var means []float64
@@ -120,7 +131,7 @@ func TestControl(t *testing.T) {
 				t.Errorf("%s: %+v, want deviations %v and %v", scheme, got, math.Sqrt(between),
 					math.Sqrt(within/float64(len(means))))
 			}
-			if (got.Random != nil) != (scheme == "token" || scheme == "sact") {
+			if (got.Random != nil) != (scheme == "token" || scheme == "exit" || scheme == "sact") {
 				t.Errorf("%s: top-1 in random order %v", scheme, got.Random)
 			}
 			if threads == 1 {
@@ -132,5 +143,36 @@ func TestControl(t *testing.T) {
 		if between == 0 && scheme != "tome" && scheme != "fused" || (within == 0) != (scheme == "act") {
 			t.Errorf("%s: deviations %v and %v, which test nothing", scheme, between, within)
 		}
+	}
+}
+
+// TestCollectWithExit: the pictures of a report end where their images do, and what is counted goes no further.
+func TestCollectWithExit(t *testing.T) {
+	const images = 80
+	m, d := controlled("exit"), modeltest.Fashion(t)
+	e, c := modeltest.Engine(t, m.Params, infer.F32, infer.Options{}), m.Params.Config
+	results, col, err := Collect(t.Context(), d, Options{Limit: images, Precision: infer.F32}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	depth, macs, ends := 0.0, 0.0, map[int]int{}
+	for i := range images {
+		out := runImage(t, e, m, d, i)
+		for _, d := range out.Depth {
+			depth += float64(d) / float64(c.Tokens()*images)
+		}
+		macs += float64(c.MACs(out.Active)) / images
+	}
+	for _, s := range col.Samples() {
+		if slices.Max(s.Depth) > s.ClassDepth || s.ClassDepth < c.Layers && s.Probability < 0.45-1e-6 {
+			t.Errorf("an image ends in block %d with probability %v, its patches in %v", s.ClassDepth, s.Probability, s.Depth)
+		}
+		ends[s.ClassDepth]++
+	}
+	if len(ends) < 3 {
+		t.Errorf("images end in blocks %v: the test shows little", ends)
+	}
+	if r := results[0]; math.Abs(r.MeanDepth-depth) > 1e-9 || math.Abs(r.MACs-macs) > 0.5 {
+		t.Errorf("depth %v and %v MACs, want %v and %v", r.MeanDepth, r.MACs, depth, macs)
 	}
 }

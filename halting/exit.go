@@ -54,12 +54,10 @@ func (e Exit) Step(s *State, r Rows) {
 	}
 }
 
-// Needs is the patches' with whole values, and logits where they can end the image.
+// Needs is the patches', with logits where they can end the image.
 func (e Exit) Needs(layer, layers int) Needs {
 	n := e.patchScheme.Needs(layer, layers)
-	if layer < layers && !e.EveryBlock {
-		n.Output, n.Logits = true, true
-	}
+	n.Logits = layer < layers && !e.EveryBlock
 	return n
 }
 

@@ -43,7 +43,7 @@ type Needs struct {
 	Previous  bool // Rows.Previous
 	Attention bool // Rows.Attention
 	Keys      bool // Rows.Keys
-	Logits    bool // Rows.Logits
+	Logits    bool // Rows.Logits; the rows that are read are whole there, whatever Output says
 	Merges    bool // Step fills Rows.Into and Rows.Share, which the engine then applies
 	Sizes     bool // in this block a key stands for State.Size tokens: its attention logit is log(size) larger
 	Frozen    bool // halted tokens stay keys and values of all later blocks, as they were last; in every block or none

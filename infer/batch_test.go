@@ -43,7 +43,7 @@ func sameImage(t fataler, c *vit.Config, got *Output, i int, want *Output, j int
 // TestStop: an image that nobody wants leaves after the block in which that is said, is asked for once a block, and the
 // others do not feel it.
 func TestStop(t *testing.T) {
-	for _, name := range halting.Names() {
+	for _, name := range schemeNames() {
 		p := makeModel(schemeConfig(name, 4), 5, gatesMixed)
 		c := &p.Config
 		images := drawImages(*c, 4, 6)

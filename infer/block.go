@@ -171,5 +171,11 @@ func (w *worker) rest(_ *worker, lo, hi int) {
 		copy(w.x[(w.at+to+i)*e:], w.x[from*e:(from+n)*e]) // costs nothing where they lie there already
 	}
 	hidden := c.roundedH.from(to).ofRows(c.hidden, stride, w.engine.config.Hidden, rows, to)
-	c.block.fc2.addRest(w.x[(w.at+to)*e:], e, hidden, hi-lo)
+	c.block.fc2.addRest(w.x[(w.at+to)*e:], e, hidden, hi-lo, 0, e)
+}
+
+// restOfRead adds the outputs lo … hi−1 of what fc2 has left out to the copies in y of the rows that are read.
+func (w *worker) restOfRead(_ *worker, lo, hi int) {
+	c, e := &w.chunk, w.engine.config.Embed
+	c.block.fc2.addRest(c.y, e, c.input, c.read, lo, hi)
 }

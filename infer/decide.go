@@ -8,10 +8,13 @@ func (w *worker) decide() {
 	e, c := w.engine, &w.chunk
 	layers, tokens := e.config.Layers, e.config.Tokens()
 	c.going = c.going[:0]
+	if c.layer > 0 && e.needs[c.layer-1].Logits {
+		w.predict()
+	}
 	for i := range c.slots {
 		s := &c.slots[i]
 		state, image := &w.states[s.image], w.first+s.image
-		rows, ran := w.observe(s), 0
+		rows, ran := w.observe(i), 0
 		if c.layer > 0 {
 			out := e.job.out
 			ran = s.active

@@ -32,7 +32,24 @@ func (d *decider) decide(l int, before, x [][]float64) {
 	near := func(value, limit float64) { d.m.margin = min(d.m.margin, math.Abs(value-limit)) }
 	switch h.Scheme {
 	case "token", "sact":
-		for k := range n {
+		read := 0 // tokens without a gate
+		if exit := h.Number("exit"); exit > 0 {
+			read = d.p.Config.Readouts().Heads
+			if !last && d.alive[0] {
+				sure := largestPlain(headsPlain(d.p, x[:read]))
+				near(sure, exit)
+				last = sure >= exit // then the image ends as it would after block L
+				for k := range read {
+					score[k] = sure
+				}
+			}
+			for k := range read {
+				if last && d.alive[k] {
+					d.halt(k, l, 1)
+				}
+			}
+		}
+		for k := read; k < n; k++ {
 			if !d.alive[k] {
 				continue
 			}
@@ -73,15 +90,11 @@ func (d *decider) decide(l int, before, x [][]float64) {
 		}
 		stop := last
 		if !last {
-			z := headsPlain(d.p, x[:d.p.Config.Readouts().Heads])
-			total := 0.0
-			for _, v := range z {
-				total += math.Exp(v - slices.Max(z))
-			}
-			near(1/total, h.Number("threshold"))
-			stop = 1/total >= h.Number("threshold")
+			sure := largestPlain(headsPlain(d.p, x[:d.p.Config.Readouts().Heads]))
+			near(sure, h.Number("threshold"))
+			stop = sure >= h.Number("threshold")
 			for k := range n {
-				score[k] = 1 / total
+				score[k] = sure
 			}
 		}
 		for k := range n {
@@ -107,6 +120,15 @@ func (d *decider) decide(l int, before, x [][]float64) {
 	default:
 		d.decideCounts(l, x, score)
 	}
+}
+
+// largestPlain returns the largest of softmax(z).
+func largestPlain(z []float64) float64 {
+	total := 0.0
+	for _, v := range z {
+		total += math.Exp(v - slices.Max(z))
+	}
+	return 1 / total
 }
 
 func (d *decider) halt(k, l int, remainder float64) {

@@ -72,6 +72,7 @@ func drawConstants(t *rapid.T, name string, layers int) halting.Config {
 		"keep":        rapid.Float64Range(0, 1).Draw(t, "keep"),
 		"fuse":        rapid.Bool().Draw(t, "fuse"),
 		"merge":       rapid.Float64Range(0, 4).Draw(t, "merge"),
+		"exit":        rapid.SampledFrom([]float64{0, 0.3, 0.5, 0.6, 0.8, 1}).Draw(t, "exit"),
 	}
 	if rapid.Bool().Draw(t, "chosen layers") {
 		constants["layers"] = []int{rapid.IntRange(1, layers).Draw(t, "layer")}

@@ -17,14 +17,15 @@ type observation struct {
 	attention []float32 // [N] of one image
 	room      []float32 // [N]
 	keys      []float32 // [N, E/H] of one image
-	field     []float32 // [Q, E] as predict takes it
-	logits    []float32 // [classes]
-	second    []float32 // [classes] of a second head
+	hidden    []float32 // [S·Q, hiddenStride] the rows that are read, of the at most S images of a chunk
+	field     []float32 // [S, Q, E] what their heads look at
+	logits    []float32 // [S, classes]
+	second    []float32 // [S, classes] of a second head
 	scratch   halting.Scratch
 	packed    kernels.Packed // a factor of Rows.Products
 
-	slot     *slot                                             // that a scheme is looking at
-	predict  func() []float32                                  // w.predict
+	answer   []float32                                         // [classes] of the image that a scheme is looking at
+	ask      func() []float32                                  // returns it
 	products func(dst, a, b []float32, rows, cols, length int) // w.multiply
 }
 
@@ -41,8 +42,10 @@ func (o *observation) grow(w *worker, rows int) {
 		o.products = w.multiply
 	}
 	if need.Logits {
-		o.field = room[float32](w, w.engine.readouts.Fields()*c.Embed)
-		o.logits, o.second, o.predict = room[float32](w, c.Classes), room[float32](w, c.Classes), w.predict
+		s, q := min(w.capacity, rows), w.engine.readouts.Fields()
+		o.hidden, o.field = room[float32](w, s*q*hiddenStride(c.Hidden)), room[float32](w, s*q*c.Embed)
+		o.logits, o.second = room[float32](w, s*c.Classes), room[float32](w, s*c.Classes)
+		o.ask = func() []float32 { return o.answer }
 	}
 	if need.Merges {
 		o.into, o.share = room[int32](w, rows), room[float32](w, rows)
@@ -82,9 +85,11 @@ func (w *worker) bias(s *slot) []float32 {
 	return w.observation.bias[s.first-w.chunk.base:]
 }
 
-// observe returns what the scheme is to see of an image after a block, and where it is to write.
-func (w *worker) observe(s *slot) halting.Rows {
-	c, o, config, lo, hi := &w.chunk, &w.observation, &w.engine.config, s.at, s.at+s.queries
+// observe returns what the scheme is to see of the chunk's image i after a block, and where it is to write.
+func (w *worker) observe(i int) halting.Rows {
+	c, o, config := &w.chunk, &w.observation, &w.engine.config
+	s := &c.slots[i]
+	lo, hi := s.at, s.at+s.queries
 	e, n, qkv := config.Embed, s.queries, c.qkv[(s.first-c.base)*3*config.Embed:]
 	r := halting.Rows{
 		Layer: c.layer, Layers: config.Layers, Readouts: w.engine.readouts,
@@ -107,7 +112,7 @@ func (w *worker) observe(s *slot) halting.Rows {
 		r.Keys, r.KeyLen = o.keys, config.HeadDim()
 	}
 	if need.Logits {
-		o.slot, r.Logits = s, o.predict
+		o.answer, r.Logits = o.logits[i*config.Classes:(i+1)*config.Classes], o.ask
 	}
 	if need.Merges {
 		r.Into, r.Share = o.into[lo:hi], o.share[lo:hi]
@@ -134,17 +139,44 @@ func (w *worker) merge(s *slot) {
 	}
 }
 
-// predict is Rows.Logits: what the heads make of their tokens as they are, or as they were when they halted.
-func (w *worker) predict() []float32 {
-	c, o, r, e := &w.chunk, &w.observation, w.engine.readouts, w.engine.config.Embed
-	copy(o.field, w.field[o.slot.image*len(o.field):])
-	for i := o.slot.at; i < o.slot.at+o.slot.queries; i++ {
-		if f, ok := r.Field(c.token[i]); ok {
-			copy(o.field[f*e:(f+1)*e], c.x[i*e:])
+// predict makes Rows.Logits of the chunk's images: what the heads make of their tokens as they are, or as they were
+// when they halted. In a split block copies of these rows go through the rest of fc2 ahead of the others.
+func (w *worker) predict() {
+	c, o, config, r := &w.chunk, &w.observation, &w.engine.config, w.engine.readouts
+	e, stride := config.Embed, hiddenStride(config.Hidden)
+	c.read = 0
+	for i := range c.slots {
+		s := &c.slots[i]
+		n := w.reads(c.token[s.at : s.at+s.queries])
+		copy(c.y[c.read*e:], c.x[s.at*e:(s.at+n)*e])
+		if c.split {
+			copy(o.hidden[c.read*stride:], c.hidden[s.at*stride:(s.at+n)*stride])
+		}
+		c.read += n
+	}
+	if c.split {
+		c.input = c.roundedH.of(o.hidden, stride, c.read, config.Hidden)
+		if w.team.members != nil {
+			w.runColumns((*worker).restOfRead, e)
+		} else {
+			w.restOfRead(w, 0, e)
+		}
+		w.spentOn(FC2)
+	}
+	at, fields := 0, r.Fields()*e
+	for i := range c.slots {
+		s := &c.slots[i]
+		field := o.field[i*fields : (i+1)*fields]
+		copy(field, w.field[s.image*fields:])
+		for _, k := range c.token[s.at : s.at+w.reads(c.token[s.at:s.at+s.queries])] {
+			f, _ := r.Field(k)
+			copy(field[f*e:(f+1)*e], c.y[at*e:])
+			at++
 		}
 	}
-	w.heads(o.logits, o.second, o.field, 1)
-	return o.logits
+	n := len(c.slots)
+	w.heads(o.logits[:n*config.Classes], o.second, o.field[:n*fields], n)
+	w.spentOn(Head)
 }
 
 // multiply is Rows.Products.

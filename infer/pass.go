@@ -55,6 +55,7 @@ type chunk struct {
 	apart   bool      // the query rows are copied together, for between them lie others that are none
 	x       []float32 // [A, E] the query rows: gathered, or in the worker's x
 	token   []int32   // [A] their original places
+	read    int       // rows that are read, of a split block in which a scheme asks for logits
 	going   []int     // of a split block: rows of the chunk's x, and of hidden, for which fc2 is to be completed
 
 	score    []float32 // [C] what the scheme says of each row
@@ -183,10 +184,7 @@ func (w *worker) open(l int, todo []slot) []slot {
 		s := &todo[n]
 		s.at, s.queries = c.queries, s.active
 		if w.engine.readsAlone(l) {
-			s.queries = 0 // those that count in a mean field are the first
-			for s.queries < s.active && w.counts(w.token[s.first+s.queries]) {
-				s.queries++
-			}
+			s.queries = w.reads(w.token[s.first : s.first+s.active])
 		}
 		c.queries += s.queries
 		c.rows += s.active + s.frozen
@@ -213,6 +211,15 @@ func (w *worker) open(l int, todo []slot) []slot {
 func (w *worker) counts(place int32) bool {
 	_, ok := w.engine.readouts.Field(place)
 	return ok
+}
+
+// reads returns how many of an image's tokens count in a mean field: the first.
+func (w *worker) reads(token []int32) int {
+	n := 0
+	for n < len(token) && w.counts(token[n]) {
+		n++
+	}
+	return n
 }
 
 // heads writes the logits [g, classes] of mean fields [g, Q, E], which it normalises: each one's head, averaged. second

@@ -78,6 +78,9 @@ func (e *Engine) MACs(active []int32) int64 {
 			whole, onward = min(n, read), min(n, read)
 		case e.split(l + 1):
 			onward = min(n, max(read, int64(active[l+1])))
+			if s.needs[l].Logits {
+				onward += min(n, read) // ahead of the others, as copies
+			}
 		}
 		if s.needs[l].Frozen && n > 0 {
 			keys = start // an image that goes on has lost none

@@ -3,15 +3,20 @@ package infer
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
 )
 
+// schemeNames lists the schemes, and those that can have an exit with one.
+func schemeNames() []string { return append(halting.Names(), "token exit", "sact exit") }
+
 // schemeConfig returns a small model's configuration for a scheme, with constants at which tokens halt here and there.
 func schemeConfig(name string, grid int) vit.Config {
 	c := smallConfig(grid)
+	name, exits := strings.CutSuffix(name, " exit")
 	constants := map[string]any{
 		"gate_scale": 2.0, "gate_center": 1.0, "threshold": 0.5, "keep": 0.6, "layers": []int{1, 3},
 		"fuse": true, "merge": 2.5,
@@ -22,6 +27,9 @@ func schemeConfig(name string, grid int) vit.Config {
 	case "act", "ponder": // the class token alone decides, and its gate is low in these models
 		constants["gate_center"], constants["epsilon"] = -4.0, 0.3
 	}
+	if exits {
+		constants["exit"] = 0.5
+	}
 	c.Halting = withKnown(name, constants)
 	return c
 }
@@ -29,7 +37,7 @@ func schemeConfig(name string, grid int) vit.Config {
 // TestSchemesHalt: with these constants every scheme halts some tokens of a model early and not all of them, so that
 // the tests that use them say something.
 func TestSchemesHalt(t *testing.T) {
-	for _, name := range halting.Names()[1:] {
+	for _, name := range schemeNames()[1:] {
 		p := makeModel(schemeConfig(name, 5), 3, gatesMixed)
 		images := drawImages(p.Config, 12, 4)
 		out := run(t, p, options{Full: true}, images)
@@ -44,7 +52,7 @@ func TestSchemesHalt(t *testing.T) {
 // TestSchemesAllocateNothing is invariant 4 for every scheme, on one thread or more, in passes of several images or
 // teams on one.
 func TestSchemesAllocateNothing(t *testing.T) {
-	for _, name := range halting.Names() {
+	for _, name := range schemeNames() {
 		p := makeModel(schemeConfig(name, 5), 3, gatesMixed)
 		images := drawImages(p.Config, 4, 4)
 		for _, o := range []options{
@@ -73,7 +81,7 @@ func TestSchemesAllocateNothing(t *testing.T) {
 
 // TestSchemesMeetNaN: pixels that are no numbers end no engine, and do not touch the image beside them.
 func TestSchemesMeetNaN(t *testing.T) {
-	for _, name := range halting.Names() {
+	for _, name := range schemeNames() {
 		p := makeModel(schemeConfig(name, 4), 5, gatesMixed)
 		images := drawImages(p.Config, 2, 6)
 		for _, full := range []bool{false, true} {
@@ -92,7 +100,7 @@ func TestSchemesMeetNaN(t *testing.T) {
 // precision.
 func TestSchemesManyRows(t *testing.T) {
 	const b = 6
-	for _, name := range halting.Names()[1:] {
+	for _, name := range schemeNames()[1:] {
 		p := makeModel(schemeConfig(name, 9), 3, gatesMixed)
 		images := drawImages(p.Config, b, 4)
 		if rows := b * p.Config.Tokens(); rows <= chunkRows {
@@ -143,6 +151,7 @@ func TestSchemeMACs(t *testing.T) {
 		"tome":       func(e, n, l int64) int64 { return n*e/2 + n/2*(n/2)*e/2 }, // heads are e/2 wide
 		"confidence": func(e, n, l int64) int64 { return 4 * e },
 		"act":        func(e, n, l int64) int64 { return 0 },
+		"token exit": func(e, n, l int64) int64 { return 4 * e },
 	} {
 		c := schemeConfig(name, 3) // 10 tokens
 		e := int64(c.Embed)

@@ -195,13 +195,14 @@ func (r *residual) addGate(y []float32, ldy int, x []float32, ldx, rows int) {
 	}
 }
 
-// addRest adds what addGate leaves out.
-func (r *residual) addRest(y []float32, ldy int, x operand, rows int) {
-	if r.precision != F32 {
-		r.to(y, ldy, x, rows, add)
-	} else if n := kernels.FirstPanel(len(r.bias)); n < len(r.bias) {
-		beyond := r.columns(n, len(r.bias))
-		beyond.to(y[n:], ldy, x, rows, add)
+// addRest adds what addGate leaves out of the outputs lo … hi−1, bounds of kernels.SplitColumns.
+func (r *residual) addRest(y []float32, ldy int, x operand, rows, lo, hi int) {
+	if r.precision == F32 {
+		lo = max(lo, kernels.FirstPanel(len(r.bias)))
+	}
+	if lo < hi {
+		part := r.columns(lo, hi)
+		part.to(y[lo:], ldy, x, rows, add)
 	}
 }
 

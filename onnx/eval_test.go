@@ -126,6 +126,9 @@ var pointwiseOps = map[string]struct {
 		}
 		return x[2]
 	}},
+	"GreaterOrEqual": {[]elem{elemFloat, elemFloat}, elemBool, func(x []float64) float64 {
+		return truth(x[0] >= x[1])
+	}},
 }
 
 // run evaluates the graph; it returns every value by its name.

@@ -1,6 +1,9 @@
 package onnx
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // barred is what a halted token's score in attention gets added: finite, for an image whose tokens have all halted goes
 // on as ballast until the batch is through, and must not become NaN; and so large that no real score matters beside it.
@@ -13,6 +16,7 @@ const barred = -1e30
 type halt struct {
 	*network
 	sums  string   // [B, n, 1] c; "" before block 1
+	ended string   // [B, 1, 1] 1 where a sure prediction has ended the image, else 0; "" before block 1
 	sum   []string // [B, Q, 1] c of the readouts after each block but the last
 	read  []string // [B, Q, E] the readouts after each block
 	place string   // [B, n, 1] original places, if depths are asked for
@@ -57,6 +61,9 @@ func (h *halt) score(x string) (live, running string) {
 	if h.sums != "" {
 		s = h.add("halt.sum", h.sums, s)
 	}
+	if c.Number("exit") > 0 {
+		s = h.exit(s)
+	}
 	live = h.below("halt.live", s)
 	running = h.take("halt.class", live, 1, 0)
 	if h.c.Readouts().Heads == 2 {
@@ -65,6 +72,25 @@ func (h *halt) score(x string) (live, running string) {
 	live = h.node("And", "halt.goes", []string{live, running})
 	h.sums = h.node("Where", "halt.sums", []string{live, s, h.number(1)})
 	return live, running
+}
+
+// exit puts what a sure prediction says in the place of the readouts' scores: their sum is 0, and 1 from the block on
+// where the largest probability is large enough. So that block's is the one whose weight is 1.
+func (h *halt) exit(sums string) string {
+	q, prefix := h.c.Readouts().Heads, h.prefix
+	z := h.decide(prefix+"exit.", h.flat("exit.rows", h.read[len(h.read)-1]))
+	p := h.node("Softmax", "share", []string{z}, attribute("axis", -1))
+	p = h.reshape("share.images", p, h.ints(-1, h.c.Classes, 1))
+	p = h.split("TopK", []string{"largest", "class"}, []string{p, h.ints(1)}, attribute("axis", 1))[0] // [B, 1, 1]
+	sure := h.node("GreaterOrEqual", "sure", []string{p, h.number(float32(h.c.Halting.Number("exit")))})
+	if h.ended == "" {
+		h.ended = h.number(0)
+	}
+	h.ended = h.node("Where", "ended", []string{sure, h.number(1), h.ended})
+	patches := h.node("Slice", "patches", []string{sums, h.ints(q), h.ints(math.MaxInt32), h.ints(1)})
+	sums = h.concat("sums", 1, append(slices.Repeat([]string{h.ended}, q), patches)...)
+	h.prefix = prefix
+	return sums
 }
 
 // below says which tokens' cumulative scores have not reached 1 − ε.

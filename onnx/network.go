@@ -41,15 +41,18 @@ func build(p *vit.Params, o Options) *graph {
 		for l := range c.Layers {
 			x = n.block(x, l)
 		}
-		n.decide(x)
+		n.decide("", x)
 		return n.graph
 	}
 	n.doc += "; halted tokens are removed"
+	if c.Halting.Number("exit") > 0 {
+		n.doc += ", and images of which the prediction is sure"
+	}
 	h := newHalt(n)
 	for l := range c.Layers {
 		x = h.after(n.block(x, l), l)
 	}
-	n.decide(h.field())
+	n.decide("", h.field())
 	return n.graph
 }
 
@@ -61,10 +64,10 @@ func (n *network) tensor(name string) vit.Tensor {
 	return t
 }
 
-// parameter adds a tensor of the model under its own name.
+// parameter adds a tensor of the model under its own name, unless it is there already.
 func (n *network) parameter(name string) string {
 	t := n.tensor(name)
-	return n.weight(name, t.Data, t.Shape...)
+	return n.share(initializer{name: name, shape: t.Shape, floats: t.Data})
 }
 
 // layer lists the inputs of a node that has a weight and a bias: rows x and these two.
@@ -89,8 +92,10 @@ func (n *network) gemm(name string, inputs []string) string {
 	return n.node("Gemm", name, inputs, attribute("transB", 1))
 }
 
-func (n *network) norm(x, name string) string {
-	return n.node("LayerNormalization", name, n.layer(x, n.prefix+name), attribute("axis", -1),
+func (n *network) norm(x, name string) string { return n.layerNorm(name, n.layer(x, n.prefix+name)) }
+
+func (n *network) layerNorm(name string, inputs []string) string {
+	return n.node("LayerNormalization", name, inputs, attribute("axis", -1),
 		attribute("epsilon", float32(n.c.Eps)))
 }
 
@@ -182,19 +187,19 @@ func (n *network) gelu(x string) string {
 	return n.mul("mlp.gelu", n.mul("mlp.gelu.mul", x, y), n.number(0.5))
 }
 
-// decide turns the readouts' rows [B·Q, E] into logits [B, classes]: each one's head, averaged.
-func (n *network) decide(x string) {
-	n.prefix = ""
+// decide turns the readouts' rows [B·Q, E] into logits [B, classes]: each one's head, averaged. The nodes' names begin
+// with prefix, for a model with an exit decides after every block.
+func (n *network) decide(prefix, x string) string {
+	n.prefix = prefix
 	e := n.c.Embed
-	x = n.norm(x, "norm")
+	x = n.layerNorm("norm", n.layer(x, "norm"))
 	if n.c.Readouts().Heads == 1 {
-		n.gemm("logits", n.layer(x, "head"))
-		return
+		return n.gemm("logits", n.layer(x, "head"))
 	}
 	x = n.reshape("norm.readouts", x, n.ints(-1, 2*e))
 	parts := n.split("Split", []string{"norm.class", "norm.dist"}, []string{x, n.ints(e, e)}, attribute("axis", 1))
-	sum := n.add("logits.sum", n.linear(parts[0], "head"), n.linear(parts[1], "head_dist"))
-	n.mul("logits", sum, n.number(0.5))
+	class, dist := n.gemm("head", n.layer(parts[0], "head")), n.gemm("head_dist", n.layer(parts[1], "head_dist"))
+	return n.mul("logits", n.add("logits.sum", class, dist), n.number(0.5))
 }
 
 // upTo lists 0..n−1.

@@ -126,7 +126,8 @@ func randomModel(t *rapid.T) *vit.Params {
 		Eps: 1e-3, Distillation: vit.Distillation(rapid.IntRange(0, 2).Draw(t, "distillation")),
 		Halting: halting.Config{Scheme: "token"}.With("gate_scale", rapid.Float64Range(-3, 5).Draw(t,
 			"scale")).With("gate_center", rapid.Float64Range(-2, 3).Draw(t, "center")).With("epsilon",
-			rapid.Float64Range(0, 0.5).Draw(t, "epsilon")),
+			rapid.Float64Range(0, 0.5).Draw(t, "epsilon")).With("exit",
+			rapid.SampledFrom([]float64{0, 0, 0.2, 0.6, 0.8, 1}).Draw(t, "exit")),
 	}
 	if rapid.Bool().Draw(t, "dense") {
 		c.Halting = halting.Dense()

@@ -51,7 +51,12 @@ func TestStructure(t *testing.T) {
 		c := p.Config
 		c.Distillation = distillation
 		p = vit.Initialize(c, 1, 0)
-		for _, o := range []Options{{}, {Depth: true}, {Dense: true}, {Opset: 19}, {Opset: 20, Dense: true}} {
+		list := []Options{{}, {Depth: true}, {Dense: true}, {Opset: 19}, {Opset: 20, Dense: true}, {}, {Opset: 20}}
+		for i, o := range list {
+			p.Config.Halting = c.Halting
+			if i > 4 {
+				p.Config.Halting = c.Halting.With("exit", 0.9)
+			}
 			m := export(t, p, o)
 			known, used := map[string]bool{"input": true}, map[string]bool{}
 			for name := range m.constants {
@@ -84,8 +89,8 @@ func TestStructure(t *testing.T) {
 				used[out] = true
 			}
 			for name := range known {
-				if unwanted := strings.HasSuffix(name, "halt.top") || strings.HasSuffix(name, "halt.order"); !used[name] &&
-					!unwanted {
+				unwanted := func(end string) bool { return strings.HasSuffix(name, end) }
+				if !used[name] && !slices.ContainsFunc([]string{"halt.top", "halt.order", "exit.class"}, unwanted) {
 					t.Errorf("%+v: nothing uses %q", o, name)
 				}
 			}

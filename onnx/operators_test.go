@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -140,7 +141,7 @@ var operators = map[string]func(n readNode, in []value) []value{
 		values, places := zeros(x.kind, x.shape[0], k, 1), zeros(elemInt64, x.shape[0], k, 1)
 		for b, row := range slices.Collect(slices.Chunk(x.data, x.shape[1])) {
 			order := upTo(len(row))
-			slices.SortStableFunc(order, func(i, j int) int { return int(row[j]) - int(row[i]) })
+			slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(row[j], row[i]) })
 			for i, j := range order[:k] {
 				values.data[b*k+i], places.data[b*k+i] = row[j], float64(j)
 			}

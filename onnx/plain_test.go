@@ -10,7 +10,7 @@ import (
 // plain runs a model on one image as the method is written down, in float64: every token goes through every block, a
 // halted one is barred as a key. It returns the logits, and depth [N], the blocks that each token ran in before the
 // image was finished. The constants are rounded to float32, for the graph holds them so, and depths must not hang on
-// that.
+// that. With an exit the readouts have no scores, and a sure prediction ends what is left of the image.
 func plain(p *vit.Params, image []float64) (logits []float64, depth []int) {
 	c := &p.Config
 	x := embedded(p, image)
@@ -25,18 +25,20 @@ func plain(p *vit.Params, image []float64) (logits []float64, depth []int) {
 	depth = make([]int, n)
 	scale, center, threshold := float64(float32(c.Halting.Number("gate_scale"))),
 		float64(float32(c.Halting.Number("gate_center"))), float64(float32(1-c.Halting.Number("epsilon")))
+	exit := float64(float32(c.Halting.Number("exit")))
 	for l := range c.Layers {
 		plainBlock(p, &p.Blocks[l], x, alive)
+		last := l == c.Layers-1 || exit > 0 && alive[0] && largestShare(plainHeads(p, x)) >= exit
 		for k := range n {
 			if !alive[k] {
 				continue
 			}
 			h := 0.0
-			if c.Halting.Adaptive() {
+			if c.Halting.Adaptive() && (exit == 0 || k >= special) {
 				h = 1 / (1 + math.Exp(center-scale*x[k][0]))
 			}
 			weight := h
-			if l == c.Layers-1 || sum[k]+h >= threshold {
+			if last || sum[k]+h >= threshold {
 				weight, alive[k], depth[k] = 1-sum[k], false, l+1
 			}
 			sum[k] += h
@@ -51,13 +53,27 @@ func plain(p *vit.Params, image []float64) (logits []float64, depth []int) {
 	for k := range depth {
 		depth[k] = min(depth[k], finished)
 	}
-	logits = plainLinear(plainNorm(p, field[0], p.NormWeight, p.NormBias), p.HeadWeight, p.HeadBias)
-	if special == 2 {
-		for j, v := range plainLinear(plainNorm(p, field[1], p.NormWeight, p.NormBias), p.HeadDistWeight, p.HeadDistBias) {
+	return plainHeads(p, field), depth
+}
+
+// plainHeads returns the logits of what the heads read, the first of x.
+func plainHeads(p *vit.Params, x [][]float64) []float64 {
+	logits := plainLinear(plainNorm(p, x[0], p.NormWeight, p.NormBias), p.HeadWeight, p.HeadBias)
+	if p.Config.Readouts().Heads == 2 {
+		for j, v := range plainLinear(plainNorm(p, x[1], p.NormWeight, p.NormBias), p.HeadDistWeight, p.HeadDistBias) {
 			logits[j] = (logits[j] + v) / 2
 		}
 	}
-	return logits, depth
+	return logits
+}
+
+// largestShare is the largest of a softmax.
+func largestShare(z []float64) float64 {
+	total := 0.0
+	for _, v := range z {
+		total += math.Exp(v - slices.Max(z))
+	}
+	return 1 / total
 }
 
 // embedded returns the tokens before block 1.
