@@ -25,9 +25,10 @@ type Loss struct {
 
 	// Budget is the mean cost to steer to, as a share of the dense token-blocks; 0 = none, and AlphaPonder stands.
 	Budget float64 `json:"budget,omitempty"`
-	// BudgetSpread is how far to either side of its place the gate's center is drawn for each step, in its own unit, so
-	// that one model serves every budget: at inference the center is what is turned. 0 = it stays.
+	// BudgetSpread is how far to either side of Budget it is drawn for each step, so that one model serves every budget;
+	// CenterSpread is how far the gate's center goes along, in its own unit. At inference it is the center that is turned.
 	BudgetSpread   float64 `json:"budget_spread,omitempty"`
+	CenterSpread   float64 `json:"center_spread,omitempty"`
 	AlphaPonder    float64 `json:"alpha_ponder,omitempty"`
 	AlphaPrior     float64 `json:"alpha_prior,omitempty"`
 	TargetLayer    float64 `json:"target_layer,omitempty"`    // centre of the prior, 1-based
@@ -55,7 +56,8 @@ func (l Loss) Validate(layers int) error {
 		value, min, max float64
 	}{
 		{"label_smoothing", l.LabelSmoothing, 0, 0.99}, {"drop_path", l.DropPath, 0, 0.99},
-		{"budget", l.Budget, 0, 1}, {"budget_spread", l.BudgetSpread, 0, 1e4},
+		{"budget", l.Budget, 0, 1}, {"budget_spread", l.BudgetSpread, 0, min(l.Budget, 1-l.Budget)},
+		{"center_spread", l.CenterSpread, 0, halting.MaxGate},
 		{"alpha_ponder", l.AlphaPonder, 0, 1e6}, {"alpha_prior", l.AlphaPrior, 0, 1e6},
 		{"target_layer", l.TargetLayer, -10, float64(layers) + 10},
 		{"prior_deviation", cmp.Or(l.PriorDeviation, 1), 0.05, 1e3}, {"ponder_beta", l.PonderBeta, 0, 1e6},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
 )
@@ -88,12 +89,12 @@ func NewStepper(params *vit.Params, s Settings, threads int) (*Stepper, error) {
 
 // Step takes a step. If it fails, weights, moments and average are as they were.
 func (s *Stepper) Step(u Update) (Stats, error) {
-	loss, target := s.settings.Loss, 0.0
+	loss, d := s.settings.Loss, drawn{}
 	if loss.Budget > 0 {
-		loss.Multiplier, target = s.controller.alpha(loss.Budget, u.Progress)
+		d = s.controller.draw(loss, s.steps, u.Progress)
+		loss.Multiplier = d.alpha
 	}
-	step := s.steps
-	stats, size, err := s.passes(u, loss)
+	stats, size, err := s.passes(u, loss, loss.shifted(s.params.Config.Halting, d.u))
 	if err != nil {
 		return stats, err
 	}
@@ -102,19 +103,19 @@ func (s *Stepper) Step(u Update) (Stats, error) {
 		return stats, &NotFiniteError{stats.Loss, stats.GradNorm, s.net.whereBad(s.grad, size)}
 	}
 	if loss.Budget > 0 {
-		stats.Multiplier, stats.Target = loss.Multiplier, target
-		share := stats.MeanDepth / float64(s.params.Config.Layers)
-		s.controller.observe(share, draw(step), u.Progress, loss.Multiplier, target)
+		stats.Multiplier, stats.Target = d.alpha, d.target()
+		s.controller.observe(stats.MeanDepth/float64(s.params.Config.Layers), d)
 	}
 	return stats, nil
 }
 
-// passes leaves the gradient of a step's loss, the mean over its parts, in s.grad, and returns the size of a part.
-func (s *Stepper) passes(u Update, loss Loss) (stats Stats, size int, err error) {
+// passes leaves the gradient of a step's loss, the mean over its parts, in s.grad, and returns the size of a part. The
+// gates' constants are with for so long.
+func (s *Stepper) passes(u Update, loss Loss, with halting.Config) (stats Stats, size int, err error) {
 	h := &s.params.Config.Halting
 	keep := *h
 	defer func() { *h = keep }()
-	*h = loss.drawCenter(keep, s.steps)
+	*h = with
 	parts := max(u.Parts, 1)
 	share := 1 / float64(parts)
 	loss.Scale = share
@@ -145,7 +146,7 @@ func (s *Stepper) Params() (weights, average *vit.Params, err error) {
 func (s *Stepper) Gradient() *vit.Params { return s.grad }
 
 // State is all that steps change, but for their number: weights, moment1, moment2 and average, each laid out as
-// vit.Params.Data; controller [3] where there is a budget; and gates where they are learnt, 8 numbers: value, both
+// vit.Params.Data; controller [4] where there is a budget; and gates where they are learnt, 8 numbers: value, both
 // moments and average of the scale, then of the center. All of it is the Stepper's own memory.
 func (s *Stepper) State() ([]Tensor, error) {
 	state := []Tensor{{"weights", s.params.Data}, {"moment1", s.m}, {"moment2", s.v}, {"average", s.average.Data}}
