@@ -34,7 +34,7 @@ func TestController(t *testing.T) {
 				if step > steps/2 {
 					slack = 0.02
 				}
-				if step > steps/3+200 && (math.Abs(off[0]) > slack*l.Budget+0.004 || math.Abs(off[1]) > 0.02) {
+				if step > steps/3+200 && (math.Abs(off[0]) > slack*l.Budget+0.004 || math.Abs(off[1]) > 0.03) {
 					t.Errorf("gain %v, step %d: off %+v by %.3f", gain, step, l, off)
 					break
 				}
