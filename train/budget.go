@@ -32,6 +32,7 @@ func newController() controller { return controller{[]float32{1, 0, 0, 0}} }
 // drawn is what a step is to cost.
 type drawn struct {
 	u            float64 // where between −1 and 1 its budget is drawn
+	center       float64 // what is added to the gates' center
 	mean, spread float64 // the targets of m and n
 	least, alpha float64 // bound and value of the multiplier
 }
@@ -44,6 +45,7 @@ func (c controller) draw(l Loss, step int, progress float64) drawn {
 	_, at := math.Modf(float64(step) * math.Phi) // multiples of the golden ratio fill an interval evenly
 	come := (1 - math.Cos(math.Pi*min(1, 3*progress))) / 2
 	d := drawn{u: 2*at - 1, mean: 1 - (1-l.Budget)*come, spread: l.BudgetSpread * come}
+	d.center = l.CenterSpread * come * d.u
 	if come == 1 { // tokens that leave early as it is need not first be taught to stay
 		d.least = -mostAlpha
 	}
@@ -67,10 +69,10 @@ func (c controller) observe(share float64, d drawn) {
 	}
 }
 
-// shifted returns the gates' constants with the center u of CenterSpread from its place.
-func (l Loss) shifted(h halting.Config, u float64) halting.Config {
-	if l.CenterSpread == 0 {
+// shifted returns the gates' constants with the step's center.
+func (d drawn) shifted(h halting.Config) halting.Config {
+	if d.center == 0 {
 		return h
 	}
-	return h.With("gate_center", h.Number("gate_center")+u*l.CenterSpread)
+	return h.With("gate_center", h.Number("gate_center")+d.center)
 }

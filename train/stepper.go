@@ -94,7 +94,7 @@ func (s *Stepper) Step(u Update) (Stats, error) {
 		d = s.controller.draw(loss, s.steps, u.Progress)
 		loss.Multiplier = d.alpha
 	}
-	stats, size, err := s.passes(u, loss, loss.shifted(s.params.Config.Halting, d.u))
+	stats, size, err := s.passes(u, loss, d.shifted(s.params.Config.Halting))
 	if err != nil {
 		return stats, err
 	}
