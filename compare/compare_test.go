@@ -255,8 +255,10 @@ func TestCompareInterrupted(t *testing.T) {
 			t.Errorf("sweep to %v: %+v", o.Sweep[i], p)
 		}
 	}
-	if table := deeper.SpeedTable(); len(table.Rows) != 1 || len(table.Rows[0]) != len(equalTimes)+1 {
-		t.Errorf("%+v", table)
+	for _, table := range deeper.SpeedTables() {
+		if len(table.Rows) != 1 || len(table.Rows[0]) != len(equalTimes)+1 {
+			t.Errorf("%+v", table)
+		}
 	}
 	if page, err := os.ReadFile(deeper.Report); err != nil || !strings.Contains(string(page), "Top-1 at equal time") {
 		t.Errorf("the page has no sweep (%v)", err)

@@ -40,10 +40,10 @@ func (c *comparer) page() report.Page {
 			len(r.Schemes), r.Model, r.Data, r.Epochs, r.Images),
 		Table: r.Summary(), Facts: r.facts(), Scatters: r.scatters(), Notes: r.notes(),
 	}
-	if t := r.SpeedTable(); len(t.Rows) > 0 {
-		p.Charts, p.Tables = []report.Chart{r.sweepChart()}, []report.Table{t}
-		p.Notes = append(p.Notes, "Top-1 at equal time is read off the curves of the sweep, in batches, between their "+
-			"points; a dash is beyond them.")
+	if tables := r.SpeedTables(); tables != nil {
+		p.Charts, p.Tables = r.sweepCharts(), tables
+		p.Notes = append(p.Notes, "Top-1 at equal time is read off the curves of the sweep, between their points; a dash "+
+			"is beyond them.")
 	}
 	if t := r.ControlTable(); len(t.Rows) > 0 {
 		p.Tables = append(p.Tables, t)

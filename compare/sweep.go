@@ -48,20 +48,35 @@ func (r *round) sweep(ctx context.Context) error {
 	return nil
 }
 
+// pacing is a way to have images run: one by one, or in batches.
+type pacing struct {
+	name          string
+	speedup, rate func(Speed) float64 // against the dense model's, and in images a second
+}
+
+// pacings are those that a comparison times.
+func (r *Comparison) pacings() []pacing {
+	return []pacing{
+		{"one image at a time", func(s Speed) float64 { return s.SingleSpeedup }, func(s Speed) float64 { return s.Single }},
+		{fmt.Sprintf("%d images at once", r.Batch), func(s Speed) float64 { return s.BatchSpeedup },
+			func(s Speed) float64 { return s.Batch }},
+	}
+}
+
 // pace is a point of a curve: the time of an image, also as a share of the dense model's, and top-1; means over seeds.
 type pace struct{ share, milliseconds, top1 float64 }
 
-// curve is a scheme's accuracy at several speeds in batches, the fastest first: the points of its sweep that reached
-// their depth in all runs, and the one that all schemes are compared at.
-func (s SchemeResult) curve() []pace {
+// curve is a scheme's accuracy at several speeds, the fastest first: the points of its sweep that reached their depth
+// in all runs, and the one that all schemes are compared at.
+func (s SchemeResult) curve(by pacing) []pace {
 	var points []pace
 	add := func(at func(SchemeRun) (Speed, Reached)) {
 		var p pace
 		n := float64(len(s.Runs))
 		for _, r := range s.Runs {
 			speed, reached := at(r)
-			p.share += 1 / speed.BatchSpeedup / n
-			p.milliseconds += 1000 / speed.Batch / n
+			p.share += 1 / by.speedup(speed) / n
+			p.milliseconds += 1000 / by.rate(speed) / n
 			p.top1 += reached.Top1 / n
 		}
 		points = append(points, p)
@@ -91,42 +106,50 @@ func top1At(curve []pace, share float64) float64 {
 	return math.NaN()
 }
 
-// equalTimes are the speeds, against the dense model's, at which SpeedTable reads the curves.
+// equalTimes are the speeds, against the dense model's, at which SpeedTables read the curves.
 var equalTimes = []float64{1.25, 1.5, 2, 2.5, 3, 4}
 
-// SpeedTable is the schemes' top-1 at equal time, read off the curves of a sweep. Without a sweep it has no rows.
-func (r *Comparison) SpeedTable() report.Table {
-	t := report.NewTable(1, "scheme")
-	t.Title = "Top-1 at equal time"
-	for _, speed := range equalTimes {
-		t.Columns = append(t.Columns, report.Column{Head: fmt.Sprintf("%g×", speed)})
+// SpeedTables are the schemes' top-1 at equal time, read off the curves of a sweep: one by one, and in batches. There
+// are none without a sweep.
+func (r *Comparison) SpeedTables() (tables []report.Table) {
+	if len(r.Sweep) == 0 || len(r.adaptive()) == 0 {
+		return nil
 	}
-	if len(r.Sweep) == 0 {
-		return t
-	}
-	for _, s := range r.adaptive() {
-		row, curve := []string{s.Name}, s.curve()
+	for _, by := range r.pacings() {
+		t := report.NewTable(1, "scheme")
+		t.Title = "Top-1 at equal time, " + by.name
 		for _, speed := range equalTimes {
-			text := "–"
-			if v := top1At(curve, 1/speed); !math.IsNaN(v) {
-				text = two(v)
-			}
-			row = append(row, text)
+			t.Columns = append(t.Columns, report.Column{Head: fmt.Sprintf("%g×", speed)})
 		}
-		t.Add(row...)
+		for _, s := range r.adaptive() {
+			row, curve := []string{s.Name}, s.curve(by)
+			for _, speed := range equalTimes {
+				text := "–"
+				if v := top1At(curve, 1/speed); !math.IsNaN(v) {
+					text = two(v)
+				}
+				row = append(row, text)
+			}
+			t.Add(row...)
+		}
+		tables = append(tables, t)
 	}
-	return t
+	return tables
 }
 
-func (r *Comparison) sweepChart() report.Chart {
-	chart := report.Chart{Title: fmt.Sprintf("Accuracy at several depths, %d images at once", r.Batch),
-		XLabel: "milliseconds an image", YLabel: "top-1 %", Markers: true}
-	for _, s := range r.Schemes {
-		line := report.Series{Name: s.Name}
-		for _, p := range s.curve() {
-			line.X, line.Y = append(line.X, p.milliseconds), append(line.Y, p.top1)
+// sweepCharts plot the curves.
+func (r *Comparison) sweepCharts() (charts []report.Chart) {
+	for _, by := range r.pacings() {
+		chart := report.Chart{Title: "Accuracy at several depths, " + by.name,
+			XLabel: "milliseconds an image", YLabel: "top-1 %", Markers: true}
+		for _, s := range r.Schemes {
+			line := report.Series{Name: s.Name}
+			for _, p := range s.curve(by) {
+				line.X, line.Y = append(line.X, p.milliseconds), append(line.Y, p.top1)
+			}
+			chart.Series = append(chart.Series, line)
 		}
-		chart.Series = append(chart.Series, line)
+		charts = append(charts, chart)
 	}
-	return chart
+	return charts
 }

@@ -100,8 +100,8 @@ func (r *Comparison) Markdown() string {
 	if t := r.ControlTable(); len(t.Rows) > 0 {
 		text += fmt.Sprintf("\n%s:\n\n%s", t.Title, t.Markdown())
 	}
-	if t := r.SpeedTable(); len(t.Rows) > 0 {
-		text += fmt.Sprintf("\n%s (%d images at once, against the dense model):\n\n%s", t.Title, r.Batch, t.Markdown())
+	for _, t := range r.SpeedTables() {
+		text += fmt.Sprintf("\n%s, against the dense model:\n\n%s", t.Title, t.Markdown())
 	}
 	return text
 }

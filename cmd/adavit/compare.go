@@ -69,8 +69,8 @@ and topk:keep=0.5:fuse=true the scheme's constants; topk:train=true trains the m
 			if t := r.ControlTable(); len(t.Rows) > 0 {
 				text += fmt.Sprintf("\n%s\n%s", t.Title, tableText(t))
 			}
-			if t := r.SpeedTable(); len(t.Rows) > 0 {
-				text += fmt.Sprintf("\n%s, %d images at once\n%s", t.Title, r.Batch, tableText(t))
+			for _, t := range r.SpeedTables() {
+				text += fmt.Sprintf("\n%s\n%s", t.Title, tableText(t))
 			}
 			return a.show(r, text+fmt.Sprintf("\nThe plots and each run's report and log are in %s\n", r.Report))
 		},
