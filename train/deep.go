@@ -1,22 +1,26 @@
 package train
 
 import (
+	"cmp"
+
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/kernels"
 )
 
 // supervise weighs the decisions of a scheme that may stop after any block, each of which classify has computed: with
-// PonderNet's chances to stop there, or equally. It says what the scheme would do at inference, too: where it stops
-// and whether it is right there.
+// PonderNet's chances to stop there, or as Loss.DeepSupervision says. It tells what the scheme would do at inference,
+// too: where it stops and whether it is right there.
 func (n *Network) supervise(s *shard, b Batch, loss Loss, w *scratch) {
 	c := n.config
 	layers, tokens := c.Layers, c.Tokens()
 	p, lambda := w.series[:layers], w.series[layers:2*layers]
 	cost, slope := w.series[2*layers:3*layers], w.series[3*layers:]
 	for i := range s.images {
+		deep := cmp.Or(loss.DeepSupervision, 1)
 		for l := range p {
-			p[l] = 1 / float64(layers)
+			p[l] = deep / float64(layers)
 		}
+		p[layers-1] += 1 - deep
 		if n.scheme.chances {
 			for l := range lambda {
 				lambda[l] = float64(s.score[(i*layers+l)*tokens])

@@ -54,6 +54,7 @@ func lessons(c vit.Config, size int) []lesson {
 	}
 	reverse := loss
 	reverse.ReversePrior, reverse.PriorShape, reverse.PriorDeviation = true, PriorLaplace, 2
+	reverse.DeepSupervision = 0.3
 	list = append(list, lesson{"targets", mixed, reverse})
 	taught := mixed
 	taught.Teacher = make([]float32, size*c.Classes)

@@ -15,9 +15,9 @@ import (
 //	  + AlphaPonder·ponder + AlphaPrior·prior     token, act, sact: ponder cost, and a prior on the layers' mean scores
 //	  + PonderBeta·KL(p ‖ geometric)              ponder
 //
-// A scheme that may stop after any block has the first line for each of its predictions: PonderNet their mean under
-// its chances p to stop there, the confidence threshold the plain mean. A dense model and what remains (similarity,
-// topk) have the first line alone. Each term has a file of its own, with its gradient.
+// A scheme that may stop after any block has the first line for each of its predictions: PonderNet their mean under its
+// chances p to stop there, the confidence threshold and an exit their mean, or DeepSupervision of it. A dense model and
+// what remains (similarity, topk) have the first line alone. Each term has a file of its own, with its gradient.
 type Loss struct {
 	// of labels; targets that a batch brings along are taken as they are
 	LabelSmoothing float64 `json:"label_smoothing"`
@@ -27,14 +27,17 @@ type Loss struct {
 	Budget float64 `json:"budget,omitempty"`
 	// BudgetSpread is how far to either side of Budget it is drawn for each step, so that one model serves every budget;
 	// CenterSpread is how far the gate's center goes along, in its own unit. At inference it is the center that is turned.
-	BudgetSpread   float64 `json:"budget_spread,omitempty"`
-	CenterSpread   float64 `json:"center_spread,omitempty"`
-	AlphaPonder    float64 `json:"alpha_ponder,omitempty"`
-	AlphaPrior     float64 `json:"alpha_prior,omitempty"`
-	TargetLayer    float64 `json:"target_layer,omitempty"`    // centre of the prior, 1-based
-	PriorShape     string  `json:"prior_shape,omitempty"`     // PriorNormal and so on; "" = normal
-	PriorDeviation float64 `json:"prior_deviation,omitempty"` // in layers; 0 = 1
-	ReversePrior   bool    `json:"reverse_prior,omitempty"`   // KL(target ‖ Ĥ) instead of KL(Ĥ ‖ target)
+	BudgetSpread float64 `json:"budget_spread,omitempty"`
+	CenterSpread float64 `json:"center_spread,omitempty"`
+	// DeepSupervision is how much of the class loss of a scheme that may stop after any block goes to all blocks'
+	// predictions alike; the last one's has the rest. 0 = 1, all of it. PonderNet has its own weights.
+	DeepSupervision float64 `json:"deep_supervision,omitempty"`
+	AlphaPonder     float64 `json:"alpha_ponder,omitempty"`
+	AlphaPrior      float64 `json:"alpha_prior,omitempty"`
+	TargetLayer     float64 `json:"target_layer,omitempty"`    // centre of the prior, 1-based
+	PriorShape      string  `json:"prior_shape,omitempty"`     // PriorNormal and so on; "" = normal
+	PriorDeviation  float64 `json:"prior_deviation,omitempty"` // in layers; 0 = 1
+	ReversePrior    bool    `json:"reverse_prior,omitempty"`   // KL(target ‖ Ĥ) instead of KL(Ĥ ‖ target)
 
 	PonderBeta float64 `json:"ponder_beta,omitempty"` // β of PonderNet's divergence
 	// λ_p of its geometric prior; 0 = 1/TargetLayer, whose mean is the target layer
@@ -58,6 +61,7 @@ func (l Loss) Validate(layers int) error {
 		{"label_smoothing", l.LabelSmoothing, 0, 0.99}, {"drop_path", l.DropPath, 0, 0.99},
 		{"budget", l.Budget, 0, 1}, {"budget_spread", l.BudgetSpread, 0, min(l.Budget, 1-l.Budget)},
 		{"center_spread", l.CenterSpread, 0, halting.MaxGate},
+		{"deep_supervision", l.DeepSupervision, 0, 1},
 		{"alpha_ponder", l.AlphaPonder, 0, 1e6}, {"alpha_prior", l.AlphaPrior, 0, 1e6},
 		{"target_layer", l.TargetLayer, -10, float64(layers) + 10},
 		{"prior_deviation", cmp.Or(l.PriorDeviation, 1), 0.05, 1e3}, {"ponder_beta", l.PonderBeta, 0, 1e6},

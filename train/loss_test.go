@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -96,7 +97,13 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 					}
 					reach := 1.0
 					for j, d := range s.decisions {
-						chance := 1 / float64(len(s.decisions))
+						chance := 1.0
+						if blocks := len(s.decisions); blocks > 1 {
+							deep := cmp.Or(l.loss.DeepSupervision, 1)
+							if chance = deep / float64(blocks); j == blocks-1 {
+								chance += 1 - deep
+							}
+						}
 						if scheme.Scheme == "ponder" {
 							chance = reach * float64(out.Score[j*c.Tokens()])
 							if j == c.Layers-1 {
