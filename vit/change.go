@@ -2,10 +2,24 @@ package vit
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/picture"
 )
+
+// WithHalting returns the model with another halting scheme or other constants; the weights are shared. If these are
+// others than before, what was measured with those is left out.
+func (m *Model) WithHalting(c halting.Config) *Model {
+	p, q := *m.Params, *m
+	p.Config.Halting = c
+	q.Params = &p
+	if !reflect.DeepEqual(c, m.Params.Config.Halting) {
+		q.PrecisionLoss, q.Ladder, q.Calibration = nil, nil, Calibration{}
+	}
+	return &q
+}
 
 // ReplaceHead returns the model with a fresh head for other classes, to be fine-tuned; labels may be nil. A model with
 // two heads gets two. The parameters are a copy.

@@ -9,7 +9,6 @@ import (
 	"path"
 	"path/filepath"
 
-	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/internal/strictjson"
 	"github.com/adavit/adavit/picture"
@@ -40,22 +39,8 @@ type Model struct {
 	PrecisionLoss map[string]float64
 	Precision     string // that the model is to run in unless another is asked for, as its card says; "" if it does not
 
-	Ladder []Rung // measured budgets, if LadderFile is there
-}
-
-// Rung is one measured budget of a model: with these constants of its halting scheme an image costs Mean of the
-// token-blocks that the dense model spends, on the average.
-type Rung struct {
-	Mean      float64            `json:"mean"`      // more than 0, at most 1
-	Constants map[string]float64 `json:"constants"` // by the scheme's keys
-}
-
-// Apply returns h with the rung's constants.
-func (r Rung) Apply(h halting.Config) halting.Config {
-	for key, value := range r.Constants {
-		h = h.With(key, value)
-	}
-	return h
+	Ladder      []Rung      // measured budgets, if LadderFile is there
+	Calibration Calibration // how they were measured, as far as the file says
 }
 
 // Load reads a model directory as transformers lays it out (ViT and DeiT image classifiers) or as timm's hub does;
@@ -135,30 +120,6 @@ func (s source) readPreprocessor(m *Model) error {
 type card struct {
 	Precision     string             `json:"precision,omitempty"`
 	PrecisionLoss map[string]float64 `json:"precision_loss,omitempty"`
-}
-
-// ladder is what this package reads of budgets.json. Other keys are for people.
-type ladder struct {
-	Rungs []Rung `json:"rungs"`
-}
-
-// readLadder reads the ladder, which may be absent.
-func (s source) readLadder(m *Model) error {
-	var file ladder
-	if err := s.optional(LadderFile, &file); err != nil {
-		return err
-	}
-	for i, r := range file.Rungs {
-		if !(r.Mean > 0 && r.Mean <= 1) {
-			return fmt.Errorf("%s: rung %d costs %v of the dense model, want above 0 and at most 1",
-				s.shown(LadderFile), i, r.Mean)
-		}
-		if err := r.Apply(m.Params.Config.Halting).ValidateFor(m.Params.Config.Layers); err != nil {
-			return fmt.Errorf("%s: rung %d: %w", s.shown(LadderFile), i, err)
-		}
-	}
-	m.Ladder = file.Rungs
-	return nil
 }
 
 // source is the directory that a model is read from.

@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/adavit/adavit/halting"
-	"github.com/adavit/adavit/internal/filetest"
 	"github.com/adavit/adavit/weights"
 )
 
@@ -306,31 +305,5 @@ func TestWithoutBiases(t *testing.T) {
 	}
 	if !slices.Equal(m.Params.Data, whole.Params.Data) {
 		t.Error("other parameters than those of the whole model with zero biases")
-	}
-}
-
-// TestLadder: a ladder is read as it was written, and one that the model's scheme cannot follow is refused.
-func TestLadder(t *testing.T) {
-	m, dir := microModel(t, 1), t.TempDir()
-	m.Params.Config.Halting = halting.Config{Scheme: "token"}
-	m.Ladder = []Rung{{Mean: 0.4, Constants: map[string]float64{"gate_center": 20}}, {Mean: 1}}
-	filetest.Check(t, Save(dir, m, weights.F32))
-	got, err := Load(dir)
-	if err != nil || !cmp.Equal(got.Ladder, m.Ladder) {
-		t.Errorf("%+v, %v, want %+v", got.Ladder, err, m.Ladder)
-	}
-	if c := got.Ladder[0].Apply(got.Params.Config.Halting); c.Number("gate_center") != 20 {
-		t.Errorf("the first rung makes %v", c)
-	}
-	for text, want := range map[string]string{
-		`{"rungs":[{"mean":0}]}`:   "budgets.json: rung 0 costs 0 of the dense model, want above 0 and at most 1",
-		`{"rungs":[{"mean":1.5}]}`: "costs 1.5",
-		`{"rungs":[{"mean":0.5},{"mean":0.4,"constants":{"keep":0.5}}]}`:    "budgets.json: rung 1: halting",
-		`{"rungs":[{"mean":0.5,"constants":{"epsilon":7}}]}`:                "epsilon is 7",
-		`{"rungs":[{"mean":0.5,"constants":{"gate_center":"everywhere"}}]}`: "budgets.json",
-	} {
-		filetest.Write(t, []byte(text), filepath.Join(dir, LadderFile))
-		_, err := Load(dir)
-		filetest.WantError(t, err, want)
 	}
 }

@@ -87,11 +87,11 @@ func render(m *Model, dtype weights.DType) (rendered, error) {
 		files = append(rendered{{name: CardFile, content: append(text, '\n')}}, files...)
 	}
 	if m.Ladder != nil {
-		text, err := json.MarshalIndent(ladder{m.Ladder}, "", "  ")
+		text, err := marshalLadder(m)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", LadderFile, err)
+			return nil, err
 		}
-		files = append(rendered{{name: LadderFile, content: append(text, '\n')}}, files...)
+		files = append(rendered{{name: LadderFile, content: text}}, files...)
 	}
 	return files, nil
 }

@@ -152,8 +152,7 @@ func (o ConvertOptions) change(m *vit.Model, labels []string, done *Conversion) 
 		m.Params.Config.Labels = labels
 	}
 	if o.Halting != nil {
-		m.Params.Config.Halting = *o.Halting
-		m.PrecisionLoss, m.Ladder = nil, nil // were measured with other halting
+		m = m.WithHalting(*o.Halting)
 	}
 	if c = m.Params.Config; m.Preprocessor.Check(c.Channels, c.Height, c.Width) != nil &&
 		(c.Channels == 1 || c.Channels == 3) {
@@ -228,6 +227,7 @@ type Inspection struct {
 	Labels     []string        `json:"labels,omitempty"`
 	Eps        float64         `json:"layer_norm_eps"`
 	Halting    *halting.Config `json:"halting,omitempty"` // absent in a dense model
+	Ladder     []vit.Rung      `json:"ladder,omitempty"`  // measured budgets
 	Parameters int             `json:"parameters"`
 	DenseMACs  int64           `json:"dense_macs_per_image"` // had no token halted
 	Tensors    []TensorInfo    `json:"tensors"`
@@ -274,7 +274,8 @@ func Inspect(name string, m *vit.Model) Inspection {
 	c := m.Params.Config
 	in := Inspection{Model: name, Embed: c.Embed, Heads: c.Heads, Layers: c.Layers, Hidden: c.Hidden,
 		Height: c.Height, Width: c.Width, Channels: c.Channels, Patch: c.Patch, Tokens: c.Tokens(), Special: c.Special(),
-		Classes: c.Classes, Labels: c.Labels, Eps: c.Eps, Parameters: c.ParamCount(), DenseMACs: c.MACs(nil)}
+		Classes: c.Classes, Labels: c.Labels, Eps: c.Eps, Parameters: c.ParamCount(), DenseMACs: c.MACs(nil),
+		Ladder: m.Ladder}
 	if c.Halting.Adaptive() {
 		in.Halting = &c.Halting
 	}
