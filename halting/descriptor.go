@@ -19,7 +19,9 @@ type Descriptor struct {
 	Ignored []string // keys of older files that mean nothing to it and are no fault
 	Tune    string   // key of the number that trades depth for accuracy in a trained model; "" for none
 
-	Exit string // key of the number that says how sure a prediction has to be to end the image; "" for none
+	// Exit is the key of the number that says how sure a prediction has to be to end the image, 0 to 1, where 0 is never;
+	// "" for none.
+	Exit string
 
 	// TuneRange returns the values between which that number may be set where it is now. Depth grows as it goes from lo
 	// to hi (on the whole: a token that stays changes the others), so lo may be the larger. nil: the key's Min and Max.
@@ -65,6 +67,8 @@ var descriptors []Descriptor
 func Register(d Descriptor) Descriptor {
 	_, err := Describe(d.Name)
 	_, tunable := d.key(d.Tune).Default.(float64)
+	exit := d.key(d.Exit)
+	_, exits := exit.Default.(float64)
 	switch {
 	case d.Name == "" || d.Summary == "" || d.New == nil:
 		panic(fmt.Sprintf("halting: the descriptor of scheme %q lacks a name, a summary or New", d.Name))
@@ -72,6 +76,8 @@ func Register(d Descriptor) Descriptor {
 		panic(fmt.Sprintf("halting: scheme %q is registered already", d.Name))
 	case d.Tune != "" && !tunable:
 		panic(fmt.Sprintf("halting: scheme %q has no number %q to tune", d.Name, d.Tune))
+	case d.Exit != "" && (!exits || d.Exit == d.Tune || exit.Min != 0 || exit.Max != 1):
+		panic(fmt.Sprintf("halting: scheme %q has no number %q from 0 to 1 to exit by", d.Name, d.Exit))
 	}
 	for i, k := range d.Keys {
 		before := Descriptor{Keys: d.Keys[:i]}

@@ -2,6 +2,7 @@ package infer
 
 import (
 	"errors"
+	"math"
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/usage"
@@ -23,16 +24,47 @@ type Budget struct {
 var ErrNoLadder = errors.New("this model has no ladder of measured budgets (" + vit.LadderFile +
 	"), so no mean can be aimed at; a cap works with every model")
 
-// Schemes returns the halting schemes of a model, for Options.Schemes: its own, and those of its ladder's rungs.
+// Schemes returns the halting schemes of a model, for Options.Schemes: its own, those of its ladder's rungs, and some
+// between them. What lies between two rungs is taken to cost what lies between their means; where the rungs differ in
+// more than halting.Between bridges, it is the lower rung.
 func Schemes(m *vit.Model) (list []halting.Scheme, err error) {
-	for _, r := range append([]vit.Rung{{}}, m.Ladder...) {
-		s, err := halting.New(r.Apply(m.Params.Config.Halting))
+	h := m.Params.Config.Halting
+	configs := []halting.Config{h}
+	for i, r := range m.Ladder {
+		n, from := steps(m.Ladder, i), r.Apply(h)
+		configs = append(configs, from)
+		for step := 1; step < n; step++ {
+			c, ok := halting.Between(from, m.Ladder[i+1].Apply(h), float64(step)/float64(n))
+			if !ok {
+				c = from
+			}
+			configs = append(configs, c)
+		}
+	}
+	for _, c := range configs {
+		s, err := halting.New(c)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, s)
 	}
 	return list, nil
+}
+
+// stepShare is how far apart two schemes of a ladder are at most, as a share of the mean; mostSteps bounds their number
+// where rungs are far apart.
+const (
+	stepShare = 0.01
+	mostSteps = 400
+)
+
+// steps returns how many schemes stand for the means from rung i of a ladder to the next, the rung's own included.
+func steps(ladder []vit.Rung, i int) int {
+	if i+1 == len(ladder) {
+		return 1
+	}
+	a, b := ladder[i].Mean, ladder[i+1].Mean
+	return int(max(1, min(math.Ceil((b-a)/(stepShare*a)), mostSteps)))
 }
 
 // Limits returns what b comes to for a model: the index of a scheme of Schemes, and the most token-blocks of an image,
@@ -44,9 +76,10 @@ func (b Budget) Limits(m *vit.Model) (scheme, most int, err error) {
 		}
 	}
 	if b.Mean > 0 {
-		if scheme, err = rung(m.Ladder, b.Mean); err != nil {
-			return 0, 0, err
+		if len(m.Ladder) == 0 {
+			return 0, 0, ErrNoLadder
 		}
+		scheme = nearest(m.Ladder, b.Mean)
 	}
 	if b.Max > 0 {
 		c := &m.Params.Config
@@ -59,23 +92,20 @@ func (b Budget) Limits(m *vit.Model) (scheme, most int, err error) {
 	return scheme, most, nil
 }
 
-// rung returns the scheme for a mean budget: of the ladder's rungs the one that costs most within it, or else the one
-// that costs least.
-func rung(ladder []vit.Rung, mean float64) (scheme int, err error) {
-	if len(ladder) == 0 {
-		return 0, ErrNoLadder
-	}
-	rank := func(r vit.Rung) float64 { // the best has the least
-		if r.Mean <= mean {
-			return -r.Mean
-		}
-		return r.Mean
-	}
-	best := 0
+// nearest returns the index in Schemes of the one for a mean budget: of the ladder's that which costs most within it,
+// or else the one that costs least.
+func nearest(ladder []vit.Rung, mean float64) int {
+	at := 1 // the rung's own scheme
 	for i, r := range ladder {
-		if rank(r) < rank(ladder[best]) {
-			best = i
+		n := steps(ladder, i)
+		if i+1 < len(ladder) && mean >= ladder[i+1].Mean {
+			at += n
+			continue
 		}
+		if n > 1 && mean > r.Mean {
+			at += int(float64(n) * (mean - r.Mean) / (ladder[i+1].Mean - r.Mean))
+		}
+		break
 	}
-	return 1 + best, nil
+	return at
 }

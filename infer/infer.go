@@ -60,8 +60,8 @@ type Engine struct {
 	readouts halting.Readouts
 	options  Options
 	schemes  []scheme
-	needs    []halting.Needs // [L] all that a scheme wants after each block
-	needsAny halting.Needs   // all of that
+	needs    []halting.Needs // [L] what is wanted after each block in the Run that is under way
+	needsAny halting.Needs   // all that one of the schemes wants after some block
 	start    int             // tokens that run in block 1, special ones counted, at most
 	limit    int             // most images in a pass
 	alone    time.Duration   // how long a worker waits without letting other goroutines through
@@ -196,6 +196,7 @@ func (e *Engine) Run(ctx context.Context, batch Batch, out *Output) error {
 	j.Batch, j.ctx, j.out, j.plan = batch, ctx, out, newPlan(b, e.limit, e.options.Threads)
 	j.together = j.plan.passes < len(e.workers) && j.plan.largest() == 1
 	j.ended.Store(false)
+	e.lookAhead(batch.Scheme)
 	e.next.Store(0)
 	if j.together {
 		e.runTogether()

@@ -193,7 +193,7 @@ func (w *worker) open(l int, todo []slot) []slot {
 	c.split, c.apart = false, false
 	if l > 0 {
 		c.block = &w.engine.weights.blocks[l-1]
-		c.split, c.apart = w.engine.split(l), w.engine.needsAny.Frozen || c.queries < c.rows
+		c.split, c.apart = w.engine.split(l, w.engine.needs[l-1]), w.engine.needsAny.Frozen || c.queries < c.rows
 		w.foresee()
 	}
 	if c.apart {

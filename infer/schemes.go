@@ -29,13 +29,32 @@ func (e *Engine) addSchemes() error {
 			if s.needs[l] = h.Needs(l+1, c.Layers); s.needs[l].Frozen != frozen {
 				return errors.New("infer: halted tokens are frozen in one scheme, or in one block, and not in another")
 			}
-			e.needs[l] = either(e.needs[l], s.needs[l])
 			e.needsAny = either(e.needsAny, s.needs[l])
 		}
 		e.start = max(e.start, s.start)
 		e.schemes = append(e.schemes, s)
 	}
 	return nil
+}
+
+// lookAhead finds out what is wanted after each block by those schemes alone that a batch's images go by [B]; nil: the
+// first.
+func (e *Engine) lookAhead(schemes []int) {
+	clear(e.needs)
+	before := -1
+	for i := range max(len(schemes), 1) {
+		s := 0
+		if schemes != nil {
+			s = schemes[i]
+		}
+		if s == before {
+			continue
+		}
+		before = s
+		for l := range e.needs {
+			e.needs[l] = either(e.needs[l], e.schemes[s].needs[l])
+		}
+	}
 }
 
 // either returns all that a or b asks for.
@@ -47,10 +66,10 @@ func either(a, b halting.Needs) halting.Needs {
 	}
 }
 
-// split reports whether halted tokens go before fc2 is complete in block l (1-based): all that is wanted of a token
-// that halts there is its gate, so fc2 runs for that first (see residual), and then for those that go on or are read.
-func (e *Engine) split(l int) bool {
-	n := e.needs[l-1]
+// split reports whether halted tokens go before fc2 is complete in block l (1-based), where n is wanted: all that is
+// wanted of a token that halts there is its gate, so fc2 runs for that first (see residual), and then for those that go
+// on or are read.
+func (e *Engine) split(l int, n halting.Needs) bool {
 	return n.Halts && !n.Output && !e.options.Full && l < e.config.Layers
 }
 
@@ -76,7 +95,7 @@ func (e *Engine) MACs(active []int32) int64 {
 		switch {
 		case e.readsAlone(l + 1):
 			whole, onward = min(n, read), min(n, read)
-		case e.split(l + 1):
+		case e.split(l+1, s.needs[l]):
 			onward = min(n, max(read, int64(active[l+1])))
 			if s.needs[l].Logits {
 				onward += min(n, read) // ahead of the others, as copies
