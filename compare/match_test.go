@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/halting"
-	"github.com/adavit/adavit/internal/modeltest"
-	"github.com/adavit/adavit/vit"
 )
 
 // TestMatchDepth tunes constants of all kinds against depths that are known functions of them.
@@ -70,18 +68,5 @@ func TestMatchDepth(t *testing.T) {
 	}
 	if got, d, err := matchDepth(t.Context(), halting.Dense(), 5, nil); err != nil || got.Adaptive() || d != (Tuned{}) {
 		t.Errorf("a dense model: %v, %+v, %v", got, d, err)
-	}
-}
-
-// TestWithHalting: a model that is brought to another depth keeps nothing that was measured at the old one.
-func TestWithHalting(t *testing.T) {
-	m := modeltest.Small(t, true)
-	m.PrecisionLoss, m.Ladder = map[string]float64{"int8": 0.2}, []vit.Rung{{Mean: 0.5}}
-	now := m.Params.Config.Halting
-	if q := withHalting(m, now); q.PrecisionLoss["int8"] != 0.2 || len(q.Ladder) != 1 {
-		t.Errorf("the same constants: %+v, %+v", q.PrecisionLoss, q.Ladder)
-	}
-	if q := withHalting(m, now.With("epsilon", 0.3)); q.PrecisionLoss != nil || q.Ladder != nil {
-		t.Errorf("other constants: %+v, %+v", q.PrecisionLoss, q.Ladder)
 	}
 }

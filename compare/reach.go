@@ -95,7 +95,7 @@ func (r *round) reach(ctx context.Context, i int, target float64, isMeasure bool
 				return err
 			}
 		}
-		matched := withHalting(m, f.Halting)
+		matched := m.WithHalting(f.Halting)
 		if adaptive {
 			found, err := eval.MeasureControl(ctx, matched, r.test, r.measuring("control", name))
 			if err != nil {
@@ -119,14 +119,14 @@ func (r *round) match(ctx context.Context, i int, target float64, f *Match) erro
 		return err
 	}
 	f.Halting, f.Tuned = constants, &d
-	f.Matched, err = r.measure(ctx, "testing", name, withHalting(m, constants))
+	f.Matched, err = r.measure(ctx, "testing", name, m.WithHalting(constants))
 	return err
 }
 
 // tune finds the constants that bring a model to a depth.
 func (r *round) tune(ctx context.Context, name string, m *vit.Model, target float64) (halting.Config, Tuned, error) {
 	constants, d, err := matchDepth(ctx, m.Params.Config.Halting, target, func(h halting.Config) (float64, error) {
-		reached, err := r.measure(ctx, "matching", name, withHalting(m, h))
+		reached, err := r.measure(ctx, "matching", name, m.WithHalting(h))
 		return reached.MeanDepth, err
 	})
 	if err == nil {

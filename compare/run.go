@@ -60,7 +60,7 @@ func (c *comparer) round(ctx context.Context, seed uint64) error {
 		if err := r.reach(ctx, i, target, i == measure); err != nil {
 			return fmt.Errorf("scheme %s, seed %d: %w", s.name, r.seed, err)
 		}
-		matched[i] = withHalting(r.models[i], r.runs[i].Halting)
+		matched[i] = r.models[i].WithHalting(r.runs[i].Halting)
 	}
 	speeds, err := r.time(ctx, matched)
 	if err != nil {
@@ -123,7 +123,7 @@ func (r *round) train(ctx context.Context, i int) error {
 		return err
 	}
 	if !s.trains {
-		run.Run, r.models[i] = r.runs[0].Run, withHalting(r.models[0], *recipe.Halting)
+		run.Run, r.models[i] = r.runs[0].Run, r.models[0].WithHalting(*recipe.Halting)
 		return nil
 	}
 	want, err := indented(asked{recipe, r.o.Model, r.o.Data})
@@ -184,7 +184,7 @@ func (r *round) opened(ctx context.Context, i int, started []byte) (trainer.Reci
 	if target < 1 {
 		target = float64(r.result.Layers) / 2
 	}
-	constants, _, err := r.tune(ctx, s.name, withHalting(r.start, *recipe.Halting), target)
+	constants, _, err := r.tune(ctx, s.name, r.start.WithHalting(*recipe.Halting), target)
 	recipe.Halting = &constants
 	return recipe, err
 }

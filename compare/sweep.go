@@ -35,7 +35,7 @@ func (r *round) sweep(ctx context.Context) error {
 			}
 			point := SweepPoint{Halting: f.Halting, Tuned: *f.Tuned, Reached: f.Matched}
 			r.runs[i].Sweep = append(r.runs[i].Sweep, point)
-			models, swept = append(models, withHalting(m, f.Halting)), append(swept, i)
+			models, swept = append(models, m.WithHalting(f.Halting)), append(swept, i)
 		}
 		speeds, err := r.time(ctx, models)
 		if err != nil {

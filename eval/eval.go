@@ -115,6 +115,27 @@ const (
 
 // newEvaluator prepares to run m over d as Run does; its engine must be closed.
 func newEvaluator(m *vit.Model, d data.Dataset, o Options) (*evaluator, error) {
+	class, err := MatchClasses(m.Params.Config, d.Classes())
+	if err != nil {
+		return nil, err
+	}
+	if d, err = fit(m, d); err != nil {
+		return nil, err
+	}
+	return fittedEvaluator(m, d, class, o)
+}
+
+// fit gives the images of d the model's size.
+func fit(m *vit.Model, d data.Dataset) (data.Dataset, error) {
+	c := m.Params.Config
+	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
+		return nil, fmt.Errorf("%s: %w", vit.PreprocessorFile, err)
+	}
+	return data.Fit(d, m.Preprocessor, c.Channels, c.Height, c.Width)
+}
+
+// fittedEvaluator is newEvaluator for images that have the model's size, and the model's class for each of theirs.
+func fittedEvaluator(m *vit.Model, d data.Dataset, class []int, o Options) (*evaluator, error) {
 	var err error
 	if o.Threads, err = parallel.Threads(o.Threads); err != nil {
 		return nil, err
@@ -126,16 +147,6 @@ func newEvaluator(m *vit.Model, d data.Dataset, o Options) (*evaluator, error) {
 		return nil, usage.Errorf("a limit of %d images", o.Limit)
 	}
 	c := m.Params.Config
-	class, err := MatchClasses(c, d.Classes())
-	if err != nil {
-		return nil, err
-	}
-	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
-		return nil, fmt.Errorf("%s: %w", vit.PreprocessorFile, err)
-	}
-	if d, err = data.Fit(d, m.Preprocessor, c.Channels, c.Height, c.Width); err != nil {
-		return nil, err
-	}
 	e := &evaluator{options: o, preprocessor: m.Preprocessor, config: c, data: d, class: class, total: d.Len()}
 	if o.Limit > 0 {
 		e.total = min(e.total, o.Limit)

@@ -1,0 +1,180 @@
+package eval
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/turns"
+)
+
+// outcome is what a model came to on the first of a calibration's images.
+type outcome struct {
+	config halting.Config
+	mean   float64 // token-blocks of an image, as a share of the dense model's
+	blocks float64 // token-blocks of an image, mean
+	most   float64 // token-blocks that 95 of 100 images do not exceed
+	macs   float64 // mean
+	nll    float64 // mean of −log p of the right class
+	class  []int   // [n] that is said
+	right  []bool  // [n] whether it is the right one
+}
+
+// measure runs the model with other constants over the first n images.
+func (c *calibration) measure(ctx context.Context, h halting.Config, n int) (*outcome, error) {
+	class := make([]int, len(c.images.classes)) // labels are the model's classes already
+	for i := range class {
+		class[i] = i
+	}
+	begun := c.done
+	e, err := fittedEvaluator(c.model.WithHalting(h), c.images, class, Options{Limit: n, Threads: c.Threads,
+		Precision: c.Precision, Progress: func(done, _ int) { c.report(begun + done) }})
+	if err != nil {
+		return nil, err
+	}
+	defer e.engine.Close()
+	o, costs := &outcome{config: h}, []float64(nil)
+	e.seen = func(first int) error {
+		for i := range e.done - first {
+			logits, cost := e.out.Logits[i*len(class):(i+1)*len(class)], 0
+			for _, d := range e.out.Depth[i*e.config.Tokens() : (i+1)*e.config.Tokens()] {
+				cost += int(d)
+			}
+			costs = append(costs, float64(cost))
+			o.add(logits, e.labels[i])
+		}
+		return nil
+	}
+	if err := runAll(ctx, e); err != nil {
+		return nil, err
+	}
+	c.done += n
+	for _, v := range costs {
+		o.blocks += v // exact: they are whole numbers
+	}
+	o.blocks, o.nll = o.blocks/float64(n), o.nll/float64(n)
+	o.mean = o.blocks / float64(e.config.Tokens()*e.config.Layers)
+	o.most, o.macs = turns.Percentile(costs, 95), float64(e.macs)/float64(n)
+	return o, nil
+}
+
+// add counts an image. Its logits are finite: the evaluator has looked at them.
+func (o *outcome) add(logits []float32, label int) {
+	best, sum := 0, 0.0
+	for j, v := range logits {
+		if v > logits[best] {
+			best = j
+		}
+	}
+	for _, v := range logits {
+		sum += math.Exp(float64(v - logits[best]))
+	}
+	o.nll += math.Log(sum) - float64(logits[label]-logits[best])
+	o.class, o.right = append(o.class, best), append(o.right, best == label)
+}
+
+// top1 is the percentage of images that are right.
+func (o *outcome) top1() float64 {
+	n := 0
+	for _, right := range o.right {
+		if right {
+			n++
+		}
+	}
+	return 100 * float64(n) / float64(len(o.right))
+}
+
+// agreement is the percentage of images that get these classes [n].
+func (o *outcome) agreement(classes []int) float64 {
+	n := 0
+	for i, class := range o.class {
+		if class == classes[i] {
+			n++
+		}
+	}
+	return 100 * float64(n) / float64(len(o.class))
+}
+
+// better reports whether o is more accurate than another outcome on the same images: if more are right, beyond what
+// chance makes of those in which the two differ (one standard deviation), and if it is within that, if −log p is less.
+func (o *outcome) better(other *outcome) bool {
+	won, lost := 0, 0
+	for i, right := range o.right {
+		switch {
+		case right && !other.right[i]:
+			won++
+		case !right && other.right[i]:
+			lost++
+		}
+	}
+	if d := won - lost; d*d > won+lost {
+		return d > 0
+	}
+	return o.nll < other.nll
+}
+
+// Timing takes images one after the other, each with all rungs in turns and thrice, until there are so many, or the
+// time is up.
+const (
+	timedImages = 100
+	timingLasts = 10 * time.Second
+	repeats     = 3
+)
+
+// time returns how many milliseconds an image takes with each of the outcomes' constants when it runs alone: the mean
+// over images of the fastest of their repeats.
+func (c *calibration) time(ctx context.Context, list []*outcome) ([]float64, error) {
+	weights, err := infer.Pack(c.model.Params, c.Precision)
+	if err != nil {
+		return nil, err
+	}
+	var schemes []halting.Scheme
+	for _, o := range list {
+		s, err := halting.New(o.config)
+		if err != nil {
+			return nil, err
+		}
+		schemes = append(schemes, s)
+	}
+	e, err := infer.New(weights, infer.Options{Threads: c.Threads, Schemes: schemes})
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	config, size := c.model.Params.Config, c.model.Params.Config.ImageLen()
+	image, sums, timed := make([]float32, size), make([]float64, len(list)), 0
+	var out infer.Output
+	begin := time.Now()
+	for i := -1; i < min(c.images.Len(), timedImages); i++ { // the first one twice: to warm up
+		if timed > 0 && time.Since(begin) > timingLasts {
+			break
+		}
+		pixels := c.images.pixels[max(i, 0)*size:][:size]
+		c.model.Preprocessor.Normalize(image, pixels, config.Channels, config.Height, config.Width)
+		fastest := make([]float64, len(list))
+		err := turns.Play(ctx, repeats, len(list), func(round, r int) error {
+			start := time.Now()
+			err := e.Run(ctx, infer.Batch{Images: image, Scheme: []int{r}}, &out)
+			if took := time.Since(start).Seconds(); round == 0 || took < fastest[r] {
+				fastest[r] = took
+			}
+			return err
+		}, nil)
+		if err != nil {
+			return nil, err
+		}
+		if i < 0 {
+			continue
+		}
+		timed++
+		for r, v := range fastest {
+			sums[r] += v
+		}
+	}
+	for r := range sums {
+		sums[r] *= 1000 / float64(timed)
+	}
+	return sums, nil
+}
