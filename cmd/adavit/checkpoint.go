@@ -168,6 +168,10 @@ func modelText(in tools.Inspection) string {
 	if in.Halting != nil {
 		scheme = "scheme " + in.Halting.String()
 	}
+	if n := len(in.Ladder); n > 0 {
+		scheme += fmt.Sprintf("\nbudgets     %.3f to %.3f of the dense token-blocks, %d rungs", in.Ladder[0].Mean,
+			in.Ladder[n-1].Mean, n)
+	}
 	return fmt.Sprintf(`model       %s
 input       %d × %d × %d (channels, height, width), patches of %[5]d × %[5]d: %d tokens, %d of them special
 network     %d blocks, %d wide, %d heads, hidden %d, layer norm eps %g

@@ -12,6 +12,7 @@
 //
 //	adavit augment     Show augmented training pictures
 //	adavit bench       Measure throughput on random input
+//	adavit calibrate   Measure a model's ladder of budgets, for --budget
 //	adavit classify    Say what is on pictures
 //	adavit compare     Train several halting schemes from one dense model and compare them
 //	adavit convert     Turn any checkpoint into a model directory, a safetensors file or ONNX
@@ -89,6 +90,42 @@
 //	adavit bench --variant deit-small --threads 1,2
 //	adavit bench --variant deit-tiny --batch 8 --json \
 //	    --active 1,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.3,0.2,0.2,0.1
+//
+// # adavit calibrate
+//
+// Measure a model's ladder of budgets, for --budget.
+//
+//	adavit calibrate --model DIR --data SET
+//
+// Calibrate finds, for each of some shares of the dense model's work, the constants of the model's
+// halting scheme by which an image costs that much on the average, and keeps the most accurate where
+// there are several ways. What it measures goes into budgets.json beside the weights: constants, mean
+// and 95th percentile of token-blocks, MACs, top-1, agreement with the model as it stands, and the
+// time of an image that runs alone. From then on classify and eval take a mean in --budget.
+//
+// The images are those that training holds out, or, of a data set without parts, all. Test images are
+// refused: they would be no test of what they have chosen. Where the data's classes are not the
+// model's, what the model says as it stands is held to be right. A budget that the scheme cannot reach
+// is left out, and rungs are added where the cost between two is not linear in the constants.
+//
+// Flags:
+//
+//	--budgets list      list of shares of the dense model's token-blocks (default:
+//	                    0.25,0.3,0.35,0.4 and 0.5 to 1)
+//	--data set          data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or CIFAR
+//	                    files or of one sub-folder for each class, or tar files
+//	                    (shards-{000..012}.tar)
+//	--limit many        use so many images at most, spread over the part (default 2000)
+//	--model directory   model directory
+//	--part part         part of the data: validation or train (default: validation, or all
+//	                    where there are no parts)
+//
+// Examples:
+//
+//	adavit convert fashion-adaptive my-model    # a bundled model cannot be written to
+//	adavit calibrate --model my-model --data fashion-mnist
+//	adavit calibrate --model my-model --data photos --budgets 0.3,0.5,0.8 --limit 500 --json
+//	adavit classify --model my-model --budget 0.45 photo.jpg
 //
 // # adavit classify
 //
