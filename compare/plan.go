@@ -150,7 +150,7 @@ func (o *Options) recipe(s scheme, seed uint64, layers int) (r trainer.Recipe, e
 		return r, err
 	}
 	// The best epoch by its test images would be one of more depth, too, where depth falls in training.
-	overrides := slices.Concat([]string{"keep=" + trainer.KeepLast}, o.Set,
+	overrides := slices.Concat([]string{"keep=" + trainer.KeepLast, "ladder=false"}, o.Set,
 		[]string{"halting=" + string(object), fmt.Sprintf("seed=%d", seed)})
 	if s.base.Recipe != nil {
 		var values map[string]any

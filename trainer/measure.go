@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -82,6 +83,37 @@ func (r *runner) precisionLoss(ctx context.Context) (*PrecisionLoss, error) {
 		top1[i] = e.Top1
 	}
 	return &PrecisionLoss{rounded(top1[0] - top1[1]), rounded(top1[0] - top1[2])}, nil
+}
+
+// measureLadder stores the ladder of the stored model if the recipe wants it and there are images for it. A model
+// without one is as good as it was.
+func (r *runner) measureLadder(ctx context.Context) error {
+	if !r.Recipe.Ladder {
+		return nil
+	}
+	m, err := vit.Load(r.Dir)
+	if err != nil || !m.Params.Config.Halting.Adaptive() {
+		return err
+	}
+	if r.Data.Validation == nil {
+		r.Log.Warn("no validation images, so no ladder of budgets is measured")
+		return nil
+	}
+	r.Log.Info("measuring budgets")
+	l, err := eval.Calibrate(ctx, m, r.Data.Validation, eval.CalibrateOptions{Threads: r.Threads,
+		Limit: min(cmp.Or(r.Recipe.Limit, eval.CalibrationImages), eval.CalibrationImages)})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		r.Log.Warn("no ladder of budgets", "error", err)
+		return nil
+	}
+	m.Ladder, m.Calibration = l.Rungs, l.Calibration
+	m.Calibration.Data, m.Calibration.Part = r.DataName, "validation"
+	r.Log.Info("measured budgets", "rungs", len(l.Rungs), "from", rounded(l.Rungs[0].Mean), "to",
+		rounded(l.Rungs[len(l.Rungs)-1].Mean), "out_of_reach", len(l.Missed))
+	return vit.SaveLadder(r.Dir, m)
 }
 
 // rounded is a figure to two places.

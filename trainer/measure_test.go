@@ -1,12 +1,20 @@
 package trainer
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"log/slog"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/eval"
+	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -75,3 +83,69 @@ func TestBestByValidation(t *testing.T) {
 		t.Errorf("%+v, %v: nothing tells what a precision costs", card, err)
 	}
 }
+
+// TestLadder: with "ladder" a run leaves a ladder that the validation images have made, whatever the test images say;
+// the model has the bits that it has without. Interrupted there, it goes on.
+func TestLadder(t *testing.T) {
+	o := stripesRun(t, filepath.Join(t.TempDir(), "plain"))
+	o.Data.Validation, o.Data.Test, o.DataName = stripes(t, 40), otherwise{stripes(t, 60)}, "stripes"
+	o.Recipe.Epochs = 1
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	plain, err := vit.Load(o.Dir)
+	if err != nil || plain.Ladder != nil {
+		t.Fatalf("%+v, %v", plain.Ladder, err)
+	}
+	o.Dir, o.Recipe.Ladder = filepath.Join(t.TempDir(), "ladder"), true
+	ctx, cancel := context.WithCancel(t.Context())
+	o.Log = slog.New(slog.NewTextHandler(writer(func(line []byte) {
+		if bytes.Contains(line, []byte("measuring budgets")) {
+			cancel()
+		}
+	}), nil))
+	if _, err := Run(ctx, o); !errors.Is(err, ErrInterrupted) {
+		t.Fatalf("interrupted while budgets are measured: %v", err)
+	}
+	o.Resume, o.Log = true, nil
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	m, err := vit.Load(o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(m.Params.Data, plain.Params.Data) {
+		t.Error("the model has changed")
+	}
+	if c := m.Calibration; len(m.Ladder) < 3 || c.Images != 40 || c.Data != "stripes" || c.Part != "validation" {
+		t.Errorf("%d rungs, %+v", len(m.Ladder), c)
+	}
+	for _, r := range m.Ladder {
+		got, err := eval.Run(t.Context(), m.WithHalting(r.Apply(m.Params.Config.Halting)), o.Data.Validation,
+			eval.Options{Precision: infer.Precision(m.Calibration.Precision)})
+		if err != nil || r.Top1 == nil || math.Abs(*r.Top1-got.Top1) > 0.01 {
+			t.Errorf("%+v comes to %+v on the validation images, %v", r, got, err)
+		}
+	}
+	// A model that does not halt, and a run without validation images, have none.
+	o = stripesRun(t, filepath.Join(t.TempDir(), "dense"))
+	o.Recipe.Ladder, o.Recipe.Epochs, o.Data.Validation = true, 1, stripes(t, 40)
+	dense := halting.Dense()
+	o.Recipe.Halting = &dense
+	untold := stripesRun(t, filepath.Join(t.TempDir(), "untold"))
+	untold.Recipe.Ladder, untold.Recipe.Epochs = true, 1
+	for _, o := range []Options{o, untold} {
+		if _, err := Run(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := vit.Load(o.Dir); err != nil || m.Ladder != nil {
+			t.Errorf("%+v, %v", m, err)
+		}
+	}
+}
+
+// writer is a function that is given what is written.
+type writer func(b []byte)
+
+func (w writer) Write(b []byte) (int, error) { w(b); return len(b), nil }

@@ -54,6 +54,9 @@ type Recipe struct {
 	LogSteps        int    `json:"log_steps,omitempty"` // steps between lines of steps.jsonl; 0 = 50
 	Keep            string `json:"keep"`                // which epoch's weights become the model: KeepLast or KeepBest
 	Store           string `json:"store"`               // type of the stored weights: F32, F16 or BF16
+	// Ladder has the model's ladder of budgets measured on the validation images when the run is over. A model whose
+	// tokens do not halt has none.
+	Ladder bool `json:"ladder,omitempty"`
 }
 
 // Which epoch's weights become the model. Mind that the first epochs of a model that learns to halt are the best while

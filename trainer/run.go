@@ -278,6 +278,9 @@ func (r *runner) finish(ctx context.Context) (Result, error) {
 	if err := r.writeCard(ctx, kept); err != nil {
 		return Result{}, err
 	}
+	if err := r.measureLadder(ctx); err != nil {
+		return Result{}, err
+	}
 	result := Result{Dir: r.Dir, Epochs: r.Recipe.Epochs, Steps: r.step, Kept: kept.what, KeptEpoch: kept.entry.Epoch}
 	result.Validation, result.Test = r.kept(kept.entry)
 	if r.Report {
