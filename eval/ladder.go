@@ -38,7 +38,7 @@ func (c *calibration) plan() {
 	if c.exit != "" {
 		perBudget = finalists
 	}
-	c.planned = n + len(c.exitValues())*budgets*2*c.coarse() + (perBudget*5/2+1)*budgets*n
+	c.planned = n + len(c.exitValues())*budgets*2*c.coarse() + (perBudget*5/2+2)*budgets*n
 }
 
 // coarse is the number of images that a search begins with: all, where there are not many more.

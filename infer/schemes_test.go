@@ -191,3 +191,39 @@ func TestSchemeMACs(t *testing.T) {
 		}
 	}
 }
+
+// TestNeedsOfTheBatch: what a scheme wants to see is computed in the runs that it decides in, not in others.
+func TestNeedsOfTheBatch(t *testing.T) {
+	p := makeModel(smallConfig(4), 5, gatesMixed)
+	w, err := Pack(p, F32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemes := []halting.Scheme{halting.None{}}
+	for _, exit := range []float64{0, 0.9} {
+		s, err := halting.New(halting.Config{Scheme: "token"}.With("exit", exit))
+		if err != nil {
+			t.Fatal(err)
+		}
+		schemes = append(schemes, s)
+	}
+	e, err := New(w, Options{Schemes: schemes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for _, v := range []struct {
+		schemes []int
+		want    halting.Needs // after block 1
+	}{
+		{nil, halting.Needs{}}, {[]int{0, 0, 0}, halting.Needs{}}, {[]int{1, 0, 1}, halting.Needs{Halts: true}},
+		{[]int{0, 1, 2}, halting.Needs{Halts: true, Logits: true}}, {[]int{1, 1, 1}, halting.Needs{Halts: true}},
+	} {
+		if err := e.Run(background, Batch{Images: drawImages(p.Config, 3, 6), Scheme: v.schemes}, &Output{}); err != nil {
+			t.Fatal(err)
+		}
+		if e.needs[0] != v.want {
+			t.Errorf("schemes %v: %+v, want %+v", v.schemes, e.needs[0], v.want)
+		}
+	}
+}

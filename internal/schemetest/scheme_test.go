@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/compare"
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/filetest"
@@ -157,5 +159,27 @@ func TestIsCompared(t *testing.T) {
 		if d == nil || d.Constant != "open_level" || d.From != started || !d.Reached || run.Matched.MeanDepth == 3 {
 			t.Errorf("%s: tuned %+v, reached %+v", got.Schemes[1+i].Name, d, run.Matched)
 		}
+	}
+}
+
+// TestIsCalibrated: budgets are measured along its constant, and a mean between two of them is aimed at.
+func TestIsCalibrated(t *testing.T) {
+	m := small(t)
+	d, err := data.Subset(modeltest.Fashion(t), []int{0, 1, 2, 3, 4, 5, 6, 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := eval.Calibrate(t.Context(), m, d, eval.CalibrateOptions{Budgets: []float64{0.5, 0.8}, Precision: infer.F32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := l.Rungs[0]
+	if level, ok := first.Constants["open_level"]; !ok || level >= 0.9 || len(first.Constants) != 1 || first.Top1 == nil {
+		t.Errorf("the first rung is %+v", first)
+	}
+	m.Ladder = l.Rungs
+	got, err := eval.Run(t.Context(), m, d, eval.Options{Budget: infer.Budget{Mean: 0.65}, Precision: infer.F32})
+	if share := got.MeanDepth / 3; err != nil || share < 0.62 || share > 0.68 {
+		t.Errorf("a mean of 0.65 costs %v, %v", share, err)
 	}
 }
