@@ -11,6 +11,7 @@ import (
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/vit"
+	"github.com/adavit/adavit/weights"
 )
 
 // Figures are what weights reached on a part of the data.
@@ -54,15 +55,24 @@ func (r *runner) measure(ctx context.Context, weights, average *vit.Params, e *E
 		if m.d == nil || m.p == average && r.Recipe.EMA == 0 {
 			continue
 		}
-		f, err := r.evaluate(ctx, &vit.Model{Params: m.p, Preprocessor: r.preprocessor}, m.d, infer.F32)
+		f, err := r.figures(ctx, &vit.Model{Params: m.p, Preprocessor: r.preprocessor}, m.d, m.did)
 		if err != nil {
 			return err
 		}
-		r.Log.Info(m.did, "top1", rounded(f.Top1), "mean_depth", rounded(f.MeanDepth), "macs_per_image", f.MACs,
-			"images", f.Images)
-		*m.into = &Figures{f.Images, f.ImagesPerSecond, f.MACs, f.MeanDepth, f.Top1, f.Top5}
+		*m.into = f
 	}
 	return nil
+}
+
+// figures are what a model reaches on a part of the data in f32. The log tells them, too: the model was did.
+func (r *runner) figures(ctx context.Context, m *vit.Model, d data.Dataset, did string) (*Figures, error) {
+	f, err := r.evaluate(ctx, m, d, infer.F32)
+	if err != nil {
+		return nil, err
+	}
+	r.Log.Info(did, "top1", rounded(f.Top1), "mean_depth", rounded(f.MeanDepth), "macs_per_image", f.MACs,
+		"images", f.Images)
+	return &Figures{f.Images, f.ImagesPerSecond, f.MACs, f.MeanDepth, f.Top1, f.Top5}, nil
 }
 
 // precisionLoss measures what each precision costs the stored model; nil without validation images.
@@ -85,35 +95,66 @@ func (r *runner) precisionLoss(ctx context.Context) (*PrecisionLoss, error) {
 	return &PrecisionLoss{rounded(top1[0] - top1[1]), rounded(top1[0] - top1[2])}, nil
 }
 
-// measureLadder stores the ladder of the stored model if the recipe wants it and there are images for it. A model
-// without one is as good as it was.
-func (r *runner) measureLadder(ctx context.Context) error {
-	if !r.Recipe.Ladder {
-		return nil
+// calibrate measures the ladder of the stored model, if the recipe wants it or has a budget, on the validation images,
+// and stores it; and with a budget, the constants of the rung that costs it on the average, for in training the mean is
+// one over augmented images and drawn centers. A model without a ladder is as good as it was.
+func (r *runner) calibrate(ctx context.Context) (changed bool, err error) {
+	budget := r.Recipe.Budget
+	if !r.Recipe.Ladder && budget == 0 {
+		return false, nil
 	}
 	m, err := vit.Load(r.Dir)
 	if err != nil || !m.Params.Config.Halting.Adaptive() {
-		return err
+		return false, err
 	}
 	if r.Data.Validation == nil {
 		r.Log.Warn("no validation images, so no ladder of budgets is measured")
-		return nil
+		return false, nil
 	}
 	r.Log.Info("measuring budgets")
-	l, err := eval.Calibrate(ctx, m, r.Data.Validation, eval.CalibrateOptions{Threads: r.Threads,
+	var budgets []float64 // all that are usual
+	if budget > 0 && !r.Recipe.Ladder {
+		budgets = []float64{budget}
+	} else if budget > 0 {
+		budgets = append(eval.DefaultBudgets(), budget)
+	}
+	l, err := eval.Calibrate(ctx, m, r.Data.Validation, eval.CalibrateOptions{Threads: r.Threads, Budgets: budgets,
 		Limit: min(cmp.Or(r.Recipe.Limit, eval.CalibrationImages), eval.CalibrationImages)})
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 	if err != nil {
 		r.Log.Warn("no ladder of budgets", "error", err)
-		return nil
+		return false, nil
 	}
-	m.Ladder, m.Calibration = l.Rungs, l.Calibration
-	m.Calibration.Data, m.Calibration.Part = r.DataName, "validation"
-	r.Log.Info("measured budgets", "rungs", len(l.Rungs), "from", rounded(l.Rungs[0].Mean), "to",
-		rounded(l.Rungs[len(l.Rungs)-1].Mean), "out_of_reach", len(l.Missed))
-	return vit.SaveLadder(r.Dir, m)
+	if r.Recipe.Ladder {
+		m.Ladder, m.Calibration = l.Rungs, l.Calibration
+		m.Calibration.Data, m.Calibration.Part = r.DataName, "validation"
+		r.Log.Info("measured budgets", "rungs", len(l.Rungs), "from", rounded(l.Rungs[0].Mean), "to",
+			rounded(l.Rungs[len(l.Rungs)-1].Mean), "out_of_reach", len(l.Missed))
+		if budget == 0 {
+			return false, vit.SaveLadder(r.Dir, m)
+		}
+	}
+	nearest := slices.MinFunc(l.Rungs, func(a, b vit.Rung) int {
+		return cmp.Compare(math.Abs(a.Mean-budget), math.Abs(b.Mean-budget))
+	})
+	h := &m.Params.Config.Halting
+	*h = nearest.Apply(*h)
+	r.Log.Info("set the constants for the budget", "budget", budget, "mean", nearest.Mean, "halting", h.String())
+	return true, vit.Save(r.Dir, m, weights.DType(r.Recipe.Store))
+}
+
+// measureStored evaluates the stored model, whose constants are no longer those that its epoch was measured with.
+func (r *runner) measureStored(ctx context.Context) (validation, test *Figures, err error) {
+	m, err := vit.Load(r.Dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	if validation, err = r.figures(ctx, m, r.Data.Validation, "validated the model"); err == nil && r.Data.Test != nil {
+		test, err = r.figures(ctx, m, r.Data.Test, "tested the model")
+	}
+	return validation, test, err
 }
 
 // rounded is a figure to two places.

@@ -145,6 +145,37 @@ func TestLadder(t *testing.T) {
 	}
 }
 
+// TestBudget: a run with a budget leaves a model that costs it on the validation images, with a ladder or without, and
+// tells what that model, not its epoch's, came to.
+func TestBudget(t *testing.T) {
+	for _, ladder := range []bool{false, true} {
+		o := stripesRun(t, filepath.Join(t.TempDir(), "budget"))
+		o.Data.Validation, o.Data.Test = stripes(t, 200), stripes(t, 60)
+		o.Recipe.Budget, o.Recipe.BudgetSpread, o.Recipe.CenterSpread, o.Recipe.Ladder = 0.6, 0.2, 2, ladder
+		credit := halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8).With("credit", 1)
+		o.Recipe.Halting = &credit
+		r, err := Run(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := vit.Load(o.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := m.Params.Config
+		if got := r.Validation.MeanDepth / float64(c.Layers); math.Abs(got-0.6) > 0.03 {
+			t.Errorf("ladder %v: it costs %v of the dense token-blocks, want 0.6", ladder, got)
+		}
+		if c.Halting.Number("gate_center") == 0.8 || c.Halting.Number("credit") != 1 || (m.Ladder != nil) != ladder {
+			t.Errorf("ladder %v: %s, %d rungs", ladder, c.Halting, len(m.Ladder))
+		}
+		test, err := eval.Run(t.Context(), m, o.Data.Test, eval.Options{Precision: infer.F32})
+		if err != nil || test.Top1 != r.Test.Top1 || test.MeanDepth != r.Test.MeanDepth {
+			t.Errorf("ladder %v: the run tells %+v of its model, which comes to %+v, %v", ladder, r.Test, test, err)
+		}
+	}
+}
+
 // writer is a function that is given what is written.
 type writer func(b []byte)
 

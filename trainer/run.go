@@ -275,14 +275,19 @@ func (r *runner) finish(ctx context.Context) (Result, error) {
 	if err := vit.Save(r.Dir, m, weights.DType(r.Recipe.Store)); err != nil {
 		return Result{}, err
 	}
+	changed, err := r.calibrate(ctx)
+	if err != nil {
+		return Result{}, err
+	}
 	if err := r.writeCard(ctx, kept); err != nil {
 		return Result{}, err
 	}
-	if err := r.measureLadder(ctx); err != nil {
-		return Result{}, err
-	}
 	result := Result{Dir: r.Dir, Epochs: r.Recipe.Epochs, Steps: r.step, Kept: kept.what, KeptEpoch: kept.entry.Epoch}
-	result.Validation, result.Test = r.kept(kept.entry)
+	if result.Validation, result.Test = r.kept(kept.entry); changed {
+		if result.Validation, result.Test, err = r.measureStored(ctx); err != nil {
+			return Result{}, err
+		}
+	}
 	if r.Report {
 		if result.Report, err = r.writeReport(ctx); err != nil {
 			return Result{}, err
