@@ -150,8 +150,8 @@ func TestCompareSchemes(t *testing.T) {
 	}
 }
 
-// TestCompareExit: a scheme with an exit is an entry like any other. Its images end early, it is brought to the depth
-// by its gate, tested with its patches in random order, timed, and swept.
+// TestCompareExit: a scheme with an exit is an entry like any other. It is brought to the depth by its gate and its exit
+// together, on validation images, tested with its patches in random order, timed, and swept.
 func TestCompareExit(t *testing.T) {
 	o := comparison(t)
 	o.Schemes, o.Depth, o.Sweep = []string{"token:exit=0.3"}, 1.5, []float64{1.8}
@@ -165,15 +165,15 @@ func TestCompareExit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Name != "token:exit=0.3" || m.Params.Config.Halting.Number("exit") != 0.3 ||
-		r.Halting.Number("exit") != 0.3 || r.Tuned == nil || r.Tuned.Constant != "gate_center" {
+	if s.Name != "token:exit=0.3" || m.Params.Config.Halting.String() != r.Halting.String() ||
+		r.Tuned == nil || !r.Tuned.Reached || r.Tuned.Constant != "gate_center" {
 		t.Errorf("%s: %v, tuned %+v", s.Name, m.Params.Config.Halting, r.Tuned)
 	}
 	if r.Control == nil || r.Control.Random == nil || r.Single <= 0 || r.Batch <= 0 || len(r.Sweep) != 1 ||
-		r.Sweep[0].Halting.Number("exit") != 0.3 {
+		!r.Sweep[0].Tuned.Reached || r.Sweep[0].Halting.String() == r.Halting.String() {
 		t.Errorf("%s: %+v, control %+v", s.Name, r, r.Control)
 	}
-	c, ended := m.Params.Config, 0
+	c := m.Params.Config
 	d, err := datasets.Open(o.Data, data.Test, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -185,13 +185,10 @@ func TestCompareExit(t *testing.T) {
 	}
 	macs := 0.0
 	for i := range d.Len() {
-		if int(out.Depth[i*c.Tokens()]) < c.Layers {
-			ended++
-		}
 		macs += float64(c.MACs(out.Active[i*c.Layers:(i+1)*c.Layers])) / float64(d.Len())
 	}
-	if ended == 0 || math.Abs(macs-r.Matched.MACs) > 1 {
-		t.Errorf("%d of %d images end early; %v MACs, not %v", ended, d.Len(), macs, r.Matched.MACs)
+	if math.Abs(macs-r.Matched.MACs) > 1 {
+		t.Errorf("%v MACs, not %v", macs, r.Matched.MACs)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -125,6 +126,11 @@ func (r *round) match(ctx context.Context, i int, target float64, f *Match) erro
 
 // tune finds the constants that bring a model to a depth.
 func (r *round) tune(ctx context.Context, name string, m *vit.Model, target float64) (halting.Config, Tuned, error) {
+	if exits(m.Params.Config.Halting) && r.parts.Validation != nil {
+		if h, d, err := r.tuneExit(ctx, name, m, target); !errors.Is(err, eval.ErrOutOfReach) {
+			return h, d, err
+		} // the nearest depth will have to do
+	}
 	constants, d, err := matchDepth(ctx, m.Params.Config.Halting, target, func(h halting.Config) (float64, error) {
 		reached, err := r.measure(ctx, "matching", name, m.WithHalting(h))
 		return reached.MeanDepth, err
@@ -135,6 +141,35 @@ func (r *round) tune(ctx context.Context, name string, m *vit.Model, target floa
 			rounded(d.Depth), "target", rounded(target))
 	}
 	return constants, d, err
+}
+
+// exits reports whether the constants have an image end when it is sure.
+func exits(h halting.Config) bool {
+	about, err := h.Descriptor()
+	return err == nil && about.Exit != "" && h.Number(about.Exit) > 0
+}
+
+// tuneExit is tune where two constants go together: of those that give the depth, the most accurate on the validation
+// images.
+func (r *round) tuneExit(ctx context.Context, name string, m *vit.Model, target float64) (halting.Config, Tuned, error) {
+	h, layers := m.Params.Config.Halting, float64(m.Params.Config.Layers)
+	d := Tuned{Constant: h.Tuning().Key, From: h.Tuning().Value, Target: target}
+	before, err := r.measure(ctx, "matching", name, m)
+	if err != nil {
+		return h, d, err
+	}
+	d.Before = before.MeanDepth
+	l, err := eval.Calibrate(ctx, m, r.parts.Validation, eval.CalibrateOptions{Budgets: []float64{target / layers},
+		Threads: r.o.Threads, Precision: r.o.Precision, Progress: func(done, total int) {
+			r.report("matching", name, done, total, nil)
+		}})
+	if err != nil {
+		return h, d, err
+	}
+	h = l.Rungs[0].Apply(h)
+	d.To, d.Depth = h.Number(d.Constant), l.Rungs[0].Mean*layers
+	d.Reached = math.Abs(d.Depth-target) <= depthSlack
+	return h, d, nil
 }
 
 // indented is the JSON of a file.

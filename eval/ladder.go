@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 
@@ -115,6 +116,9 @@ type candidate struct {
 	step    float64 // of the tuned constant that changes the cost by a few hundredths, about; 0 if that is not known
 }
 
+// ErrOutOfReach says that a model can have no rung at all.
+var ErrOutOfReach = errors.New("none of the budgets can be reached")
+
 // search finds the best constants for every budget that can be reached, in the order of their means, which rise.
 func (c *calibration) search(ctx context.Context) (list []*outcome, missed []Missed, err error) {
 	for _, budget := range c.Budgets {
@@ -133,7 +137,7 @@ func (c *calibration) search(ctx context.Context) (list []*outcome, missed []Mis
 		}
 	}
 	if len(list) == 0 {
-		return nil, nil, errors.New("none of the budgets can be reached by the constant " + c.tune)
+		return nil, nil, fmt.Errorf("%w by the constant %s", ErrOutOfReach, c.tune)
 	}
 	slices.SortStableFunc(list, func(a, b *outcome) int { return cmp.Compare(a.mean, b.mean) })
 	return slices.CompactFunc(list, func(a, b *outcome) bool { return math.Abs(a.mean-b.mean) < leastGap }), missed, nil
