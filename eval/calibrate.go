@@ -20,6 +20,7 @@ import (
 type CalibrateOptions struct {
 	Budgets   []float64       // shares of the dense token-blocks to be reached; nil: DefaultBudgets
 	Limit     int             // images at most, spread over the data; 0: CalibrationImages. They are held in memory
+	NoExit    bool            // leave the constant that ends an image as it is
 	Threads   int             // 0 for the CPUs that the process may use
 	Precision infer.Precision // the zero value is infer.Auto
 	Progress  func(done, total int)
@@ -130,6 +131,9 @@ func newCalibration(ctx context.Context, m *vit.Model, d data.Dataset, o Calibra
 	bare.Ladder = nil
 	c := &calibration{CalibrateOptions: o, model: &bare, tune: about.Tune, exit: about.Exit,
 		curves: map[curveKey]*curve{}}
+	if o.NoExit {
+		c.exit = ""
+	}
 	if c.images, c.labelled, err = hold(ctx, m, d, o.Limit, o.Threads); err != nil {
 		return nil, err
 	}
