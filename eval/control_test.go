@@ -25,6 +25,7 @@ func controlled(scheme string) *vit.Model {
 			"topk":       halting.Config{Scheme: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}),
 			"fused":      halting.Config{Scheme: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}).With("fuse", true),
 			"tome":       halting.Config{Scheme: "tome"}.With("merge", 2),
+			"ltmp":       halting.Config{Scheme: "ltmp"}.With("similarity", 0.9).With("importance", 0.7),
 		}[scheme]}
 	return &vit.Model{Params: vit.Initialize(c, 1, 0.25), Preprocessor: picture.DefaultPreprocessor(28, 28, 1)}
 }
@@ -82,7 +83,7 @@ func TestPlanned(t *testing.T) {
 // they can be, the same ones on any number of threads.
 func TestControl(t *testing.T) {
 	const images = 60
-	for _, scheme := range []string{"token", "act", "sact", "fused", "tome"} {
+	for _, scheme := range []string{"token", "act", "sact", "fused", "tome", "ltmp"} {
 		m, d := controlled(scheme), modeltest.Torn{Dataset: modeltest.Fashion(t), Bad: func(i int) bool { return i == 7 }}
 		e := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
 		var means []float64

@@ -14,7 +14,7 @@ func schemeConfig(name string, grid int) vit.Config {
 	c := smallConfig(grid)
 	constants := map[string]any{
 		"gate_scale": 2.0, "gate_center": 1.0, "threshold": 0.5, "keep": 0.6, "layers": []int{1, 3},
-		"fuse": true, "merge": 2.5,
+		"fuse": true, "merge": 2.5, "similarity": 0.6, "importance": 0.8,
 	}
 	switch name {
 	case "similarity":
@@ -141,6 +141,7 @@ func TestSchemeMACs(t *testing.T) {
 			return 0
 		},
 		"tome":       func(e, n, l int64) int64 { return n*e/2 + n/2*(n/2)*e/2 }, // heads are e/2 wide
+		"ltmp":       func(e, n, l int64) int64 { return n*n*e + n*e/2 + n/2*(n/2)*e/2 },
 		"confidence": func(e, n, l int64) int64 { return 4 * e },
 		"act":        func(e, n, l int64) int64 { return 0 },
 	} {
