@@ -26,6 +26,7 @@ func controlled(scheme string) *vit.Model {
 			"fused":      halting.Config{Scheme: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}).With("fuse", true),
 			"tome":       halting.Config{Scheme: "tome"}.With("merge", 2),
 			"ltmp":       halting.Config{Scheme: "ltmp"}.With("similarity", 0.9).With("importance", 0.7),
+			"random":     halting.Config{Scheme: "random"}.With("rate", 0.2),
 		}[scheme]}
 	return &vit.Model{Params: vit.Initialize(c, 1, 0.25), Preprocessor: picture.DefaultPreprocessor(28, 28, 1)}
 }
@@ -33,7 +34,7 @@ func controlled(scheme string) *vit.Model {
 // TestPlanned: halting by a plan that is what the scheme did changes nothing, to the bit; by another plan, tokens halt
 // where that says.
 func TestPlanned(t *testing.T) {
-	for _, scheme := range []string{"token", "sact", "similarity", "topk"} {
+	for _, scheme := range []string{"token", "sact", "similarity", "topk", "random"} {
 		m, d := controlled(scheme), modeltest.Fashion(t)
 		c := m.Params.Config
 		scheme, err := halting.New(c.Halting)
@@ -83,7 +84,7 @@ func TestPlanned(t *testing.T) {
 // they can be, the same ones on any number of threads.
 func TestControl(t *testing.T) {
 	const images = 60
-	for _, scheme := range []string{"token", "act", "sact", "fused", "tome", "ltmp"} {
+	for _, scheme := range []string{"token", "act", "sact", "fused", "tome", "ltmp", "random"} {
 		m, d := controlled(scheme), modeltest.Torn{Dataset: modeltest.Fashion(t), Bad: func(i int) bool { return i == 7 }}
 		e := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
 		var means []float64
@@ -121,7 +122,7 @@ func TestControl(t *testing.T) {
 				t.Errorf("%s: %+v, want deviations %v and %v", scheme, got, math.Sqrt(between),
 					math.Sqrt(within/float64(len(means))))
 			}
-			if (got.Random != nil) != (scheme == "token" || scheme == "sact") {
+			if (got.Random != nil) != (scheme == "token" || scheme == "sact" || scheme == "random") {
 				t.Errorf("%s: top-1 in random order %v", scheme, got.Random)
 			}
 			if threads == 1 {

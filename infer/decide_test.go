@@ -1,7 +1,9 @@
 package infer
 
 import (
+	"hash/fnv"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"sort"
 
@@ -13,7 +15,7 @@ type decider struct {
 	p     *vit.Params
 	m     *masked
 	alive []bool
-	sum   []float64 // [N] cumulative scores
+	sum   []float64 // [N] cumulative scores, or lots
 	size  []float64 // [N]
 
 	attention []float64   // [N] of this block
@@ -105,8 +107,43 @@ func (d *decider) decide(l int, before, x [][]float64) {
 				d.halt(k, l, 1)
 			}
 		}
+	case "random":
+		if l == 1 {
+			d.draw(before)
+		}
+		for k := range n {
+			switch {
+			case !d.alive[k]:
+			case last:
+				d.halt(k, l, 1)
+			default:
+				score[k] = d.sum[k]
+				if k >= d.p.Config.Special() && d.sum[k] >= math.Pow(1-h.Number("rate"), float64(l)) {
+					d.halt(k, l, 1)
+				}
+			}
+		}
 	default:
 		d.decideCounts(l, x, score)
+	}
+}
+
+// draw makes each patch's lot, from tokens as they go into block 1.
+func (d *decider) draw(before [][]float64) {
+	hash := fnv.New64a()
+	for k := 1; k < len(before); k++ {
+		for quarter := range 4 {
+			at, bit := quarter*len(before[k])/4, byte(0)
+			if before[k][at] > before[k-1][at] {
+				bit = 1
+			}
+			d.m.margin = min(d.m.margin, math.Abs(before[k][at]-before[k-1][at]))
+			hash.Write([]byte{bit})
+		}
+	}
+	for k := d.p.Config.Special(); k < len(before); k++ {
+		bits := rand.NewPCG(hash.Sum64(), uint64(k)).Uint64()
+		d.sum[k] = float64(bits>>40) / math.Pow(2, 24)
 	}
 }
 

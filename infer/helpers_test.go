@@ -74,6 +74,7 @@ func drawConstants(t *rapid.T, name string, layers int) halting.Config {
 		"merge":       rapid.Float64Range(0, 4).Draw(t, "merge"),
 		"similarity":  rapid.Float64Range(-1, 1).Draw(t, "similarity"),
 		"importance":  rapid.Float64Range(0, 2).Draw(t, "importance"),
+		"rate":        rapid.Float64Range(0, 1).Draw(t, "rate"),
 	}
 	if rapid.Bool().Draw(t, "chosen layers") {
 		constants["layers"] = []int{rapid.IntRange(1, layers).Draw(t, "layer")}
