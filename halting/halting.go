@@ -42,6 +42,7 @@ type Needs struct {
 	Output    bool // Step needs more of a row than its gate (the first number), or what has halted is needed whole
 	Previous  bool // Rows.Previous
 	Attention bool // Rows.Attention
+	Received  bool // Rows.Received
 	Keys      bool // Rows.Keys
 	Logits    bool // Rows.Logits; the rows that are read are whole there, whatever Output says
 	Merges    bool // Step fills Rows.Into and Rows.Share, which the engine then applies
@@ -59,6 +60,9 @@ func (n Needs) MACs(rows, embed, headDim, heads, classes int) int64 {
 	}
 	if n.Attention {
 		m += r * e // of one query
+	}
+	if n.Received {
+		m += r * r * e // of all queries
 	}
 	if n.Keys {
 		m += (r + (r+1)/2*(r/2)) * int64(headDim)
