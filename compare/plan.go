@@ -139,7 +139,9 @@ func (o *Options) recipe(s scheme, seed uint64, layers int) (r trainer.Recipe, e
 			constants = *h
 		case err == nil && of.Gate != "" && of.Gate == s.base.Gate:
 			for _, k := range of.Keys {
-				if _, number := k.Default.(float64); number {
+				_, number := k.Default.(float64)
+				has := slices.ContainsFunc(s.base.Keys, func(own halting.Key) bool { return own.Name == k.Name })
+				if number && has {
 					constants = constants.With(k.Name, h.Number(k.Name))
 				}
 			}
@@ -152,6 +154,9 @@ func (o *Options) recipe(s scheme, seed uint64, layers int) (r trainer.Recipe, e
 	// The best epoch by its test images would be one of more depth, too, where depth falls in training.
 	overrides := slices.Concat([]string{"keep=" + trainer.KeepLast, "ladder=false"}, o.Set,
 		[]string{"halting=" + string(object), fmt.Sprintf("seed=%d", seed)})
+	if s.base.Gate == "" { // nothing could keep to it
+		overrides = append(overrides, "budget=0", "budget_spread=0", "center_spread=0")
+	}
 	if s.base.Recipe != nil {
 		var values map[string]any
 		text, err := json.Marshal(common)

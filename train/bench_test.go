@@ -14,23 +14,36 @@ import (
 
 // BenchmarkStep is a training step of the bundled Fashion-MNIST models (E 96, 12 blocks, 50 tokens) on batches of 64
 // of the bundled test images: augmentation, forward, backward and update. The adaptive model's tokens halt where they
-// have learnt to.
+// have learnt to; with credit and a budget it is trained on as recipe fashion-adaptive trains.
 func BenchmarkStep(b *testing.B) {
 	pictures, err := datasets.FashionMNISTTest()
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, name := range []string{"fashion-dense", "fashion-adaptive"} {
+	paper := Loss{LabelSmoothing: 0.1, DropPath: 0.05, AlphaPonder: 5e-4, AlphaPrior: 0.1, TargetLayer: 6}
+	steered := Loss{LabelSmoothing: 0.1, DropPath: 0.05, Budget: 0.5, TargetLayer: 6}
+	for _, of := range []struct {
+		name, model  string
+		credit, exit float64
+		loss         Loss
+	}{
+		{"dense", "fashion-dense", 0, 0, paper},
+		{"adaptive", "fashion-adaptive", 0, 0, paper},
+		{"credit", "fashion-adaptive", 1, 0, steered},
+		{"exit", "fashion-adaptive", 1, 1, steered},
+	} {
 		for _, threads := range []int{1, 2} {
-			b.Run(fmt.Sprintf("%s/threads=%d", name, threads), func(b *testing.B) {
-				m, err := vit.LoadFS(models.FS, name)
+			b.Run(fmt.Sprintf("%s/threads=%d", of.name, threads), func(b *testing.B) {
+				m, err := vit.LoadFS(models.FS, of.model)
 				if err != nil {
 					b.Fatal(err)
 				}
 				s, batch := usual, 64
-				s.Loss = Loss{LabelSmoothing: 0.1, DropPath: 0.05, AlphaPonder: 5e-4, AlphaPrior: 0.1, TargetLayer: 6}
-				s.EMA = 0.9995
+				s.Loss, s.EMA = of.loss, 0.9995
 				p := m.Params
+				if h := &p.Config.Halting; of.credit > 0 {
+					*h = h.With("credit", of.credit).With("exit", of.exit)
+				}
 				augment := data.Augment{Shift: 2, Flip: true, EraseProb: 0.25, EraseMax: 0.3}
 				augmenter, err := data.NewAugmenter(augment, pictures, m.Preprocessor, p.Config.Channels,
 					p.Config.Height, p.Config.Width)
