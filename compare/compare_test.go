@@ -150,8 +150,8 @@ func TestCompareSchemes(t *testing.T) {
 	}
 }
 
-// TestCompareExit: a scheme with an exit is an entry like any other. It is brought to the depth by its gate and its exit
-// together, on validation images, tested with its patches in random order, timed, and swept.
+// TestCompareExit: a scheme with an exit is an entry like any other. It is brought to the depth by its gate and its
+// exit together, on validation images, tested with its patches in random order, timed, and swept.
 func TestCompareExit(t *testing.T) {
 	o := comparison(t)
 	o.Schemes, o.Depth, o.Sweep = []string{"token:exit=0.3"}, 1.5, []float64{1.8}
