@@ -8,7 +8,7 @@ var _ = Register(Descriptor{
 	Keys: []Key{{Name: "merge", Default: 8.0, Max: 1 << 16}}, // tokens merged after a block; fractions add up
 	Tune: "merge", TuneRange: func(now float64) (lo, hi float64) { return max(now, 256), 0 },
 	New:      func(c Config) Scheme { return ToMe{c.Number("merge")} },
-	Training: Untrained,
+	Training: Trainable,
 })
 
 // ToMe merges tokens that are alike (Bolya et al. 2023; METHOD.md (17)), a fixed number after each block. The rows are
@@ -18,7 +18,8 @@ var _ = Register(Descriptor{
 // tokens stay themselves.
 //
 // The original merges between attention and MLP; here it happens after the whole block. ⌊l·Merge⌋ − ⌊(l−1)·Merge⌋
-// tokens are merged after block l, but at most half of the patch tokens, and none after block L.
+// tokens are merged after block l, but at most half of the patch tokens, and none after block L. Where a model is
+// trained with it, sizes and shares are constants of the loss.
 type ToMe struct{ Merge float64 }
 
 // count returns how many rows are merged after a block with n rows of which special are no patches.

@@ -4,7 +4,7 @@ import "github.com/adavit/adavit/internal/kernels"
 
 // merge is what a block saves where a scheme looks at the class token's attention or merges rows: image i's row r goes
 // into row into[r] with the factor share[r], x'[j] = Σ share[r]·x[r]. In a scheme that looks at attention share[r] =
-// a[r]/Σ a where several rows meet, a being their attention (halting.TopK); else shares are constants (halting.LTMP).
+// a[r]/Σ a where several rows meet, a being their attention (halting.TopK); else shares are constants (halting.ToMe).
 type merge struct {
 	attention  []float32 // [T] what the class token pays each row, mean over the heads
 	into       []int32   // [T] by place in the image
