@@ -6,6 +6,11 @@ bench:            ; go run ./cmd/adavit bench --variant deit-small --threads 1,2
 bench-peers:      ; cd bench && go run . -out ../BENCHMARKS.md
 generate:         ; go generate ./internal/kernels ./cmd/adavit
 ci:               ; .ci/run
+# README's picture, drawn anew of the bundled adaptive model; not by int8, whose kernels differ from machine to machine.
+.PHONY: depths
+depths:
+	go run ./cmd/adavit demo --precision f32 --out out/demo
+	cp out/demo/easy-hard.png models/depths.png
 # The two bundled models, from nothing; some two hours on two cores.
 .PHONY: models
 models:

@@ -115,7 +115,7 @@ func (c *Classifier) Classify(ctx context.Context, img image.Image, budget ...Bu
 	if err != nil {
 		return Result{}, err
 	}
-	r, _, err := c.classify(ctx, l, func(dst []float32) error { return c.apply(dst, img) })
+	r, _, err := c.classify(ctx, l, func(dst []float32) error { return c.apply(dst, img, nil) })
 	return r, err
 }
 
@@ -131,7 +131,7 @@ func (c *Classifier) ClassifyAll(ctx context.Context, images []image.Image, budg
 		if ctx.Err() != nil {
 			return
 		}
-		r, _, err := c.classify(ctx, l, func(dst []float32) error { return c.apply(dst, images[i]) })
+		r, _, err := c.classify(ctx, l, func(dst []float32) error { return c.apply(dst, images[i], nil) })
 		if results[i] = r; err != nil && ctx.Err() == nil {
 			errs[i] = &ImageError{i, err}
 		}
@@ -164,12 +164,19 @@ func (c *Classifier) limits(budgets []Budget) (l limits, err error) {
 // bound on memory whatever the number of callers.
 func (c *Classifier) inFlight() int { return 2*c.threads*c.pass + c.threads }
 
-// apply turns a picture into the model's input.
-func (c *Classifier) apply(dst []float32, img image.Image) error {
+// apply turns a picture into the model's input. seen, if not nil, gets the bytes that were normalised, [C, H, W].
+func (c *Classifier) apply(dst []float32, img image.Image, seen *[]byte) error {
 	if img == nil {
 		return errors.New("no image given")
 	}
-	return c.model.Preprocessor.Apply(dst, img, c.config.Channels, c.config.Height, c.config.Width)
+	p, m, pixels := c.model.Preprocessor, c.config, make([]byte, len(dst))
+	if err := p.Bytes(pixels, img, m.Channels, m.Height, m.Width); err != nil {
+		return err
+	}
+	if p.Normalize(dst, pixels, m.Channels, m.Height, m.Width); seen != nil {
+		*seen = pixels
+	}
+	return nil
 }
 
 // classify prepares an image by load, which writes it as the model wants it, and waits for its result. took is the time

@@ -18,6 +18,9 @@ type FileOptions struct {
 	List  string
 	Stdin io.Reader // of "-", in names and in a list
 
+	// Pixels has results keep their pictures as the model saw them, for who wants to show them.
+	Pixels bool
+
 	picture.Decoding // EXIF orientation, and the most pixels of a picture
 	Budget
 }
@@ -26,7 +29,8 @@ type FileOptions struct {
 type FileResult struct {
 	File string
 	Result
-	Took time.Duration // decoding, resizing, and its share of the pass that it was in
+	Took   time.Duration // decoding, resizing, and its share of the pass that it was in
+	Pixels []byte        // [C, H, W] at the model's size, resized and cropped; nil if FileOptions.Pixels is false
 }
 
 // Files classifies image files. names are files; directories, which stand for the images in them and below them;
@@ -56,7 +60,7 @@ func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) 
 			defer close(ahead)
 			for _, f := range files {
 				select {
-				case ahead <- later(func() (FileResult, error) { return c.file(ctx, l, all, f) }):
+				case ahead <- later(func() (FileResult, error) { return c.file(ctx, l, all, f, o.Pixels) }):
 				case <-ctx.Done():
 					return
 				}
@@ -113,17 +117,23 @@ func await[T any](ctx context.Context, done <-chan outcome[T]) (value T, err err
 	}
 }
 
-// file classifies one file. The error names it.
-func (c *Classifier) file(ctx context.Context, l limits, all picture.Files, f picture.File) (FileResult, error) {
-	result, took, err := c.classify(ctx, l, func(dst []float32) error {
+// file classifies one file and, if keep is true, keeps its pixels. The error names it.
+func (c *Classifier) file(ctx context.Context, l limits, all picture.Files, f picture.File, keep bool) (
+	r FileResult, err error) {
+	r.File = f.Name
+	var seen *[]byte
+	if keep {
+		seen = &r.Pixels
+	}
+	r.Result, r.Took, err = c.classify(ctx, l, func(dst []float32) error {
 		img, err := all.Decode(f)
 		if err != nil {
 			return err // names the file itself
 		}
-		if err := c.apply(dst, img); err != nil {
+		if err := c.apply(dst, img, seen); err != nil {
 			return fmt.Errorf("%s: %w", f.Name, err)
 		}
 		return nil
 	})
-	return FileResult{File: f.Name, Result: result, Took: took}, err
+	return r, err
 }

@@ -53,9 +53,18 @@ func TestFiles(t *testing.T) {
 	if i != len(names) {
 		t.Errorf("%d results, want %d", i, len(names))
 	}
-	// A loop that ends early ends what is ahead, too.
-	for range c.Files(t.Context(), FileOptions{}, dir) {
-		break
+	// Pixels only where they are asked for. A loop that ends early ends what is ahead, too.
+	want := make([]byte, 28*28)
+	if err := d.Pixels(want, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, keep := range []bool{true, false} {
+		for f, err := range c.Files(t.Context(), FileOptions{Pixels: keep}, dir) {
+			if err != nil || keep && !slices.Equal(f.Pixels, want) || !keep && f.Pixels != nil {
+				t.Errorf("pixels asked for: %t; %d came, %v", keep, len(f.Pixels), err)
+			}
+			break
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -151,10 +151,10 @@ func exits(h halting.Config) bool {
 
 // tuneExit is tune where two constants go together: of those that give the depth, the most accurate on the validation
 // images.
-func (r *round) tuneExit(ctx context.Context, name string, m *vit.Model, target float64) (
-	halting.Config, Tuned, error) {
+func (r *round) tuneExit(ctx context.Context, name string, m *vit.Model, target float64) (h halting.Config, d Tuned,
+	err error) {
 	h, layers := m.Params.Config.Halting, float64(m.Params.Config.Layers)
-	d := Tuned{Constant: h.Tuning().Key, From: h.Tuning().Value, Target: target}
+	d = Tuned{Constant: h.Tuning().Key, From: h.Tuning().Value, Target: target}
 	before, err := r.measure(ctx, "matching", name, m)
 	if err != nil {
 		return h, d, err

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/eval"
@@ -148,9 +149,16 @@ func (r *round) train(ctx context.Context, i int) error {
 		r.o.Log.Info("already trained", "scheme", s.name, "folder", run.Run)
 	} else {
 		r.o.Log.Info("training", "scheme", s.name, "seed", r.seed, "epochs", recipe.Epochs, "folder", run.Run)
+		var teacher *vit.Model
+		if d := recipe.Distill; d != nil {
+			if teacher, err = adavit.OpenContext(ctx, d.Model, adavit.OpenOptions{}); err != nil {
+				return fmt.Errorf("teacher: %w", err)
+			}
+		}
 		if _, err := trainer.Run(ctx, trainer.Options{
-			Recipe: recipe, Data: r.parts, Init: r.start, Dir: run.Run, Resume: true, Report: true, TensorBoard: true,
-			InitName: r.o.Model, DataName: r.o.Data, Threads: r.o.Threads, Log: r.o.Log,
+			Recipe: recipe, Data: r.parts, Init: r.start, Teacher: teacher, Dir: run.Run, Resume: true, Report: true,
+			TensorBoard: true,
+			InitName:    r.o.Model, DataName: r.o.Data, Threads: r.o.Threads, Log: r.o.Log,
 			Progress: func(p trainer.Progress) { r.report("training", s.name, p.Step, p.Steps, &p) },
 		}); err != nil {
 			return err

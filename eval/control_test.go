@@ -148,34 +148,3 @@ func TestControl(t *testing.T) {
 		}
 	}
 }
-
-// TestCollectWithExit: the pictures of a report end where their images do, and what is counted goes no further.
-func TestCollectWithExit(t *testing.T) {
-	const images = 80
-	m, d := controlled("exit"), modeltest.Fashion(t)
-	e, c := modeltest.Engine(t, m.Params, infer.F32, infer.Options{}), m.Params.Config
-	results, col, err := Collect(t.Context(), d, Options{Limit: images, Precision: infer.F32}, m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	depth, macs, ends := 0.0, 0.0, map[int]int{}
-	for i := range images {
-		out := runImage(t, e, m, d, i)
-		for _, d := range out.Depth {
-			depth += float64(d) / float64(c.Tokens()*images)
-		}
-		macs += float64(c.MACs(out.Active)) / images
-	}
-	for _, s := range col.Samples() {
-		if slices.Max(s.Depth) > s.ClassDepth || s.ClassDepth < c.Layers && s.Probability < 0.45-1e-6 {
-			t.Errorf("an image ends in block %d with probability %v, its patches in %v", s.ClassDepth, s.Probability, s.Depth)
-		}
-		ends[s.ClassDepth]++
-	}
-	if len(ends) < 3 {
-		t.Errorf("images end in blocks %v: the test shows little", ends)
-	}
-	if r := results[0]; math.Abs(r.MeanDepth-depth) > 1e-9 || math.Abs(r.MACs-macs) > 0.5 {
-		t.Errorf("depth %v and %v MACs, want %v and %v", r.MeanDepth, r.MACs, depth, macs)
-	}
-}

@@ -1,14 +1,22 @@
 package report
 
-import (
-	"cmp"
-	"fmt"
-	"slices"
-)
+import "fmt"
 
-// depthBars draws the share of tokens by depth (entry d−1 ran in d blocks) as bars in the depths' own colours.
+// depthBars draws the share of tokens by depth (entry d−1 ran in d blocks).
 func depthBars(counts []int) plot {
-	v := newPlot("Tokens by depth", "blocks a token ran in", "share of tokens", plotB)
+	return blockBars(newPlot("Tokens by depth", "blocks a token ran in", "share of tokens", plotB), counts,
+		"tokens (%s%%) ran in %d blocks")
+}
+
+// endBars draws the share of images by the block in which they ended (entry l−1 in block l).
+func endBars(counts []int) plot {
+	return blockBars(newPlot("Images by their end", "block in which an image ended", "share of images", plotB), counts,
+		"images (%s%%) ended in block %d")
+}
+
+// blockBars draws counts (entry l−1 of block l, or of a depth of l) as bars in the depths' own colours; about says what
+// a share and its block are.
+func blockBars(v plot, counts []int, about string) plot {
 	total, most, sum := 0, 0, 0
 	for i, n := range counts {
 		total, most, sum = total+n, max(most, n), sum+n*(i+1)
@@ -35,7 +43,7 @@ func depthBars(counts []int) plot {
 			texts = append(texts, word(x+slot/2, y-3, "middle", text))
 		}
 		v.bar(x+slot*0.08, y, slot*0.84, plotB-y, depthColor(float64(i+1), len(counts)),
-			fmt.Sprintf("%d of %d tokens (%s%%) ran in %d blocks", n, total, number(100*share, 1), i+1), texts...)
+			fmt.Sprintf("%d of %d "+about, n, total, number(100*share, 1), i+1), texts...)
 		if i%every == 0 {
 			v.XTicks = append(v.XTicks, tick{xy(x + slot/2), fmt.Sprint(i + 1)})
 		}
@@ -64,23 +72,24 @@ func placeMap(means []float64, gridW, gridH, layers int) plot {
 	return v
 }
 
-// classBars lists classes by their mean depth, the deepest first; of many classes the two ends.
-func classBars(classes []classMean, layers int) plot {
-	const pitch, left, right = 19.0, 118.0, 318.0
-	v := plot{Title: "Mean depth by class", YLabel: "blocks", About: fmt.Sprintf("%d classes", len(classes))}
-	deepest := func(a, b classMean) int { return cmp.Compare(b.mean, a.mean) }
-	list := slices.SortedStableFunc(slices.Values(classes), deepest)
-	if len(list) > maxClasses {
-		v.Title = "Deepest and shallowest classes"
-		list = slices.Delete(list, maxClasses/2, len(list)-maxClasses/2)
+// classBars lists classes, the cheapest first as Tally.Classes has them, with their mean depths and top-1; of many
+// classes the two ends.
+func classBars(classes []ClassMean, layers int) plot {
+	const pitch, left, right, percent = 19.0, 118.0, 272.0, 352.0
+	v := plot{Title: "Mean depth by class", YLabel: "blocks · top-1", About: fmt.Sprintf("%d classes", len(classes))}
+	list := TwoEnds(classes, maxClasses)
+	if len(list) < len(classes) {
+		v.Title = "Cheapest and dearest classes"
 	}
 	v.Height = xy(12 + pitch*float64(len(list)))
-	longest := max(1, list[0].mean)
+	longest := max(1, list[len(list)-1].Depth)
 	for i, class := range list {
-		y, w := 6+pitch*float64(i), (right-left)*class.mean/longest
-		v.bar(left, y, w, pitch-5, depthColor(class.mean, layers),
-			fmt.Sprintf("%s: %s blocks, mean of %d images", class.name, number(class.mean, 2), class.images),
-			word(left-6, y+11, "end", short(class.name, 18)), word(left+w+5, y+11, "start", number(class.mean, 2)))
+		y, w := 6+pitch*float64(i), (right-left)*class.Depth/longest
+		v.bar(left, y, w, pitch-5, depthColor(class.Depth, layers),
+			fmt.Sprintf("%s: %s blocks, mean of %d images, of which %s %% were classified rightly", class.Name,
+				number(class.Depth, 2), class.Images, number(class.Top1, 1)),
+			word(left-6, y+11, "end", short(class.Name, 18)), word(left+w+5, y+11, "start", number(class.Depth, 2)),
+			word(percent, y+11, "end", number(class.Top1, 1)+" %"))
 	}
 	return v
 }

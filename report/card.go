@@ -28,12 +28,13 @@ type frameView struct {
 	Gone, Share, About, Done string
 }
 
-func newCard(index int, s Sample) (card, error) {
+// newCard makes a card of s, whose image gets the name id; without the blocks' frames if frames is false.
+func newCard(id string, s Sample, frames bool) (card, error) {
 	if err := s.Validate(); err != nil {
 		return card{}, err
 	}
 	c := card{
-		ID: fmt.Sprintf("image%d", index), Box: fmt.Sprintf("0 0 %d %d", s.Width, s.Height), W: s.Width, H: s.Height,
+		ID: id, Box: fmt.Sprintf("0 0 %d %d", s.Width, s.Height), W: s.Width, H: s.Height,
 		Alt: "the image", Seen: "map of token depths", Small: max(s.Width, s.Height) < 112, Lines: s.describe(),
 	}
 	if len(c.Lines) > 0 && c.Lines[0].Tone == ink {
@@ -48,15 +49,18 @@ func newCard(index int, s Sample) (card, error) {
 	if c.Map, err = inline(depthMap(s, 224)); err != nil {
 		return c, err
 	}
+	if !frames {
+		return c, nil
+	}
 	for _, l := range pickFrames(s.Layers, 24) {
 		alive, n := s.alive(l), len(s.Depth)
 		f := frameView{Block: l, Gone: gonePath(s, l), About: fmt.Sprintf("block %d: %d of %d patches", l, alive, n)}
 		if n > 0 {
 			f.Share = fmt.Sprintf("%.0f%%", 100*float64(alive)/float64(n))
 		}
-		if s.ClassDepth > 0 && l > s.ClassDepth {
+		if s.ended(l) {
 			f.Done = "done"
-			f.About += ", not run: the class token had halted"
+			f.About += ", not run: the image had ended"
 		}
 		c.Frames = append(c.Frames, f)
 	}
@@ -99,13 +103,21 @@ func inline(img *image.RGBA) (template.URL, error) {
 // swatch is one colour of the legend.
 type swatch struct{ Fill, Ink, Text string }
 
-// legend is the colours of the depths of so many blocks.
-func legend(layers int) []swatch {
+// legend is the colours of the depths of samples.
+func legend(samples []Sample) []swatch {
+	layers := 0
+	for _, s := range samples {
+		layers = max(layers, s.Layers)
+	}
+	depths := pickFrames(layers, maxSwatches)
+	if shallowest(samples...) == 0 {
+		depths = append([]int{0}, depths...)
+	}
 	var out []swatch
-	for _, d := range pickFrames(layers, maxSwatches) {
+	for _, d := range depths {
 		c := depthColor(float64(d), layers)
 		s := swatch{hex(c), hex(inkOn(c)), ""}
-		if layers <= maxBarLabels || d == 1 || d == layers {
+		if layers <= maxBarLabels || d <= 1 || d == layers {
 			s.Text = fmt.Sprint(d)
 		}
 		out = append(out, s)

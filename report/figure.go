@@ -11,7 +11,7 @@ import (
 // FigureOptions says how Montage and Sheet draw; the zero value will do.
 type FigureOptions struct {
 	Title, Subtitle string
-	Columns         []string // heads of a sheet's columns; may be fewer
+	Columns         []string // heads of a sheet's columns, of one line or more; may be fewer
 	Size            int      // pixels of a small picture's longer side; ≤ 0: 84
 }
 
@@ -19,7 +19,7 @@ type FigureOptions struct {
 // that ran in each of up to 12 blocks; above them a title and the colour legend. All samples must come from models of
 // equal depth. Photographs want a Size of 112 or more.
 func Montage(samples []Sample, o FigureOptions) (*image.RGBA, error) {
-	f := figure{FigureOptions: o, apart: 2, letters: 0.235}
+	f := figure{FigureOptions: o, first: 1, apart: 2, letters: 0.235}
 	for i, s := range samples {
 		if err := s.Validate(); err != nil {
 			return nil, fmt.Errorf("sample %d: %w", i, err)
@@ -27,6 +27,7 @@ func Montage(samples []Sample, o FigureOptions) (*image.RGBA, error) {
 		if f.layers = samples[0].Layers; s.Layers != f.layers {
 			return nil, fmt.Errorf("%w: sample %d has %d blocks, sample 0 has %d", ErrSample, i, s.Layers, f.layers)
 		}
+		f.first = min(f.first, shallowest(s))
 		r := figureRow{s.describe(), []tile{{sample: s, draw: resize}, {sample: s, draw: depthMap}}}
 		for _, l := range pickFrames(s.Layers, 12) {
 			draw := func(s Sample, size int) *image.RGBA { return frame(s, l, size) }
@@ -74,10 +75,10 @@ func Sheet(rows []SheetRow, o FigureOptions) (*image.RGBA, error) {
 // figure is rows of pictures under the heads of their columns, with words at the left of each row.
 type figure struct {
 	FigureOptions
-	layers  int // of the legend of depths; 0: none
-	rows    []figureRow
-	apart   int     // a wider gap lies before this column
-	letters float64 // their height, as a share of Size
+	first, layers int // of the legend of depths; layers 0: none
+	rows          []figureRow
+	apart         int     // a wider gap lies before this column
+	letters       float64 // their height, as a share of Size
 }
 
 type figureRow struct {
@@ -89,8 +90,12 @@ type figureRow struct {
 type tile struct {
 	sample  Sample
 	draw    func(s Sample, size int) *image.RGBA
+	pair    bool // draw draws two of that size, one below the other
 	caption []string
 }
+
+// pairGap is the number of pixels between two pictures of a pair.
+const pairGap = 3
 
 // draw draws a figure of valid samples.
 func (f figure) draw() (*image.RGBA, error) {
@@ -99,7 +104,10 @@ func (f figure) draw() (*image.RGBA, error) {
 	p, large := newPen(letters), newPen(letters*1.45)
 
 	// Cells are as wide and as high as the largest picture in them.
-	columns, words, captions, w, h := 0, 0, 0, 0, 0
+	columns, words, captions, headLines, w, h := 0, 0, 0, 0, 0, 0
+	for _, head := range f.Columns {
+		headLines = max(headLines, 1+strings.Count(head, "\n"))
+	}
 	for _, r := range f.rows {
 		columns = max(columns, len(r.tiles))
 		h = max(h, len(r.words)*p.height)
@@ -108,6 +116,9 @@ func (f figure) draw() (*image.RGBA, error) {
 		}
 		for _, t := range r.tiles {
 			wide, high := fit(t.sample.Width, t.sample.Height, cell)
+			if t.pair {
+				high = 2*high + pairGap
+			}
 			w, h = max(w, wide), max(h, high)
 			captions = max(captions, len(t.caption)*p.height)
 		}
@@ -136,7 +147,7 @@ func (f figure) draw() (*image.RGBA, error) {
 	title := below(f.Title != "", large.height+gap)
 	subtitle := below(f.Subtitle != "", p.height+gap)
 	legend := below(f.layers > 0, p.height+2*gap)
-	heads := below(len(f.Columns) > 0, p.height+gap)
+	heads := below(headLines > 0, headLines*p.height+gap)
 	pitch := h + captions + 2*gap
 	wide, high := column(columns)-gap+margin, y+len(f.rows)*pitch-2*gap+margin
 	if wide > 1<<16 || high > 1<<16 || wide*high > maxPixels {
@@ -148,13 +159,15 @@ func (f figure) draw() (*image.RGBA, error) {
 	large.lines(img, margin, title, wide-2*margin, []line{{f.Title, ink}})
 	p.draw(img, p.regular, faint.color, margin, subtitle, cut(p.regular, f.Subtitle, wide-2*margin))
 	if f.layers > 0 {
-		p.legend(img, margin, legend, wide-margin, f.layers)
+		p.legend(img, margin, legend, wide-margin, f.first, f.layers)
 	}
 	for i, head := range f.Columns[:min(len(f.Columns), columns)] {
-		if width(p.regular, head) > w {
-			head = head[strings.LastIndexByte(head, ' ')+1:]
+		for j, text := range strings.Split(head, "\n") {
+			if headLines == 1 && width(p.regular, text) > w { // "block 1", not a class's name
+				text = text[strings.LastIndexByte(text, ' ')+1:]
+			}
+			p.center(img, faint.color, column(i), column(i)+w, heads+j*p.height, cut(p.regular, text, w+gap))
 		}
-		p.center(img, faint.color, column(i), column(i)+w, heads, cut(p.regular, head, w+gap))
 	}
 	for _, r := range f.rows {
 		p.lines(img, margin, y+(h-len(r.words)*p.height)/2, words, r.words)
@@ -212,7 +225,7 @@ func Panel(s Sample, size int) (*image.RGBA, error) {
 	p.lines(img, margin, margin, inner, words)
 	place(img, margin, top, w, h, resize(s, size))
 	place(img, margin+w+gap, top, w, h, depthMap(s, size))
-	p.legend(img, margin, legend, margin+inner, s.Layers)
+	p.legend(img, margin, legend, margin+inner, shallowest(s), s.Layers)
 	for i, l := range frames {
 		x, y := margin+i%perLine*((inner-fw)/(perLine-1)), strip+i/perLine*pitch
 		place(img, x, y, fw, fh, frame(s, l, small))

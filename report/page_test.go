@@ -148,7 +148,7 @@ func TestPage(t *testing.T) {
 	s := gradient(28, 28, 1, 7, 7, 12)
 	photo := gradient(224, 224, 3, 14, 14, 12)
 	for i := range 4 {
-		if err := tally.Add(i%2, s.Depth); err != nil {
+		if err := tally.Add(Seen{Class: i % 2, Right: i > 0, Depth: s.Depth, End: 12 - i%2}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -180,13 +180,14 @@ func TestPage(t *testing.T) {
 			t.Errorf("%d <%s>, want %d", got, name, want)
 		}
 	}
-	if got := countOf(elements, "figure", "chart"); got != 5 {
-		t.Errorf("%d charts, want 5", got)
+	if got := countOf(elements, "figure", "chart"); got != 6 {
+		t.Errorf("%d charts, want 6", got)
 	}
 	for _, want := range []string{
 		"Report", "of a test", "two threads · 4 March 2025, 05:06", "1.80×", "50 %", "−0.10", "92.00", "91.90", "180",
 		"a note", "extra",
-		"block 1: 49 of 49 patches", "block 12: 4 of 49 patches", "wrong",
+		"block 1: 49 of 49 patches", "block 12: 4 of 49 patches", "2 of 4 images (50.0%) ended in block 11",
+		"coat: 6.50 blocks, mean of 2 images, of which 50.0 % were classified rightly", "wrong",
 	} {
 		if has := strings.Contains(text, want); has != (want != "wrong") {
 			t.Errorf("the page's text has %q: %v", want, has)
@@ -249,7 +250,7 @@ func TestPageEscapes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for c := range 2 {
-		if err := tally.Add(c, s.Depth); err != nil {
+		if err := tally.Add(Seen{Class: c, Depth: s.Depth}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -288,7 +289,7 @@ func TestPagesAtTheEdges(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 2 {
-		if err := noPatches.Add(i, nil); err != nil {
+		if err := noPatches.Add(Seen{Class: i}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -313,7 +314,7 @@ func TestPagesAtTheEdges(t *testing.T) {
 		if tallies[s], err = NewTally(s.Layers, s.GridW, s.GridH, nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := tallies[s].Add(-1, s.Depth); err != nil {
+		if err := tallies[s].Add(Seen{Class: -1, Depth: s.Depth}); err != nil {
 			t.Fatal(err)
 		}
 	}

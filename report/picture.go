@@ -29,9 +29,14 @@ func depthMap(s Sample, size int) *image.RGBA {
 	return img
 }
 
-// frame returns the image with the patches greyed out whose token does not run in block layer. size is as for fit.
+// frame returns the image with the patches greyed out whose token does not run in block layer; all of it is pale where
+// the image had ended. size is as for fit.
 func frame(s Sample, layer, size int) *image.RGBA {
 	img := resize(s, size)
+	if s.ended(layer) {
+		cover(img, img.Rect, rgb(0xffffff), goneShare, func(luma int) int { return luma })
+		return img
+	}
 	eachPatch(s, img.Bounds(), func(k int, r image.Rectangle) {
 		if s.Depth[k] < layer {
 			cover(img, r, goneRGB, goneShare, func(luma int) int { return luma })

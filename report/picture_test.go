@@ -104,6 +104,22 @@ func TestFrame(t *testing.T) {
 	}
 }
 
+// TestFrameOfEndedImage: an image that has ended is pale as a whole, unlike one whose patches halted.
+func TestFrameOfEndedImage(t *testing.T) {
+	s := gradient(28, 28, 3, 7, 7, 12)
+	s.ClassDepth = 5
+	if img := frame(s, 5, 84); img.RGBAAt(50, 2) != resize(s, 84).RGBAAt(50, 2) ||
+		distance(img.RGBAAt(2, 2), goneRGB) > 30 {
+		t.Error("in its last block the image does not look as while it runs")
+	}
+	img := frame(s, 6, 84)
+	for i := 0; i < len(img.Pix); i += 4 {
+		if distance(color.RGBA{img.Pix[i], img.Pix[i+1], img.Pix[i+2], 255}, rgb(0xffffff)) > 31 {
+			t.Fatalf("byte %d of an image that has ended: %v", i, img.Pix[i:i+4])
+		}
+	}
+}
+
 func TestDepthMapColors(t *testing.T) {
 	s := gradient(28, 28, 1, 7, 7, 12)
 	for i := range s.Pixels { // both extremes of the ground
@@ -243,8 +259,9 @@ func TestBadSamples(t *testing.T) {
 // TestMontageLegend finds every depth's own colour in the figure, which the
 // blended maps do not hold.
 func TestMontageLegend(t *testing.T) {
-	for _, layers := range []int{1, 2, 12, 24} {
-		s := gradient(28, 28, 1, 7, 7, layers)
+	for i, layers := range []int{1, 2, 12, 24} {
+		s, first := gradient(28, 28, 1, 7, 7, layers), i%2
+		s.Depth[0] = first // 0 as where a cap lets no more tokens start
 		for name, draw := range map[string]func() (*image.RGBA, error){
 			"montage": func() (*image.RGBA, error) { return Montage([]Sample{s}, FigureOptions{}) },
 			"panel":   func() (*image.RGBA, error) { return Panel(s, 0) },
@@ -259,9 +276,9 @@ func TestMontageLegend(t *testing.T) {
 					seen[img.RGBAAt(x, y)]++
 				}
 			}
-			for d := 1; d <= layers; d++ {
-				if seen[depthColor(float64(d), layers)] < 20 {
-					t.Errorf("%s of %d blocks: depth %d is not in the legend", name, layers, d)
+			for d := range layers + 1 {
+				if n := seen[depthColor(float64(d), layers)]; (n < 20) != (d < first) {
+					t.Errorf("%s of %d blocks from %d: %d pixels of depth %d's own colour", name, layers, first, n, d)
 				}
 			}
 		}
@@ -304,19 +321,19 @@ func TestDescribe(t *testing.T) {
 		}
 		return strings.Join(all, "|")
 	}
-	if got, want := text(), "coat|coat 75 %|3.1 of 12 blocks"; got != want {
+	if got, want := text(), "coat|coat 75 %|3.1 of 12 blocks|ended in block 8"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	s.Predicted = "shirt"
-	if got, want := text(), "coat|wrong: shirt 75 %|3.1 of 12 blocks"; got != want {
+	if got, want := text(), "coat|wrong: shirt 75 %|3.1 of 12 blocks|ended in block 8"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	s.Title = "a.png"
-	if got, want := text(), "a.png|shirt 75 %, not coat|3.1 of 12 blocks"; got != want {
+	if got, want := text(), "a.png|shirt 75 %, not coat|3.1 of 12 blocks|ended in block 8"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	s.Label, s.Probability = "", math.NaN()
-	if got, want := text(), "a.png|shirt|3.1 of 12 blocks"; got != want {
+	s.Label, s.Probability, s.ClassDepth = "", math.NaN(), 12
+	if got, want := text(), "a.png|shirt|3.2 of 12 blocks"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -4,7 +4,8 @@
 // The package takes plain numbers and bytes only, so it knows no model and no data set. What goes in:
 //
 //   - a [Sample] is one image with the depth of each of its patch tokens (N[k] of the method: how many blocks
-//     token k ran in); [Panel] and [Montage] draw samples, a [Tally] adds up the depths of many;
+//     token k ran in); [Panel] and [Montage] draw samples, a [Tally] adds up the depths of many, and a [Contrast] is a
+//     class's two extremes, which [EasyHard] draws;
 //   - a [Table] is printed as text, as Markdown and on a page; [Models] makes one of a [Row] for each model;
 //   - a [Chart] is some lines over common axes, a [Scatter] single points with names, a [Heat] a map of colours;
 //   - a [Page] is all of that as one file, which refers to nothing outside itself and runs no script.
@@ -22,6 +23,7 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -37,9 +39,11 @@ type Page struct {
 
 	Scatters []Scatter
 	Charts   []Chart
-	Scores   *Heat    // the mean halting score of each block in each epoch; may be nil
-	Tally    *Tally   // of the tokens' depths; may be nil
-	Samples  []Sample // with what the model did with them
+	Scores   *Heat  // the mean halting score of each block in each epoch; may be nil
+	Tally    *Tally // of the tokens' depths; may be nil
+
+	Contrasts []Contrast // in their order
+	Samples   []Sample   // with what the model did with them
 
 	Tables   []Table   // further ones; tables may lead to files beside the page
 	Settings []Setting // such as a recipe
@@ -81,16 +85,22 @@ func HTML(p Page) ([]byte, error) {
 		}
 		v.Charts = append(v.Charts, plot)
 	}
-	deepest := 0
+	all := slices.Clone(p.Samples)
 	for i, s := range p.Samples {
-		card, err := newCard(i, s)
+		card, err := newCard(fmt.Sprintf("image%d", i), s, true)
 		if err != nil {
 			return nil, fmt.Errorf("report: sample %d: %w", i, err)
 		}
 		v.Cards = append(v.Cards, card)
-		deepest = max(deepest, s.Layers)
 	}
-	v.Legend = legend(deepest)
+	for i, c := range p.Contrasts {
+		pair, err := c.view(i)
+		if err != nil {
+			return nil, err
+		}
+		v.Contrasts, all = append(v.Contrasts, pair), append(all, c.Easy, c.Hard)
+	}
+	v.Legend = legend(all)
 	for _, t := range p.Tables {
 		v.Tables = append(v.Tables, t.view())
 	}
@@ -106,6 +116,8 @@ type view struct {
 	Charts []plot
 	Legend []swatch
 	Cards  []card
+
+	Contrasts []contrastView
 }
 
 // Byline says where and when.

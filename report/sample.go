@@ -68,6 +68,16 @@ func impossible(depth []int, layers int) int {
 	return slices.IndexFunc(depth, func(d int) bool { return d < 0 || d > layers })
 }
 
+// shallowest is the first depth of a legend for samples: 0 where a token ran in no block, as under a cap, else 1.
+func shallowest(samples ...Sample) int {
+	for _, s := range samples {
+		if slices.Contains(s.Depth, 0) {
+			return 0
+		}
+	}
+	return 1
+}
+
 // alive returns how many patch tokens ran in block layer (1-based).
 func (s Sample) alive(layer int) int {
 	n := 0
@@ -97,7 +107,7 @@ type line struct {
 	Tone tone
 }
 
-// describe puts a sample into words: its heading, the prediction, its depth.
+// describe puts a sample into words: its heading, the prediction, its depth, its end.
 func (s Sample) describe() []line {
 	var out []line
 	if head := cmp.Or(s.Title, s.Label); head != "" {
@@ -122,7 +132,21 @@ func (s Sample) describe() []line {
 	if d := s.meanDepth(); finite(d) {
 		out = append(out, line{fmt.Sprintf("%.1f of %d blocks", d, s.Layers), faint})
 	}
+	if text := s.end(); text != "" {
+		out = append(out, line{text, faint})
+	}
 	return out
+}
+
+// ended reports whether the image had ended before block layer.
+func (s Sample) ended(layer int) bool { return s.ClassDepth > 0 && layer > s.ClassDepth }
+
+// end says where the image ended; "" where that is not known or goes without saying.
+func (s Sample) end() string {
+	if s.ClassDepth == 0 || s.ClassDepth == s.Layers {
+		return ""
+	}
+	return fmt.Sprintf("ended in block %d", s.ClassDepth)
 }
 
 // Interleave turns pixels [channels, height, width] into [height, width, channels]. It panics if chw is too short.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -10,11 +11,22 @@ type Tally struct {
 	layers, gridW, gridH int
 	classes              []string
 
-	images   int
-	byDepth  []int // [layers+1]: tokens that ran in so many blocks
-	byPlace  []int // [gridH, gridW]: sum of depths
-	ofClass  []int // images of each class
-	sumClass []int // sum of their tokens' depths
+	images  int
+	byDepth []int // [layers+1]: tokens that ran in so many blocks
+	byPlace []int // [gridH, gridW]: sum of depths
+	byEnd   []int // [layers+1]: images that ended after so many blocks; 0: not known
+	ofClass []classSum
+}
+
+// classSum adds up the images of a class.
+type classSum struct{ images, right, tokens, depth int }
+
+// Seen is what became of one image.
+type Seen struct {
+	Class int   // index of the true class, or −1
+	Right bool  // that class was predicted
+	Depth []int // [gridH, gridW] as in Sample
+	End   int   // as Sample.ClassDepth
 }
 
 // NewTally returns an empty tally for a model of layers blocks over gridH×gridW patch tokens; classes may be nil.
@@ -25,32 +37,42 @@ func NewTally(layers, gridW, gridH int, classes []string) (*Tally, error) {
 	return &Tally{
 		layers: layers, gridW: gridW, gridH: gridH, classes: slices.Clone(classes),
 		byDepth: make([]int, layers+1), byPlace: make([]int, gridW*gridH),
-		ofClass: make([]int, len(classes)), sumClass: make([]int, len(classes)),
+		byEnd: make([]int, layers+1), ofClass: make([]classSum, len(classes)),
 	}, nil
 }
 
-// Add counts one image: depth is [gridH, gridW] as in Sample; class is the index of its true class, or −1.
-func (t *Tally) Add(class int, depth []int) error {
-	if len(depth) != len(t.byPlace) {
-		return fmt.Errorf("report: tally: %d depths, want %d for a grid of %d×%d", len(depth), len(t.byPlace), t.gridH,
+// Add counts one image.
+func (t *Tally) Add(s Seen) error {
+	if len(s.Depth) != len(t.byPlace) {
+		return fmt.Errorf("report: tally: %d depths, want %d for a grid of %d×%d", len(s.Depth), len(t.byPlace), t.gridH,
 			t.gridW)
 	}
-	if class < -1 || class >= len(t.classes) && class >= 0 && len(t.classes) > 0 {
-		return fmt.Errorf("report: tally: class %d of %d", class, len(t.classes))
+	if s.Class < -1 || s.Class >= len(t.classes) && s.Class >= 0 && len(t.classes) > 0 {
+		return fmt.Errorf("report: tally: class %d of %d", s.Class, len(t.classes))
 	}
-	if k := impossible(depth, t.layers); k >= 0 {
-		return fmt.Errorf("report: tally: token %d ran in %d of %d blocks", k, depth[k], t.layers)
+	if k := impossible(s.Depth, t.layers); k >= 0 {
+		return fmt.Errorf("report: tally: token %d ran in %d of %d blocks", k, s.Depth[k], t.layers)
 	}
-	sum := 0
-	for k, d := range depth {
+	if s.End < 0 || s.End > t.layers {
+		return fmt.Errorf("report: tally: an image ended after %d of %d blocks", s.End, t.layers)
+	}
+	sum, tokens := s.End, len(s.Depth)
+	for k, d := range s.Depth {
 		t.byDepth[d]++
 		t.byPlace[k] += d
 		sum += d
 	}
 	t.images++
-	if class >= 0 && class < len(t.classes) {
-		t.ofClass[class]++
-		t.sumClass[class] += sum
+	t.byEnd[s.End]++
+	if s.End > 0 {
+		tokens++
+	}
+	if s.Class >= 0 && s.Class < len(t.classes) {
+		c := &t.ofClass[s.Class]
+		c.images, c.tokens, c.depth = c.images+1, c.tokens+tokens, c.depth+sum
+		if s.Right {
+			c.right++
+		}
 	}
 	return nil
 }
@@ -77,22 +99,34 @@ func (t *Tally) places() []float64 {
 	return out
 }
 
-// classMean is the mean depth of the patch tokens in one class's images.
-type classMean struct {
-	name   string
-	mean   float64
-	images int
+// ClassMean is what the images of a class cost on average, and how many of them were classified rightly.
+type ClassMean struct {
+	Class  int
+	Name   string
+	Images int
+	Depth  float64 // blocks, mean over tokens as a Sample's: the class token counts where its depth is known
+	Top1   float64 // percent of the images
 }
 
-// classMeans returns the mean depth in each class that has images.
-func (t *Tally) classMeans() []classMean {
-	var out []classMean
-	for c, n := range t.ofClass {
-		if n > 0 && len(t.byPlace) > 0 {
-			out = append(out, classMean{t.classes[c], float64(t.sumClass[c]) / float64(n*len(t.byPlace)), n})
+// Classes returns the means of each class that has images, the cheapest first.
+func (t *Tally) Classes() []ClassMean {
+	var out []ClassMean
+	for i, c := range t.ofClass {
+		if c.tokens > 0 {
+			out = append(out, ClassMean{i, t.classes[i], c.images, float64(c.depth) / float64(c.tokens),
+				100 * float64(c.right) / float64(c.images)})
 		}
 	}
+	slices.SortStableFunc(out, func(a, b ClassMean) int { return cmp.Compare(a.Depth, b.Depth) })
 	return out
+}
+
+// TwoEnds returns a list of at most so many: of a longer one its beginning and its end.
+func TwoEnds[T any](list []T, most int) []T {
+	if len(list) <= most {
+		return list
+	}
+	return slices.Concat(list[:most-most/2], list[len(list)-most/2:])
 }
 
 // charts returns what a page shows of t, which may be nil or empty.
@@ -108,10 +142,13 @@ func (t *Tally) charts() []drawable {
 		},
 		depthBars(t.byDepth[1:]),
 	}
+	if early := t.images - t.byEnd[0] - t.byEnd[t.layers]; early > 0 {
+		out = append(out, endBars(t.byEnd[1:]))
+	}
 	if len(t.byPlace) > 0 {
 		out = append(out, placeMap(t.places(), t.gridW, t.gridH, t.layers))
 	}
-	if c := t.classMeans(); len(c) > 1 {
+	if c := t.Classes(); len(c) > 1 {
 		out = append(out, classBars(c, t.layers))
 	}
 	return out

@@ -18,7 +18,8 @@ func TestTallyAgainstSamples(t *testing.T) {
 	}
 	var hist [layers]int
 	var active, place [w * h]float64
-	var classSum, classN [2]float64
+	var classSum, classTokens, classRight [2]float64
+	var ends [layers + 1]int
 	for i := range images {
 		s := Sample{Layers: layers, GridW: w, GridH: h, Depth: make([]int, w*h)}
 		for k := range s.Depth {
@@ -29,12 +30,20 @@ func TestTallyAgainstSamples(t *testing.T) {
 			}
 			place[k] += float64(d) / images
 			classSum[i%2] += float64(d)
-			classN[i%2]++
+			classTokens[i%2]++
+		}
+		seen := Seen{Class: i % 2, Right: rng.IntN(3) > 0, Depth: s.Depth, End: rng.IntN(layers + 1)}
+		if ends[seen.End]++; seen.End > 0 {
+			classSum[i%2] += float64(seen.End)
+			classTokens[i%2]++
+		}
+		if seen.Right {
+			classRight[i%2]++
 		}
 		for l := range layers {
 			active[l] += float64(s.alive(l+1)) / (w * h * images)
 		}
-		if err := tally.Add(i%2, s.Depth); err != nil {
+		if err := tally.Add(seen); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -54,13 +63,18 @@ func TestTallyAgainstSamples(t *testing.T) {
 	for k, v := range tally.places() {
 		near("places", v, place[k])
 	}
-	classes := tally.classMeans()
-	if len(classes) != 2 {
-		t.Fatalf("classes %v, want two", classes)
+	for l, n := range tally.byEnd {
+		near("ends", float64(n), float64(ends[l]))
 	}
-	for c, m := range classes {
-		near("class "+m.name, m.mean, classSum[c]/classN[c])
-		near("images of class "+m.name, float64(m.images), images/2)
+	classes := tally.Classes()
+	if len(classes) != 2 || classes[0].Depth > classes[1].Depth {
+		t.Fatalf("classes %v, want two, the cheapest first", classes)
+	}
+	for _, m := range classes {
+		c := m.Class
+		near("class "+m.Name, m.Depth, classSum[c]/classTokens[c])
+		near("images of class "+m.Name, float64(m.Images), images/2)
+		near("top-1 of class "+m.Name, m.Top1, 100*classRight[c]/(images/2))
 	}
 }
 
@@ -74,36 +88,37 @@ func TestTallyErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, c := range []struct {
-		class int
-		depth []int
-	}{{0, []int{1}}, {0, []int{1, 5}}, {0, []int{-1, 1}}, {1, []int{1, 1}}, {-2, []int{1, 1}}} {
-		if err := tally.Add(c.class, c.depth); err == nil {
+	for i, s := range []Seen{{Depth: []int{1}}, {Depth: []int{1, 5}}, {Depth: []int{-1, 1}}, {1, false, []int{1, 1}, 0},
+		{-2, false, []int{1, 1}, 0}, {0, true, []int{1, 1}, 5}, {0, true, []int{1, 1}, -1}} {
+		if err := tally.Add(s); err == nil {
 			t.Errorf("case %d: no error", i)
 		}
 	}
 	if tally.Images() != 0 || fmt.Sprint(tally.byDepth) != "[0 0 0 0 0]" || fmt.Sprint(tally.byPlace) != "[0 0]" {
 		t.Error("an image that was refused was counted")
 	}
-	if err := tally.Add(-1, []int{1, 4}); err != nil || fmt.Sprint(tally.places()) != "[1 4]" {
+	if err := tally.Add(Seen{Class: -1, Depth: []int{1, 4}}); err != nil || fmt.Sprint(tally.places()) != "[1 4]" {
 		t.Errorf("depths %v, error %v", tally.places(), err)
 	}
 }
 
 func TestClassBars(t *testing.T) {
-	var many []classMean
+	var many []ClassMean
 	for i := range 1000 {
-		many = append(many, classMean{fmt.Sprintf("class %d with a long name", i), float64(i%12) + 0.5, 3})
+		many = append(many, ClassMean{i, fmt.Sprintf("class %d with a long name", i), 3, float64(i/100) + 0.5, 100})
 	}
 	v := classBars(many, 12)
-	if len(v.Bars) != maxClasses {
-		t.Fatalf("%d bars", len(v.Bars))
+	if len(v.Bars) != maxClasses || v.Title != "Cheapest and dearest classes" {
+		t.Fatalf("%s: %d bars", v.Title, len(v.Bars))
 	}
 	first, last := v.Bars[0].About, v.Bars[maxClasses-1].About
-	if !strings.HasPrefix(first, "class 11 ") || !strings.Contains(last, ": 0.50 blocks") {
+	if !strings.HasPrefix(first, "class 0 with a long name: 0.50 blocks, mean of 3 images, of which 100.0 %") ||
+		!strings.HasPrefix(last, "class 999 ") || !strings.Contains(last, ": 9.50 blocks") {
 		t.Errorf("first bar %q, last %q", first, last)
 	}
-	if many[0].name != "class 0 with a long name" {
-		t.Error("the caller's list was sorted")
+	for n, want := range map[int]string{0: "[]", 1: "[1]", 2: "[1 9]", 3: "[1 2 9]", 9: "[1 2 3 4 5 6 7 8 9]"} {
+		if got := fmt.Sprint(TwoEnds([]int{1, 2, 3, 4, 5, 6, 7, 8, 9}, n)); got != want {
+			t.Errorf("two ends of nine, %d at most: %s, want %s", n, got, want)
+		}
 	}
 }

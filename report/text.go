@@ -115,22 +115,22 @@ func short(s string, most int) string {
 	return string(runes)
 }
 
-// legend draws, from x to at most right, words and a swatch for each depth, with as many of the numbers as fit.
-func (p *pen) legend(img *image.RGBA, x, y, right, layers int) {
+// legend draws, from x to at most right, words and a swatch for each depth from first on, with as many of the numbers
+// as fit.
+func (p *pen) legend(img *image.RGBA, x, y, right, first, layers int) {
+	n, number := layers-first+1, width(p.regular, fmt.Sprint(layers))+p.height/3
 	text := "blocks a token ran in"
-	if width(p.regular, text) > (right-x)/2 {
+	if width(p.regular, text) > min((right-x)/2, right-x-p.height/2-n*number) {
 		text = "blocks"
 	}
 	x = p.draw(img, p.regular, faint.color, x, y, text) + p.height/2
-	side := max(1, min(p.height*3/2, (right-x)/layers))
-	every := (width(p.regular, fmt.Sprint(layers)) + p.height/3 + side - 1) / side
-	for d := 1; d <= layers; d++ {
-		c := depthColor(float64(d), layers)
-		x0 := x + (d-1)*side
-		draw.Draw(img, image.Rect(x0, y, x0+side, y+p.height), image.NewUniform(c), image.Point{}, draw.Src)
-		if (d-1)%every == 0 {
-			p.center(img, inkOn(c), x0, x0+side*min(every, layers-d+1), y, fmt.Sprint(d))
-		}
+	side := max(1, min(p.height*3/2, (right-x)/n))
+	for i := range n {
+		at := image.Rect(x+i*side, y, x+(i+1)*side, y+p.height)
+		draw.Draw(img, at, image.NewUniform(depthColor(float64(first+i), layers)), image.Point{}, draw.Src)
+	}
+	for i := 0; i < n; i += (number + side - 1) / side { // a wide number reaches into its neighbours
+		p.center(img, inkOn(depthColor(float64(first+i), layers)), x+i*side, x+(i+1)*side, y, fmt.Sprint(first+i))
 	}
 }
 

@@ -142,7 +142,7 @@ func (r *runner) showTokens(ctx context.Context, page *report.Page) error {
 	if err != nil {
 		return err
 	}
-	page.Tally = c.Tally
+	page.Tally, page.Contrasts = c.Tally, c.Contrasts
 	for round := range eval.PerClass { // one of each class before the second of any
 		for _, of := range c.Picked {
 			if round < len(of) && len(page.Samples) < shownCards {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/internal/tools"
 )
 
 // classification is what classify --json prints.
@@ -22,25 +23,35 @@ type classifiedFile struct {
 	File string `json:"file"`
 	*adavit.Result
 	Milliseconds float64 `json:"milliseconds,omitempty"` // decoding, resizing, and its share of the pass that it was in
+	Picture      string  `json:"picture,omitempty"`      // the file that shows its depths
 	Error        string  `json:"error,omitempty"`        // why there is no result
 }
 
 func (a *app) classify() *cobra.Command {
 	var o adavit.FileOptions
-	var model, budget string
+	var model, budget, dir string
 	cmd := &cobra.Command{
 		Use:   "classify --model DIR|NAME [--list FILE] IMAGE…",
 		Short: "Say what is on pictures",
 		Long: `Classify prints the five most probable classes of each picture, the token-blocks spent on it (one token in
 one block) and their share of what a dense model spends, and the time that it took. A picture that cannot be read is
-reported and the others go on; the exit status is then 1.` + imageHelp,
+reported and the others go on; the exit status is then 1.
+
+With --pictures a PNG file shows what became of each picture: the picture as the model saw it, how many blocks each of
+its patches ran in, and which were left in each block. NAME.jpg gives NAME.jpg.depths.png, or NAME.jpg.2.depths.png
+where another picture of the same call has that name. A file that is there already is never overwritten; the command
+stops at it.` + imageHelp,
 		Example: `  adavit classify --model fashion-adaptive shoe.png coat.jpg
   adavit classify --model DIR --json - < photo.jpg
   adavit classify --model DIR --budget 0,0.6 photos/    # at most 60 % of the dense work each
+  adavit classify --model fashion-adaptive --pictures maps photos/
   find photos -name '*.jpg' -newer last | adavit classify --model DIR --list -`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if o.Budget, err = parseBudget(budget); err != nil {
 				return err
+			}
+			if o.Pixels = dir != ""; !o.Pixels && cmd.Flags().Changed("pictures") {
+				return badUsage("--pictures is empty, want a folder")
 			}
 			m, err := a.open(cmd.Context(), model)
 			if err != nil {
@@ -51,14 +62,23 @@ reported and the others go on; the exit status is then 1.` + imageHelp,
 				return err
 			}
 			defer c.Close()
+			var pictures *tools.Pictures
+			if o.Pixels {
+				if pictures, err = tools.NewPictures(dir, m); err != nil {
+					return err
+				}
+			}
 			all := classification{Model: model, Images: []classifiedFile{}}
 			total, failed := 0, 0
+			stopped := func(err error) error {
+				if total > 0 && a.json { // what is done is not lost
+					err = errors.Join(a.show(all, ""), err)
+				}
+				return err
+			}
 			for r, err := range c.Files(cmd.Context(), o, args...) {
 				if err != nil && r.File == "" {
-					if total > 0 && a.json { // what is done is not lost
-						err = errors.Join(a.show(all, ""), err)
-					}
-					return err
+					return stopped(err)
 				}
 				total++
 				f := classifiedFile{File: r.File}
@@ -68,6 +88,11 @@ reported and the others go on; the exit status is then 1.` + imageHelp,
 					fmt.Fprintf(a.err, "%s: %v\n", cmd.CommandPath(), err)
 				} else {
 					f.Result, f.Milliseconds = &r.Result, float64(r.Took.Microseconds())/1000
+					if pictures != nil {
+						if f.Picture, err = pictures.Write(r); err != nil {
+							return stopped(err)
+						}
+					}
 				}
 				if a.json {
 					all.Images = append(all.Images, f)
@@ -89,6 +114,7 @@ reported and the others go on; the exit status is then 1.` + imageHelp,
 	f := cmd.Flags()
 	f.StringVar(&model, "model", "", modelUsage)
 	f.StringVar(&budget, "budget", "", budgetUsage)
+	f.StringVar(&dir, "pictures", "", "`folder` for a picture of each image and its tokens' depths")
 	a.imageFlags(cmd, &o)
 	return cmd
 }
@@ -99,6 +125,9 @@ func (f classifiedFile) text() string {
 		f.Milliseconds)
 	for _, p := range f.Top {
 		b = fmt.Appendf(b, "  %6.2f %%  %s\n", 100*p.Probability, p.Label)
+	}
+	if f.Picture != "" {
+		b = fmt.Appendf(b, "  %s\n", f.Picture)
 	}
 	return string(b)
 }

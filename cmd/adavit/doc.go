@@ -137,6 +137,11 @@
 // token in one block) and their share of what a dense model spends, and the time that it took. A
 // picture that cannot be read is reported and the others go on; the exit status is then 1.
 //
+// With --pictures a PNG file shows what became of each picture: the picture as the model saw it, how
+// many blocks each of its patches ran in, and which were left in each block. NAME.jpg gives
+// NAME.jpg.depths.png, or NAME.jpg.2.depths.png where another picture of the same call has that name.
+// A file that is there already is never overwritten; the command stops at it.
+//
 // IMAGE is a JPEG, PNG, GIF, WebP, BMP or TIFF file, whatever it is called; a directory, for the
 // images in it and below it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left
 // alone; or -, an image on standard input.
@@ -151,12 +156,14 @@
 //	--list file           file that lists more images, one a line; - is standard input
 //	--max-pixels number   refuse images of more than this number of pixels (default 100000000)
 //	--model directory     model directory or bundled name
+//	--pictures folder     folder for a picture of each image and its tokens' depths
 //
 // Examples:
 //
 //	adavit classify --model fashion-adaptive shoe.png coat.jpg
 //	adavit classify --model DIR --json - < photo.jpg
 //	adavit classify --model DIR --budget 0,0.6 photos/    # at most 60 % of the dense work each
+//	adavit classify --model fashion-adaptive --pictures maps photos/
 //	find photos -name '*.jpg' -newer last | adavit classify --model DIR --list -
 //
 // # adavit compare

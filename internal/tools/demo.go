@@ -79,14 +79,16 @@ func (r *DemoResult) write(dir string, c *eval.Collector) error {
 		Title:    "Adaptive tokens at work",
 		Subtitle: fmt.Sprintf("%s beside %s on %d test images", adaptive.Model, base.Model, adaptive.Images),
 		Machine:  machine.Describe(base.Threads), Date: time.Now(), Facts: report.Compare(r.Rows[0], r.Rows[1]),
-		Table: report.Models(r.Rows), Tally: c.Tally, Samples: samples,
+		Table: report.Models(r.Rows), Tally: c.Tally, Contrasts: c.Contrasts, Samples: samples,
 		Notes: []string{
-			"Depth is the number of blocks that a token really ran in. When the class token halts, the whole image is " +
-				"finished, and all its tokens with it.",
+			"Depth is the number of blocks that a token really ran in. When the class token halts, or a model with an exit " +
+				"is sure of its prediction, the whole image has ended, and all its tokens with it.",
 			"MACs are multiply-accumulates of the tokens that ran. Images a second are counted from the data set's bytes to " +
 				"the logits; the two models took turns, slice by slice, in one run with the same threads.",
-			fmt.Sprintf("The pictures are the first %d of each class in the data set's order, not chosen for what they show.",
-				eval.PerClass),
+			"Depths of a class and of an image are means over all of their tokens, the class token included; easy and hard " +
+				"images are the extremes of all that were classified rightly.",
+			fmt.Sprintf("The other pictures are the first %d of each class in the data set's order, not chosen for what they "+
+				"show.", eval.PerClass),
 		},
 	}); err != nil {
 		return err
@@ -106,7 +108,15 @@ func (r *DemoResult) write(dir string, c *eval.Collector) error {
 	if err != nil {
 		return err
 	}
-	return r.picture(dir, "tokens", montage)
+	if err := r.picture(dir, "tokens", montage); err != nil || len(c.Contrasts) == 0 {
+		return err
+	}
+	contrasts, err := report.EasyHard(c.Contrasts, report.FigureOptions{Title: "Easy and hard images",
+		Subtitle: adaptive.Model + ": of each class the rightly classified images that cost least and most"})
+	if err != nil {
+		return err
+	}
+	return r.picture(dir, "easy-hard", contrasts)
 }
 
 func (r *DemoResult) picture(dir, name string, img *image.RGBA) error {

@@ -49,8 +49,8 @@ func TestCompare(t *testing.T) {
 			t.Errorf("the report does not show class %s", label)
 		}
 	}
-	if len(r.Pictures) != 11 {
-		t.Errorf("%d pictures, want one of each class and one of all: %v", len(r.Pictures), r.Pictures)
+	if len(r.Pictures) != 12 || filepath.Base(r.Pictures[11]) != "easy-hard.png" {
+		t.Errorf("%d pictures, want one of each class, one of all, and easy and hard ones: %v", len(r.Pictures), r.Pictures)
 	}
 	for _, path := range r.Pictures {
 		f, err := os.Open(path)
