@@ -279,7 +279,6 @@ func TestCompareRefuses(t *testing.T) {
 		"sweep":       func(o *Options) { o.Sweep = []float64{2, 9} },
 		"sweep twice": func(o *Options) { o.Sweep = []float64{2, 2} },
 		"threads":     func(o *Options) { o.Threads = -1 }, "scheme": func(o *Options) { o.Schemes = []string{"tokens"} },
-		"untrainable": func(o *Options) { o.Schemes = []string{"tome:train=true"} },
 	} {
 		o := good
 		change(&o)

@@ -66,7 +66,7 @@ func (c *comparer) page() report.Page {
 func (r *Comparison) notes() []string {
 	return []string{
 		"All schemes start from the same dense model and train with equal epochs, seeds and data. “none” is the dense " +
-			"model trained on equally; " + strings.Join(halting.Names(halting.NeedsNoTraining), " and ") +
+			"model trained on equally; " + strings.Join(halting.Names(halting.NeedsNoTraining), ", ") +
 			" work on its weights unless they are told to train.",
 		"Then each is brought to one mean depth by its own constant, found by bisection on training images; no test image " +
 			"takes part in that. “trained” are the figures before. (!) marks a depth that the constant cannot give.",

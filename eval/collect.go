@@ -23,7 +23,7 @@ type Collector struct {
 	Contrasts []report.Contrast // the cheapest class first
 
 	from    *evaluator
-	depth   []int           // [K]
+	depth   []int      // [K]
 	best    [][2]*pick // [classes of the model] the easiest and the hardest image that was classified rightly
 	channel []byte
 }

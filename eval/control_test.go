@@ -27,6 +27,8 @@ func controlled(scheme string) *vit.Model {
 			"topk":       halting.Config{Scheme: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}),
 			"fused":      halting.Config{Scheme: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}).With("fuse", true),
 			"tome":       halting.Config{Scheme: "tome"}.With("merge", 2),
+			"ltmp":       halting.Config{Scheme: "ltmp"}.With("similarity", 0.9).With("importance", 0.7),
+			"random":     halting.Config{Scheme: "random"}.With("rate", 0.2),
 		}[scheme]}
 	return &vit.Model{Params: vit.Initialize(c, 1, 0.25), Preprocessor: picture.DefaultPreprocessor(28, 28, 1)}
 }
@@ -34,7 +36,7 @@ func controlled(scheme string) *vit.Model {
 // TestPlanned: halting by a plan that is what the scheme did changes nothing, to the bit; by another plan, tokens halt
 // where that says. Where the image ends is the scheme's to say, now here and now there.
 func TestPlanned(t *testing.T) {
-	for _, name := range []string{"token", "sact", "similarity", "topk", "exit", "sact exit"} {
+	for _, name := range []string{"token", "sact", "similarity", "topk", "random", "exit", "sact exit"} {
 		m, d := controlled(name), modeltest.Fashion(t)
 		c := m.Params.Config
 		scheme, err := halting.New(c.Halting)
@@ -93,7 +95,7 @@ func TestPlanned(t *testing.T) {
 // they can be, the same ones on any number of threads.
 func TestControl(t *testing.T) {
 	const images = 60
-	for _, scheme := range []string{"token", "exit", "act", "sact", "fused", "tome"} {
+	for _, scheme := range []string{"token", "exit", "act", "sact", "fused", "tome", "ltmp", "random"} {
 		m, d := controlled(scheme), modeltest.Torn{Dataset: modeltest.Fashion(t), Bad: func(i int) bool { return i == 7 }}
 		e := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
 		var means []float64
@@ -131,7 +133,8 @@ func TestControl(t *testing.T) {
 				t.Errorf("%s: %+v, want deviations %v and %v", scheme, got, math.Sqrt(between),
 					math.Sqrt(within/float64(len(means))))
 			}
-			if (got.Random != nil) != (scheme == "token" || scheme == "exit" || scheme == "sact") {
+			if (got.Random != nil) != (scheme == "token" || scheme == "exit" || scheme == "sact" ||
+				scheme == "random") {
 				t.Errorf("%s: top-1 in random order %v", scheme, got.Random)
 			}
 			if threads == 1 {

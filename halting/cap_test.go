@@ -54,14 +54,15 @@ func (j journey) travel(n, limit int, look func(r Rows, before []int32, s *State
 		m := len(token)
 		r.Layer, r.Token, r.KeyLen = l, token, 2
 		r.X, r.Previous, r.Score, r.Weight = nil, nil, make([]float32, m), make([]float32, m)
-		r.Attention, r.Keys, r.Into, r.Share = make([]float32, m), nil, make([]int32, m), make([]float32, m)
+		r.Attention, r.Received, r.Keys = make([]float32, m), make([]float32, m), nil
+		r.Into, r.Share = make([]int32, m), make([]float32, m)
 		r.Logits = func() []float32 { return []float32{j.numbers(l, 0, 8), j.numbers(l, 0, 9)} }
 		for i, k := range token {
 			for w := range j.width {
 				r.X, r.Previous = append(r.X, j.numbers(l, k, w)), append(r.Previous, j.numbers(l-1, k, w))
 			}
 			r.Keys = append(r.Keys, j.numbers(l, k, 4), j.numbers(l, k, 5))
-			r.Attention[i] = j.numbers(l, k, 6)
+			r.Attention[i], r.Received[i] = j.numbers(l, k, 6), j.numbers(l, k, 7)
 		}
 		j.scheme.Step(s, r)
 		enforce(ran)

@@ -41,7 +41,9 @@ type Needs struct {
 	Halts     bool // tokens may halt after this block; in block L all do, whatever it says
 	Output    bool // Step needs more of a row than its gate (the first number), or what has halted is needed whole
 	Previous  bool // Rows.Previous
+	Cosines   bool // Step itself takes the cosine of each row with what it was: MACs counts that
 	Attention bool // Rows.Attention
+	Received  bool // Rows.Received
 	Keys      bool // Rows.Keys
 	Logits    bool // Rows.Logits; the rows that are read are whole there, whatever Output says
 	Merges    bool // Step fills Rows.Into and Rows.Share, which the engine then applies
@@ -54,11 +56,14 @@ type Needs struct {
 func (n Needs) MACs(rows, embed, headDim, heads, classes int) int64 {
 	var m int64
 	r, e := int64(rows), int64(embed)
-	if n.Previous {
+	if n.Cosines {
 		m += 3 * r * e // a token with itself, before and after, and with the other
 	}
 	if n.Attention {
 		m += r * e // of one query
+	}
+	if n.Received {
+		m += r * r * e // of all queries
 	}
 	if n.Keys {
 		m += (r + (r+1)/2*(r/2)) * int64(headDim)

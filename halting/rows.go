@@ -51,6 +51,7 @@ type Rows struct {
 
 	Previous  []float32        // [n, Stride] the same tokens before the block
 	Attention []float32        // [n] what the class token pays each row in this block, mean over the heads
+	Received  []float32        // [n] what each row gets in this block from all that ran, mean over rows and heads
 	Keys      []float32        // [n, KeyLen] the rows' keys in this block, mean over the heads
 	KeyLen    int              //
 	Logits    func() []float32 // what the heads make of their tokens' rows, averaged [classes]; until the next call

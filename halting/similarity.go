@@ -32,7 +32,8 @@ func (t Similarity) Step(s *State, r Rows) {
 
 // Needs asks for what the tokens were.
 func (Similarity) Needs(layer, layers int) Needs {
-	return Needs{Halts: layer < layers, Output: layer < layers, Previous: layer < layers}
+	some := layer < layers
+	return Needs{Halts: some, Output: some, Previous: some, Cosines: some}
 }
 
 // cosine returns a·b/(|a||b|), 0 if either is nothing. Sums run in four lanes, in an order that the length alone

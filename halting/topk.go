@@ -1,7 +1,6 @@
 package halting
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -18,9 +17,6 @@ var _ = Register(Descriptor{
 	New:      func(c Config) Scheme { return TopK{c.Number("keep"), c.Blocks("layers"), c.Switch("fuse")} },
 	Training: Trainable,
 })
-
-// mergedNote goes with the schemes that merge tokens.
-const mergedNote = "A token that was merged into another counts as halted, though what it held goes on."
 
 // TopK lets a fixed share of the patch tokens go on after some blocks: those to which the class token pays most
 // attention in that block, mean over the heads (EViT, Liang et al. 2022), METHOD.md (16). With Fuse the others are
@@ -93,20 +89,6 @@ func (t TopK) Step(s *State, r Rows) {
 			r.Share[i] = 1 / float32(len(gone))
 		}
 	}
-}
-
-// asTheyAre says that no row is merged.
-func (r *Rows) asTheyAre() {
-	for i := range r.Token {
-		r.Into[i], r.Share[i] = int32(i), 1
-	}
-}
-
-// descending sorts places by their values, the largest first, equals by place; what is no number comes last.
-func descending(places []int32, value []float32) {
-	slices.SortFunc(places, func(a, b int32) int { // cmp's NaN is less than all
-		return cmp.Or(cmp.Compare(value[b], value[a]), cmp.Compare(a, b))
-	})
 }
 
 // Needs asks for attention where tokens go, and for merging if there is any.

@@ -1,7 +1,9 @@
 package infer
 
 import (
+	"hash/fnv"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"sort"
 
@@ -13,10 +15,11 @@ type decider struct {
 	p     *vit.Params
 	m     *masked
 	alive []bool
-	sum   []float64 // [N] cumulative scores
+	sum   []float64 // [N] cumulative scores, or lots
 	size  []float64 // [N]
 
 	attention []float64   // [N] of this block
+	received  []float64   // [N]
 	keys      [][]float64 // [N]
 	weight    []float64   // [N] out: p[k,l]
 }
@@ -117,6 +120,22 @@ func (d *decider) decide(l int, before, x [][]float64) {
 				d.halt(k, l, 1)
 			}
 		}
+	case "random":
+		if l == 1 {
+			d.draw(before)
+		}
+		for k := range n {
+			switch {
+			case !d.alive[k]:
+			case last:
+				d.halt(k, l, 1)
+			default:
+				score[k] = d.sum[k]
+				if k >= d.p.Config.Special() && d.sum[k] >= math.Pow(1-h.Number("rate"), float64(l)) {
+					d.halt(k, l, 1)
+				}
+			}
+		}
 	default:
 		d.decideCounts(l, x, score)
 	}
@@ -131,11 +150,30 @@ func largestPlain(z []float64) float64 {
 	return 1 / total
 }
 
+// draw makes each patch's lot, from tokens as they go into block 1.
+func (d *decider) draw(before [][]float64) {
+	hash := fnv.New64a()
+	for k := 1; k < len(before); k++ {
+		for quarter := range 4 {
+			at, bit := quarter*len(before[k])/4, byte(0)
+			if before[k][at] > before[k-1][at] {
+				bit = 1
+			}
+			d.m.margin = min(d.m.margin, math.Abs(before[k][at]-before[k-1][at]))
+			hash.Write([]byte{bit})
+		}
+	}
+	for k := d.p.Config.Special(); k < len(before); k++ {
+		bits := rand.NewPCG(hash.Sum64(), uint64(k)).Uint64()
+		d.sum[k] = float64(bits>>40) / math.Pow(2, 24)
+	}
+}
+
 func (d *decider) halt(k, l int, remainder float64) {
 	d.weight[k], d.m.depth[k], d.m.rho[k] = remainder, l, float64(l)+remainder
 }
 
-// decideCounts is decide for the schemes of fixed counts and for the dense one.
+// decideCounts is decide for the schemes that compare an image's tokens with each other, and for the dense one.
 func (d *decider) decideCounts(l int, x [][]float64, score []float64) {
 	h, layers, special := d.p.Config.Halting, d.p.Config.Layers, d.p.Config.Special()
 	var alive []int
@@ -194,20 +232,46 @@ func (d *decider) decideCounts(l int, x [][]float64, score []float64) {
 	case "tome":
 		merge := h.Number("merge")
 		count := min(int(math.Floor(float64(l)*merge)-math.Floor(float64(l-1)*merge)), (len(alive)-special)/2)
-		d.mergePairs(l, count, special, alive, x, score)
+		if count < 1 {
+			return
+		}
+		pairs := d.match(special, alive)
+		sort.SliceStable(pairs, func(a, b int) bool { return pairs[a].cos > pairs[b].cos })
+		if count < len(pairs) {
+			d.m.margin = min(d.m.margin, pairs[count-1].cos-pairs[count].cos)
+		}
+		for _, q := range pairs[:min(count, len(pairs))] {
+			score[q.from] = q.cos
+			d.merge(q, l, x)
+		}
+	case "ltmp":
+		near := func(value, limit float64) { d.m.margin = min(d.m.margin, math.Abs(value-limit)) }
+		for _, k := range alive {
+			score[k] = d.received[k] * float64(len(x))
+		}
+		for _, q := range d.match(special, alive) {
+			near(q.cos, h.Number("similarity"))
+			if q.cos > h.Number("similarity") {
+				score[q.to] = max(score[q.to], score[q.from])
+				d.merge(q, l, x)
+			}
+		}
+		for _, k := range alive[special:] {
+			near(score[k], h.Number("importance"))
+			if d.m.depth[k] == 0 && score[k] < h.Number("importance") {
+				d.halt(k, l, 1)
+			}
+		}
 	}
 }
 
-// mergePairs is ToMe's bipartite matching, each set a list and each pair's similarity computed by itself.
-func (d *decider) mergePairs(l, count, special int, alive []int, x [][]float64, score []float64) {
-	if count < 1 {
-		return
-	}
-	type pair struct {
-		from, to int
-		cos      float64
-	}
-	var pairs []pair
+type pair struct {
+	from, to int
+	cos      float64
+}
+
+// match is ToMe's bipartite matching, each set a list and each pair's similarity computed by itself.
+func (d *decider) match(special int, alive []int) (pairs []pair) {
 	for i := 0; i < len(alive); i += 2 {
 		best, second := pair{cos: math.Inf(-1)}, math.Inf(-1)
 		for j := 1; j < len(alive); j += 2 {
@@ -229,18 +293,15 @@ func (d *decider) mergePairs(l, count, special int, alive []int, x [][]float64, 
 			d.m.margin = min(d.m.margin, best.cos-second)
 		}
 	}
-	sort.SliceStable(pairs, func(a, b int) bool { return pairs[a].cos > pairs[b].cos })
-	if count < len(pairs) {
-		d.m.margin = min(d.m.margin, pairs[count-1].cos-pairs[count].cos)
+	return pairs
+}
+
+// merge merges one pair. One after the other: a mean of means, weighted by sizes, is the mean of all.
+func (d *decider) merge(q pair, l int, x [][]float64) {
+	a, b := d.size[q.from], d.size[q.to]
+	for j := range x[q.to] {
+		x[q.to][j] = (a*x[q.from][j] + b*x[q.to][j]) / (a + b)
 	}
-	// One after the other: a mean of means, weighted by sizes, is the mean of all.
-	for _, q := range pairs[:min(count, len(pairs))] {
-		a, b := d.size[q.from], d.size[q.to]
-		for j := range x[q.to] {
-			x[q.to][j] = (a*x[q.from][j] + b*x[q.to][j]) / (a + b)
-		}
-		d.size[q.to] = a + b
-		score[q.from] = q.cos
-		d.halt(q.from, l, 1)
-	}
+	d.size[q.to] = a + b
+	d.halt(q.from, l, 1)
 }

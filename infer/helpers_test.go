@@ -73,6 +73,9 @@ func drawConstants(t *rapid.T, name string, layers int) halting.Config {
 		"fuse":        rapid.Bool().Draw(t, "fuse"),
 		"merge":       rapid.Float64Range(0, 4).Draw(t, "merge"),
 		"exit":        rapid.SampledFrom([]float64{0, 0.3, 0.5, 0.6, 0.8, 1}).Draw(t, "exit"),
+		"similarity":  rapid.Float64Range(-1, 1).Draw(t, "similarity"),
+		"importance":  rapid.Float64Range(0, 2).Draw(t, "importance"),
+		"rate":        rapid.Float64Range(0, 1).Draw(t, "rate"),
 	}
 	if rapid.Bool().Draw(t, "chosen layers") {
 		constants["layers"] = []int{rapid.IntRange(1, layers).Draw(t, "layer")}

@@ -39,7 +39,7 @@ func maskedForward(p *vit.Params, image []float32) masked {
 		for k := range n {
 			before[k] = slices.Clone(x[k])
 		}
-		d.attention, d.keys = blockPlain(p, &p.Blocks[l], x, d.alive, keys, d.size)
+		d.attention, d.received, d.keys = blockPlain(p, &p.Blocks[l], x, d.alive, keys, d.size)
 		clear(d.weight)
 		d.decide(l+1, before, x)
 		for k := range field {
@@ -107,12 +107,18 @@ func embedPlain(p *vit.Params, image []float32) [][]float64 {
 }
 
 // blockPlain runs one block over all tokens: only keys are attended to, each as if it were there size times, and the
-// row of a token that is not alive is left alone. It returns what the class token pays each token and the tokens' keys,
-// both mean over the heads.
+// row of a token that is not alive is left alone. It returns what the class token pays each token, what those that are
+// alive pay it on average, and the tokens' keys, all mean over the heads.
 func blockPlain(p *vit.Params, b *vit.Block, x [][]float64, alive, keys []bool, size []float64) (
-	attention []float64, meanKeys [][]float64) {
+	attention, received []float64, meanKeys [][]float64) {
 	c := &p.Config
-	attention, meanKeys = make([]float64, len(x)), make([][]float64, len(x))
+	attention, received, meanKeys = make([]float64, len(x)), make([]float64, len(x)), make([][]float64, len(x))
+	queries := 0.0
+	for _, a := range alive {
+		if a {
+			queries++
+		}
+	}
 	e, d := c.Embed, c.Embed/c.Heads
 	qkv := make([][]float64, len(x))
 	for k := range x {
@@ -147,6 +153,7 @@ func blockPlain(p *vit.Params, b *vit.Block, x [][]float64, alive, keys []bool, 
 				if i == 0 {
 					attention[j] += logit[j] / total / float64(c.Heads)
 				}
+				received[j] += logit[j] / total / float64(c.Heads) / queries
 				for k := range d {
 					out[h*d+k] += logit[j] / total * qkv[j][2*e+h*d+k]
 				}
@@ -163,7 +170,7 @@ func blockPlain(p *vit.Params, b *vit.Block, x [][]float64, alive, keys []bool, 
 			x[i][j] += v
 		}
 	}
-	return attention, meanKeys
+	return attention, received, meanKeys
 }
 
 func dotPlain(a, b []float64) float64 {

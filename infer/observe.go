@@ -15,6 +15,7 @@ type observation struct {
 	into      []int32   // [C]
 	share     []float32 // [C]
 	attention []float32 // [N] of one image
+	received  []float32 // [N] of one image
 	room      []float32 // [N]
 	keys      []float32 // [N, E/H] of one image
 	hidden    []float32 // [S·Q, hiddenStride] the rows that are read, of the at most S images of a chunk
@@ -35,8 +36,8 @@ func (o *observation) grow(w *worker, rows int) {
 	if need.Previous {
 		o.previous = room[float32](w, rows*c.Embed)
 	}
-	if need.Attention || need.Keys {
-		o.attention, o.room = room[float32](w, n), room[float32](w, n)
+	if need.Attention || need.Received || need.Keys {
+		o.attention, o.received, o.room = room[float32](w, n), room[float32](w, n), room[float32](w, n)
 		o.keys = room[float32](w, n*c.HeadDim())
 		o.packed.Data = room[float32](w, kernels.PackedLen(c.HeadDim(), n))
 		o.products = w.multiply
@@ -106,6 +107,10 @@ func (w *worker) observe(i int) halting.Rows {
 	if need.Attention {
 		kernels.AttentionRow(o.attention, qkv, 3*e, n, 0, config.Heads, config.HeadDim(), o.room)
 		r.Attention = o.attention[:n]
+	}
+	if need.Received {
+		kernels.AttentionReceived(o.received, qkv, 3*e, n, config.Heads, config.HeadDim(), w.bias(s), w.scratch)
+		r.Received = o.received[:n]
 	}
 	if need.Keys {
 		kernels.MeanKeys(o.keys, qkv, 3*e, n, config.Heads, config.HeadDim())

@@ -41,7 +41,7 @@ func TestPrecisions(t *testing.T) {
 func TestGateIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawModel(t)
-		if s := p.Config.Halting.Scheme; s == "topk" || s == "tome" {
+		if s := p.Config.Halting.Scheme; s == "topk" || s == "tome" || s == "ltmp" {
 			p.Config.Halting = drawConstants(t, "token", 1) // these go by attention and keys, which are rounded
 		}
 		for l := range p.Blocks { // nothing but biases reaches the tokens

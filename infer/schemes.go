@@ -61,8 +61,9 @@ func (e *Engine) lookAhead(schemes []int) {
 func either(a, b halting.Needs) halting.Needs {
 	return halting.Needs{
 		Halts: a.Halts || b.Halts, Output: a.Output || b.Output, Previous: a.Previous || b.Previous,
-		Attention: a.Attention || b.Attention, Keys: a.Keys || b.Keys, Logits: a.Logits || b.Logits,
-		Merges: a.Merges || b.Merges, Sizes: a.Sizes || b.Sizes, Frozen: a.Frozen || b.Frozen,
+		Cosines: a.Cosines || b.Cosines, Attention: a.Attention || b.Attention, Received: a.Received || b.Received,
+		Keys: a.Keys || b.Keys, Logits: a.Logits || b.Logits, Merges: a.Merges || b.Merges, Sizes: a.Sizes || b.Sizes,
+		Frozen: a.Frozen || b.Frozen,
 	}
 }
 

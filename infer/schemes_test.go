@@ -19,7 +19,7 @@ func schemeConfig(name string, grid int) vit.Config {
 	name, exits := strings.CutSuffix(name, " exit")
 	constants := map[string]any{
 		"gate_scale": 2.0, "gate_center": 1.0, "threshold": 0.5, "keep": 0.6, "layers": []int{1, 3},
-		"fuse": true, "merge": 2.5,
+		"fuse": true, "merge": 2.5, "similarity": 0.6, "importance": 0.8, "rate": 0.3,
 	}
 	switch name {
 	case "similarity":
@@ -115,6 +115,33 @@ func TestSchemesManyRows(t *testing.T) {
 	}
 }
 
+// TestLots: by lot an image's patches have the same depths in every precision and on every kernel path, those of
+// another image others, and no special token halts.
+func TestLots(t *testing.T) {
+	c := schemeConfig("random", 7)
+	c.Distillation = vit.DistillToken
+	p := makeModel(c, 3, gatesMixed)
+	const b = 5
+	images, n := drawImages(c, b, 4), c.Tokens()
+	want := run(t, p, options{}, images).Depth
+	onEveryPath(t, func(t *testing.T) {
+		for _, precision := range precisions {
+			if got := run(t, p, options{Precision: precision}, images).Depth; !slices.Equal(got, want) {
+				t.Errorf("depths in %s are %v, want %v", precision, got, want)
+			}
+		}
+	})
+	for i := range b {
+		depth := want[i*n : (i+1)*n]
+		if slices.Min(depth[:2]) != int32(c.Layers) {
+			t.Errorf("image %d: depths %v", i, depth)
+		}
+		if i > 0 && slices.Equal(depth, want[:n]) {
+			t.Errorf("images 0 and %d have the same depths %v", i, depth)
+		}
+	}
+}
+
 // TestFreezingKeepsKeys: spatial ACT and A-ViT halt the same tokens in block 1, and from then on their images differ,
 // for the one has more keys.
 func TestFreezingKeepsKeys(t *testing.T) {
@@ -149,9 +176,11 @@ func TestSchemeMACs(t *testing.T) {
 			return 0
 		},
 		"tome":       func(e, n, l int64) int64 { return n*e/2 + n/2*(n/2)*e/2 }, // heads are e/2 wide
+		"ltmp":       func(e, n, l int64) int64 { return n*n*e + n*e/2 + n/2*(n/2)*e/2 },
 		"confidence": func(e, n, l int64) int64 { return 4 * e },
 		"act":        func(e, n, l int64) int64 { return 0 },
 		"token exit": func(e, n, l int64) int64 { return 4 * e },
+		"random":     func(e, n, l int64) int64 { return 0 }, // lots are no scalar products
 	} {
 		c := schemeConfig(name, 3) // 10 tokens
 		e := int64(c.Embed)

@@ -14,9 +14,10 @@ func (n *Network) attendForward(s *shard, l int, w *scratch) {
 	kernels.GemmPacked(a.qkv, 3*e, a.norm1, e, t, &k.qkv.forward, kernels.Epilogue{Bias: k.qkv.bias})
 	for i := range s.images {
 		lo, hi, in, end := a.image(i)
+		a.weigh(&s.state[i], in, end, c.HeadDim())
 		if hi > lo {
 			kernels.Attention(a.attended[lo*e:], e, a.qkv[in*3*e:], 3*e, end-in, c.Heads, c.HeadDim(),
-				kernels.Queries{Count: hi - lo}, w.attention)
+				kernels.Queries{Count: hi - lo, Bias: a.biasFrom(in)}, w.attention)
 		}
 		copy(a.middle[lo*e:hi*e], s.x[l][in*e:])
 	}
@@ -38,11 +39,11 @@ func (n *Network) attendBackward(s *shard, l int, g *vit.Params, w *scratch) {
 				credit = w.credit[in:end]
 			}
 			kernels.AttentionBackward(w.dqkv[in*3*e:], credit, w.dnorm[lo*e:], e, a.qkv[in*3*e:], 3*e, a.attended[lo*e:],
-				end-in, hi-lo, c.Heads, c.HeadDim(), w.attention)
+				end-in, hi-lo, c.Heads, c.HeadDim(), a.biasFrom(in), w.attention)
 		}
 	}
 	n.takeCredit(s, l, w)
-	n.shareBackward(s, a, w)
+	n.shareBackward(s, l, w)
 	t = a.inputs(s.images)
 	linearBackward(d.QKVWeight, d.QKVBias, w.dqkv, 3*e, a.norm1, e, e, t)
 	kernels.GemmPacked(w.dnorm, e, w.dqkv, 3*e, t, &k.qkv.backward, kernels.Epilogue{})

@@ -27,6 +27,9 @@ func TestTrainingRunsWhatInferenceRuns(t *testing.T) {
 		"similarity": halting.Config{Scheme: "similarity"}.With("threshold", 0.8),
 		"topk":       halting.Config{Scheme: "topk"}.With("keep", 0.6),
 		"topk fused": halting.Config{Scheme: "topk"}.With("keep", 0.5).With("layers", []int{1, 3}).With("fuse", true),
+		"tome":       halting.Config{Scheme: "tome"}.With("merge", 1.5),
+		"ltmp":       halting.Config{Scheme: "ltmp"}.With("similarity", 0.6).With("importance", 0.9),
+		"random":     halting.Config{Scheme: "random"}.With("rate", 0.3),
 	} {
 		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillToken, vit.DistillHead} {
 			t.Run(fmt.Sprintf("%s/%d", name, distillation), func(t *testing.T) { compareEngines(t, scheme, distillation) })

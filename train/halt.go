@@ -47,18 +47,7 @@ func (n *Network) haltForward(s *shard, l int, out []float32, w *scratch) {
 		lo, hi, in, _ := a.image(i)
 		state := &s.state[i]
 		token := a.token[in : in+hi-lo]
-		rows := halting.Rows{Layer: l + 1, Layers: c.Layers, Readouts: n.reads, X: out[lo*e : hi*e], Stride: e,
-			Token: token, Score: a.score[lo:hi], Weight: a.weight[lo:hi], Scratch: &w.halting}
-		if needs.Previous {
-			rows.Previous = s.x[l][in*e:]
-		}
-		if needs.Attention || needs.Merges {
-			a.merge = a.merge.forImage(i, len(s.state), len(a.token))
-			rows.Into, rows.Share, rows.Attention = a.merge.into[lo:hi], a.merge.share[lo:hi], a.merge.attention[lo:hi]
-			if needs.Attention {
-				kernels.AttentionRow(rows.Attention, a.qkv[in*3*e:], 3*e, hi-lo, 0, c.Heads, c.HeadDim(), w.attention)
-			}
-		}
+		rows := n.observe(s, l, i, out, w)
 		if hi > lo {
 			n.scheme.Step(state, rows)
 		}

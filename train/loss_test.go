@@ -260,12 +260,8 @@ func TestEverySchemesBits(t *testing.T) {
 	}
 }
 
-func TestUntrainableSchemes(t *testing.T) {
+func TestOtherScheme(t *testing.T) {
 	p := tiny(3)
-	p.Config.Halting = halting.Config{Scheme: "tome"}.With("merge", 1)
-	if _, err := NewNetwork(p, 1); err == nil || !strings.Contains(err.Error(), "tome") {
-		t.Errorf("ToMe: error %v", err)
-	}
 	p.Config.Halting = halting.Dense()
 	net, err := NewNetwork(p, 1)
 	if err != nil {

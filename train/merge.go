@@ -2,9 +2,9 @@ package train
 
 import "github.com/adavit/adavit/internal/kernels"
 
-// merge is what a block saves where a scheme looks at the class token's attention or merges rows by it (halting.TopK):
-// image i's row r goes into row into[r] with the factor share[r], x'[j] = Σ share[r]·x[r], and where several rows meet
-// share[r] = a[r]/Σ a, a being their attention.
+// merge is what a block saves where a scheme looks at the class token's attention or merges rows: image i's row r goes
+// into row into[r] with the factor share[r], x'[j] = Σ share[r]·x[r]. In a scheme that looks at attention share[r] =
+// a[r]/Σ a where several rows meet, a being their attention (halting.TopK); else shares are constants (halting.ToMe).
 type merge struct {
 	attention  []float32 // [T] what the class token pays each row, mean over the heads
 	into       []int32   // [T] by place in the image
@@ -96,12 +96,12 @@ func (m *merge) meet(dx []float32, j, lo, hi, e int) {
 	}
 }
 
-// shareBackward adds to w.dqkv what the shares of merged rows send back to the attention of block a.
-func (n *Network) shareBackward(s *shard, a *activation, w *scratch) {
-	if a.merge == nil {
+// shareBackward adds to w.dqkv what the shares of merged rows send back to the attention of block l.
+func (n *Network) shareBackward(s *shard, l int, w *scratch) {
+	c, a := n.config, &s.blocks[l]
+	if !n.scheme.needs[l].Attention {
 		return
 	}
-	c := n.config
 	for i := range s.images {
 		if lo, hi, in, _ := a.image(i); a.merge.done[i] {
 			at := in * 3 * c.Embed

@@ -37,7 +37,7 @@ func newScheme(c vit.Config) (s scheme, err error) {
 	s.freezes = s.Needs(1, c.Layers).Frozen
 	for l := range s.needs {
 		s.needs[l] = s.Needs(l+1, c.Layers)
-		if n := s.needs[l]; n.Keys || n.Logits || n.Sizes || n.Merges && s.freezes {
+		if n := s.needs[l]; n.Logits || n.Merges && s.freezes {
 			return s, fmt.Errorf("train: halting scheme %q cannot be trained", c.Halting.Scheme)
 		}
 	}

@@ -59,6 +59,7 @@ type activation struct {
 	drop1, drop2 []float32 // [images] factor of each branch then: 0 dropped, 1/keep kept
 	score        []float32 // [T']
 	weight       []float32 // [T'] p[k,l]
+	bias         []float32 // [T] what a key's size adds to its products with the queries; nil where sizes do not count
 	merge        *merge    // where rows are merged after the block; nil where they never were
 }
 
@@ -93,6 +94,9 @@ func newShard(c vit.Config, p scheme, images int) *shard {
 		a := activation{
 			offset: make([]int32, images+1), some: make([]int32, images+1), token: make([]int32, t),
 			norm1: make([]float32, t*e), mean1: make([]float32, t), rstd1: make([]float32, t), qkv: make([]float32, 3*t*e),
+		}
+		if p.needs[l].Sizes {
+			a.bias = make([]float32, t)
 		}
 		if p.readoutsOnly(l, c.Layers) {
 			t = images * q
@@ -134,6 +138,9 @@ type scratch struct {
 	target    []float64 // [classes]
 	series    []float64 // [4, L]
 	halting   halting.Scratch
+	received  []float32      // [N] halting.Rows.Received
+	keys      []float32      // [N, E/H] halting.Rows.Keys
+	packed    kernels.Packed // a factor of halting.Rows.Products
 	random    *rand.Rand
 	source    rand.PCG
 }
@@ -150,6 +157,7 @@ func newScratch(c vit.Config, images int) *scratch {
 	}
 	d := c.HeadDim()
 	w.attention = make([]float32, max(kernels.AttentionScratch(n, d), kernels.AttentionBackwardScratch(n, d)))
+	w.received, w.keys = make([]float32, n), make([]float32, n*d)
 	w.random = rand.New(&w.source)
 	return w
 }

@@ -175,8 +175,8 @@
 // Compare trains each scheme from the same dense model with equal epochs, seeds and data, brings all
 // of them to the same mean depth by their own constants (on training images), tests them, and times
 // them in turns with each other and with the dense model, trained on equally. Schemes that need no
-// training (topk, tome) use that model's weights. A random control tells what the choice of tokens is
-// worth: the same depths, in random order among an image's patches.
+// training (topk, tome, ltmp, random) use that model's weights. A random control tells what the choice
+// of tokens is worth: the same depths, in random order among an image's patches.
 //
 // It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json
 // and table.md. Interrupted, the same command goes on; runs that are finished are not repeated.
@@ -199,6 +199,9 @@
 //	topk        EViT: after some blocks only the patch tokens with most class attention go on
 //	            (keep=0.7, layers, fuse)
 //	tome        ToMe: similar tokens are merged, a fixed number after each block (merge=8)
+//	ltmp        LTMP: similar tokens are merged, then those that get little attention are pruned
+//	            (similarity=0.9, importance=0.1)
+//	random      patch tokens halt by lot, whatever they show: what others have to beat (rate=0.1)
 //
 // Flags:
 //
@@ -254,6 +257,9 @@
 //	topk        EViT: after some blocks only the patch tokens with most class attention go on
 //	            (keep=0.7, layers, fuse)
 //	tome        ToMe: similar tokens are merged, a fixed number after each block (merge=8)
+//	ltmp        LTMP: similar tokens are merged, then those that get little attention are pruned
+//	            (similarity=0.9, importance=0.1)
+//	random      patch tokens halt by lot, whatever they show: what others have to beat (rate=0.1)
 //
 // Flags:
 //

@@ -111,15 +111,15 @@ func AttentionBackwardScratch(n, headDim int) int {
 }
 
 // AttentionBackward writes dqkv [n, 3E] (stride ldq), the gradient of Attention's qkv with the first queries of n
-// rows attending, given dout [queries, E] (stride ldo), that of its output out [queries, E] (stride ldo). Rows that
-// did not attend get zeros for their queries. Probabilities P are computed again. For each head, with S = q·kᵀ·scale
-// and D = rowsum(dout∘out),
+// rows attending, given dout [queries, E] (stride ldo), that of its output out [queries, E] (stride ldo), and its bias.
+// Rows that did not attend get zeros for their queries. Probabilities P are computed again. For each head, with S =
+// (q·kᵀ + bias)·scale and D = rowsum(dout∘out),
 //
 //	dv = Pᵀ·dout,  dS = P∘(dout·vᵀ − D),  dq = dS·k·scale,  dk = dSᵀ·q·scale
 //
 // Unless credit is nil, credit [n] gets what each key is worth: the column sums of dS, added up over the heads.
 func AttentionBackward(dqkv, credit, dout []float32, ldo int, qkv []float32, ldq int, out []float32,
-	n, queries, heads, headDim int, scratch []float32) {
+	n, queries, heads, headDim int, bias, scratch []float32) {
 	embed := heads * headDim
 	queries = max(0, min(queries, n))
 	if n <= 0 || embed <= 0 {
@@ -161,7 +161,7 @@ func AttentionBackward(dqkv, credit, dout []float32, ldo int, qkv []float32, ldq
 		for i := 0; i < queries; i += rows {
 			m := min(rows, queries-i)
 			qi, di, oi := q[i*ldq:], dout[i*ldo+at:], out[i*ldo+at:]
-			GemmPacked(p, ld, qi, ldq, m, &keysT, Epilogue{})
+			GemmPacked(p, ld, qi, ldq, m, &keysT, Epilogue{Bias: bias})
 			active.softmaxRows(p, nil, ld, m, n, scale)
 			GemmPacked(ds, ld, di, ldo, m, &valuesT, Epilogue{})
 			active.dotRows(dots, di, oi, ldo, m, headDim)

@@ -14,7 +14,7 @@ func TestAttentionReduced(t *testing.T) {
 		for _, s := range attentionShapes {
 			embed := s.heads * s.headDim
 			qkv := randomMatrix(rng, s.n, 3*embed, 3*embed+4)
-			want, _ := attentionOf(qkv, s.n, s.heads, s.headDim)
+			want, _ := attentionOf(qkv, s.n, s.heads, s.headDim, nil)
 			size := AttentionReducedScratch(s.n, s.headDim)
 			scratch := newMatrix(1, size, size, func() float32 { return nan })
 			var whole matrix

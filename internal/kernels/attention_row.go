@@ -61,6 +61,35 @@ func AttentionRowBackward(dqkv, d, qkv []float32, ldq, n, row, heads, headDim in
 	}
 }
 
+// AttentionReceived writes what each of an image's n rows gets from all of them, mean over rows and heads: dst[j] =
+// 1/(n·heads) · Σ_h Σ_i softmax_j((q[i]·kᵀ + bias)/√headDim), with qkv and bias as Attention has them. scratch holds
+// AttentionScratch floats.
+func AttentionReceived(dst, qkv []float32, ldq, n, heads, headDim int, bias, scratch []float32) {
+	if n <= 0 {
+		return
+	}
+	embed := heads * headDim
+	checkMatrix("AttentionReceived", "qkv", len(qkv), ldq, n, 3*embed)
+	checkLen("AttentionReceived", "dst", len(dst), n)
+	checkLen("AttentionReceived", "scratch", len(scratch), AttentionScratch(n, headDim))
+	rows, ld := scoreBlock(n)
+	scores, scratch := carve(scratch, rows*ld)
+	var keys Packed
+	keys.Data, _ = carve(scratch, PackedLen(headDim, n))
+	scale := float32(1 / math.Sqrt(float64(headDim)))
+	clear(dst[:n])
+	for h := range heads {
+		PackTransposed(&keys, qkv[embed+h*headDim:], ldq, headDim, n)
+		for i := 0; i < n; i += rows {
+			m := min(rows, n-i)
+			GemmPacked(scores, ld, qkv[i*ldq+h*headDim:], ldq, m, &keys, Epilogue{Bias: bias})
+			active.softmaxRows(scores, nil, ld, m, n, scale)
+			ColumnSums(dst, scores, ld, m, n)
+		}
+	}
+	Scale(dst[:n], 1/float32(n*heads))
+}
+
 // MeanKeys writes the keys of the n rows of qkv, mean over the heads, to dst [n, headDim].
 func MeanKeys(dst, qkv []float32, ldq, n, heads, headDim int) {
 	if n <= 0 {

@@ -14,7 +14,7 @@ func TestAttentionRow(t *testing.T) {
 		for _, s := range attentionShapes {
 			embed := s.heads * s.headDim
 			qkv := randomMatrix(rng, s.n, 3*embed, 3*embed+4)
-			_, probs := attentionOf(qkv, s.n, s.heads, s.headDim)
+			_, probs := attentionOf(qkv, s.n, s.heads, s.headDim, nil)
 			for _, row := range []int{0, s.n - 1} {
 				out, scratch := randomMatrix(rng, 1, s.n, s.n+3), randomMatrix(rng, 1, s.n, s.n)
 				AttentionRow(out.data[:s.n], qkv.data, qkv.ld, s.n, row, s.heads, s.headDim, scratch.data[:s.n])
@@ -44,6 +44,33 @@ func TestAttentionRow(t *testing.T) {
 	})
 }
 
+// TestAttentionReceived compares with the means of the plain attention's columns, with a bias and without.
+func TestAttentionReceived(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(1, 33))
+		for _, s := range attentionShapes {
+			embed, size := s.heads*s.headDim, AttentionScratch(s.n, s.headDim)
+			qkv := randomMatrix(rng, s.n, 3*embed, 3*embed+4)
+			for _, bias := range [][]float32{nil, normal(rng, s.n)} {
+				_, probs := attentionOf(qkv, s.n, s.heads, s.headDim, bias)
+				out, scratch := randomMatrix(rng, 1, s.n, s.n+3), randomMatrix(rng, 1, size, size)
+				AttentionReceived(out.data[:s.n], qkv.data, qkv.ld, s.n, s.heads, s.headDim, bias, scratch.data[:size])
+				out.checkCanaries(t)
+				scratch.checkCanaries(t)
+				for j := range s.n {
+					want := 0.0
+					for _, p := range probs {
+						for i := range p {
+							want += p[i][j] / float64(s.n*s.heads)
+						}
+					}
+					close(t, fmt.Sprintf("%+v: key %d", s, j), float32(out.at(0, j)), want, 2e-6)
+				}
+			}
+		}
+	})
+}
+
 // TestAttentionRowBackward compares with the formula on the plain attention's probabilities.
 func TestAttentionRowBackward(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
@@ -51,7 +78,7 @@ func TestAttentionRowBackward(t *testing.T) {
 		for _, s := range attentionShapes {
 			embed, scale := s.heads*s.headDim, 1/(float64(s.heads)*math.Sqrt(float64(s.headDim)))
 			qkv, d := randomMatrix(rng, s.n, 3*embed, 3*embed+4), normal(rng, s.n)
-			_, probs := attentionOf(qkv, s.n, s.heads, s.headDim)
+			_, probs := attentionOf(qkv, s.n, s.heads, s.headDim, nil)
 			for _, row := range []int{0, s.n - 1} {
 				got, scratch := randomMatrix(rng, s.n, 3*embed, 3*embed+4), randomMatrix(rng, 1, s.n, s.n)
 				want := make([][]float64, s.n) // on top of what is there

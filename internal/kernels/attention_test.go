@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// attentionOf is attention of one image in float64: out [n, E] from qkv [n, 3E], and the probabilities [heads][n][n].
-func attentionOf(qkv matrix, n, heads, headDim int) (out [][]float64, probs [][][]float64) {
+// attentionOf is attention of one image in float64: out [n, E] from qkv [n, 3E] and a bias [n], or nil, and the
+// probabilities [heads][n][n].
+func attentionOf(qkv matrix, n, heads, headDim int, bias []float32) (out [][]float64, probs [][][]float64) {
 	embed := heads * headDim
 	out = make([][]float64, n)
 	for i := range out {
@@ -21,6 +22,9 @@ func attentionOf(qkv matrix, n, heads, headDim int) (out [][]float64, probs [][]
 			total := 0.0
 			for j := range n {
 				s := 0.0
+				if bias != nil {
+					s = float64(bias[j])
+				}
 				for d := range headDim {
 					s += qkv.at(i, h*headDim+d) * qkv.at(j, embed+h*headDim+d)
 				}
@@ -50,7 +54,7 @@ func TestAttention(t *testing.T) {
 		for _, s := range attentionShapes {
 			embed := s.heads * s.headDim
 			qkv := randomMatrix(rng, s.n, 3*embed, 3*embed+4)
-			want, _ := attentionOf(qkv, s.n, s.heads, s.headDim)
+			want, _ := attentionOf(qkv, s.n, s.heads, s.headDim, nil)
 			size := AttentionScratch(s.n, s.headDim)
 			scratch := newMatrix(1, size, size, func() float32 { return nan })
 			var whole matrix
@@ -93,7 +97,11 @@ func checkAttentionBackward(t *testing.T, rng *rand.Rand, n, queries, heads, hea
 	t.Helper()
 	embed := heads * headDim
 	qkv, dout := randomMatrix(rng, n, 3*embed, 3*embed+4), randomMatrix(rng, queries, embed, embed+3)
-	exact, probs := attentionOf(qkv, n, heads, headDim)
+	bias := normal(rng, n)
+	if queries == 1 {
+		bias = nil
+	}
+	exact, probs := attentionOf(qkv, n, heads, headDim, bias)
 	out := newMatrix(queries, embed, embed+3, func() float32 { return 0 })
 	for i := range queries {
 		for j := range embed {
@@ -105,7 +113,7 @@ func checkAttentionBackward(t *testing.T, rng *rand.Rand, n, queries, heads, hea
 	scratch := newMatrix(1, size, size, func() float32 { return nan })
 	credit := randomMatrix(rng, 1, n, n+3)
 	AttentionBackward(got.data, credit.data[:n], dout.data, dout.ld, qkv.data, qkv.ld, out.data, n, queries, heads,
-		headDim, scratch.data[:size])
+		headDim, bias, scratch.data[:size])
 	got.checkCanaries(t)
 	credit.checkCanaries(t)
 	scratch.checkCanaries(t)
@@ -164,7 +172,8 @@ func TestNoAllocation(t *testing.T) {
 			Gemm(dqkv, 3*embed, out, embed, w, 3*embed, n, 3*embed, embed, true)
 			GemmTN(w, 3*embed, out, embed, dqkv, 3*embed, embed, 3*embed, n, true)
 			Attention(out, embed, qkv, 3*embed, n, heads, headDim, Queries{Count: n}, scratch)
-			AttentionBackward(dqkv, nil, out, embed, qkv, 3*embed, out, n, n, heads, headDim, scratch)
+			AttentionBackward(dqkv, nil, out, embed, qkv, 3*embed, out, n, n, heads, headDim, nil, scratch)
+			AttentionReceived(stats, qkv, 3*embed, n, heads, headDim, nil, scratch)
 			LayerNormTrain(out, stats, stats, out, bias, bias, n, embed, 1e-6)
 			LayerNormBackward(out, bias, bias, out, out, bias, stats, stats, n, embed)
 			active.softmaxRows(out, nil, embed, n, embed, 1)
@@ -199,7 +208,7 @@ func BenchmarkAttention(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("backward/n%d_h%d_d%d", s.n, s.heads, s.headDim), func(b *testing.B) {
 			reportPeak(b, flops/2*5, func() {
-				AttentionBackward(dqkv, nil, out, embed, qkv, 3*embed, out, s.n, s.n, s.heads, s.headDim, scratch)
+				AttentionBackward(dqkv, nil, out, embed, qkv, 3*embed, out, s.n, s.n, s.heads, s.headDim, nil, scratch)
 			})
 		})
 	}

@@ -64,10 +64,12 @@ func TestNoReadBeyond(t *testing.T) {
 			qkv, dqkv, out := guarded(t, rng, n*3*embed), guarded(t, rng, n*3*embed), guarded(t, rng, n*embed)
 			scratch := guarded(t, rng, max(AttentionScratch(n, headDim), AttentionBackwardScratch(n, headDim)))
 			Attention(out, embed, qkv, 3*embed, n, heads, headDim, Queries{Count: n}, scratch)
+			AttentionReceived(guarded(t, rng, n), qkv, 3*embed, n, heads, headDim, guarded(t, rng, n), scratch)
 			for _, queries := range []int{n, n / 2} {
 				some := out[:queries*embed]
 				credit := guarded(t, rng, n)
-				AttentionBackward(dqkv, credit, some, embed, qkv, 3*embed, some, n, queries, heads, headDim, scratch)
+				AttentionBackward(dqkv, credit, some, embed, qkv, 3*embed, some, n, queries, heads, headDim,
+					guarded(t, rng, n), scratch)
 			}
 		}
 	})
