@@ -166,7 +166,8 @@ func TestBudget(t *testing.T) {
 		if got := r.Validation.MeanDepth / float64(c.Layers); math.Abs(got-0.6) > 0.03 {
 			t.Errorf("ladder %v: it costs %v of the dense token-blocks, want 0.6", ladder, got)
 		}
-		if c.Halting.Number("exit") != 0 || c.Halting.Number("gate_center") == 0.8 || c.Halting.Number("credit") != 1 || (m.Ladder != nil) != ladder {
+		if h := c.Halting; h.Number("exit") != 0 || h.Number("gate_center") == 0.8 || h.Number("credit") != 1 ||
+			(m.Ladder != nil) != ladder {
 			t.Errorf("ladder %v: %s, %d rungs", ladder, c.Halting, len(m.Ladder))
 		}
 		test, err := eval.Run(t.Context(), m, o.Data.Test, eval.Options{Precision: infer.F32})
