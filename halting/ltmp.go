@@ -12,7 +12,7 @@ var _ = Register(Descriptor{
 	Training: Trainable,
 })
 
-// LTMP merges and prunes by thresholds (Bonnaerens and Dambre 2023; METHOD.md (49)). After every block but the last,
+// LTMP merges and prunes by thresholds (Bonnaerens and Dambre 2023; METHOD.md (50)). After every block but the last,
 // tokens are matched as in ToMe, and each whose key is more similar to its match's than Similarity (cosine) is merged
 // into that, weighted by the tokens that each stands for. Then patches go that get too little attention: with I the
 // mean of what all rows of the image pay a row, over the heads, those with N·I < Importance, where a row that others

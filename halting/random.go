@@ -16,7 +16,7 @@ var _ = Register(Descriptor{
 })
 
 // Random is the scheme that every other has to beat: after each block a patch token halts with the chance Rate,
-// whatever it shows. Special tokens run to the end. METHOD.md (50).
+// whatever it shows. Special tokens run to the end. METHOD.md (51).
 //
 // One lot v in [0, 1) for each patch of an image is enough: the patch halts after the first block l with v ≥
 // (1 − Rate)^l. A scheme has no random numbers, and an image should have one result, so the lot is drawn with the

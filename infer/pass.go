@@ -141,6 +141,10 @@ func (w *worker) pass(first, end int) {
 		}
 	}
 	w.chunk.layer = 0
+	if e.options.Fields {
+		size := e.readouts.Fields() * c.Embed
+		copy(e.job.out.Fields[first*size:end*size], w.field)
+	}
 	w.heads(e.job.out.Logits[first*c.Classes:end*c.Classes], w.second, w.field, g)
 	w.spentOn(Head)
 	if t := e.job.out.Trace; t != nil {

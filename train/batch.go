@@ -15,8 +15,10 @@ type Batch struct {
 	Labels  []int32   // [Size]
 	Targets []float32 // [Size, classes] distributions to learn instead, as mixed images have them; nil: the labels
 	Teacher []float32 // [Size, classes] a teacher's logits for the same images, with Loss.Distill; nil: none
-	Load    func(i int, dst []float32) error
-	Seed    uint64 // of the drop path masks
+	// [Size, Q, E] what the teacher's logits are made of, before the last norm, with Distill.Tokens; nil: none
+	TeacherTokens []float32
+	Load          func(i int, dst []float32) error
+	Seed          uint64 // of the drop path masks
 
 	// Stop is asked between shards, from several goroutines; an error ends the pass, and Step returns it. nil: nobody
 	// asks.
@@ -28,6 +30,7 @@ type Stats struct {
 	Loss         float64 `json:"loss"`
 	CrossEntropy float64 `json:"loss_ce"`
 	Distill      float64 `json:"loss_distill,omitempty"` // what the teacher's part comes to
+	Tokens       float64 `json:"loss_tokens,omitempty"`  // and the distance to its tokens
 	Ponder       float64 `json:"loss_ponder"`            // the ponder cost
 	// with a budget, the multiplier of the ponder cost and the share of the dense token-blocks that it steered to
 	Multiplier float64 `json:"multiplier,omitempty"`
@@ -45,7 +48,7 @@ type Stats struct {
 // Means gives access to all that several Stats have a mean of.
 func (s *Stats) Means() []*float64 {
 	list := []*float64{&s.Loss, &s.CrossEntropy, &s.Distill, &s.Ponder, &s.Prior, &s.MeanDepth, &s.GradNorm,
-		&s.Multiplier, &s.Target}
+		&s.Multiplier, &s.Target, &s.Tokens}
 	for l := range s.LayerScores {
 		list = append(list, &s.LayerScores[l])
 	}
@@ -72,8 +75,9 @@ func (b Batch) stopped() error {
 	return b.Stop()
 }
 
-// check reports what a batch lacks for a model with this many classes and for this loss.
-func (b Batch) check(classes int, loss Loss) error {
+// check reports what a batch lacks for a model with this many classes, and numbers in an image's readouts, and for this
+// loss.
+func (b Batch) check(classes, tokens int, loss Loss) error {
 	if b.Size < 1 || len(b.Labels) != b.Size {
 		return fmt.Errorf("train: a batch of %d images with %d labels", b.Size, len(b.Labels))
 	}
@@ -102,6 +106,15 @@ func (b Batch) check(classes int, loss Loss) error {
 	}
 	if b.Teacher != nil && len(b.Teacher) != b.Size*classes {
 		return fmt.Errorf("train: %d logits of a teacher for %d images of %d classes", len(b.Teacher), b.Size, classes)
+	}
+	if want := loss.Distill != nil && loss.Distill.Tokens > 0; want != (b.TeacherTokens != nil) {
+		return errors.New("train: a teacher's tokens and a weight for them (distill.tokens) go together")
+	}
+	if b.TeacherTokens != nil && len(b.TeacherTokens) != b.Size*tokens {
+		return fmt.Errorf("train: %d numbers of a teacher's tokens for %d images of %d", len(b.TeacherTokens), b.Size, tokens)
+	}
+	if i := kernels.FirstNotFinite(b.TeacherTokens); i >= 0 {
+		return fmt.Errorf("train: the teacher's token of image %d holds %v", i/tokens, b.TeacherTokens[i])
 	}
 	if i := kernels.FirstNotFinite(b.Teacher); i >= 0 {
 		return fmt.Errorf("train: the teacher's logit %d of image %d is %v", i%classes, i/classes, b.Teacher[i])

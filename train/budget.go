@@ -6,7 +6,7 @@ import (
 	"github.com/adavit/adavit/halting"
 )
 
-// A budget instead of an α, METHOD.md (47) and (48): the share of the dense token-blocks that images are to cost on
+// A budget instead of an α, METHOD.md (48) and (49): the share of the dense token-blocks that images are to cost on
 // average. The ponder cost's weight is then the multiplier of that constraint, which a proportional-integral controller
 // sets after every step from the running mean m of the share and a target b that falls from 1 to the budget over the
 // first third of the run:

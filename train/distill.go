@@ -25,6 +25,9 @@ type Distill struct {
 	Mode        string  `json:"mode"`        // DistillSoft or DistillHard
 	Alpha       float64 `json:"alpha"`       // the teacher's share of the classification loss
 	Temperature float64 `json:"temperature"` // τ of DistillSoft; 0 = 1
+	// Tokens is the weight of the distance between what the student's and the teacher's last predictions are made from;
+	// 0 = it does not count. The teacher has to be as wide as the student.
+	Tokens float64 `json:"tokens,omitempty"`
 }
 
 // validate reports the first value that makes no sense.
@@ -34,8 +37,10 @@ func (d *Distill) validate() error {
 		return nil
 	case d.Mode != DistillSoft && d.Mode != DistillHard:
 		return fmt.Errorf("distill: mode is %q, want %q or %q", d.Mode, DistillSoft, DistillHard)
-	case !(d.Alpha > 0 && d.Alpha <= 1):
-		return fmt.Errorf("distill: alpha is %v, want more than 0 and at most 1", d.Alpha)
+	case !(d.Tokens >= 0 && d.Tokens <= 1e6):
+		return fmt.Errorf("distill: tokens is %v, want 0 to 1e6", d.Tokens)
+	case !(d.Alpha >= 0 && d.Alpha <= 1) || d.Alpha == 0 && d.Tokens == 0:
+		return fmt.Errorf("distill: alpha is %v, want more than 0 and at most 1, or 0 with tokens", d.Alpha)
 	case d.Temperature != 0 && !(d.Temperature >= 0.01 && d.Temperature <= 1e3):
 		return fmt.Errorf("distill: temperature is %v, want 0.01 to 1000, or 0 for 1", d.Temperature)
 	}
@@ -63,4 +68,41 @@ func distill(grad, z, teacher []float32, q []float64, how *Distill, factor float
 		entropy += q[j] * logQ
 	}
 	return temperature*temperature*entropy + crossEntropy(grad, z, q, temperature, factor, batch, add)
+}
+
+// matchTokens returns the distance of what an image's last prediction is made from, o [Q, E], to the teacher's T,
+// METHOD.md (47): the mean of (o − T)² over all numbers but each token's first, which is a gate in the student alone.
+// Unless grad is nil, it adds to grad factor times the gradient.
+func matchTokens(grad, o, teacher []float32, e int, factor float64) float64 {
+	sum, n := 0.0, float64(max(1, len(o)/e*(e-1)))
+	for i, v := range o {
+		if i%e == 0 {
+			continue
+		}
+		d := float64(v - teacher[i])
+		sum += d * d
+		if grad != nil {
+			grad[i] += float32(factor * 2 * d / n)
+		}
+	}
+	return sum / n
+}
+
+// pullTokens adds to dinput [images, Q, E], the gradient of the last decision's input, that of Distill.Tokens times the
+// mean distance.
+func (n *Network) pullTokens(dinput []float32, s *shard, up tokenPull) {
+	if up.weight == 0 {
+		return
+	}
+	d, size := s.decisions[len(s.decisions)-1], n.reads.Fields()*n.config.Embed
+	for i := range s.images {
+		lo, hi := i*size, (i+1)*size
+		matchTokens(dinput[lo:hi], d.input[lo:hi], up.teacher[(s.first+i)*size:(s.first+i+1)*size], n.config.Embed, up.weight)
+	}
+}
+
+// tokenPull is what a teacher's tokens add to the gradient of a pass.
+type tokenPull struct {
+	weight  float64   // Distill.Tokens over the size of the batch; 0: nothing
+	teacher []float32 // [B, Q, E]
 }

@@ -64,10 +64,15 @@ func lessons(c vit.Config, size int) []lesson {
 	for i := range taught.Teacher {
 		taught.Teacher[i] = float32(2 * r.NormFloat64())
 	}
-	soft, hard := loss, loss
-	soft.Distill = &Distill{Mode: DistillSoft, Alpha: 0.7, Temperature: 3}
+	taught.TeacherTokens = make([]float32, size*c.Readouts().Fields()*c.Embed)
+	for i := range taught.TeacherTokens {
+		taught.TeacherTokens[i] = float32(r.NormFloat64())
+	}
+	soft, hard, plain := loss, loss, taught
+	plain.TeacherTokens = nil
+	soft.Distill = &Distill{Mode: DistillSoft, Alpha: 0.7, Temperature: 3, Tokens: 0.2}
 	hard.Distill = &Distill{Mode: DistillHard, Alpha: 0.4}
-	return append(list, lesson{"soft teacher", taught, soft}, lesson{"hard teacher", taught, hard})
+	return append(list, lesson{"soft teacher", taught, soft}, lesson{"hard teacher", plain, hard})
 }
 
 // TestGradientsByFiniteDifferences checks every scheme's whole loss for every kind of parameter and every way to

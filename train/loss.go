@@ -108,6 +108,7 @@ func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, halting.
 	for _, s := range shards {
 		st.CrossEntropy += s.crossEntropy / float64(batch)
 		st.Distill += s.distill / float64(batch)
+		st.Tokens += s.apart / float64(batch)
 		st.Correct += s.correct
 		st.MeanDepth += s.depth / tokens
 		st.Prior += s.divergence / float64(batch)
@@ -117,7 +118,7 @@ func (n *Network) losses(shards []*shard, batch int, loss Loss) (Stats, halting.
 	}
 	st.Loss = st.CrossEntropy
 	if t := loss.Distill; t != nil {
-		st.Loss = (1-t.Alpha)*st.CrossEntropy + t.Alpha*st.Distill
+		st.Loss = (1-t.Alpha)*st.CrossEntropy + t.Alpha*st.Distill + t.Tokens*st.Tokens
 	}
 	if n.scheme.learner == nil {
 		return st, up

@@ -130,6 +130,18 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 				if l.loss.Distill != nil {
 					want = (1-l.loss.Distill.Alpha)*ce + l.loss.Distill.Alpha*distill
 				}
+				if l.b.TeacherTokens != nil {
+					size := c.Readouts().Fields() * c.Embed
+					for i := range l.b.Size {
+						d := net.shards[i/3].decisions[len(net.shards[i/3].decisions)-1]
+						for j, v := range d.input[i%3*size : (i%3+1)*size] {
+							if j%c.Embed > 0 {
+								by := float64(v - l.b.TeacherTokens[i*size+j])
+								want += l.loss.Distill.Tokens * by * by / float64(l.b.Size*c.Readouts().Fields()*(c.Embed-1))
+							}
+						}
+					}
+				}
 				switch scheme.Scheme {
 				case "token", "act", "sact":
 					target, err := newPrior(c.Layers, l.loss)

@@ -107,6 +107,10 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 	if err != nil {
 		return stats, err
 	}
+	var pull tokenPull
+	if b.TeacherTokens != nil {
+		pull = tokenPull{loss.scale() * loss.Distill.Tokens / float64(b.Size), b.TeacherTokens}
+	}
 	shards := n.active(b.Size)
 	lanes := min(len(shards), maxLanes)
 	for len(n.lanes) < lanes {
@@ -120,7 +124,7 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 			if errs[lane] = b.stopped(); errs[lane] != nil {
 				return
 			}
-			n.backwardShard(shards[s], g, w, up)
+			n.backwardShard(shards[s], g, w, up, pull)
 		}
 	})
 	if err := errors.Join(errs...); err != nil {
@@ -150,7 +154,8 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 }
 
 func (n *Network) forward(b Batch, loss Loss) (Stats, halting.Upstream, error) {
-	if err := errors.Join(loss.Validate(n.config.Layers), b.check(n.config.Classes, loss), n.prepare(loss)); err != nil {
+	if err := errors.Join(loss.Validate(n.config.Layers), b.check(n.config.Classes, n.reads.Fields()*n.config.Embed, loss),
+		n.prepare(loss)); err != nil {
 		return Stats{}, halting.Upstream{}, err
 	}
 	n.pack()

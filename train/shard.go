@@ -32,6 +32,7 @@ type shard struct {
 // totals are what a shard's images come to, summed over them.
 type totals struct {
 	crossEntropy, distill float64
+	apart                 float64 // from the teacher's tokens
 	divergence            float64 // PonderNet's KL
 	correct               int
 	depth                 float64 // of all tokens

@@ -66,7 +66,7 @@ func (f *feed) next(ctx context.Context, epoch, part int) (train.Batch, error) {
 		b.Targets = f.targets
 	}
 	if f.run.teacher != nil {
-		if err := f.run.teacher.logits(ctx, images, f.logits); err != nil {
+		if b.TeacherTokens, err = f.run.teacher.logits(ctx, images, f.logits); err != nil {
 			return train.Batch{}, fmt.Errorf("the teacher: %w", err)
 		}
 		b.Teacher = f.logits

@@ -52,7 +52,8 @@ func (r *runner) prepare(p *vit.Params) (err error) {
 		return fmt.Errorf("a batch of %d images cannot be cut into %d equal parts (accumulate)", r.batch, r.parts)
 	}
 	if d := r.Recipe.Distill; d != nil {
-		r.teacher, err = newTeacher(r.Teacher, d.Model, p.Config, r.preprocessor, r.Data.Train.Classes(), r.Threads)
+		r.teacher, err = newTeacher(r.Teacher, d.Model, p.Config, r.preprocessor, r.Data.Train.Classes(), d.Tokens > 0,
+			r.Threads)
 		if err != nil {
 			return err
 		}

@@ -23,11 +23,15 @@ type teacher struct {
 }
 
 // newTeacher prepares a model, called name in errors, to teach a student of configuration c with preprocessor p the
-// given classes. The two must take images of one size; classes are matched as eval does it. The teacher must be
-// closed.
-func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor, classes []string,
+// given classes, and its tokens, if they are wanted. The two must take images of one size; classes are matched as eval
+// does it. The teacher must be closed.
+func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor, classes []string, tokens bool,
 	threads int) (*teacher, error) {
 	own := m.Params.Config
+	if tokens && (own.Embed != c.Embed || own.Readouts() != c.Readouts()) {
+		return nil, fmt.Errorf("teacher %s has %d tokens of %d numbers to predict from, the student %d of %d: they cannot "+
+			"be compared (distill.tokens)", name, own.Readouts().Heads, own.Embed, c.Readouts().Heads, c.Embed)
+	}
 	if own.Channels != c.Channels || own.Height != c.Height || own.Width != c.Width {
 		return nil, fmt.Errorf("teacher %s takes images of %d×%d pixels and %d channels, the student of %d×%d and %d: "+
 			"resize one of them", name, own.Width, own.Height, own.Channels, c.Width, c.Height, c.Channels)
@@ -44,7 +48,7 @@ func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor,
 	t.ownMean, t.ownStd = m.Preprocessor.MeanStd(c.Channels)
 	w, err := infer.Pack(m.Params, infer.F32)
 	if err == nil {
-		t.engine, err = infer.New(w, infer.Options{Threads: threads})
+		t.engine, err = infer.New(w, infer.Options{Threads: threads, Fields: tokens})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("teacher %s: %w", name, err)
@@ -53,17 +57,18 @@ func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor,
 }
 
 // logits writes what the teacher says of images [B, C, H, W], normalised for the student, to dst [B, student's
-// classes]. It ends soon after ctx does.
-func (t *teacher) logits(ctx context.Context, images, dst []float32) error {
+// classes], and returns the tokens [B, Q, E] that it says it from, nil if they are not wanted, until the next call. It
+// ends soon after ctx does.
+func (t *teacher) logits(ctx context.Context, images, dst []float32) (tokens []float32, err error) {
 	if err := t.engine.Run(ctx, infer.Batch{Images: t.renormalise(images)}, &t.out); err != nil {
-		return err
+		return nil, err
 	}
 	for i := range len(dst) / len(t.class) {
 		for j, k := range t.class {
 			dst[i*len(t.class)+j] = t.out.Logits[i*t.config.Classes+k]
 		}
 	}
-	return nil
+	return t.out.Fields, nil
 }
 
 // renormalise gives images the teacher's mean and deviation.

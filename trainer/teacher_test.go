@@ -33,7 +33,7 @@ func TestTeacher(t *testing.T) {
 	slices.Reverse(names)
 	m.Preprocessor.DoNormalize, m.Preprocessor.Mean, m.Preprocessor.Std = true, []float64{0.3}, []float64{0.2}
 	own := picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
-	teacher, err := newTeacher(m, "t", c, own, names, 2)
+	teacher, err := newTeacher(m, "t", c, own, names, true, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,8 @@ func TestTeacher(t *testing.T) {
 		mine, its = append(mine, a...), append(its, b...)
 	}
 	got := make([]float32, images*c.Classes)
-	if err := teacher.logits(t.Context(), mine, got); err != nil {
+	tokens, err := teacher.logits(t.Context(), mine, got)
+	if err != nil {
 		t.Fatal(err)
 	}
 	e := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
@@ -65,16 +66,20 @@ func TestTeacher(t *testing.T) {
 			if v := got[i*c.Classes+j]; math.Abs(float64(v-want)) > 1e-4 {
 				t.Errorf("image %d, class %d: %v, want %v", i, j, v, want)
 			}
+			if v := headOf(m.Params, tokens[i*c.Embed:(i+1)*c.Embed], c.Classes-1-j); math.Abs(v-float64(want)) > 1e-3 {
+				t.Errorf("image %d, class %d: its token says %v, want %v", i, j, v, want)
+			}
 		}
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := teacher.logits(ctx, mine, got); !errors.Is(err, context.Canceled) {
+	if _, err := teacher.logits(ctx, mine, got); !errors.Is(err, context.Canceled) {
 		t.Errorf("asked to stop: %v", err)
 	}
 	for want, change := range map[string]func(c *vit.Config, names *[]string){
 		"teacher t takes images of": func(c *vit.Config, _ *[]string) { c.Height, c.Width = 56, 56 },
+		"cannot be compared":        func(c *vit.Config, _ *[]string) { c.Embed *= 2 },
 		"names do not match":        func(_ *vit.Config, names *[]string) { *names = []string{"x", "y"} },
 		"classes 0 to": func(_ *vit.Config, names *[]string) {
 			*names = nil
@@ -85,11 +90,28 @@ func TestTeacher(t *testing.T) {
 	} {
 		c, list := c, slices.Clone(names)
 		change(&c, &list)
-		if teacher, err := newTeacher(m, "t", c, own, list, 1); err == nil || !strings.Contains(err.Error(), want) {
+		if teacher, err := newTeacher(m, "t", c, own, list, true, 1); err == nil || !strings.Contains(err.Error(), want) {
 			teacher.close()
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
+}
+
+// headOf is a class's logit, head(norm(token)).
+func headOf(p *vit.Params, token []float32, class int) float64 {
+	n := float64(len(token))
+	mean, square, logit := 0.0, 0.0, float64(p.HeadBias[class])
+	for _, v := range token {
+		mean += float64(v) / n
+	}
+	for _, v := range token {
+		square += (float64(v) - mean) * (float64(v) - mean) / n
+	}
+	for i, v := range token {
+		y := (float64(v)-mean)/math.Sqrt(square+p.Config.Eps)*float64(p.NormWeight[i]) + float64(p.NormBias[i])
+		logit += y * float64(p.HeadWeight[class*len(token)+i])
+	}
+	return logit
 }
 
 // TestTrainWithEverything runs what reaches into data, model and teacher: a distilled run at a higher resolution on a
