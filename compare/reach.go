@@ -126,7 +126,7 @@ func (r *round) match(ctx context.Context, i int, target float64, f *Match) erro
 
 // tune finds the constants that bring a model to a depth.
 func (r *round) tune(ctx context.Context, name string, m *vit.Model, target float64) (halting.Config, Tuned, error) {
-	if exits(m.Params.Config.Halting) && r.parts.Validation != nil {
+	if m.Params.Config.Halting.Exit() > 0 && r.parts.Validation != nil {
 		if h, d, err := r.tuneExit(ctx, name, m, target); !errors.Is(err, eval.ErrOutOfReach) {
 			return h, d, err
 		} // the nearest depth will have to do
@@ -141,12 +141,6 @@ func (r *round) tune(ctx context.Context, name string, m *vit.Model, target floa
 			rounded(d.Depth), "target", rounded(target))
 	}
 	return constants, d, err
-}
-
-// exits reports whether the constants have an image end when it is sure.
-func exits(h halting.Config) bool {
-	about, err := h.Descriptor()
-	return err == nil && about.Exit != "" && h.Number(about.Exit) > 0
 }
 
 // tuneExit is tune where two constants go together: of those that give the depth, the most accurate on the validation

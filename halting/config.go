@@ -40,6 +40,12 @@ func (c Config) Switch(key string) bool { return constant[bool](c, key) }
 // Blocks returns a constant that names blocks; nil leaves the choice to the scheme. It is not to be written to.
 func (c Config) Blocks(key string) []int { return constant[[]int](c, key) }
 
+// Exit returns how sure a prediction has to be to end the image, 0 where none does.
+func (c Config) Exit() float64 {
+	d, _ := c.Descriptor()
+	return c.Number(d.Exit)
+}
+
 // constant returns what a constant is set to, or its default.
 func constant[T any](c Config, key string) T {
 	v, ok := c.Constants[key].(T)

@@ -2,7 +2,7 @@ package halting
 
 // exiting adds an exit to a scheme whose patches halt by themselves, where the configuration asks for one.
 func exiting(c Config, patches patchScheme, training bool) Scheme {
-	if sure := c.Number("exit"); sure > 0 {
+	if sure := c.Exit(); sure > 0 {
 		return Exit{patches, float32(sure), training}
 	}
 	return patches

@@ -61,7 +61,7 @@ func (h *halt) score(x string) (live, running string) {
 	if h.sums != "" {
 		s = h.add("halt.sum", h.sums, s)
 	}
-	if c.Number("exit") > 0 {
+	if c.Exit() > 0 {
 		s = h.exit(s)
 	}
 	live = h.below("halt.live", s)
@@ -82,7 +82,7 @@ func (h *halt) exit(sums string) string {
 	p := h.node("Softmax", "share", []string{z}, attribute("axis", -1))
 	p = h.reshape("share.images", p, h.ints(-1, h.c.Classes, 1))
 	p = h.split("TopK", []string{"largest", "class"}, []string{p, h.ints(1)}, attribute("axis", 1))[0] // [B, 1, 1]
-	sure := h.node("GreaterOrEqual", "sure", []string{p, h.number(float32(h.c.Halting.Number("exit")))})
+	sure := h.node("GreaterOrEqual", "sure", []string{p, h.number(float32(h.c.Halting.Exit()))})
 	if h.ended == "" {
 		h.ended = h.number(0)
 	}

@@ -45,7 +45,7 @@ func build(p *vit.Params, o Options) *graph {
 		return n.graph
 	}
 	n.doc += "; halted tokens are removed"
-	if c.Halting.Number("exit") > 0 {
+	if c.Halting.Exit() > 0 {
 		n.doc += ", and images of which the prediction is sure"
 	}
 	h := newHalt(n)

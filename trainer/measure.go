@@ -118,13 +118,9 @@ func (r *runner) calibrate(ctx context.Context) (changed bool, err error) {
 	} else if budget > 0 {
 		budgets = append(eval.DefaultBudgets(), budget)
 	}
-	about, err := m.Params.Config.Halting.Descriptor()
-	if err != nil {
-		return false, err
-	}
 	// A model that has not learnt to predict after every block is given no exit here; adavit calibrate tries one.
 	l, err := eval.Calibrate(ctx, m, r.Data.Validation, eval.CalibrateOptions{Threads: r.Threads, Budgets: budgets,
-		NoExit: m.Params.Config.Halting.Number(about.Exit) == 0,
+		NoExit: m.Params.Config.Halting.Exit() == 0,
 		Limit:  min(cmp.Or(r.Recipe.Limit, eval.CalibrationImages), eval.CalibrationImages)})
 	if ctx.Err() != nil {
 		return false, ctx.Err()
