@@ -102,6 +102,31 @@ func TestMemoryIsReused(t *testing.T) {
 	}
 }
 
+// TestLossesFollowEachOther: a network that has seen a loss which asks less of the last block has room for all others.
+func TestLossesFollowEachOther(t *testing.T) {
+	p := tiny(3)
+	b, grad, want := randomBatch(p.Config, 120, 1), vit.NewParams(p.Config), vit.NewParams(p.Config)
+	fresh, err := NewNetwork(p, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fresh.Step(b, someLoss, want); err != nil {
+		t.Fatal(err)
+	}
+	net, err := NewNetwork(p, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, loss := range []Loss{{TargetLayer: 2, Budget: 0.5}, someLoss} {
+		if _, err := net.Step(b, loss, grad); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(grad.Data, want.Data) {
+		t.Error("the second loss has another gradient than it has alone")
+	}
+}
+
 func TestAllTokensHaltInTheFirstBlock(t *testing.T) {
 	p := tiny(12)
 	p.Config.Halting = p.Config.Halting.With("gate_center", -50) // every score is 1

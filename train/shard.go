@@ -76,6 +76,7 @@ func (a *activation) image(i int) (lo, hi, in, end int) {
 }
 
 func newShard(c vit.Config, p scheme, images int) *shard {
+	p.prior = true // room for every loss: another pass may have one that looks at all scores
 	t, e, q := images*c.Tokens(), c.Embed, c.Readouts().Fields()
 	s := &shard{
 		patches:  make([]float32, images*c.Patches()*c.PatchLen()),
