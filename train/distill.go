@@ -70,39 +70,23 @@ func distill(grad, z, teacher []float32, q []float64, how *Distill, factor float
 	return temperature*temperature*entropy + crossEntropy(grad, z, q, temperature, factor, batch, add)
 }
 
-// matchTokens returns the distance of what an image's last prediction is made from, o [Q, E], to the teacher's T,
-// METHOD.md (47): the mean of (o − T)² over all numbers but each token's first, which is a gate in the student alone.
-// Unless grad is nil, it adds to grad factor times the gradient.
-func matchTokens(grad, o, teacher []float32, e int, factor float64) float64 {
-	sum, n := 0.0, float64(max(1, len(o)/e*(e-1)))
-	for i, v := range o {
+// matchTokens computes how far what the last decision d is made from, o [Q, E] of each image, is from the teacher's T,
+// METHOD.md (47): the mean of (o − T)² over all numbers but each token's first, which is a gate in the student alone;
+// and in d.pull the gradient of the mean over the batch, times Distill.Tokens.
+func (n *Network) matchTokens(d *decision, s *shard, b Batch, loss Loss) {
+	e, size := n.config.Embed, n.reads.Fields()*n.config.Embed
+	if d.pull == nil {
+		d.pull = make([]float32, len(d.input))
+	}
+	count := float64(max(1, n.reads.Fields()*(e-1)))
+	factor := loss.scale() * loss.Distill.Tokens / float64(b.Size) * 2 / count
+	teacher := b.TeacherTokens[s.first*size:]
+	for i, o := range d.input[:s.images*size] {
 		if i%e == 0 {
 			continue
 		}
-		d := float64(v - teacher[i])
-		sum += d * d
-		if grad != nil {
-			grad[i] += float32(factor * 2 * d / n)
-		}
+		by := float64(o - teacher[i])
+		s.apart += by * by / count
+		d.pull[i] = float32(factor * by)
 	}
-	return sum / n
-}
-
-// pullTokens adds to dinput [images, Q, E], the gradient of the last decision's input, that of Distill.Tokens times the
-// mean distance.
-func (n *Network) pullTokens(dinput []float32, s *shard, up tokenPull) {
-	if up.weight == 0 {
-		return
-	}
-	d, size := s.decisions[len(s.decisions)-1], n.reads.Fields()*n.config.Embed
-	for i := range s.images {
-		lo, hi := i*size, (i+1)*size
-		matchTokens(dinput[lo:hi], d.input[lo:hi], up.teacher[(s.first+i)*size:(s.first+i+1)*size], n.config.Embed, up.weight)
-	}
-}
-
-// tokenPull is what a teacher's tokens add to the gradient of a pass.
-type tokenPull struct {
-	weight  float64   // Distill.Tokens over the size of the batch; 0: nothing
-	teacher []float32 // [B, Q, E]
 }

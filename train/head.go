@@ -13,6 +13,7 @@ type decision struct {
 	mean, rstd []float32    // [images, Q]
 	heads      [2][]float32 // [Q][images, classes] logits of each head
 	dheads     [2][]float32 // [Q][images, classes] the loss's gradient there
+	pull       []float32    // [images, Q, E] what a teacher's tokens add to the gradient of input; nil: nothing
 	logits     []float32    // [images, classes] mean over the heads; heads[0] itself where there is one
 
 	label, teacher []float64 // [images] the losses towards the labels and towards the teacher
@@ -60,6 +61,7 @@ func (n *Network) headBackward(dinput []float32, d *decision, images int, g *vit
 		kernels.GemmPacked(w.dnorm[h*e:], q*e, d.dheads[h], c.Classes, images, &n.heads[h].backward, kernels.Epilogue{})
 	}
 	clear(dinput)
+	copy(dinput, d.pull)
 	kernels.LayerNormBackward(dinput, g.NormWeight, g.NormBias, w.dnorm, d.input, p.NormWeight, d.mean, d.rstd,
 		images*q, e)
 }

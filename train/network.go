@@ -107,10 +107,6 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 	if err != nil {
 		return stats, err
 	}
-	var pull tokenPull
-	if b.TeacherTokens != nil {
-		pull = tokenPull{loss.scale() * loss.Distill.Tokens / float64(b.Size), b.TeacherTokens}
-	}
 	shards := n.active(b.Size)
 	lanes := min(len(shards), maxLanes)
 	for len(n.lanes) < lanes {
@@ -124,7 +120,7 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 			if errs[lane] = b.stopped(); errs[lane] != nil {
 				return
 			}
-			n.backwardShard(shards[s], g, w, up, pull)
+			n.backwardShard(shards[s], g, w, up)
 		}
 	})
 	if err := errors.Join(errs...); err != nil {

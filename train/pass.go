@@ -44,11 +44,10 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 		n.classify(d, s, b, loss, w)
 	}
 	s.totals = totals{}
-	if last, size := s.decisions[len(s.decisions)-1], n.reads.Fields()*c.Embed; b.TeacherTokens != nil {
-		for i := range s.images {
-			t := b.TeacherTokens[(s.first+i)*size : (s.first+i+1)*size]
-			s.apart += matchTokens(nil, last.input[i*size:(i+1)*size], t, c.Embed, 0)
-		}
+	if last := s.decisions[len(s.decisions)-1]; b.TeacherTokens != nil {
+		n.matchTokens(last, s, b, loss)
+	} else {
+		last.pull = nil
 	}
 	if n.scheme.deep {
 		n.supervise(s, b, loss, w)
@@ -69,10 +68,9 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 }
 
 // backwardShard adds the shard's share of the gradient to g.
-func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, up halting.Upstream, pull tokenPull) {
+func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, up halting.Upstream) {
 	if !n.scheme.deep {
 		n.headBackward(w.dfield, s.decisions[0], s.images, g, w)
-		n.pullTokens(w.dfield, s, pull)
 	}
 	n.gateBackward(s, w, up)
 	clear(s.credit)
@@ -82,9 +80,6 @@ func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, up halting.
 	for l := n.config.Layers - 1; l >= 0; l-- {
 		if n.scheme.deep {
 			n.headBackward(w.dfield, s.decisions[l], s.images, g, w)
-			if l == n.config.Layers-1 {
-				n.pullTokens(w.dfield, s, pull)
-			}
 		}
 		if l < n.lowest {
 			continue
