@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -15,22 +16,14 @@ import (
 // TestTrainingRunsWhatInferenceRuns: for every scheme that can be trained, the two engines, which share no code but the
 // kernels and the scheme, come to the same logits, depths and number of correct images.
 func TestTrainingRunsWhatInferenceRuns(t *testing.T) {
-	for name, scheme := range map[string]halting.Config{
-		"none":       halting.Dense(),
-		"token":      halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
+	list := maps.Clone(schemes)
+	maps.Copy(list, map[string]halting.Config{ // with constants by which this model's tokens halt at different depths
 		"act":        halting.Config{Scheme: "act"}.With("gate_scale", 3).With("gate_center", 0.6),
-		"sact":       halting.Config{Scheme: "sact"}.With("gate_scale", 3).With("gate_center", 0.8),
-		"token exit": halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8).With("exit", 0.6),
-		"sact exit":  halting.Config{Scheme: "sact"}.With("gate_scale", 3).With("gate_center", 0.8).With("exit", 0.6),
-		"ponder":     halting.Config{Scheme: "ponder"}.With("gate_scale", 1).With("gate_center", 0.6).With("epsilon", 0.3),
-		"confidence": halting.Config{Scheme: "confidence"}.With("threshold", 0.5),
-		"similarity": halting.Config{Scheme: "similarity"}.With("threshold", 0.8),
-		"topk":       halting.Config{Scheme: "topk"}.With("keep", 0.6),
-		"topk fused": halting.Config{Scheme: "topk"}.With("keep", 0.5).With("layers", []int{1, 3}).With("fuse", true),
-		"tome":       halting.Config{Scheme: "tome"}.With("merge", 1.5),
-		"ltmp":       halting.Config{Scheme: "ltmp"}.With("similarity", 0.6).With("importance", 0.9),
-		"random":     halting.Config{Scheme: "random"}.With("rate", 0.3),
-	} {
+		"token exit": schemes["token exit"].With("exit", 0.6),
+		"sact exit":  schemes["sact exit"].With("exit", 0.6),
+		"ponder":     schemes["ponder"].With("gate_scale", 1),
+	})
+	for name, scheme := range list {
 		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillToken, vit.DistillHead} {
 			t.Run(fmt.Sprintf("%s/%d", name, distillation), func(t *testing.T) { compareEngines(t, scheme, distillation) })
 		}
