@@ -28,8 +28,8 @@ var floors = [...][]string{
 	{"halting", "picture", "weights", "recipes", "models", "internal/kernels"},
 	{"vit", "hub", "data"},
 	{"infer", "train", "onnx", "report", "internal/tfevents", "datasets", "internal/machine"},
-	{".", "eval", "internal/modeltest"},
-	{"trainer"},
+	{"eval", "internal/pool", "internal/modeltest"},
+	{".", "trainer"},
 	{"serve", "compare", "internal/tools"},
 	{"cmd/adavit", "internal/schemetest"},
 }
