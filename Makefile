@@ -4,7 +4,7 @@ test:             ; go test ./...
 demo:             ; go run ./cmd/adavit demo
 bench:            ; go run ./cmd/adavit bench --variant deit-small --threads 1,2
 bench-peers:      ; cd bench && go run . -out ../BENCHMARKS.md
-generate:         ; go generate ./internal/kernels ./cmd/adavit
+generate:         ; go generate ./internal/kernels ./serve/inferencepb ./cmd/adavit
 ci:               ; .ci/run
 # README's picture, drawn anew of the bundled adaptive model; not by int8, whose kernels differ from machine to machine.
 .PHONY: depths

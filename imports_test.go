@@ -30,6 +30,7 @@ var floors = [...][]string{
 	{"infer", "train", "onnx", "report", "internal/tfevents", "datasets", "internal/machine"},
 	{"eval", "internal/pool", "internal/modeltest"},
 	{".", "trainer"},
+	{"serve/inferencepb", "serve/load", "serve/page", "serve/secure", "serve/systemd", "serve/bound"},
 	{"serve", "compare", "internal/tools"},
 	{"cmd/adavit", "internal/schemetest"},
 }
