@@ -20,7 +20,7 @@ const modulePath = "github.com/adavit/adavit"
 // floors says which packages lie on which floor, the basement first. A package imports only from floors below its own,
 // never from its own; tests may look sideways.
 var floors = [...][]string{
-	{"internal/usage"},
+	{"internal/usage", "internal/cgroup"},
 	{
 		"internal/parallel", "internal/atomicfile", "internal/filelock", "internal/filetest", "internal/regular",
 		"internal/strictjson", "internal/protobuf", "internal/turns",

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/adavit/adavit/internal/cgroup"
 	"github.com/adavit/adavit/internal/usage"
 )
 
@@ -39,13 +40,18 @@ func For(workers, n int, task func(worker, i int)) {
 // MaxThreads is far above any machine; more is a slip of the finger.
 const MaxThreads = 1024
 
-// Threads resolves a number of threads: 0 means the CPUs that the process may use (affinity and cgroup quota counted).
+// Threads resolves a number of threads: 0 means the CPUs that the process may use, affinity and cgroup quota counted. A
+// quota is rounded down, unlike Go's own GOMAXPROCS: a thread too many would be stopped in the midst of its work, and
+// the others would wait for it.
 func Threads(n int) (int, error) {
 	if n < 0 || n > MaxThreads {
 		return 0, usage.Errorf("%d threads, want 1 to %d (or 0 for all CPUs that the process may use)", n, MaxThreads)
 	}
 	if n == 0 {
 		n = min(runtime.GOMAXPROCS(0), MaxThreads)
+		if quota := cgroup.CPUs(); quota > 0 {
+			n = min(n, max(int(quota), 1))
+		}
 	}
 	return n, nil
 }

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package bound
+
+func descriptors() int { return 0 }
