@@ -11,8 +11,8 @@ import (
 	"github.com/adavit/adavit/internal/regular"
 )
 
-// Errors about image files that are told apart: what Image says of a file that is none, and wraps for one of more pixels
-// than it may have. All others are about damage.
+// Errors about image files that are told apart: what Image says of a file that is none, and wraps for one of more
+// pixels than it may have. All others are about damage.
 var (
 	ErrFormat   = errors.New("not an image (JPEG, PNG, GIF, WebP, BMP and TIFF are supported)")
 	ErrTooLarge = errors.New("too large")

@@ -131,8 +131,10 @@ func parseClassify(r *http.Request) (o classifyOptions, err error) {
 		return o, refuse(http.StatusBadRequest, "the query cannot be read: %v", err)
 	}
 	for key, values := range q {
-		if !slices.Contains([]string{"model", "version", "top", "depth", paramBudget, paramBudgetMax}, key) || len(values) > 1 {
-			return o, refuse(http.StatusBadRequest, "parameter %.40q is not known or there twice; GET /openapi.yaml lists them", key)
+		if !slices.Contains([]string{"model", "version", "top", "depth", paramBudget, paramBudgetMax}, key) ||
+			len(values) > 1 {
+			return o, refuse(http.StatusBadRequest, "parameter %.40q is not known or there twice; GET /openapi.yaml lists them",
+				key)
 		}
 	}
 	o.top = 5
@@ -199,7 +201,8 @@ func uploads(contentType string, body []byte) (files []upload, form bool, err er
 
 // classifyForm answers the pictures of a form, each by itself: one that cannot be read does not cost the others theirs.
 // Where none could be answered for want of time or room, that is the error.
-func (s *Server) classifyForm(ctx context.Context, v *version, files []upload, o classifyOptions) ([]*Classification, error) {
+func (s *Server) classifyForm(ctx context.Context, v *version, files []upload, o classifyOptions) ([]*Classification,
+	error) {
 	results, errs := make([]*Classification, len(files)), make([]*Error, len(files))
 	parallel.For(2*s.pool.Threads(), len(files), func(_, i int) {
 		c := &Classification{File: files[i].name}
@@ -210,7 +213,8 @@ func (s *Server) classifyForm(ctx context.Context, v *version, files []upload, o
 		}
 		results[i] = c
 	})
-	if !slices.ContainsFunc(errs, func(e *Error) bool { return e == nil || e.Status < 500 && e.Status != statusClientGone }) {
+	if !slices.ContainsFunc(errs, func(e *Error) bool { return e == nil || e.Status < 500 &&
+		e.Status != statusClientGone }) {
 		return nil, errs[0]
 	}
 	return results, nil
@@ -281,7 +285,8 @@ func (v *version) sample(img *image) report.Sample {
 	for k, d := range img.Depth[c.Special():] {
 		patches[k] = int(d)
 	}
-	return report.Sample{Pixels: report.Interleave(img.seen, c.Channels, c.Height, c.Width), Width: c.Width, Height: c.Height,
+	return report.Sample{Pixels: report.Interleave(img.seen, c.Channels, c.Height, c.Width), Width: c.Width,
+		Height: c.Height,
 		Channels: c.Channels, Depth: patches, GridW: c.GridW(), GridH: c.GridH(),
 		ClassDepth: int(slices.Max(img.Depth[:c.Readouts().Heads])), Layers: c.Layers}
 }

@@ -42,7 +42,8 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	s.route(mux, "/metrics", anyone, map[string]handler{http.MethodGet: s.metrics.serve})
-	s.route(mux, "/reload", secure.Admin, map[string]handler{http.MethodPost: func(w http.ResponseWriter, r *http.Request) error {
+	s.route(mux, "/reload", secure.Admin, map[string]handler{http.MethodPost: func(w http.ResponseWriter,
+		r *http.Request) error {
 		if err := s.controlled(s.Reload(r.Context())); err != nil {
 			return err
 		}
@@ -123,7 +124,8 @@ func (s *Server) describe(v *version) ModelInfo {
 	c := &v.config
 	m := ModelInfo{Name: v.name, Version: strconv.Itoa(v.number), Classes: c.Classes, Layers: c.Layers, Tokens: c.Tokens(),
 		Grid: []int{c.GridH(), c.GridW()}, Adaptive: c.Halting.Adaptive(), Precision: string(v.engine.Precision()),
-		DenseBlocks: v.dense, DenseMACs: c.MACs(nil), Budget: v.share, Ladder: []RungInfo{}, Labels: make([]string, c.Classes)}
+		DenseBlocks: v.dense, DenseMACs: c.MACs(nil), Budget: v.share, Ladder: []RungInfo{},
+			Labels: make([]string, c.Classes)}
 	if b := s.options.Budget; b.Mean > 0 && len(v.model.Ladder) > 0 {
 		m.Budget = b.Mean
 	}

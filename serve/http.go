@@ -184,7 +184,8 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (b []byte, release
 	case "deflate":
 		in, err = zlib.NewReader(in)
 	default:
-		return nil, nil, refuse(http.StatusUnsupportedMediaType, "Content-Encoding %.40q is not known; send gzip, deflate or none",
+		return nil, nil,
+			refuse(http.StatusUnsupportedMediaType, "Content-Encoding %.40q is not known; send gzip, deflate or none",
 			encoding)
 	}
 	if err != nil {

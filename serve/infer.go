@@ -101,7 +101,8 @@ type batch struct {
 
 // begin admits n images of one request: there must be room for them, and, under an objective, a chance of answering
 // them in time.
-func (s *Server) begin(ctx context.Context, v *version, n int, budget infer.Budget, timeout time.Duration) (*batch, error) {
+func (s *Server) begin(ctx context.Context, v *version, n int, budget infer.Budget, timeout time.Duration) (*batch,
+	error) {
 	if n > s.options.MaxQueue {
 		return nil, refuse(http.StatusRequestEntityTooLarge, "%d images in one request, the most are %d; send them in parts",
 			n, s.options.MaxQueue)

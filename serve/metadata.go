@@ -107,11 +107,22 @@ func (s *Server) Ready(name, number string) (bool, error) {
 // Load loads a model again from where it is, and swaps it in once it has answered an image. After an error what was
 // there before goes on.
 func (s *Server) Load(ctx context.Context, name string) error {
+	if !s.options.ModelControl {
+		return errNoControl
+	}
 	return s.controlled(s.models.load(ctx, name))
 }
 
 // Unload takes a model out of service.
-func (s *Server) Unload(name string) error { return s.controlled(s.models.unload(name)) }
+func (s *Server) Unload(name string) error {
+	if !s.options.ModelControl {
+		return errNoControl
+	}
+	return s.controlled(s.models.unload(name))
+}
+
+var errNoControl = refuse(http.StatusForbidden, "this server's models are not for clients to load and unload "+
+	"(--model-control=none)")
 
 // statistics counts what a version of a model has answered.
 type statistics struct {

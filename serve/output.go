@@ -67,8 +67,8 @@ func (img *image) values(name string) ([]float32, error) {
 	return p, nil
 }
 
-// classification returns the protocol's "value:index:label" of the most largest values, equal ones in the order of their
-// classes; the label is left out where the model has none.
+// classification returns the protocol's "value:index:label" of the most largest values, equal ones in the order of
+// their classes; the label is left out where the model has none.
 func classification(c *vit.Config, values []float32, most int) [][]byte {
 	order := make([]int, len(values))
 	for j := range order {

@@ -55,7 +55,8 @@ func (p Parameters) apply(r *Request) error {
 		case err != nil:
 			return err
 		case ok && !(v > 0 && v <= 1):
-			return refuse(http.StatusBadRequest, "parameter %q is %v, want a share of the dense model's work, above 0 and at most 1",
+			return refuse(http.StatusBadRequest,
+				"parameter %q is %v, want a share of the dense model's work, above 0 and at most 1",
 				name, v)
 		case ok:
 			*to = v
@@ -78,7 +79,8 @@ func (p Parameters) apply(r *Request) error {
 
 // ignored lists the parameters that mean nothing here, so that a misspelt one is not passed over in silence.
 func (p Parameters) ignored() string {
-	known := []string{paramBudget, paramBudgetMax, paramTimeout, paramPriority, paramBinary, "sequence_id", "sequence_start",
+	known := []string{paramBudget, paramBudgetMax, paramTimeout, paramPriority, paramBinary, "sequence_id",
+		"sequence_start",
 		"sequence_end"}
 	var names []string
 	for name := range p {

@@ -54,7 +54,8 @@ func (r *repository) find(name string) (*entry, error) {
 			return e, nil
 		}
 	}
-	return nil, refuse(http.StatusNotFound, "there is no model %q; GET /v2/repository/index lists those that there are", name)
+	return nil, refuse(http.StatusNotFound, "there is no model %q; GET /v2/repository/index lists those that there are",
+		name)
 }
 
 // acquire returns a version of a model, the highest for "", to be released when it is not needed any more.
@@ -213,7 +214,8 @@ func (r *repository) ready(name, number string) (bool, error) {
 	if name == "" {
 		r.mu.RLock()
 		defer r.mu.RUnlock()
-		return !slices.ContainsFunc(r.entries, func(e *entry) bool { return len(e.versions) == 0 && e.reason != "unloaded" }), nil
+		return !slices.ContainsFunc(r.entries, func(e *entry) bool { return len(e.versions) == 0 && e.reason != "unloaded" }),
+			nil
 	}
 	v, err := r.acquire(name, number)
 	if err == nil {

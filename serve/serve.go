@@ -1,11 +1,11 @@
-// Package serve answers requests for inference over HTTP and gRPC: the Open Inference Protocol with Triton's extensions,
-// and plain pictures for people. What an answer may cost is chosen by the client, bounded, and told; under load budgets
-// are lowered before anybody is sent away.
+// Package serve answers requests for inference over HTTP and gRPC: the Open Inference Protocol with Triton's
+// extensions, and plain pictures for people. What an answer may cost is chosen by the client, bounded, and told; under
+// load budgets are lowered before anybody is sent away.
 //
 // A request of any interface becomes a Request (tensors) or pictures, and takes the same way: a version of a model is
-// acquired (repository.go), the images are admitted (control.go), decoded (infer.go), queued in the pool that all models
-// share, given a budget just before they run, and answered in the form that the interface has (v2.go, classify.go,
-// grpc.go).
+// acquired (repository.go), the images are admitted (control.go), decoded (infer.go), queued in the pool that all
+// models share, given a budget just before they run, and answered in the form that the interface has (v2.go,
+// classify.go, grpc.go).
 package serve
 
 import (
@@ -96,7 +96,8 @@ func (o Options) withDefaults() (Options, error) {
 	case len(o.Models) == 0:
 		return o, usage.Errorf("no model to serve")
 	case !(o.BudgetMin > 0 && o.BudgetMin <= 1):
-		return o, usage.Errorf("the least budget is %v, want a share of the dense model's work, above 0 and at most 1", o.BudgetMin)
+		return o, usage.Errorf("the least budget is %v, want a share of the dense model's work, above 0 and at most 1",
+			o.BudgetMin)
 	case o.Timeout < 0 || o.Grace < 0 || o.DrainDelay < 0 || o.Objective < 0:
 		return o, usage.Errorf("a time is negative")
 	case o.MaxBody < 0 || o.MaxQueue < 0 || o.MaxConnections < 0 || o.MaxMemory < o.MaxBody || o.Decoding.MaxPixels < 0:
@@ -176,7 +177,8 @@ func New(ctx context.Context, o Options) (s *Server, err error) {
 
 // listen opens the addresses.
 func (s *Server) listen() error {
-	for _, l := range []struct{ name, address string }{{"http", s.options.HTTP}, {"grpc", s.options.GRPC}, {"admin", s.options.Admin}} {
+	for _, l := range []struct{ name, address string }{{"http", s.options.HTTP}, {"grpc", s.options.GRPC},
+		{"admin", s.options.Admin}} {
 		if l.address == "" {
 			continue
 		}
@@ -230,7 +232,8 @@ func (s *Server) Addresses() map[string]string {
 }
 
 // serveHTTP returns functions that serve h, and end that when what is under way is answered or the context ends.
-func (s *Server) serveHTTP(h http.Handler, tls *secure.TLS) (serve func(net.Listener) error, stop func(context.Context)) {
+func (s *Server) serveHTTP(h http.Handler, tls *secure.TLS) (serve func(net.Listener) error,
+	stop func(context.Context)) {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,

@@ -15,8 +15,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Source is a model to be served: a name for it, and where it is: a bundled name, hf:owner/name, a model's directory, or
-// a directory of such whose names are numbers, its versions.
+// Source is a model to be served: a name for it, and where it is: a bundled name, hf:owner/name, a model's directory,
+// or a directory of such whose names are numbers, its versions.
 type Source struct{ Name, Path string }
 
 // A name becomes part of a URL, of a label in metrics, and of log lines.
@@ -37,7 +37,8 @@ func ParseSource(text string) (Source, error) {
 	}
 	for _, part := range strings.Split(name, "/") {
 		if part == "" || slices.Contains([]string{"versions", "infer", "ready", "config", "stats"}, part) {
-			return Source{}, usage.Errorf("model %q: the protocol gives %q a meaning of its own; choose another name", text, part)
+			return Source{}, usage.Errorf("model %q: the protocol gives %q a meaning of its own; choose another name", text,
+				part)
 		}
 	}
 	return Source{name, path}, nil

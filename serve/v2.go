@@ -24,7 +24,8 @@ func (s *Server) v2(mux *http.ServeMux) {
 	get := func(h handler) map[string]handler { return map[string]handler{http.MethodGet: h} }
 	post := func(h handler) map[string]handler { return map[string]handler{http.MethodPost: h} }
 	s.route(mux, "/v2", anyone, get(func(w http.ResponseWriter, _ *http.Request) error {
-		return writeJSON(w, http.StatusOK, map[string]any{"name": "adavit", "version": s.options.Version, "extensions": extensions})
+		return writeJSON(w, http.StatusOK, map[string]any{"name": "adavit", "version": s.options.Version,
+			"extensions": extensions})
 	}))
 	s.route(mux, "/v2/health/live", anyone, get(func(w http.ResponseWriter, _ *http.Request) error {
 		return writeJSON(w, http.StatusOK, map[string]bool{"live": true})
@@ -70,7 +71,8 @@ func modelPath(r *http.Request, prefix string, whats ...string) (name, version, 
 		path, version = path[:at], path[at+len("/versions/"):]
 	}
 	if name, err = url.PathUnescape(path); err != nil || strings.Contains(version, "/") || name == "" {
-		return "", "", "", refuse(http.StatusNotFound, "there is nothing at %.200q; GET /openapi.yaml lists the paths", r.URL.Path)
+		return "", "", "", refuse(http.StatusNotFound, "there is nothing at %.200q; GET /openapi.yaml lists the paths",
+			r.URL.Path)
 	}
 	return name, version, what, nil
 }
@@ -215,7 +217,8 @@ func (s *Server) repositoryModel(w http.ResponseWriter, r *http.Request) error {
 	}
 	for key := range in.Parameters {
 		if key != "unload_dependents" {
-			return refuse(http.StatusBadRequest, "parameter %.40q: a model is loaded from where the server was told it is, as it "+
+			return refuse(http.StatusBadRequest,
+				"parameter %.40q: a model is loaded from where the server was told it is, as it "+
 				"is there", key)
 		}
 	}

@@ -85,7 +85,8 @@ func parseV2(body []byte, header int) (r Request, binary map[string]bool, ignore
 	for _, o := range in.Outputs {
 		classes, _, err := o.Parameters.number(paramClasses)
 		if err != nil || classes != math.Trunc(classes) || math.Abs(classes) > math.MaxInt32 {
-			return r, nil, "", refuse(http.StatusBadRequest, "output %q: classification %v, want a whole number", o.Name, classes)
+			return r, nil, "", refuse(http.StatusBadRequest, "output %q: classification %v, want a whole number", o.Name,
+				classes)
 		}
 		binary[o.Name] = all
 		if on, ok := o.Parameters[paramBinaryData].(bool); ok {

@@ -31,9 +31,10 @@ func (a *app) serve() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --model NAME=DIR|NAME",
 		Short: "Answer requests over HTTP and gRPC",
-		Long: `Serve answers requests: of web browsers and curl with pictures (POST /v1/classify; the page at / shows how), and of
-clients of Triton and KServe with tensors or pictures, by the Open Inference Protocol v2 over HTTP and gRPC. It runs
-until it gets SIGINT or SIGTERM, then answers what it has begun. SIGHUP reloads models, keys and certificates.
+		Long: `Serve answers requests: of web browsers and curl with pictures (POST /v1/classify; the page at / shows
+how), and of clients of Triton and KServe with tensors or pictures, by the Open Inference Protocol v2 over HTTP and
+gRPC. It runs until it gets SIGINT or SIGTERM, then answers what it has begun. SIGHUP reloads models, keys and
+certificates.
 
 An image may cost what its request says (compute_budget, compute_budget_max, or the header X-Compute-Budget: MEAN,MAX),
 or else --budget. With --slo the server lowers budgets under load, so that 99 of 100 images are answered in time, down
@@ -92,7 +93,8 @@ A directory whose subdirectories are called 1, 2, … is a model with these vers
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&models, "model", nil, "`NAME=DIR` to serve DIR as NAME, or a bundled model or hf:owner/name; can be repeated")
+	f.StringArrayVar(&models, "model", nil,
+		"`NAME=DIR` to serve DIR as NAME, or a bundled model or hf:owner/name; can be repeated")
 	f.StringVar(&o.HTTP, "http", ":8080", "`address` for HTTP, or off; port 0 takes a free one")
 	f.StringVar(&o.GRPC, "grpc", ":9000", "`address` for gRPC, or off")
 	f.StringVar(&o.Admin, "admin", "127.0.0.1:8090", "`address` for metrics, profiles and reloading, or off")
@@ -107,12 +109,14 @@ A directory whose subdirectories are called 1, 2, … is a model with these vers
 	f.IntVar(&o.MaxConnections, "max-connections", 10_000, "most open `connections`")
 	f.DurationVar(&o.DrainDelay, "drain-delay", 0, "`time` between not being ready and taking nothing more, at the end")
 	f.DurationVar(&o.Grace, "grace", 30e9, "`time` for what is under way at the end")
-	f.StringVar(&files.Cert, "tls-cert", "", "PEM `file` of the certificate, for HTTP and gRPC; read again when it changes")
+	f.StringVar(&files.Cert, "tls-cert", "",
+		"PEM `file` of the certificate, for HTTP and gRPC; read again when it changes")
 	f.StringVar(&files.Key, "tls-key", "", "PEM `file` of its private key")
 	f.StringVar(&files.ClientCA, "tls-client-ca", "", "PEM `file` of authorities for clients' certificates, then required")
 	f.StringVar(&keys, "keys", "", "`file` of bearer keys: lines of a scope, infer or admin, and a key")
 	f.StringVar(&control, "model-control", "explicit", "`whether` clients may load and unload models: explicit or none")
-	f.StringVar(&format, "log", "text", "`form` of the log on standard error: text, json, or debug for each request as text")
+	f.StringVar(&format, "log", "text",
+		"`form` of the log on standard error: text, json, or debug for each request as text")
 	return cmd
 }
 
@@ -147,7 +151,8 @@ func (a *app) runServer(ctx context.Context, o serve.Options) error {
 			where += " " + name + "=" + at
 		}
 	}
-	o.Log.Info("starting", "version", o.Version, "threads", s.Threads(), "cpu_quota", cgroup.CPUs(), "memory_limit", memory)
+	o.Log.Info("starting", "version", o.Version, "threads", s.Threads(), "cpu_quota", cgroup.CPUs(), "memory_limit",
+		memory)
 
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
