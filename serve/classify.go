@@ -213,8 +213,10 @@ func (s *Server) classifyForm(ctx context.Context, v *version, files []upload, o
 		}
 		results[i] = c
 	})
-	if !slices.ContainsFunc(errs, func(e *Error) bool { return e == nil || e.Status < 500 &&
-		e.Status != statusClientGone }) {
+	if !slices.ContainsFunc(errs, func(e *Error) bool {
+		return e == nil || e.Status < 500 &&
+			e.Status != statusClientGone
+	}) {
 		return nil, errs[0]
 	}
 	return results, nil
@@ -286,7 +288,7 @@ func (v *version) sample(img *image) report.Sample {
 		patches[k] = int(d)
 	}
 	return report.Sample{Pixels: report.Interleave(img.seen, c.Channels, c.Height, c.Width), Width: c.Width,
-		Height: c.Height,
+		Height:   c.Height,
 		Channels: c.Channels, Depth: patches, GridW: c.GridW(), GridH: c.GridH(),
 		ClassDepth: int(slices.Max(img.Depth[:c.Readouts().Heads])), Layers: c.Layers}
 }

@@ -125,7 +125,7 @@ func (s *Server) describe(v *version) ModelInfo {
 	m := ModelInfo{Name: v.name, Version: strconv.Itoa(v.number), Classes: c.Classes, Layers: c.Layers, Tokens: c.Tokens(),
 		Grid: []int{c.GridH(), c.GridW()}, Adaptive: c.Halting.Adaptive(), Precision: string(v.engine.Precision()),
 		DenseBlocks: v.dense, DenseMACs: c.MACs(nil), Budget: v.share, Ladder: []RungInfo{},
-			Labels: make([]string, c.Classes)}
+		Labels: make([]string, c.Classes)}
 	if b := s.options.Budget; b.Mean > 0 && len(v.model.Ladder) > 0 {
 		m.Budget = b.Mean
 	}

@@ -186,7 +186,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (b []byte, release
 	default:
 		return nil, nil,
 			refuse(http.StatusUnsupportedMediaType, "Content-Encoding %.40q is not known; send gzip, deflate or none",
-			encoding)
+				encoding)
 	}
 	if err != nil {
 		return nil, nil, bodyError(err)

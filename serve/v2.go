@@ -219,7 +219,7 @@ func (s *Server) repositoryModel(w http.ResponseWriter, r *http.Request) error {
 		if key != "unload_dependents" {
 			return refuse(http.StatusBadRequest,
 				"parameter %.40q: a model is loaded from where the server was told it is, as it "+
-				"is there", key)
+					"is there", key)
 		}
 	}
 	if version != "" || what == "" {
