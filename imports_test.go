@@ -29,7 +29,7 @@ var floors = [...][]string{
 	{"vit", "hub", "data"},
 	{"infer", "train", "onnx", "report", "internal/tfevents", "datasets", "internal/machine"},
 	{".", "eval", "internal/modeltest"},
-	{"trainer"},
+	{"trainer", "serve/load"},
 	{"serve", "compare", "internal/tools"},
 	{"cmd/adavit", "internal/schemetest"},
 }
