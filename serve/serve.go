@@ -186,7 +186,9 @@ func (s *Server) listen() error {
 		if err != nil {
 			return fmt.Errorf("--%s: %w", l.name, err)
 		}
-		in = s.connections.Listen(in)
+		if l.name != "admin" { // the operator gets in whatever the clients do
+			in = s.connections.Listen(in)
+		}
 		var serve func(net.Listener) error
 		var stop func(context.Context)
 		switch l.name {

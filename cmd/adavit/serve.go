@@ -123,6 +123,9 @@ A directory whose subdirectories are called 1, 2, … is a model with these vers
 // runServer serves until the context ends.
 func (a *app) runServer(ctx context.Context, o serve.Options) error {
 	memory := cgroup.LimitMemory()
+	if memory > 0 { // JSON takes several times its bytes, and pictures and models need the rest
+		o.MaxMemory = max(o.MaxBody, min(16*o.MaxBody, memory/8))
+	}
 	sockets, err := systemd.Sockets("http", "grpc", "admin")
 	if err != nil {
 		return err
@@ -150,6 +153,10 @@ func (a *app) runServer(ctx context.Context, o serve.Options) error {
 		if at, ok := addresses[name]; ok {
 			where += " " + name + "=" + at
 		}
+	}
+	if host, _, err := net.SplitHostPort(addresses["admin"]); err == nil && !net.ParseIP(host).IsLoopback() {
+		o.Log.Warn("the admin address is open to others: it has profiles and reloading, which need no key there",
+			"address", addresses["admin"])
 	}
 	o.Log.Info("starting", "version", o.Version, "threads", s.Threads(), "cpu_quota", cgroup.CPUs(), "memory_limit",
 		memory)
