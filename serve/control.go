@@ -28,20 +28,35 @@ func (s *Server) admit(b *batch, timeout time.Duration) error {
 	if retry, ok := s.control.Admit(time.Now(), timeout, items...); !ok {
 		s.admitted.Add(-n)
 		s.metrics.shed(shedLoad, n)
+		if retry == 0 {
+			return s.hopeless(n, timeout)
+		}
 		return overloaded(retry)
 	}
 	return nil
 }
 
-// overloaded is the answer to an image that cannot be done in time.
+// overloaded is the answer to images that cannot be done in time behind what waits.
 func overloaded(retry time.Duration) *Error {
-	if retry == 0 {
-		return refuse(http.StatusGatewayTimeout, "there is less time for this image than it takes even on an idle server; "+
-			"allow more, or ask for a smaller compute_budget")
-	}
 	e := refuse(http.StatusServiceUnavailable, "too much waits for this image to be done in time; try again later")
-	e.RetryAfter = retry
+	e.RetryAfter = max(retry, time.Millisecond)
 	return e
+}
+
+// hopeless is the answer to n images that could not be done in time on an idle server either.
+func (s *Server) hopeless(n int64, timeout time.Duration) *Error {
+	objective := s.options.Objective
+	switch {
+	case objective == 0 || timeout < objective:
+		return refuse(http.StatusGatewayTimeout, "%v is less than %d images take even on an idle server; allow more time, "+
+			"or ask for a smaller compute_budget", timeout, n)
+	case n > 1:
+		return refuse(http.StatusRequestEntityTooLarge, "%d images take longer than the server's objective of %v even if "+
+			"nothing else waits; send fewer at a time", n, objective)
+	}
+	return refuse(http.StatusServiceUnavailable,
+		"an image takes longer than the server's objective of %v; its --slo should "+
+		"be larger", objective)
 }
 
 // leave says that a batch's images are no longer under way.
@@ -70,7 +85,7 @@ func (s *Server) plan(waiting []*pool.Job) {
 		}
 		switch item := &img.item; {
 		case item.Shed:
-			j.Err = overloaded(max(item.Retry, time.Millisecond))
+			j.Err = overloaded(item.Retry)
 		case item.Share < item.Ask:
 			j.Scheme, _, _ = infer.Budget{Mean: item.Share}.Limits(img.version.model)
 			j.Work = item.Share * item.Dense
