@@ -4,16 +4,18 @@ test:             ; go test ./...
 demo:             ; go run ./cmd/adavit demo
 bench:            ; go run ./cmd/adavit bench --variant deit-small --threads 1,2
 bench-peers:      ; cd bench && go run . -out ../BENCHMARKS.md
-generate:         ; go generate ./internal/kernels ./cmd/adavit
+generate:         ; go generate ./internal/kernels ./serve/inferencepb ./cmd/adavit
 ci:               ; .ci/run
 # README's picture, drawn anew of the bundled adaptive model; not by int8, whose kernels differ from machine to machine.
 .PHONY: depths
 depths:
 	go run ./cmd/adavit demo --precision f32 --out out/demo
 	cp out/demo/easy-hard.png models/depths.png
-# The two bundled models, from nothing; some two hours on two cores.
+# The two bundled models, from nothing: the same base, trained on equally long; some two hours on two cores.
 .PHONY: models
 models:
-	go run ./cmd/adavit train --recipe fashion-dense --data fashion-mnist --out out/fashion-dense
-	go run ./cmd/adavit train --recipe fashion-adaptive --init out/fashion-dense --data fashion-mnist \
-		--out out/fashion-adaptive
+	go run ./cmd/adavit train --recipe fashion-dense --data fashion-mnist --out out/fashion-base
+	go run ./cmd/adavit train --recipe fashion-dense-more --init out/fashion-base --data fashion-mnist \
+		--out out/fashion-dense
+	go run ./cmd/adavit train --recipe fashion-adaptive --init out/fashion-base --data fashion-mnist \
+		--out out/fashion-adaptive --set distill.model=out/fashion-base

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/parallel"
+	"github.com/adavit/adavit/internal/pool"
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/vit"
 )
@@ -29,82 +30,49 @@ type Budget = infer.Budget
 // weights once, gathers what they ask for into common passes, and shares an image among its threads where there is
 // nothing else to do. A result does not depend on the images beside it, to the bit.
 type Classifier struct {
-	model   *Model     // without its parameters, which are packed apart
-	config  vit.Config // model's
-	threads int
-	pass    int // images in a pass at most
+	model  *Model     // without its parameters, which are packed apart
+	config vit.Config // model's
 
 	prepare chan struct{}  // as many as may prepare pictures at the same time
 	pixels  chan []float32 // room for images that are prepared and wait [C, H, W], nil before its first use
-	queue   queue
-	team    *infer.Engine // for fewer images than threads
-	engines []*infer.Engine
-	running sync.WaitGroup
+	pool    *pool.Pool
+	packed  *pool.Model
+	closed  atomic.Bool
 }
+
+var errClosed = errors.New("the classifier is closed")
 
 // NewClassifier packs a model's weights, of which it keeps a copy, and starts its threads; Close ends them.
 func NewClassifier(m *Model, o Options) (*Classifier, error) {
 	if m == nil || m.Params == nil {
 		return nil, errors.New("no model given")
 	}
-	n, err := parallel.Threads(o.Threads)
-	if err != nil {
-		return nil, err
-	}
-	p, err := infer.Resolve(o.Precision, m)
-	if err != nil {
-		return nil, err
-	}
 	config := m.Params.Config
 	if err := m.Preprocessor.Check(config.Channels, config.Height, config.Width); err != nil {
 		return nil, fmt.Errorf("%s: %w", vit.PreprocessorFile, err)
 	}
-	schemes, err := infer.Schemes(m)
+	p, err := pool.New(pool.Options{Threads: o.Threads})
 	if err != nil {
 		return nil, err
 	}
-	weights, err := infer.Pack(m.Params, p)
+	packed, err := p.Add(m, o.Precision)
 	if err != nil {
+		p.Close()
 		return nil, err
 	}
 	shape := &Model{Params: &vit.Params{Config: config}, Preprocessor: m.Preprocessor, Ladder: m.Ladder}
-	c := &Classifier{model: shape, config: config, threads: n, prepare: make(chan struct{}, n)}
-	c.queue.wake, c.queue.workers = sync.NewCond(&c.queue.mu), n
-	for range n {
-		e, err := infer.New(weights, infer.Options{Schemes: schemes})
-		if err != nil {
-			return nil, err
-		}
-		c.engines = append(c.engines, e)
-	}
-	c.pass = c.engines[0].PassSize()
+	c := &Classifier{model: shape, config: config, prepare: make(chan struct{}, p.Threads()), pool: p, packed: packed}
 	c.pixels = make(chan []float32, c.inFlight())
 	for range cap(c.pixels) {
 		c.pixels <- nil
-	}
-	if n > 1 {
-		if c.team, err = infer.New(weights, infer.Options{Threads: n, Schemes: schemes}); err != nil {
-			return nil, err
-		}
-	}
-	for _, e := range c.engines {
-		c.running.Go(func() { c.work(e) })
 	}
 	return c, nil
 }
 
 // Close waits for the calls that are under way and ends the classifier's threads. Later calls fail.
 func (c *Classifier) Close() {
-	if !c.queue.close() {
-		return
-	}
-	c.running.Wait()
-	for _, e := range c.engines {
-		e.Close()
-	}
-	if c.team != nil {
-		c.team.Close()
-	}
+	c.closed.Store(true)
+	c.pool.Close()
 }
 
 // Classify returns the result of one image. Images of any size and colour are resized, cropped and normalised as the
@@ -162,7 +130,7 @@ func (c *Classifier) limits(budgets []Budget) (l limits, err error) {
 
 // inFlight is how many images are being prepared or wait for their pass at most: enough that passes are full, and a
 // bound on memory whatever the number of callers.
-func (c *Classifier) inFlight() int { return 2*c.threads*c.pass + c.threads }
+func (c *Classifier) inFlight() int { return c.pool.Threads() * (2*c.packed.PassSize() + 1) }
 
 // apply turns a picture into the model's input. seen, if not nil, gets the bytes that were normalised, [C, H, W].
 func (c *Classifier) apply(dst []float32, img image.Image, seen *[]byte) error {
@@ -184,7 +152,7 @@ func (c *Classifier) apply(dst []float32, img image.Image, seen *[]byte) error {
 // gives an error: one bad image is nobody else's concern.
 func (c *Classifier) classify(ctx context.Context, l limits, load func(dst []float32) error) (
 	result Result, took time.Duration, err error) {
-	if c.queue.isClosed() {
+	if c.closed.Load() {
 		return Result{}, 0, errClosed
 	}
 	var pixels []float32
@@ -220,15 +188,16 @@ func (c *Classifier) classify(ctx context.Context, l limits, load func(dst []flo
 	if err != nil {
 		return Result{}, 0, err
 	}
-	r := &request{ctx: ctx, limits: l, pixels: pixels, took: time.Since(begin), done: make(chan struct{})}
-	if err := c.queue.put(r); err != nil {
-		return Result{}, 0, err
-	}
+	took = time.Since(begin)
+	j := &pool.Job{Context: ctx, Pixels: pixels, Release: func() { c.pixels <- pixels }, Scheme: l.scheme, Cap: l.cap}
 	queued = true
-	select {
-	case <-r.done:
-		return r.result, r.took, r.err
-	case <-ctx.Done(): // whoever runs it will see that too
-		return Result{}, 0, ctx.Err()
+	switch c.packed.Run(j); {
+	case errors.Is(j.Err, pool.ErrClosed):
+		return Result{}, 0, errClosed
+	case j.Err != nil:
+		return Result{}, 0, j.Err
 	}
+	result, err = newResult(&c.config, j)
+	result.Budget = l.Budget
+	return result, took + j.Ran/time.Duration(j.Batch), err
 }

@@ -28,9 +28,9 @@ var floors = [...][]string{
 	{"halting", "picture", "weights", "recipes", "models", "internal/kernels"},
 	{"vit", "hub", "data"},
 	{"infer", "train", "onnx", "report", "internal/tfevents", "datasets", "internal/machine"},
-	{".", "eval", "internal/modeltest"},
-	{"trainer"},
-	{"serve/secure", "serve/bound", "serve/systemd"},
+	{"eval", "internal/pool", "internal/modeltest"},
+	{".", "trainer"},
+	{"serve/inferencepb", "serve/load", "serve/page", "serve/secure", "serve/systemd", "serve/bound"},
 	{"serve", "compare", "internal/tools"},
 	{"cmd/adavit", "internal/schemetest"},
 }

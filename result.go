@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/pool"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -22,19 +23,19 @@ type Result struct {
 	Budget     Budget       `json:"budget,omitzero"`
 }
 
-// newResult reads image i of an engine's output.
-func newResult(c *vit.Config, out *infer.Output, i int) (Result, error) {
-	top, err := infer.Top(c, out.Logits[i*c.Classes:(i+1)*c.Classes], 5)
+// newResult reads what became of an image.
+func newResult(c *vit.Config, j *pool.Job) (Result, error) {
+	top, err := infer.Top(c, j.Logits, 5)
 	if err != nil {
 		return Result{}, err
 	}
 	n := c.Tokens()
 	r := Result{Top: top, Depth: make([]int, n)}
-	for k, d := range out.Depth[i*n : (i+1)*n] {
+	for k, d := range j.Depth {
 		r.Depth[k] = int(d)
 		r.Tokens += int(d)
 	}
-	r.MACs = c.MACs(out.Active[i*c.Layers : (i+1)*c.Layers])
+	r.MACs = c.MACs(j.Active)
 	r.Blocks = r.Depth[0]
 	r.MeanDepth = float64(r.Tokens) / float64(n)
 	r.TokenShare = r.MeanDepth / float64(c.Layers)

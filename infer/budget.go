@@ -3,6 +3,8 @@ package infer
 import (
 	"errors"
 	"math"
+	"strconv"
+	"strings"
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/usage"
@@ -18,6 +20,23 @@ type Budget struct {
 	// Max is never exceeded, whatever the image and the weights: near it tokens are taken out, those with the largest
 	// cumulative score first and the class token last (halting.State.Enforce).
 	Max float64 `json:"max,omitempty"`
+}
+
+// ParseBudget reads MEAN, MEAN,MAX or 0,MAX: shares above 0 and at most 1, 0 or nothing for one that is not bounded. An
+// error wraps usage.Err.
+func ParseBudget(text string) (b Budget, err error) {
+	mean, most, capped := strings.Cut(text, ",")
+	if capped && mean == "" {
+		mean = "0"
+	}
+	if b.Mean, err = strconv.ParseFloat(strings.TrimSpace(mean), 64); err == nil && capped {
+		b.Max, err = strconv.ParseFloat(strings.TrimSpace(most), 64)
+	}
+	if err != nil || !(b.Mean >= 0 && b.Mean <= 1 && b.Max >= 0 && b.Max <= 1) || b == (Budget{}) {
+		return Budget{}, usage.Errorf("the budget is %.40q, want MEAN, MEAN,MAX or 0,MAX: shares above 0 and at most 1, "+
+			"such as 0,0.5", text)
+	}
+	return b, nil
 }
 
 // ErrNoLadder is the error about a mean budget for a model without a ladder.

@@ -11,6 +11,13 @@ import (
 	"github.com/adavit/adavit/internal/regular"
 )
 
+// Errors about image files that are told apart: what Image says of a file that is none, and wraps for one of more
+// pixels than it may have. All others are about damage.
+var (
+	ErrFormat   = errors.New("not an image (JPEG, PNG, GIF, WebP, BMP and TIFF are supported)")
+	ErrTooLarge = errors.New("too large")
+)
+
 // Decoding says how image files become pictures. The zero value is what models are usually trained with.
 type Decoding struct {
 	// Exif turns a picture as the orientation in its EXIF block says. Off, the block is ignored, as torchvision and
@@ -72,7 +79,7 @@ func decodeImage(name string, r io.Reader, most limits, exif bool) (img image.Im
 	case len(b) == 0:
 		err = errors.New("image file is empty")
 	case f == nil:
-		err = errors.New("not an image (JPEG, PNG, GIF, WebP, BMP and TIFF are supported)")
+		err = ErrFormat
 	default:
 		img, err = f.read(b, most, exif)
 	}
@@ -151,8 +158,8 @@ func (l limits) check(h header, size int) error {
 	case w < 1 || ht < 1:
 		return fmt.Errorf("image of %d×%d pixels is empty", w, ht)
 	case w > l.side || ht > l.side || w > l.pixels/ht:
-		return fmt.Errorf("image of %d×%d pixels: the limit is %.4g million, and %d a side",
-			w, ht, float64(l.pixels)/1e6, l.side)
+		return fmt.Errorf("image of %d×%d pixels is %w: the limit is %.4g million, and %d a side",
+			w, ht, ErrTooLarge, float64(l.pixels)/1e6, l.side)
 	case h.least > int64(size):
 		return fmt.Errorf("image of %d×%d pixels in %d bytes: the file is cut short, or the size wrong", w, ht, size)
 	}

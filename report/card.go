@@ -87,6 +87,15 @@ func gonePath(s Sample, layer int) string {
 	return b.String()
 }
 
+// DataURL returns the sample's image as a data: URL.
+func (s Sample) DataURL() (string, error) {
+	if err := s.Validate(); err != nil {
+		return "", err
+	}
+	url, err := inline(resize(s, max(s.Width, s.Height)))
+	return string(url), err
+}
+
 // inline returns img as a data URL: PNG, or JPEG where that makes a large photograph several times smaller.
 func inline(img *image.RGBA) (template.URL, error) {
 	b, err := encodePNG(img)

@@ -196,13 +196,16 @@ func pickFrames(layers, most int) []int {
 	return out
 }
 
+// PanelSize is how many pixels of a panel the longer side of a small image gets.
+const PanelSize = 252
+
 // Panel draws one sample large: a caption, image and depth map side by side, the legend, and below them the
-// tokens that ran in each block, six to a line. The image's longer side is about size pixels (≤ 0: 252).
+// tokens that ran in each block, six to a line. The image's longer side is about size pixels (≤ 0: PanelSize).
 func Panel(s Sample, size int) (*image.RGBA, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	size = min(cmp.Or(max(size, 0), 252), maxCell)
+	size = min(cmp.Or(max(size, 0), PanelSize), maxCell)
 	p := newPen(max(11, float64(size)*0.062))
 	const perLine = 6
 	w, h := fit(s.Width, s.Height, size)

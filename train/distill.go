@@ -22,7 +22,7 @@ const (
 // Distill says how to learn from a teacher beside the labels.
 type Distill struct {
 	Model       string  `json:"model"`       // the teacher's name; whoever opens it goes by it
-	Mode        string  `json:"mode"`        // DistillSoft or DistillHard
+	Mode        string  `json:"mode"`        // DistillSoft or DistillHard; "" where alpha is 0
 	Alpha       float64 `json:"alpha"`       // the teacher's share of the classification loss
 	Temperature float64 `json:"temperature"` // τ of DistillSoft; 0 = 1
 	// Tokens is the weight of the distance between what the student's and the teacher's last predictions are made from;
@@ -35,7 +35,7 @@ func (d *Distill) validate() error {
 	switch {
 	case d == nil:
 		return nil
-	case d.Mode != DistillSoft && d.Mode != DistillHard:
+	case d.Mode != DistillSoft && d.Mode != DistillHard && !(d.Mode == "" && d.Alpha == 0):
 		return fmt.Errorf("distill: mode is %q, want %q or %q", d.Mode, DistillSoft, DistillHard)
 	case !(d.Tokens >= 0 && d.Tokens <= 1e6):
 		return fmt.Errorf("distill: tokens is %v, want 0 to 1e6", d.Tokens)

@@ -3,12 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/tools"
 )
 
@@ -169,15 +168,8 @@ func parseBudget(text string) (b adavit.Budget, err error) {
 	if text == "" {
 		return b, nil
 	}
-	mean, most, capped := strings.Cut(text, ",")
-	if capped && mean == "" {
-		mean = "0"
-	}
-	if b.Mean, err = strconv.ParseFloat(strings.TrimSpace(mean), 64); err == nil && capped {
-		b.Max, err = strconv.ParseFloat(strings.TrimSpace(most), 64)
-	}
-	if err != nil || !(b.Mean >= 0 && b.Mean <= 1 && b.Max >= 0 && b.Max <= 1) || b == (adavit.Budget{}) {
-		return b, badUsage("--budget is %q, want MEAN, MEAN,MAX or 0,MAX: shares above 0 and at most 1, such as 0,0.5", text)
+	if b, err = infer.ParseBudget(text); err != nil {
+		return b, badUsage("--budget: %v", err)
 	}
 	return b, nil
 }

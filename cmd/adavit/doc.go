@@ -21,6 +21,7 @@
 //	adavit inspect     Describe a model or a checkpoint: architecture, tensors, parameters, MACs, halting
 //	adavit predict     Run a model on tensors and write tensors, with gradients on request
 //	adavit preprocess  Write pictures as the tensor that a model would be fed
+//	adavit serve       Answer requests over HTTP and gRPC
 //	adavit train       Train a model
 //
 // Flags that all of them take:
@@ -411,6 +412,69 @@
 // Examples:
 //
 //	adavit preprocess --model fashion-adaptive --output x.safetensors shoe.png coat.jpg
+//
+// # adavit serve
+//
+// Answer requests over HTTP and gRPC.
+//
+//	adavit serve --model NAME=DIR|NAME
+//
+// Serve answers requests: of web browsers and curl with pictures (POST /v1/classify; the page at /
+// shows how), and of clients of Triton and KServe with tensors or pictures, by the Open Inference
+// Protocol v2 over HTTP and gRPC. It runs until it gets SIGINT or SIGTERM, then answers what it has
+// begun. SIGHUP reloads models, keys and certificates.
+//
+// An image may cost what its request says (compute_budget, compute_budget_max, or the header
+// X-Compute-Budget: MEAN,MAX), or else --budget. With --slo the server lowers budgets under load, so
+// that 99 of 100 images are answered in time, down to --budget-min, and then turns images away with
+// status 503; --on-overload=shed turns them away at once, --on-overload=queue lets them wait. Every
+// answer says what budget it got, why, and what it cost.
+//
+// A directory whose subdirectories are called 1, 2, … is a model with these versions.
+//
+// Flags:
+//
+//	--admin address                 address for metrics, profiles and reloading, or off
+//	                                (default "127.0.0.1:8090")
+//	--budget MEAN[,MAX]             MEAN[,MAX] of images that ask for none (default: the
+//	                                model's own)
+//	--budget-min share              load lowers no budget below this share of the dense
+//	                                model's work (default 0.25)
+//	--drain-delay time              time between not being ready and taking nothing more, at
+//	                                the end
+//	--grace time                    time for what is under way at the end (default 30s)
+//	--grpc address                  address for gRPC, or off (default ":9000")
+//	--http address                  address for HTTP, or off; port 0 takes a free one
+//	                                (default ":8080")
+//	--keys file                     file of bearer keys: lines of a scope, infer or admin,
+//	                                and a key
+//	--log form                      form of the log on standard error: text, json, or debug
+//	                                for each request as text (default "text")
+//	--max-body bytes                most bytes of a request's body, such as 64MiB (default 64MiB)
+//	--max-connections connections   most open connections (default 10000)
+//	--max-pixels number             refuse pictures of more than this number of pixels
+//	                                (default 50000000)
+//	--max-queue images              most images under way at a time (default 1024)
+//	--model NAME=DIR                NAME=DIR to serve DIR as NAME, or a bundled model or
+//	                                hf:owner/name; can be repeated
+//	--model-control whether         whether clients may load and unload models: explicit or
+//	                                none (default "explicit")
+//	--on-overload what              what to do when there is too little time: degrade, shed
+//	                                or queue (default "degrade")
+//	--slo time                      time in which 99 of 100 images are to be answered; 0: none
+//	--timeout time                  most time for a request (default 30s)
+//	--tls-cert file                 PEM file of the certificate, for HTTP and gRPC; read
+//	                                again when it changes
+//	--tls-client-ca file            PEM file of authorities for clients' certificates, then
+//	                                required
+//	--tls-key file                  PEM file of its private key
+//
+// Examples:
+//
+//	adavit serve --model fashion-adaptive            # http://localhost:8080
+//	adavit serve --model shoes=photos-adaptive --model big=hf:owner/name --slo 100ms
+//	curl --data-binary @shoe.jpg 'http://localhost:8080/v1/classify'
+//	curl --data-binary @shoe.jpg -H 'X-Compute-Budget: 0.4' 'http://localhost:8080/v1/classify?depth=png' > depths.png
 //
 // # adavit train
 //

@@ -136,7 +136,7 @@ something failed, and 2 when the command line was wrong.`,
 		},
 	})
 	root.AddCommand(a.demo(), a.classify(), a.eval(), a.train(), a.compare(), a.augment(), a.predict(), a.preprocess(),
-		a.convert(), a.inspect(), a.calibrate(), a.bench())
+		a.convert(), a.inspect(), a.calibrate(), a.bench(), a.serve())
 	for _, cmd := range append(root.Commands(), root) {
 		cmd.Long = fill(cmd.Long)
 		if cmd.Args == nil {

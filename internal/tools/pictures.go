@@ -37,7 +37,7 @@ func (p *Pictures) Write(r adavit.FileResult) (path string, err error) {
 		Pixels: report.Interleave(r.Pixels, c.Channels, c.Height, c.Width), Width: c.Width, Height: c.Height,
 		Channels: c.Channels, Depth: r.Depth[c.Special():], GridW: c.GridW(), GridH: c.GridH(),
 		ClassDepth: slices.Max(r.Depth[:c.Readouts().Heads]), Layers: c.Layers}
-	img, err := report.Panel(s, max(c.Width, c.Height, pictureSize))
+	img, err := report.Panel(s, max(c.Width, c.Height, report.PanelSize))
 	if err != nil {
 		return "", err
 	}
@@ -47,9 +47,6 @@ func (p *Pictures) Write(r adavit.FileResult) (path string, err error) {
 	}
 	return path, report.WritePNG(path, img)
 }
-
-// pictureSize is the least size of a picture's longer side, in pixels.
-const pictureSize = 252
 
 // name is a file name for the picture of an image file: its own, without its folder, and a number if another one has
 // that, by file systems that do not tell large letters from small ones too.

@@ -1,0 +1,213 @@
+package serve
+
+import (
+	"compress/gzip"
+	"compress/zlib"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/adavit/adavit/serve/bound"
+	"github.com/adavit/adavit/serve/secure"
+)
+
+// handler answers a request or returns why not.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// route serves a path with the verbs that it has.
+func (s *Server) route(mux *http.ServeMux, path string, scope secure.Scope, verbs map[string]handler) {
+	var allowed []string
+	for verb := range verbs {
+		if allowed = append(allowed, verb); verb == http.MethodGet {
+			allowed = append(allowed, http.MethodHead)
+		}
+	}
+	slices.Sort(allowed)
+	mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		verb := r.Method
+		if verb == http.MethodHead {
+			verb = http.MethodGet
+		}
+		h := verbs[verb]
+		s.answer(w, r, path, func(w http.ResponseWriter, r *http.Request) error {
+			if h == nil {
+				e := refuse(http.StatusMethodNotAllowed, "%s does not work here; use %s", r.Method, strings.Join(allowed, " or "))
+				e.Allow = strings.Join(allowed, ", ")
+				return e
+			}
+			if err := s.authorize(r.Header["Authorization"], scope); err != nil {
+				return err
+			}
+			return h(w, r)
+		})
+	})
+}
+
+// answer runs a handler with everything that all of them have: an id, a log line, metrics, an error's body, and a panic
+// that costs nobody else anything.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, path string, h handler) {
+	begin := time.Now()
+	id := requestID(r.Header.Get("X-Request-Id"))
+	w.Header().Set("X-Request-Id", id)
+	if trace := r.Header.Get("Traceparent"); trace != "" && len(trace) <= 128 {
+		w.Header().Set("Traceparent", trace)
+	}
+	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+	r = r.WithContext(context.WithValue(r.Context(), idKey{}, id))
+	err := func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				s.log.Error("panic", "id", id, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				err = errors.New("internal error; the server's log has more under this request's X-Request-Id")
+			}
+		}()
+		return h(rec, r)
+	}()
+	if err != nil {
+		rec.fail(asError(err))
+	}
+	took := time.Since(begin)
+	s.metrics.requests(path, r.Method, rec.status, took)
+	level := slog.LevelDebug
+	if rec.status >= 500 && rec.status != http.StatusServiceUnavailable {
+		level = slog.LevelWarn
+	}
+	s.log.Log(r.Context(), level, "request", "id", id, "method", r.Method, "path", r.URL.Path, "status", rec.status,
+		"ms", float64(took.Microseconds())/1000, "error", err)
+}
+
+type idKey struct{}
+
+// recorder remembers the status of an answer.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	wrote  bool
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if !w.wrote {
+		w.status, w.wrote = status, true
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	w.wrote = true
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// fail answers with an error, unless an answer has begun.
+func (w *recorder) fail(e *Error) {
+	if w.status = e.Status; w.wrote || e.Status == statusClientGone {
+		return
+	}
+	h := w.Header()
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+	}
+	if e.Allow != "" {
+		h.Set("Allow", e.Allow)
+	}
+	if e.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="adavit"`)
+	}
+	if e.Status == http.StatusRequestEntityTooLarge {
+		h.Set("Connection", "close") // what is still coming is not worth reading
+	}
+	writeJSON(w, e.Status, map[string]string{"error": e.Message})
+}
+
+// writeJSON answers with a JSON object.
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
+	w.WriteHeader(status)
+	_, err = w.Write(append(b, '\n'))
+	return clientError(err)
+}
+
+// clientError says that an answer could not be written, which is the client's affair.
+func clientError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return refuse(statusClientGone, "writing the answer: %v", err)
+}
+
+// requestID is the client's id of a request if it is fit for a log, or a new one.
+func requestID(text string) string {
+	if text != "" && len(text) <= 128 && !strings.ContainsFunc(text, func(r rune) bool { return r < '!' || r > '~' }) {
+		return text
+	}
+	return rand.Text()
+}
+
+// How slowly a body may come.
+const (
+	bodyPatience = 10 * time.Second
+	bodyRate     = 16_000 // bytes a second
+)
+
+// body reads a request's body: at most --max-body bytes, also after decompression, and only while all bodies together
+// stay within their share of memory. release is to be called when it is not needed any more.
+func (s *Server) body(w http.ResponseWriter, r *http.Request) (b []byte, release func(), err error) {
+	most := s.options.MaxBody
+	if r.ContentLength > most {
+		return nil, nil, &http.MaxBytesError{Limit: most}
+	}
+	in := io.Reader(bound.Body(w, r, most, bodyPatience, bodyRate))
+	switch encoding := r.Header.Get("Content-Encoding"); encoding {
+	case "", "identity":
+	case "gzip":
+		in, err = gzip.NewReader(in)
+	case "deflate":
+		in, err = zlib.NewReader(in)
+	default:
+		return nil, nil,
+			refuse(http.StatusUnsupportedMediaType, "Content-Encoding %.40q is not known; send gzip, deflate or none",
+				encoding)
+	}
+	if err != nil {
+		return nil, nil, bodyError(err)
+	}
+	hold := held{memory: s.memory}
+	if b, err = hold.read(in, r.ContentLength, most); err != nil {
+		hold.release()
+		return nil, nil, bodyError(err)
+	}
+	return b, hold.release, nil
+}
+
+// bodyError says what is wrong with a body that could not be read.
+func bodyError(err error) error {
+	var known *Error
+	var size *http.MaxBytesError
+	switch {
+	case errors.As(err, &known), errors.As(err, &size):
+		return err
+	case errors.Is(err, bound.ErrSlow):
+		return refuse(http.StatusRequestTimeout, "%v; send at least %d kB a second", err, bodyRate/1000)
+	}
+	return refuse(http.StatusBadRequest, "the body cannot be read: %v", err)
+}

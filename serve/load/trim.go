@@ -1,0 +1,36 @@
+package load
+
+// The trim's constants.
+const (
+	aim       = 0.8  // of the objective: where the 99th percentile is wanted, and what admission counts on
+	gain      = 0.1  // of the relative error, a period
+	upward    = 0.1  // of that where there is room
+	trimStart = 0.6  // see trim
+	trimLeast = 0.1  //
+	fewest    = 10   // answers that a percentile is taken of
+	quantile  = 0.99 //
+)
+
+// trim is the share θ of an image's whole time, from its arrival to its deadline, that what waits before it may still
+// take. Latencies under load settle a little above it, whatever the load; the trim moves it so that their 99th
+// percentile comes to lie at 0.8 of the objective. It does so in brownout's form, θ += 0.1·e·θ/r with the error
+// e = r − p99, ten times slower upward.
+type trim struct {
+	theta float64
+	// What happened in this period: budgets were lowered; they were at their least and more would have been lowered.
+	lowered, floor bool
+}
+
+// step ends a period. A percentile says nothing of θ where θ could not act: there is no more to give when no budget was
+// lowered, and nothing more to take when all were at their least. Then θ stays.
+func (t *trim) step(p99, objective float64) {
+	r := aim * objective
+	e := (r - p99) / r
+	if e > 0 {
+		e *= upward
+	}
+	if e > 0 && t.lowered || e < 0 && !t.floor {
+		t.theta = min(max(t.theta+gain*max(e, -1)*t.theta, trimLeast), 1)
+	}
+	t.lowered, t.floor = false, false
+}

@@ -1,0 +1,87 @@
+package serve
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+// memory bounds the bytes that the bodies of all requests together hold.
+type memory struct {
+	most int64
+	used atomic.Int64
+}
+
+// take reserves n bytes, or reports that there is no room.
+func (m *memory) take(n int64) bool {
+	if m.used.Add(n) <= m.most {
+		return true
+	}
+	m.used.Add(-n)
+	return false
+}
+
+// held is what one body holds of it.
+type held struct {
+	memory *memory
+	bytes  int64
+}
+
+// release gives it back.
+func (h *held) release() {
+	h.memory.used.Add(-h.bytes)
+	h.bytes = 0
+}
+
+// grow reserves room for so many bytes in all.
+func (h *held) grow(bytes int64) error {
+	if more := bytes - h.bytes; more > 0 {
+		if !h.memory.take(more) {
+			e := refuse(http.StatusServiceUnavailable, "the requests under way hold %d MB already; try again", h.memory.most>>20)
+			e.RetryAfter = 1e9
+			return e
+		}
+		h.bytes = bytes
+	}
+	return nil
+}
+
+// read reads all of in, at most most bytes. size is what the client says it is, −1 if it does not; nothing is reserved
+// for more than has come, twice over.
+func (h *held) read(in io.Reader, size, most int64) ([]byte, error) {
+	const first = 64 << 10
+	room := int64(first)
+	if size >= 0 {
+		room = min(room, size+1) // one more, to see the end without growing
+	}
+	if err := h.grow(room); err != nil {
+		return nil, err
+	}
+	b := make([]byte, 0, room)
+	for {
+		n, err := in.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)) > most:
+			return nil, &http.MaxBytesError{Limit: most}
+		case errors.Is(err, io.EOF):
+			return b, nil
+		case err != nil:
+			return nil, err
+		}
+		if len(b) < cap(b) {
+			continue
+		}
+		room = min(2*int64(cap(b)), most+1)
+		if size > int64(len(b)) {
+			room = min(room, max(size+1, int64(len(b))+1))
+		}
+		if err := h.grow(int64(cap(b)) + room); err != nil { // both while one is copied to the other
+			return nil, err
+		}
+		grown := make([]byte, len(b), room)
+		copy(grown, b)
+		b = grown
+	}
+}

@@ -1,0 +1,103 @@
+package serve
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Parameters of a request, as JSON and protobuf have them: string, bool, float64 or int64.
+type Parameters map[string]any
+
+// Names of parameters that mean something here.
+const (
+	paramBudget     = "compute_budget"     // share of the dense token-blocks, aimed at
+	paramBudgetMax  = "compute_budget_max" // the same, never exceeded
+	paramTimeout    = "timeout"            // microseconds, Triton's
+	paramPriority   = "priority"           // Triton's; one queue for all here
+	paramBinary     = "binary_data_output" // all outputs as bytes behind the JSON
+	paramBinarySize = "binary_data_size"
+	paramBinaryData = "binary_data"
+	paramClasses    = "classification"
+)
+
+// number returns a parameter that is a number, or a text that is one: KServe's generated clients know no fractions.
+func (p Parameters) number(name string) (float64, bool, error) {
+	v, ok := p[name]
+	if !ok {
+		return 0, false, nil
+	}
+	f := math.NaN()
+	switch v := v.(type) {
+	case float64:
+		f = v
+	case int64:
+		f = float64(v)
+	case string:
+		if x, err := strconv.ParseFloat(v, 64); err == nil {
+			f = x
+		}
+	}
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return 0, false, refuse(http.StatusBadRequest, "parameter %q is %.40q, want a number", name, fmt.Sprint(v))
+	}
+	return f, true, nil
+}
+
+// apply reads what a request's parameters say of its budget and time.
+func (p Parameters) apply(r *Request) error {
+	for name, to := range map[string]*float64{paramBudget: &r.Budget.Mean, paramBudgetMax: &r.Budget.Max} {
+		v, ok, err := p.number(name)
+		switch {
+		case err != nil:
+			return err
+		case ok && !(v > 0 && v <= 1):
+			return refuse(http.StatusBadRequest,
+				"parameter %q is %v, want a share of the dense model's work, above 0 and at most 1",
+				name, v)
+		case ok:
+			*to = v
+		}
+	}
+	micros, _, err := p.number(paramTimeout)
+	if err != nil {
+		return err
+	}
+	if r.Timeout, err = checkTimeout(micros / 1e6); err != nil {
+		return err
+	}
+	for _, name := range []string{"sequence_start", "sequence_end"} {
+		if on, ok := p[name].(bool); ok && on {
+			return refuse(http.StatusBadRequest, "parameter %q: these models keep nothing from one request to the next", name)
+		}
+	}
+	return nil
+}
+
+// ignored lists the parameters that mean nothing here, so that a misspelt one is not passed over in silence.
+func (p Parameters) ignored() string {
+	known := []string{paramBudget, paramBudgetMax, paramTimeout, paramPriority, paramBinary, "sequence_id",
+		"sequence_start",
+		"sequence_end"}
+	var names []string
+	for name := range p {
+		if !slices.Contains(known, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ",")
+}
+
+// Parameters are what every interface says of an answer's cost.
+func (r *Response) Parameters(ignored string) Parameters {
+	p := Parameters{"compute_budget_applied": r.Applied, "budget_reason": r.Reason.String(),
+		"token_blocks": int64(r.TokenBlocks), "macs": r.MACs}
+	if ignored != "" {
+		p["ignored_parameters"] = ignored
+	}
+	return p
+}

@@ -1,0 +1,96 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+
+	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/pool"
+	"github.com/adavit/adavit/serve/load"
+	"github.com/adavit/adavit/vit"
+)
+
+// version is one loaded version of a model.
+type version struct {
+	name   string
+	number int
+	model  *vit.Model // its parameters are packed in engine: here only their Config
+	config vit.Config
+	engine *pool.Model
+	dense  int // token-blocks of an image in the dense model
+	class  *load.Class
+	share  float64 // of them, what the model's own constants cost on the average, as far as its ladder says; else 1
+	stats  statistics
+	users  sync.WaitGroup // requests that hold it; none begins once it is out of the repository
+}
+
+// load packs a model and tries it on an image: what cannot answer is never served.
+func (s *Server) load(name string, number int, m *vit.Model) (*version, error) {
+	c := m.Params.Config
+	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
+		return nil, fmt.Errorf("%s: %w", vit.PreprocessorFile, err)
+	}
+	if _, _, err := s.options.Budget.Limits(m); err != nil && !errors.Is(err, infer.ErrNoLadder) {
+		return nil, fmt.Errorf("the default budget: %w", err)
+	}
+	engine, err := s.pool.Add(m, s.options.Precision)
+	if err != nil {
+		return nil, err
+	}
+	shape := *m
+	shape.Params = &vit.Params{Config: c}
+	v := &version{name: name, number: number, model: &shape, config: c, engine: engine, dense: c.Tokens() * c.Layers,
+		share: ownShare(m)}
+	block, err := v.try(s.pool)
+	if err != nil {
+		engine.Close()
+		return nil, fmt.Errorf("its first image failed: %w", err)
+	}
+	v.class = s.control.NewClass(engine.PassSize(), block)
+	return v, nil
+}
+
+// ownShare is the mean cost of a model's own constants by its ladder, as a share of the dense model's; 1 if unknown.
+func ownShare(m *vit.Model) float64 {
+	h := m.Params.Config.Halting
+	for _, r := range m.Ladder {
+		if r.Apply(h).String() == h.String() {
+			return r.Mean
+		}
+	}
+	return 1
+}
+
+// try has every worker run an image, twice: the first time the engines get their memory, the second tells how long a
+// token-block takes, in seconds. A model that gives no finite numbers is found out.
+func (v *version) try(p *pool.Pool) (block float64, err error) {
+	grey := make([]float32, v.config.ImageLen())
+	jobs := make([]*pool.Job, 2*p.Threads())
+	for i := range jobs {
+		jobs[i] = &pool.Job{Pixels: grey}
+	}
+	for range 2 {
+		if err := v.engine.Run(jobs...); err != nil {
+			return 0, err
+		}
+		block = math.Inf(1)
+		for _, j := range jobs {
+			if j.Err != nil {
+				return 0, j.Err
+			}
+			spent := 0.0
+			for _, d := range j.Depth {
+				spent += float64(d)
+			}
+			for i, x := range j.Logits {
+				if x-x != 0 {
+					return 0, fmt.Errorf("the logit of class %d is %v", i, x)
+				}
+			}
+			block = min(block, j.Ran.Seconds()/float64(j.Batch)/spent)
+		}
+	}
+	return block, nil
+}
