@@ -30,6 +30,7 @@ var floors = [...][]string{
 	{"infer", "train", "onnx", "report", "internal/tfevents", "datasets", "internal/machine"},
 	{".", "eval", "internal/modeltest"},
 	{"trainer"},
+	{"serve/page"},
 	{"serve", "compare", "internal/tools"},
 	{"cmd/adavit", "internal/schemetest"},
 }
