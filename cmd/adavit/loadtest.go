@@ -50,6 +50,9 @@ func (l *loadFlags) define() {
 // alone reports flags that have no effect: those for servers without --url, and those for engines with it.
 func (l *loadFlags) alone(cmd *cobra.Command) (err error) {
 	remote := l.o.URL != ""
+	if !remote && cmd.Flags().Changed("url") {
+		return badUsage("--url is empty")
+	}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		forServers := l.set.Lookup(f.Name) != nil
 		switch {
@@ -60,9 +63,6 @@ func (l *loadFlags) alone(cmd *cobra.Command) (err error) {
 			err = badUsage("--%s has no effect with --url: it is the server's affair", f.Name)
 		}
 	})
-	if err == nil && !remote && cmd.Flags().Changed("url") {
-		err = badUsage("--url is empty")
-	}
 	return err
 }
 

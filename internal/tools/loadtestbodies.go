@@ -98,11 +98,11 @@ func holdsPictures(dir string) bool {
 
 // pictureBodies are picture files: PNG where there were none.
 func pictureBodies(ctx context.Context, name string) (bodies []loadBody, err error) {
-	held := 0
+	held, encoder := 0, png.Encoder{BufferPool: new(oneBuffer)}
 	err = loadPictures(ctx, name, func(content []byte, img image.Image) error {
 		if img != nil {
 			var b bytes.Buffer
-			if err := png.Encode(&b, img); err != nil {
+			if err := encoder.Encode(&b, img); err != nil {
 				return err
 			}
 			content = b.Bytes()
@@ -115,6 +115,12 @@ func pictureBodies(ctx context.Context, name string) (bodies []loadBody, err err
 	})
 	return bodies, err
 }
+
+// oneBuffer lets pictures that are encoded one after the other share their memory.
+type oneBuffer struct{ buffer *png.EncoderBuffer }
+
+func (b *oneBuffer) Get() *png.EncoderBuffer       { return b.buffer }
+func (b *oneBuffer) Put(buffer *png.EncoderBuffer) { b.buffer = buffer }
 
 // tensorBodies are requests of the Open Inference Protocol with its binary tensor extension: one image [1, C, H, W]
 // each, for the logits.

@@ -50,7 +50,7 @@ func (s *schedule) next() time.Duration {
 	} else {
 		s.at += s.rng.ExpFloat64()
 	}
-	return time.Duration(math.Min(s.at*s.gap*1e9, math.MaxInt64/2))
+	return time.Duration(math.Round(min(s.at*s.gap*1e9, math.MaxInt64/2)))
 }
 
 // alarm wakes one goroutine at given times.
