@@ -97,7 +97,7 @@
 //	--duration time          time to measure at each rate (default 10s)
 //	--find-capacity          measure first how many requests a second the server answers
 //	--header line            a line to send with every request, such as 'Authorization:
-//	                         Bearer KEY' (default )
+//	                         Bearer KEY'
 //	--images folder          what to send: a folder of picture files, one file, or a data
 //	                         set; with --api v2 also a .safetensors file of tensors (default
 //	                         "fashion-mnist")
@@ -111,7 +111,7 @@
 //	--seconds time           time to measure, after a warm-up (default 3)
 //	--seed number            number from which the schedule follows (default 1)
 //	--slo time               time within which an answer must come to count as goodput
-//	                         (default: any) (default )
+//	                         (default: any)
 //	--threads number         number of threads (default: the CPUs that the process may use)
 //	--timeout time           time after which a request is given up (default 10s)
 //	--url address            address of a server to be loaded, such as

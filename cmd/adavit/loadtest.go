@@ -39,11 +39,9 @@ func (l *loadFlags) define() {
 	f.StringVar(&l.o.Like, "like", "", "`model` whose preprocessing makes tensors of pictures (default: --model)")
 	f.StringVar(&l.budget, "budget", "", budgetUsage)
 	f.DurationVar(&l.o.SLO, "slo", 0, "`time` within which an answer must come to count as goodput (default: any)")
-	f.Lookup("slo").DefValue = ""
 	f.DurationVar(&l.o.Timeout, "timeout", 10*time.Second, "`time` after which a request is given up")
 	f.IntVar(&l.o.Connections, "connections", 2000, "`number` of connections at most")
 	f.StringArrayVar(&l.headers, "header", nil, "a `line` to send with every request, such as 'Authorization: Bearer KEY'")
-	f.Lookup("header").DefValue = ""
 	f.StringVar(&l.output, "out", "", "`file`.svg for a picture of latency over rate")
 }
 
