@@ -18,4 +18,4 @@ models:
 	go run ./cmd/adavit train --recipe fashion-dense-more --init out/fashion-base --data fashion-mnist \
 		--out out/fashion-dense
 	go run ./cmd/adavit train --recipe fashion-adaptive --init out/fashion-base --data fashion-mnist \
-		--out out/fashion-adaptive --set distill.model=out/fashion-base
+		--out out/fashion-adaptive

@@ -150,8 +150,12 @@ func (r *round) train(ctx context.Context, i int) error {
 	} else {
 		r.o.Log.Info("training", "scheme", s.name, "seed", r.seed, "epochs", recipe.Epochs, "folder", run.Run)
 		var teacher *vit.Model
-		if d := recipe.Distill; d != nil {
-			if teacher, err = adavit.OpenContext(ctx, d.Model, adavit.OpenOptions{}); err != nil {
+		name, err := recipe.TeacherName(r.o.Model)
+		if err != nil {
+			return err
+		}
+		if name != "" {
+			if teacher, err = adavit.OpenContext(ctx, name, adavit.OpenOptions{}); err != nil {
 				return fmt.Errorf("teacher: %w", err)
 			}
 		}

@@ -111,7 +111,7 @@ func (g *Augmenter) read(dst []byte, i int, rng *rand.Rand) error {
 	if g.a.RandomResizedCrop == nil {
 		return g.fitted.Pixels(dst, i)
 	}
-	img, err := imageOf(g.whole, i)
+	img, err := Image(g.whole, i)
 	if err != nil {
 		return err
 	}

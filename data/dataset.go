@@ -157,7 +157,7 @@ func Subset(d Dataset, index []int) (Dataset, error) {
 func (v view) Len() int                         { return len(v.index) }
 func (v view) Label(i int) int                  { return v.Dataset.Label(v.index[i]) }
 func (v view) Pixels(dst []byte, i int) error   { return v.Dataset.Pixels(dst, v.index[i]) }
-func (v view) Image(i int) (image.Image, error) { return imageOf(v.Dataset, v.index[i]) }
+func (v view) Image(i int) (image.Image, error) { return Image(v.Dataset, v.index[i]) }
 func (v view) Replaced(i int) bool              { return Replaced(v.Dataset, v.index[i]) }
 func (v view) nameOf(i int) string              { return nameOf(v.Dataset, v.index[i]) }
 

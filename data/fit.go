@@ -48,7 +48,7 @@ func (f fitted) Pixels(dst []byte, i int) error {
 }
 
 func (f fitted) pixels(dst []byte, from Dataset, i int) error {
-	img, err := imageOf(from, i)
+	img, err := Image(from, i)
 	if err != nil {
 		return err
 	}
@@ -66,10 +66,13 @@ func checkImages(d Dataset) error {
 	return nil
 }
 
-// imageOf is picture i of d before any resizing; see checkImages.
-func imageOf(d Dataset, i int) (image.Image, error) {
+// Image is picture i of d before any resizing: as its file has it, or made of its pixels.
+func Image(d Dataset, i int) (image.Image, error) {
 	if im, ok := d.(imager); ok {
 		return im.Image(i)
+	}
+	if err := checkImages(d); err != nil {
+		return nil, err
 	}
 	c, h, w := d.Size()
 	pixels := make([]byte, c*h*w)

@@ -78,7 +78,7 @@ func (t *Tolerated) Image(i int) (img image.Image, err error) {
 		return nil, err
 	}
 	err = t.try(i, func(j int) (err error) {
-		img, err = imageOf(t.Dataset, j)
+		img, err = Image(t.Dataset, j)
 		return err
 	})
 	return img, err

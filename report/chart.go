@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -11,6 +12,7 @@ type Chart struct {
 	Series                []Series
 
 	Markers bool // a dot on every point, as for single measurements
+	LogY    bool // every power of ten of Y is as high as any other; values that are not positive are left out
 	shares  bool // Y holds shares (0..1), from zero and in percent, and the first line's area is filled
 }
 
@@ -26,6 +28,11 @@ func (c Chart) layout() (plot, error) {
 	v := newPlot(c.Title, c.XLabel, c.YLabel, plotB)
 	x, y := nothing, nothing
 	lines := make([][]run, len(c.Series))
+	height, shown := func(y float64) float64 { return y }, trimNumber
+	if c.LogY {
+		height = func(y float64) float64 { return math.Log10(max(y, 0)) } // −∞ interrupts the line
+		shown = func(h float64) string { return trimNumber(math.Pow(10, h)) }
+	}
 	for i, s := range c.Series {
 		if s.X == nil {
 			for j := range s.Y {
@@ -35,13 +42,15 @@ func (c Chart) layout() (plot, error) {
 		if len(s.X) != len(s.Y) {
 			return v, fmt.Errorf("report: chart %q, line %q: %d values of x and %d of y", c.Title, s.Name, len(s.X), len(s.Y))
 		}
+		heights := make([]float64, len(s.Y))
 		for j := range s.X {
-			if finite(s.X[j]) && finite(s.Y[j]) {
+			heights[j] = height(s.Y[j])
+			if finite(s.X[j]) && finite(heights[j]) {
 				x.add(s.X[j])
-				y.add(s.Y[j])
+				y.add(heights[j])
 			}
 		}
-		lines[i] = thin(s.X, s.Y)
+		lines[i] = thin(s.X, heights)
 	}
 	if x == nothing {
 		x, y, v.About = span{0, 1}, span{0, 1}, "no data"
@@ -58,6 +67,13 @@ func (c Chart) layout() (plot, error) {
 		xs.lo, xs.hi = x.lo-side, x.hi+side
 	}
 	v.XTicks, v.YTicks = xs.ticks(6, false), ys.ticks(5, c.shares)
+	if c.LogY {
+		ys = scale{y.lo, y.hi, plotB, plotT}
+		if y.hi-y.lo < 0.1 {
+			ys.lo, ys.hi = y.lo-0.1, y.hi+0.1
+		}
+		v.YTicks = ys.powers()
+	}
 	for i, s := range c.Series {
 		l := lineView{Class: fmt.Sprintf("c%d", i%seriesColors)}
 		if s.Dashed {
@@ -78,7 +94,7 @@ func (c Chart) layout() (plot, error) {
 				continue
 			}
 			for _, m := range r { // a point on its own would have no line to show it
-				text := fmt.Sprintf("%s: %s, %s", s.Name, trimNumber(m.x), trimNumber(m.y))
+				text := fmt.Sprintf("%s: %s, %s", s.Name, trimNumber(m.x), shown(m.y))
 				l.Dots = append(l.Dots, dotView{xy(xs.at(m.x)), xy(ys.at(m.y)), text})
 			}
 		}
@@ -88,7 +104,7 @@ func (c Chart) layout() (plot, error) {
 		}
 		if n := len(lines[i]); n > 0 {
 			last := lines[i][n-1]
-			v.About += fmt.Sprintf("%s ends at %s. ", s.Name, trimNumber(last[len(last)-1].y))
+			v.About += fmt.Sprintf("%s ends at %s. ", s.Name, shown(last[len(last)-1].y))
 		}
 	}
 	return v, nil

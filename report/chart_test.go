@@ -3,6 +3,8 @@ package report
 import (
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -205,5 +207,66 @@ func TestHeat(t *testing.T) {
 		if _, err := HTML(Page{Scores: &empty}); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestChartLogY: powers of ten lie evenly, what is not positive is a gap, and values are told as they are.
+func TestChartLogY(t *testing.T) {
+	v, err := Chart{LogY: true, Markers: true, Series: []Series{{Name: "s", Y: []float64{1, 10, 0, 100, -1}}}}.layout()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := coordinates(t, v.Lines[0].D)
+	if len(got) != 3 || got[0][1] != plotB || got[1][1] != (plotB+plotT)/2 || got[2][1] != plotT {
+		t.Errorf("points %v", got)
+	}
+	if dots := v.Lines[0].Dots; len(dots) != 3 || dots[2].Text != "s: 4, 100" || !strings.Contains(v.About, "at 100") {
+		t.Errorf("dots %v, about %q", dots, v.About)
+	}
+	for _, c := range []struct {
+		lo, hi float64
+		want   string
+	}{
+		{0, 2, "1 2 5 10 20 50 100"}, {-1.1, 0.8, "0.1 0.2 0.5 1 2 5"}, {0, 4, "1 10 100 1000 10k"},
+		{2.9, 3.05, "1000"}, {-9, 9, "1e-09 1e-06 0.001 1 1000 1M 1G"},
+	} {
+		var words []string
+		for _, tick := range (scale{c.lo, c.hi, 0, 1}).powers() {
+			words = append(words, tick.Text)
+		}
+		if got := strings.Join(words, " "); got != c.want {
+			t.Errorf("%v to %v: %q, want %q", c.lo, c.hi, got, c.want)
+		}
+	}
+}
+
+// TestChartSVG: a chart on its own names its lines, each within the picture.
+func TestChartSVG(t *testing.T) {
+	c := Chart{Title: "latency", LogY: true, Series: []Series{{Name: "median", Y: []float64{1, 2}},
+		{Name: "<99 %>", Y: []float64{3, 400}}, {Name: strings.Repeat("long name ", 5), Y: []float64{5, 5}, Dashed: true}}}
+	path := filepath.Join(t.TempDir(), "chart.svg")
+	if err := c.WriteSVG(path); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elements, text := parse(t, b)
+	if !strings.Contains(text, "<99 %>") || !strings.Contains(text, "median") || countOf(elements, "script", "") != 0 {
+		t.Errorf("%s", b)
+	}
+	tall := regexp.MustCompile(`viewBox="0 -26 368 (\d+)"`).FindSubmatch(b)
+	lowest := regexp.MustCompile(`M46 (\d+)h16`).FindAllSubmatch(b, -1)
+	if tall == nil || len(lowest) != 2 { // the third name has a line to itself
+		t.Fatalf("%s", b)
+	}
+	height, _ := strconv.Atoi(string(tall[1]))
+	last, _ := strconv.Atoi(string(lowest[1][1]))
+	if last > height-26 || last < plotB+32 {
+		t.Errorf("the last name lies at %d of %d", last, height-26)
+	}
+	if err := (Chart{Series: []Series{{X: []float64{1}}}}).WriteSVG(path); err == nil {
+		t.Error("no error for a bad chart")
 	}
 }

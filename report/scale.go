@@ -72,6 +72,27 @@ func (s scale) ticks(n int, percent bool) []tick {
 	return out
 }
 
+// powers returns the values 1, 2 and 5 times a power of ten of a scale of decimal logarithms; where those would be more
+// than eight, powers of ten alone, and some of them.
+func (s scale) powers() []tick {
+	mantissas, every := []float64{1, 2, 5}, 1
+	if decades := s.hi - s.lo; decades > 8.0/3 {
+		mantissas, every = mantissas[:1], 1+int(decades/8)
+	}
+	var out []tick
+	for e := math.Floor(s.lo); e <= s.hi; e++ {
+		if int(e)%every != 0 {
+			continue
+		}
+		for _, m := range mantissas {
+			if at := e + math.Log10(m); at > s.lo-1e-9 && at < s.hi+1e-9 {
+				out = append(out, tick{xy(s.at(at)), trimNumber(m * math.Pow(10, e))})
+			}
+		}
+	}
+	return out
+}
+
 // tickLabel prints a value with as many digits as tell it from its neighbours, which are step apart.
 func tickLabel(v, step float64) string {
 	a := math.Abs(v)

@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"html/template"
 	"math"
 	"unicode/utf8"
 )
@@ -21,8 +20,7 @@ type Point struct {
 	Hollow           bool    // drawn as a ring, as for what the others are held against
 }
 
-// scatterBottom is where the plot of a scatter ends: it is higher than a chart of lines, since names need room. The
-// height of a picture on its own, in page.html, follows from it: 26 for the title, and 40 below the plot.
+// scatterBottom is where the plot of a scatter ends: it is higher than a chart of lines, since names need room.
 const scatterBottom = 266.0
 
 func (s Scatter) layout() (plot, error) {
@@ -74,22 +72,6 @@ func (s Scatter) layout() (plot, error) {
 		v.About += pv.About + ". "
 	}
 	return v, nil
-}
-
-// WriteSVG stores s, whole or not at all, as a picture that needs no other file and follows a light or dark theme.
-func (s Scatter) WriteSVG(path string) error {
-	v, err := s.layout()
-	if err != nil {
-		return err
-	}
-	b, err := execute("svg", struct {
-		plot
-		Style template.CSS
-	}{v, template.CSS(plotStyle)})
-	if err != nil {
-		return err
-	}
-	return writeFile(path, b)
 }
 
 // box is a rectangle of the drawing.

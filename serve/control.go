@@ -56,7 +56,7 @@ func (s *Server) hopeless(n int64, timeout time.Duration) *Error {
 	}
 	return refuse(http.StatusServiceUnavailable,
 		"an image takes longer than the server's objective of %v; its --slo should "+
-		"be larger", objective)
+			"be larger", objective)
 }
 
 // leave says that a batch's images are no longer under way.

@@ -19,9 +19,12 @@ const (
 	DistillHard = "hard"
 )
 
+// TeacherInit names the model that training starts from as the teacher.
+const TeacherInit = "init"
+
 // Distill says how to learn from a teacher beside the labels.
 type Distill struct {
-	Model       string  `json:"model"`       // the teacher's name; whoever opens it goes by it
+	Model       string  `json:"model"`       // the teacher's name, or TeacherInit; whoever opens it goes by it
 	Mode        string  `json:"mode"`        // DistillSoft or DistillHard; "" where alpha is 0
 	Alpha       float64 `json:"alpha"`       // the teacher's share of the classification loss
 	Temperature float64 `json:"temperature"` // τ of DistillSoft; 0 = 1

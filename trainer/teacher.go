@@ -7,9 +7,26 @@ import (
 
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
+
+// TeacherName returns the name of the model that the recipe learns from, "" if there is none. init is the name of the
+// one that training starts from.
+func (r Recipe) TeacherName(init string) (string, error) {
+	switch {
+	case r.Distill == nil:
+		return "", nil
+	case r.Distill.Model != train.TeacherInit:
+		return r.Distill.Model, nil
+	case init == "":
+		return "", usage.Errorf("the recipe's teacher is the model that training starts from, and there is none: name one, " +
+			"or leave distill out")
+	}
+	return init, nil
+}
 
 // teacher is a model that another one learns from: it looks at the student's own augmented images.
 type teacher struct {

@@ -20,7 +20,9 @@ import (
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/modeltest"
+	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -211,5 +213,25 @@ func writeClasses(t *testing.T, dir string) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// TestTeacherName: a recipe's teacher can be the model that training starts from.
+func TestTeacherName(t *testing.T) {
+	for _, test := range []struct{ teacher, init, want string }{
+		{"", "base", ""}, {"large", "base", "large"}, {"init", "base", "base"}, {"./init", "base", "./init"},
+	} {
+		r := Recipe{}
+		if test.teacher != "" {
+			r.Distill = &train.Distill{Model: test.teacher, Tokens: 1}
+		}
+		if got, err := r.TeacherName(test.init); got != test.want || err != nil {
+			t.Errorf("teacher %q, start %q: %q, %v", test.teacher, test.init, got, err)
+		}
+	}
+	r := Recipe{}
+	r.Distill = &train.Distill{Model: train.TeacherInit, Tokens: 1}
+	if _, err := r.TeacherName(""); !errors.Is(err, usage.Err) {
+		t.Errorf("a start that is not there teaches: %v", err)
 	}
 }

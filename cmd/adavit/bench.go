@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/tools"
@@ -17,20 +18,37 @@ func (a *app) bench() *cobra.Command {
 	var o tools.BenchOptions
 	var variants, models []string
 	var threads, batches []int
+	load := loadFlags{set: pflag.NewFlagSet("", pflag.ContinueOnError)}
 	cmd := &cobra.Command{
-		Use:   "bench [--variant V | --model DIR|NAME]",
-		Short: "Measure throughput on random input",
+		Use:   "bench [--variant V | --model DIR|NAME | --url URL]",
+		Short: "Measure throughput on random input, or a server under load",
 		Long: `Bench runs an architecture with random weights, or a model, on random input. It reports images a second,
 how long a batch takes (median and 99th percentile), and the rate of arithmetic that was really performed beside the
 FMA rate of the same cores measured in the same run.
 
 --active fixes the share of patch tokens that run in each block, whatever they hold: what is left out shows what
 token removal gains. With fewer images in a batch than threads, all threads share each image. Lists of variants,
-models, threads or batches are measured one after the other.`,
+models, threads or batches are measured one after the other.
+
+With --url it is a load generator for a server ('adavit serve'). Requests are sent by a schedule, whatever becomes of
+those before, and latency counts from the time when a request was to be sent; so a server that stalls is charged with
+all that would have come meanwhile. --rate gives requests a second, or with --find-capacity multiples of what the server
+answers at most; without either, it looks for the capacity and then loads half, 0.8 and all of it. Latencies are those of
+requests that the server took on: successes, and those whose answer did not come in time, counted as long as they were
+waited for. Other servers will do that answer the same requests.`,
 		Example: `  adavit bench --variant deit-small --threads 1,2
   adavit bench --variant deit-tiny --batch 8 --json \
-      --active 1,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.3,0.2,0.2,0.1`,
+      --active 1,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.3,0.2,0.2,0.1
+  adavit bench --url http://localhost:8080 --rate 50,100,200 --slo 100ms
+  adavit bench --url http://localhost:8080 --find-capacity --rate 0.5,0.8,1.2 --images photos/ \
+      --out latency.svg`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := load.alone(cmd); err != nil {
+				return err
+			}
+			if load.o.URL != "" {
+				return a.loadTest(cmd.Context(), &load, models)
+			}
 			for _, n := range slices.Concat(threads, batches) {
 				if n < 1 {
 					return badUsage("--threads and --batch want numbers of 1 or more, not %d", n)
@@ -71,6 +89,8 @@ models, threads or batches are measured one after the other.`,
 	f.Lookup("active").DefValue = "" // "[]" would say nothing
 	f.BoolVar(&o.Profile, "profile", false, "print where the time goes, block by block")
 	f.Float64Var(&o.Seconds, "seconds", 3, "`time` to measure, after a warm-up")
+	load.define()
+	f.AddFlagSet(load.set)
 	return cmd
 }
 

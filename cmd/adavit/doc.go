@@ -11,7 +11,7 @@
 // The commands:
 //
 //	adavit augment     Show augmented training pictures
-//	adavit bench       Measure throughput on random input
+//	adavit bench       Measure throughput on random input, or a server under load
 //	adavit calibrate   Measure a model's ladder of budgets, for --budget
 //	adavit classify    Say what is on pictures
 //	adavit compare     Train several halting schemes from one dense model and compare them
@@ -64,9 +64,9 @@
 //
 // # adavit bench
 //
-// Measure throughput on random input.
+// Measure throughput on random input, or a server under load.
 //
-//	adavit bench [--variant V | --model DIR|NAME]
+//	adavit bench [--variant V | --model DIR|NAME | --url URL]
 //
 // Bench runs an architecture with random weights, or a model, on random input. It reports images a
 // second, how long a batch takes (median and 99th percentile), and the rate of arithmetic that was
@@ -76,21 +76,59 @@
 // out shows what token removal gains. With fewer images in a batch than threads, all threads share
 // each image. Lists of variants, models, threads or batches are measured one after the other.
 //
+// With --url it is a load generator for a server ('adavit serve'). Requests are sent by a schedule,
+// whatever becomes of those before, and latency counts from the time when a request was to be sent; so
+// a server that stalls is charged with all that would have come meanwhile. --rate gives requests a
+// second, or with --find-capacity multiples of what the server answers at most; without either, it
+// looks for the capacity and then loads half, 0.8 and all of it. Latencies are those of requests that
+// the server took on: successes, and those whose answer did not come in time, counted as long as they
+// were waited for. Other servers will do that answer the same requests.
+//
 // Flags:
 //
 //	--active share           share of patch tokens that run in each block, falling
+//	--api kind               kind of request: classify (picture files) or v2 (binary
+//	                         tensors) (default "classify")
+//	--arrivals kind          kind of schedule: poisson or constant (default "poisson")
 //	--batch images           images in a batch (default [1])
+//	--budget MEAN[,MAX]      MEAN[,MAX]: shares of the dense model's token-blocks, above 0
+//	                         and at most 1. Images cost MEAN on average (0: no aim; needs a
+//	                         model with a ladder of budgets) and none costs more than MAX
+//	--connections number     number of connections at most (default 2000)
+//	--duration time          time to measure at each rate (default 10s)
+//	--find-capacity          measure first how many requests a second the server answers
+//	--header line            a line to send with every request, such as 'Authorization:
+//	                         Bearer KEY'
+//	--images folder          what to send: a folder of picture files, one file, or a data
+//	                         set; with --api v2 also a .safetensors file of tensors (default
+//	                         "fashion-mnist")
+//	--like model             model whose preprocessing makes tensors of pictures (default:
+//	                         --model)
 //	--model directory        model directory or bundled name
+//	--out file               file.svg for a picture of latency over rate
 //	--profile                print where the time goes, block by block
+//	--rate requests          requests a second, or with --find-capacity multiples of the
+//	                         capacity (default: 0.5,0.8,1 of the capacity)
 //	--seconds time           time to measure, after a warm-up (default 3)
+//	--seed number            number from which the schedule follows (default 1)
+//	--slo time               time within which an answer must come to count as goodput
+//	                         (default: any)
 //	--threads number         number of threads (default: the CPUs that the process may use)
+//	--timeout time           time after which a request is given up (default 10s)
+//	--url address            address of a server to be loaded, such as
+//	                         http://localhost:8080; --model is then one of its models
+//	                         (default: its first)
 //	--variant architecture   architecture with random weights (default deit-small)
+//	--warmup time            time at each rate before that (default 2s)
 //
 // Examples:
 //
 //	adavit bench --variant deit-small --threads 1,2
 //	adavit bench --variant deit-tiny --batch 8 --json \
 //	    --active 1,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.3,0.2,0.2,0.1
+//	adavit bench --url http://localhost:8080 --rate 50,100,200 --slo 100ms
+//	adavit bench --url http://localhost:8080 --find-capacity --rate 0.5,0.8,1.2 --images photos/ \
+//	    --out latency.svg
 //
 // # adavit calibrate
 //

@@ -57,8 +57,12 @@ func Train(ctx context.Context, o trainer.Options, p infer.Precision) (r trainer
 			return r, err
 		}
 	}
-	if d := o.Recipe.Distill; d != nil {
-		if o.Teacher, err = adavit.OpenContext(ctx, d.Model, adavit.OpenOptions{}); err != nil {
+	teacher, err := o.Recipe.TeacherName(o.InitName)
+	if err != nil {
+		return r, err
+	}
+	if teacher != "" {
+		if o.Teacher, err = adavit.OpenContext(ctx, teacher, adavit.OpenOptions{}); err != nil {
 			return r, fmt.Errorf("teacher: %w", err)
 		}
 	}
