@@ -21,19 +21,14 @@ func (s *Server) Handler() http.Handler {
 	s.route(mux, "/v1/models", secure.Infer, get(s.list))
 	s.route(mux, "/v1/load", secure.Infer, get(s.live))
 	s.route(mux, "/metrics", secure.Infer, get(s.metrics.serve))
-	s.route(mux, "/openapi.yaml", anyone, get(func(w http.ResponseWriter, _ *http.Request) error {
-		w.Header().Set("Content-Type", "application/yaml")
-		_, err := w.Write(page.OpenAPI)
-		return clientError(err)
-	}))
-	s.route(mux, "/{$}", anyone, get(func(w http.ResponseWriter, _ *http.Request) error {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", page.Policy)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-cache")
-		_, err := w.Write(page.HTML)
-		return clientError(err)
-	}))
+	document := func(serve http.HandlerFunc) map[string]handler {
+		return get(func(w http.ResponseWriter, r *http.Request) error {
+			serve(w, r)
+			return nil
+		})
+	}
+	s.route(mux, "/openapi.yaml", anyone, document(page.ServeOpenAPI))
+	s.route(mux, "/{$}", anyone, document(page.ServeIndex))
 	s.rest(mux)
 	return mux
 }
