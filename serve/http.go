@@ -177,18 +177,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (b []byte, release
 		return nil, nil, &http.MaxBytesError{Limit: most}
 	}
 	in := io.Reader(bound.Body(w, r, most, bodyPatience, bodyRate))
-	switch encoding := r.Header.Get("Content-Encoding"); encoding {
-	case "", "identity":
-	case "gzip":
-		in, err = gzip.NewReader(in)
-	case "deflate":
-		in, err = zlib.NewReader(in)
-	default:
-		return nil, nil,
-			refuse(http.StatusUnsupportedMediaType, "Content-Encoding %.40q is not known; send gzip, deflate or none",
-				encoding)
-	}
-	if err != nil {
+	if in, err = unpack(r.Header.Get("Content-Encoding"), in); err != nil {
 		return nil, nil, bodyError(err)
 	}
 	hold := held{memory: s.memory}
@@ -197,6 +186,20 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (b []byte, release
 		return nil, nil, bodyError(err)
 	}
 	return b, hold.release, nil
+}
+
+// unpack reads what is compressed in a way that HTTP and gRPC have in common.
+func unpack(encoding string, in io.Reader) (io.Reader, error) {
+	switch encoding {
+	case "", "identity":
+		return in, nil
+	case "gzip":
+		return gzip.NewReader(in)
+	case "deflate":
+		return zlib.NewReader(in)
+	}
+	return nil, refuse(http.StatusUnsupportedMediaType, "encoding %.40q is not known; send gzip, deflate or none",
+		encoding)
 }
 
 // bodyError says what is wrong with a body that could not be read.
