@@ -3,6 +3,7 @@ package pool
 import (
 	"cmp"
 	"context"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -52,7 +53,8 @@ type bench struct {
 	gate   gate
 	params *vit.Params
 	model  *Model
-	pixels [][]float32 // [50][C, H, W]
+	pixels [50][]float32 // [C, H, W]
+	alone  map[infer.Precision]*infer.Engine
 
 	mu     sync.Mutex
 	passes []ran
@@ -64,11 +66,23 @@ type ran struct {
 	values []any // of its jobs
 }
 
-// newBench starts a pool whose Ran is the bench's. It ends with the test.
+// parameters makes a model of 28×28 images with random weights, 50 tokens, three blocks, that halts tokens at many
+// depths.
+func parameters(t *testing.T) *vit.Params {
+	c, err := vit.Variant("fashion-small")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Layers = 3
+	c.Halting = halting.Config{Scheme: "token"}.With("gate_scale", 4).With("gate_center", 0.5)
+	return vit.Initialize(c, 3, 0)
+}
+
+// newBench starts a pool whose Ran is the bench's, unless the options have one. It ends with the test.
 func newBench(t *testing.T, o Options) *bench {
 	t.Helper()
-	b := &bench{t: t}
-	o.Ran = func(p Pass) {
+	b := &bench{t: t, alone: map[infer.Precision]*infer.Engine{}}
+	note := func(p Pass) {
 		r := ran{Pass: p}
 		for _, j := range p.Jobs {
 			r.values = append(r.values, j.Value)
@@ -78,16 +92,23 @@ func newBench(t *testing.T, o Options) *bench {
 		defer b.mu.Unlock()
 		b.passes = append(b.passes, r)
 	}
+	if o.Ran == nil {
+		o.Ran = note
+	}
 	var err error
 	if b.Pool, err = New(o); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	m := modeltest.Small(t, true)
-	images := modeltest.Tensor(t, m, modeltest.Fashion(t), 50)
-	b.params = m.Params
-	b.pixels = slices.Collect(slices.Chunk(images, m.Params.Config.ImageLen()))
-	own, err := halting.New(m.Params.Config.Halting)
+	b.params = parameters(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range b.pixels {
+		b.pixels[i] = make([]float32, b.params.Config.ImageLen())
+		for k := range b.pixels[i] {
+			b.pixels[i][k] = float32(r.NormFloat64())
+		}
+	}
+	own, err := halting.New(b.params.Config.Halting)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,6 +183,31 @@ func (b *bench) hold(workers int) (release func()) {
 	return func() { b.gate.out <- struct{}{} }
 }
 
+// grow has every worker run a full pass of the model at the same time.
+func (b *bench) grow() {
+	release, size := b.hold(b.Threads()), b.model.PassSize()
+	jobs := b.jobs(0, b.Threads()*size+1)
+	for i, j := range jobs {
+		if j.Work = 1; i%size == 0 {
+			j.Scheme = gated
+		}
+	}
+	last := jobs[len(jobs)-1]
+	last.Work, last.Scheme = 1e6, plain // with which a share is more than any pass holds
+	wait := b.queue(b.model, jobs...)
+	for range b.Threads() {
+		release()
+	}
+	for range b.Threads() {
+		<-b.gate.in
+	}
+	for range b.Threads() {
+		release()
+	}
+	wait()
+	b.until("nobody is at work", func() bool { return b.Busy() == 0 })
+}
+
 // queue starts jobs and returns once they wait.
 func (b *bench) queue(m *Model, jobs ...*Job) (wait func() error) {
 	b.t.Helper()
@@ -193,10 +239,14 @@ func (b *bench) ran() []ran {
 // want returns the result of a job as an engine alone has it.
 func (b *bench) want(j *Job, precision infer.Precision) *infer.Output {
 	b.t.Helper()
-	e := modeltest.Engine(b.t, b.params, precision, infer.Options{Schemes: b.schemes()})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.alone[precision] == nil {
+		b.alone[precision] = modeltest.Engine(b.t, b.params, precision, infer.Options{Schemes: b.schemes()})
+	}
 	out := &infer.Output{}
 	batch := infer.Batch{Images: j.Pixels, Caps: []int{j.Cap}, Scheme: []int{j.Scheme}}
-	if err := e.Run(context.Background(), batch, out); err != nil {
+	if err := b.alone[precision].Run(context.Background(), batch, out); err != nil {
 		b.t.Fatal(err)
 	}
 	return out
