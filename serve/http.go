@@ -105,8 +105,12 @@ func (w *recorder) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// Write gives the client as long to read as it has to send so much: else one that does not read would hold its answer
+// and its connection for ever.
 func (w *recorder) Write(b []byte) (int, error) {
 	w.wrote = true
+	deadline := time.Now().Add(bodyPatience + time.Duration(len(b))*time.Second/bodyRate)
+	http.NewResponseController(w.ResponseWriter).SetWriteDeadline(deadline)
 	return w.ResponseWriter.Write(b)
 }
 
@@ -163,7 +167,7 @@ func requestID(text string) string {
 	return rand.Text()
 }
 
-// How slowly a body may come.
+// How slowly a body may come, and an answer go.
 const (
 	bodyPatience = 10 * time.Second
 	bodyRate     = 16_000 // bytes a second
