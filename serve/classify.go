@@ -156,7 +156,7 @@ func parseClassify(r *http.Request) (o classifyOptions, err error) {
 	if err := p.apply(&in); err != nil {
 		return o, err
 	}
-	err = budgetHeader(r, &in)
+	err = budgetHeader(r.Header.Get("X-Compute-Budget"), &in)
 	o.budget = in.Budget
 	return o, err
 }

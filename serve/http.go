@@ -105,8 +105,12 @@ func (w *recorder) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// Write gives the client as long to read as it has to send so much: else one that does not read would hold its answer
+// and its connection for ever.
 func (w *recorder) Write(b []byte) (int, error) {
 	w.wrote = true
+	deadline := time.Now().Add(bodyPatience + time.Duration(len(b))*time.Second/bodyRate)
+	http.NewResponseController(w.ResponseWriter).SetWriteDeadline(deadline)
 	return w.ResponseWriter.Write(b)
 }
 
@@ -163,7 +167,7 @@ func requestID(text string) string {
 	return rand.Text()
 }
 
-// How slowly a body may come.
+// How slowly a body may come, and an answer go.
 const (
 	bodyPatience = 10 * time.Second
 	bodyRate     = 16_000 // bytes a second
@@ -177,18 +181,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (b []byte, release
 		return nil, nil, &http.MaxBytesError{Limit: most}
 	}
 	in := io.Reader(bound.Body(w, r, most, bodyPatience, bodyRate))
-	switch encoding := r.Header.Get("Content-Encoding"); encoding {
-	case "", "identity":
-	case "gzip":
-		in, err = gzip.NewReader(in)
-	case "deflate":
-		in, err = zlib.NewReader(in)
-	default:
-		return nil, nil,
-			refuse(http.StatusUnsupportedMediaType, "Content-Encoding %.40q is not known; send gzip, deflate or none",
-				encoding)
-	}
-	if err != nil {
+	if in, err = unpack(r.Header.Get("Content-Encoding"), in); err != nil {
 		return nil, nil, bodyError(err)
 	}
 	hold := held{memory: s.memory}
@@ -197,6 +190,20 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (b []byte, release
 		return nil, nil, bodyError(err)
 	}
 	return b, hold.release, nil
+}
+
+// unpack reads what is compressed in a way that HTTP and gRPC have in common.
+func unpack(encoding string, in io.Reader) (io.Reader, error) {
+	switch encoding {
+	case "", "identity":
+		return in, nil
+	case "gzip":
+		return gzip.NewReader(in)
+	case "deflate":
+		return zlib.NewReader(in)
+	}
+	return nil, refuse(http.StatusUnsupportedMediaType, "encoding %.40q is not known; send gzip, deflate or none",
+		encoding)
 }
 
 // bodyError says what is wrong with a body that could not be read.

@@ -47,6 +47,15 @@ func (p Parameters) number(name string) (float64, bool, error) {
 	return f, true, nil
 }
 
+// classes is how many classes an output is to name, 0 for the tensor itself.
+func (p Parameters) classes(output string) (int, error) {
+	n, _, err := p.number(paramClasses)
+	if err != nil || n != math.Trunc(n) || math.Abs(n) > math.MaxInt32 {
+		return 0, refuse(http.StatusBadRequest, "output %q: classification %v, want a whole number", output, p[paramClasses])
+	}
+	return int(n), nil
+}
+
 // apply reads what a request's parameters say of its budget and time.
 func (p Parameters) apply(r *Request) error {
 	for name, to := range map[string]*float64{paramBudget: &r.Budget.Mean, paramBudgetMax: &r.Budget.Max} {

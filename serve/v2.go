@@ -150,7 +150,7 @@ func (s *Server) modelPost(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	in.Model, in.Version = name, version
-	if err := budgetHeader(r, &in); err != nil {
+	if err := budgetHeader(r.Header.Get("X-Compute-Budget"), &in); err != nil {
 		return err
 	}
 	resp, err := s.Infer(r.Context(), &in)
@@ -173,9 +173,8 @@ func (s *Server) modelPost(w http.ResponseWriter, r *http.Request) error {
 	return clientError(err)
 }
 
-// budgetHeader reads X-Compute-Budget; what the body says goes before it.
-func budgetHeader(r *http.Request, in *Request) error {
-	text := r.Header.Get("X-Compute-Budget")
+// budgetHeader reads the value of X-Compute-Budget, if there is one; what the body says goes before it.
+func budgetHeader(text string, in *Request) error {
 	if text == "" {
 		return nil
 	}
@@ -216,10 +215,8 @@ func (s *Server) repositoryModel(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for key := range in.Parameters {
-		if key != "unload_dependents" {
-			return refuse(http.StatusBadRequest,
-				"parameter %.40q: a model is loaded from where the server was told it is, as it "+
-					"is there", key)
+		if err := checkLoading(key); err != nil {
+			return err
 		}
 	}
 	if version != "" || what == "" {
@@ -235,6 +232,15 @@ func (s *Server) repositoryModel(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusOK)
 	return nil
+}
+
+// checkLoading refuses a parameter with which a client would have a model loaded in a way of its own.
+func checkLoading(parameter string) error {
+	if parameter == "unload_dependents" {
+		return nil
+	}
+	return refuse(http.StatusBadRequest,
+		"parameter %.40q: a model is loaded from where the server was told it is, as it is there", parameter)
 }
 
 // optionalJSON reads a body that may be empty.

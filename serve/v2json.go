@@ -83,16 +83,15 @@ func parseV2(body []byte, header int) (r Request, binary map[string]bool, ignore
 	all, _ := in.Parameters[paramBinary].(bool)
 	binary = map[string]bool{"": all}
 	for _, o := range in.Outputs {
-		classes, _, err := o.Parameters.number(paramClasses)
-		if err != nil || classes != math.Trunc(classes) || math.Abs(classes) > math.MaxInt32 {
-			return r, nil, "", refuse(http.StatusBadRequest, "output %q: classification %v, want a whole number", o.Name,
-				classes)
+		classes, err := o.Parameters.classes(o.Name)
+		if err != nil {
+			return r, nil, "", err
 		}
 		binary[o.Name] = all
 		if on, ok := o.Parameters[paramBinaryData].(bool); ok {
 			binary[o.Name] = on
 		}
-		r.Outputs = append(r.Outputs, Output{o.Name, int(classes)})
+		r.Outputs = append(r.Outputs, Output{o.Name, classes})
 	}
 	return r, binary, in.Parameters.ignored(), nil
 }

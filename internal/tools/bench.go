@@ -1,6 +1,7 @@
 // Package tools does what the commands do besides classifying, evaluating and comparing: it opens data sets and models
 // by their names and runs the packages below on them. Each command has a function here, which takes what the flags said
-// and returns what --json prints: Bench, Convert, Demo, Inspect, PredictFile, Preprocess, Train and WriteAugmented.
+// and returns what --json prints: Bench, Convert, Demo, Inspect, LoadTest, PredictFile, Preprocess, Train and
+// WriteAugmented.
 package tools
 
 import (

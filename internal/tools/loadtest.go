@@ -184,8 +184,7 @@ func (o *LoadOptions) check() error {
 // each other (an open loop), at one rate after the other. Each request's latency counts from the time when it was to be
 // sent: a server that stops for a second is charged with all that would have arrived meanwhile.
 //
-// Its figures agree with those of vegeta v12 (github.com/tsenart/vegeta), which has constant rates, within the noise of
-// two runs: see loadtest_test.go.
+// Its figures agree with those of vegeta v12 (github.com/tsenart/vegeta): see loadtest_test.go.
 func LoadTest(ctx context.Context, o LoadOptions) (LoadResult, error) {
 	if err := o.check(); err != nil {
 		return LoadResult{}, err

@@ -23,10 +23,17 @@ import (
 	"time"
 )
 
-// These tests run in a time of their own, in which nothing takes long but what says so: latencies are exact. That the
-// figures hold in real time was tried by hand once: the same fake server on 127.0.0.1 (5 ms an answer, 40 ms for every
-// hundredth) was loaded with `adavit bench --arrivals constant --rate 200 --duration 20s` and with
-// `vegeta attack -rate 200 -duration 20s` (v12), in turns on one core.
+// These tests run in a time of their own, in which nothing takes long but what says so: latencies are exact.
+//
+// That the figures hold in real time was tried by hand once, with server and generator on a core each under SCHED_FIFO:
+// a server that answers at once, but every fiftieth request after 40 ms, was loaded three times in turns with
+//
+//	vegeta attack -rate 500 -duration 4s -targets t -body b.png      (v12; constant gaps, latency from the real send time)
+//	adavit bench --url 127.0.0.1:18081 --arrivals constant --rate 500 --duration 4s --warmup 0s --images b.png
+//
+// p50 was 0.098 to 0.134 ms by vegeta and 0.126 to 0.144 here, of which 0.03 is lateness that vegeta leaves out; p99
+// 40.6 to 40.8 (which vegeta interpolates) and 40.2; both sent 2000. With Go's timers instead of the kernel's, lateness
+// was 0.5 ms.
 
 // answer is what the fake server says.
 const answer = `{"model":"fake","top":[],"compute_budget_applied":%v,"budget_reason":"%s"}`

@@ -1,0 +1,48 @@
+package serve
+
+import (
+	"context"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// decoders bounds the pictures that are decoded at a time: their number, for the sake of the threads, and their pixels,
+// for the sake of memory, of which one takes up to eight bytes. Small pictures wait for small ones only: a client whose
+// pictures are as large as they may be holds up nobody but others like it.
+type decoders struct {
+	small    chan struct{}
+	large    *semaphore.Weighted // of pixels
+	capacity int64
+	share    int64 // the least that a large picture counts for, so that no more than so many are decoded
+}
+
+// smallPicture is the most pixels that a small picture has; roomForLarge is how many each thread adds to those that may
+// be decoded at a time, which are those of one picture at least.
+const (
+	smallPicture = 1 << 20
+	roomForLarge = 16 << 20
+)
+
+func newDecoders(threads int, maxPixels int64) *decoders {
+	d := &decoders{small: make(chan struct{}, threads), capacity: max(maxPixels, int64(threads)*roomForLarge)}
+	d.large = semaphore.NewWeighted(d.capacity)
+	d.share = d.capacity / int64(threads)
+	return d
+}
+
+// wait waits until a picture of so many pixels may be decoded. done is to be called when it is.
+func (d *decoders) wait(ctx context.Context, pixels int64) (done func(), err error) {
+	if pixels <= smallPicture {
+		select {
+		case d.small <- struct{}{}:
+			return func() { <-d.small }, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	weight := min(max(pixels, d.share), d.capacity)
+	if err := d.large.Acquire(ctx, weight); err != nil {
+		return nil, err
+	}
+	return func() { d.large.Release(weight) }, nil
+}
