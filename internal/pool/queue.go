@@ -136,7 +136,7 @@ func (p *Pool) share() float64 {
 	for _, t := range p.waiting {
 		all += t.work()
 	}
-	return all / float64(p.threads) * (1 - 1e-9) // sums of equal works need not be equal
+	return all / float64(p.threads) * (1 - 1e-12) // sums of equal works need not be equal
 }
 
 // work returns the task's predicted work in MACs, which compare across models.
