@@ -164,12 +164,16 @@ func (c *Controller) Drop(items ...*Item) {
 }
 
 // Ran says that a pass has ended: took is its whole time, or 0 if the pass says nothing of the speed because some of
-// its images were stopped; shared, that all workers shared its images. Give it the images that have their answers.
+// its images were stopped; shared, that all workers shared its images. Give it the images that have their answers: none
+// if nobody waited for one any more.
 func (c *Controller) Ran(now time.Time, took time.Duration, shared bool, items []*Item) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.advance(now)
-	if len(items) == 0 {
+	if len(items) == 0 { // which pass it was cannot be told, so it was the one that began first
+		if len(c.running) > 0 {
+			c.running = slices.Delete(c.running, 0, 1)
+		}
 		return
 	}
 	c.running = slices.DeleteFunc(c.running, func(r running) bool { return r.plan == items[0].plan })

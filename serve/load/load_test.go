@@ -145,6 +145,26 @@ func TestRetry(t *testing.T) {
 	}
 }
 
+// TestAbandoned: when nobody waited for a pass, the next request finds an idle server, where even one that seems
+// hopeless is worth a pass.
+func TestAbandoned(t *testing.T) {
+	c, class := bench(t, 1, Degrade)
+	for i := range 3 {
+		now := at(float64(i))
+		item := &Item{Class: class, Dense: 100, Ask: 1, Least: 1}
+		if _, ok := c.Admit(now, time.Millisecond, item); !ok {
+			t.Fatalf("request %d is refused by an idle server", i)
+		}
+		if c.Plan(now, []*Item{item}); item.Shed {
+			t.Fatalf("request %d is shed by an idle server", i)
+		}
+		if _, ok := c.Admit(now, time.Millisecond, &Item{Class: class, Dense: 100, Ask: 1, Least: 1}); ok {
+			t.Errorf("a hopeless request is let in beside request %d", i)
+		}
+		c.Ran(now, 0, false, nil)
+	}
+}
+
 // TestDrop: dropped images count no longer, and dropping twice, or what has run, does nothing.
 func TestDrop(t *testing.T) {
 	c, class := bench(t, 1, Shed)
