@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -103,7 +104,7 @@ func TestServeReload(t *testing.T) {
 // TestServeFewFiles: with 64 file descriptors, of which clients take more than there are, a client that comes later is
 // answered all the same.
 func TestServeFewFiles(t *testing.T) {
-	s := startServerBy(t, []string{"/bin/sh", "-c", `ulimit -n 64; exec "$0" "$@"`})
+	s := startServerBy(t, `ulimit -n 64; exec "$0" "$@"`, nil)
 	for range 200 {
 		dial(t, s.http)
 	}
@@ -122,8 +123,7 @@ func TestServeFewFiles(t *testing.T) {
 // time: nobody waits in vain.
 func TestServeHalfACPU(t *testing.T) {
 	group := halfCPU(t)
-	s := startServerBy(t, []string{"/bin/sh", "-c", `echo $$ > ` + group + `/cgroup.procs; exec "$0" "$@"`},
-		"--slo", "200ms", "--timeout", "30s")
+	s := startServerBy(t, "echo $$ > "+group+`/cgroup.procs; exec "$0" "$@"`, nil, "--slo", "200ms", "--timeout", "30s")
 	if !strings.Contains(s.text(), "cpu_quota=0.5") || s.load(t).Threads != 1 {
 		t.Errorf("%d threads; log:\n%s", s.load(t).Threads, s.text())
 	}
@@ -216,6 +216,77 @@ func TestServeLogFull(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the server ended with %v", err)
+	}
+}
+
+// TestServeSystemd: as systemd's service the server takes the sockets that are there before it is, where clients may
+// wait already, and tells what it does.
+func TestServeSystemd(t *testing.T) {
+	dir, err := os.MkdirTemp("", "adavit") // t.TempDir can be too long for a socket's name
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	told := func(want string) {
+		t.Helper()
+		b := make([]byte, 4096)
+		for {
+			manager.SetReadDeadline(time.Now().Add(10 * time.Second))
+			n, err := manager.Read(b)
+			if err != nil {
+				t.Fatalf("waited for %s: %v", want, err)
+			}
+			if text := string(b[:n]); strings.HasPrefix(text, want) {
+				return
+			} else if text != "WATCHDOG=1" {
+				t.Errorf("told %q, want %s", text, want)
+			}
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	socket, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	early := make(chan int, 1)
+	go func() {
+		status, _ := classify(t.Context(), http.DefaultClient, l.Addr().String(), photo(t, 28, 28))
+		early <- status
+	}()
+	s := startServerBy(t, `LISTEN_PID=$$ exec "$0" "$@"`, func(cmd *exec.Cmd) {
+		cmd.ExtraFiles = []*os.File{socket}
+		cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES=http", "WATCHDOG_USEC=200000",
+			"NOTIFY_SOCKET="+manager.LocalAddr().String())
+	})
+	told("READY=1\nSTATUS=serving http=" + l.Addr().String())
+	if s.http != l.Addr().String() {
+		t.Errorf("it serves at %s, not at the socket %s", s.http, l.Addr())
+	}
+	if status := <-early; status != http.StatusOK {
+		t.Errorf("who came early got status %d", status)
+	}
+	told("WATCHDOG=1")
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	told("RELOADING=1\nMONOTONIC_USEC=")
+	told("READY=1")
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	told("STOPPING=1")
+	if <-s.done; s.err != nil {
+		t.Errorf("the server ended with %v", s.err)
 	}
 }
 
