@@ -17,14 +17,16 @@ type decoders struct {
 }
 
 // smallPicture is the most pixels that a small picture has; roomForLarge is how many each thread adds to those that may
-// be decoded at a time, which are those of one picture at least.
+// be decoded at a time.
 const (
 	smallPicture = 1 << 20
 	roomForLarge = 16 << 20
 )
 
-func newDecoders(threads int, maxPixels int64) *decoders {
-	d := &decoders{small: make(chan struct{}, threads), capacity: max(maxPixels, int64(threads)*roomForLarge)}
+// newDecoders lets pictures take twice the memory in bytes that bodies may, but one that is as large as may be gets in.
+func newDecoders(threads int, maxPixels, memory int64) *decoders {
+	d := &decoders{small: make(chan struct{}, threads)}
+	d.capacity = max(maxPixels, min(int64(threads)*roomForLarge, 2*memory/8))
 	d.large = semaphore.NewWeighted(d.capacity)
 	d.share = d.capacity / int64(threads)
 	return d
