@@ -54,7 +54,7 @@ func TestServeTerm(t *testing.T) {
 	}
 	statuses, failed := wait()
 	t.Logf("%d under way at SIGTERM; answers %v, failures %d", under, statuses, len(failed))
-	if statuses[http.StatusOK] < under || statuses[http.StatusOK]+statuses[http.StatusServiceUnavailable]+len(failed) != 100 {
+	if ok := statuses[http.StatusOK]; ok < under || ok+statuses[http.StatusServiceUnavailable]+len(failed) != 100 {
 		t.Errorf("%d were under way; answers %v, failures %v", under, statuses, failed)
 	}
 }
@@ -198,7 +198,8 @@ func TestServeLogFull(t *testing.T) {
 	}
 	defer full.Close()
 	addr := freePort(t)
-	cmd := self("serve", "--model", "fashion-adaptive", "--http", addr, "--grpc", "off", "--admin", "off", "--log", "debug")
+	cmd := self("serve", "--model", "fashion-adaptive", "--http", addr, "--grpc", "off", "--admin", "off", "--log",
+		"debug")
 	cmd.Stdout, cmd.Stderr = full, full
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
