@@ -88,7 +88,7 @@ func compare(ctx context.Context, o options) error {
 	if _, err := o.stdout.Write(text.Bytes()); err != nil {
 		return err
 	}
-	return os.WriteFile(o.out, text.Bytes(), 0o666)
+	return os.WriteFile(o.out, []byte(keepSection(o.out, text.String())), 0o666)
 }
 
 // note records what a reader of the report must know, and says it at once.

@@ -3,6 +3,8 @@
 //
 //	make bench-peers      everything, some twenty minutes: prints the tables and writes BENCHMARKS.md
 //	cd bench && go run . -models deit-tiny -threads 1 -rounds 7 -turn 500ms -out /dev/null
+//	cd bench && go run . -serve -out ../BENCHMARKS.md      'adavit serve' beside FastAPI: that section of the page
+//	cd bench && go run . -overload -overload-out DIR       'adavit serve' asked for more than it can answer
 //
 // One contest is one model, one number of threads and one batch. All sides of it (ours in each precision, dense and
 // with halted tokens; each peer in each precision that it has) load the same weights and are given the same images.
@@ -27,7 +29,9 @@
 // contest.go and statistics.go take the turns and compare, check.go compares logits; ours.go, process.go and peer.go
 // are the sides; model.go, onnxfile.go and quantize.go make the model files; parts.go says where our time goes,
 // memory.go and accuracy.go what else was asked for; training.go times training steps; claims.go has the floors,
-// report.go writes it all down.
+// report.go writes it all down. Servers are a world of their own: serve.go, serveoverhead.go and overload.go measure,
+// server.go, fastapi.go and generator.go are the programs, servemodel.go makes what they load, servepage.go and
+// overloadpage.go write.
 package main
 
 import (
@@ -68,6 +72,8 @@ type options struct {
 	training       string          // "all", "none" or the one model whose training is timed
 	skip           map[string]bool // names of peers that are left out
 	stdout, stderr io.Writer
+
+	serveOptions
 }
 
 // run is the whole program; it returns the exit status: 0 done, 1 failed, 2 wrong usage.
@@ -85,6 +91,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err != nil:
 		fmt.Fprintln(stderr, "bench:", err)
 		return 2
+	}
+	if o.serve || o.overload {
+		return finish(stderr, measureServers(ctx, o))
 	}
 	return finish(stderr, compare(ctx, o))
 }
@@ -117,6 +126,7 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	f.StringVar(&o.cache, "cache", cache, "`folder` for what is installed and made for the runs")
 	f.StringVar(&o.out, "out", "BENCHMARKS.md", "`file` for the report")
 	f.IntVar(&o.accuracyLimit, "accuracy-images", 0, "test `images` for the accuracy table; 0 means all")
+	served, multiples := o.define(f)
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -148,10 +158,11 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	case o.rounds < 1 || o.turn <= 0 || o.accuracyLimit < 0:
 		return o, errors.New("-rounds and -turn must be more than 0, -accuracy-images not negative")
 	}
-	if o.cache, err = filepath.Abs(o.cache); err != nil {
+	if err := o.serveOptions.check(served, multiples); err != nil {
 		return o, err
 	}
-	return o, nil
+	o.cache, err = filepath.Abs(o.cache)
+	return o, err
 }
 
 // allThreads is "1", and the CPUs that the process may use if they are more.

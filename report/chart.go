@@ -11,7 +11,7 @@ type Chart struct {
 	Title, XLabel, YLabel string
 	Series                []Series
 
-	Markers bool // a dot on every point, as for single measurements
+	Markers bool // a dot on every point, as for single measurements; not on dashed lines
 	LogY    bool // every power of ten of Y is as high as any other; values that are not positive are left out
 	shares  bool // Y holds shares (0..1), from zero and in percent, and the first line's area is filled
 }
@@ -68,10 +68,8 @@ func (c Chart) layout() (plot, error) {
 	}
 	v.XTicks, v.YTicks = xs.ticks(6, false), ys.ticks(5, c.shares)
 	if c.LogY {
-		ys = scale{y.lo, y.hi, plotB, plotT}
-		if y.hi-y.lo < 0.1 {
-			ys.lo, ys.hi = y.lo-0.1, y.hi+0.1
-		}
+		side := max(0.04*(y.hi-y.lo), 0.05) // so that no point lies on the axis
+		ys = scale{y.lo - side, y.hi + side, plotB, plotT}
 		v.YTicks = ys.powers()
 	}
 	for i, s := range c.Series {
@@ -90,7 +88,7 @@ func (c Chart) layout() (plot, error) {
 				}
 				l.Area += r.outline().path(xs, ys) + "Z"
 			}
-			if !c.Markers && len(r) > 1 {
+			if (!c.Markers || s.Dashed) && len(r) > 1 {
 				continue
 			}
 			for _, m := range r { // a point on its own would have no line to show it

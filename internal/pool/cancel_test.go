@@ -106,6 +106,32 @@ func TestCancelRunning(t *testing.T) {
 	}
 }
 
+// TestCancelLoading: a context that ends while the job's pixels are being copied ends the job as soon as they are, and
+// not only with the pass.
+func TestCancelLoading(t *testing.T) {
+	b := newBench(t, Options{Threads: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	j, loading, loaded := b.job(1), make(chan struct{}), make(chan struct{})
+	j.Context, j.Scheme = ctx, gated
+	j.Release = func() { close(loading); <-loaded }
+	jobs := b.jobs(2, 2) // in the same pass
+	jobs[0].Scheme = gated
+	release := b.hold(1)
+	wait, waitOthers := b.queue(b.model, j), b.queue(b.model, jobs...)
+	release()
+	<-loading
+	cancel()
+	time.Sleep(20 * time.Millisecond) // Run sees the end of ctx
+	close(loaded)
+	<-b.gate.in
+	if err := wait(); err != nil || !errors.Is(j.Err, context.Canceled) {
+		t.Errorf("%v, %v", err, j.Err)
+	}
+	b.gate.out <- struct{}{}
+	waitOthers()
+	b.check(infer.F32, jobs...)
+}
+
 // TestPanic: a panic of the engine is an error of the pass, on one thread and in the team, and of no other.
 func TestPanic(t *testing.T) {
 	for _, threads := range []int{1, 3} {
@@ -120,7 +146,8 @@ func TestPanic(t *testing.T) {
 			b.model.Run(good)
 			b.check(infer.F32, good)
 			all := b.ran()
-			if r := all[len(all)-2]; !errors.Is(r.Err, bad.Err) || r.Blocks != 0 || r.Jobs[0] != bad || r.Shared != (threads > 1) {
+			r := all[len(all)-2]
+			if !errors.Is(r.Err, bad.Err) || r.Blocks != 0 || r.Jobs[0] != bad || r.Shared != (threads > 1) {
 				t.Errorf("%d threads: the pass %+v", threads, r)
 			}
 		}

@@ -180,6 +180,9 @@ func TestPlan(t *testing.T) {
 		seen = append(seen, values(waiting))
 		most = waiting[0].Model()
 		for _, j := range waiting {
+			if j.Queued <= 0 {
+				t.Errorf("image %v has waited %v", j.Value, j.Queued)
+			}
 			switch j.Value.(int) {
 			case 1:
 				j.Scheme = late

@@ -204,7 +204,8 @@ func TestStress(t *testing.T) {
 			bytes += s.size()
 		}
 		if len(m.alone) > 3 || len(m.team) > 1 || m.pending != 0 || m.seats != bytes {
-			t.Errorf("%d engines and %d teams, %d tasks, %d bytes of %d", len(m.alone), len(m.team), m.pending, m.seats, bytes)
+			t.Errorf("%d engines and %d teams, %d tasks, %d bytes of %d", len(m.alone), len(m.team), m.pending, m.seats,
+				bytes)
 		}
 	}
 	if len(b.waiting) > 0 || len(b.models) != 2 || len(b.free) > callers*most+20 {
@@ -237,7 +238,8 @@ func TestAdd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := added.Config(); added.Precision() != infer.Int8 || added.PassSize() < 2 || c.Layers != 3 || added.Bytes() <= 0 {
+	c := added.Config()
+	if added.Precision() != infer.Int8 || added.PassSize() < 2 || c.Layers != 3 || added.Bytes() <= 0 {
 		t.Errorf("%s, %d images, %d blocks, %d bytes", added.Precision(), added.PassSize(), c.Layers, added.Bytes())
 	}
 }

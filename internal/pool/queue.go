@@ -72,7 +72,9 @@ func (p *Pool) take(w *worker) bool {
 	}
 	p.drop(w, func(t *task) error { return t.ctx.Err() })
 	if p.options.Plan != nil && len(p.waiting) > 0 {
+		now := time.Now()
 		for _, t := range p.waiting {
+			t.job.Queued = now.Sub(t.arrived)
 			p.planned = append(p.planned, t.job)
 		}
 		p.options.Plan(p.planned)

@@ -14,7 +14,11 @@ import (
 // WriteText prints the result for people.
 func (r LoadResult) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, model %s, %s requests, %s arrivals", r.URL, r.Model, r.API, r.Arrivals)
+	b.WriteString(r.URL)
+	if r.Model != "" { // other servers may not say
+		b.WriteString(", model " + r.Model)
+	}
+	fmt.Fprintf(&b, ", %s requests, %s arrivals", r.API, r.Arrivals)
 	if r.Budget != "" {
 		fmt.Fprintf(&b, ", budget %s", r.Budget)
 	}

@@ -106,7 +106,7 @@ func exchanges(t *testing.T, c *canned, model string) []exchange {
 		name string
 		data []byte
 	}{{"a.png", picture}, {"b.txt", []byte("no picture")}} {
-		part, err := w.CreateFormFile(f.name, f.name)
+		part, err := w.CreateFormFile("picture", f.name)
 		if err != nil {
 			t.Fatal(err)
 		}
