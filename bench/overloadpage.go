@@ -125,7 +125,7 @@ func (f *serveFindings) writeOverload(all []*overloadOf) error {
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	o := f.options
 	p("# Overload\n")
-	p("Written by `cd bench && go run . -overload` on %s; it took %.0f minutes.\n", f.date.Format("2006-01-02 15:04 MST"),
+	p("Written by `make bench-overload` on %s; it took %.0f minutes.\n", f.date.Format("2006-01-02 15:04 MST"),
 		f.took.Minutes())
 	p("N × %v of the server's capacity at the model's own budget, Poisson arrivals, latency from the intended send time. "+
 		"Server on CPUs %s, generator on %s. %d rounds of %v; each starts a\nserver anew. Figures are medians over the "+

@@ -133,7 +133,7 @@ func (f *serveFindings) writeServers(w io.Writer) {
 	p := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 	o := f.options
 	p("%s\n", serversHeading)
-	p("Written by `cd bench && go run . -serve -out ../BENCHMARKS.md` on %s; it took %.0f minutes.\n",
+	p("Written by `make bench-serve` on %s; it took %.0f minutes.\n",
 		f.date.Format("2006-01-02 15:04 MST"), f.took.Minutes())
 	p("A picture file in, the five likeliest classes out: `adavit serve` beside FastAPI with ONNX Runtime as people "+
 		"write it (bench/peers/fastapi_server.py), whose setting is\nthe best of those that it was tried with. "+
