@@ -63,11 +63,40 @@ func (d Decoding) File(path string) (image.Image, error) {
 // Files are not trusted: more than 256 MiB, or a header that says more than MaxPixels or a side of more than 2²⁰, or
 // more pixels than that many bytes can hold, is refused before anything is decoded.
 func (d Decoding) Image(name string, r io.Reader) (image.Image, error) {
+	return decodeImage(name, r, d.limits(), d.Exif)
+}
+
+// Open reads the header of an image file, and refuses what Image refuses before it decodes anything; the rest is for
+// Decode. So a program can see what a picture will cost first.
+func (d Decoding) Open(name string, b []byte) (*Opened, error) {
+	return openImage(name, b, d.limits(), d.Exif)
+}
+
+func (d Decoding) limits() limits {
 	most := defaultLimits
 	if d.MaxPixels > 0 {
 		most.pixels = d.MaxPixels
 	}
-	return decodeImage(name, r, most, d.Exif)
+	return most
+}
+
+// Opened is an image file whose pixels are not decoded yet.
+type Opened struct {
+	Width, Height int // as the header has them, before any turning
+
+	name   string
+	format *format
+	header header
+	exif   bool
+}
+
+// Decode returns the picture.
+func (o *Opened) Decode() (image.Image, error) {
+	img, err := o.format.decode(o.header, o.exif)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.name, err)
+	}
+	return img, nil
 }
 
 func decodeImage(name string, r io.Reader, most limits, exif bool) (img image.Image, err error) {
@@ -75,18 +104,30 @@ func decodeImage(name string, r io.Reader, most limits, exif bool) (img image.Im
 	if err != nil {
 		return nil, err // names the file itself
 	}
-	switch f := formatOf(b); {
+	o, err := openImage(name, b, most, exif)
+	if err != nil {
+		return nil, err
+	}
+	return o.Decode()
+}
+
+func openImage(name string, b []byte, most limits, exif bool) (o *Opened, err error) {
+	f := formatOf(b)
+	var h header
+	switch {
+	case int64(len(b)) > most.file:
+		err = fmt.Errorf("image file of %d bytes is %w: the limit is %d", len(b), ErrTooLarge, most.file)
 	case len(b) == 0:
 		err = errors.New("image file is empty")
 	case f == nil:
 		err = ErrFormat
 	default:
-		img, err = f.read(b, most, exif)
+		h, err = f.header(b, most)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return img, nil
+	return &Opened{h.width, h.height, name, f, h, exif}, nil
 }
 
 // header is what is known of an image file before its pixels are decoded.
@@ -124,20 +165,21 @@ func formatOf(b []byte) *format {
 	return nil
 }
 
-// read decodes a file of that format. A decoder that panics gives an error.
-func (f *format) read(b []byte, most limits, exif bool) (img image.Image, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			img, err = nil, fmt.Errorf("damaged %s image: decoder panicked: %v", f.name, p)
-		}
-	}()
-	h, err := f.open(b, most)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.name, regular.CutShort(err))
+// header reads the header of a file of that format, and checks it. A decoder that panics gives an error.
+func (f *format) header(b []byte, most limits) (h header, err error) {
+	defer f.panics(&err)
+	if h, err = f.open(b, most); err != nil {
+		return h, fmt.Errorf("%s: %w", f.name, regular.CutShort(err))
 	}
 	if err := most.check(h, len(b)); err != nil {
-		return nil, fmt.Errorf("%s %w", f.name, err)
+		return h, fmt.Errorf("%s %w", f.name, err)
 	}
+	return h, nil
+}
+
+// decode decodes what follows the header.
+func (f *format) decode(h header, exif bool) (img image.Image, err error) {
+	defer f.panics(&err)
 	if img, err = h.decode(); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.name, regular.CutShort(err))
 	}
@@ -149,6 +191,13 @@ func (f *format) read(b []byte, most limits, exif bool) (img image.Image, err er
 		img = orient(img, exifOrientation(h.exif))
 	}
 	return img, nil
+}
+
+// panics, deferred, makes a decoder's panic an error.
+func (f *format) panics(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("damaged %s image: decoder panicked: %v", f.name, p)
+	}
 }
 
 // check refuses a picture that is too large or that size bytes cannot hold.

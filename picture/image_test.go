@@ -3,6 +3,7 @@ package picture
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"image"
@@ -124,9 +125,40 @@ func TestDecodeImageErrors(t *testing.T) {
 	}
 	// A decoder that panics is an error too.
 	panicking := format{name: "panicking", open: func([]byte, limits) (header, error) { panic("out of range") }}
-	if _, err := panicking.read([]byte("x"), defaultLimits, false); err == nil ||
-		!strings.Contains(err.Error(), "panicked") {
+	if _, err := panicking.header([]byte("x"), defaultLimits); err == nil || !strings.Contains(err.Error(), "panicked") {
 		t.Errorf("error %v", err)
+	}
+	h := header{decode: func() (image.Image, error) { panic("out of range") }}
+	if _, err := panicking.decode(h, false); err == nil || !strings.Contains(err.Error(), "panicked") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestOpen: the header alone says how large a picture is, and whether it is refused.
+func TestOpen(t *testing.T) {
+	o, err := Decoding{}.Open("x", pngHeader(3000, 2000)[:33])
+	if err == nil {
+		t.Errorf("%d × %d pixels in 33 bytes", o.Width, o.Height)
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 30, 20))); err != nil {
+		t.Fatal(err)
+	}
+	if o, err = (Decoding{}).Open("x", b.Bytes()); err != nil || o.Width != 30 || o.Height != 20 {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	if img, err := o.Decode(); err != nil || img.Bounds() != image.Rect(0, 0, 30, 20) {
+		t.Errorf("%v, %v", img, err)
+	}
+	if _, err := (Decoding{MaxPixels: 599}).Open("dir/x", b.Bytes()); !errors.Is(err, ErrTooLarge) ||
+		!strings.HasPrefix(err.Error(), "dir/x: ") {
+		t.Errorf("one pixel too many: %v", err)
+	}
+	if o, err = (Decoding{}).Open("dir/x", b.Bytes()[:60]); err != nil {
+		t.Fatalf("cut short behind the header: %v", err)
+	}
+	if _, err := o.Decode(); err == nil || !strings.HasPrefix(err.Error(), "dir/x: png: ") {
+		t.Errorf("cut short: %v", err)
 	}
 }
 

@@ -84,6 +84,8 @@ func (s *Server) plan(waiting []*pool.Job) {
 			continue
 		}
 		switch item := &img.item; {
+		case item.Shed && item.Retry <= 0:
+			j.Err = s.hopeless(1, item.Deadline.Sub(item.Arrived))
 		case item.Shed:
 			j.Err = overloaded(item.Retry)
 		case item.Share < item.Ask:
@@ -108,7 +110,10 @@ func (s *Server) ran(p pool.Pass) {
 	if len(p.Jobs) < p.Images || p.Err != nil { // stopped images were cheaper than they would have been
 		took = 0
 	}
-	if s.control.Ran(time.Now(), took, p.Shared, items); v != nil {
+	if len(items) > 0 || len(p.Jobs) == 0 { // not after images that models are tried with
+		s.control.Ran(time.Now(), took, p.Shared, items)
+	}
+	if v != nil {
 		v.stats.ran()
 		s.metrics.pass(v, p)
 	}

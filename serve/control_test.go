@@ -95,6 +95,20 @@ func slow(t testing.TB) Source {
 	return Source{"slow", dir}
 }
 
+// TestShortDeadlines: on an idle server a deadline that is too short is the request's own fault, whoever finds out, and
+// the server stays ready to try.
+func TestShortDeadlines(t *testing.T) {
+	s, _ := start(t, Options{Threads: 1}, bundled)
+	_, in := pixelRequest(t, s, bundled.Name, 1)
+	for i := range 200 {
+		_, err := s.Infer(t.Context(), &Request{Inputs: []Tensor{in}, Timeout: time.Duration(1+i) * 20 * time.Microsecond})
+		wait(t, "the pass to end", func() bool { return s.pool.Busy() == 0 })
+		if err != nil && asError(err).Status != http.StatusGatewayTimeout {
+			t.Fatalf("a request with %v: %v", time.Duration(1+i)*20*time.Microsecond, err)
+		}
+	}
+}
+
 // TestFull asks for more than the queue holds: who is sent away is told when to come back, and the others are answered.
 func TestFull(t *testing.T) {
 	s, h := start(t, Options{Threads: 1, MaxQueue: 2}, slow(t))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/adavit/adavit/internal/usage"
@@ -23,7 +24,17 @@ func (e *Error) Error() string { return e.Message }
 
 // refuse makes an Error.
 func refuse(status int, format string, args ...any) *Error {
-	return &Error{Status: status, Message: fmt.Sprintf(format, args...)}
+	return &Error{Status: status, Message: shortened(fmt.Sprintf(format, args...))}
+}
+
+// shortened is a text without its middle if it is long: names and shapes in an error are the client's, and may have any
+// length.
+func shortened(text string) string {
+	const begin, end = 500, 200
+	if len(text) <= begin+end {
+		return text
+	}
+	return strings.ToValidUTF8(text[:begin], "") + "…" + strings.ToValidUTF8(text[len(text)-end:], "")
 }
 
 // asError gives any error its status. What is not known to be the client's doing is an internal error.

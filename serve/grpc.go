@@ -38,6 +38,11 @@ func (s *Server) grpcHandler(stopping <-chan struct{}) http.Handler {
 	grpc_health_v1.RegisterHealthServer(g, &grpcHealth{server: s, stopping: stopping})
 	reflection.Register(g)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+			http.Error(w, "gRPC over HTTP/2 is spoken here; everything else, at the server's HTTP address",
+				http.StatusUnsupportedMediaType)
+			return
+		}
 		body, r := s.messages(w, r)
 		defer body.release()
 		g.ServeHTTP(w, r)
@@ -49,6 +54,7 @@ func (s *Server) grpcHandler(stopping <-chan struct{}) http.Handler {
 func (s *Server) serveGRPC() (serve func(net.Listener) error, stop func(context.Context)) {
 	stopping := make(chan struct{})
 	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true) // who comes by mistake is told
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	pb "github.com/adavit/adavit/serve/inferencepb"
 )
@@ -159,6 +160,54 @@ func FuzzMessages(f *testing.F) {
 	})
 }
 
+// FuzzGRPC reads requests of any bytes: a tensor that is let in has as many elements as its shape says, and one that is
+// answered in bytes and in numbers holds the same.
+func FuzzGRPC(f *testing.F) {
+	request := &pb.ModelInferRequest{Id: "1", Inputs: []*pb.ModelInferRequest_InferInputTensor{
+		{Name: "input", Datatype: "FP32", Shape: []int64{1, 2}}}, RawInputContents: [][]byte{make([]byte, 8)},
+		Outputs:    []*pb.ModelInferRequest_InferRequestedOutputTensor{{Name: "logits"}},
+		Parameters: map[string]*pb.InferParameter{"compute_budget": grpcParameter(0.5)}}
+	typed := &pb.ModelInferRequest{Inputs: []*pb.ModelInferRequest_InferInputTensor{
+		{Name: "image", Datatype: "BYTES", Shape: []int64{1},
+			Contents: &pb.InferTensorContents{BytesContents: [][]byte{[]byte("GIF")}}}}}
+	for _, r := range []*pb.ModelInferRequest{request, typed} {
+		b, err := proto.Marshal(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		in := new(pb.ModelInferRequest)
+		if proto.Unmarshal(body, in) != nil {
+			return
+		}
+		r, _, ignored, err := parseGRPC(in)
+		if err != nil {
+			if e := asError(err); e.Status != http.StatusBadRequest || e.Message == "" {
+				t.Fatalf("status %d: %v", e.Status, e)
+			}
+			return
+		}
+		for _, tensor := range r.Inputs {
+			n, err := elements(tensor.Shape)
+			if err != nil || n != len(tensor.Floats)+len(tensor.Bytes)+len(tensor.Ints) {
+				t.Fatalf("%s %v holds %d, %d and %d elements", tensor.Datatype, tensor.Shape, len(tensor.Floats),
+					len(tensor.Bytes), len(tensor.Ints))
+			}
+		}
+		resp := &Response{Outputs: r.Inputs}
+		raw, numbers := grpcResponse(resp, true, ignored), grpcResponse(resp, false, ignored)
+		for i, o := range numbers.Outputs {
+			again := Tensor{Name: o.Name, Datatype: Datatype(o.Datatype), Shape: o.Shape}
+			if err := again.contents(o.Contents); err != nil ||
+				!bytes.Equal(again.AppendBinary(nil), raw.RawOutputContents[i]) {
+				t.Fatalf("%v does not come back: %v", o, err)
+			}
+		}
+	})
+}
+
 // TestGRPCTinyFrames: a message that comes a byte a frame holds no more memory than another.
 func TestGRPCTinyFrames(t *testing.T) {
 	s, _, _ := startGRPC(t, Options{Threads: 1}, withLadder(t))
@@ -235,6 +284,15 @@ func TestGRPCHangUp(t *testing.T) {
 		t.Errorf("the call ended with %v", err)
 	}
 	wait(t, "the images to leave", func() bool { return s.admitted.Load() == 0 })
+}
+
+// TestGRPCMistaken: a client of plain HTTP learns that it has the wrong address.
+func TestGRPCMistaken(t *testing.T) {
+	s, _, _ := startGRPC(t, Options{Threads: 1}, withLadder(t))
+	resp, b := call(t, "GET", "http://"+s.Addresses()["grpc"]+"/v2", nil)
+	if resp.StatusCode != http.StatusUnsupportedMediaType || !strings.Contains(string(b), "HTTP address") {
+		t.Errorf("%s: %s", resp.Status, b)
+	}
 }
 
 // wait fails unless something is so before long.

@@ -105,9 +105,18 @@ func (w *recorder) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *recorder) Write(b []byte) (int, error) {
+// Write gives the client some time to read each piece: else one that does not read would hold its answer and its
+// connection for ever.
+func (w *recorder) Write(b []byte) (n int, err error) {
+	const piece = 64 << 10
 	w.wrote = true
-	return w.ResponseWriter.Write(b)
+	for {
+		http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(answerPatience))
+		wrote, err := w.ResponseWriter.Write(b[n:min(n+piece, len(b))])
+		if n += wrote; err != nil || n == len(b) {
+			return n, err
+		}
+	}
 }
 
 // Unwrap is for http.ResponseController.
@@ -163,10 +172,11 @@ func requestID(text string) string {
 	return rand.Text()
 }
 
-// How slowly a body may come.
+// How slowly a body may come, and an answer be read: what fits the buffers between, or 64 kB, in its time.
 const (
-	bodyPatience = 10 * time.Second
-	bodyRate     = 16_000 // bytes a second
+	bodyPatience   = 10 * time.Second
+	bodyRate       = 16_000 // bytes a second
+	answerPatience = 20 * time.Second
 )
 
 // body reads a request's body: at most --max-body bytes, also after decompression, and only while all bodies together

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -188,17 +187,20 @@ func (b *batch) prepare(files [][]byte) error {
 	return nil
 }
 
-// decode makes a picture file the model's input, under the semaphore that bounds how many are decoded at a time.
+// decode makes a picture file the model's input, when there is room for it among those that are decoded.
 func (b *batch) decode(img *image, file []byte) error {
 	s, v := b.server, b.version
-	select {
-	case s.decoding <- struct{}{}:
-		defer func() { <-s.decoding }()
-	case <-b.ctx.Done():
-		return b.ctx.Err()
+	opened, err := s.options.Decoding.Open("picture", file)
+	if err != nil {
+		return pictureError(err)
 	}
+	done, err := s.decoders.wait(b.ctx, int64(opened.Width)*int64(opened.Height))
+	if err != nil {
+		return err
+	}
+	defer done()
 	begin := time.Now()
-	decoded, err := s.options.Decoding.Image("picture", bytes.NewReader(file))
+	decoded, err := opened.Decode()
 	if err != nil {
 		return pictureError(err)
 	}

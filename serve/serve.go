@@ -125,9 +125,9 @@ type Server struct {
 	models   *repository
 	metrics  *metrics
 	memory   *memory
-	decoding chan struct{} // as many as may decode pictures at a time
-	admitted atomic.Int64  // images
-	planned  []*load.Item  // plan's, under the pool's lock
+	decoders *decoders
+	admitted atomic.Int64 // images
+	planned  []*load.Item // plan's, under the pool's lock
 	draining atomic.Bool
 
 	background  sync.WaitGroup
@@ -160,7 +160,7 @@ func New(ctx context.Context, o Options) (s *Server, err error) {
 			s.Close()
 		}
 	}()
-	s.decoding = make(chan struct{}, s.pool.Threads())
+	s.decoders = newDecoders(s.pool.Threads(), o.Decoding.MaxPixels, o.MaxMemory)
 	s.control, err = load.New(load.Options{Workers: s.pool.Threads(), Objective: o.Objective, Mode: o.Overload})
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -53,7 +54,7 @@ func TestServeTerm(t *testing.T) {
 	}
 	statuses, failed := wait()
 	t.Logf("%d under way at SIGTERM; answers %v, failures %d", under, statuses, len(failed))
-	if statuses[http.StatusOK] < under || statuses[http.StatusOK]+statuses[http.StatusServiceUnavailable]+len(failed) != 100 {
+	if ok := statuses[http.StatusOK]; ok < under || ok+statuses[http.StatusServiceUnavailable]+len(failed) != 100 {
 		t.Errorf("%d were under way; answers %v, failures %v", under, statuses, failed)
 	}
 }
@@ -103,7 +104,7 @@ func TestServeReload(t *testing.T) {
 // TestServeFewFiles: with 64 file descriptors, of which clients take more than there are, a client that comes later is
 // answered all the same.
 func TestServeFewFiles(t *testing.T) {
-	s := startServerBy(t, []string{"/bin/sh", "-c", `ulimit -n 64; exec "$0" "$@"`})
+	s := startServerBy(t, `ulimit -n 64; exec "$0" "$@"`, nil)
 	for range 200 {
 		dial(t, s.http)
 	}
@@ -121,9 +122,9 @@ func TestServeFewFiles(t *testing.T) {
 // TestServeHalfACPU: with half a CPU the server computes with one thread, and answers whoever asks, if not everybody in
 // time: nobody waits in vain.
 func TestServeHalfACPU(t *testing.T) {
-	group := halfCPU(t)
-	s := startServerBy(t, []string{"/bin/sh", "-c", `echo $$ > ` + group + `/cgroup.procs; exec "$0" "$@"`},
-		"--slo", "200ms", "--timeout", "30s")
+	group := controlGroup(t, []limit{{"cpu/", "cpu.cfs_period_us", "100000"}, {"cpu/", "cpu.cfs_quota_us", "50000"}},
+		limit{"", "cpu.max", "50000 100000"})
+	s := startServerBy(t, "echo $$ > "+group+`/cgroup.procs; exec "$0" "$@"`, nil, "--slo", "200ms", "--timeout", "30s")
 	if !strings.Contains(s.text(), "cpu_quota=0.5") || s.load(t).Threads != 1 {
 		t.Errorf("%d threads; log:\n%s", s.load(t).Threads, s.text())
 	}
@@ -135,24 +136,57 @@ func TestServeHalfACPU(t *testing.T) {
 	}
 }
 
-// halfCPU makes a control group of half a CPU, of the version that the machine has.
-func halfCPU(t *testing.T) (dir string) {
+// TestServeLittleMemory: in a control group of 768 MiB the server with its default limits lives through pictures that
+// are as large as they may be and bodies that are, sixteen of each at once.
+func TestServeLittleMemory(t *testing.T) {
+	group := controlGroup(t, []limit{{"memory/", "memory.limit_in_bytes", "768M"}}, limit{"", "memory.max", "768M"})
+	s := startServerBy(t, "echo $$ > "+group+`/cgroup.procs; exec "$0" "$@"`, nil, "--threads", "2")
+	if want := fmt.Sprint("memory_limit=", 768<<20/10*9); !strings.Contains(s.text(), want) {
+		t.Errorf("the log does not say %s:\n%s", want, s.text())
+	}
+	bomb, body := pngBomb(7000, 7000, 4), make([]byte, 60<<20)
+	statuses := make(chan int, 32)
+	together(16, func() {
+		client := &http.Client{Timeout: 2 * time.Minute}
+		for _, file := range [][]byte{bomb, body} {
+			status, _ := classify(t.Context(), client, s.http, file)
+			statuses <- status
+		}
+	})
+	seen := map[int]int{}
+	for range cap(statuses) {
+		seen[<-statuses]++
+	}
+	t.Logf("answers %v, peak %d MiB", seen, s.peak(t)>>20)
+	if !s.alive() {
+		t.Fatalf("the server ended: %v", s.err)
+	}
+	// 0 is for a body that is refused while it is sent; 504 for pictures that wait for others.
+	if seen[200]+seen[503]+seen[504]+seen[415]+seen[0] != cap(statuses) || seen[200] == 0 {
+		t.Errorf("answers %v", seen)
+	}
+	if status, err := classify(t.Context(), http.DefaultClient, s.http, photo(t, 28, 28)); status != 200 || err != nil {
+		t.Errorf("afterwards: %d, %v", status, err)
+	}
+}
+
+// limit is a file of a control group and what to write into it.
+type limit struct{ hierarchy, name, value string }
+
+// controlGroup makes a control group with limits of the version that the machine has: of the first, or one of the
+// second.
+func controlGroup(t *testing.T, first []limit, second limit) (dir string) {
 	t.Helper()
-	for _, c := range []struct {
-		root string
-		set  map[string]string
-	}{
-		{"/sys/fs/cgroup/cpu", map[string]string{"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "50000"}},
-		{"/sys/fs/cgroup", map[string]string{"cpu.max": "50000 100000"}},
-	} {
-		dir := filepath.Join(c.root, fmt.Sprint("adavit-test-", os.Getpid()))
-		if _, err := os.Stat(filepath.Join(c.root, "cgroup.procs")); err != nil || os.Mkdir(dir, 0o755) != nil {
+	for _, limits := range [][]limit{first, {second}} {
+		root := filepath.Join("/sys/fs/cgroup", limits[0].hierarchy)
+		dir := filepath.Join(root, fmt.Sprint("adavit-test-", os.Getpid()))
+		if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err != nil || os.Mkdir(dir, 0o755) != nil {
 			continue
 		}
 		t.Cleanup(func() { os.Remove(dir) })
 		ok := true
-		for name, value := range c.set {
-			ok = ok && os.WriteFile(filepath.Join(dir, name), []byte(value), 0) == nil
+		for _, l := range limits {
+			ok = ok && os.WriteFile(filepath.Join(dir, l.name), []byte(l.value), 0) == nil
 		}
 		if ok {
 			return dir
@@ -198,7 +232,8 @@ func TestServeLogFull(t *testing.T) {
 	}
 	defer full.Close()
 	addr := freePort(t)
-	cmd := self("serve", "--model", "fashion-adaptive", "--http", addr, "--grpc", "off", "--admin", "off", "--log", "debug")
+	cmd := self("serve", "--model", "fashion-adaptive", "--http", addr, "--grpc", "off", "--admin", "off", "--log",
+		"debug")
 	cmd.Stdout, cmd.Stderr = full, full
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -216,6 +251,77 @@ func TestServeLogFull(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the server ended with %v", err)
+	}
+}
+
+// TestServeSystemd: as systemd's service the server takes the sockets that are there before it is, where clients may
+// wait already, and tells what it does.
+func TestServeSystemd(t *testing.T) {
+	dir, err := os.MkdirTemp("", "adavit") // t.TempDir can be too long for a socket's name
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	told := func(want string) {
+		t.Helper()
+		b := make([]byte, 4096)
+		for {
+			manager.SetReadDeadline(time.Now().Add(10 * time.Second))
+			n, err := manager.Read(b)
+			if err != nil {
+				t.Fatalf("waited for %s: %v", want, err)
+			}
+			if text := string(b[:n]); strings.HasPrefix(text, want) {
+				return
+			} else if text != "WATCHDOG=1" {
+				t.Errorf("told %q, want %s", text, want)
+			}
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	socket, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	early := make(chan int, 1)
+	go func() {
+		status, _ := classify(t.Context(), http.DefaultClient, l.Addr().String(), photo(t, 28, 28))
+		early <- status
+	}()
+	s := startServerBy(t, `LISTEN_PID=$$ exec "$0" "$@"`, func(cmd *exec.Cmd) {
+		cmd.ExtraFiles = []*os.File{socket}
+		cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES=http", "WATCHDOG_USEC=200000",
+			"NOTIFY_SOCKET="+manager.LocalAddr().String())
+	})
+	told("READY=1\nSTATUS=serving http=" + l.Addr().String())
+	if s.http != l.Addr().String() {
+		t.Errorf("it serves at %s, not at the socket %s", s.http, l.Addr())
+	}
+	if status := <-early; status != http.StatusOK {
+		t.Errorf("who came early got status %d", status)
+	}
+	told("WATCHDOG=1")
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	told("RELOADING=1\nMONOTONIC_USEC=")
+	told("READY=1")
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	told("STOPPING=1")
+	if <-s.done; s.err != nil {
+		t.Errorf("the server ended with %v", s.err)
 	}
 }
 

@@ -42,11 +42,12 @@ type server struct {
 // answers.
 func startServer(t testing.TB, args ...string) *server {
 	t.Helper()
-	return startServerBy(t, nil, append([]string{"--threads", "1"}, args...)...)
+	return startServerBy(t, "", nil, append([]string{"--threads", "1"}, args...)...)
 }
 
-// startServerBy runs it by another command, which gets the server's as its arguments.
-func startServerBy(t testing.TB, by []string, args ...string) *server {
+// startServerBy runs it by a script of the shell, which gets the server's command as its arguments. The command is
+// changed first, if prepare is not nil.
+func startServerBy(t testing.TB, script string, prepare func(*exec.Cmd), args ...string) *server {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc")
@@ -54,12 +55,15 @@ func startServerBy(t testing.TB, by []string, args ...string) *server {
 	args = append([]string{"serve", "--model", "fashion-adaptive", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0",
 		"--admin", "off"}, args...)
 	s := &server{cmd: self(args...), done: make(chan struct{})}
-	if by != nil { // what is run goes by its name, see self
+	if script != "" { // what is run goes by its name, see self
 		link := filepath.Join(t.TempDir(), "adavit")
 		if err := os.Symlink(s.cmd.Path, link); err != nil {
 			t.Fatal(err)
 		}
-		s.cmd = exec.Command(by[0], append(append(by[1:], link), args...)...)
+		s.cmd = exec.Command("/bin/sh", append([]string{"-c", script, link}, args...)...)
+	}
+	if prepare != nil {
+		prepare(s.cmd)
 	}
 	errs, err := s.cmd.StderrPipe()
 	if err != nil {

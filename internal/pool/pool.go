@@ -26,9 +26,9 @@ import (
 type Options struct {
 	Threads int // that compute, for all models together; 0 for the CPUs that the process may use
 
-	// Plan is called before each pass with all images that wait, the most urgent first. It may change Scheme, Cap and
-	// Work of each, and an image whose Err it sets ends with that error. The queue is locked meanwhile, so Plan is quick,
-	// keeps nothing, and calls no method but Job.Model.
+	// Plan is called before each pass with all images that wait, the most urgent first; Queued says how long. It may
+	// change Scheme, Cap and Work of each, and an image whose Err it sets ends with that error. The queue is locked
+	// meanwhile, so Plan is quick, keeps nothing, and calls nothing that wants the lock: Run, Waiting, Busy, Bytes, Close.
 	Plan func(waiting []*Job)
 
 	// Ran is told of each pass before the callers of its images are. Several workers may call it at once.

@@ -72,7 +72,9 @@ func (p *Pool) take(w *worker) bool {
 	}
 	p.drop(w, func(t *task) error { return t.ctx.Err() })
 	if p.options.Plan != nil && len(p.waiting) > 0 {
+		now := time.Now()
 		for _, t := range p.waiting {
+			t.job.Queued = now.Sub(t.arrived)
 			p.planned = append(p.planned, t.job)
 		}
 		p.options.Plan(p.planned)
@@ -136,7 +138,7 @@ func (p *Pool) share() float64 {
 	for _, t := range p.waiting {
 		all += t.work()
 	}
-	return all / float64(p.threads) * (1 - 1e-9) // sums of equal works need not be equal
+	return all / float64(p.threads) * (1 - 1e-12) // sums of equal works need not be equal
 }
 
 // work returns the task's predicted work in MACs, which compare across models.

@@ -25,10 +25,12 @@ type Controller struct {
 	coming  []*Item   // admitted, and not seen by Plan yet
 	planned []planned // by the last Plan, in the order of deadlines
 	last    float64   // when the last of them ends
+	usual   float64   // what one of them takes at its least budget, on average; seconds
 	figures Figures   // its totals alone
 }
 
-// running is a pass at work.
+// running is a pass at work. One that is planned may have no images in the end, when all of their clients hang up, and
+// then Ran never comes: it is forgotten when it is far too late, or when there would be more passes than workers.
 type running struct {
 	plan       uint64
 	begin, end float64 // the end as predicted
@@ -60,8 +62,9 @@ func (c *Controller) NewClass(pass int, block float64) *Class {
 
 // Admit decides at the arrival of a request with these images, which must be done timeout from now (0: whenever), or
 // sooner by the objective. It sets their Arrived and Deadline. If it returns true, every image must either be seen by
-// Plan or be given to Drop. If not, retry is how long from now the backlog of this moment will have drained; 0 says
-// that waiting does not help, since the request's own time is too short even on an idle server.
+// Plan or be given to Drop. If not, retry is how long the backlog of this moment takes at the least budgets: who comes
+// again after that time is let in, unless others came meanwhile. 0 says that waiting does not help, since the request's
+// own time is too short even on an idle server.
 func (c *Controller) Admit(now time.Time, timeout time.Duration, items ...*Item) (retry time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,13 +85,14 @@ func (c *Controller) Admit(now time.Time, timeout time.Duration, items ...*Item)
 		s := c.least(item)
 		own, longest, pass = own+s, max(longest, s), max(pass, item.Class.pass)
 	}
+	c.running = slices.DeleteFunc(c.running, func(r running) bool { return c.now > r.end+10*(r.end-r.begin)+1 })
 	idle := len(c.running) == 0 && len(c.coming) == 0 // then even a hopeless estimate is worth a pass, to learn from
 	if c.options.Mode != Queue && allowed > 0 && !idle {
-		most, workers := aim*allowed.Seconds(), float64(c.options.Workers)
+		most, workers := room*allowed.Seconds(), float64(c.options.Workers)
 		alone := longest + (own-longest)/workers
-		// An image ends with its whole pass, which others may join until it begins.
+		// An image ends with its whole pass, which others like those that wait may join until it begins.
 		mates := min(pass, (len(c.planned)+len(c.coming)+len(items))/c.options.Workers) - 1
-		if c.ahead(c.seconds(items[0].Deadline))+alone+longest*float64(max(mates, 0)) > most {
+		if c.ahead(c.seconds(items[0].Deadline))+alone+c.usual*float64(max(mates, 0)) > most {
 			c.figures.Refused += uint64(len(items))
 			c.trim.floor = true
 			if alone > most {
@@ -160,12 +164,16 @@ func (c *Controller) Drop(items ...*Item) {
 }
 
 // Ran says that a pass has ended: took is its whole time, or 0 if the pass says nothing of the speed because some of
-// its images were stopped; shared, that all workers shared its images. Give it the images that have their answers.
+// its images were stopped; shared, that all workers shared its images. Give it the images that have their answers: none
+// if nobody waited for one any more.
 func (c *Controller) Ran(now time.Time, took time.Duration, shared bool, items []*Item) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.advance(now)
-	if len(items) == 0 {
+	if len(items) == 0 { // which pass it was cannot be told, so it was the one that began first
+		if len(c.running) > 0 {
+			c.running = slices.Delete(c.running, 0, 1)
+		}
 		return
 	}
 	c.running = slices.DeleteFunc(c.running, func(r running) bool { return r.plan == items[0].plan })
@@ -190,7 +198,7 @@ func (c *Controller) Ran(now time.Time, took time.Duration, shared bool, items [
 type Figures struct {
 	P50, P99 time.Duration // from arrival to answer, images of the last 2 s; 0 if there were none
 	Budget   float64       // mean share of the images of the last second; NaN if there were none
-	Trim     float64       // the share of its time that an image may wait, see package trim
+	Trim     float64       // the share of its time that an image may wait before budgets are lowered
 	Backlog  time.Duration // until all that is admitted is done, budgets at their least
 
 	Answered, Degraded uint64 // images since the start; Degraded: of these, with less than they asked for

@@ -30,6 +30,9 @@ func (c *Controller) Plan(now time.Time, waiting []*Item) {
 		c.planned = append(c.planned, planned{deadline: c.now + p.queue[i].due, done: c.now + done})
 	}
 	c.last = c.now + p.last
+	if n := len(p.queue); n > 0 {
+		c.usual = p.total(0) / float64(n)
+	}
 	if len(p.queue) < len(waiting) {
 		c.figures.Shed += uint64(len(waiting) - len(p.queue))
 		c.trim.floor = true
@@ -89,14 +92,16 @@ func (c *Controller) fill(items []*Item, together bool) {
 		}
 		w := waiting{
 			item: item, dense: speed.block * item.Dense, fixed: speed.fixed, pass: pass,
-			least: min(item.Least, item.Ask), ask: item.Ask, limit: math.Inf(1), due: math.Inf(1),
+			least: min(item.Least, item.Ask), ask: item.Ask,
+			begin: math.Inf(1), end: math.Inf(1), due: math.Inf(1),
 		}
 		if c.options.Mode != Degrade {
 			w.least = w.ask
 		}
 		if !item.Deadline.IsZero() && c.options.Mode != Queue {
 			w.due = c.seconds(item.Deadline) - c.now
-			w.limit = min(w.due, c.trim.theta*item.Deadline.Sub(item.Arrived).Seconds())
+			allowed := item.Deadline.Sub(item.Arrived).Seconds()
+			w.begin, w.end = c.trim.theta*allowed, w.due-reserve*allowed
 		}
 		item.Shed, item.Retry = false, 0
 		p.queue = append(p.queue, w)
@@ -111,7 +116,7 @@ func (c *Controller) reason(item *Item) Reason {
 		if s := &item.Class.shared; s.seen > 0 {
 			fastest = min(fastest, s.seconds(item.Dense, item.Ask))
 		}
-		if item.Deadline.Sub(item.Arrived).Seconds() < fastest {
+		if !item.Deadline.IsZero() && item.Deadline.Sub(item.Arrived).Seconds() < fastest {
 			return Deadline
 		}
 		return Load

@@ -1,6 +1,9 @@
 package load
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Class is a kind of work whose speed is estimated by itself: a model at its precision. It belongs to the Controller
 // that made it and is safe for concurrent use as that is.
@@ -14,11 +17,11 @@ type Class struct {
 // from the second pass on.
 const (
 	paceGain   = 0.25 // weight of a new median, once there were four
-	fixedGain  = 0.02 // of the regression's answer
-	fixedDecay = 0.98 // of the regression's memory, a pass
+	fixedGain  = 0.02 // of what the last passes say about fixed
+	fixedDecay = 0.98 // of their memory, a pass
 	fixedStart = 0.05
 	fixedMost  = 0.5
-	ridge      = 4e-4 // variance of shares below which a regression on them says little
+	ridge      = 0.02 // sum of squared differences between shares below which they say little
 )
 
 // pace is a running estimate of what passes take: block · (work + fixed · dense) seconds, where work is the predicted
@@ -29,8 +32,9 @@ type pace struct {
 	fixed  float64    // token-blocks that an image costs besides, as a share of its dense ones
 	recent [3]float64 // seconds a token-block of the last passes
 	seen   int        // passes
-	// Moments of the passes' shares u and their times z in units of block · dense: z = u + fixed if all is right.
-	n, u, z, uu, uz float64
+	// A pass has share u and took z in units of block · dense: z = u + fixed if all is right. Sums over pairs of
+	// passes, one after the other, say how z changes with u whatever the speed is, which changes more slowly.
+	u, z, uu, uz float64
 }
 
 // seconds says what an image takes.
@@ -50,25 +54,26 @@ func (p *pace) observe(took time.Duration, work, dense float64) {
 	if p.block == 0 {
 		p.block = rate
 	}
-	// What New was told counts as one pass.
+	// What NewClass was told counts as one pass. Two stalls in a row lift the estimate by a quarter at most.
+	rate = min(rate, 2*p.block)
 	p.block += max(paceGain, 1/float64(p.seen+1)) * (rate - p.block)
 
 	u := work / dense
 	z := took.Seconds() / (p.block * dense)
-	if z > 3*(u+p.fixed) {
-		return // a stall
+	du, dz, was := u-p.u, z-p.z, p.u
+	p.u, p.z = u, z
+	if was == 0 || math.Abs(dz-du) > (u+p.fixed)/2 {
+		return // the first; or a stall, or a new speed
 	}
-	for _, m := range []*float64{&p.n, &p.u, &p.z, &p.uu, &p.uz} {
-		*m *= fixedDecay
+	p.uu = fixedDecay*p.uu + du*du
+	p.uz = fixedDecay*p.uz + du*dz
+	slope := (p.uz + ridge) / (p.uu + ridge)
+	fixed := fixedMost
+	if slope > 0 {
+		fixed = min(max((u+p.fixed)/slope-u, 0), fixedMost)
 	}
-	p.n, p.u, p.z, p.uu, p.uz = p.n+1, p.u+u, p.z+z, p.uu+u*u, p.uz+u*z
-	mean, level := p.u/p.n, p.z/p.n
-	slope := (p.uz/p.n - mean*level + ridge) / (p.uu/p.n - mean*mean + ridge)
-	if slope <= 0 {
-		return
-	}
-	fixed := p.fixed + fixedGain*(min(max(level/slope-mean, 0), fixedMost)-p.fixed)
-	p.block *= (mean + p.fixed) / (mean + fixed) // the same time at the shares of late
+	fixed = p.fixed + fixedGain*(fixed-p.fixed)
+	p.block *= (u + p.fixed) / (u + fixed) // the same time at this share
 	p.fixed = fixed
 }
 

@@ -6,7 +6,7 @@ type waiting struct {
 	dense      float64 // for the dense image, without what an image costs besides
 	fixed      float64 // what it costs besides, as a share of dense
 	least, ask float64 // shares
-	limit      float64 // when its budget should let it end
+	begin, end float64 // when its pass should begin and end by its budget
 	due        float64 // when it must end
 	pass       int     // images in a pass of its class
 }
@@ -58,7 +58,7 @@ func (p *planner) take(i int, total, ceiling float64) (end int, took float64) {
 	return end, took
 }
 
-// fits reports whether everything ends within its limit if no budget is above the ceiling.
+// fits reports whether everything begins and ends when it should if no budget is above the ceiling.
 func (p *planner) fits(ceiling float64) bool {
 	copy(p.free, p.busy)
 	total := p.total(ceiling)
@@ -66,9 +66,10 @@ func (p *planner) fits(ceiling float64) bool {
 		end, took := p.take(i, total, ceiling)
 		total -= took
 		k := p.first()
+		begin := p.free[k]
 		p.free[k] += took
 		for ; i < end; i++ {
-			if p.free[k] > p.queue[i].limit {
+			if w := &p.queue[i]; begin > w.begin || p.free[k] > w.end {
 				return false
 			}
 		}

@@ -1,20 +1,24 @@
 package load
 
-// The trim's constants.
+// The trim's constants, and what admission counts on.
 const (
-	aim       = 0.8  // of the objective: where the 99th percentile is wanted, and what admission counts on
+	aim       = 0.8  // of the objective: where the 99th percentile is wanted
+	room      = 0.75 // of an image's time: what admission may promise, by predictions that are right on average only
+	reserve   = 0.1  // of an image's time, for predictions of larger budgets that are wrong
 	gain      = 0.1  // of the relative error, a period
-	upward    = 0.1  // of that where there is room
-	trimStart = 0.6  // see trim
-	trimLeast = 0.1  //
-	fewest    = 10   // answers that a percentile is taken of
-	quantile  = 0.99 //
+	upward    = 0.1  // of that where there is time to spare
+	trimStart = 0.4
+	trimLeast = 0.1
+	trimMost  = 0.6 // the rest is for the image's own pass, for the passes before it, and for surprises
+	fewest    = 10  // answers that a percentile is taken of
+	quantile  = 0.99
 )
 
-// trim is the share θ of an image's whole time, from its arrival to its deadline, that what waits before it may still
-// take. Latencies under load settle a little above it, whatever the load; the trim moves it so that their 99th
-// percentile comes to lie at 0.8 of the objective. It does so in brownout's form, θ += 0.1·e·θ/r with the error
-// e = r − p99, ten times slower upward.
+// trim is the share θ of an image's whole time, from its arrival to its deadline, that the images up to it in the queue
+// may still take, or their budgets are lowered. Latencies under load settle somewhat above it, whatever the load; the
+// trim moves it so that their 99th percentile comes to lie at 0.8 of the objective. It does so in brownout's form,
+// θ += 0.1·e·θ/r with the error e = r − p99, ten times slower upward. A queue that is empty needs no trim, so budgets
+// are whole again as soon as the backlog is gone, wherever θ stands.
 type trim struct {
 	theta float64
 	// What happened in this period: budgets were lowered; they were at their least and more would have been lowered.
@@ -30,7 +34,7 @@ func (t *trim) step(p99, objective float64) {
 		e *= upward
 	}
 	if e > 0 && t.lowered || e < 0 && !t.floor {
-		t.theta = min(max(t.theta+gain*max(e, -1)*t.theta, trimLeast), 1)
+		t.theta = min(max(t.theta+gain*max(e, -1)*t.theta, trimLeast), trimMost)
 	}
 	t.lowered, t.floor = false, false
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // The window: what was answered in the last 2 s, in slots of 250 ms. Latencies fall into classes of equal ratio, 16 an
-// octave, from 10 µs to 160 s: a percentile is right to 3 %.
+// octave, from 10 µs to 160 s: a percentile is right to 5 %.
 const (
 	period  = 250 * time.Millisecond
 	slots   = 8

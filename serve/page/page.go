@@ -2,8 +2,8 @@
 // looked, and openapi.yaml, the description of the REST interface.
 //
 // The page is one document. It is put together here from the files under web: style and script stand in it, so that it
-// needs nothing from anywhere else, and its policy allows just these two by their hashes. It talks to the server that it
-// came from and to no other, by relative addresses, so that a proxy may put it under any path.
+// needs nothing from anywhere else, and its policy allows just these two by their hashes. It talks to no server but the
+// one that it came from, by relative addresses, so that a proxy may put it under any path.
 package page
 
 import (
@@ -39,6 +39,8 @@ var (
 	modelsScript string
 	//go:embed web/live.js
 	liveScript string
+	//go:embed web/samples.js
+	samplesScript string
 	//go:embed web/main.js
 	mainScript string
 
@@ -53,13 +55,14 @@ func assemble() (page []byte, policy string) {
 	colors, gone := report.Scale()
 	style := report.Style() + pageStyle + cardsStyle
 	script := strings.NewReplacer("{{scale}}", literal(colors), "{{gone}}", literal(gone)).Replace(
-		coreScript + apiScript + depthScript + cardScript + modelsScript + liveScript + mainScript)
+		coreScript + apiScript + depthScript + cardScript + modelsScript + liveScript +
+			samplesScript + mainScript)
 	text := strings.NewReplacer("{{style}}", style, "{{script}}", script).Replace(document)
 	return []byte(text), strings.Join([]string{
 		"default-src 'none'",
 		"script-src " + source(script),
 		"style-src " + source(style),
-		"img-src 'self' data: blob:", // pictures as they were chosen, and as the model saw them
+		"img-src data: blob:", // pictures as they were chosen, and as the model saw them
 		"connect-src 'self'",
 		"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
 		"require-trusted-types-for 'script'", "trusted-types 'none'",

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"strings"
 
 	"github.com/adavit/adavit/internal/regular"
@@ -31,7 +30,8 @@ const (
 	keyDigest = sha256.Size
 )
 
-// What is wrong with the key of a request. The texts say what to do.
+// What is wrong with the key of a request: 401 is the status for the first two, 403 for the last. The texts say what to
+// do.
 var (
 	ErrNoKey    = errors.New(`this server wants a key: send the header "Authorization: Bearer KEY"`)
 	ErrWrongKey = errors.New("this server does not know the key: ask its operator for a current one")
@@ -103,32 +103,6 @@ func (k *Keys) CheckHeader(values []string, scope Scope) error {
 		return ErrNoKey
 	}
 	return k.Check(strings.TrimSpace(key), scope)
-}
-
-// Require lets requests through to next whose key is good for the scope. It answers others by refuse, with status 401
-// or 403 and, as RFC 6750 wants it, the challenge in a header that is set already.
-func (k *Keys) Require(scope Scope, next http.Handler, refuse func(http.ResponseWriter, *http.Request, int, error),
-) http.Handler {
-	if k == nil {
-		return next
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := k.CheckHeader(r.Header["Authorization"], scope)
-		if err == nil {
-			next.ServeHTTP(w, r)
-			return
-		}
-		status, challenge := http.StatusUnauthorized, `Bearer realm="adavit"`
-		switch {
-		case errors.Is(err, ErrWrongKey):
-			challenge += `, error="invalid_token"`
-		case errors.Is(err, ErrScope):
-			status = http.StatusForbidden
-			challenge += `, error="insufficient_scope", scope="` + scope.String() + `"`
-		}
-		w.Header().Set("WWW-Authenticate", challenge)
-		refuse(w, r, status, err)
-	})
 }
 
 // keySet is a file of keys: their digests, so that no key stays in memory, and comparing takes the same time for all.

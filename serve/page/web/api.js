@@ -26,7 +26,7 @@ async function ask(path, options = {}) {
   try {
     body = JSON.parse(text);
   } catch {
-    if (response.ok) throw new Refusal(response.status, "The answer is not JSON: is there another server at this address?");
+    if (response.ok) throw new Refusal(200, "The answer is not JSON: is there another server at this address?");
   }
   if (response.ok) return body;
   if (response.status === 401) wantKey(used);
@@ -41,8 +41,8 @@ function refusal(response, body, used) {
     case 401: return wanted(used);
     case 403: return own || "This key may not do that; ask for one with the scope \"infer\".";
     case 413: return own || "The picture is too large for this server.";
-    case 503: return `${own || "The server has more to do than it can."} ` +
-      (wait > 0 ? `Try again in ${count(wait, "second")}.` : "Try again in a moment.");
+    case 503: return (own || "The server has more to do than it can.") +
+      (wait > 0 ? ` There may be room in ${count(wait, "second")}.` : "");
     default: return own || `The server answers ${response.status} ${response.statusText} and gives no reason.`;
   }
 }

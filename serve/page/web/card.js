@@ -10,11 +10,11 @@ const reasons = {
 // Card shows a picture's file, and then its answers or what went wrong.
 class Card {
   constructor(name, url, onRemove, onRetry) {
-    this.answer = this.pixels = null;
+    this.answer = this.newest = this.pixels = null;
     this.name = name;
     this.seen = make("canvas", { role: "img", hidden: true });
     this.original = make("img", { src: url, alt: `${name}, as it was sent` });
-    this.original.addEventListener("error", () => { this.original.hidden = true; }); // TIFF, say; the server may read it
+    this.original.onerror = () => { this.original.hidden = true; }; // TIFF, say, which the server may read all the same
     this.map = make("canvas", { role: "img" });
     this.mapWords = make("figcaption");
     this.seenWords = make("figcaption", {}, "as it was sent");
@@ -29,12 +29,14 @@ class Card {
     this.why = make("p", { class: "small" });
     this.fault = make("p", { class: "fault", hidden: true });
     this.retry = make("button", { type: "button", class: "quiet", hidden: true, onclick: onRetry }, "Try again");
-    this.remove = make("button", { type: "button", class: "close", "aria-label": `Remove ${name}`, onclick: onRemove }, "×");
+    this.remove = make("button", { type: "button", class: "close", "aria-label": `Remove ${name}`, onclick: onRemove },
+      "×");
     this.blocks = make("div", { class: "blocks", hidden: true },
       make("div", {}, this.running, make("div", { class: "slider" }, this.block),
         make("div", { class: "ends", "aria-hidden": "true" }, make("span", {}, "map"), this.last)), this.play);
     const head = (...names) => make("tr", {}, ...names.map(n => make("th", { scope: "col" }, n)));
-    this.costs = make("table", { class: "cost", "aria-label": `Cost of ${name} beside the dense model's`, hidden: true },
+    this.costs = make("table",
+      { class: "cost", "aria-label": `Cost of ${name} beside the dense model's`, hidden: true },
       make("thead", {}, head("cost", "here", "dense", "share")), this.cost);
     this.body = make("div", { class: "body" },
       make("div", { class: "pair" }, make("figure", {}, this.original, this.seen, this.seenWords),
@@ -58,10 +60,16 @@ class Card {
 
   // show shows an answer, and the dense model's time if that is known. The block that the user looks at stays.
   async show(answer, denseTime) {
-    if (answer.picture !== this.answer?.picture) this.pixels = await loadPicture(answer.picture);
+    this.newest = answer;
+    if (answer.picture !== this.answer?.picture) {
+      const pixels = await loadPicture(answer.picture);
+      if (this.newest !== answer) return; // another was there sooner
+      this.pixels = pixels;
+    }
     const blocks = answer.layers, depths = patchDepths(answer);
     this.answer = answer;
     this.element.setAttribute("aria-busy", "false");
+    if (document.activeElement === this.retry) this.remove.focus(); // for the keyboard to go on from
     this.fault.hidden = this.retry.hidden = true;
     this.body.hidden = this.blocks.hidden = this.costs.hidden = this.seen.hidden = false;
     this.original.hidden = true;
@@ -122,11 +130,12 @@ class Card {
   showBlock() {
     const block = Number(this.block.value), a = this.answer, depths = patchDepths(a);
     const running = runningIn(depths, block), least = Math.min(...depths), most = Math.max(...depths);
+    const range = least === most ? most : `${least} to ${most}`, average = mean(depths).toFixed(1);
     if (block === 0) {
       paintDepths(this.map, this.pixels, a);
-      this.mapWords.textContent = `patches ran in ${mean(depths).toFixed(1)} of ${a.layers} blocks on average`;
-      this.map.setAttribute("aria-label", `Depth map: ${depths.length} patches ran in ` +
-        `${least === most ? most : `${least} to ${most}`} of ${a.layers} blocks, ${mean(depths).toFixed(1)} on average`);
+      this.mapWords.textContent = `patches ran in ${average} of ${a.layers} blocks on average`;
+      this.map.setAttribute("aria-label",
+        `Depth map: ${depths.length} patches ran in ${range} of ${a.layers} blocks, ${average} on average`);
     } else {
       paintBlock(this.map, this.pixels, a, block);
       this.mapWords.textContent = `block ${block}: ` + (running ? `${running} of ${depths.length} patches still run` :
@@ -157,7 +166,7 @@ class Card {
 
   // words are what is read aloud of the answer.
   words() {
-    if (!this.answer || this.body.hidden) return `${this.name}: ${this.fault.textContent}`;
+    if (!this.answer || this.body.hidden) return `${this.name}: ${this.fault.textContent.replace(/\.$/, "")}`;
     const { label, class: index, probability } = this.answer.top[0];
     return `${this.name}: ${label || `class ${index}`}, ${chance(probability)}`;
   }

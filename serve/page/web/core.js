@@ -27,6 +27,7 @@ const known = v => typeof v === "number" && Number.isFinite(v);
 // threeDigits prints a positive number with three significant digits at most.
 function threeDigits(v) {
   if (!known(v)) return "–";
+  if (v === 0) return "0";
   return v >= 99.95 ? v.toFixed(0) : v >= 9.995 ? v.toFixed(1) : v.toFixed(2);
 }
 

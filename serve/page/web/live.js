@@ -7,13 +7,14 @@ let rest = 0; // until when not to ask a server that has refused, milliseconds
 
 const panels = [
   { title: "Load", lines: [["images_per_second", "c0", true]], top: p => [p.images_per_second], least: 1,
-    tick: v => `${threeDigits(v)}/s`,
+    tick: v => `${v}/s`,
     words: p => `${threeDigits(p.images_per_second)} images a second · ${percent(p.busy)} busy` },
   { title: "Budget", lines: [["budget", "c2", true]], top: () => [1], least: 1, tick: v => percent(v),
     words: p => known(p.budget) ? `${percent(p.budget)} of the dense model's work` : "no picture in this second" },
   { title: "p99", lines: [["p50_ms", "c9", false], ["p99_ms", "c1", true]], top: p => [p.p99_ms, p.slo_ms], least: 1,
-    tick: v => milliseconds(v), objective: true,
-    words: p => known(p.p99_ms) ? `${milliseconds(p.p99_ms)} · half within ${milliseconds(p.p50_ms)}` : "no answer lately" },
+    tick: v => v < 1000 ? `${v}\u00a0ms` : `${v / 1000}\u00a0s`, objective: true,
+    words: p => known(p.p99_ms) ? `${milliseconds(p.p99_ms)} · half within ${milliseconds(p.p50_ms)}` :
+      "no answer lately" },
 ];
 
 // The plot of a panel, in units of its picture: left of it the two ticks.
@@ -33,16 +34,18 @@ async function watch() {
   asking = true;
   try {
     const load = await ask("v1/load", { signal: AbortSignal.timeout(5000) });
+    const restarted = load.uptime_s < (history.findLast(p => known(p.uptime_s))?.uptime_s ?? 0);
     history.push({ ...load, at: Date.now() });
     showState(load.draining ? "draining" : "ready", load.draining ? "draining: takes no more pictures" : "ready");
     showLoad(load);
-    if (models.length === 0) begin(); // the server was not there before, or had none
+    if (models.length === 0 || restarted) begin(); // there may be other models now
   } catch (error) {
     history.push({ at: Date.now() });
-    const refused = error instanceof Refusal && error.status;
+    if (!(error instanceof Refusal)) throw error;
+    const refused = error.status; // 0: no answer
     if (refused) rest = Date.now() + 10e3;
     showState(refused ? "waiting" : "lost", refused === 401 ? "wants a key" : refused ? "no figures" : "no answer");
-    $("live-words").textContent = error instanceof Refusal ? error.message : "The server has not answered for five seconds.";
+    $("live-words").textContent = error.message;
   } finally {
     asking = false;
   }
@@ -57,7 +60,7 @@ function showState(state, words) {
 }
 
 function showLoad(load) {
-  const words = [count(load.threads, "thread"), `${count(load.in_flight, "request")} under way`, `${load.queue} waiting`];
+  const words = [count(load.threads, "thread"), `${load.in_flight} under way`, `${load.queue} waiting`];
   if (load.degraded) words.push(`${quantity(load.degraded)} answered with less`);
   if (load.shed) words.push(`${quantity(load.shed)} turned away`);
   words.push(`up ${duration(load.uptime_s)}`);
@@ -67,7 +70,8 @@ function showLoad(load) {
 function duration(seconds) {
   const minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60), days = Math.floor(hours / 24);
   if (days) return `${count(days, "day")} ${hours % 24}\u00a0h`;
-  return hours ? `${hours}\u00a0h ${minutes % 60}\u00a0min` : minutes ? `${minutes}\u00a0min` : `${Math.floor(seconds)}\u00a0s`;
+  if (hours) return `${hours}\u00a0h ${minutes % 60}\u00a0min`;
+  return minutes ? `${minutes}\u00a0min` : `${Math.floor(seconds)}\u00a0s`;
 }
 
 // niceTop is the first of 1, 2, 5, 10, 20 … at or above v.

@@ -75,7 +75,8 @@ async function one(p) {
   const { signal } = p.controller, model = chosen();
   try {
     const answer = await classify(p.file, { model, budget: budgetParameter(), signal });
-    await p.card.show(answer, model.adaptive ? p.dense[nameOf(model)] : answer.times.inference_ms);
+    if (isDense(answer)) p.dense[nameOf(model)] ??= answer.times.inference_ms;
+    await p.card.show(answer, p.dense[nameOf(model)]);
     p.answer = answer;
   } catch (error) {
     if (signal.aborted) return;
@@ -86,6 +87,9 @@ async function one(p) {
   if (p.answer) await compare(p, model, signal);
 }
 
+// isDense tells an answer that cost what the dense model's would have.
+const isDense = answer => answer.token_blocks >= 0.99 * answer.dense_token_blocks;
+
 // compare has a picture classified by the dense model, once, for its time. Without it the card says that the time
 // follows from the multiply-adds, so a refusal is no fault.
 async function compare(p, model, signal) {
@@ -93,7 +97,7 @@ async function compare(p, model, signal) {
   if (!way || nameOf(model) in p.dense) return;
   p.dense[nameOf(model)] = null;
   const answer = await classify(p.file, { ...way, signal, depth: false }).catch(() => null);
-  if (!answer || answer.token_blocks < 0.99 * answer.dense_token_blocks) return; // refused, or lowered under load
+  if (!answer || !isDense(answer)) return; // refused, or lowered under load
   p.dense[nameOf(model)] = answer.times.inference_ms;
   if (signal.aborted) return;
   p.card.showCost(answer.times.inference_ms);
@@ -111,7 +115,9 @@ function tell() {
 // showResults shows what all answers come to, and the legend for them.
 function showResults() {
   const answers = pictures.map(p => p.answer).filter(a => a);
+  if (pictures.length && $("empty").contains(document.activeElement)) $("results").focus(); // a sample was chosen
   $("empty").hidden = pictures.length > 0;
+  showSamples();
   $("clear").hidden = pictures.length < 2;
   $("facts").hidden = $("legend").hidden = answers.length === 0;
   if (answers.length === 0) return;
@@ -135,6 +141,7 @@ async function begin() {
   try {
     await loadModels();
     problem(models.length ? "" : "The server has no model that is ready.");
+    showSamples();
     if (models.length) run(pictures.filter(p => !p.answer));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -185,6 +192,7 @@ function listen() {
   $("model").onchange = () => {
     asked = null;
     showModel();
+    showSamples();
     rerun();
   };
   $("budget").oninput = () => {

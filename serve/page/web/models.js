@@ -15,10 +15,10 @@ function budgetParameter() {
   return asked === null ? null : [hasLadder(chosen()) ? "compute_budget" : "compute_budget_max", String(asked)];
 }
 
-// denseBeside says how to run the dense model beside this one, for its time: as a model that is like it in all but
-// halting, or else as itself with the budget of the dense model, if its ladder gets there; undefined where neither is.
+// denseBeside says how to run the dense model beside this one, for its time: as itself, if it is dense; as a model that
+// is like it in all but halting; as itself with all of the budget, if its ladder gets there. Else it is undefined.
 function denseBeside(model) {
-  if (!model.adaptive) return undefined;
+  if (!model.adaptive) return { model, budget: null };
   const twin = models.find(m => !m.adaptive && m.layers === model.layers && m.tokens === model.tokens &&
     m.dense_macs === model.dense_macs && m.precision === model.precision);
   if (twin) return { model: twin, budget: null };
@@ -48,19 +48,17 @@ function showModel() {
   const m = chosen(), ladder = hasLadder(m), slider = $("budget");
   $("model-facts").textContent = [`${m.layers} blocks`, `${m.tokens} tokens`, count(m.classes, "class", "classes"),
     m.precision, m.adaptive ? "adaptive" : "dense"].join(" · ");
-  const usual = known(m.budget) && ladder ? m.budget : 1;
-  const least = ladder ? Math.floor(100 * Math.min(m.ladder[0].mean, usual)) / 100 : 0.1;
+  const usual = known(m.budget) ? m.budget : 1;
+  const least = ladder ? Math.floor(100 * Math.min(m.ladder[0].mean, usual)) / 100 : Math.min(0.1, usual);
   const most = ladder ? Math.ceil(100 * Math.max(m.ladder.at(-1).mean, usual)) / 100 : 1;
   slider.min = Math.max(0.01, least);
   slider.max = most;
-  $("budget-least").textContent = percent(Number(slider.min));
-  $("budget-most").textContent = percent(most);
   const mark = $("budget-slider").querySelector(".mark");
   const at = (usual - slider.min) / (most - slider.min);
   mark.style.setProperty("--at", at);
   mark.dataset.side = at < 0.12 ? "left" : at > 0.88 ? "right" : "";
-  $("budget-least").hidden = at < 0.3; // the mark's word needs their room
-  $("budget-most").hidden = at > 0.7;
+  $("budget-least").textContent = at < 0.3 ? "" : percent(Number(slider.min)); // the mark's word needs their room
+  $("budget-most").textContent = at > 0.7 ? "" : percent(most);
   slider.dataset.usual = usual;
   if (asked !== null) asked = Math.min(Math.max(asked, slider.min), most);
   $("budget-part").hidden = false;
@@ -72,11 +70,13 @@ function showBudget() {
   const m = chosen(), slider = $("budget"), usual = Number(slider.dataset.usual), at = asked ?? usual;
   slider.value = at;
   $("budget-value").textContent = asked === null ? `${percent(usual)} (default)` : percent(at);
-  slider.setAttribute("aria-valuetext", `${percent(at)} of the dense model's work${asked === null ? ", the default" : ""}`);
+  slider.setAttribute("aria-valuetext",
+    `${percent(at)} of the dense model's work${asked === null ? ", the default" : ""}`);
   $("budget-default").disabled = asked === null;
-  $("budget-about").textContent = hasLadder(m) ? `Pictures cost this share of the dense model's work on average. ${rungWords(m, at)}` :
-    "No picture costs more than this share of the dense model's work. To aim at an average, give the model a ladder " +
-    "of budgets: adavit calibrate.";
+  $("budget-about").textContent = hasLadder(m) ?
+    `Pictures cost this share of the dense model's work on average. ${rungWords(m, at)}` :
+    "No picture costs more than this share of the dense model's work." + (m.adaptive ?
+      " To aim at an average, give the model a ladder of budgets: adavit calibrate." : "");
   showLadder(m, at);
 }
 
@@ -105,8 +105,8 @@ function showLadder(model, share) {
     draw("path", { class: "area c0", d: `${line}V64H${points[0][0].toFixed(1)}Z` }),
     draw("path", { class: "line c0", d: line }),
     draw("path", { class: "line c0 here", d: `M${x(share).toFixed(1)} ${height.toFixed(1)}h0` }));
-  const name = key === "top1" ? "right" : "as by default";
+  const name = key === "top1" ? "of pictures right" : "of pictures as by default";
   $("ladder-words").textContent = `${low.toFixed(1)} to ${high.toFixed(1)}\u00a0% ${name}`;
-  $("ladder-chart").setAttribute("aria-label", `Pictures ${name}, by budget: ` +
+  $("ladder-chart").setAttribute("aria-label", `Share ${name}, by budget: ` +
     model.ladder.map(r => `${percent(r.mean)}: ${r[key].toFixed(1)}\u00a0%`).join(", "));
 }
