@@ -189,7 +189,8 @@ func (f *serveFindings) enter(ctx context.Context, c *serverContest, peer *fastA
 }
 
 // tune finds the setting by which the peer answers most.
-func (f *serveFindings) tune(ctx context.Context, m *served, peer *fastAPI, what, onnx string) (best setting, err error) {
+func (f *serveFindings) tune(ctx context.Context, m *served, peer *fastAPI, what, onnx string) (
+	best setting, err error) {
 	most := 0.0
 	for _, s := range settings(f.options.serverCores()) {
 		r, err := launch(ctx, peer.server(m, onnx, s), f.options.serverCPUs, m.first)

@@ -67,7 +67,8 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(string(text), "# Benchmarks\n\n## Side by side\n\nfigures\n\n"+serversHeading+"\n\n") ||
-		!strings.HasSuffix(string(text), "\n\n## Commands\n\n    make bench-peers\n") || !strings.Contains(string(text), out) {
+		!strings.HasSuffix(string(text), "\n\n## Commands\n\n    make bench-peers\n") ||
+		!strings.Contains(string(text), out) {
 		t.Errorf("the page became\n%s", text)
 	}
 	for _, want := range []string{
@@ -113,7 +114,8 @@ func TestServeAlone(t *testing.T) {
 func TestOverload(t *testing.T) {
 	cache := playServers(t)
 	folder := filepath.Join(cache, "overload")
-	out := runServers(t, cache, "-overload", "-serve-rounds", "2", "-overload-n", "1,2", "-overload-out", folder, "-slo", "200ms")
+	out := runServers(t, cache, "-overload", "-serve-rounds", "2", "-overload-n", "1,2", "-overload-out", folder, "-slo",
+		"200ms")
 	for _, want := range []string{`## micro\n\nCapacity \d+`, `\| 1 \| no control \| \d+`, `\| 2 \| degrade \| \d+`,
 		`\| degrade: goodput \| 1\.5 × shed's \| \d\.\d\d × \| NOT MET \|`, `!\[p99\]\(micro-p99\.svg\)`} {
 		if !regexp.MustCompile(want).MatchString(out) {

@@ -31,7 +31,8 @@ type servedModel struct {
 
 var servedModels = []servedModel{
 	{"fashion", true, "the bundled fashion-dense, and fashion-adaptive for halting tokens; grey JPEG files of 28×28"},
-	{"deit-tiny", true, "random weights; patch tokens halt by lot, to A-ViT-Ti's published mean depth; JPEG files of 400×300"},
+	{"deit-tiny", true,
+		"random weights; patch tokens halt by lot, to A-ViT-Ti's published mean depth; JPEG files of 400×300"},
 	{"deit-small", false, "the same, larger"},
 }
 
@@ -127,7 +128,8 @@ func (s *served) random(ctx context.Context, adaptive string) error {
 	if err != nil {
 		return err
 	}
-	m := &vit.Model{Params: vit.Initialize(c, 1, 0), Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
+	m := &vit.Model{Params: vit.Initialize(c, 1, 0),
+		Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
 	if err := vit.Save(s.files, m, weights.F32); err != nil {
 		return err
 	}
@@ -161,7 +163,8 @@ func (s *served) add(i int, img image.Image) error {
 	if i == 0 {
 		s.first = b.Bytes()
 	}
-	return os.WriteFile(filepath.Join(s.pictures, []string{"even", "odd"}[i%2], fmt.Sprintf("%03d.jpg", i)), b.Bytes(), 0o666)
+	name := filepath.Join(s.pictures, []string{"even", "odd"}[i%2], fmt.Sprintf("%03d.jpg", i))
+	return os.WriteFile(name, b.Bytes(), 0o666)
 }
 
 // calibrate stores a model with a ladder of budgets.
