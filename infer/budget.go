@@ -33,7 +33,7 @@ func ParseBudget(text string) (b Budget, err error) {
 		b.Max, err = strconv.ParseFloat(strings.TrimSpace(most), 64)
 	}
 	if err != nil || !(b.Mean >= 0 && b.Mean <= 1 && b.Max >= 0 && b.Max <= 1) || b == (Budget{}) {
-		return Budget{}, usage.Errorf("the budget is %.40q, want MEAN, MEAN,MAX or 0,MAX: shares above 0 and at most 1, "+
+		return Budget{}, usage.Errorf("%.40q, want MEAN, MEAN,MAX or 0,MAX: shares above 0 and at most 1, "+
 			"such as 0,0.5", text)
 	}
 	return b, nil

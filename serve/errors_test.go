@@ -55,7 +55,7 @@ func TestErrors(t *testing.T) {
 		{"POST", inferPath, `{"parameters": {"compute_budget": 1.5}, "inputs": []}`, "", 400, "above 0 and at most 1"},
 		{"POST", inferPath, `{"parameters": {"timeout": -1}, "inputs": []}`, "", 400, "timeout"},
 		{"POST", inferPath, `{"parameters": {"sequence_start": true}, "inputs": []}`, "", 400, "sequence_start"},
-		{"POST", inferPath, input(one, zeros), "X-Compute-Budget: 2", 400, "budget"},
+		{"POST", inferPath, input(one, zeros), "X-Compute-Budget: 2", 400, "X-Compute-Budget is"},
 		{"POST", inferPath, input(one, zeros), "X-Compute-Budget: 0.5,0.0001", 400, "a cap of"},
 		{"POST", "/v2/models/fashion-adaptive/infer", file, "Inference-Header-Content-Length: 0", 200, ""},
 		{"POST", "/v2/models/none/infer", "", "", 404, `no model "none"`},

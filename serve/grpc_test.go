@@ -180,7 +180,8 @@ func TestGRPCBudget(t *testing.T) {
 
 // TestGRPCErrors makes mistakes and looks at the codes.
 func TestGRPCErrors(t *testing.T) {
-	s, conn, _ := startGRPC(t, Options{Threads: 1, MaxBody: 100_000, MaxQueue: 4}, withLadder(t), bundled)
+	s, conn, _ := startGRPC(t, Options{Threads: 1, MaxBody: 100_000, MaxQueue: 4}, withLadder(t), bundled,
+		Source{"dense", "fashion-dense"})
 	client := pb.NewGRPCInferenceServiceClient(conn)
 	infer := func(change func(*pb.ModelInferRequest), options ...grpc.CallOption) error {
 		r, _ := pixelRequest(t, s, bundled.Name, 1)
@@ -232,7 +233,10 @@ func TestGRPCErrors(t *testing.T) {
 			r.Outputs = []*pb.ModelInferRequest_InferRequestedOutputTensor{{Name: "logits",
 				Parameters: map[string]*pb.InferParameter{"classification": grpcParameter(1.5)}}}
 		}), codes.InvalidArgument, "whole number"},
-		{infer(parameter("compute_budget", 0.5)), codes.InvalidArgument, "calibrate"}, // it has no ladder
+		{infer(func(r *pb.ModelInferRequest) {
+			parameter("compute_budget", 0.5)(r)
+			r.ModelName = "dense" // which has no ladder
+		}), codes.InvalidArgument, "calibrate"},
 		{infer(parameter("compute_budget_max", "much")), codes.InvalidArgument, "number"},
 		{infer(parameter("compute_budget_max", nil)), codes.InvalidArgument, "no value"},
 		{infer(parameter("timeout", int64(1))), codes.DeadlineExceeded, "deadline"},

@@ -180,7 +180,7 @@ func budgetHeader(text string, in *Request) error {
 	}
 	b, err := infer.ParseBudget(text)
 	if err != nil {
-		return err
+		return refuse(http.StatusBadRequest, "X-Compute-Budget is %v", err)
 	}
 	if in.Budget.Mean == 0 {
 		in.Budget.Mean = b.Mean

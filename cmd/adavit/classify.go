@@ -169,7 +169,7 @@ func parseBudget(text string) (b adavit.Budget, err error) {
 		return b, nil
 	}
 	if b, err = infer.ParseBudget(text); err != nil {
-		return b, badUsage("--budget: %v", err)
+		return b, badUsage("--budget is %v", err)
 	}
 	return b, nil
 }
