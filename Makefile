@@ -1,9 +1,11 @@
-.PHONY: build test demo bench bench-peers generate ci
+.PHONY: build test demo bench bench-peers bench-serve bench-overload generate ci
 build:            ; CGO_ENABLED=0 go build -o bin/adavit ./cmd/adavit
 test:             ; go test ./...
 demo:             ; go run ./cmd/adavit demo
 bench:            ; go run ./cmd/adavit bench --variant deit-small --threads 1,2
 bench-peers:      ; cd bench && go run . -out ../BENCHMARKS.md
+bench-serve:      ; cd bench && go run . -serve -out ../BENCHMARKS.md
+bench-overload:   ; cd bench && go run . -overload -overload-out ../out/overload
 generate:         ; go generate ./internal/kernels ./serve/inferencepb ./cmd/adavit
 ci:               ; .ci/run
 # README's picture, drawn anew of the bundled adaptive model; not by int8, whose kernels differ from machine to machine.

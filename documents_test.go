@@ -17,11 +17,12 @@ func TestDocuments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	names = append(names, "deploy/README.md")
 	link := regexp.MustCompile(`\]\(([^):#]+)\)`)
 	for _, name := range names {
 		text := read(t, name)
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
-			if _, err := os.Stat(m[1]); err != nil {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), m[1])); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -84,7 +84,8 @@ func (s setting) String() string {
 	if s.inline {
 		where = "on the event loop"
 	}
-	return fmt.Sprintf("%s, %s of ONNX Runtime each, model %s", count(s.workers, "worker"), count(s.threads, "thread"), where)
+	return fmt.Sprintf("%s, %s of ONNX Runtime each, model %s", count(s.workers, "worker"), count(s.threads, "thread"),
+		where)
 }
 
 // server serves a model.

@@ -13,7 +13,18 @@ import (
 
 // TestMain lets the test binary play the processes that the program starts: a peer, and itself measuring memory.
 func TestMain(m *testing.M) {
+	act := func(how func(args []string) error) {
+		if err := how(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	switch {
+	case os.Getenv("BENCH_TEST_PYTHON") != "":
+		act(actPython)
+	case os.Getenv("BENCH_TEST_ADAVIT") != "" && len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "bench"):
+		act(actAdavit)
 	case os.Getenv("BENCH_TEST_PEER") != "":
 		actPeer(os.Getenv("BENCH_TEST_PEER"))
 	case len(os.Args) > 1 && os.Args[1] == memoryCommand:

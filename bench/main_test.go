@@ -52,6 +52,8 @@ func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"-threads", "0"}, {"-threads", ""}, {"-batches", "x"}, {"-rounds", "0"}, {"-turn", "0s"}, {"-models", ","},
 		{"extra"}, {"-no-such-flag"}, {"-accuracy-images", "-1"}, {"-skip", "Nobody"}, {"-training", "nothing"},
+		{"-serve", "-serve-models", "deit-none"}, {"-overload", "-overload-n", "0"}, {"-serve", "-serve-rounds", "0"},
+		{"-serve", "-server-cpus", ""}, {"-overload", "-slo", "0s"},
 	} {
 		var stdout, stderr bytes.Buffer
 		if status := run(t.Context(), args, &stdout, &stderr); status != 2 || stderr.Len() == 0 {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -59,18 +58,15 @@ func (f *serveFindings) overload(ctx context.Context) error {
 		return err
 	}
 	var all []*overloadOf
-	for _, model := range servedModels {
-		if !slices.Contains(o.serveOptions.models, model.name) {
-			continue
-		}
-		f.progress("making %s", model.name)
-		m, err := makeServed(ctx, o.cache, model)
+	for _, name := range o.modelsOr("fashion", "deit-tiny") {
+		f.progress("making %s", name)
+		m, err := makeServed(ctx, o.cache, name)
 		if err != nil {
-			return fmt.Errorf("model %s: %w", model.name, err)
+			return fmt.Errorf("model %s: %w", name, err)
 		}
 		x, err := f.overloadModel(ctx, m)
 		if err != nil {
-			return fmt.Errorf("overload of %s: %w", model.name, err)
+			return fmt.Errorf("overload of %s: %w", name, err)
 		}
 		all = append(all, x)
 	}

@@ -68,8 +68,8 @@ func (x *overloadOf) claims() (all []overloadClaim) {
 
 // table has a line for each cell, with medians over the rounds.
 func (x *overloadOf) table() report.Table {
-	t := report.NewTable(2, "N", "arm", "requests/s", "answered %", "turned away %", "late %", "goodput/s", "p50 ms", "p99",
-		"p99 of rounds", "budget", "turned away after ms")
+	t := report.NewTable(2, "N", "arm", "requests/s", "answered %", "turned away %", "late %", "goodput/s", "p50 ms",
+		"p99", "p99 of rounds", "budget", "turned away after ms")
 	for _, c := range x.Cells {
 		share := func(kinds ...string) string {
 			return fmt.Sprintf("%.2f", 100*c.median(func(r tools.RateResult) float64 {
@@ -96,8 +96,8 @@ func (x *overloadOf) table() report.Table {
 
 // chart draws one figure over N, a line for each arm.
 func (x *overloadOf) chart(title, label string, of func(r tools.RateResult) float64) report.Chart {
-	c := report.Chart{Title: title, XLabel: fmt.Sprintf("load, in multiples of %v of the capacity", nominalLoad), YLabel: label,
-		Markers: true}
+	c := report.Chart{Title: title, XLabel: fmt.Sprintf("load, in multiples of %v of the capacity", nominalLoad),
+		YLabel: label, Markers: true}
 	for _, a := range arms {
 		s := report.Series{Name: a.name}
 		for _, cell := range x.Cells {
@@ -125,7 +125,7 @@ func (f *serveFindings) writeOverload(all []*overloadOf) error {
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	o := f.options
 	p("# Overload\n")
-	p("Written by `cd bench && go run . -overload` on %s; it took %.0f minutes.\n", f.date.Format("2006-01-02 15:04 MST"),
+	p("Written by `make bench-overload` on %s; it took %.0f minutes.\n", f.date.Format("2006-01-02 15:04 MST"),
 		f.took.Minutes())
 	p("N × %v of the server's capacity at the model's own budget, Poisson arrivals, latency from the intended send time. "+
 		"Server on CPUs %s, generator on %s. %d rounds of %v; each starts a\nserver anew. Figures are medians over the "+

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -118,21 +117,18 @@ func (f *serveFindings) serve(ctx context.Context) error {
 	default:
 		f.versions = append(f.versions, fastAPIName+": "+version)
 	}
-	for _, model := range servedModels {
-		if !slices.Contains(f.options.serveOptions.models, model.name) {
-			continue
-		}
-		f.progress("making %s", model.name)
-		m, err := makeServed(ctx, f.options.cache, model)
+	for _, name := range f.options.modelsOr("fashion", "deit-tiny", "deit-small") {
+		f.progress("making %s", name)
+		m, err := makeServed(ctx, f.options.cache, name)
 		if err != nil {
-			return fmt.Errorf("model %s: %w", model.name, err)
+			return fmt.Errorf("model %s: %w", name, err)
 		}
 		c := &serverContest{model: m}
 		if err := f.enter(ctx, c, peer); err != nil {
-			return fmt.Errorf("%s: %w", model.name, err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		if err := f.measure(ctx, c); err != nil {
-			return fmt.Errorf("%s: %w", model.name, err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		f.contests = append(f.contests, c)
 	}
@@ -193,7 +189,8 @@ func (f *serveFindings) enter(ctx context.Context, c *serverContest, peer *fastA
 }
 
 // tune finds the setting by which the peer answers most.
-func (f *serveFindings) tune(ctx context.Context, m *served, peer *fastAPI, what, onnx string) (best setting, err error) {
+func (f *serveFindings) tune(ctx context.Context, m *served, peer *fastAPI, what, onnx string) (
+	best setting, err error) {
 	most := 0.0
 	for _, s := range settings(f.options.serverCores()) {
 		r, err := launch(ctx, peer.server(m, onnx, s), f.options.serverCPUs, m.first)

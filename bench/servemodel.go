@@ -31,8 +31,20 @@ type servedModel struct {
 
 var servedModels = []servedModel{
 	{"fashion", true, "the bundled fashion-dense, and fashion-adaptive for halting tokens; grey JPEG files of 28×28"},
-	{"deit-tiny", true, "random weights; patch tokens halt by lot, to A-ViT-Ti's published mean depth; JPEG files of 400×300"},
+	{"deit-tiny", true,
+		"random weights; patch tokens halt by lot, to A-ViT-Ti's published mean depth; JPEG files of 400×300"},
 	{"deit-small", false, "the same, larger"},
+}
+
+// modelToServe finds a model by its name, which may be any architecture's.
+func modelToServe(name string) (servedModel, error) {
+	for _, m := range servedModels {
+		if m.name == name {
+			return m, nil
+		}
+	}
+	_, err := vit.Variant(name)
+	return servedModel{name, true, "random weights; patch tokens halt by lot; JPEG files, larger than the images"}, err
 }
 
 // served is a model in the forms that servers load.
@@ -49,7 +61,11 @@ type served struct {
 var calibrated = []float64{0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1}
 
 // makeServed writes a model and its pictures into the cache folder, anew each time.
-func makeServed(ctx context.Context, cache string, model servedModel) (*served, error) {
+func makeServed(ctx context.Context, cache, name string) (*served, error) {
+	model, err := modelToServe(name)
+	if err != nil {
+		return nil, err
+	}
 	dir := filepath.Join(cache, "serve", model.name)
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, err
@@ -62,7 +78,6 @@ func makeServed(ctx context.Context, cache string, model servedModel) (*served, 
 			return nil, err
 		}
 	}
-	var err error
 	if model.name == "fashion" {
 		err = s.trained(ctx, adaptive)
 	} else {
@@ -113,11 +128,13 @@ func (s *served) random(ctx context.Context, adaptive string) error {
 	if err != nil {
 		return err
 	}
-	m := &vit.Model{Params: vit.Initialize(c, 1, 0), Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
+	m := &vit.Model{Params: vit.Initialize(c, 1, 0),
+		Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
 	if err := vit.Save(s.files, m, weights.F32); err != nil {
 		return err
 	}
-	const count, height, width = 64, 300, 400
+	const count = 64
+	height, width := c.Height*300/224, c.Width*400/224
 	c.Height, c.Width = height, width // of the picture files
 	size := c.ImageLen()
 	waves := drawImages(c, count)
@@ -146,7 +163,8 @@ func (s *served) add(i int, img image.Image) error {
 	if i == 0 {
 		s.first = b.Bytes()
 	}
-	return os.WriteFile(filepath.Join(s.pictures, []string{"even", "odd"}[i%2], fmt.Sprintf("%03d.jpg", i)), b.Bytes(), 0o666)
+	name := filepath.Join(s.pictures, []string{"even", "odd"}[i%2], fmt.Sprintf("%03d.jpg", i))
+	return os.WriteFile(name, b.Bytes(), 0o666)
 }
 
 // calibrate stores a model with a ladder of budgets.

@@ -5,14 +5,13 @@ import (
 	"flag"
 	"fmt"
 	"runtime"
-	"slices"
 	"time"
 )
 
 // serveOptions are the flags of the measurements of servers.
 type serveOptions struct {
 	serve, overload bool
-	models          []string      // by serveModels' names
+	models          []string      // as modelToServe knows them; none: the usual ones
 	rounds          int           // that each side has its turn
 	time            time.Duration // at each rate
 	serverCPUs      string        // as taskset takes them
@@ -26,7 +25,8 @@ type serveOptions struct {
 func (o *serveOptions) define(f *flag.FlagSet) (models, multiples *string) {
 	f.BoolVar(&o.serve, "serve", false, "measure servers instead: ours beside FastAPI, and write that section of -out")
 	f.BoolVar(&o.overload, "overload", false, "measure our server under overload instead, and write -overload-out")
-	models = f.String("serve-models", "fashion,deit-tiny", "`models` that are served: fashion, deit-tiny, deit-small")
+	models = f.String("serve-models", "", "`models` that are served: fashion, and architectures with random weights "+
+		"(default fashion,deit-tiny and, with -serve, deit-small)")
 	f.IntVar(&o.rounds, "serve-rounds", 3, "`times` that each server has its turn")
 	f.DurationVar(&o.time, "serve-time", 10*time.Second, "`time` of a measurement at each rate, after a fifth of it")
 	f.StringVar(&o.serverCPUs, "server-cpus", "0", "`list` of the server's CPUs, as taskset takes it")
@@ -45,13 +45,11 @@ func (o *serveOptions) check(models, multiples *string) (err error) {
 		return err
 	}
 	for _, m := range o.models {
-		if !slices.ContainsFunc(servedModels, func(s servedModel) bool { return s.name == m }) {
-			return fmt.Errorf("-serve-models: no model is called %q", m)
+		if _, err := modelToServe(m); err != nil {
+			return fmt.Errorf("-serve-models: %w", err)
 		}
 	}
 	switch {
-	case len(o.models) == 0:
-		return errors.New("-serve-models names none")
 	case o.rounds < 1 || o.time <= 0 || o.slo <= 0:
 		return errors.New("-serve-rounds, -serve-time and -slo must be more than 0")
 	case o.serverCPUs == "" || o.generatorCPUs == "":
@@ -60,4 +58,12 @@ func (o *serveOptions) check(models, multiples *string) (err error) {
 		return errors.New("this machine has one CPU; server and generator want one each")
 	}
 	return nil
+}
+
+// modelsOr are the models that were named, or the usual ones.
+func (o serveOptions) modelsOr(usual ...string) []string {
+	if len(o.models) > 0 {
+		return o.models
+	}
+	return usual
 }

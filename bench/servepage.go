@@ -133,7 +133,7 @@ func (f *serveFindings) writeServers(w io.Writer) {
 	p := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 	o := f.options
 	p("%s\n", serversHeading)
-	p("Written by `cd bench && go run . -serve -out ../BENCHMARKS.md` on %s; it took %.0f minutes.\n",
+	p("Written by `make bench-serve` on %s; it took %.0f minutes.\n",
 		f.date.Format("2006-01-02 15:04 MST"), f.took.Minutes())
 	p("A picture file in, the five likeliest classes out: `adavit serve` beside FastAPI with ONNX Runtime as people "+
 		"write it (bench/peers/fastapi_server.py), whose setting is\nthe best of those that it was tried with. "+
@@ -253,8 +253,8 @@ func (f *serveFindings) writeOverheads(w io.Writer) {
 		}
 	}
 	if len(t.Rows) > 0 {
-		fmt.Fprintf(w, "\n### What the server adds to its engine\n\nThe dense model in int8, tensors in (binary, one image a "+
-			"request). Engine: `adavit bench`, the best of batches %v; the time of one image is that of batch 1.\nServer: its "+
+		fmt.Fprintf(w, "\n### What the server adds to its engine\n\nThe dense model in int8, tensors in (binary, one image "+
+			"a request). Engine: `adavit bench`, the best of batches %v; the time of one image is that of batch 1.\nServer: its "+
 			"capacity, and its median latency at %v of that.\n\n%s", engineBatches, idleLoad, t.Markdown())
 	}
 }

@@ -13,7 +13,7 @@ import (
 func TestDecoders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const threads, most = 2, 50_000_000
-		d := newDecoders(threads, most)
+		d := newDecoders(threads, most, 1<<30)
 		var pixels, running, peak, peakRunning atomic.Int64
 		var wg sync.WaitGroup
 		for i := range 40 { // for as long as there are large ones, each takes a second
@@ -60,4 +60,13 @@ func TestDecoders(t *testing.T) {
 		}
 		done()
 	})
+	for _, c := range []struct {
+		threads                int
+		pixels, memory, expect int64
+	}{{1, 50e6, 1 << 30, 50e6}, {8, 50e6, 1 << 30, 8 * roomForLarge}, {8, 50e6, 64 << 20, 50e6},
+		{8, 1e6, 64 << 20, 16 << 20}} {
+		if got := newDecoders(c.threads, c.pixels, c.memory).capacity; got != c.expect {
+			t.Errorf("%+v: %d pixels", c, got)
+		}
+	}
 }

@@ -160,7 +160,7 @@ func New(ctx context.Context, o Options) (s *Server, err error) {
 			s.Close()
 		}
 	}()
-	s.decoders = newDecoders(s.pool.Threads(), o.Decoding.MaxPixels)
+	s.decoders = newDecoders(s.pool.Threads(), o.Decoding.MaxPixels, o.MaxMemory)
 	s.control, err = load.New(load.Options{Workers: s.pool.Threads(), Objective: o.Objective, Mode: o.Overload})
 	if err != nil {
 		return nil, err

@@ -1,3 +1,5 @@
+//go:build linux && !purego
+
 package main
 
 import (
@@ -12,8 +14,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// http2Attacks send frames, as fast as they can, to the address that takes HTTP/2 without TLS. The server may end such a
-// connection; it must not do the work, or remember it.
+// http2Attacks send frames, as fast as they can, to the address that takes HTTP/2 without TLS. The server may end such
+// a connection; it must not do the work, or remember it.
 func http2Attacks(t *testing.T, s *server) {
 	var fields bytes.Buffer
 	encoder := hpack.NewEncoder(&fields)

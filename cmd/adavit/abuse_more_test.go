@@ -1,3 +1,5 @@
+//go:build linux && !purego
+
 package main
 
 import (
@@ -183,8 +185,8 @@ func slowClients(t *testing.T, s *server) {
 		}
 		defer c.Close()
 		deaf[i] = c
-		go fmt.Fprintf(c, "POST /v1/classify?depth=json HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"+
-			"Content-Length: %d\r\n\r\n%s", form.Len(), form.String())
+		go fmt.Fprintf(c, "POST /v1/classify?depth=json HTTP/1.1\r\nHost: x\r\n"+
+			"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s", form.Len(), form.String())
 	}
 	wg.Wait()
 	t.Logf("all others ended within %v", time.Since(begin).Round(time.Second))

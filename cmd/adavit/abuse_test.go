@@ -1,3 +1,5 @@
+//go:build linux && !purego
+
 package main
 
 import (
@@ -278,7 +280,8 @@ func millionChunks(t *testing.T, s *server) {
 		t.Errorf("status %d, want 415", got)
 	}
 	// What stands beside the data counts as well.
-	extension := "POST /v1/classify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;" + strings.Repeat("e", 1<<20)
+	extension := "POST /v1/classify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;" +
+		strings.Repeat("e", 1<<20)
 	if got := raw(t, s, extension); got != http.StatusBadRequest {
 		t.Errorf("a chunk's extension of a megabyte: status %d, want 400", got)
 	}
@@ -348,8 +351,8 @@ func lyingLengths(t *testing.T, s *server) {
 		"a picture longer than all": raw(1<<32-1, file), "one byte short": raw(uint32(len(file)+1), file),
 		"one byte left": raw(uint32(len(file)-1), file), "no length": "\x01\x00",
 	} {
-		header := fmt.Sprintf(`{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"parameters":{"binary_data_size":%d}}]}`,
-			len(data))
+		header := fmt.Sprintf(`{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],`+
+			`"parameters":{"binary_data_size":%d}}]}`, len(data))
 		refused(t, name, send(t, s, "POST", path, strings.NewReader(header+data), "Inference-Header-Content-Length",
 			fmt.Sprint(len(header))), http.StatusBadRequest)
 	}

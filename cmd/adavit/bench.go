@@ -30,12 +30,12 @@ FMA rate of the same cores measured in the same run.
 token removal gains. With fewer images in a batch than threads, all threads share each image. Lists of variants,
 models, threads or batches are measured one after the other.
 
-With --url it is a load generator for a server ('adavit serve'). Requests are sent by a schedule, whatever becomes of
-those before, and latency counts from the time when a request was to be sent; so a server that stalls is charged with
-all that would have come meanwhile. --rate gives requests a second, or with --find-capacity multiples of what the server
-answers at most; without either, it looks for the capacity and then loads half, 0.8 and all of it. Latencies are those of
-requests that the server took on: successes, and those whose answer did not come in time, counted as long as they were
-waited for. Other servers will do that answer the same requests.`,
+With --url it is a load generator for a server ('adavit serve'). Requests are sent by a schedule, whatever becomes
+of those before, and latency counts from the time when a request was to be sent; so a server that stalls is charged
+with all that would have come meanwhile. --rate gives requests a second, or with --find-capacity multiples of what
+the server answers at most; without either, it looks for the capacity and then loads half, 0.8 and all of it.
+Latencies are those of requests that the server took on: successes, and those whose answer did not come in time,
+counted as long as they were waited for. Other servers will do that answer the same requests.`,
 		Example: `  adavit bench --variant deit-small --threads 1,2
   adavit bench --variant deit-tiny --batch 8 --json \
       --active 1,0.9,0.8,0.7,0.6,0.5,0.4,0.3,0.3,0.2,0.2,0.1

@@ -1,3 +1,5 @@
+//go:build linux && !purego
+
 package main
 
 import (
@@ -54,7 +56,7 @@ func TestServeTerm(t *testing.T) {
 	}
 	statuses, failed := wait()
 	t.Logf("%d under way at SIGTERM; answers %v, failures %d", under, statuses, len(failed))
-	if statuses[http.StatusOK] < under || statuses[http.StatusOK]+statuses[http.StatusServiceUnavailable]+len(failed) != 100 {
+	if ok := statuses[http.StatusOK]; ok < under || ok+statuses[http.StatusServiceUnavailable]+len(failed) != 100 {
 		t.Errorf("%d were under way; answers %v, failures %v", under, statuses, failed)
 	}
 }
@@ -122,7 +124,8 @@ func TestServeFewFiles(t *testing.T) {
 // TestServeHalfACPU: with half a CPU the server computes with one thread, and answers whoever asks, if not everybody in
 // time: nobody waits in vain.
 func TestServeHalfACPU(t *testing.T) {
-	group := halfCPU(t)
+	group := controlGroup(t, []limit{{"cpu/", "cpu.cfs_period_us", "100000"}, {"cpu/", "cpu.cfs_quota_us", "50000"}},
+		limit{"", "cpu.max", "50000 100000"})
 	s := startServerBy(t, "echo $$ > "+group+`/cgroup.procs; exec "$0" "$@"`, nil, "--slo", "200ms", "--timeout", "30s")
 	if !strings.Contains(s.text(), "cpu_quota=0.5") || s.load(t).Threads != 1 {
 		t.Errorf("%d threads; log:\n%s", s.load(t).Threads, s.text())
@@ -135,24 +138,57 @@ func TestServeHalfACPU(t *testing.T) {
 	}
 }
 
-// halfCPU makes a control group of half a CPU, of the version that the machine has.
-func halfCPU(t *testing.T) (dir string) {
+// TestServeLittleMemory: in a control group of 768 MiB the server with its default limits lives through pictures that
+// are as large as they may be and bodies that are, sixteen of each at once.
+func TestServeLittleMemory(t *testing.T) {
+	group := controlGroup(t, []limit{{"memory/", "memory.limit_in_bytes", "768M"}}, limit{"", "memory.max", "768M"})
+	s := startServerBy(t, "echo $$ > "+group+`/cgroup.procs; exec "$0" "$@"`, nil, "--threads", "2")
+	if want := fmt.Sprint("memory_limit=", 768<<20/10*9); !strings.Contains(s.text(), want) {
+		t.Errorf("the log does not say %s:\n%s", want, s.text())
+	}
+	bomb, body := pngBomb(7000, 7000, 4), make([]byte, 60<<20)
+	statuses := make(chan int, 32)
+	together(16, func() {
+		client := &http.Client{Timeout: 2 * time.Minute}
+		for _, file := range [][]byte{bomb, body} {
+			status, _ := classify(t.Context(), client, s.http, file)
+			statuses <- status
+		}
+	})
+	seen := map[int]int{}
+	for range cap(statuses) {
+		seen[<-statuses]++
+	}
+	t.Logf("answers %v, peak %d MiB", seen, s.peak(t)>>20)
+	if !s.alive() {
+		t.Fatalf("the server ended: %v", s.err)
+	}
+	// 0 is for a body that is refused while it is sent; 504 for pictures that wait for others.
+	if seen[200]+seen[503]+seen[504]+seen[415]+seen[0] != cap(statuses) || seen[200] == 0 {
+		t.Errorf("answers %v", seen)
+	}
+	if status, err := classify(t.Context(), http.DefaultClient, s.http, photo(t, 28, 28)); status != 200 || err != nil {
+		t.Errorf("afterwards: %d, %v", status, err)
+	}
+}
+
+// limit is a file of a control group and what to write into it.
+type limit struct{ hierarchy, name, value string }
+
+// controlGroup makes a control group with limits, of the version that the machine has: those of the first, or that of
+// the second.
+func controlGroup(t *testing.T, first []limit, second limit) (dir string) {
 	t.Helper()
-	for _, c := range []struct {
-		root string
-		set  map[string]string
-	}{
-		{"/sys/fs/cgroup/cpu", map[string]string{"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "50000"}},
-		{"/sys/fs/cgroup", map[string]string{"cpu.max": "50000 100000"}},
-	} {
-		dir := filepath.Join(c.root, fmt.Sprint("adavit-test-", os.Getpid()))
-		if _, err := os.Stat(filepath.Join(c.root, "cgroup.procs")); err != nil || os.Mkdir(dir, 0o755) != nil {
+	for _, limits := range [][]limit{first, {second}} {
+		root := filepath.Join("/sys/fs/cgroup", limits[0].hierarchy)
+		dir := filepath.Join(root, fmt.Sprint("adavit-test-", os.Getpid()))
+		if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err != nil || os.Mkdir(dir, 0o755) != nil {
 			continue
 		}
 		t.Cleanup(func() { os.Remove(dir) })
 		ok := true
-		for name, value := range c.set {
-			ok = ok && os.WriteFile(filepath.Join(dir, name), []byte(value), 0) == nil
+		for _, l := range limits {
+			ok = ok && os.WriteFile(filepath.Join(dir, l.name), []byte(l.value), 0) == nil
 		}
 		if ok {
 			return dir
@@ -198,7 +234,8 @@ func TestServeLogFull(t *testing.T) {
 	}
 	defer full.Close()
 	addr := freePort(t)
-	cmd := self("serve", "--model", "fashion-adaptive", "--http", addr, "--grpc", "off", "--admin", "off", "--log", "debug")
+	cmd := self("serve", "--model", "fashion-adaptive", "--http", addr, "--grpc", "off", "--admin", "off", "--log",
+		"debug")
 	cmd.Stdout, cmd.Stderr = full, full
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

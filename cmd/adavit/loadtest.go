@@ -23,8 +23,9 @@ type loadFlags struct {
 
 func (l *loadFlags) define() {
 	f := l.set
-	f.StringVar(&l.o.URL, "url", "", "`address` of a server to be loaded, such as http://localhost:8080; --model is then one "+
-		"of its models (default: its first)")
+	f.StringVar(&l.o.URL, "url", "",
+		"`address` of a server to be loaded, such as http://localhost:8080; --model is then one "+
+			"of its models (default: its first)")
 	f.Float64SliceVar(&l.o.Rates, "rate", nil, "`requests` a second, or with --find-capacity multiples of the capacity "+
 		"(default: 0.5,0.8,1 of the capacity)")
 	f.Lookup("rate").DefValue = "" // as above
@@ -33,9 +34,11 @@ func (l *loadFlags) define() {
 	f.DurationVar(&l.o.Warmup, "warmup", 2*time.Second, "`time` at each rate before that")
 	f.StringVar(&l.arrivals, "arrivals", string(tools.Poisson), "`kind` of schedule: poisson or constant")
 	f.Uint64Var(&l.o.Seed, "seed", 1, "`number` from which the schedule follows")
-	f.StringVar(&l.o.Images, "images", "fashion-mnist", "what to send: a `folder` of picture files, one file, or a data set; "+
-		"with --api v2 also a .safetensors file of tensors")
-	f.StringVar(&l.api, "api", string(tools.APIClassify), "`kind` of request: classify (picture files) or v2 (binary tensors)")
+	f.StringVar(&l.o.Images, "images", "fashion-mnist",
+		"what to send: a `folder` of picture files, one file, or a data set; "+
+			"with --api v2 also a .safetensors file of tensors")
+	f.StringVar(&l.api, "api", string(tools.APIClassify),
+		"`kind` of request: classify (picture files) or v2 (binary tensors)")
 	f.StringVar(&l.o.Like, "like", "", "`model` whose preprocessing makes tensors of pictures (default: --model)")
 	f.StringVar(&l.budget, "budget", "", budgetUsage)
 	f.DurationVar(&l.o.SLO, "slo", 0, "`time` within which an answer must come to count as goodput (default: any)")
@@ -118,4 +121,3 @@ func (a *app) loadTest(ctx context.Context, l *loadFlags, models []string) (err 
 	}
 	return a.show(r, b.String())
 }
-

@@ -194,7 +194,8 @@ func LoadTest(ctx context.Context, o LoadOptions) (LoadResult, error) {
 		return LoadResult{}, err
 	}
 	defer client.close()
-	r := LoadResult{URL: o.URL, API: o.API, Model: client.model, Pictures: len(client.bodies), Budget: budgetText(o.Budget),
+	r := LoadResult{URL: o.URL, API: o.API, Model: client.model, Pictures: len(client.bodies),
+		Budget:   budgetText(o.Budget),
 		Arrivals: o.Arrivals, Seed: o.Seed, Connections: o.Connections, SLO: o.SLO.Seconds() * 1000,
 		Timeout: o.Timeout.Seconds() * 1000}
 	if o.FindCapacity {

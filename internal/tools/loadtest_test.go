@@ -28,7 +28,7 @@ import (
 // That the figures hold in real time was tried by hand once, with server and generator on a core each under SCHED_FIFO:
 // a server that answers at once, but every fiftieth request after 40 ms, was loaded three times in turns with
 //
-//	vegeta attack -rate 500 -duration 4s -targets t -body b.png      (v12; constant gaps, latency from the real send time)
+//	vegeta attack -rate 500 -duration 4s -targets t -body b.png   (v12; constant gaps, latency from the real send time)
 //	adavit bench --url 127.0.0.1:18081 --arrivals constant --rate 500 --duration 4s --warmup 0s --images b.png
 //
 // p50 was 0.098 to 0.134 ms by vegeta and 0.126 to 0.144 here, of which 0.03 is lateness that vegeta leaves out; p99

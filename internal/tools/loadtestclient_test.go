@@ -282,13 +282,15 @@ func TestLoadText(t *testing.T) {
 		}
 	}
 	row := strings.Fields(strings.Split(b.String(), "\n")[5])
-	want := []string{"80", "0.8", "800", "90", "5", "2.5", "2.5", "71.5", "15", "30", "90", "80–99.4", "110", "120", "0.46",
+	want := []string{"80", "0.8", "800", "90", "5", "2.5", "2.5", "71.5", "15", "30", "90", "80–99.4", "110", "120",
+		"0.46",
 		"0"}
 	if !slices.Equal(row, want) {
 		t.Errorf("%q, want %q", row, want)
 	}
 	c := r.Chart()
-	if len(c.Series) != 4 || !slices.Equal(c.Series[1].Y, []float64{90}) || !slices.Equal(c.Series[3].X, []float64{40, 80}) {
+	if len(c.Series) != 4 || !slices.Equal(c.Series[1].Y, []float64{90}) ||
+		!slices.Equal(c.Series[3].X, []float64{40, 80}) {
 		t.Errorf("%+v", c)
 	}
 	if err := c.WriteSVG(filepath.Join(t.TempDir(), "x.svg")); err != nil {

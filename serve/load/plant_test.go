@@ -44,7 +44,7 @@ type outcome struct {
 	dark                         float64 // the longest time without an answer while something waited, seconds
 	overdue                      float64 // the longest that an image was kept beyond its deadline, seconds
 	answers                      []answer
-	misses                       []float64                          // arrivals of those admitted that had no answer in time
+	misses                       []float64                          // arrivals of those admitted, with no answer in time
 	groups                       [8]struct{ offered, answered int } // see client.group
 }
 

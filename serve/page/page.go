@@ -2,8 +2,8 @@
 // looked, and openapi.yaml, the description of the REST interface.
 //
 // The page is one document. It is put together here from the files under web: style and script stand in it, so that it
-// needs nothing from anywhere else, and its policy allows just these two by their hashes. It talks to the server that it
-// came from and to no other, by relative addresses, so that a proxy may put it under any path.
+// needs nothing from anywhere else, and its policy allows just these two by their hashes. It talks to no server but the
+// one that it came from, by relative addresses, so that a proxy may put it under any path.
 package page
 
 import (

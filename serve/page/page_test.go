@@ -34,8 +34,9 @@ func TestIndex(t *testing.T) {
 	if strings.Contains(policy, "unsafe") || !strings.HasPrefix(policy, "default-src 'none'; ") {
 		t.Errorf("the policy is not strict: %s", policy)
 	}
-	for _, bad := range []string{"{{", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(",
-		` style="`, ` onclick="`, "localStorage", "sessionStorage", "document.cookie", " src=\"http", "@import", "url("} {
+	for _, bad := range []string{"{{", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(",
+		"Function(", ` style="`, ` onclick="`, "localStorage", "sessionStorage", "document.cookie",
+		" src=\"http", "@import", "url("} {
 		if strings.Contains(html, bad) {
 			t.Errorf("the page holds %q", bad)
 		}

@@ -57,7 +57,7 @@ func TestAccessible(t *testing.T) {
 			b.expect("422")
 			b.expect("Canvas2D: Multiple readback") // by axe-core
 			call(b, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true})
-			b.do(chromedp.Reload())
+			b.load(at)
 			look := func(when string) {
 				t.Helper()
 				b.until("rest", `document.getAnimations().length === 0`)
@@ -72,7 +72,8 @@ func TestAccessible(t *testing.T) {
 			}
 			b.until("the models", `!$("#model").disabled`)
 			look("at first")
-			b.do(chromedp.SetUploadFiles(chromedp.CSS("#files"), files(t, readCanned(t), map[string]string{"a.txt": "no picture"})))
+			paths := files(t, readCanned(t), map[string]string{"a.txt": "no picture"})
+			b.do(chromedp.SetUploadFiles(chromedp.CSS("#files"), paths))
 			b.settled(4)
 			look("with pictures")
 			b.slide(".card .blocks input", 0.5)

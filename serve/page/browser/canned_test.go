@@ -16,7 +16,7 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-var update = flag.String("update", "", "model `directory`, calibrated from fashion-adaptive, that makes the answers anew")
+var update = flag.String("update", "", "calibrated model `directory` that makes the answers anew")
 
 const answersFile = "testdata/answers.json"
 

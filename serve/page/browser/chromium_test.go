@@ -56,7 +56,7 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// server returns the address of the server to test: one that is played, or the one named in ADAVIT_SERVER, and then nil.
+// server returns the server to test and its address: one that is played, or nil and the one named in ADAVIT_SERVER.
 func server(t *testing.T) (*fake, string) {
 	if at := os.Getenv("ADAVIT_SERVER"); at != "" {
 		return nil, strings.TrimSuffix(at, "/")
@@ -109,12 +109,19 @@ func open(t *testing.T, at string, s screen) *tab {
 	call(b, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: s.phone})
 	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: motion}}})
+	b.load(at)
+	return b
+}
+
+// load goes to the page, and enters the key of a server that wants one.
+func (b *tab) load(at string) {
+	b.Helper()
 	b.do(chromedp.Navigate(at + "/"))
 	if key := os.Getenv("ADAVIT_KEY"); key != "" {
+		b.expect("401")
 		b.until("the form for a key", `!$("#key-form").hidden`)
 		b.do(chromedp.SendKeys(chromedp.CSS("#key"), key+"\r"))
 	}
-	return b
 }
 
 // listen takes down what the page asks for and complains about.

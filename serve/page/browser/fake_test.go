@@ -28,6 +28,7 @@ type fake struct {
 	polls    int  // of /v1/load
 	asked    []string
 	begin    time.Time
+	stop     func() // ends it
 }
 
 // set changes the fake's fields while nobody reads them.
@@ -56,6 +57,7 @@ func newFake(t *testing.T) (*fake, string) {
 	mux.HandleFunc("POST /v1/classify", f.withKey(f.classify))
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
+	f.stop = s.Close
 	return f, s.URL
 }
 
@@ -109,10 +111,11 @@ func (f *fake) load(w http.ResponseWriter, _ *http.Request) {
 	at := float64(f.polls)
 	work := 0.5 - 0.45*math.Cos(at/9)
 	p99 := 9 + 90*work*work
-	reply(w, http.StatusOK, object{"time": time.Now().UTC().Format(time.RFC3339), "uptime_s": time.Since(f.begin).Seconds(),
-		"requests_per_second": 1800 * work, "images_per_second": 2400 * work, "in_flight": int(40 * work), "queue": int(12 * work),
-		"busy": work, "budget": 0.522 - 0.2*work*work, "p50_ms": p99 / 3, "p99_ms": p99, "slo_ms": 150.0,
-		"degraded": 40 * f.polls, "shed": 0, "threads": 2, "draining": f.draining})
+	reply(w, http.StatusOK, object{
+		"time": time.Now().UTC().Format(time.RFC3339), "uptime_s": time.Since(f.begin).Seconds(),
+		"requests_per_second": 1800 * work, "images_per_second": 2400 * work, "in_flight": int(40 * work),
+		"queue": int(12 * work), "busy": work, "budget": 0.522 - 0.2*work*work, "p50_ms": p99 / 3, "p99_ms": p99,
+		"slo_ms": 150.0, "degraded": 40 * f.polls, "shed": 0, "threads": 2, "draining": f.draining})
 }
 
 func (f *fake) classify(w http.ResponseWriter, r *http.Request) {

@@ -31,7 +31,8 @@ func description(t *testing.T) *openapi3.T {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := doc.Validate(context.Background(), openapi3.EnableExamplesValidation(), openapi3.EnableMultiError()); err != nil {
+	err = doc.Validate(context.Background(), openapi3.EnableExamplesValidation(), openapi3.EnableMultiError())
+	if err != nil {
 		t.Fatal(err)
 	}
 	return doc
@@ -144,11 +145,11 @@ func exchanges(t *testing.T, c *canned, model string) []exchange {
 		{name: "ready", verb: "GET", path: "/v2/health/ready", status: 200, real: true},
 		{name: "names", verb: "GET", path: "/v2/models", status: 200, real: true},
 		{name: "all statistics", verb: "GET", path: "/v2/models/stats", status: 200, real: true},
-		{name: "index", verb: "POST", path: "/v2/repository/index", header: jsonType, body: []byte(`{"ready":true}`), status: 200,
-			real: true},
+		{name: "index", verb: "POST", path: "/v2/repository/index", header: jsonType, body: []byte(`{"ready":true}`),
+			status: 200, real: true},
 		{name: "no model", verb: "GET", path: "/v2/models/nobody", status: 404, real: true},
-		{name: "no input", verb: "POST", path: "/v2/models/" + model + "/infer", header: jsonType, body: []byte(`{"inputs":[]}`),
-			status: 400, fault: true, real: true},
+		{name: "no input", verb: "POST", path: "/v2/models/" + model + "/infer", header: jsonType,
+			body: []byte(`{"inputs":[]}`), status: 400, fault: true, real: true},
 	}
 	for _, base := range []string{"/v2/models/" + model, "/v2/models/" + model + "/versions/1"} {
 		for _, what := range []string{"", "/ready", "/config", "/stats"} {
