@@ -14,7 +14,7 @@ import sys
 import tempfile
 
 PACKAGES = ["tritonclient[grpc,http]==2.73.0", "grpcio-health-checking", "grpcio-reflection"]
-OUT_OF_REACH = r"(?i)connection|unreachable|resol(ve|ution)|timed? ?out|proxy|ensurepip"
+OUT_OF_REACH = r"(?i)connection|unreachable|name.?resolution|timed? ?out|proxy|ensurepip"
 MODELS = ["fashion-dense", "fashion-adaptive"]
 
 
@@ -27,8 +27,7 @@ def in_environment():
         made = subprocess.run([sys.executable, "-m", "venv", where], capture_output=True, text=True)
         if made.returncode == 0:
             made = subprocess.run([python, "-m", "pip", "install", "-q", "--timeout=20", "--retries=1",
-                                   "--disable-pip-version-check", *PACKAGES],
-                                  capture_output=True, text=True)
+                                   "--disable-pip-version-check", *PACKAGES], capture_output=True, text=True)
         if made.returncode != 0:
             said = made.stdout + made.stderr
             if re.search(OUT_OF_REACH, said):

@@ -11,7 +11,8 @@ import numpy as np
 def same(got, want, what):
     """Fails unless two arrays have the same shape, type and bits."""
     assert got is not None, f"{what}: nothing"
-    assert got.shape == want.shape and got.dtype == want.dtype, f"{what}: {got.dtype}{got.shape}, want {want.dtype}{want.shape}"
+    assert got.shape == want.shape and got.dtype == want.dtype, \
+        f"{what}: {got.dtype}{got.shape}, want {want.dtype}{want.shape}"
     assert got.tobytes() == want.tobytes(), f"{what}: differs at {np.argwhere(got != want)[:3].tolist()}"
 
 
