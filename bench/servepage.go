@@ -254,7 +254,7 @@ func (f *serveFindings) writeOverheads(w io.Writer) {
 	}
 	if len(t.Rows) > 0 {
 		fmt.Fprintf(w, "\n### What the server adds to its engine\n\nThe dense model in int8, tensors in (binary, one image "+
-			"a request). Engine: `adavit bench`, the best of batches %v; the time of one image is that of batch 1.\nServer: its "+
-			"capacity, and its median latency at %v of that.\n\n%s", engineBatches, idleLoad, t.Markdown())
+			"a request). Engine: `adavit bench`, the best of batches %v; the time of one image is that of batch 1.\nServer: "+
+			"its capacity, and its median latency at %v of that.\n\n%s", engineBatches, idleLoad, t.Markdown())
 	}
 }
