@@ -1,3 +1,5 @@
+//go:build linux && !purego
+
 package main
 
 import (

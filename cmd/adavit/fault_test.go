@@ -1,3 +1,5 @@
+//go:build linux && !purego
+
 package main
 
 import (
@@ -173,8 +175,8 @@ func TestServeLittleMemory(t *testing.T) {
 // limit is a file of a control group and what to write into it.
 type limit struct{ hierarchy, name, value string }
 
-// controlGroup makes a control group with limits of the version that the machine has: of the first, or one of the
-// second.
+// controlGroup makes a control group with limits, of the version that the machine has: those of the first, or that of
+// the second.
 func controlGroup(t *testing.T, first []limit, second limit) (dir string) {
 	t.Helper()
 	for _, limits := range [][]limit{first, {second}} {

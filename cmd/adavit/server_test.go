@@ -1,3 +1,5 @@
+//go:build linux && !purego
+
 package main
 
 import (
@@ -17,7 +19,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,9 +50,6 @@ func startServer(t testing.TB, args ...string) *server {
 // changed first, if prepare is not nil.
 func startServerBy(t testing.TB, script string, prepare func(*exec.Cmd), args ...string) *server {
 	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skip("reads /proc")
-	}
 	args = append([]string{"serve", "--model", "fashion-adaptive", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0",
 		"--admin", "off"}, args...)
 	s := &server{cmd: self(args...), done: make(chan struct{})}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/vit"
 )
 
 // TestOrder: the earliest deadline goes first, then the first to come; those without a deadline are last. A pass is
@@ -122,6 +123,22 @@ func TestTeam(t *testing.T) {
 		t.Errorf("one image of a model and two of another: %+v", got)
 	}
 
+	release = b.hold(1) // and four that wait meanwhile: all workers go on with them, and not the team's leader alone
+	jobs := b.jobs(0, 4)
+	for _, j := range jobs {
+		j.Scheme = gated
+	}
+	wait = b.queue(b.model, jobs...)
+	release()
+	for range jobs {
+		<-b.gate.in
+	}
+	for range jobs {
+		release()
+	}
+	wait()
+	b.until("nobody is at work", func() bool { return b.Busy() == 0 })
+
 	before = len(b.ran())
 	release = b.hold(4)
 	for range 3 {
@@ -165,7 +182,25 @@ func TestModels(t *testing.T) {
 	if !slices.EqualFunc(got, want, slices.Equal) {
 		t.Errorf("passes %v, want %v", got, want)
 	}
+
+	config := b.params.Config // of tokens twice as wide, whose blocks cost nearly four times as much
+	config.Embed, config.Hidden = 2*config.Embed, 2*config.Hidden
+	dear, err := b.Add(&vit.Model{Params: vit.Initialize(config, 1, 0)}, infer.F32)
+	if err != nil {
+		t.Fatal(err)
+	}
 	release()
+	b.until("nobody is at work", func() bool { return b.Busy() == 0 })
+	release = b.hold(2)
+	before, last := len(b.ran()), b.job(20)
+	waitA, waitC = b.queue(b.model, a...), b.queue(dear, last)
+	release()
+	waitA()
+	waitC()
+	release()
+	if r := b.ran()[before]; r.Images != 4 || last.Err != nil {
+		t.Errorf("of 4 images beside one that costs as much as these, a worker takes %d (%v)", r.Images, last.Err)
+	}
 }
 
 // TestPlan: Plan sees all that waits, the most urgent first. What it makes of scheme, cap and work holds, an image with

@@ -34,9 +34,7 @@ func (w *worker) work() {
 		if len(w.tasks) > 0 {
 			w.pass()
 		}
-		clear(w.over)
-		clear(w.tasks[:cap(w.tasks)])
-		clear(w.jobs)
+		clear(w.jobs) // are the callers'
 		w.over, w.tasks, w.jobs, w.model, w.seat = w.over[:0], w.tasks[:0], w.jobs[:0], nil, nil
 	}
 }
