@@ -75,7 +75,7 @@ func Calibrate(ctx context.Context, m *vit.Model, d data.Dataset, o CalibrateOpt
 	config := c.model.Params.Config
 	l := Ladder{Missed: missed, Calibration: vit.Calibration{Images: c.images.Len(), Precision: string(c.Precision),
 		Threads: c.Threads, Machine: machine.Describe(c.Threads), Date: time.Now().Format(time.DateOnly),
-		DenseTokenBlocks: config.Tokens() * config.Layers, DenseMACs: config.MACs(nil)}}
+		DenseTokenBlocks: config.Tokens() * config.Layers, DenseMACs: config.MACs(nil), Mean: rounded(c.mean, 6)}}
 	for i, o := range list {
 		l.Rungs = append(l.Rungs, c.rung(o, milliseconds[i]))
 	}
@@ -87,10 +87,11 @@ type calibration struct {
 	CalibrateOptions
 	model    *vit.Model // without a ladder
 	images   *held
-	labelled bool   // by the data
-	usual    []int  // [n] classes that the model says as it stands
-	tune     string // key of the constant that is tuned
-	exit     string // key of the constant that ends an image; "" for none
+	labelled bool    // by the data
+	usual    []int   // [n] classes that the model says as it stands
+	mean     float64 // what it then costs, as a share of the dense model's token-blocks
+	tune     string  // key of the constant that is tuned
+	exit     string  // key of the constant that ends an image; "" for none
 
 	curves map[curveKey]*curve
 
@@ -142,7 +143,7 @@ func newCalibration(ctx context.Context, m *vit.Model, d data.Dataset, o Calibra
 	if err != nil {
 		return nil, c.stopped(ctx, err)
 	}
-	if c.usual = usual.class; !c.labelled {
+	if c.usual, c.mean = usual.class, usual.mean; !c.labelled {
 		c.images.labels = usual.class
 	}
 	return c, nil
@@ -165,10 +166,6 @@ func (c *calibration) report(done int) {
 
 // rung is an outcome as the ladder has it.
 func (c *calibration) rung(o *outcome, milliseconds float64) vit.Rung {
-	rounded := func(v float64, places float64) float64 {
-		unit := math.Pow(10, places)
-		return math.Round(v*unit) / unit
-	}
 	r := vit.Rung{Mean: rounded(o.mean, 6), Constants: map[string]float64{c.tune: o.config.Number(c.tune)},
 		Figures: vit.Figures{TokenBlocks: rounded(o.blocks, 2), Percentile95: o.most, MACs: math.Round(o.macs),
 			Agreement: rounded(o.agreement(c.usual), 2), NLL: rounded(o.nll, 4), Milliseconds: rounded(milliseconds, 4)}}
@@ -180,4 +177,10 @@ func (c *calibration) rung(o *outcome, milliseconds float64) vit.Rung {
 		r.Top1 = &top1
 	}
 	return r
+}
+
+// rounded is v to so many decimal places.
+func rounded(v float64, places float64) float64 {
+	unit := math.Pow(10, places)
+	return math.Round(v*unit) / unit
 }

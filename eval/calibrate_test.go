@@ -69,6 +69,10 @@ func TestCalibrate(t *testing.T) {
 		c.DenseMACs != m.Params.Config.MACs(nil) || c.Machine == "" || len(c.Date) != 10 || calls == 0 {
 		t.Errorf("measured by %+v, %d calls", c, calls)
 	}
+	if own, err := Run(t.Context(), m, d, Options{Precision: infer.F32}); err != nil ||
+		math.Abs(own.MeanDepth/float64(m.Params.Config.Layers)-l.Calibration.Mean) > 1e-6 {
+		t.Errorf("the model's own constants cost %v blocks, calibration says %v: %v", own.MeanDepth, l.Calibration.Mean, err)
+	}
 	if len(l.Missed) != 0 || len(l.Rungs) < 3 || len(l.Rungs) > 20 {
 		t.Errorf("%d rungs, missed %v", len(l.Rungs), l.Missed)
 	}

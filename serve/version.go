@@ -52,13 +52,11 @@ func (s *Server) load(name string, number int, m *vit.Model) (*version, error) {
 	return v, nil
 }
 
-// ownShare is the mean cost of a model's own constants by its ladder, as a share of the dense model's; 1 if unknown.
+// ownShare is the mean cost of a model's own constants, as a share of the dense model's: as it was measured with the
+// ladder, else 1.
 func ownShare(m *vit.Model) float64 {
-	h := m.Params.Config.Halting
-	for _, r := range m.Ladder {
-		if r.Apply(h).String() == h.String() {
-			return r.Mean
-		}
+	if m.Calibration.Mean > 0 {
+		return m.Calibration.Mean
 	}
 	return 1
 }

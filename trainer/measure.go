@@ -143,6 +143,7 @@ func (r *runner) calibrate(ctx context.Context) (changed bool, err error) {
 	})
 	h := &m.Params.Config.Halting
 	*h = nearest.Apply(*h)
+	m.Calibration.Mean = nearest.Mean
 	r.Log.Info("set the constants for the budget", "budget", budget, "mean", nearest.Mean, "halting", h.String())
 	return true, vit.Save(r.Dir, m, weights.DType(r.Recipe.Store))
 }

@@ -40,6 +40,8 @@ type Calibration struct {
 	Date             string `json:"date,omitempty"` // 2026-12-31
 	DenseTokenBlocks int    `json:"dense_token_blocks,omitempty"`
 	DenseMACs        int64  `json:"dense_macs,omitempty"`
+	// Mean is the share of the dense token-blocks that an image costs with the model's own constants, on the average.
+	Mean float64 `json:"mean,omitempty"`
 }
 
 // Apply returns h with the rung's constants.
@@ -100,6 +102,9 @@ func (l ladder) check(c *Config) error {
 	dense := c.Tokens() * c.Layers
 	if n := l.DenseTokenBlocks; n != 0 && n != dense {
 		return fmt.Errorf("it was measured on a model of %d token-blocks, this one has %d", n, dense)
+	}
+	if !(l.Mean >= 0 && l.Mean <= 1) {
+		return fmt.Errorf("the model's own constants cost %v of the dense model, want 0 (not measured) to 1", l.Mean)
 	}
 	if l.Images < 0 || l.Threads < 0 || l.DenseMACs < 0 {
 		return fmt.Errorf("%d images, %d threads and %d dense MACs, want none below 0", l.Images, l.Threads, l.DenseMACs)
