@@ -39,11 +39,11 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer c.Close()
-	r, err := c.Classify(context.Background(), drawing())
+	r, err := c.Classify(context.Background(), drawing(), adavit.Budget{Mean: 0.3}) // of the dense work, on the average
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(len(r.Top), r.Top[0].Probability >= r.Top[1].Probability, r.TokenShare < 0.7)
+	fmt.Println(len(r.Top), r.Top[0].Probability >= r.Top[1].Probability, r.TokenShare < 0.9)
 	// Output: 5 true true
 }
 

@@ -53,7 +53,7 @@ func asRungs(t *testing.T, m *vit.Model, d data.Dataset, l Ladder) {
 func TestCalibrate(t *testing.T) {
 	m, err := vit.LoadFS(models.FS, "fashion-adaptive")
 	filetest.Check(t, err)
-	const images = 10
+	const images = 40
 	d := some(t, 0, images)
 	o := CalibrateOptions{Budgets: []float64{1, 0.35, 0.6, 0.35}, Threads: 1, Precision: infer.F32}
 	calls := 0
@@ -85,8 +85,12 @@ func TestCalibrate(t *testing.T) {
 			t.Errorf("nothing is nearer to %v than by %v of it", budget, off)
 		}
 	}
-	if first := l.Rungs[0]; first.Constants["exit"] == 0 || first.Agreement < 70 {
-		t.Errorf("at %v the model does best with %+v: this one gains by an exit", first.Mean, first)
+	gates := o
+	gates.NoExit, gates.Budgets, gates.Progress = true, []float64{0.35}, nil
+	alone, err := Calibrate(t.Context(), m, d, gates)
+	filetest.Check(t, err)
+	if first := l.Rungs[0]; first.NLL > alone.Rungs[0].NLL+0.02 || first.Agreement < 70 {
+		t.Errorf("at %v gates alone have %v, gates with any exit %+v", first.Mean, alone.Rungs[0].NLL, first)
 	}
 	m.Ladder = l.Rungs
 	for mean := 0.35; mean < 1; mean += 0.07 {
