@@ -236,7 +236,7 @@ func (s *Server) classifyOne(ctx context.Context, v *version, data []byte, o cla
 			milliseconds(c.times.Total)}
 		v.stats.answered(1, c.times)
 	}()
-	b, err := s.begin(ctx, v, 1, o.budget, 0)
+	b, err := s.begin(ctx, v, 1, o.budget, 0, v.decoding.get())
 	if err != nil {
 		return nil, nil, err
 	}

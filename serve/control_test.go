@@ -30,7 +30,7 @@ func TestPlan(t *testing.T) {
 	defer v.users.Done()
 	v.class = s.control.NewClass(8, 0.01/float64(v.dense)) // 10 ms for a dense image
 	plan := func(n int, budget infer.Budget) (b *batch, jobs []*pool.Job) {
-		b, err := s.begin(t.Context(), v, n, budget, 0)
+		b, err := s.begin(t.Context(), v, n, budget, 0, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,15 +62,26 @@ func TestPlan(t *testing.T) {
 	}
 	// What cannot be done in time at the least budgets is refused, with an honest time to come back.
 	var e *Error
-	if _, err := s.begin(t.Context(), v, 60, infer.Budget{}, 0); !errors.As(err, &e) || e.Status != 503 ||
+	if _, err := s.begin(t.Context(), v, 60, infer.Budget{}, 0, 0); !errors.As(err, &e) || e.Status != 503 ||
 		e.RetryAfter <= 0 || e.RetryAfter > time.Second {
 		t.Errorf("sixty images more: %v, %+v", err, e)
 	}
+	// Pictures that are still to be decoded take the same CPUs: 20 of 20 ms are more than fits behind the 36.
+	one, err := s.begin(t.Context(), v, 1, infer.Budget{}, 0, 0)
+	if err != nil {
+		t.Fatalf("one image more: %v", err)
+	}
+	one.end()
+	if _, err := s.begin(t.Context(), v, 10, infer.Budget{}, 0, 20*time.Millisecond); !errors.As(err, &e) ||
+		e.Status < 400 {
+		t.Errorf("ten pictures to be decoded: %v", err)
+	}
 	// What could not be done in time on an idle server either.
-	if _, err := s.begin(t.Context(), v, 200, infer.Budget{}, 0); !errors.As(err, &e) || e.Status != 413 {
+	if _, err := s.begin(t.Context(), v, 200, infer.Budget{}, 0, 0); !errors.As(err, &e) || e.Status != 413 {
 		t.Errorf("two hundred images at once: %v", err)
 	}
-	if _, err := s.begin(t.Context(), v, 100, infer.Budget{}, time.Millisecond); !errors.As(err, &e) || e.Status != 504 {
+	if _, err := s.begin(t.Context(), v, 100, infer.Budget{}, time.Millisecond, 0); !errors.As(err, &e) ||
+		e.Status != 504 {
 		t.Errorf("a hundred images in a millisecond: %v", err)
 	}
 	many.end()

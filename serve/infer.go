@@ -58,7 +58,11 @@ func (s *Server) infer(ctx context.Context, v *version, r *Request) (*Response, 
 		return nil, err
 	}
 	size := v.config.ImageLen()
-	b, err := s.begin(ctx, v, max(len(pixels)/size, len(files)), r.Budget, r.Timeout)
+	prepare := time.Duration(0)
+	if files != nil {
+		prepare = v.decoding.get()
+	}
+	b, err := s.begin(ctx, v, max(len(pixels)/size, len(files)), r.Budget, r.Timeout, prepare)
 	if err != nil {
 		return nil, err
 	}
@@ -99,9 +103,9 @@ type batch struct {
 }
 
 // begin admits n images of one request: there must be room for them, and, under an objective, a chance of answering
-// them in time.
-func (s *Server) begin(ctx context.Context, v *version, n int, budget infer.Budget, timeout time.Duration) (*batch,
-	error) {
+// them in time, each after the time that preparing it takes.
+func (s *Server) begin(ctx context.Context, v *version, n int, budget infer.Budget, timeout, prepare time.Duration) (
+	*batch, error) {
 	if n > s.options.MaxQueue {
 		return nil, refuse(http.StatusRequestEntityTooLarge, "%d images in one request, the most are %d; send them in parts",
 			n, s.options.MaxQueue)
@@ -140,7 +144,8 @@ func (s *Server) begin(ctx context.Context, v *version, n int, budget infer.Budg
 		img := images.Get().(*image)
 		job := pool.Job{Scheme: scheme, Cap: most, Work: ask * float64(v.dense), Value: img, Logits: img.Logits,
 			Depth: img.Depth, Active: img.Active}
-		item := load.Item{Class: v.class, Dense: float64(v.dense), Ask: ask, Client: asked, Least: s.least(v, ask)}
+		item := load.Item{Class: v.class, Dense: float64(v.dense), Ask: ask, Client: asked, Least: s.least(v, ask),
+			Prepare: prepare}
 		*img = image{Job: job, version: v, item: item, scheme: scheme, pixels: img.pixels}
 		b.images = append(b.images, img)
 	}
@@ -219,6 +224,7 @@ func (b *batch) decode(img *image, file []byte) error {
 	}
 	img.decode = time.Since(begin)
 	s.metrics.decode.Observe(img.decode.Seconds())
+	v.decoding.add(img.decode)
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/pool"
@@ -14,16 +16,17 @@ import (
 
 // version is one loaded version of a model.
 type version struct {
-	name   string
-	number int
-	model  *vit.Model // its parameters are packed in engine: here only their Config
-	config vit.Config
-	engine *pool.Model
-	dense  int // token-blocks of an image in the dense model
-	class  *load.Class
-	share  float64 // of them, what the model's own constants cost on the average, as far as its ladder says; else 1
-	stats  statistics
-	users  sync.WaitGroup // requests that hold it; none begins once it is out of the repository
+	name     string
+	number   int
+	model    *vit.Model // its parameters are packed in engine: here only their Config
+	config   vit.Config
+	engine   *pool.Model
+	dense    int // token-blocks of an image in the dense model
+	class    *load.Class
+	share    float64 // of them, what the model's own constants cost on the average, as far as its ladder says; else 1
+	stats    statistics
+	decoding meanTime       // of a picture
+	users    sync.WaitGroup // requests that hold it; none begins once it is out of the repository
 }
 
 // load packs a model and tries it on an image: what cannot answer is never served.
@@ -92,3 +95,17 @@ func (v *version) try(p *pool.Pool) (block float64, err error) {
 	}
 	return block, nil
 }
+
+// meanTime is a running mean of times.
+type meanTime struct{ atomic.Int64 }
+
+// add takes in another one. Two at once may lose one of them, which a mean bears.
+func (m *meanTime) add(d time.Duration) {
+	if old := m.get(); old == 0 {
+		m.Store(int64(d))
+	} else {
+		m.Store(int64(old + (d-old)/8))
+	}
+}
+
+func (m *meanTime) get() time.Duration { return time.Duration(m.Load()) }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -147,6 +148,10 @@ func (a *app) runServer(ctx context.Context, o serve.Options) error {
 		return err
 	}
 	defer s.Close()
+	// Threads that compute give way every ten milliseconds only; with two more, connections are answered meanwhile.
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), s.Threads()+2))
+	}
 	where := "serving"
 	addresses := s.Addresses()
 	for _, name := range []string{"http", "grpc", "admin"} {

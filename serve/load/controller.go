@@ -82,7 +82,7 @@ func (c *Controller) Admit(now time.Time, timeout time.Duration, items ...*Item)
 		if allowed > 0 {
 			item.Deadline = now.Add(allowed)
 		}
-		s := c.least(item)
+		s := c.unprepared(item)
 		own, longest, pass = own+s, max(longest, s), max(pass, item.Class.pass)
 	}
 	c.running = slices.DeleteFunc(c.running, func(r running) bool { return c.now > r.end+10*(r.end-r.begin)+1 })
@@ -125,7 +125,7 @@ func (c *Controller) ahead(deadline float64) float64 {
 	}
 	for _, item := range c.coming {
 		if !item.Deadline.IsZero() && c.seconds(item.Deadline) <= deadline {
-			work += c.least(item)
+			work += c.unprepared(item)
 		}
 	}
 	return until + work/float64(c.options.Workers)
@@ -138,10 +138,13 @@ func (c *Controller) drained() time.Duration {
 		until = max(until, r.end-c.now)
 	}
 	for _, item := range c.coming {
-		work += c.least(item)
+		work += c.unprepared(item)
 	}
 	return duration(until + work/float64(c.options.Workers))
 }
+
+// unprepared returns what an image takes that has not been planned, in seconds.
+func (c *Controller) unprepared(item *Item) float64 { return c.least(item) + item.Prepare.Seconds() }
 
 // least returns what an image takes a worker at the smallest budget that this mode gives it, in seconds.
 func (c *Controller) least(item *Item) float64 {

@@ -109,6 +109,9 @@ type Item struct {
 	// Least is the smallest share that load may lower it to, at most Ask. A budget that a request asks for is a ceiling,
 	// and load may go below it; an image whose model knows no smaller budgets has Least = Ask.
 	Least float64
+	// Prepare is what it takes, of one CPU of as many as there are workers, before it can be planned: a picture has to be
+	// decoded. About; 0 for what has come prepared.
+	Prepare time.Duration
 
 	Arrived  time.Time // by Admit
 	Deadline time.Time // by Admit: Arrived and the smaller of its timeout and the objective; zero if it has neither
