@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"math"
 	"net/http"
 	"time"
@@ -77,13 +78,16 @@ func (s *Server) plan(waiting []*pool.Job) {
 			s.planned = append(s.planned, &img.item)
 		}
 	}
-	s.control.Plan(time.Now(), s.planned)
+	now := time.Now()
+	s.control.Plan(now, s.planned)
 	for _, j := range waiting {
 		img, ok := j.Value.(*image)
 		if !ok {
 			continue
 		}
 		switch item := &img.item; {
+		case item.Shed && s.own(item) && !now.Before(item.Deadline):
+			j.Err = context.DeadlineExceeded
 		case item.Shed && item.Retry <= 0:
 			j.Err = s.hopeless(1, item.Deadline.Sub(item.Arrived))
 		case item.Shed:
@@ -95,6 +99,11 @@ func (s *Server) plan(waiting []*pool.Job) {
 			j.Scheme, j.Work = img.scheme, item.Ask*item.Dense
 		}
 	}
+}
+
+// own reports whether an image's deadline is its client's, and not the objective.
+func (s *Server) own(item *load.Item) bool {
+	return s.options.Objective == 0 || item.Deadline.Sub(item.Arrived) < s.options.Objective
 }
 
 // ran is the pool's, after each pass.

@@ -130,7 +130,9 @@ func (s *Server) begin(ctx context.Context, v *version, n int, budget infer.Budg
 		timeout = s.options.Timeout
 	}
 	if at, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(at))
+		if timeout = min(timeout, time.Until(at)); timeout <= 0 {
+			return nil, context.DeadlineExceeded
+		}
 	}
 	ask := v.share
 	if budget.Mean > 0 {
