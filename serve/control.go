@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"context"
 	"math"
 	"net/http"
 	"time"
@@ -78,18 +77,18 @@ func (s *Server) plan(waiting []*pool.Job) {
 			s.planned = append(s.planned, &img.item)
 		}
 	}
-	now := time.Now()
-	s.control.Plan(now, s.planned)
+	s.control.Plan(time.Now(), s.planned)
 	for _, j := range waiting {
 		img, ok := j.Value.(*image)
 		if !ok {
 			continue
 		}
 		switch item := &img.item; {
-		case item.Shed && s.own(item) && !now.Before(item.Deadline):
-			j.Err = context.DeadlineExceeded
+		case item.Shed && s.own(item):
+			j.Err = refuse(http.StatusGatewayTimeout, "the deadline would pass before there is an answer; allow more time, or "+
+				"ask for a smaller compute_budget")
 		case item.Shed && item.Retry <= 0:
-			j.Err = s.hopeless(1, item.Deadline.Sub(item.Arrived))
+			j.Err = s.hopeless(1, s.options.Objective)
 		case item.Shed:
 			j.Err = overloaded(item.Retry)
 		case item.Share < item.Ask:
