@@ -131,15 +131,7 @@ func (f *serveFindings) writeOverload(all []*overloadOf) error {
 		"Server on CPUs %s, generator on %s. %d rounds of %v; each starts a\nserver anew. Figures are medians over the "+
 		"rounds. p50 and p99 are of requests that the server took on: successes, and those whose answer did not come in "+
 		"time.\n", nominalLoad, o.serverCPUs, o.generatorCPUs, o.serveOptions.rounds, o.time)
-	for _, line := range append(f.machine, f.versions...) {
-		p("- %s", line)
-	}
-	if len(f.notes) > 0 {
-		p("\nNotes:\n")
-		for _, n := range f.notes {
-			p("- %s", oneLine(n))
-		}
-	}
+	f.writeMachine(p, "Notes")
 	for _, x := range all {
 		p("\n## %s\n\nCapacity %s requests/s; objective %v ms.\n", x.Model, spanOf(x.Capacity).text(), x.SLO)
 		if claims := x.claims(); claims != nil {

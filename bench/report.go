@@ -27,15 +27,7 @@ func (f *findings) write(w io.Writer) {
 		o.shares[len(o.shares)-1])
 	p("the image; removing them is really done. Nobody else removes tokens here, so those rows compare an adaptive " +
 		"model with a dense one.\n")
-	for _, line := range append(f.machine, f.versions...) {
-		p("- %s", line)
-	}
-	if len(f.notes) > 0 {
-		p("\nNot measured:\n")
-		for _, n := range f.notes {
-			p("- %s", oneLine(n))
-		}
-	}
+	f.writeMachine(p, "Not measured")
 	f.writeClaims(w)
 	p("\n## Side by side\n\nOur slower kernels are for processors that have no AVX-512, or none of the instructions " +
 		"that we write. ONNX Runtime has no switch for that: beside them it uses\nall that this machine has.")
@@ -235,3 +227,16 @@ func mean(x []float64) float64 {
 
 // oneLine makes a message fit for a list.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// writeMachine lists what the figures were measured on and with, and then, under a heading, the notes.
+func (f *findings) writeMachine(p func(format string, args ...any), heading string) {
+	for _, line := range append(f.machine, f.versions...) {
+		p("- %s", line)
+	}
+	if len(f.notes) > 0 {
+		p("\n%s:\n", heading)
+		for _, n := range f.notes {
+			p("- %s", oneLine(n))
+		}
+	}
+}

@@ -142,15 +142,7 @@ func (f *serveFindings) writeServers(w io.Writer) {
 		"connections, and runs %v at %v and %v of that capacity. Figures are medians over the rounds, in brackets the\n"+
 		"smallest and the largest. *Halting*: the adaptive model as it is; nobody else removes tokens.\n",
 		o.serverCPUs, o.generatorCPUs, o.serveOptions.rounds, o.time, serverLoads[0], serverLoads[1])
-	for _, line := range append(f.machine, f.versions...) {
-		p("- %s", line)
-	}
-	if len(f.notes) > 0 {
-		p("\nNotes:\n")
-		for _, n := range f.notes {
-			p("- %s", oneLine(n))
-		}
-	}
+	f.writeMachine(p, "Notes")
 	f.writeServerClaims(w)
 	for _, c := range f.contests {
 		p("\n### Serving %s\n\n%s.\n", c.model.name, capital(c.model.what))
