@@ -3,11 +3,11 @@ package serve
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
 	"strings"
 
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -46,25 +46,18 @@ func (b *batch) output(o Output) (Tensor, error) {
 
 // values are the image's logits or probabilities, [classes].
 func (img *image) values(name string) ([]float32, error) {
-	logits := img.Logits
-	for j, v := range logits {
-		if v-v != 0 {
-			return nil, refuse(http.StatusUnprocessableEntity,
-				"logit %d is %v: the weights or the pixels are beyond what float32 can compute", j, v)
-		}
+	probabilities, err := infer.Probabilities(img.Logits)
+	if err != nil {
+		return nil, refuse(http.StatusUnprocessableEntity, "%v", err)
 	}
 	if name == outputLogits {
-		return logits, nil
+		return img.Logits, nil
 	}
-	best, sum := float64(slices.Max(logits)), 0.0
-	for _, v := range logits {
-		sum += math.Exp(float64(v) - best)
+	values := make([]float32, len(probabilities))
+	for j, p := range probabilities {
+		values[j] = float32(p)
 	}
-	p := make([]float32, len(logits))
-	for j, v := range logits {
-		p[j] = float32(math.Exp(float64(v)-best) / sum)
-	}
-	return p, nil
+	return values, nil
 }
 
 // classification returns the protocol's "value:index:label" of the most largest values, equal ones in the order of

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/serve/load"
 	"github.com/adavit/adavit/vit"
 )
@@ -73,10 +74,9 @@ func (r *Request) batch(c *vit.Config) (pixels []float32, files [][]byte, err er
 		if n, err := elements(t.Shape); err != nil || n != len(t.Floats) {
 			return nil, nil, t.wrong("%d elements do not fill shape %v", len(t.Floats), t.Shape)
 		}
-		for i, v := range t.Floats {
-			if v-v != 0 { // NaN and infinities
-				return nil, nil, t.wrong("element %d of image %d is %v; all must be finite", i%c.ImageLen(), i/c.ImageLen(), v)
-			}
+		if i := kernels.FirstNotFinite(t.Floats); i >= 0 {
+			return nil, nil, t.wrong("element %d of image %d is %v; all must be finite", i%c.ImageLen(), i/c.ImageLen(),
+				t.Floats[i])
 		}
 		pixels = t.Floats
 	case inputImage:

@@ -85,10 +85,8 @@ func (v *version) try(p *pool.Pool) (block float64, err error) {
 			for _, d := range j.Depth {
 				spent += float64(d)
 			}
-			for i, x := range j.Logits {
-				if x-x != 0 {
-					return 0, fmt.Errorf("the logit of class %d is %v", i, x)
-				}
+			if _, err := infer.Probabilities(j.Logits); err != nil {
+				return 0, err
 			}
 			block = min(block, j.Ran.Seconds()/float64(j.Batch)/spent)
 		}
