@@ -21,11 +21,7 @@ func (s *Server) admit(b *batch, timeout time.Duration) error {
 		e.RetryAfter = max(s.control.Figures(time.Now()).Backlog, time.Second)
 		return e
 	}
-	items := make([]*load.Item, n)
-	for i, img := range b.images {
-		items[i] = &img.item
-	}
-	if retry, ok := s.control.Admit(time.Now(), timeout, items...); !ok {
+	if retry, ok := s.control.Admit(time.Now(), timeout, b.items()...); !ok {
 		s.admitted.Add(-n)
 		s.metrics.shed(shedLoad, n)
 		if retry == 0 {
@@ -61,12 +57,17 @@ func (s *Server) hopeless(n int64, timeout time.Duration) *Error {
 
 // leave says that a batch's images are no longer under way.
 func (s *Server) leave(b *batch) {
+	s.control.Drop(b.items()...)
+	s.admitted.Add(-int64(len(b.images)))
+}
+
+// items are a batch's images as control knows them.
+func (b *batch) items() []*load.Item {
 	items := make([]*load.Item, len(b.images))
 	for i, img := range b.images {
 		items[i] = &img.item
 	}
-	s.control.Drop(items...)
-	s.admitted.Add(-int64(len(items)))
+	return items
 }
 
 // plan is the pool's, before each pass: what waits gets the budgets with which it is done in time, or is shed.

@@ -2,11 +2,9 @@ package serve
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -143,14 +141,14 @@ func (s *callStream) RecvMsg(m any) error {
 	return nil
 }
 
-// call is what answer is for HTTP: an id, a log line, metrics, an error's status, and a panic that
-// costs nobody else anything.
+// call is what answer is for HTTP: an id, a log line, metrics, an error's status, and a panic that costs nobody else
+// anything.
 func (s *Server) call(ctx context.Context, method string, do func(context.Context) error) error {
 	begin := time.Now()
 	md, _ := metadata.FromIncomingContext(ctx)
 	id := requestID(first(md, "x-request-id"))
 	header := metadata.Pairs("x-request-id", id)
-	if trace := first(md, "traceparent"); trace != "" && len(trace) <= 128 {
+	if trace := traceparent(first(md, "traceparent")); trace != "" {
 		header.Set("traceparent", trace)
 	}
 	grpc.SetHeader(ctx, header) // fails only outside of a call
@@ -168,24 +166,8 @@ func (s *Server) call(ctx context.Context, method string, do func(context.Contex
 	}
 	took := time.Since(begin)
 	s.metrics.requests(method, http.MethodPost, told, took)
-	level := slog.LevelDebug
-	if told >= 500 && told != http.StatusServiceUnavailable && told != http.StatusNotImplemented {
-		level = slog.LevelWarn
-	}
-	s.log.Log(ctx, level, "request", "id", id, "method", "gRPC", "path", method, "status", told,
-		"ms", milliseconds(took), "error", err)
+	s.logRequest(ctx, id, "gRPC", method, told, took, err)
 	return err
-}
-
-// safely runs do, whose panic becomes an error.
-func (s *Server) safely(id, method string, do func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Error("panic", "id", id, "path", method, "panic", p, "stack", string(debug.Stack()))
-			err = errors.New("internal error; the server's log has more under this request's x-request-id")
-		}
-	}()
-	return do()
 }
 
 // first returns the first of a name's values.

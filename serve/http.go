@@ -59,34 +59,50 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, path string, h h
 	begin := time.Now()
 	id := requestID(r.Header.Get("X-Request-Id"))
 	w.Header().Set("X-Request-Id", id)
-	if trace := r.Header.Get("Traceparent"); trace != "" && len(trace) <= 128 {
+	if trace := traceparent(r.Header.Get("Traceparent")); trace != "" {
 		w.Header().Set("Traceparent", trace)
 	}
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 	r = r.WithContext(context.WithValue(r.Context(), idKey{}, id))
-	err := func() (err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler {
-					panic(p)
-				}
-				s.log.Error("panic", "id", id, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
-				err = errors.New("internal error; the server's log has more under this request's X-Request-Id")
-			}
-		}()
-		return h(rec, r)
-	}()
+	err := s.safely(id, r.URL.Path, func() error { return h(rec, r) })
 	if err != nil {
 		rec.fail(asError(err))
 	}
 	took := time.Since(begin)
 	s.metrics.requests(path, r.Method, rec.status, took)
+	s.logRequest(r.Context(), id, r.Method, r.URL.Path, rec.status, took, err)
+}
+
+// safely runs do, whose panic becomes an error.
+func (s *Server) safely(id, path string, do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			s.log.Error("panic", "id", id, "path", path, "panic", p, "stack", string(debug.Stack()))
+			err = errors.New("internal error; the server's log has more under this request's X-Request-Id")
+		}
+	}()
+	return do()
+}
+
+// logRequest logs an answer: louder, if the server is to blame for it.
+func (s *Server) logRequest(ctx context.Context, id, method, path string, status int, took time.Duration, err error) {
 	level := slog.LevelDebug
-	if rec.status >= 500 && rec.status != http.StatusServiceUnavailable {
+	if status >= 500 && status != http.StatusServiceUnavailable && status != http.StatusNotImplemented {
 		level = slog.LevelWarn
 	}
-	s.log.Log(r.Context(), level, "request", "id", id, "method", r.Method, "path", r.URL.Path, "status", rec.status,
-		"ms", float64(took.Microseconds())/1000, "error", err)
+	s.log.Log(ctx, level, "request", "id", id, "method", method, "path", path, "status", status, "ms", milliseconds(took),
+		"error", err)
+}
+
+// traceparent is a client's W3C trace context, "" if it is none that could be one.
+func traceparent(text string) string {
+	if len(text) > 128 {
+		return ""
+	}
+	return text
 }
 
 type idKey struct{}

@@ -73,10 +73,6 @@ func newMetrics(s *Server) *metrics {
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "adavit_build_info", Help: "Always 1."},
 		[]string{"version", "go_version"})
 	build.WithLabelValues(s.options.Version, runtime.Version()).Set(1)
-	figures := func() (shed, degraded float64) {
-		f := s.control.Figures(time.Now())
-		return float64(f.Shed), float64(f.Degraded)
-	}
 	m.registry.MustRegister(m.answered, m.latency, m.decode, m.queue, m.inference, m.budget, m.images, m.blocks, m.macs,
 		m.passes, m.refused, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -93,10 +89,10 @@ func newMetrics(s *Server) *metrics {
 			func() float64 { return s.options.Objective.Seconds() }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "adavit_images_shed_total",
 			Help: "Images that waited and were sent away, since they could not be done in time."},
-			func() float64 { shed, _ := figures(); return shed }),
+			func() float64 { return float64(s.control.Figures(time.Now()).Shed) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "adavit_images_degraded_total",
 			Help: "Images that were answered with a smaller budget than they were to have."},
-			func() float64 { _, degraded := figures(); return degraded }),
+			func() float64 { return float64(s.control.Figures(time.Now()).Degraded) }),
 		modelBytes{s})
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 	m.recent.threads = s.pool.Threads()
