@@ -302,7 +302,8 @@ func TestBudgets(t *testing.T) {
 	}
 	for text, applied := range map[string]any{`0.5`: 0.5, `"0.5"`: 0.5, `1`: 1.0, `1e-9`: 0.3} {
 		body := fmt.Appendf(nil, `{"parameters": {"compute_budget": %s, "comput_budget": 1, "sequence_id": 7},
-			"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": %d}}]}`, text, len(file)+4)
+			"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": %d}}]}`,
+			text, len(file)+4)
 		head := len(body)
 		body = (&Tensor{Datatype: Bytes, Bytes: [][]byte{file}}).AppendBinary(body)
 		a := answer[v2Answer](t, "POST", h.URL+"/v2/models/small/infer?compute_budget=1", body, headerLength,
