@@ -93,23 +93,27 @@ func TestResizeAgainstFloat(t *testing.T) {
 	for range 300 {
 		h, w, ch := 1+rng.IntN(60), 1+rng.IntN(60), 1+2*rng.IntN(2)
 		filter := Bilinear + rng.IntN(2)
-		win := window{fullHeight: 1 + rng.IntN(80), fullWidth: 1 + rng.IntN(80)}
+		win := window{fullHeight: 1 + rng.IntN(80), fullWidth: 1 + rng.IntN(80), acrossFirst: true}
 		pix := make([]byte, h*w*ch)
 		for i := range pix {
 			pix[i] = byte(rng.Uint32()) | byte(rng.IntN(2)*255) // often white, so that bicubic overshoots
 		}
-		src := rows{h, w, ch, func(y int, dst []byte) { copy(dst, pix[y*w*ch:][:w*ch]) }}
+		img := image.Image(&image.Gray{Pix: pix, Stride: w, Rect: image.Rect(0, 0, w, h)})
+		if ch == 3 {
+			img = rgb(pix, h, w)
+		}
+		all := Part{0, 0, h, w}
 
 		win.height, win.width = win.fullHeight, win.fullWidth
-		whole := make([]byte, win.height*win.width*ch)
-		if err := resize(whole, win.width*ch, src, win, filter); err != nil {
+		whole := make([]byte, ch*win.height*win.width)
+		if err := resize(whole, win.width, 0, img, all, ch, win, filter); err != nil {
 			t.Fatal(err)
 		}
 		for y := range win.height {
 			for x := range win.width {
 				for c := range ch {
 					want := floatResize(pix, h, w, ch, win.fullHeight, win.fullWidth, y, x, c, filter)
-					got := float64(whole[(y*win.width+x)*ch+c])
+					got := float64(whole[(c*win.height+y)*win.width+x])
 					if math.Abs(got-want) > 1.3 { // half a byte of each pass, the first one's times Σ|w|
 						t.Fatalf("%d×%d→%d×%d filter %d at %d,%d: %v, want %v",
 							h, w, win.fullHeight, win.fullWidth, filter, y, x, got, want)
@@ -121,18 +125,29 @@ func TestResizeAgainstFloat(t *testing.T) {
 		part := win
 		part.top, part.left = rng.IntN(win.height), rng.IntN(win.width)
 		part.height, part.width = 1+rng.IntN(win.height-part.top), 1+rng.IntN(win.width-part.left)
-		got := make([]byte, part.height*part.width*ch)
-		if err := resize(got, part.width*ch, src, part, filter); err != nil {
+		got := make([]byte, ch*part.height*part.width)
+		if err := resize(got, part.width, 0, img, all, ch, part, filter); err != nil {
 			t.Fatal(err)
 		}
-		for y := range part.height {
-			a := got[y*part.width*ch:][:part.width*ch]
-			b := whole[((part.top+y)*win.width+part.left)*ch:][:part.width*ch]
-			if string(a) != string(b) {
-				t.Fatalf("row %d of window %+v differs from the whole", y, part)
+		for c := range ch {
+			for y := range part.height {
+				a := got[(c*part.height+y)*part.width:][:part.width]
+				b := whole[(c*win.height+part.top+y)*win.width+part.left:][:part.width]
+				if string(a) != string(b) {
+					t.Fatalf("row %d of window %+v differs from the whole", y, part)
+				}
 			}
 		}
 	}
+}
+
+// rgb is a picture of pix [h, w, 3].
+func rgb(pix []byte, h, w int) image.Image {
+	img := image.NewNRGBA(image.Rect(0, 0, w, h))
+	for i := range h * w {
+		copy(img.Pix[4*i:], pix[3*i:3*i+3])
+	}
+	return img
 }
 
 // floatResize is one resized value, rounded to a byte's range between the passes only.
@@ -228,6 +243,7 @@ func TestPreprocessorConfig(t *testing.T) {
 		`{"image_std": [1e-60]}`:   "image_std",
 		`{"image_mean": "a"}`:      "image_mean",
 		`{"image_mean": []}`:       "image_mean",
+		`{"pillow": -1}`:           "pillow -1",
 		`{"image_mean": [1e300]}`:  "image_mean",
 		`{"image_mean": [NaN]}`:    "invalid character",
 	} {
