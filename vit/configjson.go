@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -48,13 +49,14 @@ var hfKinds = [...]struct {
 // distillation tells from model_type and architectures what tokens and heads a model has.
 func distillation(modelType string, architectures []string) (Distillation, error) {
 	switch {
-	case modelType == "vit":
+	case slices.Contains([]string{"vit", "vit_mae", "vit_msn"}, modelType): // the latter two are trained otherwise
 		return NoDistillation, nil
 	case modelType != "deit":
-		return 0, fmt.Errorf("model_type is %.60q, but only %q and %q are supported", modelType, "vit", "deit")
+		return 0, fmt.Errorf("model_type is %.60q, but only %q, %q, %q and %q are supported", modelType, "vit", "deit",
+			"vit_mae", "vit_msn")
 	case slices.Contains(architectures, hfKinds[DistillHead].architecture):
 		return DistillHead, nil
-	case slices.Contains(architectures, hfKinds[DistillToken].architecture):
+	case slices.Contains(architectures, hfKinds[DistillToken].architecture), slices.Contains(architectures, "DeiTModel"):
 		return DistillToken, nil
 	}
 	return 0, fmt.Errorf("architectures is %.200q, but of model_type %q only %s and %s are supported", architectures,
@@ -77,6 +79,10 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 		if raw := keys[key]; raw == nil || string(raw) == "null" {
 			return fail(fmt.Errorf("key %q is missing", key))
 		}
+	}
+	if keys["quantization_config"] != nil {
+		return fail(errors.New("the weights are quantized (key \"quantization_config\"), which is not supported: save the " +
+			"model in a floating type"))
 	}
 	j := configJSON{ModelType: "vit", Act: "gelu", Eps: 1e-12, QKVBias: true, Channels: 3}
 	if err := strictjson.UnmarshalKnown(b, &j); err != nil {
@@ -156,11 +162,12 @@ func (s size) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, "[%d,%d]", s.h, s.w), nil
 }
 
-// labels is id2label: an object whose keys are the classes' numbers. In a Go map "10" would come before "2".
+// labels is id2label: an object whose keys are the classes' numbers, and whose values may be numbers, too. In a Go map
+// "10" would come before "2".
 type labels []string
 
 func (l *labels) UnmarshalJSON(b []byte) error {
-	var names map[string]string
+	var names map[string]label
 	if string(b) == "null" {
 		return nil
 	}
@@ -173,10 +180,21 @@ func (l *labels) UnmarshalJSON(b []byte) error {
 		if err != nil || i < 0 || i >= len(list) || strconv.Itoa(i) != key {
 			return fmt.Errorf("%.60q is not the number of one of %d classes", key, len(list))
 		}
-		list[i] = name
+		list[i] = string(name)
 	}
 	*l = list
 	return nil
+}
+
+// label is a class's name, a string or a number.
+type label string
+
+func (l *label) UnmarshalJSON(b []byte) error {
+	if b[0] == '-' || b[0] >= '0' && b[0] <= '9' {
+		*l = label(b)
+		return nil
+	}
+	return strictjson.Unmarshal(b, (*string)(l))
 }
 
 func (l labels) MarshalJSON() ([]byte, error) {

@@ -39,24 +39,21 @@ func TestImport(t *testing.T) {
 			Classes:      rapid.IntRange(1, 4).Draw(t, "classes"),
 			Distillation: Distillation(rapid.IntRange(0, 2).Draw(t, "distillation"))}
 		hf := rapid.Bool().Draw(t, "hf")
-		prefix := ""
-		if !hf {
-			prefix = rapid.SampledFrom([]string{"", "model."}).Draw(t, "prefix")
-		}
+		prefix := rapid.SampledFrom([]string{"", "model.", "module._orig_mod.", "a.b-1.c."}).Draw(t, "prefix")
 		wide := rapid.Bool().Draw(t, "wide") // not square: the size must be given
 		if wide {
 			c.Width += c.Patch
 		}
 		c.Eps, c.Halting.Scheme = 1e-6, "none"
-		pieces := timmPieces(c, prefix, true)
+		pieces := timmPieces(c)
 		if hf {
-			c.Eps, pieces = 1e-12, hfPieces(c, true)
+			c.Eps, pieces = 1e-12, hfPieces(c)
 		}
 		p := Initialize(c, 5, 0)
 		f := &weights.File{}
 		for _, piece := range pieces {
 			f.Tensors = append(f.Tensors,
-				weights.Float32Tensor(piece.stored, piece.Shape, p.Data[piece.Offset:][:piece.Len()]))
+				weights.Float32Tensor(prefix+piece.stored, piece.Shape, p.Data[piece.Offset:][:piece.Len()]))
 		}
 		o := ImportOptions{Heads: heads}
 		if wide {
@@ -183,7 +180,7 @@ func TestImportRefuses(t *testing.T) {
 		{nothing, ImportOptions{Heads: -1}, "number of heads is -1"},
 		{without("head.weight"), ImportOptions{Heads: 2}, "no head"},
 		{without("pos_embed"), ImportOptions{Heads: 2}, `"pos_embed" is missing`},
-		{without("patch_embed.proj.weight"), ImportOptions{Heads: 2}, `"patch_embed.proj.weight" is missing`},
+		{without("patch_embed.proj.weight"), ImportOptions{Heads: 2}, "no patch embedding"},
 		{with("patch_embed.proj.weight", 32, 192), ImportOptions{Heads: 2}, "expected one of 4 dimensions"},
 		{with("patch_embed.proj.weight", 32, 3, 8, 4), ImportOptions{Heads: 2}, "not square"},
 		{with("patch_embed.proj.weight", 32, 3, 0, 0), ImportOptions{Heads: 2}, "has shape [32 3 0 0]"},

@@ -28,8 +28,8 @@ var hfNames = map[string]string{
 }
 
 // hfPieces lists the tensors of a model in transformers' layout (ViTForImageClassification, DeiTForImageClassification,
-// DeiTForImageClassificationWithTeacher). Without qkvBias the biases of query, key and value are left out.
-func hfPieces(c Config, qkvBias bool) []piece {
+// DeiTForImageClassificationWithTeacher).
+func hfPieces(c Config) []piece {
 	var list []piece
 	hf := hfKinds[c.Distillation]
 	for _, t := range layout(c) {
@@ -39,9 +39,6 @@ func hfPieces(c Config, qkvBias bool) []piece {
 			name, prefix = rest, fmt.Sprintf("%sencoder.layer.%s.", prefix, number)
 		}
 		if kind, ok := strings.CutPrefix(name, "attn.qkv."); ok {
-			if kind == "bias" && !qkvBias {
-				continue
-			}
 			t.Shape = append([]int{t.Shape[0] / 3}, t.Shape[1:]...)
 			for _, part := range [...]string{"query.", "key.", "value."} {
 				list = append(list, piece{prefix + "attention.attention." + part + kind, t})
@@ -59,14 +56,11 @@ func hfPieces(c Config, qkvBias bool) []piece {
 	return list
 }
 
-// timmPieces lists the tensors of a model in timm's layout, each behind prefix.
-func timmPieces(c Config, prefix string, qkvBias bool) []piece {
+// timmPieces lists the tensors of a model in timm's layout.
+func timmPieces(c Config) []piece {
 	var list []piece
 	for _, t := range layout(c) {
-		if !qkvBias && strings.HasSuffix(t.Name, "attn.qkv.bias") {
-			continue
-		}
-		list = append(list, piece{prefix + t.Name, t})
+		list = append(list, piece{t.Name, t})
 	}
 	return list
 }

@@ -88,7 +88,7 @@ func TestLayout(t *testing.T) {
 		}
 		// Transformers' layout covers the same elements once.
 		covered := make([]bool, len(p.Data))
-		for _, piece := range hfPieces(c, true) {
+		for _, piece := range hfPieces(c) {
 			n := 1
 			for _, d := range piece.Shape {
 				n *= d
