@@ -55,7 +55,9 @@ func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, er
 // idle reports whether a checkpoint's tensor has no part in classifying: what transformers keeps for other uses of the
 // same network.
 func idle(name string) bool {
-	name = strings.TrimPrefix(strings.TrimPrefix(name, "vit."), "deit.")
+	for _, prefix := range [...]string{"vit.", "deit.", dinoKind.prefix, dinoRegistersKind.prefix} {
+		name = strings.TrimPrefix(name, prefix)
+	}
 	return slices.Contains([]string{"pooler.dense.weight", "pooler.dense.bias",
 		"embeddings.mask_token", "embeddings.position_ids"}, name)
 }

@@ -19,13 +19,15 @@ type ImportOptions struct {
 	Height, Width int            // size of an image in pixels; 0 = a square, as the position embedding has it
 	Classes       int            // of a head, where the file has none; 0 = a head is wanted
 	Halting       halting.Config // zero = a dense model
+	Mean          bool           // the head looks at the patches' mean; fc_norm, a head of 2E inputs say so themselves
 }
 
 // publishedHeads gives the attention heads of the published ViT and DeiT models by their width (Dosovitskiy et al.
 // 2021, Touvron et al. 2021, Zhai et al. 2022).
 var publishedHeads = map[int]int{192: 3, 384: 6, 512: 8, 768: 12, 1024: 16, 1280: 16, 1408: 16, 1664: 16}
 
-// Import makes a model from tensors alone, under timm's names or transformers'. Sizes come from the shapes. If the
+// Import makes a model from tensors alone, under timm's names or transformers'. Sizes come from the shapes, and what
+// the head looks at from its width and from fc_norm. If the
 // image size asked for differs from the position embedding's, that is resampled (Model.Resize). The preprocessor is
 // DeiT's, picture.DefaultPreprocessor.
 //
@@ -88,6 +90,9 @@ func findNaming(f *weights.File) (naming, error) {
 		{"vit.embeddings.cls_token", naming{hf: true}},
 		{"deit.embeddings.cls_token", naming{hf: true}},
 		{"embeddings.cls_token", naming{hf: true, bare: true}},
+		{"pos_embed", naming{}}, // without a class token
+		{"model.pos_embed", naming{prefix: "model."}},
+		{"module.pos_embed", naming{prefix: "module."}},
 	} {
 		if _, ok := f.Get(l.token); ok {
 			return l.naming, nil
@@ -113,7 +118,7 @@ func (l naming) pieces(c Config, qkvBias bool) []piece {
 	list := hfPieces(c, qkvBias)
 	if l.bare {
 		for i := range list {
-			list[i].stored = strings.TrimPrefix(list[i].stored, hfKinds[c.Distillation].prefix+".")
+			list[i].stored = strings.TrimPrefix(list[i].stored, kindOf(c).prefix)
 		}
 	}
 	return list
@@ -152,6 +157,9 @@ func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool
 	case has(DistillToken, "dist_token"):
 		c.Distillation = DistillToken
 	}
+	if !l.hf {
+		l.findTokens(f, &c, o.Mean)
+	}
 	_, qkvBias = f.Get(l.name(c, "blocks.0.attn.qkv.bias"))
 	shape := func(timm string, rank int) []int {
 		name := l.name(c, timm)
@@ -171,7 +179,9 @@ func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool
 		shape("pos_embed", 3), shape("blocks.0.mlp.fc1.weight", 2)
 	head := []int{o.Classes}
 	if _, ok := f.Get(l.name(c, "head.weight")); ok {
-		head = shape("head.weight", 2)
+		if head = shape("head.weight", 2); err == nil && head[1] == 2*hidden[1] && !c.NoClassToken {
+			c.Pooling = ClassAndMean
+		}
 	} else if o.Classes == 0 && err == nil {
 		err = fmt.Errorf("the model has no head (no tensor %q); say how many classes a new one shall have",
 			l.name(c, "head.weight"))
@@ -206,9 +216,9 @@ var (
 )
 
 // grid sets the image size from that asked for, if the position embedding of n rows fits it, else from n, which then is
-// a square.
+// a square. It may have rows for all special tokens, for all but the registers, or for patches alone.
 func (c *Config) grid(n, height, width int) error {
-	s := c.Special()
+	s, p := c.Special(), c.positioned()
 	if (height != 0) != (width != 0) || height < 0 || width < 0 {
 		return fmt.Errorf("image of %d×%d pixels", width, height)
 	}
@@ -216,11 +226,11 @@ func (c *Config) grid(n, height, width int) error {
 		return fmt.Errorf("image of %d×%d pixels is not a whole number of patches of %d×%d",
 			height, width, c.Patch, c.Patch)
 	}
-	if k := (height / c.Patch) * (width / c.Patch); height != 0 && (n == s+k || n == k) {
+	if k := (height / c.Patch) * (width / c.Patch); height != 0 && (n == s+k || n == p+k || n == k) {
 		c.Height, c.Width = height, width
 		return nil
 	}
-	for _, k := range [...]int{n - s, n} {
+	for _, k := range [...]int{n - p, n - s, n} {
 		if side := int(math.Sqrt(float64(max(k, 0)))); k > 0 && side*side == k && side*c.Patch <= maxSide {
 			c.Height, c.Width = side*c.Patch, side*c.Patch
 			return nil
@@ -234,12 +244,17 @@ func (c *Config) grid(n, height, width int) error {
 // W)·x + γ ⊙ b.
 func foldLayerScale(f *weights.File, l naming) (*weights.File, error) {
 	if l.hf {
-		return f, nil
+		return foldScales(f, scaleNames)
 	}
+	return foldScales(f, map[string]string{".ls1.gamma": ".attn.proj", ".ls2.gamma": ".mlp.fc2"})
+}
+
+// foldScales folds the scales with these endings of their names into the linear maps that they stand behind.
+func foldScales(f *weights.File, names map[string]string) (*weights.File, error) {
 	g := &weights.File{}
 	for _, t := range f.Tensors {
 		isScale := false
-		for scale, linear := range map[string]string{".ls1.gamma": ".attn.proj", ".ls2.gamma": ".mlp.fc2"} {
+		for scale, linear := range names {
 			isScale = isScale || strings.HasSuffix(t.Name, scale)
 			block, kind, _ := strings.Cut(t.Name, linear)
 			gamma, ok := f.Get(block + scale)
@@ -276,16 +291,10 @@ func scaled(t, gamma weights.Tensor) (weights.Tensor, error) {
 }
 
 // complete adds zeros for what a file may lack: the special tokens' rows of the position embedding and, if it has no
-// head, all of that.
+// head, all of that. Rows for registers go into these.
 func complete(f *weights.File, c Config, l naming, headless bool) *weights.File {
 	g := &weights.File{Tensors: slices.Clone(f.Tensors)}
-	positions := l.name(c, "pos_embed")
-	for i, t := range g.Tensors {
-		if t.Name == positions && len(t.Shape) == 3 && t.Shape[1] == c.Patches() {
-			g.Tensors[i].Shape = []int{t.Shape[0], c.Tokens(), t.Shape[2]}
-			g.Tensors[i].Data = slices.Concat(make([]byte, c.Special()*t.Shape[2]*t.DType.Size()), t.Data)
-		}
-	}
+	l.placeTokens(g, c)
 	for _, p := range l.pieces(c, true) {
 		if headless && strings.HasPrefix(p.Name, "head") {
 			g.Tensors = append(g.Tensors, weights.Float32Tensor(p.stored, p.Shape, make([]float32, p.Len())))

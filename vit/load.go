@@ -92,7 +92,13 @@ func (s source) model() (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.Params, err = fill(c, file, "", hfPieces(c, qkvBias)); err != nil {
+	if kindOf(c).scales {
+		file, err = foldScales(file, scaleNames)
+	}
+	if err == nil {
+		m.Params, err = fill(c, file, "", hfPieces(c, qkvBias))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.shown(name), err)
 	}
 	var card card
