@@ -30,7 +30,7 @@ func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, 
 		return nil, fmt.Errorf("new head: %w", err)
 	}
 	p := Initialize(c, seed, deitStd)
-	heads := c.Readouts().Heads * c.Classes * (c.Embed + 1) // parameters, the last ones
+	heads := c.Classifiers() * c.Classes * (c.HeadInputs() + 1) // parameters, the last ones
 	copy(p.Data[:len(p.Data)-heads], m.Params.Data)
 	return &Model{Params: p, Preprocessor: m.Preprocessor, Notes: m.Notes}, nil
 }
@@ -52,7 +52,7 @@ func (m *Model) Resize(height, width int) (*Model, error) {
 			copy(t.Data, old[i].Data)
 		}
 	}
-	special := c.Special() * c.Embed
+	special := c.positioned() * c.Embed
 	copy(p.Position, m.Params.Position[:special])
 	resampleGrid(p.Position[special:], c.GridH(), c.GridW(),
 		m.Params.Position[special:], from.GridH(), from.GridW(), c.Embed)

@@ -48,13 +48,9 @@ func scaled(t, gamma weights.Tensor) (weights.Tensor, error) {
 }
 
 // complete adds zeros for what a file may lack: the special tokens' rows of the position embedding and, if it has no
-// head, all of that.
+// head, all of that. Rows for registers go into these.
 func (s *state) complete(c Config) {
-	if t, ok := s.get("pos_embed"); ok && len(t.Shape) == 3 && t.Shape[1] == c.Patches() {
-		t.Shape = []int{t.Shape[0], c.Tokens(), t.Shape[2]}
-		t.Data = slices.Concat(make([]byte, c.Special()*t.Shape[2]*t.DType.Size()), t.Data)
-		s.tensors["pos_embed"] = t
-	}
+	s.placeTokens(c)
 	headless := !s.has("head.weight")
 	for _, p := range layout(c) {
 		if headless && strings.HasPrefix(p.Name, "head") {

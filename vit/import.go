@@ -19,6 +19,7 @@ type ImportOptions struct {
 	Classes       int            // of a fresh head, which takes the place of whatever the file has there; 0 = a head is wanted
 	Prefix        string         // of the names of the tensors meant; "" = the only one there is, or a teacher's
 	Halting       halting.Config // zero = a dense model
+	Mean          bool           // the head looks at the patches' mean; fc_norm, a head of 2E inputs say so themselves
 }
 
 // publishedHeads gives the attention heads of the published ViT and DeiT models by their width (Dosovitskiy et al.
@@ -110,6 +111,7 @@ func (s *state) config(o ImportOptions) (c Config, err error) {
 	case s.has("dist_token"):
 		c.Distillation = DistillToken
 	}
+	s.findTokens(&c, o.Mean)
 	shape := func(timm string, rank int) []int {
 		t, ok := s.get(timm)
 		switch {
@@ -123,13 +125,13 @@ func (s *state) config(o ImportOptions) (c Config, err error) {
 		}
 		return make([]int, rank)
 	}
-	if !s.has("cls_token") {
-		return c, fmt.Errorf("no class token (tensor %q): this program needs one", s.full("cls_token"))
-	}
 	patch, positions, hidden := shape("patch_embed.proj.weight", 4),
 		shape("pos_embed", 3), shape("blocks.0.mlp.fc1.weight", 2)
 	if c.Classes = o.Classes; s.has("head.weight") {
-		c.Classes = shape("head.weight", 2)[0]
+		head := shape("head.weight", 2)
+		if c.Classes = head[0]; err == nil && head[1] == 2*hidden[1] && !c.NoClassToken {
+			c.Pooling = ClassAndMean
+		}
 	} else if o.Classes == 0 && err == nil {
 		err = s.headless()
 	}
@@ -170,9 +172,9 @@ var (
 )
 
 // grid sets the image size from that asked for, if the position embedding of n rows fits it, else from n, which then is
-// a square.
+// a square. It may have rows for all special tokens, for all but the registers, or for patches alone.
 func (c *Config) grid(n, height, width int) error {
-	s := c.Special()
+	s, p := c.Special(), c.positioned()
 	if (height != 0) != (width != 0) || height < 0 || width < 0 {
 		return fmt.Errorf("image of %d×%d pixels", width, height)
 	}
@@ -180,11 +182,11 @@ func (c *Config) grid(n, height, width int) error {
 		return fmt.Errorf("image of %d×%d pixels is not a whole number of patches of %d×%d",
 			height, width, c.Patch, c.Patch)
 	}
-	if k := (height / c.Patch) * (width / c.Patch); height != 0 && (n == s+k || n == k) {
+	if k := (height / c.Patch) * (width / c.Patch); height != 0 && (n == s+k || n == p+k || n == k) {
 		c.Height, c.Width = height, width
 		return nil
 	}
-	for _, k := range [...]int{n - s, n} {
+	for _, k := range [...]int{n - p, n - s, n} {
 		if side := int(math.Sqrt(float64(max(k, 0)))); k > 0 && side*side == k && side*c.Patch <= maxSide {
 			c.Height, c.Width = side*c.Patch, side*c.Patch
 			return nil

@@ -27,13 +27,15 @@ var hfNames = map[string]string{
 	"mlp.fc2.":   "output.dense.",
 }
 
-// hfPieces lists the tensors of a model in transformers' layout (ViTForImageClassification, DeiTForImageClassification,
-// DeiTForImageClassificationWithTeacher).
+// hfPieces lists the tensors of a model in transformers' layout (see hfKind).
 func hfPieces(c Config) []piece {
 	var list []piece
-	hf := hfKinds[c.Distillation]
+	hf := kindOf(c)
+	if hf.names == nil {
+		return timmPieces(c)
+	}
 	for _, t := range layout(c) {
-		name, prefix := t.Name, hf.prefix+"."
+		name, prefix := t.Name, hf.prefix
 		if path, ok := strings.CutPrefix(name, "blocks."); ok {
 			number, rest, _ := strings.Cut(path, ".")
 			name, prefix = rest, fmt.Sprintf("%sencoder.layer.%s.", prefix, number)
@@ -49,7 +51,7 @@ func hfPieces(c Config) []piece {
 		base := strings.TrimSuffix(strings.TrimSuffix(name, "weight"), "bias")
 		full, isHead := hf.heads[base]
 		if !isHead {
-			full = prefix + hfNames[base]
+			full = prefix + hf.names[base]
 		}
 		list = append(list, piece{full + name[len(base):], t})
 	}

@@ -68,7 +68,7 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 	if err != nil {
 		return fail(err)
 	}
-	o := ImportOptions{Heads: j.heads(), Halting: halting.Dense()}
+	o := ImportOptions{Heads: j.heads(), Halting: halting.Dense(), Mean: j.pool() == "avg"}
 	if j.Halting != nil {
 		o.Halting = *j.Halting
 	}
@@ -123,9 +123,9 @@ func (j timmJSON) check() error {
 	case strings.Contains(j.Architecture, "quickgelu") || slices.ContainsFunc(tanhGELU[:], begins) || j.Args.Act != "" && j.Args.Act != "gelu":
 		return fmt.Errorf("architecture %.80q has another activation than the exact GELU, which alone is supported",
 			j.Architecture)
-	case j.Pool != "" && j.Pool != "token" || j.Args.Pool != "" && j.Args.Pool != "token":
-		return fmt.Errorf("global_pool is %.40q, but only %q (the class token decides) is supported",
-			j.Pool+j.Args.Pool, "token")
+	case j.pool() != "" && j.pool() != "token" && j.pool() != "avg":
+		return fmt.Errorf("global_pool is %.40q, but only %q (the class token decides) and %q (the patches' mean) are "+
+			"supported", j.pool(), "token", "avg")
 	}
 	return nil
 }
@@ -141,6 +141,9 @@ func (j timmJSON) heads() int {
 	}
 	return j.Args.Heads
 }
+
+// pool is what the head looks at.
+func (j timmJSON) pool() string { return cmp.Or(j.Args.Pool, j.Pool) }
 
 // preprocessor is timm's evaluation transform: the short side resized to ⌊size / crop_pct⌋ and a centre crop, or with
 // crop_mode "squash" both sides resized.

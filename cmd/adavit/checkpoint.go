@@ -179,14 +179,21 @@ func modelText(in tools.Inspection) string {
 		scheme += fmt.Sprintf("\nbudgets     %.3f to %.3f of the dense token-blocks, %d rungs", in.Ladder[0].Mean,
 			in.Ladder[n-1].Mean, n)
 	}
+	special := ""
+	if in.Registers > 0 {
+		special = fmt.Sprintf(" (%d registers)", in.Registers)
+	}
+	if in.Pooling != "" {
+		special += ", the head reads " + in.Pooling
+	}
 	return fmt.Sprintf(`model       %s
-input       %d × %d × %d (channels, height, width), patches of %[5]d × %[5]d: %d tokens, %d of them special
+input       %d × %d × %d (channels, height, width), patches of %[5]d × %[5]d: %d tokens, %d of them special%s
 network     %d blocks, %d wide, %d heads, hidden %d, layer norm eps %g
 classes     %d
 parameters  %d
 MACs        %.4g M an image when no token halts
 halting     %s
-`, in.Model, in.Channels, in.Height, in.Width, in.Patch, in.Tokens, in.Special, in.Layers, in.Embed, in.Heads,
+`, in.Model, in.Channels, in.Height, in.Width, in.Patch, in.Tokens, in.Special, special, in.Layers, in.Embed, in.Heads,
 		in.Hidden, in.Eps, in.Classes, in.Parameters, float64(in.DenseMACs)/1e6, scheme) + tensorsText(in.Tensors)
 }
 

@@ -228,6 +228,8 @@ type Inspection struct {
 	Patch      int             `json:"patch"`
 	Tokens     int             `json:"tokens"` // the special ones included
 	Special    int             `json:"special_tokens"`
+	Registers  int             `json:"registers,omitempty"` // of these
+	Pooling    string          `json:"pooling,omitempty"`   // what the head reads, if not the class token alone
 	Classes    int             `json:"classes"`
 	Labels     []string        `json:"labels,omitempty"`
 	Eps        float64         `json:"layer_norm_eps"`
@@ -279,8 +281,12 @@ func Inspect(name string, m *vit.Model) Inspection {
 	c := m.Params.Config
 	in := Inspection{Model: name, Embed: c.Embed, Heads: c.Heads, Layers: c.Layers, Hidden: c.Hidden,
 		Height: c.Height, Width: c.Width, Channels: c.Channels, Patch: c.Patch, Tokens: c.Tokens(), Special: c.Special(),
-		Classes: c.Classes, Labels: c.Labels, Eps: c.Eps, Parameters: c.ParamCount(), DenseMACs: c.MACs(nil),
+		Registers: c.Registers,
+		Classes:   c.Classes, Labels: c.Labels, Eps: c.Eps, Parameters: c.ParamCount(), DenseMACs: c.MACs(nil),
 		Ladder: m.Ladder}
+	if c.Pooling != vit.ClassToken {
+		in.Pooling = c.Pooling.String()
+	}
 	if c.Halting.Adaptive() {
 		in.Halting = &c.Halting
 	}
