@@ -36,18 +36,17 @@ var publishedHeads = map[int]int{192: 3, 256: 4, 320: 5, 384: 6, 512: 8, 640: 10
 // for the special tokens gets zeros for them. Whatever else this program does not compute, such as a norm before the
 // blocks, is an error.
 func Import(f *weights.File, o ImportOptions) (*Model, error) {
-	m, usual, err := importModel(f, o)
+	m, guesses, err := importModel(f, o)
 	if err != nil {
 		return nil, fmt.Errorf("vit: %w", err)
 	}
-	m.Notes = append(m.Notes, fmt.Sprintf("the file does not say how pictures become its input: %s is taken; change %s "+
-		"if the model was trained otherwise", usual, PreprocessorFile))
+	m.Notes = append(m.Notes, guesses...)
 	return m, nil
 }
 
-// importModel is Import; usual names the preprocessing that it took.
-func importModel(f *weights.File, o ImportOptions) (m *Model, usual string, err error) {
-	fail := func(err error) (*Model, string, error) { return nil, "", err }
+// importModel is Import; guesses say what it took for granted, where the file alone leaves that open.
+func importModel(f *weights.File, o ImportOptions) (m *Model, guesses []string, err error) {
+	fail := func(err error) (*Model, []string, error) { return nil, nil, err }
 	s, err := readState(f, o.Prefix, o.Classes != 0)
 	if err != nil {
 		return fail(err)
@@ -66,14 +65,21 @@ func importModel(f *weights.File, o ImportOptions) (m *Model, usual string, err 
 			return fail(err)
 		}
 	}
+	if o.Heads == 0 && s.heads == 0 {
+		guesses = append(guesses, fmt.Sprintf("the file does not say how many attention heads there are: %d are taken, as "+
+			"published models of width %d have", c.Heads, c.Embed))
+	}
 	m.Notes = s.notes
-	m.Preprocessor, usual = s.preprocessor(c)
+	prep, usual := s.preprocessor(c)
+	m.Preprocessor = prep
+	guesses = append(guesses, fmt.Sprintf("the file does not say how pictures become its input: %s is taken; change %s "+
+		"if the model was trained otherwise", usual, PreprocessorFile))
 	if o.Height != 0 && (o.Height != c.Height || o.Width != c.Width) {
 		if m, err = m.Resize(o.Height, o.Width); err != nil {
 			return fail(err)
 		}
 	}
-	return m, usual, nil
+	return m, guesses, nil
 }
 
 // preprocessor returns how those who publish under such names prepare pictures for evaluation, and what that is called.

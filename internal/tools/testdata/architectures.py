@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Converts ViTs that timm and transformers made with random weights, and compares logits and preprocessing with theirs.
 
-usage: architectures.py ADAVIT [--all] [NAME…], the binary. Twenty architectures are saved by timm as its hub has them,
-as state dict, as Lightning and torch.compile leave them, and by transformers where it has the class. With --all, all
-ViTs of timm in two blocks each, saved as its hub has them: the logits agree, or the error says why the model is refused.
-It needs PyTorch, timm and transformers, and skips without them: a gigabyte that nothing else here wants.
+usage: architectures.py ADAVIT [--all] [--blocks N] [NAME…], the binary. Twenty architectures are saved by timm as its hub has them,
+as state dict, as Lightning and torch.compile leave them, and by transformers where it has the class; --blocks makes them
+shorter. With --all, all ViTs of timm in two blocks each, saved as its hub has them: the logits agree, or the error says
+why the model is refused. It needs PyTorch, timm and transformers, and skips without them: a gigabyte that nothing else here wants.
 """
+import argparse
 import json
 import os
 import subprocess
@@ -27,6 +28,7 @@ except ImportError as missing:
     sys.exit(0)
 
 warnings.filterwarnings("ignore")
+torch.set_num_threads(2)
 TOLERANCE = 1e-5
 
 # Name in timm, and what is asked of it besides.
@@ -149,8 +151,6 @@ def ways(model, name, options, x, work):
     height, width = model.patch_embed.img_size
     said = [] if height == width else ["--image-size", f"{height}x{width}"]
     said += ["--heads", model.blocks[0].attn.num_heads]
-    if options.get("global_pool") == "avg" or model.global_pool == "avg":
-        said += MEAN_FLAG
     save_for_hf(model, path(""), safe_serialization=True)
     yield "hub", path(""), want, []
     torch.save({"epoch": 3, "arch": name, "state_dict": model.state_dict()}, path(".pth.tar"))
@@ -168,10 +168,7 @@ def ways(model, name, options, x, work):
             raise SystemExit(f"{name}: this script makes another model of it for transformers")
         yield "transformers", path("-hf"), out, []
         torch.save({"state_dict": OrderedDict(("model." + n, t) for n, t in hf.state_dict().items())}, path("5.ckpt"))
-        yield "its state dict", path("5.ckpt"), out, said[:len(said) - (1 if MEAN_FLAG and MEAN_FLAG[0] in said else 0)]
-
-
-MEAN_FLAG = []
+        yield "its state dict", path("5.ckpt"), out, said
 
 
 def pictures(folder):
@@ -258,15 +255,20 @@ def check_all():
 
 
 def main():
-    names = sys.argv[2:]
-    if "--all" in names:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("adavit")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--blocks", type=int)
+    parser.add_argument("names", nargs="*")
+    given = parser.parse_args()
+    if given.all:
         return check_all()
     good = bad = 0
     with tempfile.TemporaryDirectory() as folder:
         files = pictures(folder)
         for name, options in ARCHITECTURES:
-            if not names or name in names:
-                right, wrong = check(name, options, files)
+            if not given.names or name in given.names:
+                right, wrong = check(name, {**options, **({"depth": given.blocks} if given.blocks else {})}, files)
                 good, bad = good + right, bad + wrong
     print(f"{good} agree, {bad} do not")
     return good, bad
