@@ -69,6 +69,10 @@ func importModel(f *weights.File, o ImportOptions) (m *Model, guesses []string, 
 		guesses = append(guesses, fmt.Sprintf("the file does not say how many attention heads there are: %d are taken, as "+
 			"published models of width %d have", c.Heads, c.Embed))
 	}
+	if s.family == transformers {
+		guesses = append(guesses, fmt.Sprintf("the file does not say layer norm's eps: %v is taken, as such models have it",
+			c.Eps))
+	}
 	m.Notes = s.notes
 	prep, usual := s.preprocessor(c)
 	m.Preprocessor = prep

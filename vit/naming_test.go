@@ -2,7 +2,9 @@ package vit
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -114,7 +116,7 @@ func TestNaming(t *testing.T) {
 				t.Errorf("%s: notes %q, want %q", v.what, m.Notes, note)
 			}
 		}
-		if v.notes == nil && len(m.Notes) != 1 { // about pictures
+		if v.notes == nil && len(m.Notes) > 2 { // about pictures and transformers' eps
 			t.Errorf("%s: notes %q", v.what, m.Notes)
 		}
 	}
@@ -206,4 +208,45 @@ func TestNamingRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %q", v.what, err, v.fault)
 		}
 	}
+}
+
+// FuzzImport takes any names and shapes: each line is a name and, behind a space, a tensor's dimensions.
+func FuzzImport(f *testing.F) {
+	var lines []string
+	for _, t := range stateDict(Initialize(Config{Embed: 2, Heads: 1, Layers: 1, Hidden: 1, Height: 1, Width: 1, Patch: 1,
+		Channels: 1, Classes: 1}, 1, 0)).Tensors {
+		shape := strings.ReplaceAll(strings.Trim(fmt.Sprint(t.Shape), "[]"), " ", ".")
+		lines = append(lines, t.Name+" "+shape)
+	}
+	text := strings.Join(lines, "\n")
+	f.Add(text, "", true)
+	f.Add(strings.ReplaceAll(text, "blocks", "module.blocks"), "module", false)
+	f.Add("embedding/kernel 1.1.1.2\nTransformer/encoderblock_0/MultiHeadDotProductAttention_1/query/kernel 2.1.2", "", true)
+	f.Add("vit.embeddings.patch_embeddings.projection.weight 2.1.1.1\nencoder.layer.0.norm1.weight 2", "vit.", true)
+	f.Fuzz(func(t *testing.T, text, prefix string, newHead bool) {
+		file := &weights.File{}
+		for line := range strings.Lines(text) {
+			name, shape, _ := strings.Cut(strings.TrimSpace(line), " ")
+			x := weights.Tensor{Name: name, DType: weights.F32}
+			n := 1
+			for part := range strings.SplitSeq(shape, ".") {
+				d, _ := strconv.Atoi(part)
+				x.Shape = append(x.Shape, d)
+				n *= min(max(d, 0), 64)
+			}
+			x.Data = make([]byte, 4*min(n, 1<<12))
+			file.Tensors = append(file.Tensors, x)
+		}
+		o := ImportOptions{Prefix: prefix}
+		if newHead {
+			o.Classes = 2
+		}
+		m, err := Import(file, o)
+		if err == nil {
+			err = m.Params.Config.Validate()
+		}
+		if err != nil && len(err.Error()) > 4000 {
+			t.Fatalf("error of %d bytes", len(err.Error()))
+		}
+	})
 }
