@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"math"
 	"path/filepath"
 	"slices"
@@ -9,7 +10,10 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/filetest"
+	"github.com/adavit/adavit/internal/modeltest"
+	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -113,5 +117,35 @@ func TestConvertHeadless(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), v.fault) {
 			t.Errorf("%s: %v, want %q", v.name, err, v.fault)
 		}
+	}
+}
+
+// TestTrainHeadless: a directory without a head can be fine-tuned with a new one, and pictures stay prepared as it says.
+func TestTrainHeadless(t *testing.T) {
+	dir := t.TempDir()
+	init, set := filepath.Join(dir, "init"), filepath.Join(dir, "set")
+	m := modeltest.Small(t, false)
+	m.Preprocessor.Mean[0] = 0.25
+	filetest.Check(t, vit.Save(init, m, weights.F32))
+	file := filepath.Join(init, vit.WeightsFile)
+	f, err := weights.ReadSafetensors(file)
+	filetest.Check(t, err)
+	f.Tensors = slices.DeleteFunc(f.Tensors,
+		func(x weights.Tensor) bool { return strings.HasPrefix(x.Name, "classifier.") })
+	filetest.Check(t, weights.WriteSafetensors(file, f.Metadata, f.Tensors))
+	modeltest.WriteIDX(t, set)
+	r, err := trainer.ParseRecipe("test", []byte(`{"epochs": 1, "batch": 8}`), nil)
+	filetest.Check(t, err)
+	o := trainer.Options{Recipe: r, DataName: set, InitName: init, Threads: 2, Dir: filepath.Join(dir, "out")}
+	if _, err := Train(t.Context(), o, infer.Auto); !errors.Is(err, vit.ErrNoHead) {
+		t.Errorf("%v, want %v", err, vit.ErrNoHead)
+	}
+	o.NewHead = true
+	_, err = Train(t.Context(), o, infer.Auto)
+	filetest.Check(t, err)
+	trained, err := adavit.Open(o.Dir)
+	filetest.Check(t, err)
+	if c := trained.Params.Config; c.Classes != 10 || trained.Preprocessor.Mean[0] != 0.25 {
+		t.Errorf("%d classes, preprocessing %+v", c.Classes, trained.Preprocessor)
 	}
 }
