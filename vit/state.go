@@ -153,14 +153,20 @@ func (s *state) unwrap(f *weights.File) (*weights.File, error) {
 	return g, nil
 }
 
+// adapterParts are the beginnings of parts of names that PEFT gives.
+var adapterParts = [...]string{"lora_", "base_layer", "modules_to_save", "hada_w", "lokr_w", "ia3_", "oft_", "boft_", "vera_",
+	"prompt_embeddings"}
+
 // adapters refuses what PEFT saved: differences to a model that is elsewhere, or a model with them beside it.
 func adapters(f *weights.File) error {
 	for _, t := range f.Tensors {
+		is := strings.HasPrefix(t.Name, "base_model.model.")
 		for part := range strings.SplitSeq(t.Name, ".") {
-			if strings.HasPrefix(part, "lora_") || part == "base_layer" || part == "modules_to_save" ||
-				strings.HasPrefix(part, "hada_w") || strings.HasPrefix(part, "ia3_") || part == "prompt_embeddings" {
-				return fmt.Errorf("%w (tensor %.120q)", errAdapter, t.Name)
-			}
+			begins := func(with string) bool { return strings.HasPrefix(part, with) }
+			is = is || slices.ContainsFunc(adapterParts[:], begins)
+		}
+		if is {
+			return fmt.Errorf("%w (tensor %.120q)", errAdapter, t.Name)
 		}
 	}
 	return nil
@@ -219,6 +225,7 @@ func (s *state) findHead(left []weights.Tensor) []weights.Tensor {
 				s.note("the head is %q", level+name)
 			}
 		}
+		take(level+"head_dist", "head_dist")
 		take(level+"distillation_classifier", "head_dist")
 	}
 	var maps []string

@@ -46,12 +46,14 @@ var usualKeys = []string{"model", "state_dict", "model_state_dict",
 	"teacher"} // of DINO, beside "student": the one that is used afterwards
 
 // ReadCheckpoint reads the tensors of a checkpoint: safetensors, or what torch.save writes (.pth, .pt, .bin), in a zip
-// archive or in the format before version 1.6, or what NumPy's savez writes (.npz). The content decides which, not the name's ending.
+// archive or in the format before version 1.6, or what NumPy's savez writes (.npz). The content decides which, not the
+// name's ending.
 //
 // key is the entry of a .pth's outer dict to take the tensors from. With key "", these are tried in turn: the entries
 // that training scripts use (model, state_dict, model_state_dict, model_ema, …), the dict itself if no entry of it
-// holds more tensors, the only entry that holds any. What is neither a tensor nor an object (a step counter, a list) is
-// left out of the chosen dict.
+// holds more tensors, the only entry that holds any. Where no entry holds a tensor, entries of entries are looked at in
+// the same way, as OUTER.INNER. What is neither a tensor nor an object (a step counter, a list) is left out of the chosen
+// dict.
 //
 // A tensor comes out contiguous and in its own element type.
 //
@@ -195,11 +197,24 @@ func (c *Checkpoint) choose(root *pyDict, key string) (*pyDict, error) {
 			most = max(most, count(d))
 		}
 	}
+	if len(c.Keys) == 0 && count(root) == 0 {
+		if inner := root.unfolded(count); len(inner.keys) > 0 {
+			if err := checkKeys(inner); err != nil {
+				return nil, err
+			}
+			return c.choose(inner, key)
+		}
+	}
 	if key == "" {
 		for _, usual := range usualKeys {
 			v, _ := root.get(usual)
 			if _, object := v.(*pyObject); object || slices.Contains(c.Keys, usual) {
 				key = usual
+				break
+			}
+			ends := func(name string) bool { return strings.HasSuffix(name, "."+usual) }
+			if i := slices.IndexFunc(c.Keys, ends); i >= 0 { // of an entry of an entry
+				key = c.Keys[i]
 				break
 			}
 		}
@@ -232,6 +247,26 @@ func (c *Checkpoint) choose(root *pyDict, key string) (*pyDict, error) {
 		}
 		return nil, fmt.Errorf("entry %s is %s, not a dict of tensors", quoted(key), kindOf(v))
 	}
+}
+
+// unfolded has the entries of d's entries that are dicts of tensors, called OUTER.INNER.
+func (d *pyDict) unfolded(count func(*pyDict) int) *pyDict {
+	flat, seen := &pyDict{}, make(map[*pyDict]bool) // many entries may be one dict
+	for i, k := range d.keys {
+		outer, isName := k.(string)
+		inner, isDict := d.values[i].(*pyDict)
+		if !isName || !isDict || seen[inner] {
+			continue
+		}
+		seen[inner] = true
+		for j, k := range inner.keys {
+			name, isName := k.(string)
+			if tensors, isDict := inner.values[j].(*pyDict); isName && isDict && count(tensors) > 0 {
+				flat.keys, flat.values = append(flat.keys, outer+"."+name), append(flat.values, tensors)
+			}
+		}
+	}
+	return flat
 }
 
 // listed prints some names from an untrusted file.

@@ -257,6 +257,8 @@ func TestChoiceOfEntry(t *testing.T) {
 			"state_dict", 2},
 		{"the average alone", entry("epoch", "K\x01") + entry("model_ema", dict(2)), "model_ema", 2},
 		{"DINO's two networks", entry("student", dict(3)) + entry("teacher", dict(2)), "teacher", 2},
+		{"an entry of an entry", entry("epoch", "K\x01") + entry("state", "}("+entry("model", dict(2))+"u"), "state.model", 2},
+		{"several of them", entry("a", "}("+entry("x", dict(3))+entry("module", dict(2))+"u"), "a.module", 2},
 		{"an entry of another name", entry("epoch", "K\x01") + entry("student", dict(2)), "student", 2},
 		{"an entry beside a tensor", entry("loss", goodTensor) + entry("student", dict(2)), "student", 2},
 		{"tensors beside an entry", entry("a", goodTensor) + entry("b", goodTensor) + entry("extra", dict(1)), "", 2},
