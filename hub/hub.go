@@ -69,7 +69,8 @@ var weightFiles = [...]struct {
 
 // Model makes a repository's model available and returns the directory that holds it: config.json, the weights, and
 // preprocessor_config.json if there is one. The weights are model.safetensors, else model.safetensors.index.json with
-// all its shards, else pytorch_model.bin, else its index with all shards. revision is a branch, a tag or a commit; "" is main.
+// all its shards, else pytorch_model.bin, else its index with all shards. revision is a branch, a tag or a commit; ""
+// is main.
 //
 // A commit whose files are all in the cache costs no request, a branch or tag that has not moved costs one. Where the
 // hub cannot be reached and the cache has all of what the revision meant last, that is returned and a warning is
@@ -169,8 +170,8 @@ func (r *remote) fetch(ctx context.Context, config remoteFile) error {
 		weights.PytorchIndexFile)
 }
 
-// fetchShards downloads what the snapshot's file index names. All are asked for before the first is downloaded, so that one
-// that does not exist is known before gigabytes have come.
+// fetchShards downloads what the snapshot's file index names. All are asked for before the first is downloaded, so that
+// one that does not exist is known before gigabytes have come.
 func (r *remote) fetchShards(ctx context.Context, commit, index string) error {
 	shards, err := r.cache.shards(commit, index)
 	if err != nil {

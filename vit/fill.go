@@ -9,9 +9,9 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// params makes a model's parameters of a file's tensors. All of them must be there with their shapes, of a floating type
-// and finite; qkvBias says whether there are biases of queries, keys and values. A tensor that is none of them is an
-// error. Nothing of the model's size is allocated before names and shapes have been checked.
+// params makes a model's parameters of a file's tensors. All of them must be there with their shapes, of a floating
+// type and finite; qkvBias says whether there are biases of queries, keys and values. A tensor that is none of them is
+// an error. Nothing of the model's size is allocated before names and shapes have been checked.
 func (s *state) params(c Config, qkvBias bool) (*Params, error) {
 	if err := s.foldLayerScale(); err != nil {
 		return nil, err

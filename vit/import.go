@@ -16,7 +16,7 @@ import (
 type ImportOptions struct {
 	Heads         int            // attention heads; 0 = as the published models of that width have
 	Height, Width int            // size of an image in pixels; 0 = a square, as the position embedding has it
-	Classes       int            // of a fresh head, which takes the place of whatever the file has there; 0 = a head is wanted
+	Classes       int            // of a fresh head in the place of whatever the file has; 0 = a head is wanted
 	Prefix        string         // of the names of the tensors meant; "" = the only one there is, or a teacher's
 	Halting       halting.Config // zero = a dense model
 	Mean          bool           // the head looks at the patches' mean; fc_norm, a head of 2E inputs say so themselves

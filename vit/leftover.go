@@ -8,7 +8,8 @@ import (
 
 // What checkpoints hold that has no part in classifying: for a network's other uses, for its training, counters. These
 // are the last parts of such tensors' names,
-var idleEnds = [...]string{"mask_token", "position_ids", "num_batches_tracked", "n_averaged", "total_ops", "total_params"}
+var idleEnds = [...]string{"mask_token", "position_ids", "num_batches_tracked", "n_averaged", "total_ops",
+	"total_params"}
 
 // and these the first ones, behind the prefix of the ViT or of what is around it: MAE's decoder, DINO's and iBOT's
 // projections, transformers' pooler, losses.

@@ -219,8 +219,8 @@ func (s source) optional(name string, v any) error {
 	return nil
 }
 
-// tensors reads the weights: model.safetensors, or the shards that its index lists, or PyTorch's file or shards. A file much
-// larger than a model of that many parameters is refused before it is read.
+// tensors reads the weights: model.safetensors, or the shards that its index lists, or PyTorch's file or shards. A file
+// much larger than a model of that many parameters is refused before it is read.
 func (s source) tensors(parameters int) (f *weights.File, name string, err error) {
 	const widest, header = 8, 16 << 20
 	limit := widest*int64(parameters) + header

@@ -21,8 +21,8 @@ type family struct {
 	inner  [][2]string // of a block
 }
 
-// The rows say timm's name, then the family's. Queries, keys and values of their own are called attn.query, attn.key and
-// attn.value.
+// The rows say timm's name, then the family's. Queries, keys and values of their own are called attn.query, attn.key
+// and attn.value.
 var families = [...]*family{
 	{name: "timm", sep: ".", anchor: "patch_embed.proj.weight", blocks: []string{"blocks."},
 		outer: [][2]string{{"cls_token", "cls_token"}, {"dist_token", "dist_token"}, {"reg_token", "reg_token"},

@@ -221,7 +221,8 @@ func FuzzImport(f *testing.F) {
 	text := strings.Join(lines, "\n")
 	f.Add(text, "", true)
 	f.Add(strings.ReplaceAll(text, "blocks", "module.blocks"), "module", false)
-	f.Add("embedding/kernel 1.1.1.2\nTransformer/encoderblock_0/MultiHeadDotProductAttention_1/query/kernel 2.1.2", "", true)
+	f.Add("embedding/kernel 1.1.1.2\nTransformer/encoderblock_0/MultiHeadDotProductAttention_1/query/kernel 2.1.2", "",
+		true)
 	f.Add("vit.embeddings.patch_embeddings.projection.weight 2.1.1.1\nencoder.layer.0.norm1.weight 2", "vit.", true)
 	f.Fuzz(func(t *testing.T, text, prefix string, newHead bool) {
 		file := &weights.File{}

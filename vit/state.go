@@ -27,8 +27,8 @@ func (s *state) note(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
 }
 
-// readState sorts a file's tensors. Of those that no ViT has, the ones without a part in classifying are left out, and a
-// note names them; extra has the rest. If newHead, what could be another network's head is left out, too. prefix is
+// readState sorts a file's tensors. Of those that no ViT has, the ones without a part in classifying are left out, and
+// a note names them; extra has the rest. If newHead, what could be another network's head is left out, too. prefix is
 // findNaming's.
 func readState(f *weights.File, prefix string, newHead bool) (*state, error) {
 	s := &state{tensors: make(map[string]weights.Tensor)}
@@ -154,8 +154,8 @@ func (s *state) unwrap(f *weights.File) (*weights.File, error) {
 }
 
 // adapterParts are the beginnings of parts of names that PEFT gives.
-var adapterParts = [...]string{"lora_", "base_layer", "modules_to_save", "hada_w", "lokr_w", "ia3_", "oft_", "boft_", "vera_",
-	"prompt_embeddings"}
+var adapterParts = [...]string{"lora_", "base_layer", "modules_to_save", "hada_w", "lokr_w", "ia3_", "oft_", "boft_",
+	"vera_", "prompt_embeddings"}
 
 // adapters refuses what PEFT saved: differences to a model that is elsewhere, or a model with them beside it.
 func adapters(f *weights.File) error {
@@ -172,8 +172,8 @@ func adapters(f *weights.File) error {
 	return nil
 }
 
-var errAdapter = errors.New("an adapter of PEFT (LoRA or its kin), not a whole model: merge it into the model that it " +
-	"was trained on (in Python, model.merge_and_unload().save_pretrained(DIR)) and take that")
+var errAdapter = errors.New("an adapter of PEFT (LoRA or its kin), not a whole model: merge it into the model that " +
+	"it was trained on (in Python, model.merge_and_unload().save_pretrained(DIR)) and take that")
 
 // roots are the prefixes of what belongs to the other networks of a file: the first parts by which they differ.
 func (s *state) roots(others []string) (list []string) {

@@ -117,10 +117,12 @@ func (j timmJSON) check() error {
 		return fmt.Errorf(
 			"architecture is %.80q, but only plain ViT and DeiT models are supported (vit_…, deit_…, deit3_…)",
 			j.Architecture)
-	case begins("vit_base_patch16_rpn_") || j.Args.Block != nil || j.Args.Norm != nil || j.Args.MLP != nil || j.Args.PoolAll:
+	case begins("vit_base_patch16_rpn_") || j.Args.Block != nil || j.Args.Norm != nil || j.Args.MLP != nil ||
+		j.Args.PoolAll:
 		return fmt.Errorf("architecture %.80q has other blocks, norms, MLPs or pooling than a plain ViT (block_fn, "+
 			"norm_layer, mlp_layer, pool_include_prefix of its model_args), which are not supported", j.Architecture)
-	case strings.Contains(j.Architecture, "quickgelu") || slices.ContainsFunc(tanhGELU[:], begins) || j.Args.Act != "" && j.Args.Act != "gelu":
+	case strings.Contains(j.Architecture, "quickgelu") || slices.ContainsFunc(tanhGELU[:], begins) ||
+		j.Args.Act != "" && j.Args.Act != "gelu":
 		return fmt.Errorf("architecture %.80q has another activation than the exact GELU, which alone is supported",
 			j.Architecture)
 	case j.pool() != "" && j.pool() != "token" && j.pool() != "avg":

@@ -7,8 +7,8 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// findTokens looks for the tokens that a model may have or lack, and for what its head looks at: mean says that it is the
-// patches' mean.
+// findTokens looks for the tokens that a model may have or lack, and for what its head looks at: mean says that it is
+// the patches' mean.
 func (s *state) findTokens(c *Config, mean bool) {
 	if registers := s.tensors["reg_token"]; len(registers.Shape) == 3 {
 		c.Registers = registers.Shape[1]

@@ -52,8 +52,8 @@ var usualKeys = []string{"model", "state_dict", "model_state_dict",
 // key is the entry of a .pth's outer dict to take the tensors from. With key "", these are tried in turn: the entries
 // that training scripts use (model, state_dict, model_state_dict, model_ema, …), the dict itself if no entry of it
 // holds more tensors, the only entry that holds any. Where no entry holds a tensor, entries of entries are looked at in
-// the same way, as OUTER.INNER. What is neither a tensor nor an object (a step counter, a list) is left out of the chosen
-// dict.
+// the same way, as OUTER.INNER. What is neither a tensor nor an object (a step counter, a list) is left out of the
+// chosen dict.
 //
 // A tensor comes out contiguous and in its own element type.
 //

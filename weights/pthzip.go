@@ -36,8 +36,9 @@ const (
 )
 
 // zipArchive reads the archives that torch.save and NumPy write: entries that do not overlap, stored or, by NumPy's
-// savez_compressed, deflated. It is stricter than archive/zip, which takes the last of two entries of one name, lets entries share bytes (so that a small file can hold
-// any number of large storages), and makes room for as many entries as a file of directory alone has.
+// savez_compressed, deflated. It is stricter than archive/zip, which takes the last of two entries of one name, lets
+// entries share bytes (so that a small file can hold any number of large storages), and makes room for as many entries
+// as a file of directory alone has.
 type zipArchive struct {
 	r       io.ReaderAt
 	entries map[string]zipEntry
@@ -265,8 +266,8 @@ func (z *zipArchive) read(name string) ([]byte, error) {
 	return b, nil
 }
 
-// content returns an entry's bytes, which begin at byte at of the file. Of a deflated entry there must be as many as the
-// directory says; the caller has bounded that.
+// content returns an entry's bytes, which begin at byte at of the file. Of a deflated entry there must be as many as
+// the directory says; the caller has bounded that.
 func (z *zipArchive) content(e zipEntry, at int64) ([]byte, error) {
 	b := make([]byte, e.size)
 	if e.method == zipStored {

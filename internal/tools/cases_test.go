@@ -120,7 +120,8 @@ func TestConvertHeadless(t *testing.T) {
 	}
 }
 
-// TestTrainHeadless: a directory without a head can be fine-tuned with a new one, and pictures stay prepared as it says.
+// TestTrainHeadless: a directory without a head can be fine-tuned with a new one, and pictures stay prepared as it
+// says.
 func TestTrainHeadless(t *testing.T) {
 	dir := t.TempDir()
 	init, set := filepath.Join(dir, "init"), filepath.Join(dir, "set")
