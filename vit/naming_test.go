@@ -170,13 +170,16 @@ func TestNamingHeadless(t *testing.T) {
 		"DINO":            beside(bare, "head.mlp.0.weight", "head.last_layer.weight_v"),
 		"DINOv2, trained": beside(renamed(bare, behind("teacher.backbone.", "")), "teacher.dino_head.mlp.0.weight"),
 		"ImageNet-21K":    beside(f, "pre_logits.fc.weight", "pre_logits.fc.bias"),
-		"another's":       beside(renamed(bare, behind("backbone.", "")), "neck.conv.weight"),
+		"of another width": both(bare, &weights.File{Tensors: []weights.Tensor{
+			weights.Float32Tensor("head.weight", []int{2, 3}, make([]float32, 6)),
+			weights.Float32Tensor("head.bias", []int{2}, make([]float32, 2))}}),
+		"another's": beside(renamed(bare, behind("backbone.", "")), "neck.conv.weight"),
 	} {
 		m, err := Import(f, ImportOptions{Heads: 2, Classes: 5})
 		if err != nil || !slices.Equal(m.Params.Data, want.Params.Data) {
 			t.Errorf("%s: %v", what, err)
 		}
-		if _, err := Import(f, ImportOptions{Heads: 2}); what != "ImageNet-21K" && !errors.Is(err, ErrNoHead) {
+		if _, err := Import(f, ImportOptions{Heads: 2}); what != "ImageNet-21K" && what != "of another width" && !errors.Is(err, ErrNoHead) {
 			t.Errorf("%s: %v, want %v", what, err, ErrNoHead)
 		}
 	}

@@ -64,6 +64,11 @@ func readState(f *weights.File, prefix string, newHead bool) (*state, error) {
 		}
 	}
 	left = s.findHead(left)
+	if head, ok := s.get("head.weight"); ok && newHead && !s.fits(head) {
+		delete(s.tensors, "head.weight")
+		delete(s.tensors, "head.bias")
+		dropped.add(s.group(head.Name))
+	}
 	for _, t := range left {
 		if outside := !strings.HasPrefix(t.Name, s.prefix); s.idle(t.Name) || outside && prefix != "" ||
 			newHead && (outside || s.isHead(t.Name)) {
@@ -194,18 +199,18 @@ func (s *state) roots(others []string) (list []string) {
 var headNames = [...]string{"head", "classifier", "heads.head", "heads", "head.fc", "fc", "linear", "cls_head",
 	"cls_classifier"}
 
+// fits reports whether a tensor could be the weight of a classifier: [classes, E], or [classes, 2E] of one that looks at
+// the class token and the patches' mean.
+func (s *state) fits(t weights.Tensor) bool {
+	patch := s.tensors["patch_embed.proj.weight"]
+	return len(t.Shape) == 2 && len(patch.Shape) == 4 && (t.Shape[1] == patch.Shape[0] || t.Shape[1] == 2*patch.Shape[0])
+}
+
 // findHead looks for the classifier under other names than the family's, beside the ViT or around it, and returns the
 // tensors that are left. If there is but one linear map of the right width among them, that is it.
 func (s *state) findHead(left []weights.Tensor) []weights.Tensor {
-	embed := 0
-	if patch, ok := s.get("patch_embed.proj.weight"); ok && len(patch.Shape) == 4 {
-		embed = patch.Shape[0]
-	}
-	fits := func(t weights.Tensor) bool {
-		return len(t.Shape) == 2 && embed > 0 && (t.Shape[1] == embed || t.Shape[1] == 2*embed)
-	}
 	take := func(name, as string) bool {
-		at := slices.IndexFunc(left, func(t weights.Tensor) bool { return t.Name == name+".weight" && fits(t) })
+		at := slices.IndexFunc(left, func(t weights.Tensor) bool { return t.Name == name+".weight" && s.fits(t) })
 		if at < 0 || s.has(as+".weight") {
 			return false
 		}
@@ -233,7 +238,7 @@ func (s *state) findHead(left []weights.Tensor) []weights.Tensor {
 		name, isWeight := strings.CutSuffix(t.Name, ".weight")
 		switch _, isBias := strings.CutSuffix(t.Name, ".bias"); {
 		case s.idle(t.Name) || strings.Contains(name, "pre_logits"):
-		case isWeight && fits(t):
+		case isWeight && s.fits(t):
 			maps = append(maps, name)
 		case !isBias:
 			return left
