@@ -10,12 +10,12 @@ import (
 // before block 1, with r.Layer 0 and all tokens, where those that get a depth do not start. Step's decisions stand.
 //
 // One token-block for each token that is read by itself, and for the class token, is kept back for each block to come.
-// A cap below Readouts.Least counts as that. The other tokens may have the rest, in one block half of what is left of it,
-// in block L all: so they grow fewer
-// from block to block near the cap instead of ending all at once. (At 30 % of the dense token-blocks the bundled
-// Fashion-MNIST models, 92.4 % top-1 dense and 92.5 adaptive, so keep 70 and 84 %; they keep 42 and 66 where a block
-// may take all that is left.) Those with the largest cumulative score go first, equal ones spread over the image; the
-// tokens that are read by themselves end last and together. Where the patches' mean is read, at least one starts.
+// A cap below Readouts.Least counts as that. The other tokens may have the rest, in one block half of what is left of
+// it, in block L all: so they grow fewer from block to block near the cap instead of ending all at once. (At 30 % of
+// the dense token-blocks the bundled Fashion-MNIST models, 92.4 % top-1 dense and 92.5 adaptive, so keep 70 and 84 %;
+// they keep 42 and 66 where a block may take all that is left.) Those with the largest cumulative score go first,
+// equal ones spread over the image; the tokens that are read by themselves end last and together. Where the patches'
+// mean is read, at least one starts.
 //
 // A token that is made to halt has the weight 1 − Σ p[k,j] over the blocks before, (20): a mean field stays a mean.
 func (s *State) Enforce(r Rows, ran int) {

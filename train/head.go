@@ -26,7 +26,8 @@ func newDecision(c vit.Config, images int, input []float32) *decision {
 	r, e := c.Readouts(), c.Embed
 	q := r.Fields()
 	d := &decision{input: input, read: input, normed: make([]float32, images*r.Inputs()*e),
-		mean: make([]float32, images*q), rstd: make([]float32, images*q), label: make([]float64, images), teacher: make([]float64, images)}
+		mean: make([]float32, images*q), rstd: make([]float32, images*q), label: make([]float64, images),
+		teacher: make([]float64, images)}
 	d.tokens = d.normed
 	if r.Pooled > 0 {
 		d.read, d.tokens = make([]float32, images*r.Inputs()*e), make([]float32, images*q*e)

@@ -226,15 +226,15 @@
 //
 //	none        dense: every token runs in every block
 //	token       A-ViT: every token halts by its own cumulative score
-//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0)
+//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0, registers_halt)
 //	act         layer-wise ACT: the class token's cumulative score halts the image
 //	            (gate_scale=10, gate_center=30, epsilon=0.01)
 //	sact        spatial ACT: as token, but a halted token keeps its value and stays a key
-//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0)
+//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0, registers_halt)
 //	ponder      PonderNet: the class token's gate is the chance to stop
 //	            (gate_scale=1, gate_center=2, epsilon=0.05)
 //	confidence  the image stops when its prediction is sure enough (threshold=0.9)
-//	similarity  a token halts when it has stopped changing (threshold=0.98)
+//	similarity  a token halts when it has stopped changing (threshold=0.98, registers_halt)
 //	topk        EViT: after some blocks only the patch tokens with most class attention go on
 //	            (keep=0.7, layers, fuse)
 //	tome        ToMe: similar tokens are merged, a fixed number after each block (merge=8)
@@ -288,15 +288,15 @@
 //
 //	none        dense: every token runs in every block
 //	token       A-ViT: every token halts by its own cumulative score
-//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0)
+//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0, registers_halt)
 //	act         layer-wise ACT: the class token's cumulative score halts the image
 //	            (gate_scale=10, gate_center=30, epsilon=0.01)
 //	sact        spatial ACT: as token, but a halted token keeps its value and stays a key
-//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0)
+//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0, registers_halt)
 //	ponder      PonderNet: the class token's gate is the chance to stop
 //	            (gate_scale=1, gate_center=2, epsilon=0.05)
 //	confidence  the image stops when its prediction is sure enough (threshold=0.9)
-//	similarity  a token halts when it has stopped changing (threshold=0.98)
+//	similarity  a token halts when it has stopped changing (threshold=0.98, registers_halt)
 //	topk        EViT: after some blocks only the patch tokens with most class attention go on
 //	            (keep=0.7, layers, fuse)
 //	tome        ToMe: similar tokens are merged, a fixed number after each block (merge=8)
