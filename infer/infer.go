@@ -8,7 +8,7 @@
 //	queries, keys, values of norm1(X)                one product each for all rows
 //	X = X + proj(attention)                          attention image by image, one product for proj
 //	X = X + fc2(gelu(fc1(norm2(X))))                 two products
-//	the halting scheme looks at each image's rows    mean field o = o + p[k,l]·t[k,l] of a token k that a head reads
+//	the halting scheme looks at each image's rows    mean field o = o + p[k,l]·t[k,l] of a token k that is read
 //	rows of halted tokens go, the others close up
 //
 // No mask exists, so a halted token costs nothing from the next block on. A stage is run by one worker, or by a team

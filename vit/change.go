@@ -30,9 +30,9 @@ func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, 
 		return nil, fmt.Errorf("new head: %w", err)
 	}
 	p := Initialize(c, seed, deitStd)
-	heads := c.Readouts().Heads * c.Classes * (c.Embed + 1) // parameters, the last ones
+	heads := c.Classifiers() * c.Classes * (c.HeadInputs() + 1) // parameters, the last ones
 	copy(p.Data[:len(p.Data)-heads], m.Params.Data)
-	return &Model{Params: p, Preprocessor: m.Preprocessor}, nil
+	return &Model{Params: p, Preprocessor: m.Preprocessor, Notes: m.Notes}, nil
 }
 
 // Resize returns the model for images of another size, with the same patches: the rows of the position embedding that
@@ -52,11 +52,11 @@ func (m *Model) Resize(height, width int) (*Model, error) {
 			copy(t.Data, old[i].Data)
 		}
 	}
-	special := c.Special() * c.Embed
+	special := c.positioned() * c.Embed
 	copy(p.Position, m.Params.Position[:special])
 	resampleGrid(p.Position[special:], c.GridH(), c.GridW(),
 		m.Params.Position[special:], from.GridH(), from.GridW(), c.Embed)
-	return &Model{Params: p, Preprocessor: resized(m.Preprocessor, from, c)}, nil
+	return &Model{Params: p, Preprocessor: resized(m.Preprocessor, from, c), Notes: m.Notes}, nil
 }
 
 // resized is the preprocessor of a model whose image size changed.
