@@ -27,7 +27,7 @@ var floors = [...][]string{
 	},
 	{"halting", "picture", "weights", "recipes", "models", "internal/kernels"},
 	{"vit", "hub", "data"},
-	{"infer", "train", "onnx", "report", "internal/tfevents", "datasets", "internal/machine"},
+	{"infer", "train", "onnx", "onnx/read", "report", "internal/tfevents", "datasets", "internal/machine"},
 	{"eval", "internal/pool", "internal/modeltest"},
 	{".", "trainer"},
 	{"serve/inferencepb", "serve/load", "serve/page", "serve/secure", "serve/systemd", "serve/bound"},

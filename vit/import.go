@@ -18,6 +18,7 @@ type ImportOptions struct {
 	Heads         int            // attention heads; 0 = as the published models of that width have
 	Height, Width int            // size of an image in pixels; 0 = a square, as the position embedding has it
 	Classes       int            // of a head, where the file has none; 0 = a head is wanted
+	Eps           float64        // of the layer norms; 0 = as timm or transformers has it by default
 	Halting       halting.Config // zero = a dense model
 }
 
@@ -140,6 +141,7 @@ func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool
 	if l.hf {
 		c.Eps = 1e-12
 	}
+	c.Eps = cmp.Or(o.Eps, c.Eps)
 	has := func(d Distillation, timm string) bool {
 		t := c
 		t.Distillation = d
