@@ -12,6 +12,7 @@ import (
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/tools"
+	"github.com/adavit/adavit/onnx"
 	"github.com/adavit/adavit/weights"
 )
 
@@ -22,9 +23,14 @@ func (a *app) convert() *cobra.Command {
 		Use:   "convert SRC DST",
 		Short: "Turn any checkpoint into a model directory, a safetensors file or ONNX",
 		Long: `Convert reads a model directory (transformers' or timm's), hf:owner/name, a bundled model, or a single file
-(safetensors, or a state dict that PyTorch saved; nothing in it is executed), and writes DST: ONNX if it ends in
-.onnx, tensors under timm's names if in .safetensors, else a model directory that every command and transformers
-take. DST appears whole or not at all.
+(safetensors, a state dict that PyTorch saved, of which nothing is executed, or ONNX), and writes DST: ONNX if it
+ends in .onnx, tensors under timm's names if in .safetensors, else a model directory that every command and
+transformers take. DST appears whole or not at all; weights beyond 2 GiB, which one ONNX file cannot hold, go into
+DST.data beside it.
+
+Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum export them: the
+weights are found by what the graph computes, and a graph that computes anything else is refused. What this program
+wrote it reads back as it was.
 
 Halting schemes and their constants:
 ` + schemes(),
@@ -33,6 +39,7 @@ Halting schemes and their constants:
   adavit convert hf:facebook/deit-small-patch16-224 deit-384 --image-size 384
   adavit convert deit-tiny flowers --num-classes 5 --labels flowers.txt
   adavit convert fashion-adaptive fashion.onnx
+  adavit convert exported.onnx DIR --labels flowers.txt
   adavit convert deit-tiny quick --precision int8    # what it runs in unless another is asked for`,
 		Args: arguments(2, "a checkpoint and where to write it"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -72,6 +79,8 @@ Halting schemes and their constants:
 	f.StringVar(&scheme, "halting", "", "how tokens halt: `SCHEME[,KEY=VALUE...]` such as tome,merge=8, "+
 		"SCALE,CENTER[,EPSILON] of A-ViT's gate, a JSON object as in config.json, or none")
 	f.StringVar(&o.Key, "key", "", "`entry` of a PyTorch checkpoint that holds the weights, such as model_ema")
+	f.IntVar(&o.Opset, "opset", 0, fmt.Sprintf("`version` of ONNX's operators, %d (default) to %d, which ONNX Runtime "+
+		"1.32 has run", onnx.DefaultOpset, onnx.MaxOpset))
 	f.StringVar(&store, "store", "F32", "`type` of the stored weights: F32, F16 or BF16")
 	return cmd
 }
@@ -130,6 +139,14 @@ pickle names that Python would import; nothing of it is run.`,
 		Args: arguments(1, "a model (directory, bundled name, hf:owner/name) or a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
+				if strings.HasSuffix(strings.ToLower(args[0]), ".onnx") {
+					m, err := tools.OpenONNX(args[0])
+					if err != nil {
+						return err
+					}
+					in := tools.Inspect(args[0], m)
+					return a.show(in, modelText(in))
+				}
 				in, err := tools.InspectFile(args[0], key)
 				if err != nil {
 					return err
