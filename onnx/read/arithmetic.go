@@ -58,6 +58,9 @@ func (c *call) settled(v *value) *value {
 		return v // whoever looks at it later minds the scale
 	}
 	e := *v.of
+	if c.spend(2*e.width()) != nil {
+		return v // the next node fails of that
+	}
 	e.gamma, e.beta = slices.Clone(e.gamma), slices.Clone(e.beta)
 	if e.gamma == nil {
 		e.gamma = slices.Repeat([]float32{1}, e.width())
@@ -83,7 +86,13 @@ func (c *call) row(x, k *value) (row []float32, ok bool, err error) {
 	if err == nil && a.whole {
 		err = errors.New("whole numbers where others are wanted")
 	}
-	return slices.Clone(a.f), err == nil, err
+	if err == nil {
+		err = c.spend(n)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return slices.Clone(a.f), true, nil
 }
 
 // fits says whether a constant is repeated along x, and x not along the constant.
@@ -110,6 +119,9 @@ func (c *call) plus(x, k *value, sign float32) (*value, error) {
 			return nil, err
 		}
 		if v, same := c.number(k); same && !ok && x.rows() {
+			if err := c.spend(x.of.width()); err != nil {
+				return nil, err
+			}
 			row, ok = slices.Repeat([]float32{float32(v)}, x.of.width()), true
 		}
 		if ok {

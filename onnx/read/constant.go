@@ -198,26 +198,24 @@ func where(c *call) (*value, error) {
 	return constant(out), nil
 }
 
-// number is the one number that all elements of a floating constant are.
+// number is the one number that all elements of a constant are.
 func (e *evaluator) number(v *value) (float64, bool) {
 	if !v.isConstant() || v.of.constant.len() == 0 || v.len() == 0 {
 		return 0, false
 	}
-	x, first := 0.0, true
-	equal := true
-	check := func(place int) {
-		if y := v.of.constant.at(place); first {
-			x, first = y, false
-		} else if y != x {
-			equal = false
+	x, equal, seen := v.of.constant.at(v.offset), true, 0
+	once := make([]dim, len(v.dims)) // repeated elements need one look
+	for i, d := range v.dims {
+		for _, a := range d {
+			if a.stride > 0 {
+				once[i] = append(once[i], a)
+			}
 		}
 	}
-	if v.all() { // quick for large ones
-		for k := 0; equal && k < v.of.constant.len(); k++ {
-			check(k)
-		}
-	} else {
-		v.places(check)
-	}
-	return x, equal
+	v.with(once).places(func(place int) bool {
+		seen++
+		equal = v.of.constant.at(place) == x
+		return equal
+	})
+	return x, equal && e.spend(seen) == nil
 }

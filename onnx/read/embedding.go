@@ -21,6 +21,9 @@ func (n *network) embedding(v *value) error {
 		if v.offset != 0 || !slices.EqualFunc(v.dims, order[:], func(a, b dim) bool { return slices.Equal(a, b) }) {
 			return fmt.Errorf("the patches of %v do not become tokens row by row", e)
 		}
+		if err := n.spend(patches * width); err != nil {
+			return err
+		}
 		n.patches, n.positions = e, make([]float32, patches*width)
 		return nil
 	case plusKind:

@@ -48,6 +48,9 @@ func (g *graph) initializer(name string) bool { return g.constants[name] != nil 
 
 // evaluate follows the nodes that an output needs, for an input of a shape [B, C, H, W].
 func (s *store) evaluate(f *file, input string, shape []int, output string) (*value, error) {
+	if n, err := elements(shape); err != nil || n == 0 {
+		return nil, fmt.Errorf("input of shape %v", shape)
+	}
 	e := &evaluator{store: s, opset: f.opset, values: map[string]*value{}}
 	e.values[input] = wholeOf(&expression{kind: inputKind, shape: shape})
 	needed := map[string]bool{output: true}
@@ -128,13 +131,14 @@ func (e *evaluator) content(v *value) (*array, error) {
 	}
 	a := newArray(from.whole, shape)
 	k := 0
-	v.places(func(place int) {
+	v.places(func(place int) bool {
 		if from.whole {
 			a.i[k] = from.i[place]
 		} else {
 			a.f[k] = from.f[place]
 		}
 		k++
+		return true
 	})
 	return a, nil
 }
@@ -173,13 +177,23 @@ func (e *evaluator) node(f *file, n *node) ([]*value, error) {
 	if required := min(o.inputs, len(c.in)); required < o.inputs || slices.Contains(c.in[:required], nil) {
 		return nil, fmt.Errorf("it has %d inputs, %d are needed", len(c.in), o.inputs)
 	}
+	if err := e.spend(1); err != nil {
+		return nil, err
+	}
 	out, err := o.run(c)
+	if err != nil {
+		return nil, err
+	}
 	for _, v := range out {
-		if err == nil && v != nil {
-			_, err = elements(v.shape())
+		size, err := elements(v.shape())
+		if err == nil && size == 0 && !v.isConstant() {
+			err = errors.New("nothing is left of what depends on the input")
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	return out, err
+	return out, nil
 }
 
 // operator is how a node is followed.

@@ -164,7 +164,7 @@ func (n *network) attention(b *block) error {
 
 	e, d := out.dims[len(out.dims)-1].size(), v.dims[len(v.dims)-1].size()
 	tokens := v.dims[len(v.dims)-2].size()
-	if b.heads = e / max(d, 1); b.heads*d != e || v.len() != n.batch*tokens*e {
+	if b.heads = e / max(d, 1); b.heads < 1 || b.heads*d != e || v.len() != n.batch*tokens*e {
 		return fmt.Errorf("%v has rows of %d for %v of %d", mixed, d, b.proj, e)
 	}
 	side := []atom{{b.heads, tokens * d}, {d, 1}} // the heads of a token, side by side

@@ -26,7 +26,7 @@ func (n *network) pooled(v *value) (norm *expression, stream *value, token int, 
 	case !n.near(v.scale, 1):
 		return fault("what the head reads is scaled by %v", v.scale)
 	case e.kind == "Concat":
-		if len(e.args) != 2 || !v.all() {
+		if len(e.args) != 2 || !v.all() || e.args[0].of.kind != normKind || e.args[1].of.kind != "ReduceMean" {
 			return fault("the head reads several things side by side, and not DINOv2's, of %v", e)
 		}
 		if norm, stream, token, err = n.pooled(e.args[0]); err != nil {
@@ -80,7 +80,7 @@ func (n *network) pooled(v *value) (norm *expression, stream *value, token int, 
 func (n *network) token(v *value) (int, bool) {
 	e := v.of.width()
 	total, _ := elements(v.of.shape)
-	if total <= n.batch*e || v.offset%e != 0 || v.offset >= total/n.batch {
+	if e == 0 || total <= n.batch*e || v.offset%e != 0 || v.offset >= total/n.batch {
 		return 0, false
 	}
 	return v.offset / e, slices.Equal(v.flat(), fused([]atom{{n.batch, total / n.batch}, {e, 1}}))

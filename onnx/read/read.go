@@ -50,15 +50,15 @@ func File(path string, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := bytes(b, filepath.Dir(path), o)
+	r, err := decode(b, filepath.Dir(path), o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil
 }
 
-// bytes reads a model. dir is where files beside it lie, "" if there can be none.
-func bytes(b []byte, dir string, o Options) (*Result, error) {
+// decode reads a model. dir is where files beside it lie, "" if there can be none.
+func decode(b []byte, dir string, o Options) (*Result, error) {
 	f, err := parse(b)
 	if err != nil {
 		return nil, err

@@ -130,7 +130,7 @@ func TestExports(t *testing.T) {
 // TestHeadless gives a model without a head a new one where one is asked for.
 func TestHeadless(t *testing.T) {
 	b := unpacked(t, "hf-headless.onnx")
-	r, err := bytes(b, "", Options{Classes: 7})
+	r, err := decode(b, "", Options{Classes: 7})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestHeadless(t *testing.T) {
 	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "the others of the graph are left out") {
 		t.Errorf("notes %q", r.Notes)
 	}
-	if _, err := bytes(b, "", Options{}); err == nil || !strings.Contains(err.Error(), "no head") {
+	if _, err := decode(b, "", Options{}); err == nil || !strings.Contains(err.Error(), "no head") {
 		t.Errorf("without classes: %v", err)
 	}
 }
@@ -158,7 +158,7 @@ func TestRefused(t *testing.T) {
 		"timm-gap":     "its head reads the mean", "timm-gap-normed": "its head reads the mean",
 		"timm-registers": "it has register tokens", "hf-dinov2": "its head reads the mean",
 	} {
-		if _, err := bytes(unpacked(t, name+".onnx"), "", Options{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := decode(unpacked(t, name+".onnx"), "", Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}

@@ -103,12 +103,12 @@ type store struct {
 	rounding float64 // of the coarsest type that a constant was held in, as a share
 }
 
-// spend takes n elements off the budget.
+// spend takes n elements off the budget. Once it is overdrawn every later call fails.
 func (s *store) spend(n int) error {
-	if n < 0 || n > s.left {
+	if s.left -= max(n, 0); s.left < 0 {
+		s.left = -1
 		return errors.New("it would take far more memory than the file's own size suggests")
 	}
-	s.left -= n
 	return nil
 }
 

@@ -193,15 +193,14 @@ func (v *value) expand(shape []int) (*value, error) {
 	return v.with(dims), nil
 }
 
-// places calls f with the place of every element of v in its expression, in v's order.
-func (v *value) places(f func(place int)) {
+// places calls f with the place of every element of v in its expression, in v's order, until f returns false.
+func (v *value) places(f func(place int) bool) {
 	atoms := v.flat()
 	if v.len() == 0 {
 		return
 	}
 	at, place := make([]int, len(atoms)), v.offset
-	for {
-		f(place)
+	for f(place) {
 		k := len(atoms) - 1
 		for ; k >= 0; k-- {
 			at[k]++
