@@ -27,7 +27,7 @@ var floors = [...][]string{
 	},
 	{"halting", "picture", "weights", "recipes", "models"},
 	{"vit", "hub", "data"},
-	{"infer", "train", "onnx", "report", "internal/tfevents", "datasets", "internal/machine",
+	{"infer", "train", "onnx", "onnx/read", "report", "internal/tfevents", "datasets", "internal/machine",
 		"internal/tokentest"},
 	{"eval", "internal/pool", "internal/modeltest"},
 	{".", "trainer"},

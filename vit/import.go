@@ -18,6 +18,7 @@ type ImportOptions struct {
 	Height, Width int            // size of an image in pixels; 0 = a square, as the position embedding has it
 	Classes       int            // of a fresh head in the place of whatever the file has; 0 = a head is wanted
 	Prefix        string         // of the names of the tensors meant; "" = the only one there is, or a teacher's
+	Eps           float64        // of the layer norms; 0 = as timm or transformers has it by default
 	Halting       halting.Config // zero = a dense model
 	Mean          bool           // the head looks at the patches' mean; fc_norm, a head of 2E inputs say so themselves
 }
@@ -115,6 +116,7 @@ func (s *state) config(o ImportOptions) (c Config, err error) {
 	if s.family == transformers && !s.has("blocks.0.ls1.gamma") { // DINOv2's is 1e-6 there, too
 		c.Eps = 1e-12
 	}
+	c.Eps = cmp.Or(o.Eps, c.Eps)
 	switch {
 	case s.has("head_dist.weight"):
 		c.Distillation = DistillHead

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,7 +13,6 @@ import (
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
-	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/onnx"
@@ -34,6 +32,7 @@ type ConvertOptions struct {
 	Prefix        string          // of the names of a single file's tensors, where it holds several networks
 	Precision     infer.Precision // that the model is to run in unless another is asked for; Auto leaves that open
 	Store         weights.DType   // type of the stored weights: F32 (also ""), F16 or BF16
+	Opset         int             // of ONNX as output; 0 = onnx.DefaultOpset
 	Progress      func(file string, done, total int64)
 }
 
@@ -47,13 +46,17 @@ type Conversion struct {
 }
 
 // Convert writes the model src as dst: as ONNX if dst ends in .onnx, as one safetensors file under timm's names if it
-// ends in .safetensors, else as a model directory. src is whatever adavit.Open takes, or a single file: safetensors, or
-// what torch.save wrote of a state dict. dst appears whole or not at all.
+// ends in .safetensors, else as a model directory. src is whatever adavit.Open takes, or a single file: safetensors,
+// what torch.save wrote of a state dict, or ONNX. dst appears whole or not at all.
 func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion, error) {
 	done, ext := Conversion{Source: src, Output: dst}, strings.ToLower(filepath.Ext(dst))
 	store := cmp.Or(o.Store, weights.F32)
 	if dst == "" {
 		return done, usage.Errorf("no output named")
+	}
+	if o.Opset != 0 && (ext != onnxExt || o.Opset < onnx.DefaultOpset || o.Opset > onnx.MaxOpset) {
+		return done, usage.Errorf("--opset is %d for %s; an .onnx file has one, %d to %d", o.Opset, dst, onnx.DefaultOpset,
+			onnx.MaxOpset)
 	}
 	if err := notInput(dst, src); err != nil {
 		return done, err
@@ -74,20 +77,23 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 		return done, err
 	}
 	if o.Precision != infer.Auto {
-		if m.Precision = string(o.Precision); ext == ".onnx" || ext == ".safetensors" {
+		if m.Precision = string(o.Precision); ext == onnxExt || ext == ".safetensors" {
 			return done, usage.Errorf("a precision is kept in a model directory, not in %s", dst)
 		}
 	}
 	done.Parameters = m.Params.Config.ParamCount()
 	switch ext {
-	case ".onnx":
+	case onnxExt:
 		done.Kind = "onnx"
-		return done, atomicfile.Replace(dst, func(w io.Writer) error {
-			if err := onnx.Write(w, m.Params, onnx.Options{}); err != nil {
-				return fmt.Errorf("%s: %w", dst, err)
-			}
-			return nil
-		})
+		split, err := onnx.Save(dst, m.Params, onnx.Options{Opset: o.Opset, Preprocessor: &m.Preprocessor})
+		if err != nil {
+			return done, fmt.Errorf("%s: %w", dst, err)
+		}
+		if split {
+			done.note("the weights are in %s, as they are more than one ONNX file can hold; keep both together",
+				dst+onnx.DataSuffix)
+		}
+		return done, nil
 	case ".safetensors":
 		done.Kind = "safetensors"
 		return done, vit.SaveTimm(dst, m.Params, store)
@@ -114,6 +120,9 @@ func (o ConvertOptions) open(ctx context.Context, src string, done *Conversion) 
 		open := adavit.OpenOptions{Progress: o.Progress}
 		open.NewHead = o.Classes != 0
 		return adavit.OpenContext(ctx, src, open)
+	}
+	if strings.ToLower(filepath.Ext(src)) == onnxExt {
+		return o.openONNX(src, done)
 	}
 	c, err := weights.ReadCheckpoint(src, o.Key)
 	if err != nil {
