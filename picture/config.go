@@ -123,6 +123,11 @@ func (p Preprocessor) Marshal() ([]byte, error) {
 	if !p.DoCenterCrop {
 		p.Crop = Size{}
 	}
+	if cover := p.covered(p.Crop); p.CropPct > 0 && p.Crop.sides() { // for readers that do not know crop_pct
+		if p.Size = cover; cover.Height == cover.Width {
+			p.Size = Size{ShortestEdge: cover.Height}
+		}
+	}
 	var b []byte
 	if err == nil {
 		b, err = json.MarshalIndent(struct {

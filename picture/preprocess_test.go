@@ -300,6 +300,32 @@ func BenchmarkApply(b *testing.B) {
 	})
 }
 
+// TestCover compares pictures for a model that takes no squares with timm 1.0.31's evaluation transform
+// (transforms_imagenet_eval, bicubic, Pillow 13), which made NAME_HxW_PCT.png of chelsea.png and of its transpose: no
+// byte may differ, and there are no bars.
+func TestCover(t *testing.T) {
+	wide := mustDecode(t, "testdata/chelsea.png")
+	tall := image.NewNRGBA(image.Rect(0, 0, wide.Bounds().Dy(), wide.Bounds().Dx()))
+	for y := range wide.Bounds().Dy() {
+		for x := range wide.Bounds().Dx() {
+			tall.Set(y, x, wide.At(x, y))
+		}
+	}
+	for name, img := range map[string]image.Image{"wide": wide, "tall": tall} {
+		for _, c := range []struct {
+			height, width int
+			share         float64
+			file          string
+		}{{32, 48, 0.9, "32x48_0.9"}, {80, 56, 0.875, "80x56_0.875"}, {30, 31, 1, "30x31_1.0"}} {
+			want := mustDecode(t, "testdata/rect/"+name+"_"+c.file+".png")
+			p := DefaultPreprocessor(224, 224, 3).Keeping(c.share, c.height, c.width)
+			if worst, mean := compare(t, p, img, 3, want); worst > 0 {
+				t.Errorf("%s, %s: differs from timm by up to %d, by %.4f on average", name, c.file, worst, mean)
+			}
+		}
+	}
+}
+
 // TestKeeping: a share of 1 keeps every edge of a square picture, one of 0.875 is DeiT's, and no other setting changes.
 func TestKeeping(t *testing.T) {
 	deit := DefaultPreprocessor(224, 224, 3)

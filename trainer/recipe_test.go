@@ -162,20 +162,21 @@ func TestCropPct(t *testing.T) {
 	for _, c := range []struct {
 		variant  string // from nothing; "" for a starting model that keeps half
 		pct      float64
-		edge     int
+		side     int // of a square picture after the resize
 		centring bool
-	}{{"", 0, 32, true}, {"", 1, 16, true}, {"fashion-small", 0, 0, false}, {"fashion-small", 0.5, 56, true}} {
+	}{{"", 0, 32, true}, {"", 1, 16, true}, {"fashion-small", 0, 28, false}, {"fashion-small", 0.5, 56, true}} {
 		o := stripesRun(t, "")
 		o.Init.Preprocessor = o.Init.Preprocessor.Keeping(0.5, 16, 16)
 		if o.Recipe.CropPct = c.pct; c.variant != "" {
 			o.Init, o.Recipe.Variant = nil, c.variant
 		}
-		_, p, err := o.start()
+		params, p, err := o.start()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.Size.ShortestEdge != c.edge || p.DoCenterCrop != c.centring {
-			t.Errorf("%+v: pictures are prepared by %+v", c, p)
+		h, w := p.Resized(100, 100, params.Config.Height, params.Config.Width)
+		if h != c.side || w != c.side || p.DoCenterCrop != c.centring {
+			t.Errorf("%+v: pictures are prepared by %v", c, p)
 		}
 	}
 }
