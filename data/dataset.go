@@ -18,6 +18,8 @@ import (
 	"image"
 	"slices"
 	"strconv"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // Split names a part of a data set.
@@ -46,7 +48,7 @@ type Dataset interface {
 
 // imager is a Dataset that can hand out a picture before any resizing.
 type imager interface {
-	Image(i int) (image.Image, error)
+	Image(i int, how picture.Decoding) (image.Image, error)
 }
 
 // replacer is a Dataset that may give another picture in place of a damaged one. A view of one answers for it, or the
@@ -154,12 +156,15 @@ func Subset(d Dataset, index []int) (Dataset, error) {
 	return view{d, index}, nil
 }
 
-func (v view) Len() int                         { return len(v.index) }
-func (v view) Label(i int) int                  { return v.Dataset.Label(v.index[i]) }
-func (v view) Pixels(dst []byte, i int) error   { return v.Dataset.Pixels(dst, v.index[i]) }
-func (v view) Image(i int) (image.Image, error) { return Image(v.Dataset, v.index[i]) }
-func (v view) Replaced(i int) bool              { return Replaced(v.Dataset, v.index[i]) }
-func (v view) nameOf(i int) string              { return nameOf(v.Dataset, v.index[i]) }
+func (v view) Len() int                       { return len(v.index) }
+func (v view) Label(i int) int                { return v.Dataset.Label(v.index[i]) }
+func (v view) Pixels(dst []byte, i int) error { return v.Dataset.Pixels(dst, v.index[i]) }
+func (v view) Replaced(i int) bool            { return Replaced(v.Dataset, v.index[i]) }
+func (v view) nameOf(i int) string            { return nameOf(v.Dataset, v.index[i]) }
+
+func (v view) Image(i int, how picture.Decoding) (image.Image, error) {
+	return Image(v.Dataset, v.index[i], how)
+}
 
 // renamed is a Dataset whose classes are called otherwise.
 type renamed struct {

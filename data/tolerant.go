@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // ErrDamaged says that more pictures of a data set are damaged than are allowed.
@@ -73,12 +75,12 @@ func (t *Tolerated) Pixels(dst []byte, i int) error {
 }
 
 // Image decodes picture i, or the one in its place.
-func (t *Tolerated) Image(i int) (img image.Image, err error) {
+func (t *Tolerated) Image(i int, how picture.Decoding) (img image.Image, err error) {
 	if err := checkImages(t.Dataset); err != nil {
 		return nil, err
 	}
 	err = t.try(i, func(j int) (err error) {
-		img, err = Image(t.Dataset, j)
+		img, err = Image(t.Dataset, j, how)
 		return err
 	})
 	return img, err

@@ -103,7 +103,7 @@ func TestDecodeImageErrors(t *testing.T) {
 		{[]byte("P5 1 1 255 hello"), "not an image"},
 		{jpeg[:100], "jpeg"},
 		{jpeg[:len(jpeg)-200], "jpeg"},
-		{pngHeader(20000, 5001), "limit"},
+		{pngHeader(20000, 8948), "the limit is 178956970 pixels"},
 		{pngHeader(1<<21, 1), "limit"},
 		{pngHeader(9000, 9000), "cut short"}, // would set aside 648 MB
 		{pngHeader(0, 7), "png"},

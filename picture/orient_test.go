@@ -20,7 +20,7 @@ func TestOrientation(t *testing.T) {
 			name = "6.jpg"
 		}
 		upright := "testdata/orientation/" + strings.TrimSuffix(name, ".png") + ".rgb.png"
-		turned, err := Decoding{Exif: true}.File("testdata/orientation/" + name)
+		turned, err := Decoding{Exif: ExifApply}.File("testdata/orientation/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestExifOrientation(t *testing.T) {
 	for k := range 30 {
 		damaged := []byte(string(b))
 		damaged[i+k] ^= 0xff
-		if _, err := (Decoding{Exif: true}).Image("x.jpg", strings.NewReader(string(damaged))); err != nil {
+		if _, err := (Decoding{Exif: ExifApply}).Image("x.jpg", strings.NewReader(string(damaged))); err != nil {
 			t.Errorf("byte %d: %v", k, err)
 		}
 	}

@@ -13,6 +13,12 @@ import (
 // Preprocessor says how a picture becomes a model's input. It is what preprocessor_config.json holds, with
 // ViTImageProcessor's keys; the steps, in order, are resize, centre crop, rescale, normalise.
 type Preprocessor struct {
+	// Exif turns a picture as the orientation in its file's EXIF block says, before all else. The key is ours: without
+	// it, a file that names one of transformers' image processors means true, see ParsePreprocessor.
+	Exif bool `json:"do_exif_transpose"`
+	// MaxPixels is a run's limit, see Decoding; no file keeps it.
+	MaxPixels int64 `json:"-"`
+
 	DoResize bool `json:"do_resize"`
 	Size     Size `json:"size,omitzero"` // what DoResize resizes to
 	Resample int  `json:"resample"`      // Bilinear or Bicubic
@@ -71,6 +77,27 @@ func (p Preprocessor) Keeping(share float64, height, width int) Preprocessor {
 	p.DoResize, p.Size, p.CropPct = true, Size{}, share
 	p.DoCenterCrop, p.Crop = true, Size{Height: height, Width: width}
 	return p
+}
+
+// DecodedBy returns p for pictures that are decoded as d says; what d leaves to the model stays. A p that is zero,
+// because the model has none, stays so.
+func (p Preprocessor) DecodedBy(d Decoding) Preprocessor {
+	if reflect.ValueOf(p).IsZero() {
+		return p
+	}
+	if d.Exif != ExifOfModel {
+		p.Exif = d.Exif == ExifApply
+	}
+	p.MaxPixels = d.MaxPixels
+	return p
+}
+
+// Decoding says how p wants image files decoded.
+func (p Preprocessor) Decoding() Decoding {
+	if p.Exif {
+		return Decoding{ExifApply, p.MaxPixels}
+	}
+	return Decoding{ExifIgnore, p.MaxPixels}
 }
 
 // String says what is done to a picture, for people: "resized to cover 256×256 by bicubic, centre crop of 224×224".

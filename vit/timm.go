@@ -115,7 +115,7 @@ func (j timmJSON) check() error {
 	return nil
 }
 
-// preprocessor is timm's evaluation transform: the picture resized to cover ⌊size / crop_pct⌋ and a centre crop, or with
+// preprocessor is timm's evaluation transform: the picture is resized to cover ⌊size / crop_pct⌋ and cropped, or with
 // crop_mode "squash" both sides resized.
 func (t timmPretrained) preprocessor(c Config) (picture.Preprocessor, error) {
 	p := picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
