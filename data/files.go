@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"io"
@@ -14,7 +15,10 @@ import (
 // lie and decoded when they are asked for.
 type files struct {
 	name     string // as the user named it
+	folder   string // or file, for Contents
 	classes  []string
+	listed   bool // by a class list
+	left     leftOut
 	pictures []picturePlace
 }
 
@@ -22,7 +26,7 @@ type files struct {
 type picturePlace struct {
 	path         string // of its file
 	member       string // its name in a tar file; "": it is the file
-	offset, size int64  // of the member's bytes
+	offset, size int64  // of the file's or the member's bytes
 	label        int
 }
 
@@ -43,6 +47,12 @@ func (f *files) Image(i int, how picture.Decoding) (image.Image, error) {
 	}
 	defer tar.Close()
 	return how.Image(f.nameOf(i), io.NewSectionReader(tar, p.offset, p.size))
+}
+
+func (f *files) sizeOf(i int) int64 { return f.pictures[i].size }
+
+func (f *files) contents() Contents {
+	return Contents{Folder: cmp.Or(f.folder, f.name), Listed: f.listed, Skipped: f.left}
 }
 
 // Pixels fails: the pictures differ in size.
