@@ -162,6 +162,35 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// TestPhone: a phone's 108 megapixels are within Pillow's limit, and can be refused.
+func TestPhone(t *testing.T) {
+	const width, height = 12000, 9000
+	b := append([]byte("\xff\xd8\xff\xdb\x00\x43\x00"), bytes.Repeat([]byte{1}, 64)...)
+	b = append(b, 0xff, jpegSOF0, 0, 11, 8, height>>8, height&255, width>>8, width&255, 1, 1, 0x11, 0)
+	for _, class := range []byte{0, 16} { // one code, 0: a difference of 0, and the end of a block
+		b = append(append(b, 0xff, jpegDHT, 0, 20, class, 1), make([]byte, 16)...)
+	}
+	b = append(b, 0xff, jpegSOS, 0, 8, 1, 1, 0, 0, 63, 0)
+	b = append(append(b, make([]byte, width*height/64/4)...), 0xff, jpegEOI)
+	o, err := Decoding{}.Open("108mp.jpg", b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Decoding{MaxPixels: width*height - 1}).Open("108mp.jpg", b); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("one pixel beyond the limit: %v", err)
+	}
+	if testing.Short() {
+		return
+	}
+	img, err := o.Decode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, ok := img.(*image.Gray); !ok || g.GrayAt(width-1, height-1).Y != 128 {
+		t.Errorf("%T, want 128 in the last corner of a grey picture", img)
+	}
+}
+
 // pngHeader is a PNG file of 16-bit RGBA with no pixels in it.
 func pngHeader(width, height uint32) []byte {
 	chunk := []byte("IHDR")

@@ -239,6 +239,47 @@ func TestPreprocessorConfig(t *testing.T) {
 	}
 }
 
+// TestPreprocessorExif: what a model's world does with EXIF, and what a user may say.
+func TestPreprocessorExif(t *testing.T) {
+	for config, want := range map[string]bool{
+		`{"image_processor_type": "ViTImageProcessor"}`:                             true,
+		`{"feature_extractor_type": "ViTFeatureExtractor"}`:                         true,
+		`{"image_processor_type": "ViTImageProcessor", "do_exif_transpose": false}`: false,
+		`{"do_exif_transpose": true}`:                                               true,
+		`{"size": 224}`:                                                             false,
+	} {
+		p := mustParse(t, config)
+		if p.Exif != want {
+			t.Errorf("%s: EXIF %v, want %v", config, p.Exif, want)
+		}
+		if d := p.DecodedBy(Decoding{Exif: ExifIgnore, MaxPixels: 7}).Decoding(); d != (Decoding{ExifIgnore, 7}) {
+			t.Errorf("%s: asked to ignore it, %+v", config, d)
+		}
+		if d := p.DecodedBy(Decoding{Exif: ExifApply}).Decoding(); d != (Decoding{ExifApply, 0}) {
+			t.Errorf("%s: asked to apply it, %+v", config, d)
+		}
+		if d := p.DecodedBy(Decoding{}).Decoding(); (d.Exif == ExifApply) != want {
+			t.Errorf("%s: left to the model, %+v", config, d)
+		}
+		b, err := p.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again := mustParse(t, string(b)); again.Exif != want {
+			t.Errorf("%s: EXIF %v once it was written and read", config, again.Exif)
+		}
+	}
+	if err := (Preprocessor{}).DecodedBy(Decoding{MaxPixels: 5}).Check(3, 32, 32); err == nil ||
+		!strings.Contains(err.Error(), "no preprocessor_config.json") {
+		t.Errorf("a model without a preprocessor: %v", err)
+	}
+	for _, d := range []Decoding{{Exif: "turn"}, {MaxPixels: -1}} {
+		if d.Check() == nil {
+			t.Errorf("%+v was accepted", d)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	if err := DefaultPreprocessor(224, 160, 3).Check(3, 224, 160); err != nil {
 		t.Error(err)

@@ -37,10 +37,10 @@ func (e *exifFlag) String() string { return string(*e) }
 
 func (e *exifFlag) Set(text string) error {
 	*e = exifFlag(text)
-	if text == "" {
+	if err := (picture.Decoding{Exif: picture.Exif(text)}).Check(); text == "" || err != nil {
 		return errors.New("want apply or ignore")
 	}
-	return picture.Decoding{Exif: picture.Exif(text)}.Check()
+	return nil
 }
 
 func (*exifFlag) Type() string { return "string" }
