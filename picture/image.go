@@ -14,7 +14,7 @@ import (
 // Errors about image files that are told apart: what Image says of a file that is none, and wraps for one of more
 // pixels than it may have. All others are about damage.
 var (
-	ErrFormat   = errors.New("not an image (JPEG, PNG, GIF, WebP, BMP and TIFF are supported)")
+	ErrFormat   = errors.New("not an image (JPEG, PNG, GIF, WebP, BMP, TIFF and PNM are supported)")
 	ErrTooLarge = errors.New("too large")
 )
 
@@ -76,7 +76,7 @@ func (d Decoding) File(path string) (image.Image, error) {
 	return d.Image(path, f)
 }
 
-// Image decodes a JPEG, PNG, GIF, WebP, BMP or TIFF file; of an animation or a file of several pages, the first. The
+// Image decodes a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file; of an animation or a file of several pages, the first. The
 // content decides which it is; name stands for the file in errors.
 //
 // The colours are those of Pillow's convert("RGB"). What that does to 16 bits is peculiar: of colour the upper 8 stay,
@@ -157,7 +157,7 @@ func openImage(name string, b []byte, most limits, exif bool) (o *Opened, err er
 type header struct {
 	width, height int
 	least         int64 // the file cannot be whole with fewer bytes
-	exif          []byte
+	exif, xmp     []byte
 	decode        func() (image.Image, error)
 }
 
@@ -175,6 +175,7 @@ var formats = []format{
 	{"webp", isWebP, openWebP},
 	{"bmp", isBMP, openBMP},
 	{"tiff", isTIFF, openTIFF},
+	{"pnm", isPNM, openPNM},
 }
 
 // magicBytes is how many bytes of a file tell its format.
@@ -211,7 +212,7 @@ func (f *format) decode(h header, exif bool) (img image.Image, err error) {
 			f.name, got.X, got.Y, h.width, h.height)
 	}
 	if exif {
-		img = orient(img, exifOrientation(h.exif))
+		img = orient(img, orientation(h.exif, h.xmp))
 	}
 	return img, nil
 }

@@ -62,7 +62,7 @@ func TestExifOrientation(t *testing.T) {
 		"II*\x00\x08\x00\x00\x00\xff\xff\x12\x02\x03\x00\x01\x00\x00\x00\x03\x00\x00\x00" +
 			strings.Repeat("\x00", 12*4)[:1]: 1,
 	} {
-		if got := exifOrientation([]byte(exif)); got != want {
+		if got := orientation([]byte(exif), nil); got != want {
 			t.Errorf("% x: orientation %d, want %d", exif, got, want)
 		}
 	}
