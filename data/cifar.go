@@ -57,7 +57,7 @@ func (s cifarSource) Has(split Split) bool {
 
 // Open reads a part into memory. Of the training part's files, the last ones may be missing.
 func (s cifarSource) Open(split Split) (Dataset, error) {
-	classes, err := s.classes()
+	classes, own, err := s.classes()
 	if err != nil {
 		return nil, err
 	}
@@ -79,14 +79,15 @@ func (s cifarSource) Open(split Split) (Dataset, error) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	return NewBlock(s.dir, pixels, labels, 3, cifarSide, cifarSide, classes)
+	d, err := NewBlock(s.dir, pixels, labels, 3, cifarSide, cifarSide, classes)
+	return listed(d, err, own)
 }
 
-// classes are those of classes.txt, of the data set's own list, or numbers.
-func (s cifarSource) classes() ([]string, error) {
-	names, err := readClasses(s.dir)
+// classes are those of classes.txt, which is the user's own, of the data set's own list, or numbers.
+func (s cifarSource) classes() (names []string, own bool, err error) {
+	names, err = readClasses(s.dir)
 	if err != nil || names != nil {
-		return names, err
+		return names, true, err
 	}
 	path := filepath.Join(s.dir, s.kind.names)
 	names, err = readClassFile(path)
@@ -96,7 +97,7 @@ func (s cifarSource) classes() ([]string, error) {
 	if err == nil && len(names) != s.kind.count {
 		err = fmt.Errorf("%s: %d classes, want %d", path, len(names), s.kind.count)
 	}
-	return names, err
+	return names, false, err
 }
 
 // record is the number of bytes of a record.

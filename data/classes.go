@@ -64,7 +64,7 @@ func parseClasses(b []byte) ([]string, error) {
 	var names []string
 	line := map[string]int{}
 	for name := range strings.SplitSeq(text, "\n") {
-		name = strings.TrimSpace(name)
+		name = ClassKey(strings.TrimSpace(name))
 		n := len(names) + 1
 		switch before := line[name]; {
 		case name == "":

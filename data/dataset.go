@@ -13,20 +13,22 @@
 package data
 
 import (
-	"errors"
 	"fmt"
 	"image"
 	"slices"
 	"strconv"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // Split names a part of a data set.
 type Split string
 
-// The two parts that Open knows.
+// The parts that a data set may have: to learn from, to choose by, to report.
 const (
-	Train Split = "train"
-	Test  Split = "test"
+	Train      Split = "train"
+	Validation Split = "validation"
+	Test       Split = "test"
 )
 
 // Dataset is a fixed list of labelled pictures. All methods may be called from several goroutines at once.
@@ -46,7 +48,7 @@ type Dataset interface {
 
 // imager is a Dataset that can hand out a picture before any resizing.
 type imager interface {
-	Image(i int) (image.Image, error)
+	Image(i int, how picture.Decoding) (image.Image, error)
 }
 
 // replacer is a Dataset that may give another picture in place of a damaged one. A view of one answers for it, or the
@@ -96,12 +98,13 @@ type block struct {
 	pixels  []byte // [n, C, H, W]
 	labels  []byte
 	classes []string
+	listed  bool // by a class list
 }
 
 // NewBlock makes a Dataset of pixels [n, channels, height, width] and labels [n], both kept, not copied. name stands
 // for it in errors. The error says which of the sizes disagree, or which label is beyond the classes.
 func NewBlock(name string, pixels, labels []byte, channels, height, width int, classes []string) (Dataset, error) {
-	b := &block{shape{channels, height, width}, name, pixels, labels, classes}
+	b := &block{shape: shape{channels, height, width}, name: name, pixels: pixels, labels: labels, classes: classes}
 	switch size := b.values(); {
 	case channels < 1 || height < 1 || width < 1:
 		return nil, fmt.Errorf("%s: pictures of shape %v", name, b.shape)
@@ -123,6 +126,16 @@ func (b *block) Len() int          { return len(b.labels) }
 func (b *block) Label(i int) int   { return int(b.labels[i]) }
 func (b *block) Classes() []string { return b.classes }
 
+func (b *block) contents() Contents { return Contents{Folder: b.name, Listed: b.listed, Checked: true} }
+
+// listed is d with the knowledge of whether a class list numbers its classes.
+func listed(d Dataset, err error, yes bool) (Dataset, error) {
+	if b, ok := d.(*block); ok {
+		b.listed = yes
+	}
+	return d, err
+}
+
 // Pixels copies picture i to dst.
 func (b *block) Pixels(dst []byte, i int) error {
 	if i < 0 || i >= len(b.labels) {
@@ -133,49 +146,6 @@ func (b *block) Pixels(dst []byte, i int) error {
 	}
 	copy(dst, b.pixels[i*len(dst):])
 	return nil
-}
-
-// view shows some of the pictures of another Dataset.
-type view struct {
-	Dataset
-	index []int
-}
-
-// Subset is the Dataset of d's pictures index[0], index[1], …; index is kept.
-func Subset(d Dataset, index []int) (Dataset, error) {
-	if len(index) == 0 {
-		return nil, errors.New("a part of a data set without any picture")
-	}
-	for _, i := range index {
-		if i < 0 || i >= d.Len() {
-			return nil, fmt.Errorf("picture %d of a data set of %d", i, d.Len())
-		}
-	}
-	return view{d, index}, nil
-}
-
-func (v view) Len() int                         { return len(v.index) }
-func (v view) Label(i int) int                  { return v.Dataset.Label(v.index[i]) }
-func (v view) Pixels(dst []byte, i int) error   { return v.Dataset.Pixels(dst, v.index[i]) }
-func (v view) Image(i int) (image.Image, error) { return Image(v.Dataset, v.index[i]) }
-func (v view) Replaced(i int) bool              { return Replaced(v.Dataset, v.index[i]) }
-func (v view) nameOf(i int) string              { return nameOf(v.Dataset, v.index[i]) }
-
-// renamed is a Dataset whose classes are called otherwise.
-type renamed struct {
-	view
-	classes []string
-}
-
-func (r renamed) Classes() []string { return r.classes }
-
-// rename calls the classes of d otherwise, of which there must be no fewer.
-func rename(d Dataset, classes []string) Dataset {
-	all := make([]int, d.Len())
-	for i := range all {
-		all[i] = i
-	}
-	return renamed{view{d, all}, classes}
 }
 
 // numbered names n classes by their numbers.

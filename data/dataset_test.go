@@ -126,7 +126,7 @@ func TestOpenFolder(t *testing.T) {
 	parted := t.TempDir()
 	filetest.Write(t, plain(t, 4, 4, 1), parted, "train", "a", "1.png")
 	_, err = Open(parted, Test)
-	filetest.WantError(t, err, "no sub-folder test or val")
+	filetest.WantError(t, err, "no test part (a sub-folder test or val)")
 	filetest.Write(t, plain(t, 4, 4, 1), parted, "val", "a", "1.png")
 	filetest.Write(t, plain(t, 4, 4, 1), parted, "val", "a", "2.png")
 	for split, n := range map[Split]int{Train: 1, Test: 2} {

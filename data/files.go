@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"io"
@@ -14,7 +15,10 @@ import (
 // lie and decoded when they are asked for.
 type files struct {
 	name     string // as the user named it
+	folder   string // or file, for Contents
 	classes  []string
+	listed   bool // by a class list
+	left     leftOut
 	pictures []picturePlace
 }
 
@@ -22,7 +26,7 @@ type files struct {
 type picturePlace struct {
 	path         string // of its file
 	member       string // its name in a tar file; "": it is the file
-	offset, size int64  // of the member's bytes
+	offset, size int64  // of the file's or the member's bytes
 	label        int
 }
 
@@ -32,17 +36,23 @@ func (f *files) Classes() []string                   { return f.classes }
 func (f *files) Size() (channels, height, width int) { return 0, 0, 0 }
 
 // Image decodes picture i. The file is opened for each: no handles are kept, and opening costs little beside decoding.
-func (f *files) Image(i int) (image.Image, error) {
+func (f *files) Image(i int, how picture.Decoding) (image.Image, error) {
 	p := &f.pictures[i]
 	if p.member == "" {
-		return picture.DecodeFile(p.path)
+		return how.File(p.path)
 	}
 	tar, _, err := regular.Open(p.path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errGone, err)
 	}
 	defer tar.Close()
-	return picture.Decode(f.nameOf(i), io.NewSectionReader(tar, p.offset, p.size))
+	return how.Image(f.nameOf(i), io.NewSectionReader(tar, p.offset, p.size))
+}
+
+func (f *files) sizeOf(i int) int64 { return f.pictures[i].size }
+
+func (f *files) contents() Contents {
+	return Contents{Folder: cmp.Or(f.folder, f.name), Listed: f.listed, Skipped: f.left}
 }
 
 // Pixels fails: the pictures differ in size.

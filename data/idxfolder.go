@@ -21,6 +21,9 @@ type idxSource struct{ dir string }
 
 func (s idxSource) Has(split Split) bool {
 	for _, name := range IDXNames[split] {
+		if name == "" { // MNIST has no such part
+			continue
+		}
 		if _, err := findIDX(s.dir, name); err == nil {
 			return true
 		}
@@ -33,7 +36,8 @@ func (s idxSource) Open(split Split) (Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	return OpenIDXFolder(s.dir, split, classes)
+	d, err := OpenIDXFolder(s.dir, split, classes)
+	return listed(d, err, classes != nil)
 }
 
 // findIDX is the path of the file in dir, with .gz or without. The spelling t10k-images.idx3-ubyte, of some archives,

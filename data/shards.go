@@ -12,11 +12,9 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"unicode"
 
 	"github.com/adavit/adavit/internal/parallel"
 	"github.com/adavit/adavit/internal/regular"
-	"github.com/adavit/adavit/picture"
 )
 
 // tarEnding is how the names of tar files end that are looked into.
@@ -32,26 +30,24 @@ type shardSource struct {
 	paths []string // at least one
 }
 
-// part is the files of one part, by their names: those with one of the words for the test part, or the others. Where
-// either part would be empty they are not told apart, and all serve.
-func (s shardSource) part(split Split) (paths []string, apart bool) {
+// parts are the files of each part, by the words in their names; those without any are for training. If all are of one
+// part they are not told apart, and there is none.
+func (s shardSource) parts() map[Split][]string {
+	parts := map[Split][]string{}
 	for _, path := range s.paths {
-		words := strings.FieldsFunc(strings.ToLower(filepath.Base(path)),
-			func(r rune) bool { return !unicode.IsLetter(r) })
-		isTest := slices.ContainsFunc(words, func(w string) bool { return slices.Contains(partNames[Test], w) })
-		if isTest == (split == Test) {
-			paths = append(paths, path)
-		}
+		role, _ := roleOf(filepath.Base(path))
+		role = cmp.Or(role, Train)
+		parts[role] = append(parts[role], path)
 	}
-	if n := len(paths); n == 0 || n == len(s.paths) {
-		return s.paths, false
+	if len(parts) < 2 {
+		return nil
 	}
-	return paths, true
+	return parts
 }
 
 func (s shardSource) Has(split Split) bool {
-	_, apart := s.part(split)
-	return split == Train || apart
+	parts := s.parts()
+	return parts[split] != nil || parts == nil && split == Train
 }
 
 func (s shardSource) Open(split Split) (Dataset, error) {
@@ -59,47 +55,52 @@ func (s shardSource) Open(split Split) (Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	paths, _ := s.part(split)
+	paths := s.paths
+	if parts := s.parts(); parts != nil {
+		if paths = parts[split]; paths == nil {
+			return nil, fmt.Errorf("data set %q: no tar file of the %s part", s.name, split)
+		}
+	}
 	return openShards(s.name, paths, classes)
 }
 
-// findTars lists the tar files in dir, by name; nil if there are none.
+// findTars lists the tar files in dir, by name; nil if there are none. Sub-folders of pictures beside them, or packed
+// ones in their place, are an error.
 func findTars(dir string) ([]string, error) {
+	tars, packed, err := listTars(dir)
+	if err != nil || tars == nil && packed == "" {
+		return nil, err
+	}
+	l, err := readLevel(dir)
+	switch {
+	case err != nil:
+		return nil, err
+	case tars == nil && len(l.folders) == 0 && len(l.pictures) == 0:
+		return nil, fmt.Errorf("data set %q: %s: %w", dir, packed, errPacked("gunzip"))
+	case tars != nil && len(l.folders) > 0:
+		return nil, fmt.Errorf("data set %q: both tar files (%s, …) and sub-folders of images (%s, …): which of them are meant?",
+			dir, filepath.Base(tars[0]), l.folders[0])
+	}
+	return tars, nil
+}
+
+// listTars lists the tar files in dir, by name, and tells the first packed one.
+func listTars(dir string) (tars []string, packed string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("data set %q: %w", dir, err)
+		return nil, "", fmt.Errorf("data set %q: %w", dir, err)
 	}
-	var tars, packed, subs []string
 	for _, e := range entries { // ReadDir sorts by name
 		name := strings.ToLower(e.Name())
 		switch {
-		case strings.HasPrefix(name, "."):
-		case isDir(dir, e):
-			subs = append(subs, filepath.Join(dir, e.Name()))
+		case strings.HasPrefix(name, ".") || isDir(dir, e):
 		case strings.HasSuffix(name, tarEnding):
 			tars = append(tars, filepath.Join(dir, e.Name()))
 		case packedName.MatchString(name):
-			packed = append(packed, e.Name())
+			packed = cmp.Or(packed, e.Name())
 		}
 	}
-	if tars == nil {
-		if len(packed) > 0 && len(subs) == 0 {
-			return nil, fmt.Errorf("data set %q: %s: %w", dir, packed[0], errPacked("gunzip"))
-		}
-		return nil, nil
-	}
-	for _, sub := range subs {
-		files, err := os.ReadDir(sub)
-		if err != nil {
-			return nil, fmt.Errorf("data set %q: %w", dir, err)
-		}
-		if slices.ContainsFunc(files, func(f os.DirEntry) bool { return picture.HasEnding(f.Name()) }) {
-			return nil, fmt.Errorf(
-				"data set %q: both tar files (%s, …) and sub-folders of images (%s, …): which of them are meant?",
-				dir, filepath.Base(tars[0]), filepath.Base(sub))
-		}
-	}
-	return tars, nil
+	return tars, packed, nil
 }
 
 // findPattern is the source of the files that a pattern with braces names.
@@ -143,7 +144,7 @@ func openShards(name string, paths, classes []string) (Dataset, error) {
 	if err := cmp.Or(errs...); err != nil {
 		return nil, err
 	}
-	f := &files{name: name, classes: classes, pictures: slices.Concat(found...)}
+	f := &files{name: name, classes: classes, listed: classes != nil, pictures: slices.Concat(found...)}
 	top := 0
 	for _, p := range f.pictures {
 		if classes != nil && p.label >= len(classes) {

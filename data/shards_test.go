@@ -60,7 +60,7 @@ func shard(t *testing.T, labels ...int) []byte {
 // grey is the value of a plain picture.
 func grey(t testing.TB, d Dataset, i int) int {
 	t.Helper()
-	img, err := Image(d, i)
+	img, err := Image(d, i, picture.Decoding{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,8 +150,8 @@ func TestShardLists(t *testing.T) {
 	}
 	// Both parts of a pair have the classes of the one with more.
 	p, err := OpenParts(dir, 0, 1)
-	if err != nil || p.Train.Len() != 3 || p.Test.Len() != 3 ||
-		len(p.Train.Classes()) != 5 || len(p.Test.Classes()) != 5 {
+	if err != nil || p.Train.Len() != 3 || p.Validation.Len() != 3 || p.Test != nil ||
+		len(p.Train.Classes()) != 5 || len(p.Validation.Classes()) != 5 {
 		t.Fatalf("%+v %v", p, err)
 	}
 

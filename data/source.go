@@ -26,18 +26,22 @@ type Source interface {
 //	                     - CIFAR-10's or CIFAR-100's binary files (data_batch_1.bin, test_batch.bin, …;
 //	                       train.bin, test.bin)
 //	                     - tar files named as WebDataset does (see FILE.tar)
-//	                     - one sub-folder of image files for each class
+//	                     - one sub-folder for each class, in which pictures lie at any depth; what
+//	                       a file holds decides, not its name
+//	                     - pictures, and a list of their names and labels: Hugging Face's
+//	                       metadata.jsonl, or a CSV, text or JSON file
 //	FILE.tar             a tar file of members KEY.jpg (or .png, …) with KEY.cls, a label in
 //	                     digits, or KEY.json, {"label": n}; read where it lies, never unpacked
 //	a-{000..012}.tar     several of them; {a,b} lists words
 //
-// A folder of classes or of tar files may hold the parts in sub-folders of their own (train; and test, val or
-// validation). Tar files beside each other are told apart by those words in their names, if some have one of the second
-// kind and others do not. Where the parts are not told apart, all of the data set serves as either one: see OpenParts
-// for training.
+// A folder may hold the parts in sub-folders of their own, whose names say so in any case: train or training; val, valid
+// or validation; test or testing. One folder of such a name among others is a class. Tar files, and lists, are told
+// apart by those words in their names. Where the parts are not told apart, all of the data set serves as any: see
+// OpenParts for training.
 //
 // A file classes.txt beside the data names the classes, one a line, the first one's label being 0. Sub-folders of
-// classes must then be among them.
+// classes must then be among them. Without it names that are numbers are in the order of their values, others in that
+// of their letters. What is hidden, empty or the debris of other programs is left out: see ContentsOf.
 func Open(spec string, split Split) (Dataset, error) {
 	s, err := Find(spec)
 	if err != nil {
@@ -46,20 +50,36 @@ func Open(spec string, split Split) (Dataset, error) {
 	return OpenPart(spec, s, split)
 }
 
-// OpenPart opens one part of a source, which spec names in errors.
+// OpenPart opens one part of a source, which spec names in errors. Where there are pictures to choose by but none to
+// test on, as in ImageNet, the former are the test part.
 func OpenPart(spec string, s Source, split Split) (Dataset, error) {
-	if split != Train && split != Test {
-		return nil, fmt.Errorf("data set %q: no part named %q, want %q or %q", spec, split, Train, Test)
+	if !slices.Contains(splits, split) {
+		return nil, fmt.Errorf("data set %q: no part named %q, want one of %q", spec, split, splits)
+	}
+	if split == Test && !s.Has(Test) && s.Has(Validation) {
+		split = Validation
 	}
 	return s.Open(split)
 }
 
 // Parts are the pictures of a training run. All have the same classes, and no picture is in two of them.
 type Parts struct {
-	Train      Dataset // to learn from
-	Validation Dataset // to choose by: weights, an epoch, a precision; nil if there are none
-	Test       Dataset // to report, and for nothing else; nil if there are none
-	Share      float64 // of the training pictures that were held out
+	Train      Dataset    // to learn from
+	Validation Dataset    // to choose by: weights, an epoch, a precision; nil if there are none
+	Test       Dataset    // to report, and for nothing else; nil if there are none
+	Share      float64    // of the training pictures that were held out
+	Rest       []Contents // what the data set has besides
+}
+
+// rester is a Source that knows what of it is no part of the data set.
+type rester interface{ Rest() []Contents }
+
+// Rest is what a data set has besides its parts: pictures without labels, folders that are neither class nor part.
+func Rest(s Source) []Contents {
+	if r, ok := s.(rester); ok {
+		return r.Rest()
+	}
+	return nil
 }
 
 // What is held out to choose by where nobody says how much: a share of the training pictures, at least one of each
@@ -69,9 +89,10 @@ const (
 	defaultHeldOut = 5000
 )
 
-// OpenParts opens a data set for a training run. The validation part is a share of each class's training pictures; if
-// share is 0, it is a twentieth of all or 5000. Where the data set has no test part of its own, half of what is held
-// out becomes one; a share of 0 is then an error.
+// OpenParts opens a data set for a training run. Where it has a validation part, that is what to choose by, share does
+// not count, and there is a test part only if the data set has one. Else the validation part is a share of each class's
+// training pictures; if share is 0, it is a twentieth of all or 5000. Where the data set has no test part either, half
+// of what is held out becomes one; a share of 0 is then an error.
 func OpenParts(spec string, share float64, seed uint64) (Parts, error) {
 	s, err := Find(spec)
 	if err != nil {
@@ -90,22 +111,35 @@ func PartsOf(spec string, s Source, share float64, seed uint64) (p Parts, err er
 		return Parts{}, fmt.Errorf("validation %v: want a share of the training pictures "+
 			"from 0 to less than 1, such as 0.1", share)
 	}
-	apart := s.Has(Test)
-	if !apart && s.Has(Train) && share == 0 {
-		return Parts{}, fmt.Errorf("data set %q: %w (for a folder, that is a sub-folder %s beside one named %s): "+
-			"add one, or hold out a tenth of the training pictures with validation=0.1",
-			spec, ErrNoTest, strings.Join(partNames[Test], " or "), partNames[Train][0])
+	p.Rest = Rest(s)
+	tests, validates := s.Has(Test), s.Has(Validation)
+	if !tests && !validates && s.Has(Train) && share == 0 {
+		var found string
+		for _, c := range p.Rest {
+			found += fmt.Sprintf("; in %s are %s", c.Folder, c.SkippedText())
+		}
+		return Parts{}, fmt.Errorf("data set %q: %w (for a folder, that is a sub-folder %s beside one named train): "+
+			"add one, or hold out a tenth of the training pictures with validation=0.1%s",
+			spec, ErrNoTest, strings.Join(usualFolders[Test], " or "), found)
 	}
 	if p.Train, err = s.Open(Train); err != nil {
 		return Parts{}, err
 	}
-	if apart {
+	if tests {
 		if p.Test, err = s.Open(Test); err != nil {
 			return Parts{}, err
 		}
-		if p.Train, p.Test, err = agree(p.Train, p.Test); err != nil {
-			return Parts{}, fmt.Errorf("data set %q: %w", spec, err)
+	}
+	if validates {
+		if p.Validation, err = s.Open(Validation); err != nil {
+			return Parts{}, err
 		}
+	}
+	if err := agree(&p.Train, &p.Validation, &p.Test); err != nil {
+		return Parts{}, fmt.Errorf("data set %q: %w", spec, err)
+	}
+	if validates {
+		return p, nil
 	}
 	if err := p.holdOut(share, seed); err != nil {
 		return Parts{}, fmt.Errorf("data set %q: %w", spec, err)
@@ -131,9 +165,9 @@ func (p *Parts) holdOut(share float64, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	p.Train, p.Validation = sets[0], sets[1]
+	p.Train, p.Validation = sets[0], noted(sets[1], "held out")
 	if p.Test == nil {
-		p.Test = sets[2]
+		p.Test = noted(sets[2], "held out")
 	}
 	return nil
 }
@@ -156,31 +190,30 @@ func Find(spec string) (Source, error) {
 			return s, nil
 		}
 	}
-	tree := findTree(spec)
-	if len(tree.part) == 0 {
-		if tars, err := findTars(spec); err != nil {
-			return nil, err
-		} else if tars != nil {
-			return shardSource{spec, spec, tars}, nil
-		}
-	}
-	return tree, nil
+	return findTree(spec)
 }
 
-// agree gives both parts of a data set the same classes. Only classes that have no names but their numbers can differ
-// without harm: the part with fewer has no picture of the last ones.
-func agree(train, test Dataset) (Dataset, Dataset, error) {
-	a, b := train.Classes(), test.Classes()
-	if slices.Equal(a, b) {
-		return train, test, nil
+// agree gives the parts of a data set, of which some may be nil, the same classes. Only classes that have no names but
+// their numbers can differ without harm: the parts with fewer have no picture of the last ones.
+func agree(parts ...*Dataset) error {
+	var most []string
+	for _, p := range parts {
+		if *p == nil {
+			continue
+		}
+		names := (*p).Classes()
+		if most != nil && !slices.Equal(most, names) && (!Numbered(most) || !Numbered(names)) {
+			return fmt.Errorf("its parts have different classes: %d (%s) and %d (%s)", len(most), few(most), len(names),
+				few(names))
+		}
+		if len(names) > len(most) {
+			most = names
+		}
 	}
-	if !Numbered(a) || !Numbered(b) {
-		return nil, nil, fmt.Errorf(
-			"the training part has %d classes (%s, …), the test part %d (%s, …): they must be the same ones",
-			len(a), a[0], len(b), b[0])
+	for _, p := range parts {
+		if *p != nil && len((*p).Classes()) < len(most) {
+			*p = rename(*p, most)
+		}
 	}
-	if len(a) < len(b) {
-		return rename(train, b), test, nil
-	}
-	return train, rename(test, a), nil
+	return nil
 }

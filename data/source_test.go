@@ -143,7 +143,7 @@ func TestOpenParts(t *testing.T) {
 	// A test part may lack a class, and its labels are the training part's. No class has a picture to spare for
 	// validation.
 	parted := t.TempDir()
-	for _, name := range []string{"train/ant/1.png", "train/bee/2.png", "train/cow/3.png", "val/cow/4.png"} {
+	for _, name := range []string{"train/ant/1.png", "train/bee/2.png", "train/cow/3.png", "test/cow/4.png"} {
 		filetest.Write(t, plain(t, 3, 3, name[len(name)-5]), parted, name)
 	}
 	p, err = OpenParts(parted, 0, 1)
@@ -154,9 +154,9 @@ func TestOpenParts(t *testing.T) {
 	}
 	_, err = OpenParts(parted, 0.5, 1)
 	filetest.WantError(t, err, parted, "leaves none")
-	filetest.Write(t, plain(t, 3, 3, 0), parted, "val", "dog", "5.png")
+	filetest.Write(t, plain(t, 3, 3, 0), parted, "test", "dog", "5.png")
 	_, err = OpenParts(parted, 0, 1)
-	filetest.WantError(t, err, filepath.Join(parted, "val"), `"dog" is none of the 3 classes`)
+	filetest.WantError(t, err, filepath.Join(parted, "test"), `"dog" is none of the 3 classes`)
 	filetest.Write(t, []byte("dog\nant\nbee\ncow\nelk\n"), parted, "classes.txt")
 	p, err = OpenParts(parted, 0, 1)
 	if err != nil || p.Train.Label(0) != 1 || p.Test.Label(1) != 0 || len(p.Test.Classes()) != 5 {
@@ -172,7 +172,7 @@ func TestOpenParts(t *testing.T) {
 	only := t.TempDir()
 	filetest.Write(t, plain(t, 3, 3, 0), only, "val", "dog", "5.png")
 	_, err = OpenParts(only, 0.1, 1)
-	filetest.WantError(t, err, "no sub-folder train")
+	filetest.WantError(t, err, "no train part (a sub-folder train)")
 
 	// IDX without a class list: the part with fewer labels has as many classes.
 	idx := t.TempDir()
@@ -199,8 +199,8 @@ func TestOpenParts(t *testing.T) {
 	_, err = OpenParts(idx, 0, 1)
 	filetest.WantError(t, err, "label 3 of picture 0 is beyond the 2 classes")
 
-	_, _, err = agree(labelled(t, []byte{0}, 2), labelled(t, []byte{0}, 3))
-	filetest.WantError(t, err, "2 classes (class 0, …), the test part 3")
+	a, b := labelled(t, []byte{0}, 2), labelled(t, []byte{0}, 3)
+	filetest.WantError(t, agree(&a, &b), "different classes: 2 (class 0, class 1) and 3")
 	_, err = OpenParts(filepath.Join(idx, "nothing"), 0.1, 1)
 	filetest.WantError(t, err, "nothing", "exists")
 }

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"image"
 	"io/fs"
-	"maps"
 	"math"
-	"slices"
 	"sync"
 	"syscall"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // ErrDamaged says that more pictures of a data set are damaged than are allowed.
@@ -27,13 +27,16 @@ type Tolerated struct {
 	allowed int
 	log     func(index int, err error)
 
-	mu      sync.RWMutex
-	damaged map[int]error
+	mu       sync.RWMutex
+	damaged  map[int]error // too large ones among them
+	tooLarge int
+	checked  bool
 }
 
 // Tolerant makes a Dataset bear damaged pictures, up to the share limit of all, rounded up to a whole number; with 0 it
 // bears none. log, which may be nil, is called for each damaged picture when it is first met, from any goroutine. When
-// there are more, every further loading is an ErrDamaged that tells the number and the first file.
+// there are more, every further loading is an ErrDamaged that tells the number and the first file. A picture of more
+// pixels than may be decoded (picture.ErrTooLarge) is left out just so, but it is whole, and does not count as damaged.
 //
 // Parts of a data set (OpenParts, Subset) are made before, so that a picture is replaced by one of its own part.
 func Tolerant(d Dataset, limit float64, log func(index int, err error)) *Tolerated {
@@ -73,12 +76,12 @@ func (t *Tolerated) Pixels(dst []byte, i int) error {
 }
 
 // Image decodes picture i, or the one in its place.
-func (t *Tolerated) Image(i int) (img image.Image, err error) {
+func (t *Tolerated) Image(i int, how picture.Decoding) (img image.Image, err error) {
 	if err := checkImages(t.Dataset); err != nil {
 		return nil, err
 	}
 	err = t.try(i, func(j int) (err error) {
-		img, err = Image(t.Dataset, j)
+		img, err = Image(t.Dataset, j, how)
 		return err
 	})
 	return img, err
@@ -107,17 +110,51 @@ func (t *Tolerated) try(i int, load func(j int) error) error {
 	if _, err := t.state(i); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: all %d", ErrDamaged, n)
+	return t.none()
+}
+
+// none is the error about a data set of which no picture can be read.
+func (t *Tolerated) none() error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.tooLarge == len(t.damaged) && t.tooLarge > 0 {
+		return fmt.Errorf("all of the %d pictures are too large: %w", t.Len(), t.damaged[0])
+	}
+	return fmt.Errorf("%w: all %d", ErrDamaged, t.Len())
+}
+
+// Met is how many pictures were met so far that cannot be read, and how many that are too large to be.
+func (t *Tolerated) Met() (damaged, tooLarge int) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.damaged) - t.tooLarge, t.tooLarge
+}
+
+func (t *Tolerated) sizeOf(i int) int64 { return sizeOf(t.Dataset, i) }
+
+// contents are those of the data set, with what is known of its damage.
+func (t *Tolerated) contents() (c Contents) {
+	if known, ok := t.Dataset.(contained); ok {
+		c = known.contents()
+	}
+	c.Damaged, c.TooLarge = t.Met()
+	c.Checked = c.Checked || t.checked
+	return c
 }
 
 // state tells whether picture j is known to be damaged; the error, whether too many are.
 func (t *Tolerated) state(j int) (known bool, err error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if len(t.damaged) > t.allowed {
-		first := slices.Min(slices.Collect(maps.Keys(t.damaged)))
+	if n := len(t.damaged) - t.tooLarge; n > t.allowed {
+		first := t.Len()
+		for i, err := range t.damaged {
+			if i < first && !errors.Is(err, picture.ErrTooLarge) {
+				first = i
+			}
+		}
 		return false, fmt.Errorf("%w: %d of %d met, where %d are borne; the first is %w",
-			ErrDamaged, len(t.damaged), t.Len(), t.allowed, t.damaged[first])
+			ErrDamaged, n, t.Len(), t.allowed, t.damaged[first])
 	}
 	return t.damaged[j] != nil, nil
 }
@@ -128,6 +165,9 @@ func (t *Tolerated) mark(j int, err error) {
 	known := t.damaged[j] != nil
 	if !known {
 		t.damaged[j] = err
+		if errors.Is(err, picture.ErrTooLarge) {
+			t.tooLarge++
+		}
 	}
 	t.mu.Unlock()
 	if !known && t.log != nil {

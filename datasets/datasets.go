@@ -38,13 +38,20 @@ func Find(spec string, log *slog.Logger) (data.Source, error) {
 	return s, err
 }
 
-// Open opens one part of what Find finds. Where the parts are not told apart, that is all of it, which log is told.
+// Open opens one part of what Find finds, as data.OpenPart does. Where the parts are not told apart, that is all of it,
+// which log is told.
 func Open(spec string, split data.Split, log *slog.Logger) (data.Dataset, error) {
 	s, err := Find(spec, log)
 	if err != nil {
 		return nil, err
 	}
-	if split == data.Test && !s.Has(data.Test) && log != nil {
+	return OpenFound(spec, s, split, log)
+}
+
+// OpenFound is Open for what Find has found.
+func OpenFound(spec string, s data.Source, split data.Split, log *slog.Logger) (data.Dataset, error) {
+	apart := s.Has(data.Test) || s.Has(data.Validation) || len(data.Rest(s)) > 0
+	if split == data.Test && !apart && log != nil {
 		log.Warn("no test part: all pictures are used, those too that a model may have learnt from", "data", spec)
 	}
 	return data.OpenPart(spec, s, split)

@@ -60,7 +60,7 @@ type fashionSource struct {
 }
 
 // Has implements data.Source.
-func (fashionSource) Has(data.Split) bool { return true }
+func (fashionSource) Has(split data.Split) bool { return split != data.Validation }
 
 // Open implements data.Source. A dir that is named must be there even if only the test images are wanted.
 func (s fashionSource) Open(split data.Split) (d data.Dataset, err error) {

@@ -201,60 +201,6 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
-func TestPreprocessorConfig(t *testing.T) {
-	// A plain number is a square without a crop, the shortest edge with one.
-	if p := mustParse(t, `{"size": 32, "unknown": {}}`); p.Size != (Size{Height: 32, Width: 32}) ||
-		p.Resample != Bilinear {
-		t.Errorf("%+v", p)
-	}
-	if p := mustParse(t, `{"size": 36, "crop_size": 32, "do_center_crop": true}`); p.Size != (Size{ShortestEdge: 36}) ||
-		p.Crop != (Size{Height: 32, Width: 32}) {
-		t.Errorf("%+v", p)
-	}
-	for _, config := range []string{
-		`{}`, `{"size": 36, "crop_size": 32, "do_center_crop": true, "resample": 3, "image_mean": 0.5}`,
-		`{"size": 224, "crop_pct": 0.9}`, `{"do_resize": false, "do_normalize": false, "do_rescale": false}`,
-		`{"size": {"shortest_edge": 20}, "do_center_crop": true, "rescale_factor": 0.5}`,
-	} {
-		p := mustParse(t, config)
-		b, err := p.Marshal()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(p, mustParse(t, string(b))); diff != "" {
-			t.Errorf("%s: read back (-was +is):\n%s", config, diff)
-		}
-	}
-	for config, want := range map[string]string{
-		``:                             "unexpected end",
-		`[]`:                           "an array where an object was expected",
-		`{"do_resize": 1}`:             "do_resize",
-		`{"size": 0}`:                  `"size": 0`,
-		`{"size": -4}`:                 `"size": -4`,
-		`{"size": 1e9}`:                "size",
-		`{"size": {"longest_edge":4}}`: "size",
-		`{"size": {"height": 4}}`:      "size",
-		`{"resample": 0}`:              "resample 0",
-		`{"do_center_crop": true, "crop_size": {"height": 3, "width": -1}}`: "crop_size",
-		`{"crop_pct": 0}`:          "crop_pct",
-		`{"crop_pct": 1.5}`:        "crop_pct",
-		`{"rescale_factor": 0}`:    "rescale_factor",
-		`{"image_std": [1, 0, 1]}`: "image_std",
-		`{"image_std": [1e-60]}`:   "image_std",
-		`{"image_mean": "a"}`:      "image_mean",
-		`{"image_mean": []}`:       "image_mean",
-		`{"pillow": -1}`:           "pillow -1",
-		`{"image_mean": [1e300]}`:  "image_mean",
-		`{"image_mean": [NaN]}`:    "invalid character",
-	} {
-		_, err := ParsePreprocessor("dir/preprocessor_config.json", []byte(config))
-		if err == nil || !strings.Contains(err.Error(), want) ||
-			!strings.Contains(err.Error(), "dir/preprocessor_config.json") {
-			t.Errorf("%s: error %v, want one that names the file and %q", config, err, want)
-		}
-	}
-}
-
 func TestCheck(t *testing.T) {
 	if err := DefaultPreprocessor(224, 160, 3).Check(3, 224, 160); err != nil {
 		t.Error(err)
@@ -314,6 +260,32 @@ func BenchmarkApply(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestCover compares pictures for a model that takes no squares with timm 1.0.31's evaluation transform
+// (transforms_imagenet_eval, bicubic, Pillow 13), which made NAME_HxW_PCT.png of chelsea.png and of its transpose: no
+// byte may differ, and there are no bars.
+func TestCover(t *testing.T) {
+	wide := mustDecode(t, "testdata/chelsea.png")
+	tall := image.NewNRGBA(image.Rect(0, 0, wide.Bounds().Dy(), wide.Bounds().Dx()))
+	for y := range wide.Bounds().Dy() {
+		for x := range wide.Bounds().Dx() {
+			tall.Set(y, x, wide.At(x, y))
+		}
+	}
+	for name, img := range map[string]image.Image{"wide": wide, "tall": tall} {
+		for _, c := range []struct {
+			height, width int
+			share         float64
+			file          string
+		}{{32, 48, 0.9, "32x48_0.9"}, {80, 56, 0.875, "80x56_0.875"}, {30, 31, 1, "30x31_1.0"}} {
+			want := mustDecode(t, "testdata/rect/"+name+"_"+c.file+".png")
+			p := DefaultPreprocessor(224, 224, 3).Keeping(c.share, c.height, c.width)
+			if worst, mean := compare(t, p, img, 3, want); worst > 0 {
+				t.Errorf("%s, %s: differs from timm by up to %d, by %.4f on average", name, c.file, worst, mean)
+			}
+		}
+	}
 }
 
 // TestKeeping: a share of 1 keeps every edge of a square picture, one of 0.875 is DeiT's, and no other setting changes.

@@ -84,7 +84,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.MaxMemory = 16 * o.MaxBody
 	}
 	if o.Decoding.MaxPixels == 0 {
-		o.Decoding.MaxPixels = 50_000_000
+		o.Decoding.MaxPixels = picture.DefaultMaxPixels
 	}
 	if o.Listen == nil {
 		o.Listen = func(_, address string) (net.Listener, error) { return net.Listen("tcp", address) }
@@ -104,13 +104,16 @@ func (o Options) withDefaults() (Options, error) {
 	case o.Budget.Mean > 0 && o.BudgetMin > o.Budget.Mean && o.Objective > 0:
 		return o, usage.Errorf("--budget-min %v is more than --budget %v: load could lower nothing", o.BudgetMin,
 			o.Budget.Mean)
-	case o.MaxBody < 0 || o.MaxQueue < 0 || o.MaxConnections < 0 || o.MaxMemory < o.MaxBody || o.Decoding.MaxPixels < 0:
+	case o.MaxBody < 0 || o.MaxQueue < 0 || o.MaxConnections < 0 || o.MaxMemory < o.MaxBody:
 		return o, usage.Errorf("a limit is negative, or bodies may hold less memory in all than one of them")
 	case o.HTTP == "" && o.GRPC == "":
 		return o, usage.Errorf("neither HTTP nor gRPC is to be served")
 	}
-	for name, address := range map[string]string{"http": o.HTTP, "grpc": o.GRPC, "admin": o.Admin} {
-		if err := checkAddress(name, address); err != nil {
+	if err := o.Decoding.Check(); err != nil {
+		return o, usage.Wrap(err)
+	}
+	for _, a := range [][2]string{{"http", o.HTTP}, {"grpc", o.GRPC}, {"admin", o.Admin}} {
+		if err := checkAddress(a[0], a[1]); err != nil {
 			return o, err
 		}
 	}

@@ -42,18 +42,23 @@
 //
 // Flags:
 //
-//	--count number    number of pictures (default 8)
-//	--data set        data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or CIFAR
-//	                  files or of one sub-folder for each class, or tar files
-//	                  (shards-{000..012}.tar)
-//	--model model     model whose size and preprocessing pictures get (default: the
-//	                  recipe's, or 224×224)
-//	--out file        PNG file to write
-//	--recipe name     bundled recipe's name, or a file (default: no augmentation but what
-//	                  --set says)
-//	--seed seed       seed of all that is random (default: the recipe's)
-//	--set KEY=VALUE   override a recipe's value, as KEY=VALUE; may be repeated
-//	--views number    number of views of each (default 8)
+//	--count number        number of pictures (default 8)
+//	--data set            data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
+//	                      CIFAR files or of one sub-folder for each class, or tar files
+//	                      (shards-{000..012}.tar)
+//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
+//	                      as those do whom the model comes from; transformers applies it,
+//	                      torchvision and timm ignore it)
+//	--max-pixels number   refuse pictures of more than this number of pixels (default:
+//	                      Pillow's limit, 178956970)
+//	--model model         model whose size and preprocessing pictures get (default: the
+//	                      recipe's, or 224×224)
+//	--out file            PNG file to write
+//	--recipe name         bundled recipe's name, or a file (default: no augmentation but
+//	                      what --set says)
+//	--seed seed           seed of all that is random (default: the recipe's)
+//	--set KEY=VALUE       override a recipe's value, as KEY=VALUE; may be repeated
+//	--views number        number of views of each (default 8)
 //
 // Examples:
 //
@@ -149,15 +154,20 @@
 //
 // Flags:
 //
-//	--budgets list      list of shares of the dense model's token-blocks (default:
-//	                    0.25,0.3,0.35,0.4 and 0.5 to 1)
-//	--data set          data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or CIFAR
-//	                    files or of one sub-folder for each class, or tar files
-//	                    (shards-{000..012}.tar)
-//	--limit many        use so many images at most, spread over the part (default 2000)
-//	--model directory   model directory
-//	--part part         part of the data: validation or train (default: validation, or all
-//	                    where there are no parts)
+//	--budgets list        list of shares of the dense model's token-blocks (default:
+//	                      0.25,0.3,0.35,0.4 and 0.5 to 1)
+//	--data set            data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
+//	                      CIFAR files or of one sub-folder for each class, or tar files
+//	                      (shards-{000..012}.tar)
+//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
+//	                      as those do whom the model comes from; transformers applies it,
+//	                      torchvision and timm ignore it)
+//	--limit many          use so many images at most, spread over the part (default 2000)
+//	--max-pixels number   refuse pictures of more than this number of pixels (default:
+//	                      Pillow's limit, 178956970)
+//	--model directory     model directory
+//	--part part           part of the data: validation or train (default: validation, or all
+//	                      where there are no parts)
 //
 // Examples:
 //
@@ -181,7 +191,7 @@
 // NAME.jpg.depths.png, or NAME.jpg.2.depths.png where another picture of the same call has that name.
 // A file that is there already is never overwritten; the command stops at it.
 //
-// IMAGE is a JPEG, PNG, GIF, WebP, BMP or TIFF file, whatever it is called; a directory, for the
+// IMAGE is a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file, whatever it is called; a directory, for the
 // images in it and below it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left
 // alone; or -, an image on standard input.
 //
@@ -190,10 +200,12 @@
 //	--budget MEAN[,MAX]   MEAN[,MAX]: shares of the dense model's token-blocks, above 0 and
 //	                      at most 1. Images cost MEAN on average (0: no aim; needs a model
 //	                      with a ladder of budgets) and none costs more than MAX
-//	--exif what           what to do with an orientation in EXIF: ignore, as training
-//	                      usually does, or apply (default "ignore")
+//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
+//	                      as those do whom the model comes from; transformers applies it,
+//	                      torchvision and timm ignore it)
 //	--list file           file that lists more images, one a line; - is standard input
-//	--max-pixels number   refuse images of more than this number of pixels (default 100000000)
+//	--max-pixels number   refuse pictures of more than this number of pixels (default:
+//	                      Pillow's limit, 178956970)
 //	--model directory     model directory or bundled name
 //	--pictures folder     folder for a picture of each image and its tokens' depths
 //
@@ -244,22 +256,29 @@
 //
 // Flags:
 //
-//	--batch images    images in a batch where speed in batches is measured (default 32)
-//	--data set        data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or CIFAR
-//	                  files or of one sub-folder for each class, or tar files
-//	                  (shards-{000..012}.tar)
-//	--depth depth     mean depth to bring the schemes to (default: what token reaches,
-//	                  without it half of the blocks)
-//	--epochs number   number of epochs of each run (default: the recipe's)
-//	--limit many      use the first so many training and test images only
-//	--model model     dense model that all schemes start from, a directory or a bundled name
-//	--out folder      folder for the runs and the results
-//	--recipe name     bundled recipe's name, or a file, that all schemes train by
-//	--schemes list    list of schemes with commas between them (default: all); may be repeated
-//	--seconds long    how long a turn of the timing takes (default 0.5)
-//	--seeds list      list of seeds; each scheme is trained with each (default "1")
-//	--set KEY=VALUE   override a recipe's value for all schemes, as KEY=VALUE; may be repeated
-//	--sweep list      list of further depths to reach, for curves of accuracy against time
+//	--batch images        images in a batch where speed in batches is measured (default 32)
+//	--data set            data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
+//	                      CIFAR files or of one sub-folder for each class, or tar files
+//	                      (shards-{000..012}.tar)
+//	--depth depth         mean depth to bring the schemes to (default: what token reaches,
+//	                      without it half of the blocks)
+//	--epochs number       number of epochs of each run (default: the recipe's)
+//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
+//	                      as those do whom the model comes from; transformers applies it,
+//	                      torchvision and timm ignore it)
+//	--limit many          use the first so many training and test images only
+//	--max-pixels number   refuse pictures of more than this number of pixels (default:
+//	                      Pillow's limit, 178956970)
+//	--model model         dense model that all schemes start from, a directory or a bundled name
+//	--out folder          folder for the runs and the results
+//	--recipe name         bundled recipe's name, or a file, that all schemes train by
+//	--schemes list        list of schemes with commas between them (default: all); may be
+//	                      repeated
+//	--seconds long        how long a turn of the timing takes (default 0.5)
+//	--seeds list          list of seeds; each scheme is trained with each (default "1")
+//	--set KEY=VALUE       override a recipe's value for all schemes, as KEY=VALUE; may be
+//	                      repeated
+//	--sweep list          list of further depths to reach, for curves of accuracy against time
 //
 // Examples:
 //
@@ -379,7 +398,12 @@
 //	--data set            data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
 //	                      CIFAR files or of one sub-folder for each class, or tar files
 //	                      (shards-{000..012}.tar)
+//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
+//	                      as those do whom the model comes from; transformers applies it,
+//	                      torchvision and timm ignore it)
 //	--limit many          use the first so many images only
+//	--max-pixels number   refuse pictures of more than this number of pixels (default:
+//	                      Pillow's limit, 178956970)
 //	--model directory     model directory or bundled name
 //
 // Examples:
@@ -449,16 +473,18 @@
 // says and writes them as the tensor input [B,C,H,W] F32, in the order given: what predict reads. If
 // any picture is bad, nothing is written.
 //
-// IMAGE is a JPEG, PNG, GIF, WebP, BMP or TIFF file, whatever it is called; a directory, for the
+// IMAGE is a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file, whatever it is called; a directory, for the
 // images in it and below it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left
 // alone; or -, an image on standard input.
 //
 // Flags:
 //
-//	--exif what           what to do with an orientation in EXIF: ignore, as training
-//	                      usually does, or apply (default "ignore")
+//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
+//	                      as those do whom the model comes from; transformers applies it,
+//	                      torchvision and timm ignore it)
 //	--list file           file that lists more images, one a line; - is standard input
-//	--max-pixels number   refuse images of more than this number of pixels (default 100000000)
+//	--max-pixels number   refuse pictures of more than this number of pixels (default:
+//	                      Pillow's limit, 178956970)
 //	--model directory     model directory or bundled name
 //	--output file         safetensors file to write
 //
@@ -495,6 +521,9 @@
 //	                                model's work (default 0.25)
 //	--drain-delay time              time between not being ready and taking nothing more, at
 //	                                the end
+//	--exif what                     what to do with an orientation in EXIF: apply or ignore
+//	                                (default: as those do whom the model comes from;
+//	                                transformers applies it, torchvision and timm ignore it)
 //	--grace time                    time for what is under way at the end (default 30s)
 //	--grpc address                  address for gRPC, or off (default ":9000")
 //	--http address                  address for HTTP, or off; port 0 takes a free one
@@ -506,7 +535,8 @@
 //	--max-body bytes                most bytes of a request's body, such as 64MiB (default 64MiB)
 //	--max-connections connections   most open connections (default 10000)
 //	--max-pixels number             refuse pictures of more than this number of pixels
-//	                                (default 50000000)
+//	                                (default: Pillow's limit, 178956970); or what a quarter
+//	                                of the memory limit holds, at 8 bytes each
 //	--max-queue images              most images under way at a time (default 1024)
 //	--model NAME=DIR                NAME=DIR to serve DIR as NAME, or a bundled model or
 //	                                hf:owner/name; can be repeated
@@ -543,17 +573,23 @@
 //
 // Flags:
 //
-//	--data set         data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or CIFAR
-//	                   files or of one sub-folder for each class, or tar files
-//	                   (shards-{000..012}.tar)
-//	--init model       model to start from, a directory or a bundled name (default: the recipe's)
-//	--new-head         give the model to start from a fresh head for the data's classes
-//	--out folder       folder that becomes the model's directory
-//	--recipe name      bundled recipe's name, or a file
-//	--resume           go on from the newest checkpoint in --out, or start if there is none
-//	--set KEY=VALUE    override a recipe's value, as KEY=VALUE; may be repeated
-//	--workers number   number of images decoded and augmented at a time (default: as many as
-//	                   threads)
+//	--data set            data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
+//	                      CIFAR files or of one sub-folder for each class, or tar files
+//	                      (shards-{000..012}.tar)
+//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
+//	                      as those do whom the model comes from; transformers applies it,
+//	                      torchvision and timm ignore it)
+//	--init model          model to start from, a directory or a bundled name (default: the
+//	                      recipe's)
+//	--max-pixels number   refuse pictures of more than this number of pixels (default:
+//	                      Pillow's limit, 178956970)
+//	--new-head            give the model to start from a fresh head for the data's classes
+//	--out folder          folder that becomes the model's directory
+//	--recipe name         bundled recipe's name, or a file
+//	--resume              go on from the newest checkpoint in --out, or start if there is none
+//	--set KEY=VALUE       override a recipe's value, as KEY=VALUE; may be repeated
+//	--workers number      number of images decoded and augmented at a time (default: as many
+//	                      as threads)
 //
 // Examples:
 //

@@ -10,6 +10,7 @@ import (
 	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/internal/tools"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
 )
 
@@ -23,6 +24,7 @@ const (
 
 func (a *app) eval() *cobra.Command {
 	var o eval.Options
+	var decoding picture.Decoding
 	var set, budget string
 	cmd := &cobra.Command{
 		Use:   "eval --model DIR|NAME --data SET",
@@ -40,6 +42,7 @@ data set without a test part is measured whole, pictures that a model was traine
 			if err != nil {
 				return err
 			}
+			m.Preprocessor = m.Preprocessor.DecodedBy(decoding)
 			d, err := datasets.Open(set, data.Test, a.log)
 			if err != nil {
 				return err
@@ -60,6 +63,7 @@ data set without a test part is measured whole, pictures that a model was traine
 	f.StringVar(&set, "data", "", dataUsage)
 	f.StringVar(&budget, "budget", "", budgetUsage)
 	f.IntVar(&o.Limit, "limit", 0, limitUsage)
+	decodingFlags(cmd, &decoding)
 	return cmd
 }
 

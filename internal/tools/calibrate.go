@@ -16,6 +16,7 @@ import (
 	"github.com/adavit/adavit/hub"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/usage"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
@@ -28,6 +29,8 @@ type CalibrateOptions struct {
 	Data  string       // a data set as datasets.Find names it
 	Part  string       // of the data: partValidation or partTrain; "" for the first, or all where there are no parts
 	Log   *slog.Logger // told what a user should know; may be nil
+
+	picture.Decoding
 }
 
 // Parts of a data set that a ladder may be measured on.
@@ -73,6 +76,7 @@ func Calibrate(ctx context.Context, o CalibrateOptions) (r Calibrated, err error
 	if err := atomicfile.Writable(o.Model); err != nil { // better now than after the work
 		return r, err
 	}
+	m.Preprocessor = m.Preprocessor.DecodedBy(o.Decoding)
 	d, part, err := o.open()
 	if err != nil {
 		return r, err
