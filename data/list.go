@@ -56,7 +56,7 @@ type listRow struct {
 type pictureIndex struct {
 	found  []foundPicture
 	byPath map[string]int // below the folder, with the file's ending or without
-	byName map[string]int // the same without the folders; nil: only paths count
+	byTail map[string]int // ends of such paths; nil: only whole ones count
 	role   Split          // of all pictures; a path into another part's folder is none of them
 }
 
@@ -68,7 +68,7 @@ const (
 )
 
 func newPictureIndex(dir string, found []foundPicture) *pictureIndex {
-	x := &pictureIndex{found: found, byPath: map[string]int{}, byName: map[string]int{}}
+	x := &pictureIndex{found: found, byPath: map[string]int{}, byTail: map[string]int{}}
 	put := func(to map[string]int, key string, i int) {
 		for _, key := range []string{key, strings.TrimSuffix(key, path.Ext(key))} {
 			if old, ok := to[key]; ok && old != i {
@@ -81,7 +81,11 @@ func newPictureIndex(dir string, found []foundPicture) *pictureIndex {
 		if rel, err := filepath.Rel(dir, p.path); err == nil {
 			rel = ClassKey(filepath.ToSlash(rel))
 			put(x.byPath, rel, i)
-			put(x.byName, path.Base(rel), i)
+			for more := true; more; {
+				if _, rel, more = strings.Cut(rel, "/"); more {
+					put(x.byTail, rel, i)
+				}
+			}
 		}
 	}
 	return x
@@ -95,19 +99,18 @@ func (x *pictureIndex) find(name string) int {
 		if i, ok := x.byPath[name]; ok {
 			return i
 		}
+		if i, ok := x.byTail[name]; ok {
+			return i
+		}
 		first, rest, more := strings.Cut(name, "/")
 		if !more {
-			break
+			return noPicture
 		}
 		if role, more := roleOf(first); role != "" && more == "" && x.role != "" && role != x.role {
 			return otherPart
 		}
 		name = rest
 	}
-	if i, ok := x.byName[name]; ok {
-		return i
-	}
-	return noPicture
 }
 
 // readList reads a list and finds its pictures; known are classes that its labels may be of, nil if none are known.

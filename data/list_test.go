@@ -57,6 +57,12 @@ func TestLists(t *testing.T) {
 			train.csv: image,label\n1.png,a\n2.png,b\n
 			val.csv: image,label\n3.png,b\n`, "train a:1 b:1 - 1 not in train.csv (3.png); 1 not a picture (val.csv)\n" +
 			"validation a:0 b:1 - 2 not in val.csv (1.png, …); 1 not a picture (train.csv)"},
+		{"lists in a folder of their own, of classes", `images/{cat,dog}/{1,2}.png
+			meta/train.json: {"cat": ["cat/1"], "dog": ["dog/1"]}
+			meta/train.txt: cat/1\ndog/1\n
+			meta/test.json: {"cat": ["cat/2"], "dog": ["dog/2"]}`, "train cat:1 dog:1 - 2 not in train.json (2.png, …); " +
+			"1 folder without a picture (meta)\ntest cat:1 dog:1 - 2 not in test.json (1.png, …); " +
+			"1 folder without a picture (meta)"},
 		{"Kaggle", `train/{1,2}.png
 			test/{1,2}.png
 			train.csv: id,label\n1,cat\n2,dog\n
@@ -78,7 +84,8 @@ func TestLists(t *testing.T) {
 		{"COCO", `train2017/{1,2}.png
 			val2017/3.png
 			annotations/instances.json: {"images": [{"id": 1}], "annotations": []}`,
-			noLabels + "DIR/train2017: 2 without a label (1.png, …); DIR/val2017: 1 without a label (3.png)"},
+			noLabels + "DIR/train2017: 2 without a label (1.png, …); DIR/val2017: 1 without a label (3.png); " +
+				"instances.json: keys annotations, images: not a list of pictures and their classes"},
 		{"two labels", `{1,2}.png
 			data.csv: file,label\n1.png,a\n1.png,b\n`, noLabels + "data.csv: 1.png has two labels, a and b"},
 		{"two lists", `{1,2}.png

@@ -33,6 +33,7 @@ func (v view) Label(i int) int                  { return v.Dataset.Label(v.index
 func (v view) Pixels(dst []byte, i int) error   { return v.Dataset.Pixels(dst, v.index[i]) }
 func (v view) Image(i int) (image.Image, error) { return Image(v.Dataset, v.index[i]) }
 func (v view) Replaced(i int) bool              { return Replaced(v.Dataset, v.index[i]) }
+func (v view) isTooLarge(i int) bool            { return TooLarge(v.Dataset, v.index[i]) }
 func (v view) nameOf(i int) string              { return nameOf(v.Dataset, v.index[i]) }
 func (v view) sizeOf(i int) int64               { return sizeOf(v.Dataset, v.index[i]) }
 

@@ -39,8 +39,8 @@ func (r Recipe) Prepare(p data.Parts, log *slog.Logger) (data.Parts, error) {
 		d       *data.Dataset
 		message string
 	}{
-		{&p.Train, "damaged training image, another takes its place"},
-		{&p.Validation, "damaged validation image, left out"}, {&p.Test, "damaged test image, left out"},
+		{&p.Train, "training picture left out, another takes its place"},
+		{&p.Validation, "validation picture left out"}, {&p.Test, "test picture left out"},
 	} {
 		if *part.d == nil {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/infer"
@@ -43,7 +44,7 @@ type teacher struct {
 // given classes, and its tokens, if they are wanted. The two must take images of one size; classes are matched as eval
 // does it. The teacher must be closed.
 func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor, classes []string, tokens bool,
-	threads int) (*teacher, error) {
+	unknown eval.Unknown, threads int) (*teacher, error) {
 	own := m.Params.Config
 	if tokens && (own.Embed != c.Embed || own.Readouts() != c.Readouts()) {
 		return nil, fmt.Errorf("teacher %s has %d tokens of %d numbers to predict from, the student %d of %d: they cannot "+
@@ -57,10 +58,14 @@ func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor,
 		return nil, fmt.Errorf("teacher %s: %s: %w", name, vit.PreprocessorFile, err)
 	}
 	t := &teacher{config: own}
-	var err error
-	if t.class, err = eval.MatchClasses(own, classes); err != nil {
+	match, err := eval.MatchClasses(own, eval.Named{Names: classes}, unknown)
+	if err == nil && len(match.Unknown) > 0 { // what it should say of them nobody knows
+		err = fmt.Errorf("%w: %s", eval.ErrSomeUnknown, strings.Join(match.Unknown, ", "))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("teacher %s: %w", name, err)
 	}
+	t.class = match.Class
 	t.mean, t.std = p.MeanStd(c.Channels)
 	t.ownMean, t.ownStd = m.Preprocessor.MeanStd(c.Channels)
 	w, err := infer.Pack(m.Params, infer.F32)
