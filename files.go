@@ -21,7 +21,7 @@ type FileOptions struct {
 	// Pixels has results keep their pictures as the model saw them, for who wants to show them.
 	Pixels bool
 
-	picture.Decoding // EXIF orientation, and the most pixels of a picture
+	picture.Decoding // EXIF orientation, where it is not to be as the model has it, and the most pixels of a picture
 	Budget
 }
 
@@ -43,11 +43,15 @@ type FileResult struct {
 func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) iter.Seq2[FileResult, error] {
 	return func(yield func(FileResult, error) bool) {
 		l, err := c.limits([]Budget{o.Budget})
+		if err == nil {
+			err = o.Decoding.Check()
+		}
 		if err != nil {
 			yield(FileResult{}, err)
 			return
 		}
-		all := picture.Files{Names: names, List: o.List, Stdin: o.Stdin, Decoding: o.Decoding}
+		all := picture.Files{Names: names, List: o.List, Stdin: o.Stdin,
+			Decoding: c.model.Preprocessor.DecodedBy(o.Decoding).Decoding()}
 		files, err := await(ctx, later(all.Resolve))
 		if err != nil {
 			yield(FileResult{}, err)

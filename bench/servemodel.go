@@ -105,7 +105,7 @@ func (s *served) trained(ctx context.Context, adaptive string) error {
 		return err
 	}
 	for i := range 500 {
-		img, err := data.Image(test, i*test.Len()/500)
+		img, err := data.Image(test, i*test.Len()/500, picture.Decoding{})
 		if err != nil {
 			return err
 		}

@@ -20,15 +20,16 @@ import (
 //
 // It may be used from several goroutines at once.
 type Augmenter struct {
-	a       Augment
-	policy  RandAugment
-	fitted  Dataset // as the preprocessor makes them
-	whole   Dataset // as they are, for RandomResizedCrop
-	place   place
-	mean    []float32
-	std     []float32
-	shape   shape
-	scratch sync.Pool // of *canvas
+	a        Augment
+	policy   RandAugment
+	fitted   Dataset // as the preprocessor makes them
+	whole    Dataset // as they are, for RandomResizedCrop
+	decoding picture.Decoding
+	place    place
+	mean     []float32
+	std      []float32
+	shape    shape
+	scratch  sync.Pool // of *canvas
 }
 
 // NewAugmenter prepares to augment the pictures of d, whatever their size, for a model that takes [channels, height,
@@ -41,7 +42,7 @@ func NewAugmenter(a Augment, d Dataset, p picture.Preprocessor, channels, height
 	if err != nil {
 		return nil, err
 	}
-	g := &Augmenter{a: a, fitted: fit, whole: d, shape: shape{channels, height, width}}
+	g := &Augmenter{a: a, fitted: fit, whole: d, decoding: p.Decoding(), shape: shape{channels, height, width}}
 	if f, ok := d.(fitted); ok {
 		g.whole = f.Dataset // crop what has not been resized yet
 		if f.shape == g.shape {
@@ -111,7 +112,7 @@ func (g *Augmenter) read(dst []byte, i int, rng *rand.Rand) error {
 	if g.a.RandomResizedCrop == nil {
 		return g.fitted.Pixels(dst, i)
 	}
-	img, err := Image(g.whole, i)
+	img, err := Image(g.whole, i, g.decoding)
 	if err != nil {
 		return err
 	}

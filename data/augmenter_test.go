@@ -24,7 +24,7 @@ func (d photos) Label(i int) int                     { return i }
 func (d photos) Classes() []string                   { return make([]string, len(d.pictures)) }
 func (d photos) Size() (channels, height, width int) { return 0, 0, 0 }
 func (d photos) Pixels(dst []byte, i int) error      { return errors.New("no common size") }
-func (d photos) Image(i int) (img image.Image, e error) {
+func (d photos) Image(i int, _ picture.Decoding) (img image.Image, e error) {
 	if slices.Contains(d.damaged, i) {
 		return nil, errors.New("damaged")
 	}

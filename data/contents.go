@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/adavit/adavit/internal/parallel"
+	"github.com/adavit/adavit/picture"
 )
 
 // Contents say what a part of a data set is made of.
@@ -100,9 +101,9 @@ func (p Parts) Contents() []Contents {
 // checkedBytes bounds the files of a data set that are all decoded before a run begins: they take a second or two.
 const checkedBytes = 32 << 20
 
-// Check decodes all pictures, so that what is damaged is known before a run begins. Where their files are large
+// Check decodes all pictures as how says, so that what is damaged is known before a run begins. Where their files are large
 // together it does nothing: they are looked at when they are read, as always. The error is ctx's, or ErrDamaged.
-func (t *Tolerated) Check(ctx context.Context) error {
+func (t *Tolerated) Check(ctx context.Context, how picture.Decoding) error {
 	sized, ok := t.Dataset.(interface{ sizeOf(i int) int64 })
 	if !ok {
 		return nil
@@ -118,7 +119,7 @@ func (t *Tolerated) Check(ctx context.Context) error {
 		if failed.Load() != nil || ctx.Err() != nil {
 			return
 		}
-		if _, err := Image(t.Dataset, i); err != nil && ofSystem(err) {
+		if _, err := Image(t.Dataset, i, how); err != nil && ofSystem(err) {
 			failed.CompareAndSwap(nil, &err)
 		} else if err != nil {
 			t.mark(i, err)

@@ -17,6 +17,8 @@ import (
 	"image"
 	"slices"
 	"strconv"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // Split names a part of a data set.
@@ -46,7 +48,7 @@ type Dataset interface {
 
 // imager is a Dataset that can hand out a picture before any resizing.
 type imager interface {
-	Image(i int) (image.Image, error)
+	Image(i int, how picture.Decoding) (image.Image, error)
 }
 
 // replacer is a Dataset that may give another picture in place of a damaged one. A view of one answers for it, or the

@@ -36,17 +36,17 @@ func (f *files) Classes() []string                   { return f.classes }
 func (f *files) Size() (channels, height, width int) { return 0, 0, 0 }
 
 // Image decodes picture i. The file is opened for each: no handles are kept, and opening costs little beside decoding.
-func (f *files) Image(i int) (image.Image, error) {
+func (f *files) Image(i int, how picture.Decoding) (image.Image, error) {
 	p := &f.pictures[i]
 	if p.member == "" {
-		return picture.DecodeFile(p.path)
+		return how.File(p.path)
 	}
 	tar, _, err := regular.Open(p.path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errGone, err)
 	}
 	defer tar.Close()
-	return picture.Decode(f.nameOf(i), io.NewSectionReader(tar, p.offset, p.size))
+	return how.Image(f.nameOf(i), io.NewSectionReader(tar, p.offset, p.size))
 }
 
 func (f *files) sizeOf(i int) int64 { return f.pictures[i].size }

@@ -49,7 +49,7 @@ func (f fitted) Pixels(dst []byte, i int) error {
 }
 
 func (f fitted) pixels(dst []byte, from Dataset, i int) error {
-	img, err := Image(from, i)
+	img, err := Image(from, i, f.p.Decoding())
 	if err != nil {
 		return err
 	}
@@ -67,10 +67,10 @@ func checkImages(d Dataset) error {
 	return nil
 }
 
-// Image is picture i of d before any resizing: as its file has it, or made of its pixels.
-func Image(d Dataset, i int) (image.Image, error) {
+// Image is picture i of d before any resizing: its file, decoded as how says, or made of its pixels.
+func Image(d Dataset, i int, how picture.Decoding) (image.Image, error) {
 	if im, ok := d.(imager); ok {
-		return im.Image(i)
+		return im.Image(i, how)
 	}
 	if err := checkImages(d); err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func shard(t *testing.T, labels ...int) []byte {
 // grey is the value of a plain picture.
 func grey(t testing.TB, d Dataset, i int) int {
 	t.Helper()
-	img, err := Image(d, i)
+	img, err := Image(d, i, picture.Decoding{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,12 +82,12 @@ func (t *Tolerated) Pixels(dst []byte, i int) error {
 }
 
 // Image decodes picture i, or the one in its place.
-func (t *Tolerated) Image(i int) (img image.Image, err error) {
+func (t *Tolerated) Image(i int, how picture.Decoding) (img image.Image, err error) {
 	if err := checkImages(t.Dataset); err != nil {
 		return nil, err
 	}
 	err = t.try(i, func(j int) (err error) {
-		img, err = Image(t.Dataset, j)
+		img, err = Image(t.Dataset, j, how)
 		return err
 	})
 	return img, err

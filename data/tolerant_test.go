@@ -28,7 +28,7 @@ func broken(t *testing.T, n int, damaged ...int) (Dataset, string) {
 	for i := range n {
 		b := plain(t, 4, 4, byte(i))
 		if slices.Contains(damaged, i) {
-			b = b[:len(b)-20]
+			b = b[:40] // in the middle of its pixels
 		}
 		filetest.Write(t, b, dir, fmt.Sprintf("class %02d", i), "x.png")
 	}
@@ -78,7 +78,7 @@ func TestTolerant(t *testing.T) {
 						i := (5*k + w) % n
 						value, label := 0, 0
 						if way == "Image" {
-							img, err := tol.Image(i)
+							img, err := tol.Image(i, picture.Decoding{})
 							if err != nil {
 								t.Error(err)
 								return
@@ -151,7 +151,7 @@ func TestTolerantLimit(t *testing.T) {
 	d, dir := broken(t, 12, 2, 7)
 	load := func(tol *Tolerated) (err error) {
 		for i := range 12 {
-			if _, err = tol.Image(i); err != nil {
+			if _, err = tol.Image(i, picture.Decoding{}); err != nil {
 				break
 			}
 		}
@@ -171,19 +171,19 @@ func TestTolerantLimit(t *testing.T) {
 			if !errors.Is(err, ErrDamaged) {
 				t.Error("no ErrDamaged")
 			}
-			_, err = tol.Image(5) // which is whole
+			_, err = tol.Image(5, picture.Decoding{}) // which is whole
 		}
 	}
 	for _, limit := range []float64{0, -1} {
 		tol := Tolerant(d, limit, nil)
-		if _, err := tol.Image(1); err != nil {
+		if _, err := tol.Image(1, picture.Decoding{}); err != nil {
 			t.Error(err)
 		}
-		_, err := tol.Image(2)
+		_, err := tol.Image(2, picture.Decoding{})
 		filetest.WantError(t, err, "1 of 12 met, where 0 are borne")
 	}
 	all, _ := broken(t, 3, 0, 1, 2)
-	_, err := Tolerant(all, 1, nil).Image(1)
+	_, err := Tolerant(all, 1, nil).Image(1, picture.Decoding{})
 	filetest.WantError(t, err, "too many damaged pictures: all 3")
 }
 
@@ -195,12 +195,12 @@ func TestTolerantOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	tol := Tolerant(d, 1, nil)
-	img, err := tol.Image(1) // a file that is not there
+	img, err := tol.Image(1, picture.Decoding{}) // a file that is not there
 	if err != nil || img.(*image.Gray).Pix[0] != 2 || tol.Label(1) != 2 {
 		t.Errorf("%v, label %d", err, tol.Label(1))
 	}
 	for _, i := range []int{-1, 4} {
-		_, err = tol.Image(i)
+		_, err = tol.Image(i, picture.Decoding{})
 		filetest.WantError(t, err, "of 4")
 	}
 	filetest.WantError(t, tol.Pixels(make([]byte, 16), 0), "no common size")
@@ -228,7 +228,7 @@ func TestTolerantOthers(t *testing.T) {
 	if got := members(t, block); !slices.Equal(got, []int{0, 1, 2}) {
 		t.Errorf("%v", got)
 	}
-	if img, err = block.Image(2); err != nil || img.(*image.Gray).Pix[0] != 2 {
+	if img, err = block.Image(2, picture.Decoding{}); err != nil || img.(*image.Gray).Pix[0] != 2 {
 		t.Error(err)
 	}
 	filetest.WantError(t, block.Pixels(nil, 0), "room for 0 bytes")
@@ -239,7 +239,7 @@ func TestTolerantOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Tolerant(two, 0, nil).Image(0)
+	_, err = Tolerant(two, 0, nil).Image(0, picture.Decoding{})
 	filetest.WantError(t, err, "[2 1 1] are no images")
 	_, err = Fit(Tolerant(two, 0, nil), picture.DefaultPreprocessor(6, 6, 3), 3, 6, 6)
 	filetest.WantError(t, err, "[2 1 1] are no images to resize")

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/internal/filetest"
+	"github.com/adavit/adavit/picture"
 )
 
 // layout makes a folder of files, a line each: a path, or "path: content". A path in braces, {a,b}/1.png, is several.
@@ -178,7 +179,7 @@ func TestRelabel(t *testing.T) {
 		c.SkippedText() != "1 not a picture (x.txt); 2 of classes that the model does not know (b, …)" {
 		t.Errorf("%d pictures, labels %d and %d, %+v", r.Len(), r.Label(0), r.Label(3), c)
 	}
-	if img, err := Image(r, 3); err != nil || img.Bounds().Dx() != 3 {
+	if img, err := Image(r, 3, picture.Decoding{}); err != nil || img.Bounds().Dx() != 3 {
 		t.Error(err)
 	}
 	if _, err := Relabel(d, []int{-1, -1, -1}, []string{"z"}); err != ErrNoPicture {

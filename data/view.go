@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"image"
 	"slices"
+
+	"github.com/adavit/adavit/picture"
 )
 
 // view shows some of the pictures of another Dataset.
@@ -28,14 +30,17 @@ func Subset(d Dataset, index []int) (Dataset, error) {
 	return view{Dataset: d, index: index}, nil
 }
 
-func (v view) Len() int                         { return len(v.index) }
-func (v view) Label(i int) int                  { return v.Dataset.Label(v.index[i]) }
-func (v view) Pixels(dst []byte, i int) error   { return v.Dataset.Pixels(dst, v.index[i]) }
-func (v view) Image(i int) (image.Image, error) { return Image(v.Dataset, v.index[i]) }
-func (v view) Replaced(i int) bool              { return Replaced(v.Dataset, v.index[i]) }
-func (v view) isTooLarge(i int) bool            { return TooLarge(v.Dataset, v.index[i]) }
-func (v view) nameOf(i int) string              { return nameOf(v.Dataset, v.index[i]) }
-func (v view) sizeOf(i int) int64               { return sizeOf(v.Dataset, v.index[i]) }
+func (v view) Len() int                       { return len(v.index) }
+func (v view) Label(i int) int                { return v.Dataset.Label(v.index[i]) }
+func (v view) Pixels(dst []byte, i int) error { return v.Dataset.Pixels(dst, v.index[i]) }
+func (v view) Replaced(i int) bool            { return Replaced(v.Dataset, v.index[i]) }
+func (v view) isTooLarge(i int) bool          { return TooLarge(v.Dataset, v.index[i]) }
+func (v view) nameOf(i int) string            { return nameOf(v.Dataset, v.index[i]) }
+func (v view) sizeOf(i int) int64             { return sizeOf(v.Dataset, v.index[i]) }
+
+func (v view) Image(i int, how picture.Decoding) (image.Image, error) {
+	return Image(v.Dataset, v.index[i], how)
+}
 
 // contents are those of the whole, of which what was skipped is told once.
 func (v view) contents() (c Contents) {

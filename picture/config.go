@@ -12,6 +12,9 @@ import (
 // several forms.
 type preprocessorJSON struct {
 	Preprocessor
+	Exif         *bool    `json:"do_exif_transpose"`
+	Processor    string   `json:"image_processor_type"`
+	Extractor    string   `json:"feature_extractor_type"` // what that was called before 2022
 	Size         sizeJSON `json:"size"`
 	DoCenterCrop *bool    `json:"do_center_crop"`
 	CropSize     sizeJSON `json:"crop_size"`
@@ -69,6 +72,9 @@ func (l *numbers) UnmarshalJSON(b []byte) error {
 // A size may be {"height", "width"}, {"shortest_edge"} or a plain number. The number is the shortest edge if a centre
 // crop follows, as in DeiT's and torchvision's evaluation, and both sides of a square if none does. crop_pct implies
 // the crop, unless do_center_crop forbids it; its size is then crop_size or, without one, size.
+//
+// A file that names an image processor, and does not say do_exif_transpose, is one of transformers', whose load_image
+// (5.24.0) turns pictures as EXIF says.
 func ParsePreprocessor(name string, b []byte) (Preprocessor, error) {
 	p, err := parsePreprocessor(b)
 	if err != nil {
@@ -89,6 +95,9 @@ func parsePreprocessor(b []byte) (Preprocessor, error) {
 	}
 	p := j.Preprocessor
 	p.Mean, p.Std = j.Mean, j.Std
+	if p.Exif = j.Processor != "" || j.Extractor != ""; j.Exif != nil {
+		p.Exif = *j.Exif
+	}
 	if j.CropPct != nil && (j.DoCenterCrop == nil || *j.DoCenterCrop) {
 		if p.CropPct = *j.CropPct; p.CropPct == 0 {
 			return Preprocessor{}, errors.New("crop_pct 0: want 0.01 to 1")
@@ -122,6 +131,11 @@ func (p Preprocessor) Marshal() ([]byte, error) {
 	err := p.validate()
 	if !p.DoCenterCrop {
 		p.Crop = Size{}
+	}
+	if cover := p.covered(p.Crop); p.CropPct > 0 && p.Crop.sides() { // for readers that do not know crop_pct
+		if p.Size = cover; cover.Height == cover.Width {
+			p.Size = Size{ShortestEdge: cover.Height}
+		}
 	}
 	var b []byte
 	if err == nil {

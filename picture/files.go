@@ -173,7 +173,8 @@ func (f Files) Decode(file File) (image.Image, error) {
 }
 
 // Endings are what names of picture files end in. What a file then is, its content decides.
-var Endings = []string{".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+var Endings = []string{".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff",
+	".jfif", ".jpe", ".mpo", ".apng", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm"}
 
 // HasEnding reports whether a file is called like an image.
 func HasEnding(path string) bool {

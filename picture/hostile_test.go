@@ -139,7 +139,7 @@ func TestBombs(t *testing.T) {
 	}{
 		{"GIF of 65535²", gif(65535, 65535), "the limit is"},
 		{"GIF of 9000²", gif(9000, 9000), "cut short"},
-		{"PNG whose data is 100 MB too long", zlibBomb(t, false), "png"},
+		{"PNG whose data is 100 MB too long", zlibBomb(t, false), ""},
 		{"PNG with 100 MB of text", zlibBomb(t, true), ""},
 		{"PNG of 20000×5000 without data", pngHeader(20000, 5000), "cut short"},
 		{"JPEG of 65535²", sized("420.jpg", 65535, 65535), "the limit is"},

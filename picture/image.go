@@ -14,17 +14,40 @@ import (
 // Errors about image files that are told apart: what Image says of a file that is none, and wraps for one of more
 // pixels than it may have. All others are about damage.
 var (
-	ErrFormat   = errors.New("not an image (JPEG, PNG, GIF, WebP, BMP and TIFF are supported)")
+	ErrFormat   = errors.New("not an image (JPEG, PNG, GIF, WebP, BMP, TIFF and PNM are supported)")
 	ErrTooLarge = errors.New("too large")
 )
 
-// Decoding says how image files become pictures. The zero value is what models are usually trained with.
+// Decoding says how image files become pictures.
 type Decoding struct {
-	// Exif turns a picture as the orientation in its EXIF block says. Off, the block is ignored, as torchvision and
-	// transformers ignore it.
-	Exif bool
-	// MaxPixels is the most pixels, height · width, of a picture; 0 for 100 million.
+	Exif Exif
+	// MaxPixels is the most pixels, height · width, of a picture; 0 for DefaultMaxPixels.
 	MaxPixels int64
+}
+
+// DefaultMaxPixels is Pillow's limit, 2 · ⌊2³⁰ / 12⌋: beyond it there is a DecompressionBombError.
+const DefaultMaxPixels = 178_956_970
+
+// Exif says whether the orientation in a file's EXIF block turns the picture. Those who train models differ:
+// torchvision and timm ignore it, transformers and the library datasets apply it.
+type Exif string
+
+// ExifOfModel is what Preprocessor.Exif says; where there is no model, the block is ignored.
+const (
+	ExifOfModel Exif = ""
+	ExifApply   Exif = "apply"
+	ExifIgnore  Exif = "ignore"
+)
+
+// Check reports a value that is none of the constants, or a limit that is none.
+func (d Decoding) Check() error {
+	if d.Exif != ExifOfModel && d.Exif != ExifApply && d.Exif != ExifIgnore {
+		return fmt.Errorf("exif is %q, want %s, %s or nothing for the model's own way", d.Exif, ExifApply, ExifIgnore)
+	}
+	if d.MaxPixels < 0 {
+		return fmt.Errorf("a limit of %d pixels, want 1 or more, or 0 for %d", d.MaxPixels, DefaultMaxPixels)
+	}
+	return nil
 }
 
 // limits bound what an image file may cost.
@@ -35,7 +58,7 @@ type limits struct {
 	scans  int   // passes over the picture that a JPEG file may make
 }
 
-var defaultLimits = limits{file: 256 << 20, pixels: 100_000_000, side: 1 << 20, scans: 200}
+var defaultLimits = limits{file: 256 << 20, pixels: DefaultMaxPixels, side: 1 << 20, scans: 200}
 
 // DecodeFile decodes the image file at path as Decoding{} says.
 func DecodeFile(path string) (image.Image, error) { return Decoding{}.File(path) }
@@ -53,23 +76,23 @@ func (d Decoding) File(path string) (image.Image, error) {
 	return d.Image(path, f)
 }
 
-// Image decodes a JPEG, PNG, GIF, WebP, BMP or TIFF file; of an animation or a file of several pages, the first. The
+// Image decodes a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file; of an animation or a file of several pages, the first. The
 // content decides which it is; name stands for the file in errors.
 //
 // The colours are those of Pillow's convert("RGB"). What that does to 16 bits is peculiar: of colour the upper 8 stay,
 // but grey is cut off at 255, so that most such pictures turn out white. A TIFF file's orientation always counts, as it
-// does in Pillow, EXIF's only if d says so.
+// does in Pillow, EXIF's only by ExifApply.
 //
 // Files are not trusted: more than 256 MiB, or a header that says more than MaxPixels or a side of more than 2²⁰, or
 // more pixels than that many bytes can hold, is refused before anything is decoded.
 func (d Decoding) Image(name string, r io.Reader) (image.Image, error) {
-	return decodeImage(name, r, d.limits(), d.Exif)
+	return decodeImage(name, r, d.limits(), d.Exif == ExifApply)
 }
 
 // Open reads the header of an image file, and refuses what Image refuses before it decodes anything; the rest is for
 // Decode. So a program can see what a picture will cost first.
 func (d Decoding) Open(name string, b []byte) (*Opened, error) {
-	return openImage(name, b, d.limits(), d.Exif)
+	return openImage(name, b, d.limits(), d.Exif == ExifApply)
 }
 
 func (d Decoding) limits() limits {
@@ -134,7 +157,7 @@ func openImage(name string, b []byte, most limits, exif bool) (o *Opened, err er
 type header struct {
 	width, height int
 	least         int64 // the file cannot be whole with fewer bytes
-	exif          []byte
+	exif, xmp     []byte
 	decode        func() (image.Image, error)
 }
 
@@ -152,6 +175,7 @@ var formats = []format{
 	{"webp", isWebP, openWebP},
 	{"bmp", isBMP, openBMP},
 	{"tiff", isTIFF, openTIFF},
+	{"pnm", isPNM, openPNM},
 }
 
 // magicBytes is how many bytes of a file tell its format.
@@ -188,7 +212,7 @@ func (f *format) decode(h header, exif bool) (img image.Image, err error) {
 			f.name, got.X, got.Y, h.width, h.height)
 	}
 	if exif {
-		img = orient(img, exifOrientation(h.exif))
+		img = orient(img, orientation(h.exif, h.xmp))
 	}
 	return img, nil
 }
@@ -207,8 +231,8 @@ func (l limits) check(h header, size int) error {
 	case w < 1 || ht < 1:
 		return fmt.Errorf("image of %d×%d pixels is empty", w, ht)
 	case w > l.side || ht > l.side || w > l.pixels/ht:
-		return fmt.Errorf("image of %d×%d pixels is %w: the limit is %.4g million, and %d a side",
-			w, ht, ErrTooLarge, float64(l.pixels)/1e6, l.side)
+		return fmt.Errorf("image of %d×%d pixels is %w: the limit is %d pixels, and %d a side",
+			w, ht, ErrTooLarge, l.pixels, l.side)
 	case h.least > int64(size):
 		return fmt.Errorf("image of %d×%d pixels in %d bytes: the file is cut short, or the size wrong", w, ht, size)
 	}

@@ -42,8 +42,8 @@ func TestDecodeAsPillow(t *testing.T) {
 			t.Errorf("%s: differs from Pillow by up to %d, by %.4f on average", source, worst, mean)
 		}
 	}
-	if seen != 68 {
-		t.Errorf("%d pictures compared, want 68", seen)
+	if seen != 88 {
+		t.Errorf("%d pictures compared, want 88", seen)
 	}
 }
 
@@ -100,10 +100,10 @@ func TestDecodeImageErrors(t *testing.T) {
 		want string
 	}{
 		{nil, "empty"},
-		{[]byte("P5 1 1 255 hello"), "not an image"},
+		{[]byte("P9 1 1 255 hello"), "not an image"},
 		{jpeg[:100], "jpeg"},
 		{jpeg[:len(jpeg)-200], "jpeg"},
-		{pngHeader(20000, 5001), "limit"},
+		{pngHeader(20000, 8948), "the limit is 178956970 pixels"},
 		{pngHeader(1<<21, 1), "limit"},
 		{pngHeader(9000, 9000), "cut short"}, // would set aside 648 MB
 		{pngHeader(0, 7), "png"},
@@ -154,11 +154,40 @@ func TestOpen(t *testing.T) {
 		!strings.HasPrefix(err.Error(), "dir/x: ") {
 		t.Errorf("one pixel too many: %v", err)
 	}
-	if o, err = (Decoding{}).Open("dir/x", b.Bytes()[:60]); err != nil {
+	if o, err = (Decoding{}).Open("dir/x", b.Bytes()[:50]); err != nil {
 		t.Fatalf("cut short behind the header: %v", err)
 	}
 	if _, err := o.Decode(); err == nil || !strings.HasPrefix(err.Error(), "dir/x: png: ") {
 		t.Errorf("cut short: %v", err)
+	}
+}
+
+// TestPhone: a phone's 108 megapixels are within Pillow's limit, and can be refused.
+func TestPhone(t *testing.T) {
+	const width, height = 12000, 9000
+	b := append([]byte("\xff\xd8\xff\xdb\x00\x43\x00"), bytes.Repeat([]byte{1}, 64)...)
+	b = append(b, 0xff, jpegSOF0, 0, 11, 8, height>>8, height&255, width>>8, width&255, 1, 1, 0x11, 0)
+	for _, class := range []byte{0, 16} { // one code, 0: a difference of 0, and the end of a block
+		b = append(append(b, 0xff, jpegDHT, 0, 20, class, 1), make([]byte, 16)...)
+	}
+	b = append(b, 0xff, jpegSOS, 0, 8, 1, 1, 0, 0, 63, 0)
+	b = append(append(b, make([]byte, width*height/64/4)...), 0xff, jpegEOI)
+	o, err := Decoding{}.Open("108mp.jpg", b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (Decoding{MaxPixels: width*height - 1}).Open("108mp.jpg", b); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("one pixel beyond the limit: %v", err)
+	}
+	if testing.Short() {
+		return
+	}
+	img, err := o.Decode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, ok := img.(*image.Gray); !ok || g.GrayAt(width-1, height-1).Y != 128 {
+		t.Errorf("%T, want 128 in the last corner of a grey picture", img)
 	}
 }
 

@@ -3,27 +3,44 @@ package picture
 import (
 	"bytes"
 	"image"
+	"regexp"
 	"slices"
 )
 
-// exifOrientation is the orientation, 1 to 8, in an EXIF block, which is a TIFF file without a picture; 1, upright, if
-// the block is absent or makes no sense.
+// xmpOrientation finds the orientation in XMP data, as Pillow does.
+var xmpOrientation = regexp.MustCompile(`tiff:Orientation(="|>)([0-9])`)
+
+// orientation is the orientation, 1 to 8, in an EXIF block or, where that has none, in XMP data; 1, upright, if neither
+// says it or makes sense.
+func orientation(exif, xmp []byte) int {
+	if v := exifOrientation(exif); v != 0 {
+		return v
+	}
+	if m := xmpOrientation.FindSubmatch(xmp); m != nil && m[2][0] >= '1' && m[2][0] <= '8' {
+		return int(m[2][0] - '0')
+	}
+	return 1
+}
+
+// exifOrientation is the orientation, 1 to 8, in an EXIF block, which is a TIFF file without a picture; 1 if its value
+// makes no sense, 0 if there is none.
 func exifOrientation(b []byte) int {
 	b = bytes.TrimPrefix(b, []byte("Exif\x00\x00")) // as in JPEG; some WebP writers keep it
 	if !hasPrefix(b, "MM") && !hasPrefix(b, "II") {
-		return 1
+		return 0
 	}
 	order, entries, _ := tiffEntries(b) // what there is of them
 	for e := range slices.Chunk(entries, 12) {
-		if order.Uint16(e) == tiffOrientation {
-			const short = 3
-			if v := int(order.Uint16(e[8:])); order.Uint16(e[2:]) == short && v >= 1 && v <= 8 {
-				return v
-			}
-			return 1
+		if order.Uint16(e) != tiffOrientation {
+			continue
 		}
+		v := tiffField{order: order, kind: order.Uint16(e[2:]), count: int(order.Uint32(e[4:])), data: e[8:]}
+		if tiffSizes[v.kind] > 0 && v.count == 1 && v.at(0) >= 1 && v.at(0) <= 8 {
+			return int(v.at(0))
+		}
+		return 1
 	}
-	return 1
+	return 0
 }
 
 // orient turns a picture that was stored with an EXIF orientation upright:

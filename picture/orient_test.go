@@ -20,7 +20,7 @@ func TestOrientation(t *testing.T) {
 			name = "6.jpg"
 		}
 		upright := "testdata/orientation/" + strings.TrimSuffix(name, ".png") + ".rgb.png"
-		turned, err := Decoding{Exif: true}.File("testdata/orientation/" + name)
+		turned, err := Decoding{Exif: ExifApply}.File("testdata/orientation/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func TestExifOrientation(t *testing.T) {
 		"II*\x00\x08\x00\x00\x00\xff\xff\x12\x02\x03\x00\x01\x00\x00\x00\x03\x00\x00\x00" +
 			strings.Repeat("\x00", 12*4)[:1]: 1,
 	} {
-		if got := exifOrientation([]byte(exif)); got != want {
+		if got := orientation([]byte(exif), nil); got != want {
 			t.Errorf("% x: orientation %d, want %d", exif, got, want)
 		}
 	}
@@ -75,7 +75,7 @@ func TestExifOrientation(t *testing.T) {
 	for k := range 30 {
 		damaged := []byte(string(b))
 		damaged[i+k] ^= 0xff
-		if _, err := (Decoding{Exif: true}).Image("x.jpg", strings.NewReader(string(damaged))); err != nil {
+		if _, err := (Decoding{Exif: ExifApply}).Image("x.jpg", strings.NewReader(string(damaged))); err != nil {
 			t.Errorf("byte %d: %v", k, err)
 		}
 	}

@@ -7,11 +7,18 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // Preprocessor says how a picture becomes a model's input. It is what preprocessor_config.json holds, with
 // ViTImageProcessor's keys; the steps, in order, are resize, centre crop, rescale, normalise.
 type Preprocessor struct {
+	// Exif turns a picture as the orientation in its file's EXIF block says, before all else. The key is ours: without
+	// it, a file that names one of transformers' image processors means true, see ParsePreprocessor.
+	Exif bool `json:"do_exif_transpose"`
+	// MaxPixels is a run's limit, see Decoding; no file keeps it.
+	MaxPixels int64 `json:"-"`
+
 	DoResize bool `json:"do_resize"`
 	Size     Size `json:"size,omitzero"` // what DoResize resizes to
 	Resample int  `json:"resample"`      // Bilinear or Bicubic
@@ -19,8 +26,8 @@ type Preprocessor struct {
 	DoCenterCrop bool `json:"do_center_crop"`
 	// Crop is the size of the centre crop; zero for the model's own.
 	Crop Size `json:"crop_size,omitzero"`
-	// CropPct, if not 0, replaces Size: the picture's short side becomes ⌊short side of the crop / CropPct⌋ pixels,
-	// timm's rule.
+	// CropPct, if not 0, replaces Size by timm's rule: each side of the crop is divided by CropPct and cut to a whole
+	// number, and the picture, keeping its shape, becomes just large enough to cover that.
 	CropPct float64 `json:"crop_pct,omitempty"`
 
 	DoRescale     bool    `json:"do_rescale"`
@@ -49,8 +56,8 @@ func inRange(side int) bool { return side >= 1 && side <= MaxSide }
 const MaxSide = 1 << 14
 
 // DefaultPreprocessor is the preprocessor of a model of that input size. With three channels it is DeiT's evaluation:
-// the shorter side to 256/224 of the model's by bicubic, a centre crop, ImageNet's mean and deviation. Otherwise the
-// whole picture is resized (bicubic), and mean and deviation are ½.
+// a centre crop that keeps 0.875 of the picture's side (256/224), resized by bicubic, ImageNet's mean and deviation.
+// Otherwise the whole picture is resized (bicubic), and mean and deviation are ½.
 func DefaultPreprocessor(height, width, channels int) Preprocessor {
 	p := Preprocessor{
 		DoResize: true, Size: Size{Height: height, Width: width}, Resample: Bicubic,
@@ -58,26 +65,60 @@ func DefaultPreprocessor(height, width, channels int) Preprocessor {
 		DoNormalize: true, Mean: []float64{0.5}, Std: []float64{0.5},
 	}
 	if channels == 3 {
-		p.Size = Size{ShortestEdge: (min(height, width)*256 + 112) / 224}
-		if height != width { // the short side alone would not fill such a crop
-			p.Size = Size{Height: (height*256 + 112) / 224, Width: (width*256 + 112) / 224}
-		}
-		p.DoCenterCrop, p.Crop = true, Size{Height: height, Width: width}
+		p = p.Keeping(224.0/256, height, width)
 		p.Mean, p.Std = []float64{0.485, 0.456, 0.406}, []float64{0.229, 0.224, 0.225}
 	}
 	return p
 }
 
 // Keeping returns p with a resize and a centre crop that keep that share of a picture's side, 0.01 to 1, for a model of
-// that input size; 1 keeps all of a square picture.
+// that input size; 1 keeps all of a picture that has the model's shape.
 func (p Preprocessor) Keeping(share float64, height, width int) Preprocessor {
-	long := func(side int) int { return int(float64(side) / share) }
-	p.DoResize, p.Size, p.CropPct = true, Size{ShortestEdge: long(height)}, 0
-	if height != width { // the short side alone would not fill such a crop
-		p.Size = Size{Height: long(height), Width: long(width)}
-	}
+	p.DoResize, p.Size, p.CropPct = true, Size{}, share
 	p.DoCenterCrop, p.Crop = true, Size{Height: height, Width: width}
 	return p
+}
+
+// DecodedBy returns p for pictures that are decoded as d says; what d leaves to the model stays. A p that is zero,
+// because the model has none, stays so.
+func (p Preprocessor) DecodedBy(d Decoding) Preprocessor {
+	if reflect.ValueOf(p).IsZero() {
+		return p
+	}
+	if d.Exif != ExifOfModel {
+		p.Exif = d.Exif == ExifApply
+	}
+	p.MaxPixels = d.MaxPixels
+	return p
+}
+
+// Decoding says how p wants image files decoded.
+func (p Preprocessor) Decoding() Decoding {
+	if p.Exif {
+		return Decoding{ExifApply, p.MaxPixels}
+	}
+	return Decoding{ExifIgnore, p.MaxPixels}
+}
+
+// String says what is done to a picture, for people: "resized to cover 256×256 by bicubic, centre crop of 224×224".
+func (p Preprocessor) String() string {
+	var steps []string
+	if filter := map[int]string{Bilinear: "bilinear", Bicubic: "bicubic"}[p.Resample]; p.DoResize {
+		to := fmt.Sprintf("%d×%d", p.Size.Height, p.Size.Width)
+		if cover := p.covered(p.Crop); p.CropPct > 0 {
+			to = fmt.Sprintf("cover %d×%d", cover.Height, cover.Width)
+		} else if p.Size.ShortestEdge > 0 {
+			to = fmt.Sprintf("a short side of %d", p.Size.ShortestEdge)
+		}
+		steps = append(steps, fmt.Sprintf("resized to %s by %s", to, filter))
+	}
+	if p.DoCenterCrop {
+		steps = append(steps, fmt.Sprintf("centre crop of %d×%d", p.Crop.Height, p.Crop.Width))
+	}
+	if p.DoNormalize {
+		steps = append(steps, fmt.Sprintf("mean %.4g and deviation %.4g", p.Mean, p.Std))
+	}
+	return strings.Join(steps, ", ")
 }
 
 // Check reports whether p is sound and makes pictures of [channels, height, width], as far as that does not depend on
@@ -152,12 +193,16 @@ const maxResized = 1 << 20
 // just beyond it.
 func (p Preprocessor) Resized(h, w, height, width int) (int, int) {
 	edge := p.Size.ShortestEdge
-	switch {
+	switch cover := p.covered(p.crop(height, width)); {
 	case !p.DoResize:
 		return h, w
+	case p.CropPct > 0 && cover.Height != cover.Width:
+		// timm: both sides by the smaller ratio, rounded half to even.
+		ratio := min(float64(h)/float64(cover.Height), float64(w)/float64(cover.Width))
+		side := func(n int) int { return int(min(math.RoundToEven(float64(n)/ratio), maxResized+1)) }
+		return side(h), side(w)
 	case p.CropPct > 0:
-		crop := p.crop(height, width)
-		edge = int(float64(min(crop.Height, crop.Width)) / p.CropPct)
+		edge = cover.Height
 	case edge == 0:
 		return p.Size.Height, p.Size.Width
 	}
@@ -167,6 +212,12 @@ func (p Preprocessor) Resized(h, w, height, width int) (int, int) {
 		return long(h, w), edge
 	}
 	return edge, long(w, h)
+}
+
+// covered is what the picture covers before a crop of that size, by CropPct.
+func (p Preprocessor) covered(crop Size) Size {
+	side := func(n int) int { return int(min(float64(n)/p.CropPct, maxResized+1)) }
+	return Size{Height: side(crop.Height), Width: side(crop.Width)}
 }
 
 // centred places a crop of n pixels on a side of m: the offset of the crop, or, where the side is shorter, how much

@@ -239,6 +239,47 @@ func TestPreprocessorConfig(t *testing.T) {
 	}
 }
 
+// TestPreprocessorExif: what a model's world does with EXIF, and what a user may say.
+func TestPreprocessorExif(t *testing.T) {
+	for config, want := range map[string]bool{
+		`{"image_processor_type": "ViTImageProcessor"}`:                             true,
+		`{"feature_extractor_type": "ViTFeatureExtractor"}`:                         true,
+		`{"image_processor_type": "ViTImageProcessor", "do_exif_transpose": false}`: false,
+		`{"do_exif_transpose": true}`:                                               true,
+		`{"size": 224}`:                                                             false,
+	} {
+		p := mustParse(t, config)
+		if p.Exif != want {
+			t.Errorf("%s: EXIF %v, want %v", config, p.Exif, want)
+		}
+		if d := p.DecodedBy(Decoding{Exif: ExifIgnore, MaxPixels: 7}).Decoding(); d != (Decoding{ExifIgnore, 7}) {
+			t.Errorf("%s: asked to ignore it, %+v", config, d)
+		}
+		if d := p.DecodedBy(Decoding{Exif: ExifApply}).Decoding(); d != (Decoding{ExifApply, 0}) {
+			t.Errorf("%s: asked to apply it, %+v", config, d)
+		}
+		if d := p.DecodedBy(Decoding{}).Decoding(); (d.Exif == ExifApply) != want {
+			t.Errorf("%s: left to the model, %+v", config, d)
+		}
+		b, err := p.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again := mustParse(t, string(b)); again.Exif != want {
+			t.Errorf("%s: EXIF %v once it was written and read", config, again.Exif)
+		}
+	}
+	if err := (Preprocessor{}).DecodedBy(Decoding{MaxPixels: 5}).Check(3, 32, 32); err == nil ||
+		!strings.Contains(err.Error(), "no preprocessor_config.json") {
+		t.Errorf("a model without a preprocessor: %v", err)
+	}
+	for _, d := range []Decoding{{Exif: "turn"}, {MaxPixels: -1}} {
+		if d.Check() == nil {
+			t.Errorf("%+v was accepted", d)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	if err := DefaultPreprocessor(224, 160, 3).Check(3, 224, 160); err != nil {
 		t.Error(err)
@@ -298,6 +339,32 @@ func BenchmarkApply(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestCover compares pictures for a model that takes no squares with timm 1.0.31's evaluation transform
+// (transforms_imagenet_eval, bicubic, Pillow 13), which made NAME_HxW_PCT.png of chelsea.png and of its transpose: no
+// byte may differ, and there are no bars.
+func TestCover(t *testing.T) {
+	wide := mustDecode(t, "testdata/chelsea.png")
+	tall := image.NewNRGBA(image.Rect(0, 0, wide.Bounds().Dy(), wide.Bounds().Dx()))
+	for y := range wide.Bounds().Dy() {
+		for x := range wide.Bounds().Dx() {
+			tall.Set(y, x, wide.At(x, y))
+		}
+	}
+	for name, img := range map[string]image.Image{"wide": wide, "tall": tall} {
+		for _, c := range []struct {
+			height, width int
+			share         float64
+			file          string
+		}{{32, 48, 0.9, "32x48_0.9"}, {80, 56, 0.875, "80x56_0.875"}, {30, 31, 1, "30x31_1.0"}} {
+			want := mustDecode(t, "testdata/rect/"+name+"_"+c.file+".png")
+			p := DefaultPreprocessor(224, 224, 3).Keeping(c.share, c.height, c.width)
+			if worst, mean := compare(t, p, img, 3, want); worst > 0 {
+				t.Errorf("%s, %s: differs from timm by up to %d, by %.4f on average", name, c.file, worst, mean)
+			}
+		}
+	}
 }
 
 // TestKeeping: a share of 1 keeps every edge of a square picture, one of 0.875 is DeiT's, and no other setting changes.

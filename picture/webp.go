@@ -24,6 +24,7 @@ type webPFrame struct {
 	lossless bool
 	data     []byte // a VP8 or VP8L bit stream
 	exif     []byte
+	xmp      []byte
 }
 
 // riffChunks gives the chunks in b. One that is cut short comes as "", and is the last.
@@ -54,6 +55,8 @@ func parseWebP(b []byte) (f webPFrame, err error) {
 			f.canvas = image.Pt(1+uint24(data[4:]), 1+uint24(data[7:]))
 		case kind == "EXIF":
 			f.exif = data
+		case kind == "XMP ":
+			f.xmp = data
 		case kind == "ANMF" && f.data == nil && len(data) >= 16:
 			f.at = image.Pt(2*uint24(data), 2*uint24(data[3:]))
 			for kind, data := range riffChunks(data[16:]) {
@@ -111,7 +114,7 @@ func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
 func openWebP(b []byte, _ limits) (header, error) {
 	f, err := parseWebP(b)
 	// Of VP8L nothing is known: one code can stand for the whole picture.
-	return header{width: f.canvas.X, height: f.canvas.Y, exif: f.exif, decode: f.decode}, err
+	return header{width: f.canvas.X, height: f.canvas.Y, exif: f.exif, xmp: f.xmp, decode: f.decode}, err
 }
 
 // decode decodes the first frame. Around an animation's frame the canvas is black.

@@ -84,7 +84,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.MaxMemory = 16 * o.MaxBody
 	}
 	if o.Decoding.MaxPixels == 0 {
-		o.Decoding.MaxPixels = 50_000_000
+		o.Decoding.MaxPixels = picture.DefaultMaxPixels
 	}
 	if o.Listen == nil {
 		o.Listen = func(_, address string) (net.Listener, error) { return net.Listen("tcp", address) }
@@ -100,10 +100,13 @@ func (o Options) withDefaults() (Options, error) {
 			o.BudgetMin)
 	case o.Timeout < 0 || o.Grace < 0 || o.DrainDelay < 0 || o.Objective < 0:
 		return o, usage.Errorf("a time is negative")
-	case o.MaxBody < 0 || o.MaxQueue < 0 || o.MaxConnections < 0 || o.MaxMemory < o.MaxBody || o.Decoding.MaxPixels < 0:
+	case o.MaxBody < 0 || o.MaxQueue < 0 || o.MaxConnections < 0 || o.MaxMemory < o.MaxBody:
 		return o, usage.Errorf("a limit is negative, or bodies may hold less memory in all than one of them")
 	case o.HTTP == "" && o.GRPC == "":
 		return o, usage.Errorf("neither HTTP nor gRPC is to be served")
+	}
+	if err := o.Decoding.Check(); err != nil {
+		return o, usage.Wrap(err)
 	}
 	seen := map[string]bool{}
 	for _, m := range o.Models {

@@ -28,6 +28,10 @@ type Recipe struct {
 	// CropPct is the share of a picture's side that the centre crop keeps where nothing is drawn at random, timm's word;
 	// 1 shows all of a square picture. 0 is as in the starting model, or DeiT's 0.875 from nothing.
 	CropPct float64 `json:"crop_pct,omitempty"`
+	// Exif and MaxPixels say how picture files are decoded, see picture.Decoding; "" and 0 are as in the starting model,
+	// or, from nothing, without EXIF.
+	Exif      picture.Exif `json:"exif,omitempty"`
+	MaxPixels int64        `json:"max_pixels,omitempty"`
 	// Validation is the share of the training images that is held out to choose by, and, where the data has no test
 	// images, to test on: half for each. 0 is data.OpenParts's choice. Whoever opens the data goes by it.
 	Validation float64 `json:"validation,omitempty"`
@@ -97,6 +101,9 @@ func (r Recipe) Validate() error {
 			return fmt.Errorf("%s is %v, want %v to %v", v.name, v.value, v.min, v.max)
 		}
 	}
+	if err := (picture.Decoding{Exif: r.Exif, MaxPixels: r.MaxPixels}).Check(); err != nil {
+		return err
+	}
 	if r.Distill != nil && r.Distill.Model == "" {
 		return errors.New("distill: no model is named")
 	}
@@ -150,8 +157,9 @@ func (r Recipe) initialise(classes []string) (*vit.Params, error) {
 	return vit.Initialize(c, r.Seed, r.InitStd), nil
 }
 
-// Preprocess is p, the preprocessor of a model of configuration c, with the recipe's crop.
+// Preprocess is p, the preprocessor of a model of configuration c, with the recipe's decoding and crop.
 func (r Recipe) Preprocess(p picture.Preprocessor, c vit.Config) picture.Preprocessor {
+	p = p.DecodedBy(picture.Decoding{Exif: r.Exif, MaxPixels: r.MaxPixels})
 	if r.CropPct == 0 {
 		return p
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/recipes"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
@@ -162,20 +163,51 @@ func TestCropPct(t *testing.T) {
 	for _, c := range []struct {
 		variant  string // from nothing; "" for a starting model that keeps half
 		pct      float64
-		edge     int
+		side     int // of a square picture after the resize
 		centring bool
-	}{{"", 0, 32, true}, {"", 1, 16, true}, {"fashion-small", 0, 0, false}, {"fashion-small", 0.5, 56, true}} {
+	}{{"", 0, 32, true}, {"", 1, 16, true}, {"fashion-small", 0, 28, false}, {"fashion-small", 0.5, 56, true}} {
 		o := stripesRun(t, "")
 		o.Init.Preprocessor = o.Init.Preprocessor.Keeping(0.5, 16, 16)
 		if o.Recipe.CropPct = c.pct; c.variant != "" {
 			o.Init, o.Recipe.Variant = nil, c.variant
 		}
-		_, p, err := o.start()
+		params, p, err := o.start()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.Size.ShortestEdge != c.edge || p.DoCenterCrop != c.centring {
-			t.Errorf("%+v: pictures are prepared by %+v", c, p)
+		h, w := p.Resized(100, 100, params.Config.Height, params.Config.Width)
+		if h != c.side || w != c.side || p.DoCenterCrop != c.centring {
+			t.Errorf("%+v: pictures are prepared by %v", c, p)
+		}
+	}
+}
+
+// TestRecipeDecoding: a recipe says how picture files are decoded, and the model that comes of it keeps what it learnt
+// on.
+func TestRecipeDecoding(t *testing.T) {
+	for _, c := range []struct {
+		recipe string
+		start  bool // of the starting model's preprocessor
+		want   picture.Decoding
+	}{
+		{`{}`, false, picture.Decoding{Exif: picture.ExifIgnore}},
+		{`{}`, true, picture.Decoding{Exif: picture.ExifApply}},
+		{`{"exif": "apply", "max_pixels": 9}`, false, picture.Decoding{Exif: picture.ExifApply, MaxPixels: 9}},
+		{`{"exif": "ignore"}`, true, picture.Decoding{Exif: picture.ExifIgnore}},
+	} {
+		r, err := ParseRecipe("test", []byte(c.recipe), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := picture.DefaultPreprocessor(32, 32, 3)
+		p.Exif = c.start
+		if got := r.Preprocess(p, vit.Config{}).Decoding(); got != c.want {
+			t.Errorf("%s from a model with EXIF %v: %+v", c.recipe, c.start, got)
+		}
+	}
+	for _, bad := range []string{`{"exif": "turn"}`, `{"max_pixels": -1}`} {
+		if _, err := ParseRecipe("test", []byte(bad), nil); err == nil {
+			t.Errorf("%s was accepted", bad)
 		}
 	}
 }

@@ -154,7 +154,7 @@ func (o Options) open(ctx context.Context) (r *runner, err error) {
 	if err := o.check(p, prep); err != nil {
 		return nil, err
 	}
-	if err := o.look(ctx); err != nil {
+	if err := o.look(ctx, prep); err != nil {
 		return nil, err
 	}
 	o.Recipe = o.Recipe.resolve(p.Config)
@@ -210,14 +210,14 @@ func (o *Options) start() (p *vit.Params, prep picture.Preprocessor, err error) 
 }
 
 // look tells what the data consist of, once small ones have been looked through for damage.
-func (o *Options) look(ctx context.Context) error {
+func (o *Options) look(ctx context.Context, prep picture.Preprocessor) error {
 	if o.Contents == nil {
 		return nil
 	}
 	var errs []error
 	for _, d := range []data.Dataset{o.Data.Train, o.Data.Validation, o.Data.Test} {
 		if t, ok := d.(*data.Tolerated); ok {
-			errs = append(errs, t.Check(ctx))
+			errs = append(errs, t.Check(ctx, prep.Decoding()))
 		}
 	}
 	o.Contents(o.Data.Contents())

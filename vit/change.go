@@ -2,6 +2,7 @@ package vit
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 
@@ -59,15 +60,18 @@ func (m *Model) Resize(height, width int) (*Model, error) {
 	return &Model{Params: p, Preprocessor: resized(m.Preprocessor, from, c)}, nil
 }
 
-// resized is the preprocessor of a model whose image size changed.
+// resized is the preprocessor of a model whose image size changed. Sizes are cut to whole numbers, as DeiT and timm do;
+// where a short side was resized for a crop, it still is or, for a crop that is no square, both are covered.
 func resized(p picture.Preprocessor, from, to Config) picture.Preprocessor {
-	scale := func(v, from, to int) int { return (v*to + from/2) / from }
+	edge, short := p.Size.ShortestEdge, min(from.Height, from.Width)
+	if edge >= short && p.DoCenterCrop && to.Height != to.Width {
+		p.CropPct, p.Size = math.Nextafter(float64(short)/float64(edge), 0), picture.Size{} // never below that edge
+	}
 	side := func(s picture.Size) picture.Size {
-		short := min(from.Height, from.Width)
 		return picture.Size{
-			Height:       scale(s.Height, from.Height, to.Height),
-			Width:        scale(s.Width, from.Width, to.Width),
-			ShortestEdge: scale(s.ShortestEdge, short, min(to.Height, to.Width)),
+			Height:       s.Height * to.Height / from.Height,
+			Width:        s.Width * to.Width / from.Width,
+			ShortestEdge: s.ShortestEdge * min(to.Height, to.Width) / short,
 		}
 	}
 	p.Size, p.Crop = side(p.Size), side(p.Crop)

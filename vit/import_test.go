@@ -249,6 +249,26 @@ func TestResize(t *testing.T) {
 	if err := big.Preprocessor.Check(3, 64, 48); err != nil {
 		t.Error(err)
 	}
+	// Pictures cover another shape as timm's evaluation has it, whatever their own: no bars, none squashed.
+	short := picture.Preprocessor{DoResize: true, Size: picture.Size{ShortestEdge: 36}, Resample: picture.Bicubic,
+		DoCenterCrop: true, Crop: picture.Size{Height: 32, Width: 32}}
+	for _, p := range []picture.Preprocessor{m.Preprocessor, short} {
+		m := &Model{Params: m.Params, Preprocessor: p}
+		for _, side := range [][4]int{{64, 48, 72, 54}, {32, 64, 36, 72}, {64, 64, 72, 72}} {
+			other, err := m.Resize(side[0], side[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.CropPct > 0 { // DeiT's 256/224
+				side[2], side[3] = side[0]*8/7, side[1]*8/7
+			}
+			h, w := other.Preprocessor.Resized(4*side[2], 4*side[3], side[0], side[1])
+			if h != side[2] || w != side[3] {
+				t.Errorf("%v for %d×%d: a picture of that shape becomes %d×%d, want %d×%d", p, side[0], side[1], h, w,
+					side[2], side[3])
+			}
+		}
+	}
 	if !slices.Equal(big.Params.Blocks[2].FC1Weight, m.Params.Blocks[2].FC1Weight) {
 		t.Error("other weights changed")
 	}
@@ -300,11 +320,26 @@ func TestLoadTimm(t *testing.T) {
 		t.Errorf("halting null: %v, want a dense model", err)
 	}
 	want := picture.Preprocessor{DoResize: true, Resample: picture.Bicubic,
-		DoCenterCrop: true, Crop: picture.Size{Height: 32, Width: 32}, Size: picture.Size{ShortestEdge: 35},
+		DoCenterCrop: true, Crop: picture.Size{Height: 32, Width: 32}, CropPct: 0.9,
 		DoRescale: true, RescaleFactor: 1.0 / 255, DoNormalize: true,
 		Mean: []float64{0.4, 0.5, 0.6}, Std: []float64{0.2, 0.25, 0.3}}
 	if diff := cmp.Diff(want, m.Preprocessor); diff != "" {
 		t.Error(diff)
+	}
+	for mode, want := range map[string][2]int{"center": {35, 70}, "squash": {35, 52}} { // of 32×48 and crop_pct 0.9
+		dir, _ := timmDir(t, func(c map[string]any) {
+			c["pretrained_cfg"].(map[string]any)["crop_mode"] = mode
+		})
+		m, err := LoadFS(dir, "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err = m.Resize(32, 48); err != nil {
+			t.Fatal(err)
+		}
+		if h, w := m.Preprocessor.Resized(100, 200, 32, 48); h != want[0] || w != want[1] {
+			t.Errorf("crop_mode %s: a picture of 100×200 is resized to %d×%d, want %d×%d", mode, h, w, want[0], want[1])
+		}
 	}
 	for _, v := range []struct {
 		key   string

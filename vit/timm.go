@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/adavit/adavit/halting"
@@ -116,7 +115,7 @@ func (j timmJSON) check() error {
 	return nil
 }
 
-// preprocessor is timm's evaluation transform: the short side resized to ⌊size / crop_pct⌋ and a centre crop, or with
+// preprocessor is timm's evaluation transform: the picture is resized to cover ⌊size / crop_pct⌋ and cropped, or with
 // crop_mode "squash" both sides resized.
 func (t timmPretrained) preprocessor(c Config) (picture.Preprocessor, error) {
 	p := picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
@@ -124,14 +123,12 @@ func (t timmPretrained) preprocessor(c Config) (picture.Preprocessor, error) {
 	if !(pct >= 0.01 && pct <= 1) {
 		return p, fmt.Errorf("crop_pct is %v, want 0.01 to 1", t.CropPct)
 	}
-	larger := func(side int) int { return int(math.Floor(float64(side) / pct)) }
-	p.DoCenterCrop, p.Crop = true, picture.Size{Height: c.Height, Width: c.Width}
-	switch {
-	case (t.CropMode == "" || t.CropMode == "center") && c.Height == c.Width:
-		p.Size = picture.Size{ShortestEdge: larger(c.Height)}
-	case t.CropMode == "" || t.CropMode == "center" || t.CropMode == "squash":
-		// timm resizes both sides where the input is no square.
-		p.Size = picture.Size{Height: larger(c.Height), Width: larger(c.Width)}
+	p = p.Keeping(pct, c.Height, c.Width)
+	switch t.CropMode {
+	case "", "center":
+	case "squash":
+		larger := func(side int) int { return int(float64(side) / pct) }
+		p.Size, p.CropPct = picture.Size{Height: larger(c.Height), Width: larger(c.Width)}, 0
 	default:
 		return p, fmt.Errorf("crop_mode is %.40q, but only %q and %q are supported", t.CropMode, "center", "squash")
 	}

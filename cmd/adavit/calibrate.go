@@ -64,6 +64,7 @@ not linear in the constants.`,
 		"`part` of the data: validation or train (default: validation, or all where there are no parts)")
 	f.StringVar(&budgets, "budgets", "", "`list` of shares of the dense model's token-blocks "+
 		"(default: 0.25,0.3,0.35,0.4 and 0.5 to 1)")
+	decodingFlags(cmd, &o.Decoding)
 	f.IntVar(&o.Limit, "limit", eval.CalibrationImages, "use so `many` images at most, spread over the part")
 	return cmd
 }

@@ -142,18 +142,10 @@ func (a *app) imageFlags(cmd *cobra.Command, o *adavit.FileOptions) {
 	o.Stdin = a.in
 	f := cmd.Flags()
 	f.StringVar(&o.List, "list", "", "`file` that lists more images, one a line; - is standard input")
-	exif := f.String("exif", "ignore",
-		"`what` to do with an orientation in EXIF: ignore, as training usually does, or apply")
-	f.Int64Var(&o.MaxPixels, "max-pixels", 100_000_000, "refuse images of more than this `number` of pixels")
+	decodingFlags(cmd, &o.Decoding)
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) == 0 && o.List == "" {
 			return badUsage("missing argument: an image file")
-		}
-		return nil
-	}
-	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if o.Exif = *exif == "apply"; !o.Exif && *exif != "ignore" {
-			return badUsage("--exif is %q, want ignore or apply", *exif)
 		}
 		return nil
 	}

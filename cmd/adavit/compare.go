@@ -10,10 +10,12 @@ import (
 	"github.com/adavit/adavit/compare"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/picture"
 )
 
 func (a *app) compare() *cobra.Command {
 	o := compare.Options{Log: a.log, Contents: a.contents}
+	var decoding picture.Decoding
 	var seeds, sweep string
 	var given []string
 	cmd := &cobra.Command{
@@ -37,6 +39,7 @@ and topk:keep=0.5:fuse=true the scheme's constants; topk:train=true trains the m
   adavit compare --model my-deit --data photos --out compared --recipe my.json \
       --schemes none,token,topk,tome --depth 7 --batch 64`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Set = append(o.Set, decodingOverrides(decoding)...)
 			for _, list := range given {
 				o.Schemes = append(o.Schemes, compare.SplitSchemes(list)...)
 			}
@@ -90,6 +93,7 @@ and topk:keep=0.5:fuse=true the scheme's constants; topk:train=true trains the m
 	f.IntVar(&o.Limit, "limit", 0, "use the first so `many` training and test images only")
 	f.IntVar(&o.Batch, "batch", 32, "`images` in a batch where speed in batches is measured")
 	f.Float64Var(&o.Seconds, "seconds", 0.5, "how `long` a turn of the timing takes")
+	decodingFlags(cmd, &decoding)
 	f.StringArrayVar(&o.Set, "set", nil, "override a recipe's value for all schemes, as `KEY=VALUE`; may be repeated")
 	return cmd
 }

@@ -42,18 +42,23 @@
 //
 // Flags:
 //
-//	--count number    number of pictures (default 8)
-//	--data set        data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or CIFAR
-//	                  files, of one sub-folder for each class or of pictures with a list of
-//	                  labels, or tar files (shards-{000..012}.tar)
-//	--model model     model whose size and preprocessing pictures get (default: the
-//	                  recipe's, or 224×224)
-//	--out file        PNG file to write
-//	--recipe name     bundled recipe's name, or a file (default: no augmentation but what
-//	                  --set says)
-//	--seed seed       seed of all that is random (default: the recipe's)
-//	--set KEY=VALUE   override a recipe's value, as KEY=VALUE; may be repeated
-//	--views number    number of views of each (default 8)
+//	--count number        number of pictures (default 8)
+//	--data set            data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
+//	                      CIFAR files, of one sub-folder for each class or of pictures with
+//	                      a list of labels, or tar files (shards-{000..012}.tar)
+//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
+//	                      as those do whom the model comes from; transformers applies it,
+//	                      torchvision and timm ignore it)
+//	--max-pixels number   refuse pictures of more than this number of pixels (default:
+//	                      Pillow's limit, 178956970)
+//	--model model         model whose size and preprocessing pictures get (default: the
+//	                      recipe's, or 224×224)
+//	--out file            PNG file to write
+//	--recipe name         bundled recipe's name, or a file (default: no augmentation but
+//	                      what --set says)
+//	--seed seed           seed of all that is random (default: the recipe's)
+//	--set KEY=VALUE       override a recipe's value, as KEY=VALUE; may be repeated
+//	--views number        number of views of each (default 8)
 //
 // Examples:
 //
@@ -154,7 +159,12 @@
 //	--data set                data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
 //	                          CIFAR files, of one sub-folder for each class or of pictures
 //	                          with a list of labels, or tar files (shards-{000..012}.tar)
+//	--exif what               what to do with an orientation in EXIF: apply or ignore
+//	                          (default: as those do whom the model comes from; transformers
+//	                          applies it, torchvision and timm ignore it)
 //	--limit many              use so many images at most, spread over the part (default 2000)
+//	--max-pixels number       refuse pictures of more than this number of pixels (default:
+//	                          Pillow's limit, 178956970)
 //	--model directory         model directory
 //	--part part               part of the data: validation or train (default: validation, or
 //	                          all where there are no parts)
@@ -193,10 +203,12 @@
 //	--budget MEAN[,MAX]   MEAN[,MAX]: shares of the dense model's token-blocks, above 0 and
 //	                      at most 1. Images cost MEAN on average (0: no aim; needs a model
 //	                      with a ladder of budgets) and none costs more than MAX
-//	--exif what           what to do with an orientation in EXIF: ignore, as training
-//	                      usually does, or apply (default "ignore")
+//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
+//	                      as those do whom the model comes from; transformers applies it,
+//	                      torchvision and timm ignore it)
 //	--list file           file that lists more images, one a line; - is standard input
-//	--max-pixels number   refuse images of more than this number of pixels (default 100000000)
+//	--max-pixels number   refuse pictures of more than this number of pixels (default:
+//	                      Pillow's limit, 178956970)
 //	--model directory     model directory or bundled name
 //	--pictures folder     folder for a picture of each image and its tokens' depths
 //
@@ -254,7 +266,12 @@
 //	--depth depth             mean depth to bring the schemes to (default: what token
 //	                          reaches, without it half of the blocks)
 //	--epochs number           number of epochs of each run (default: the recipe's)
+//	--exif what               what to do with an orientation in EXIF: apply or ignore
+//	                          (default: as those do whom the model comes from; transformers
+//	                          applies it, torchvision and timm ignore it)
 //	--limit many              use the first so many training and test images only
+//	--max-pixels number       refuse pictures of more than this number of pixels (default:
+//	                          Pillow's limit, 178956970)
 //	--model model             dense model that all schemes start from, a directory or a
 //	                          bundled name
 //	--out folder              folder for the runs and the results
@@ -381,7 +398,12 @@
 //	--data set                data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
 //	                          CIFAR files, of one sub-folder for each class or of pictures
 //	                          with a list of labels, or tar files (shards-{000..012}.tar)
+//	--exif what               what to do with an orientation in EXIF: apply or ignore
+//	                          (default: as those do whom the model comes from; transformers
+//	                          applies it, torchvision and timm ignore it)
 //	--limit many              use the first so many images only
+//	--max-pixels number       refuse pictures of more than this number of pixels (default:
+//	                          Pillow's limit, 178956970)
 //	--model directory         model directory or bundled name
 //	--unknown-classes error   what to do about classes that the model does not know: error,
 //	                          skip their pictures, or go by position where no name matches
@@ -460,10 +482,12 @@
 //
 // Flags:
 //
-//	--exif what           what to do with an orientation in EXIF: ignore, as training
-//	                      usually does, or apply (default "ignore")
+//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
+//	                      as those do whom the model comes from; transformers applies it,
+//	                      torchvision and timm ignore it)
 //	--list file           file that lists more images, one a line; - is standard input
-//	--max-pixels number   refuse images of more than this number of pixels (default 100000000)
+//	--max-pixels number   refuse pictures of more than this number of pixels (default:
+//	                      Pillow's limit, 178956970)
 //	--model directory     model directory or bundled name
 //	--output file         safetensors file to write
 //
@@ -500,6 +524,9 @@
 //	                                model's work (default 0.25)
 //	--drain-delay time              time between not being ready and taking nothing more, at
 //	                                the end
+//	--exif what                     what to do with an orientation in EXIF: apply or ignore
+//	                                (default: as those do whom the model comes from;
+//	                                transformers applies it, torchvision and timm ignore it)
 //	--grace time                    time for what is under way at the end (default 30s)
 //	--grpc address                  address for gRPC, or off (default ":9000")
 //	--http address                  address for HTTP, or off; port 0 takes a free one
@@ -511,7 +538,8 @@
 //	--max-body bytes                most bytes of a request's body, such as 64MiB (default 64MiB)
 //	--max-connections connections   most open connections (default 10000)
 //	--max-pixels number             refuse pictures of more than this number of pixels
-//	                                (default 50000000)
+//	                                (default: Pillow's limit, 178956970); or what a quarter
+//	                                of the memory limit holds, at 8 bytes each
 //	--max-queue images              most images under way at a time (default 1024)
 //	--model NAME=DIR                NAME=DIR to serve DIR as NAME, or a bundled model or
 //	                                hf:owner/name; can be repeated
@@ -555,8 +583,13 @@
 //	--data set                data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
 //	                          CIFAR files, of one sub-folder for each class or of pictures
 //	                          with a list of labels, or tar files (shards-{000..012}.tar)
+//	--exif what               what to do with an orientation in EXIF: apply or ignore
+//	                          (default: as those do whom the model comes from; transformers
+//	                          applies it, torchvision and timm ignore it)
 //	--init model              model to start from, a directory or a bundled name (default:
 //	                          the recipe's)
+//	--max-pixels number       refuse pictures of more than this number of pixels (default:
+//	                          Pillow's limit, 178956970)
 //	--new-head                give the model to start from a fresh head for the data's classes
 //	--out folder              folder that becomes the model's directory
 //	--recipe name             bundled recipe's name, or a file

@@ -8,6 +8,7 @@ import (
 
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/internal/tools"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/trainer"
 )
@@ -23,6 +24,7 @@ const (
 
 func (a *app) eval() *cobra.Command {
 	o := tools.EvalOptions{Log: a.log, Contents: a.contents}
+	var decoding picture.Decoding
 	var budget string
 	cmd := &cobra.Command{
 		Use:   "eval --model DIR|NAME --data SET",
@@ -45,6 +47,7 @@ pixels, are left out and counted.`,
 			if err != nil {
 				return err
 			}
+			m.Preprocessor = m.Preprocessor.DecodedBy(decoding)
 			a.bar.start("images")
 			o.Threads, o.Precision, o.Progress = a.threads, a.precision, a.bar.update
 			ev, err := tools.Eval(cmd.Context(), m, o)
@@ -67,6 +70,7 @@ pixels, are left out and counted.`,
 	f.Float64Var(&o.Damaged, "damaged", trainer.DefaultRecipe().Damaged, damagedUsage)
 	f.StringVar(&budget, "budget", "", budgetUsage)
 	f.IntVar(&o.Limit, "limit", 0, limitUsage)
+	decodingFlags(cmd, &decoding)
 	return cmd
 }
 

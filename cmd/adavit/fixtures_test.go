@@ -89,7 +89,8 @@ func readReference(t *testing.T, name string) (*weights.File, *vit.Model) {
 	return file, &vit.Model{Params: p, Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
 }
 
-// models writes micro (the reference's weights, adaptive), bare (micro without preprocessor_config.json), tiny (28×28
+// models writes micro (the reference's weights, adaptive), exif (micro as transformers would have it: a
+// preprocessor_config.json that does not speak of EXIF), bare (micro without preprocessor_config.json), tiny (28×28
 // grey images, dense, random), and bad ones: nan, truncated, missing (no weights), shape (config.json of another
 // depth), junk (config.json is no JSON), policy (unknown key in "halting").
 func (f fixtures) models() {
@@ -117,6 +118,10 @@ func (f fixtures) models() {
 	bad("nan", config, nan)
 	bad("truncated", config, stored[:len(stored)/2])
 	bad("missing", config, nil)
+	f.file("exif/config.json", config)
+	f.file("exif/model.safetensors", stored)
+	f.file("exif/preprocessor_config.json", bytes.Replace(f.read("micro/preprocessor_config.json"),
+		[]byte("  \"do_exif_transpose\": false,\n"), nil, 1))
 	f.file("bare/config.json", config) // sound, but says nothing about pictures
 	f.file("bare/model.safetensors", stored)
 	bad("shape", bytes.Replace(config, []byte(`"num_hidden_layers": 4`), []byte(`"num_hidden_layers": 5`), 1), stored)

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/adavit/adavit/internal/cgroup"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/serve"
 	"github.com/adavit/adavit/serve/load"
 	"github.com/adavit/adavit/serve/secure"
@@ -105,7 +106,8 @@ A directory whose subdirectories are called 1, 2, … is a model with these vers
 	f.StringVar(&overload, "on-overload", "degrade", "`what` to do when there is too little time: degrade, shed or queue")
 	f.DurationVar(&o.Timeout, "timeout", 30e9, "most `time` for a request")
 	f.Var(&maxBody, "max-body", "most `bytes` of a request's body, such as 64MiB")
-	f.Int64Var(&o.Decoding.MaxPixels, "max-pixels", 50_000_000, "refuse pictures of more than this `number` of pixels")
+	decodingFlags(cmd, &o.Decoding)
+	cmd.Flag("max-pixels").Usage += "; or what a quarter of the memory limit holds, at 8 bytes each"
 	f.IntVar(&o.MaxQueue, "max-queue", 1024, "most `images` under way at a time")
 	f.IntVar(&o.MaxConnections, "max-connections", 10_000, "most open `connections`")
 	f.DurationVar(&o.DrainDelay, "drain-delay", 0, "`time` between not being ready and taking nothing more, at the end")
@@ -126,6 +128,9 @@ func (a *app) runServer(ctx context.Context, o serve.Options) error {
 	memory := cgroup.LimitMemory()
 	if memory > 0 { // JSON takes several times its bytes, and pictures and models need the rest
 		o.MaxMemory = max(o.MaxBody, min(16*o.MaxBody, memory/8))
+		if o.Decoding.MaxPixels == 0 {
+			o.Decoding.MaxPixels = min(memory/4/8, picture.DefaultMaxPixels)
+		}
 	}
 	sockets, err := systemd.Sockets("http", "grpc", "admin")
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/internal/tools"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/trainer"
 )
@@ -17,6 +18,7 @@ func (a *app) train() *cobra.Command {
 	o := trainer.Options{Log: a.log, Contents: a.contents}
 	var recipe string
 	var overrides []string
+	var decoding picture.Decoding
 	cmd := &cobra.Command{
 		Use:   "train --recipe NAME|FILE --data SET --out DIR",
 		Short: "Train a model",
@@ -36,6 +38,7 @@ The classes of a model to start from, and of a teacher, are matched to the data'
   adavit train --recipe my.json --data photos --init hf:facebook/deit-tiny-patch16-224 \
       --new-head --out photos-model`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			overrides = append(overrides, decodingOverrides(decoding)...)
 			if o.Recipe, err = trainer.LoadRecipe(recipe, overrides); err != nil {
 				return err
 			}
@@ -69,6 +72,7 @@ The classes of a model to start from, and of a teacher, are matched to the data'
 	f.IntVar(&o.Workers, "workers", 0, "`number` of images decoded and augmented at a time (default: as many as threads)")
 	f.BoolVar(&o.Resume, "resume", false, "go on from the newest checkpoint in --out, or start if there is none")
 	f.StringArrayVar(&overrides, "set", nil, "override a recipe's value, as `KEY=VALUE`; may be repeated")
+	decodingFlags(cmd, &decoding)
 	return cmd
 }
 
@@ -120,6 +124,7 @@ func (a *app) augment() *cobra.Command {
 	o := tools.AugmentOptions{Log: a.log}
 	var recipe string
 	var overrides []string
+	var decoding picture.Decoding
 	var seed uint64
 	cmd := &cobra.Command{
 		Use:   "augment [--recipe NAME|FILE] [--set KEY=VALUE] --data SET --out SHEET.png",
@@ -131,6 +136,7 @@ without augmentation, then views of it as the recipe augments them, mixed with e
       --set 'augment.random_resized_crop={}' --out sheet.png
   adavit augment --recipe my.json --model my-model --data photos --set mix.mixup=0.8 --out sheet.png`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			overrides = append(overrides, decodingOverrides(decoding)...)
 			if recipe != "" {
 				o.Recipe, err = trainer.LoadRecipe(recipe, overrides)
 			} else {
@@ -156,6 +162,7 @@ without augmentation, then views of it as the recipe augments them, mixed with e
 	f := cmd.Flags()
 	f.StringVar(&recipe, "recipe", "", "bundled recipe's `name`, or a file (default: no augmentation but what --set says)")
 	f.StringArrayVar(&overrides, "set", nil, "override a recipe's value, as `KEY=VALUE`; may be repeated")
+	decodingFlags(cmd, &decoding)
 	f.StringVar(&o.Data, "data", "", dataUsage)
 	f.StringVar(&o.Model, "model", "",
 		"`model` whose size and preprocessing pictures get (default: the recipe's, or 224×224)")

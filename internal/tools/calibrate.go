@@ -17,6 +17,7 @@ import (
 	"github.com/adavit/adavit/hub"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/usage"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
@@ -32,6 +33,8 @@ type CalibrateOptions struct {
 
 	Unknown  eval.Unknown          // what becomes of pictures of classes that the model does not know
 	Contents func([]data.Contents) // told what the data are before the model runs; may be nil
+
+	picture.Decoding
 }
 
 // Parts of a data set that a ladder may be measured on.
@@ -77,6 +80,7 @@ func Calibrate(ctx context.Context, o CalibrateOptions) (r Calibrated, err error
 	if err := atomicfile.Writable(o.Model); err != nil { // better now than after the work
 		return r, err
 	}
+	m.Preprocessor = m.Preprocessor.DecodedBy(o.Decoding)
 	d, part, err := o.open(ctx, m)
 	if err != nil {
 		return r, err
@@ -144,7 +148,7 @@ func (o CalibrateOptions) open(ctx context.Context, m *vit.Model) (d data.Datase
 		return nil, "", err
 	}
 	t := leftOut(d, trainer.DefaultRecipe().Damaged, o.Log)
-	err = t.Check(ctx)
+	err = t.Check(ctx, m.Preprocessor.Decoding())
 	if o.Contents != nil {
 		o.Contents(append([]data.Contents{data.ContentsOf(part, t)}, data.Rest(source)...))
 	}

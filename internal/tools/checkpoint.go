@@ -123,10 +123,10 @@ func (o ConvertOptions) open(ctx context.Context, src string, done *Conversion) 
 	}
 	usual := "DeiT's evaluation"
 	if m.Params.Config.Channels != 3 {
-		usual = "a plain resize, scaled to -1 … 1,"
+		usual = "a plain resize"
 	}
-	done.note("%s does not say how pictures become its input: %s was written to %s; change it if the model was trained "+
-		"otherwise", filepath.Base(src), usual, vit.PreprocessorFile)
+	done.note("%s does not say how pictures become its input: %s (%v) was written to %s; change it if the model was "+
+		"trained otherwise", filepath.Base(src), usual, m.Preprocessor, vit.PreprocessorFile)
 	return m, nil
 }
 

@@ -40,7 +40,7 @@ func Eval(ctx context.Context, m *vit.Model, o EvalOptions) (r eval.Result, err 
 		return r, err
 	}
 	t := leftOut(d, o.Damaged, o.Log)
-	err = t.Check(ctx)
+	err = t.Check(ctx, m.Preprocessor.Decoding())
 	if o.Contents != nil {
 		part := partAll
 		for _, split := range []data.Split{data.Validation, data.Test} {

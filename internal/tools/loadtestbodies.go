@@ -61,7 +61,7 @@ func loadPictures(ctx context.Context, name string, f func(content []byte, img i
 			return err
 		}
 		n, each = d.Len(), func(i int) error {
-			img, err := data.Image(d, i)
+			img, err := data.Image(d, i, picture.Decoding{})
 			if err != nil {
 				return err
 			}

@@ -26,6 +26,7 @@ import (
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/internal/usage"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/weights"
 )
 
@@ -98,7 +99,7 @@ func TestLoadTensors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := data.Image(d, 0)
+	img, err := data.Image(d, 0, picture.Decoding{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -233,6 +233,7 @@ func Preprocess(ctx context.Context, m *vit.Model, f picture.Files, output strin
 	if err != nil {
 		return Written{}, err
 	}
+	f.Decoding = m.Preprocessor.DecodedBy(f.Decoding).Decoding()
 	c, size := m.Params.Config, m.Params.Config.ImageLen()
 	files, err := f.Resolve()
 	if err != nil {
