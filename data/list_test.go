@@ -1,8 +1,11 @@
 package data
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/adavit/adavit/internal/filetest"
 )
 
 // TestLists: labels come from lists of every usual make; what a list lacks, or why it is none, is told.
@@ -105,6 +108,22 @@ func TestLists(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestListFile: a list can be named itself.
+func TestListFile(t *testing.T) {
+	dir := layout(t, `{1,2}.png
+		a.csv: file,label\n1.png,x\n2.png,y\n
+		b.csv: file,label\n1.png,z\n
+		c.csv: file,label\n3.png,z\n`)
+	d, err := Open(filepath.Join(dir, "b.csv"), Train)
+	filetest.Check(t, err)
+	if c := ContentsOf("train", d); d.Len() != 1 || d.Classes()[0] != "z" || c.Folder != filepath.Join(dir, "b.csv") ||
+		c.SkippedText() != "1 not in b.csv (2.png)" {
+		t.Errorf("%d pictures, %q, %+v", d.Len(), d.Classes(), c)
+	}
+	_, err = Open(filepath.Join(dir, "c.csv"), Train)
+	filetest.WantError(t, err, "c.csv", "names none of the pictures")
 }
 
 // FuzzList: whatever a list holds, it is read or refused, and what it labels are the folder's pictures.

@@ -28,17 +28,21 @@ func NumberNames(names []string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool { _, ok := number(name); return !ok })
 }
 
-// sortClasses puts the names of classes into the order of their labels: names that all are numbers by their values, as
-// timm does it, others as text.
+// sortClasses puts the names of classes into the order of their labels: numbers by their values, as timm does it, and
+// then the others as text.
 func sortClasses(names []string) {
-	if !NumberNames(names) {
-		slices.Sort(names)
-		return
-	}
 	slices.SortFunc(names, func(a, b string) int {
-		x, _ := number(a)
-		y, _ := number(b)
-		return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y), cmp.Compare(a, b))
+		x, isNumber := number(a)
+		y, other := number(b)
+		switch {
+		case isNumber && other:
+			return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y), cmp.Compare(a, b))
+		case isNumber:
+			return -1
+		case other:
+			return 1
+		}
+		return cmp.Compare(a, b)
 	})
 }
 

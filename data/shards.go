@@ -121,8 +121,8 @@ func findTarFiles(spec string, paths ...string) (Source, error) {
 		case packedName.MatchString(path):
 			return nil, fmt.Errorf("data set %q: %w", path, errPacked("gunzip"))
 		case !strings.HasSuffix(strings.ToLower(path), tarEnding):
-			return nil, fmt.Errorf("data set %q: a file; want a %s file, or a folder "+
-				"(of IDX files, CIFAR's files, %s files, class sub-folders)", path, tarEnding, tarEnding)
+			return nil, fmt.Errorf("data set %q: a file; want a %s file, a list of labels (.csv, .json, …), or a folder "+
+				"(of IDX files, CIFAR's files, %s files, class sub-folders, pictures with a list)", path, tarEnding, tarEnding)
 		}
 	}
 	return shardSource{spec, filepath.Dir(paths[0]), paths}, nil

@@ -74,6 +74,17 @@ func (s *treeSource) findLists(top level) (why []string, err error) {
 	return why, nil
 }
 
+// findList is the source of the pictures that a list, which the user named, labels.
+func findList(file string) (Source, error) {
+	s := treeSource{dir: filepath.Dir(file), parts: map[Split]*treePart{}}
+	top := level{dir: s.dir, lists: []string{filepath.Base(file)}}
+	why, err := s.findLists(top)
+	if err == nil && s.whole == nil && len(s.parts) == 0 {
+		err = fmt.Errorf("data set %q: a file that is no list of labels: %s", file, strings.Join(why, "; "))
+	}
+	return s, err
+}
+
 // classes are those that the part itself has, in the order of their labels; nil of tar files.
 func (p *treePart) classes() []string {
 	seen := map[string]bool{}

@@ -217,7 +217,7 @@ func Match(c vit.Config, d data.Dataset, u Unknown, log *slog.Logger) (data.Data
 	if err != nil {
 		return nil, err
 	}
-	m.tell(c, d.Classes(), log)
+	m.Tell(c, d.Classes(), log)
 	return data.Relabel(d, m.Class, labels(c))
 }
 
@@ -229,7 +229,7 @@ func MatchParts(m *vit.Model, p data.Parts, u Unknown, log *slog.Logger) (*vit.M
 	if err != nil {
 		return nil, p, err
 	}
-	match.tell(c, names, log)
+	match.Tell(c, names, log)
 	if match.By != ByName && len(names) == c.Classes && (Nameless(c) || !data.NumberNames(names)) {
 		params := *m.Params
 		params.Config.Labels = slices.Clone(names)
@@ -248,8 +248,9 @@ func MatchParts(m *vit.Model, p data.Parts, u Unknown, log *slog.Logger) (*vit.M
 	return m, p, nil
 }
 
-// tell logs how classes were matched, where a user could think otherwise.
-func (m Matching) tell(c vit.Config, names []string, log *slog.Logger) {
+// Tell logs how classes of data, which have these names, were matched, where a user could think otherwise. log may be
+// nil.
+func (m Matching) Tell(c vit.Config, names []string, log *slog.Logger) {
 	if log == nil {
 		return
 	}

@@ -17,6 +17,9 @@ const HeldOutSeed = 0
 // of them and has no validation images.
 func PartsOf(spec string, s data.Source, r Recipe, dir string, resume bool, log *slog.Logger) (data.Parts, error) {
 	p, err := data.PartsOf(spec, s, r.Validation, HeldOutSeed)
+	if err == nil && r.Validation > 0 && p.Share == 0 {
+		log.Info("the data set has a validation part of its own, so none is held out", "data", spec)
+	}
 	if err != nil || !resume || r.Validation > 0 {
 		return p, err
 	}

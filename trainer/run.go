@@ -58,6 +58,7 @@ func (r *runner) prepare(p *vit.Params) (err error) {
 		if err != nil {
 			return err
 		}
+		r.teacher.match.Tell(r.teacher.config, r.Data.Train.Classes(), r.Log)
 	}
 	if r.Backend != nil {
 		r.backend, err = r.Backend(p, r.Recipe.Settings, r.Threads)

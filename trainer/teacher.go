@@ -34,6 +34,7 @@ type teacher struct {
 	engine *infer.Engine
 	config vit.Config
 	class  []int // of the teacher, for each class of the student
+	match  eval.Matching
 
 	mean, std, ownMean, ownStd []float32 // [C] the student's normalisation, and the teacher's
 	images                     []float32 // as the teacher normalises them; not used where both do alike
@@ -65,7 +66,7 @@ func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor,
 	if err != nil {
 		return nil, fmt.Errorf("teacher %s: %w", name, err)
 	}
-	t.class = match.Class
+	t.class, t.match = match.Class, match
 	t.mean, t.std = p.MeanStd(c.Channels)
 	t.ownMean, t.ownStd = m.Preprocessor.MeanStd(c.Channels)
 	w, err := infer.Pack(m.Params, infer.F32)

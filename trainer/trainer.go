@@ -145,6 +145,9 @@ func (o Options) open(ctx context.Context) (r *runner, err error) {
 		err = sinceBegun(err, raw, o.Dir)
 	}
 	if err != nil {
+		if o.Contents != nil {
+			o.Contents(raw.Contents())
+		}
 		return nil, err
 	}
 	counted := censusOf(o.Data)

@@ -145,13 +145,12 @@ func (o CalibrateOptions) open(ctx context.Context, m *vit.Model) (d data.Datase
 	if err == nil {
 		d = matched
 	} else if !errors.Is(err, eval.ErrNoneKnown) {
+		tell(o.Contents, part, d, source)
 		return nil, "", err
 	}
 	t := leftOut(d, trainer.DefaultRecipe().Damaged, o.Log)
 	err = t.Check(ctx, m.Preprocessor.Decoding())
-	if o.Contents != nil {
-		o.Contents(append([]data.Contents{data.ContentsOf(part, t)}, data.Rest(source)...))
-	}
+	tell(o.Contents, part, t, source)
 	return t, part, err
 }
 

@@ -36,24 +36,31 @@ func Eval(ctx context.Context, m *vit.Model, o EvalOptions) (r eval.Result, err 
 	if err != nil {
 		return r, err
 	}
-	if d, err = eval.Match(m.Params.Config, d, o.Unknown, o.Log); err != nil {
+	part := partAll
+	for _, split := range []data.Split{data.Validation, data.Test} {
+		if source.Has(split) {
+			part = string(split)
+		}
+	}
+	matched, err := eval.Match(m.Params.Config, d, o.Unknown, o.Log)
+	if err != nil {
+		tell(o.Contents, part, d, source)
 		return r, err
 	}
-	t := leftOut(d, o.Damaged, o.Log)
+	t := leftOut(matched, o.Damaged, o.Log)
 	err = t.Check(ctx, m.Preprocessor.Decoding())
-	if o.Contents != nil {
-		part := partAll
-		for _, split := range []data.Split{data.Validation, data.Test} {
-			if source.Has(split) {
-				part = string(split)
-			}
-		}
-		o.Contents(append([]data.Contents{data.ContentsOf(part, t)}, data.Rest(source)...))
-	}
+	tell(o.Contents, part, t, source)
 	if err != nil {
 		return r, err
 	}
 	return eval.Run(ctx, m, t, o.Options)
+}
+
+// tell says what a part of a data set is made of, and what the data set has besides, if contents is not nil.
+func tell(contents func([]data.Contents), part string, d data.Dataset, source data.Source) {
+	if contents != nil {
+		contents(append([]data.Contents{data.ContentsOf(part, d)}, data.Rest(source)...))
+	}
 }
 
 // leftOut leaves out damaged pictures of d, up to a share of all, and tells log.
