@@ -91,8 +91,8 @@ func newPictureIndex(dir string, found []foundPicture) *pictureIndex {
 	return x
 }
 
-// find is the picture that a list in some folder above calls so; noPicture if there is none, otherPart if the path leads
-// into another part's folder. A path's beginning may be one of another machine.
+// find is the picture that a list in some folder above calls so; noPicture if there is none, otherPart if the path
+// leads into another part's folder. A path's beginning may be one of another machine.
 func (x *pictureIndex) find(name string) int {
 	name = path.Clean(strings.ReplaceAll(ClassKey(name), `\`, "/"))
 	for {
@@ -129,7 +129,9 @@ func (s sheet) labelled(file string, x *pictureIndex, known []string) (l *list, 
 	if err != nil {
 		return nil, nil, err
 	}
-	if first := s.rows[0]; s.heads == nil && s.roles == nil && (at >= len(first) || x.find(first[at]) < 0) && len(s.rows) > 1 {
+	first := s.rows[0]
+	headed := s.heads == nil && s.roles == nil && len(s.rows) > 1 && (at >= len(first) || x.find(first[at]) < 0)
+	if headed {
 		s.heads, s.rows = first, s.rows[1:]
 	}
 	label, err := s.labelColumn(at, known)

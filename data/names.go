@@ -54,8 +54,8 @@ var roleWords = map[string]Split{
 }
 
 // fillers are words of folders' and lists' names that say nothing about what is in them.
-var fillers = []string{"set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "photos", "split", "folder",
-	"labels", "label", "annotations", "annotation", "metadata", "list", "jpeg", "jpegs", "jpg", "png"}
+var fillers = strings.Fields("set data dataset images image imgs img pictures photos split folder " +
+	"labels label annotations annotation metadata list jpeg jpegs jpg png")
 
 // words are the words of a name, in lower case; digits, and fillers, are none.
 func words(name string) []string {
@@ -97,5 +97,6 @@ func junk(name string) string {
 }
 
 // junkName is what archivers, file servers, viewers and systems leave, in lower case.
-var junkName = regexp.MustCompile(`^(__macosx|@eadir|@recycle|@tmp|#recycle|#snapshot|\$recycle\.bin|recycler|lost\+found|` +
-	`system volume information|__pycache__|thumbs\.db|ehthumbs\.db|desktop\.ini|icon\r)$|@synoeastream$|@synoresource$|~$`)
+var junkName = regexp.MustCompile(`^(__macosx|@eadir|@recycle|@tmp|#recycle|#snapshot|\$recycle\.bin|recycler|` +
+	`lost\+found|system volume information|__pycache__|thumbs\.db|ehthumbs\.db|desktop\.ini|icon\r)$|` +
+	`@synoeastream$|@synoresource$|~$`)

@@ -78,8 +78,8 @@ func findTars(dir string) ([]string, error) {
 	case tars == nil && len(l.folders) == 0 && len(l.pictures) == 0:
 		return nil, fmt.Errorf("data set %q: %s: %w", dir, packed, errPacked("gunzip"))
 	case tars != nil && len(l.folders) > 0:
-		return nil, fmt.Errorf("data set %q: both tar files (%s, …) and sub-folders of images (%s, …): which of them are meant?",
-			dir, filepath.Base(tars[0]), l.folders[0])
+		return nil, fmt.Errorf("data set %q: both tar files (%s, …) and sub-folders of images (%s, …): "+
+			"which of them are meant?", dir, filepath.Base(tars[0]), l.folders[0])
 	}
 	return tars, nil
 }

@@ -149,7 +149,8 @@ func (s treeSource) Open(split Split) (Dataset, error) {
 
 // lacks is the error about a part that is not there.
 func (s treeSource) lacks(split Split) error {
-	text := fmt.Sprintf("data set %q: no %s part (a sub-folder %s)", s.dir, split, strings.Join(usualFolders[split], " or "))
+	text := fmt.Sprintf("data set %q: no %s part (a sub-folder %s)", s.dir, split,
+		strings.Join(usualFolders[split], " or "))
 	for _, c := range s.rest {
 		if c.Part == string(split) {
 			text += fmt.Sprintf("; in %s are %s", c.Folder, c.SkippedText())

@@ -127,7 +127,8 @@ func MatchClasses(c vit.Config, n Named, u Unknown) (Matching, error) {
 
 // byPlace matches classes of which none has the name of any of the model's.
 func (m Matching) byPlace(c vit.Config, n Named, u Unknown) (Matching, error) {
-	numbers := data.NumberNames(n.Names) || !slices.ContainsFunc(n.Names, func(s string) bool { return !wordNet.MatchString(s) })
+	other := func(name string) bool { return !wordNet.MatchString(name) }
+	numbers := data.NumberNames(n.Names) || !slices.ContainsFunc(n.Names, other)
 	m.Unknown = nil
 	switch {
 	case len(n.Names) == c.Classes && (numbers || n.Listed || u == UnknownPosition || Nameless(c)):

@@ -41,8 +41,8 @@ func TestMatchClasses(t *testing.T) {
 		{config: pets, names: "dog owl pig", u: UnknownPosition, fault: "pig"},
 		{config: pets, names: "dog owl pig", u: UnknownSkipped, by: ByName, want: []int{1, 2, -1}},
 		{config: pets, names: "dog owl pig", n: Named{Used: []bool{true, true, false}}, by: ByName, want: []int{1, 2, -1}},
-		{config: pets, names: "pig hen cow", fault: "none of the data's classes, though there are as many of both: the data " +
-			"has 3 classes (pig, hen, cow), the model 3 (cat, dog, owl)"},
+		{config: pets, names: "pig hen cow", fault: "none of the data's classes, though there are as many of both: the " +
+			"data has 3 classes (pig, hen, cow), the model 3 (cat, dog, owl)"},
 		{config: pets, names: "pig hen cow", u: UnknownSkipped, fault: "none of the data's classes"},
 		{config: pets, names: "pig hen cow", u: UnknownPosition, by: ByPosition, want: []int{0, 1, 2}},
 		{config: pets, names: "pig hen cow", n: Named{Listed: true}, by: ByPosition, want: []int{0, 1, 2}},

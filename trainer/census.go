@@ -8,7 +8,7 @@ import (
 	"github.com/adavit/adavit/data"
 )
 
-// census is what a run's data are made of, part by part. A checkpoint has it, for a run goes on with the same data only.
+// census is what a run's data are made of, part by part. A checkpoint has it: a run goes on with the same data only.
 type census map[data.Split]data.Census
 
 // splits are the parts in their order.

@@ -93,7 +93,8 @@ func TestTeacher(t *testing.T) {
 	} {
 		c, list := c, slices.Clone(names)
 		change(&c, &list)
-		if teacher, err := newTeacher(m, "t", c, own, list, true, eval.UnknownFails, 1); err == nil || !strings.Contains(err.Error(), want) {
+		teacher, err := newTeacher(m, "t", c, own, list, true, eval.UnknownFails, 1)
+		if err == nil || !strings.Contains(err.Error(), want) {
 			teacher.close()
 			t.Errorf("%v, want %q", err, want)
 		}
@@ -180,7 +181,8 @@ func TestTrainWithEverything(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := strings.Count(said.String(), "07.png"); n != 1 || !strings.Contains(said.String(), "training picture left out") {
+	if n := strings.Count(said.String(), "07.png"); n != 1 ||
+		!strings.Contains(said.String(), "training picture left out") {
 		t.Errorf("the log names the damaged file %d times:\n%s", n, &said)
 	}
 	o.Recipe.Damaged, o.Dir = 0, filepath.Join(dir, "strict")

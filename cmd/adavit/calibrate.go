@@ -24,9 +24,9 @@ agreement with the model as it stands, and the time of an image that runs alone.
 mean in --budget.
 
 The images are those that training holds out, or, of a data set without parts, all. Test images are refused: they would
-be no test of what they have chosen. Where none of the data's classes is the model's, what the model says as it stands is
-held to be right. A budget that the scheme cannot reach is left out, and rungs are added where the cost between two is
-not linear in the constants.`,
+be no test of what they have chosen. Where none of the data's classes is the model's, what the model says as it stands
+is held to be right. A budget that the scheme cannot reach is left out, and rungs are added where the cost between two
+is not linear in the constants.`,
 		Example: `  adavit convert fashion-adaptive my-model    # a bundled model cannot be written to
   adavit calibrate --model my-model --data fashion-mnist
   adavit calibrate --model my-model --data photos --budgets 0.3,0.5,0.8 --limit 500 --json

@@ -30,9 +30,9 @@ func (a *app) eval() *cobra.Command {
 		Use:   "eval --model DIR|NAME --data SET",
 		Short: "Measure a model's accuracy, depth, work and speed on a data set",
 		Long: `Eval runs a model over the test part of a data set. Images a second are counted from the data set's bytes
-to the logits, decoding and normalising included. MACs are multiply-accumulates of the tokens that ran. A
-data set without a test part is measured on its validation part, or whole, pictures that a model was trained on included;
-a warning says so. What the data are is told first: parts, folders, classes, pictures, and what is left out and why.
+to the logits, decoding and normalising included. MACs are multiply-accumulates of the tokens that ran. A data set
+without a test part is measured on its validation part, or whole, pictures that a model was trained on included; a
+warning says so. What the data are is told first: parts, folders, classes, pictures, and what is left out and why.
 
 Classes are matched by their names. Where no name matches, numbers are the model's classes in their order, and so are
 other names if the model's classes have none or classes.txt lists the data's. Damaged pictures, and those of too many

@@ -14,7 +14,7 @@ import (
 const maxDifferences = 10
 
 // Differences says where two JSON texts differ, as "lr 0.1 → 0.2, halting.policy (none) → token"; "" if they do not.
-// Numbers that are written otherwise are others. Of many differences some are named. A text that is no JSON is an error.
+// Numbers that are written otherwise are others. Of many differences some are named. Text that is no JSON is an error.
 func Differences(before, now []byte) (string, error) {
 	var flat [2]map[string]string
 	for i, text := range [][]byte{before, now} {

@@ -47,7 +47,8 @@ func TestCalibratePart(t *testing.T) {
 	}{
 		{set, "", "validation", 10}, {set, "train", "train", 24}, {photos, "", "all", 40}, {photos, "train", "all", 40},
 	} {
-		d, part, err := CalibrateOptions{Model: model, Data: v.data, Part: v.part, Log: slog.New(slog.DiscardHandler)}.open(t.Context(), m)
+		o := CalibrateOptions{Model: model, Data: v.data, Part: v.part, Log: slog.New(slog.DiscardHandler)}
+		d, part, err := o.open(t.Context(), m)
 		if err != nil || part != v.want || d.Len() != v.images {
 			t.Errorf("%+v: %d images of %s, %v", v, d.Len(), part, err)
 		}
