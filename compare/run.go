@@ -18,6 +18,7 @@ import (
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/regular"
+	"github.com/adavit/adavit/internal/strictjson"
 	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
 )
@@ -95,9 +96,19 @@ func (c *comparer) open(seed uint64) (*round, error) {
 	if r.parts, err = trainer.PartsOf(c.o.Data, source, recipe, r.runs[0].Run, true, c.o.Log); err != nil {
 		return nil, err
 	}
+	if c.start, r.parts, err = eval.MatchParts(c.start, r.parts, c.o.Unknown, c.o.Log); err != nil {
+		return nil, err
+	}
 	prepared, err := recipe.Prepare(r.parts, c.o.Log)
 	if err != nil {
 		return nil, err
+	}
+	if prepared.Test == nil { // nothing of a run is chosen by them: the last epoch's weights are kept
+		prepared.Test = prepared.Validation
+		c.o.Log.Warn("no test part: the schemes are tested on the validation images", "data", c.o.Data)
+	}
+	if c.o.Contents != nil && c.result.Images == 0 { // the first round
+		c.o.Contents(prepared.Contents())
 	}
 	used := func(d data.Dataset) int { return min(d.Len(), cmp.Or(recipe.Limit, d.Len())) }
 	r.test, r.images = prepared.Test, used(prepared.Test)
@@ -139,7 +150,9 @@ func (r *round) train(ctx context.Context, i int) error {
 	case unread != nil:
 		err = unread
 	case !bytes.Equal(before, want):
-		err = fmt.Errorf("%s holds a run with other settings (see %s); give another folder, or remove it", run.Run, path)
+		changed, differs := strictjson.Differences(before, want)
+		err = cmp.Or(differs, fmt.Errorf("%s holds a run with other settings: %s; give another folder, or remove it", run.Run,
+			changed))
 	}
 	if err != nil {
 		return err

@@ -76,6 +76,12 @@ func findTree(dir string) (Source, error) {
 // noLabels is the error about pictures that nothing gives a class; why says what is wrong with each list.
 func noLabels(dir string, top level, why []string) error {
 	text := top.found()
+	slices.Sort(why)
+	why = slices.Compact(why)
+	const most = 6
+	if len(why) > most {
+		why = append(why[:most], "…")
+	}
 	if len(why) > 0 {
 		text = strings.Join(why, "; ")
 	}
@@ -90,7 +96,7 @@ func (l level) leftBeside() leftOut {
 		left.add(whyBeside, name)
 	}
 	for _, name := range slices.Concat(l.lists, l.others) {
-		if name != classFile {
+		if name != classFile && filepath.Base(name) == name {
 			left.add(whyNoPicture, name)
 		}
 	}
@@ -111,7 +117,7 @@ func (l level) leftInLists(passed leftOut, list string) (left leftOut) {
 		}
 	}
 	for _, name := range slices.Concat(l.lists, l.others) {
-		if name != classFile && filepath.Join(l.dir, name) != list {
+		if name != classFile && filepath.Base(name) == name && filepath.Join(l.dir, name) != list {
 			left.add(whyNoPicture, name)
 		}
 	}
@@ -269,11 +275,11 @@ func findPart(top level, dir string, split Split, known []string) (p *treePart, 
 	x := newPictureIndex(dir, found)
 	x.role = split
 	strict := newPictureIndex(top.dir, found)
-	strict.byName, strict.role = nil, split
+	strict.byTail, strict.role = nil, split
 	for _, file := range listsOf(l, top, classes) {
 		index := x
 		role, _ := roleOf(filepath.Base(file))
-		if inTop := filepath.Dir(file) == filepath.Clean(top.dir); inTop && role != "" && role != split {
+		if inTop := !strings.HasPrefix(file, dir+string(filepath.Separator)); inTop && role != "" && role != split {
 			continue
 		} else if inTop && role == "" && split != Train {
 			index = strict // other parts' pictures may have the same names
