@@ -1,5 +1,6 @@
 .PHONY: build test demo bench bench-peers bench-serve bench-overload generate ci
-build:            ; CGO_ENABLED=0 go build -o bin/adavit ./cmd/adavit
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null)
+build:            ; CGO_ENABLED=0 go build -ldflags "-X main.version=$(VERSION)" -o bin/adavit ./cmd/adavit
 test:             ; go test ./...
 demo:             ; go run ./cmd/adavit demo
 bench:            ; go run ./cmd/adavit bench --variant deit-small --threads 1,2

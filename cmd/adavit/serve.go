@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -238,14 +237,6 @@ func serverLog(a *app, format string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(a.err, nil)), nil
 	}
 	return nil, badUsage("--log is %q, want text, json or debug", format)
-}
-
-// programVersion is what the build says of itself.
-func programVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "unknown"
 }
 
 // bytesFlag is a flag for a number of bytes, with a unit or without.
