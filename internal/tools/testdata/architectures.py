@@ -275,7 +275,7 @@ def main():
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--blocks", type=int)
     parser.add_argument("names", nargs="*")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     if given.all:
         return check_all(given.names)
     good = bad = 0
