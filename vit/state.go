@@ -43,7 +43,7 @@ func readState(f *weights.File, prefix string, newHead bool) (*state, error) {
 	if s.naming, others, err = findNaming(f, prefix); err != nil {
 		return nil, err
 	}
-	if !slices.Contains([]string{"", "vit.", "deit."}, s.prefix) {
+	if !slices.Contains([]string{"", "vit.", "deit.", dinoKind.prefix, dinoRegistersKind.prefix}, s.prefix) {
 		s.note("the tensors whose names begin with %q are taken", s.prefix)
 	}
 	roots := s.roots(others)
