@@ -38,7 +38,9 @@ func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, 
 // Resize returns the model for images of another size, with the same patches: the rows of the position embedding that
 // belong to patches are resampled to the new grid, as timm does it. The preprocessor's sizes change in the same
 // proportion. The parameters are a copy.
-func (m *Model) Resize(height, width int) (*Model, error) { return m.resize(height, width, antialiased) }
+func (m *Model) Resize(height, width int) (*Model, error) {
+	return m.resize(height, width, antialiased)
+}
 
 func (m *Model) resize(height, width int, filter taps) (*Model, error) {
 	from := m.Params.Config

@@ -69,8 +69,8 @@ func resampleGrid(dst []float32, height, width int, src []float32, h, w, e int, 
 	}
 }
 
-// suited returns a model of DINOv2's kinds for pictures of the size that its preprocessor makes: transformers fits these
-// models' positions to every picture, so that config.json's size need not be that.
+// suited returns a model of DINOv2's kinds for pictures of the size that its preprocessor makes: transformers fits
+// these models' positions to every picture, so that config.json's size need not be that.
 func (m *Model) suited() (*Model, error) {
 	c, size := m.Params.Config, m.Preprocessor.Size
 	if m.Preprocessor.DoCenterCrop {
