@@ -242,7 +242,7 @@ func TestResampleGrid(t *testing.T) {
 			two[2*i], two[2*i+1] = x, -x
 		}
 		got := make([]float32, v.h*v.w*e)
-		resampleGrid(got, v.h, v.w, two, 3, 4, e)
+		resampleGrid(got, v.h, v.w, two, 3, 4, e, antialiased)
 		for i, want := range v.want {
 			if math.Abs(float64(got[2*i])-want) > 2e-5 || got[2*i+1] != -got[2*i] {
 				t.Errorf("%d×%d, %d: %v, want %v", v.h, v.w, i, got[2*i:2*i+2], want)
@@ -369,6 +369,11 @@ func TestLoadTimm(t *testing.T) {
 		{"num_classes", 7, "num_classes is 7"},
 		{"label_names", []string{"a"}, "1 label_names for 10 classes"},
 		{"model_args", map[string]any{"num_heads": 3}, "3 heads"},
+		{"model_args", map[string]any{}, "num_heads in model_args"},
+		{"model_args", map[string]any{"num_heads": 2, "norm_layer": "rmsnorm"}, "other blocks, norms"},
+		{"model_args", map[string]any{"num_heads": 2, "pool_include_prefix": true}, "other blocks, norms"},
+		{"architecture", "vit_base_patch16_rpn_224", "other blocks, norms"},
+		{"architecture", "vit_base_patch32_siglip_gap_256", "activation"},
 		{"pretrained_cfg", map[string]any{"crop_pct": 3, "input_size": []int{3, 32, 32}}, "crop_pct is 3"},
 		{"pretrained_cfg", map[string]any{"interpolation": "random"}, "interpolation"},
 		{"pretrained_cfg", map[string]any{"crop_mode": "border"}, "crop_mode"},

@@ -179,8 +179,10 @@ func TestNamingHeadless(t *testing.T) {
 		if err != nil || !slices.Equal(m.Params.Data, want.Params.Data) {
 			t.Errorf("%s: %v", what, err)
 		}
-		if _, err := Import(f, ImportOptions{Heads: 2}); what != "ImageNet-21K" && what != "of another width" &&
-			!errors.Is(err, ErrNoHead) {
+		if what == "ImageNet-21K" || what == "of another width" { // these have a head that is in the way
+			continue
+		}
+		if _, err := Import(f, ImportOptions{Heads: 2}); !errors.Is(err, ErrNoHead) {
 			t.Errorf("%s: %v, want %v", what, err, ErrNoHead)
 		}
 	}

@@ -43,7 +43,7 @@ func readState(f *weights.File, prefix string, newHead bool) (*state, error) {
 	if s.naming, others, err = findNaming(f, prefix); err != nil {
 		return nil, err
 	}
-	if !slices.Contains([]string{"", "vit.", "deit."}, s.prefix) {
+	if !slices.Contains([]string{"", "vit.", "deit.", dinoKind.prefix, dinoRegistersKind.prefix}, s.prefix) {
 		s.note("the tensors whose names begin with %q are taken", s.prefix)
 	}
 	roots := s.roots(others)
@@ -199,8 +199,8 @@ func (s *state) roots(others []string) (list []string) {
 var headNames = [...]string{"head", "classifier", "heads.head", "heads", "head.fc", "fc", "linear", "cls_head",
 	"cls_classifier"}
 
-// fits reports whether a tensor could be the weight of a classifier: [classes, E], or [classes, 2E] of one that looks
-// at the class token and the patches' mean.
+// fits reports whether a tensor could be a classifier's weight: [classes, E], or [classes, 2E] of one that looks at the
+// class token and the patches' mean.
 func (s *state) fits(t weights.Tensor) bool {
 	patch := s.tensors["patch_embed.proj.weight"]
 	return len(t.Shape) == 2 && len(patch.Shape) == 4 && (t.Shape[1] == patch.Shape[0] || t.Shape[1] == 2*patch.Shape[0])

@@ -3,6 +3,7 @@ package vit
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -83,6 +84,9 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 		o.Classes = 1
 	}
 	m, _, err := importModel(file, o)
+	if errors.Is(err, ErrHeads) {
+		return fail(fmt.Errorf("%w: say it there, as num_heads in model_args", err))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.shown(name), err)
 	}

@@ -243,10 +243,10 @@ def check(name, options, files):
     return len(results) - len(bad), len(bad)
 
 
-def check_all():
+def check_all(names):
     """Every ViT of timm in two blocks, and what becomes of it; returns how many agree and how many are wrong."""
     good = bad = refused = 0
-    for name in sorted({*timm.list_models(module="vision_transformer"), *timm.list_models(module="deit")}):
+    for name in names or sorted({*timm.list_models(module="vision_transformer"), *timm.list_models(module="deit")}):
         try:
             model = make(name, {"depth": 2})
         except TypeError as error:
@@ -275,9 +275,9 @@ def main():
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--blocks", type=int)
     parser.add_argument("names", nargs="*")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     if given.all:
-        return check_all()
+        return check_all(given.names)
     good = bad = 0
     with tempfile.TemporaryDirectory() as folder:
         files = pictures(folder)
