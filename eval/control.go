@@ -114,8 +114,12 @@ func (s *shuffle) run(e *evaluator, i int, seed uint64) error {
 }
 
 // plan turns the depths [N] of an image's tokens into the blocks after which they are to halt: patches that the image's
-// end took along would have gone on, and do where the image ends later in another order.
+// end took along would have gone on, and do where the image ends later in another order. Where the patches' mean is
+// read, it is they that end the image.
 func plan(c *vit.Config, depth []int32) {
+	if c.Readouts().Pooled > 0 {
+		return
+	}
 	end := halting.End(c.Readouts(), depth)
 	for k, d := range depth[c.Special():] {
 		if d == end {

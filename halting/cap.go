@@ -65,7 +65,7 @@ func (s *State) Enforce(r Rows, ran int) {
 }
 
 // Give counts in, for Left, what the rows that go on gave to their mean fields in a block. Enforce calls it where there
-// is a cap; where there is none an engine does if it asks for Left.
+// is a cap; where there is none an engine does if the patches' mean is read.
 func (s *State) Give(r Rows) {
 	for i, k := range r.Token {
 		if s.Depth[k] == 0 {

@@ -37,6 +37,7 @@ func (e Exit) Step(s *State, r Rows) {
 		sure = largestProbability(r.Logits())
 		ends = sure >= e.Sure
 	}
+	s.Over = ends
 	e.step(s, r, read, ends)
 	for i := range read {
 		r.Score[i], r.Weight[i] = sure, 0

@@ -9,10 +9,12 @@ type State struct {
 	Depth      []int32   // [N] N[k]; 0 while the token is active, NeverRan if it was left out before block 1
 	Size       []float32 // [N] tokens that were merged into this one, itself included; 0 of one that went into another
 
+	Over bool // the scheme has ended the image as a whole, rather than token by token
+
 	Cap   int // most token-blocks that the image may cost, 0 for any number: see Enforce
 	spent int // token-blocks so far
 
-	given []float32 // [N] Σ p[k,j] over the blocks so far, where there is a cap or Give was called
+	given []float32 // [N] Σ p[k,j] over the blocks so far, where Give was called: see there
 	order []int32   // [N] Enforce's own
 }
 
@@ -30,7 +32,7 @@ func (s *State) Reset(n int) {
 	for i := range s.Size {
 		s.Size[i] = 1
 	}
-	s.Cap, s.spent = 0, 0
+	s.Over, s.Cap, s.spent = false, 0, 0
 }
 
 // Bytes returns what s holds.
@@ -86,6 +88,7 @@ func (r *Rows) Fill(score, weight float32) {
 func (r *Rows) HaltAll(s *State) { r.haltAll(s, 1) }
 
 func (r *Rows) haltAll(s *State, left float32) {
+	s.Over = true
 	for i := range r.Token {
 		r.halt(s, i, left)
 	}

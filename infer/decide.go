@@ -27,7 +27,7 @@ func (w *worker) decide() {
 		}
 		if state.Cap > 0 {
 			state.Enforce(rows, ran)
-		} else if c.layer > 0 && e.readouts.Pooled > 0 && e.needsAny.Logits {
+		} else if c.layer > 0 && e.readouts.Pooled > 0 {
 			state.Give(rows)
 		}
 		if c.layer < layers && !w.over(s) {

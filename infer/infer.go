@@ -17,7 +17,8 @@
 //
 // Three things are left out because they cannot change the logits head(norm(o)): all blocks of an image after the
 // tokens that are read have halted; in block L, everything but keys and values for every other token; and, in a block
-// where tokens halt by their gates alone, what fc2 would add to them beyond that. Options.Full brings all back.
+// where tokens halt by their gates alone, what fc2 would add to them beyond that. Options.Full brings all back. Where
+// the patches' mean is read (pool.go), patches are such tokens, so that only the first of the three is left.
 //
 // Every number of a result is summed in an order that depends on the image alone, so results are the same, bit for bit,
 // whatever the batch, the group, and the number of threads. In steady state nothing is allocated.

@@ -39,6 +39,10 @@ func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, 
 // belong to patches are resampled to the new grid, as timm does it. The preprocessor's sizes change in the same
 // proportion. The parameters are a copy.
 func (m *Model) Resize(height, width int) (*Model, error) {
+	return m.resize(height, width, antialiased)
+}
+
+func (m *Model) resize(height, width int, filter taps) (*Model, error) {
 	from := m.Params.Config
 	c := from
 	c.Height, c.Width = height, width
@@ -55,7 +59,7 @@ func (m *Model) Resize(height, width int) (*Model, error) {
 	special := c.positioned() * c.Embed
 	copy(p.Position, m.Params.Position[:special])
 	resampleGrid(p.Position[special:], c.GridH(), c.GridW(),
-		m.Params.Position[special:], from.GridH(), from.GridW(), c.Embed)
+		m.Params.Position[special:], from.GridH(), from.GridW(), c.Embed, filter)
 	return &Model{Params: p, Preprocessor: resized(m.Preprocessor, from, c), Notes: m.Notes}, nil
 }
 
@@ -73,39 +77,4 @@ func resized(p picture.Preprocessor, from, to Config) picture.Preprocessor {
 	p.Size, p.Crop = side(p.Size), side(p.Crop)
 	p.Mean, p.Std = slices.Clone(p.Mean), slices.Clone(p.Std)
 	return p
-}
-
-// resampleGrid resamples a grid of vectors src [h, w, e] to dst [height, width, e], by the bicubic filter that timm
-// uses for position embeddings (PyTorch's interpolate with antialias, which is Pillow's): Keys' cubic with a = −½,
-// stretched by the factor when the grid shrinks. One axis goes after the other. Sums are in float64.
-func resampleGrid(dst []float32, height, width int, src []float32, h, w, e int) {
-	if height == h && width == w {
-		copy(dst, src)
-		return
-	}
-	across := make([]float64, h*width*e) // [h, width, e]
-	for x := range width {
-		first, weights := picture.Taps(picture.Bicubic, w, width, x, nil)
-		for y := range h {
-			out := across[(y*width+x)*e:][:e]
-			for j, weight := range weights {
-				for k, v := range src[(y*w+first+j)*e:][:e] {
-					out[k] += weight * float64(v)
-				}
-			}
-		}
-	}
-	sum := make([]float64, width*e)
-	for y := range height {
-		first, weights := picture.Taps(picture.Bicubic, h, height, y, nil)
-		clear(sum)
-		for j, weight := range weights {
-			for k, v := range across[(first+j)*width*e:][:width*e] {
-				sum[k] += weight * v
-			}
-		}
-		for k, v := range sum {
-			dst[y*width*e+k] = float32(v)
-		}
-	}
 }

@@ -242,7 +242,7 @@ func TestResampleGrid(t *testing.T) {
 			two[2*i], two[2*i+1] = x, -x
 		}
 		got := make([]float32, v.h*v.w*e)
-		resampleGrid(got, v.h, v.w, two, 3, 4, e)
+		resampleGrid(got, v.h, v.w, two, 3, 4, e, antialiased)
 		for i, want := range v.want {
 			if math.Abs(float64(got[2*i])-want) > 2e-5 || got[2*i+1] != -got[2*i] {
 				t.Errorf("%d×%d, %d: %v, want %v", v.h, v.w, i, got[2*i:2*i+2], want)

@@ -124,6 +124,11 @@ func (s source) model() (*Model, error) {
 		return nil, fmt.Errorf("%s: %w", s.shown(name), err)
 	}
 	m.Notes = st.notes
+	if kindOf(m.Params.Config).scales {
+		if m, err = m.suited(); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.shown(PreprocessorFile), err)
+		}
+	}
 	var card card
 	if err := s.optional(CardFile, &card); err != nil {
 		return nil, err

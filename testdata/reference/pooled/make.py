@@ -51,6 +51,17 @@ sizes = dict(hidden_size=8, num_hidden_layers=2, num_attention_heads=2, mlp_rati
 for name, model in {
     "dinov2": Dinov2ForImageClassification(Dinov2Config(**sizes)),
     "dinov2-registers": Dinov2WithRegistersForImageClassification(Dinov2WithRegistersConfig(num_register_tokens=2, **sizes)),
+    "dinov2-resized": Dinov2ForImageClassification(Dinov2Config(**dict(sizes, image_size=28))),
+    "dinov2-registers-resized": Dinov2WithRegistersForImageClassification(
+        Dinov2WithRegistersConfig(num_register_tokens=1, **dict(sizes, image_size=28))),
 }.items():
     prepare(model).save_pretrained(f"{out}/{name}")
-    expect(name, model, 12, 12)
+    size = 12
+    if name.endswith("-resized"):  # its preprocessor makes other pictures than its config.json says
+        size = 20
+        crop = {"height": size, "width": size}
+        with open(f"{out}/{name}/preprocessor_config.json", "w") as f:
+            json.dump({"do_resize": True, "size": {"shortest_edge": 24}, "resample": 3, "do_center_crop": True,
+                       "crop_size": crop, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
+                       "image_mean": [0.5] * 3, "image_std": [0.5] * 3}, f)
+    expect(name, model, size, size)
