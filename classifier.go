@@ -137,13 +137,16 @@ func (c *Classifier) apply(dst []float32, img image.Image, seen *[]byte) error {
 	if img == nil {
 		return errors.New("no image given")
 	}
-	p, m, pixels := c.model.Preprocessor, c.config, make([]byte, len(dst))
+	p, m := c.model.Preprocessor, c.config
+	if seen == nil {
+		return p.Apply(dst, img, m.Channels, m.Height, m.Width)
+	}
+	pixels := make([]byte, len(dst))
 	if err := p.Bytes(pixels, img, m.Channels, m.Height, m.Width); err != nil {
 		return err
 	}
-	if p.Normalize(dst, pixels, m.Channels, m.Height, m.Width); seen != nil {
-		*seen = pixels
-	}
+	p.Normalize(dst, pixels, m.Channels, m.Height, m.Width)
+	*seen = pixels
 	return nil
 }
 

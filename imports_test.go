@@ -23,9 +23,9 @@ var floors = [...][]string{
 	{"internal/usage", "internal/cgroup"},
 	{
 		"internal/parallel", "internal/atomicfile", "internal/filelock", "internal/filetest", "internal/regular",
-		"internal/strictjson", "internal/protobuf", "internal/turns",
+		"internal/strictjson", "internal/protobuf", "internal/turns", "internal/kernels",
 	},
-	{"halting", "picture", "weights", "recipes", "models", "internal/kernels"},
+	{"halting", "picture", "weights", "recipes", "models"},
 	{"vit", "hub", "data"},
 	{"infer", "train", "onnx", "report", "internal/tfevents", "datasets", "internal/machine"},
 	{"eval", "internal/pool", "internal/modeltest"},

@@ -71,7 +71,8 @@ func (l *numbers) UnmarshalJSON(b []byte) error {
 //
 // A size may be {"height", "width"}, {"shortest_edge"} or a plain number. The number is the shortest edge if a centre
 // crop follows, as in DeiT's and torchvision's evaluation, and both sides of a square if none does. crop_pct implies
-// the crop, unless do_center_crop forbids it; its size is then crop_size or, without one, size.
+// the crop, unless do_center_crop forbids it; its size is then crop_size or, without one, size. pillow, a version, asks
+// for the bytes that this version's resize makes.
 //
 // A file that names an image processor, and does not say do_exif_transpose, is one of transformers', whose load_image
 // (5.24.0) turns pictures as EXIF says.

@@ -11,10 +11,13 @@ import (
 	"github.com/adavit/adavit/internal/regular"
 )
 
-// Errors about image files that are told apart: what Image says of a file that is none, and wraps for one of more
-// pixels than it may have. All others are about damage.
+// supported names the formats that are read.
+const supported = "JPEG, PNG, GIF, WebP, BMP, TIFF and PNM"
+
+// Errors about image files that are told apart: what Image says of a file that is none, or of a format that is not
+// read (errors.Is), and wraps for one of more pixels than it may have. All others are about damage.
 var (
-	ErrFormat   = errors.New("not an image (JPEG, PNG, GIF, WebP, BMP, TIFF and PNM are supported)")
+	ErrFormat   = errors.New("not an image (" + supported + " are supported)")
 	ErrTooLarge = errors.New("too large")
 )
 
@@ -143,7 +146,9 @@ func openImage(name string, b []byte, most limits, exif bool) (o *Opened, err er
 	case len(b) == 0:
 		err = errors.New("image file is empty")
 	case f == nil:
-		err = ErrFormat
+		if err = ErrFormat; foreignName(b) != "" {
+			err = formatError{foreignName(b)}
+		}
 	default:
 		h, err = f.header(b, most)
 	}

@@ -64,9 +64,10 @@ func TestPixelKinds(t *testing.T) {
 		{image.NewCMYK(bounds), [3]byte{0x09, 0x1a, 0x7f}}, // of c over black
 	} {
 		k.img.Set(4, 6, c)
-		line := make([]byte, 9)
-		readRows(k.img.(image.Image), 3).row(1, line)
-		if got := [3]byte(line[3:6]); got != k.want {
+		src := readRows(k.img.(image.Image), 3)
+		line := make([]byte, 3*src.step)
+		src.row(1, line)
+		if got := [3]byte(line[src.step:]); got != k.want {
 			t.Errorf("%T: %x, want %x", k.img, got, k.want)
 		}
 		grey := make([]byte, 3)

@@ -60,7 +60,7 @@ func orient(img image.Image, orientation int) image.Image {
 		w, h = h, w
 	}
 	out := image.NewNRGBA(image.Rect(0, 0, w, h))
-	line := make([]byte, 3*src.width)
+	line := make([]byte, src.step*src.width)
 	for y := range src.height {
 		src.row(y, line)
 		// Where the row's first pixel goes, and how far on each next one.
@@ -76,8 +76,8 @@ func orient(img image.Image, orientation int) image.Image {
 		}
 		at, step := out.PixOffset(x0, y0), 4*dx+out.Stride*dy
 		for x := range src.width {
-			p := out.Pix[at : at+4]
-			p[0], p[1], p[2], p[3] = line[3*x], line[3*x+1], line[3*x+2], 255
+			copy(out.Pix[at:at+3], line[src.step*x:])
+			out.Pix[at+3] = 255
 			at += step
 		}
 	}

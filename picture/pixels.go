@@ -5,19 +5,19 @@ import (
 	"image/color"
 )
 
-// rows reads a picture line by line as bytes, [width, channels], channels being 3 (RGB) or 1 (grey), so that a picture
-// of any kind is converted without a second copy of it in memory.
+// rows reads a picture line by line as bytes, so that a picture of any kind is converted without a second copy of it in
+// memory: row writes [width, step], where step bytes begin with the pixel's channels, 3 (RGB) or 1 (grey).
 //
 // Colours are those of Pillow's convert: alpha is dropped and leaves the colour under it as it is; of 16 bits the upper
 // 8 stay; a palette is looked up. Grey is Pillow's "L" (ITU-R 601), grey = (19595 R + 38470 G + 7471 B + 2¹⁵) / 2¹⁶.
 type rows struct {
-	height, width, channels int
-	row                     func(y int, dst []byte)
+	height, width, step int
+	row                 func(y int, dst []byte)
 }
 
 // readRows prepares img to be read with 1 or 3 channels.
 func readRows(img image.Image, channels int) rows {
-	r := rows{height: img.Bounds().Dy(), width: img.Bounds().Dx(), channels: channels}
+	r := rows{height: img.Bounds().Dy(), width: img.Bounds().Dx(), step: channels}
 	switch m := img.(type) {
 	case *image.Gray:
 		r.row = bytesAt(m.Pix[m.PixOffset(m.Rect.Min.X, m.Rect.Min.Y):], m.Stride, 1, make([]int, channels)...)
@@ -26,23 +26,52 @@ func readRows(img image.Image, channels int) rows {
 		r.row = bytesAt(m.Pix[m.PixOffset(m.Rect.Min.X, m.Rect.Min.Y):], m.Stride, 2, make([]int, channels)...)
 		return r
 	}
-	colour := colourRow(img)
-	if r.row = colour; channels == 3 {
+	step, colour := colourRow(img)
+	if channels == 3 {
+		r.step, r.row = step, colour
 		return r
 	}
-	line := make([]byte, 3*r.width)
+	line := make([]byte, step*r.width)
 	r.row = func(y int, dst []byte) {
 		colour(y, line)
 		for x := range dst[:r.width] {
-			p := line[3*x : 3*x+3]
+			p := line[step*x:][:3]
 			dst[x] = byte((19595*uint32(p[0]) + 38470*uint32(p[1]) + 7471*uint32(p[2]) + 1<<15) >> 16)
 		}
 	}
 	return r
 }
 
+// columnsOf is img without most of what is beyond columns from … to−1. The first of these is then column skip; a few
+// more stay for colour that is interpolated.
+func columnsOf(img image.Image, from, to int) (part image.Image, skip int) {
+	const margin = 8
+	b := img.Bounds()
+	left, right := max(from-margin, 0), min(to+margin, b.Dx())
+	wide, ok := img.(interface {
+		SubImage(image.Rectangle) image.Image
+	})
+	if !ok || right-left == b.Dx() {
+		return img, from
+	}
+	b.Min.X, b.Max.X = b.Min.X+left, b.Min.X+right
+	return wide.SubImage(b), from - left
+}
+
+// isGrey reports whether all channels of a picture are the same.
+func isGrey(img image.Image) bool {
+	switch img.(type) {
+	case *image.Gray, *image.Gray16:
+		return true
+	}
+	return false
+}
+
 // bytesAt reads rows of pixels of step bytes each, of which channel c is the one at place[c].
 func bytesAt(pix []byte, stride, step int, place ...int) func(y int, dst []byte) {
+	if step == 1 && len(place) == 1 {
+		return func(y int, dst []byte) { copy(dst, pix[y*stride+place[0]:][:len(dst)]) }
+	}
 	return func(y int, dst []byte) {
 		for c, at := range place {
 			line := pix[y*stride+at:]
@@ -53,27 +82,26 @@ func bytesAt(pix []byte, stride, step int, place ...int) func(y int, dst []byte)
 	}
 }
 
-// colourRow reads the rows of any picture as RGB.
-func colourRow(img image.Image) func(y int, dst []byte) {
+// colourRow reads the rows of any picture as RGB, one pixel every step bytes.
+func colourRow(img image.Image) (step int, row func(y int, dst []byte)) {
 	b := img.Bounds()
 	switch m := img.(type) {
 	case *image.NRGBA:
-		return bytesAt(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 4, 0, 1, 2)
+		return 4, bytesAt(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 1, 0)
 	case *image.NRGBA64:
-		return bytesAt(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 8, 0, 2, 4)
+		return 3, bytesAt(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 8, 0, 2, 4)
 	case *image.RGBA:
-		return func(y int, dst []byte) {
-			line := m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):]
-			for x := range b.Dx() {
-				if p := line[4*x : 4*x+4]; p[3] == 255 {
-					copy(dst[3*x:3*x+3], p)
-				} else {
-					put(dst[3*x:], color.RGBA{p[0], p[1], p[2], p[3]})
+		copyRow := bytesAt(m.Pix[m.PixOffset(b.Min.X, b.Min.Y):], m.Stride, 1, 0)
+		return 4, func(y int, dst []byte) {
+			copyRow(y, dst)
+			for x := 0; x < len(dst); x += 4 {
+				if p := dst[x : x+4]; p[3] != 255 {
+					put(p, color.RGBA{p[0], p[1], p[2], p[3]})
 				}
 			}
 		}
 	case *image.CMYK: // each of red, green and blue is (1 − c)(1 − k), rounded as Pillow does
-		return func(y int, dst []byte) {
+		return 3, func(y int, dst []byte) {
 			line := m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):]
 			for x := range b.Dx() {
 				p := line[4*x : 4*x+4]
@@ -85,22 +113,22 @@ func colourRow(img image.Image) func(y int, dst []byte) {
 			}
 		}
 	case *image.YCbCr:
-		return rowsOfYCbCr(m)
+		return 3, rowsOfYCbCr(m)
 	case *image.NYCbCrA: // the colour does not depend on its alpha
-		return rowsOfYCbCr(&m.YCbCr)
+		return 3, rowsOfYCbCr(&m.YCbCr)
 	case *image.Paletted:
 		var table [256][3]byte
 		for i, c := range m.Palette[:min(len(m.Palette), 256)] {
 			put(table[i][:], c)
 		}
-		return func(y int, dst []byte) {
+		return 3, func(y int, dst []byte) {
 			line := m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):]
 			for x := range b.Dx() {
 				copy(dst[3*x:3*x+3], table[line[x]][:])
 			}
 		}
 	}
-	return func(y int, dst []byte) {
+	return 3, func(y int, dst []byte) {
 		for x := range b.Dx() {
 			put(dst[3*x:], img.At(b.Min.X+x, b.Min.Y+y))
 		}

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Preprocessor says how a picture becomes a model's input. It is what preprocessor_config.json holds, with
@@ -22,6 +23,9 @@ type Preprocessor struct {
 	DoResize bool `json:"do_resize"`
 	Size     Size `json:"size,omitzero"` // what DoResize resizes to
 	Resample int  `json:"resample"`      // Bilinear or Bicubic
+	// Pillow is the version of Pillow whose bytes DoResize makes; zero for the newest. Those before 13 resized across
+	// first whatever the shape, which makes a difference for tall pictures.
+	Pillow int `json:"pillow,omitempty"`
 
 	DoCenterCrop bool `json:"do_center_crop"`
 	// Crop is the size of the centre crop; zero for the model's own.
@@ -163,6 +167,8 @@ func (p Preprocessor) validate() error {
 	case p.DoResize && p.Resample != Bilinear && p.Resample != Bicubic:
 		return fmt.Errorf("resample %d: only %d (bilinear) and %d (bicubic) are supported",
 			p.Resample, Bilinear, Bicubic)
+	case p.Pillow < 0:
+		return fmt.Errorf("pillow %d: want the number of a version, or none for the newest", p.Pillow)
 	case p.DoCenterCrop && p.Crop != (Size{}) && !p.Crop.sides():
 		return fmt.Errorf("crop_size %+v: want a height and a width of 1 to %d", p.Crop, MaxSide)
 	case p.CropPct != 0 && !(p.CropPct >= 0.01 && p.CropPct <= 1):
@@ -243,7 +249,7 @@ func (p Preprocessor) Bytes(dst []byte, img image.Image, channels, height, width
 	if err != nil {
 		return err
 	}
-	var win window
+	win := window{acrossFirst: p.Pillow > 0 && p.Pillow < 13}
 	win.fullHeight, win.fullWidth = p.Resized(h, w, height, width)
 	if max(win.fullHeight, win.fullWidth) > maxResized {
 		return fmt.Errorf("a picture of %d×%d pixels would be resized to more than %d a side", w, h, maxResized)
@@ -259,18 +265,26 @@ func (p Preprocessor) Bytes(dst []byte, img image.Image, channels, height, width
 		return fmt.Errorf("a picture of %d×%d pixels becomes %d×%d, the model takes %d×%d (do_center_crop is off)",
 			w, h, win.width, win.height, width, height)
 	}
-	return resizePlanes(dst, width, padTop*width+padLeft, readRows(img, channels), win, p.Resample)
+	if win.height < height || win.width < width {
+		clear(dst) // black around it
+	}
+	return resize(dst, width, padTop*width+padLeft, img, Part{0, 0, h, w}, channels, win, p.Resample)
 }
 
 // Apply turns img into a model's input, dst [channels, height, width].
 func (p Preprocessor) Apply(dst []float32, img image.Image, channels, height, width int) error {
-	pixels := make([]byte, len(dst))
-	if err := p.Bytes(pixels, img, channels, height, width); err != nil {
+	pixels := buffers.Get().(*[]byte)
+	defer buffers.Put(pixels)
+	setLen(pixels, len(dst))
+	if err := p.Bytes(*pixels, img, channels, height, width); err != nil {
 		return err
 	}
-	p.Normalize(dst, pixels, channels, height, width)
+	p.Normalize(dst, *pixels, channels, height, width)
 	return nil
 }
+
+// buffers hold the bytes of pictures on their way to a model.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // Normalize rescales and normalises the bytes of a picture that has the model's size already: dst = (src ·
 // rescale_factor − mean) / std, both [channels, height, width]. In single precision, step by step, as transformers does

@@ -93,23 +93,27 @@ func TestResizeAgainstFloat(t *testing.T) {
 	for range 300 {
 		h, w, ch := 1+rng.IntN(60), 1+rng.IntN(60), 1+2*rng.IntN(2)
 		filter := Bilinear + rng.IntN(2)
-		win := window{fullHeight: 1 + rng.IntN(80), fullWidth: 1 + rng.IntN(80)}
+		win := window{fullHeight: 1 + rng.IntN(80), fullWidth: 1 + rng.IntN(80), acrossFirst: true}
 		pix := make([]byte, h*w*ch)
 		for i := range pix {
 			pix[i] = byte(rng.Uint32()) | byte(rng.IntN(2)*255) // often white, so that bicubic overshoots
 		}
-		src := rows{h, w, ch, func(y int, dst []byte) { copy(dst, pix[y*w*ch:][:w*ch]) }}
+		img := image.Image(&image.Gray{Pix: pix, Stride: w, Rect: image.Rect(0, 0, w, h)})
+		if ch == 3 {
+			img = rgb(pix, h, w)
+		}
+		all := Part{0, 0, h, w}
 
 		win.height, win.width = win.fullHeight, win.fullWidth
-		whole := make([]byte, win.height*win.width*ch)
-		if err := resize(whole, win.width*ch, src, win, filter); err != nil {
+		whole := make([]byte, ch*win.height*win.width)
+		if err := resize(whole, win.width, 0, img, all, ch, win, filter); err != nil {
 			t.Fatal(err)
 		}
 		for y := range win.height {
 			for x := range win.width {
 				for c := range ch {
 					want := floatResize(pix, h, w, ch, win.fullHeight, win.fullWidth, y, x, c, filter)
-					got := float64(whole[(y*win.width+x)*ch+c])
+					got := float64(whole[(c*win.height+y)*win.width+x])
 					if math.Abs(got-want) > 1.3 { // half a byte of each pass, the first one's times Σ|w|
 						t.Fatalf("%d×%d→%d×%d filter %d at %d,%d: %v, want %v",
 							h, w, win.fullHeight, win.fullWidth, filter, y, x, got, want)
@@ -121,18 +125,29 @@ func TestResizeAgainstFloat(t *testing.T) {
 		part := win
 		part.top, part.left = rng.IntN(win.height), rng.IntN(win.width)
 		part.height, part.width = 1+rng.IntN(win.height-part.top), 1+rng.IntN(win.width-part.left)
-		got := make([]byte, part.height*part.width*ch)
-		if err := resize(got, part.width*ch, src, part, filter); err != nil {
+		got := make([]byte, ch*part.height*part.width)
+		if err := resize(got, part.width, 0, img, all, ch, part, filter); err != nil {
 			t.Fatal(err)
 		}
-		for y := range part.height {
-			a := got[y*part.width*ch:][:part.width*ch]
-			b := whole[((part.top+y)*win.width+part.left)*ch:][:part.width*ch]
-			if string(a) != string(b) {
-				t.Fatalf("row %d of window %+v differs from the whole", y, part)
+		for c := range ch {
+			for y := range part.height {
+				a := got[(c*part.height+y)*part.width:][:part.width]
+				b := whole[(c*win.height+part.top+y)*win.width+part.left:][:part.width]
+				if string(a) != string(b) {
+					t.Fatalf("row %d of window %+v differs from the whole", y, part)
+				}
 			}
 		}
 	}
+}
+
+// rgb is a picture of pix [h, w, 3].
+func rgb(pix []byte, h, w int) image.Image {
+	img := image.NewNRGBA(image.Rect(0, 0, w, h))
+	for i := range h * w {
+		copy(img.Pix[4*i:], pix[3*i:3*i+3])
+	}
+	return img
 }
 
 // floatResize is one resized value, rounded to a byte's range between the passes only.
@@ -182,100 +197,6 @@ func TestNormalize(t *testing.T) {
 	for i := range got {
 		if got[i] != float32(src[i]) {
 			t.Errorf("value %d: %v, want the byte %d", i, got[i], src[i])
-		}
-	}
-}
-
-func TestPreprocessorConfig(t *testing.T) {
-	// A plain number is a square without a crop, the shortest edge with one.
-	if p := mustParse(t, `{"size": 32, "unknown": {}}`); p.Size != (Size{Height: 32, Width: 32}) ||
-		p.Resample != Bilinear {
-		t.Errorf("%+v", p)
-	}
-	if p := mustParse(t, `{"size": 36, "crop_size": 32, "do_center_crop": true}`); p.Size != (Size{ShortestEdge: 36}) ||
-		p.Crop != (Size{Height: 32, Width: 32}) {
-		t.Errorf("%+v", p)
-	}
-	for _, config := range []string{
-		`{}`, `{"size": 36, "crop_size": 32, "do_center_crop": true, "resample": 3, "image_mean": 0.5}`,
-		`{"size": 224, "crop_pct": 0.9}`, `{"do_resize": false, "do_normalize": false, "do_rescale": false}`,
-		`{"size": {"shortest_edge": 20}, "do_center_crop": true, "rescale_factor": 0.5}`,
-	} {
-		p := mustParse(t, config)
-		b, err := p.Marshal()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(p, mustParse(t, string(b))); diff != "" {
-			t.Errorf("%s: read back (-was +is):\n%s", config, diff)
-		}
-	}
-	for config, want := range map[string]string{
-		``:                             "unexpected end",
-		`[]`:                           "an array where an object was expected",
-		`{"do_resize": 1}`:             "do_resize",
-		`{"size": 0}`:                  `"size": 0`,
-		`{"size": -4}`:                 `"size": -4`,
-		`{"size": 1e9}`:                "size",
-		`{"size": {"longest_edge":4}}`: "size",
-		`{"size": {"height": 4}}`:      "size",
-		`{"resample": 0}`:              "resample 0",
-		`{"do_center_crop": true, "crop_size": {"height": 3, "width": -1}}`: "crop_size",
-		`{"crop_pct": 0}`:          "crop_pct",
-		`{"crop_pct": 1.5}`:        "crop_pct",
-		`{"rescale_factor": 0}`:    "rescale_factor",
-		`{"image_std": [1, 0, 1]}`: "image_std",
-		`{"image_std": [1e-60]}`:   "image_std",
-		`{"image_mean": "a"}`:      "image_mean",
-		`{"image_mean": []}`:       "image_mean",
-		`{"image_mean": [1e300]}`:  "image_mean",
-		`{"image_mean": [NaN]}`:    "invalid character",
-	} {
-		_, err := ParsePreprocessor("dir/preprocessor_config.json", []byte(config))
-		if err == nil || !strings.Contains(err.Error(), want) ||
-			!strings.Contains(err.Error(), "dir/preprocessor_config.json") {
-			t.Errorf("%s: error %v, want one that names the file and %q", config, err, want)
-		}
-	}
-}
-
-// TestPreprocessorExif: what a model's world does with EXIF, and what a user may say.
-func TestPreprocessorExif(t *testing.T) {
-	for config, want := range map[string]bool{
-		`{"image_processor_type": "ViTImageProcessor"}`:                             true,
-		`{"feature_extractor_type": "ViTFeatureExtractor"}`:                         true,
-		`{"image_processor_type": "ViTImageProcessor", "do_exif_transpose": false}`: false,
-		`{"do_exif_transpose": true}`:                                               true,
-		`{"size": 224}`:                                                             false,
-	} {
-		p := mustParse(t, config)
-		if p.Exif != want {
-			t.Errorf("%s: EXIF %v, want %v", config, p.Exif, want)
-		}
-		if d := p.DecodedBy(Decoding{Exif: ExifIgnore, MaxPixels: 7}).Decoding(); d != (Decoding{ExifIgnore, 7}) {
-			t.Errorf("%s: asked to ignore it, %+v", config, d)
-		}
-		if d := p.DecodedBy(Decoding{Exif: ExifApply}).Decoding(); d != (Decoding{ExifApply, 0}) {
-			t.Errorf("%s: asked to apply it, %+v", config, d)
-		}
-		if d := p.DecodedBy(Decoding{}).Decoding(); (d.Exif == ExifApply) != want {
-			t.Errorf("%s: left to the model, %+v", config, d)
-		}
-		b, err := p.Marshal()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if again := mustParse(t, string(b)); again.Exif != want {
-			t.Errorf("%s: EXIF %v once it was written and read", config, again.Exif)
-		}
-	}
-	if err := (Preprocessor{}).DecodedBy(Decoding{MaxPixels: 5}).Check(3, 32, 32); err == nil ||
-		!strings.Contains(err.Error(), "no preprocessor_config.json") {
-		t.Errorf("a model without a preprocessor: %v", err)
-	}
-	for _, d := range []Decoding{{Exif: "turn"}, {MaxPixels: -1}} {
-		if d.Check() == nil {
-			t.Errorf("%+v was accepted", d)
 		}
 	}
 }

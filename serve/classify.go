@@ -241,7 +241,6 @@ func (s *Server) classifyOne(ctx context.Context, v *version, data []byte, o cla
 		return nil, nil, err
 	}
 	defer b.end()
-	b.keep = o.depth != ""
 	if err := b.prepare([][]byte{data}); err != nil {
 		return nil, nil, err
 	}

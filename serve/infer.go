@@ -22,7 +22,7 @@ type image struct {
 	item    load.Item     // what it may cost, and what it got
 	scheme  int           // of what it may cost; load may have changed Job.Scheme
 	pixels  []float32     // its own memory for a decoded picture; nil: Job.Pixels are the request's
-	seen    []byte        // the decoded picture as the model saw it, [C, H, W], if keep
+	seen    []byte        // the decoded picture as the model saw it, [C, H, W]
 	decode  time.Duration // of a picture file
 }
 
@@ -99,7 +99,6 @@ type batch struct {
 	cancel  context.CancelFunc
 	version *version
 	images  []*image
-	keep    bool // the pictures as the model sees them
 }
 
 // begin admits n images of one request: there must be room for them, and, under an objective, a chance of answering
@@ -148,7 +147,7 @@ func (s *Server) begin(ctx context.Context, v *version, n int, budget infer.Budg
 			Depth: img.Depth, Active: img.Active}
 		item := load.Item{Class: v.class, Dense: float64(v.dense), Ask: ask, Client: asked, Least: s.least(v, ask),
 			Prepare: prepare}
-		*img = image{Job: job, version: v, item: item, scheme: scheme, pixels: img.pixels}
+		*img = image{Job: job, version: v, item: item, scheme: scheme, pixels: img.pixels, seen: img.seen}
 		b.images = append(b.images, img)
 	}
 	if err := s.admit(b, timeout); err != nil {
@@ -212,18 +211,14 @@ func (b *batch) decode(img *image, file []byte) error {
 		return pictureError(err)
 	}
 	c := &v.config
-	seen := make([]byte, c.ImageLen())
-	if err := v.model.Preprocessor.Bytes(seen, decoded, c.Channels, c.Height, c.Width); err != nil {
+	if size := c.ImageLen(); len(img.pixels) != size {
+		img.pixels, img.seen = make([]float32, size), make([]byte, size)
+	}
+	if err := v.model.Preprocessor.Bytes(img.seen, decoded, c.Channels, c.Height, c.Width); err != nil {
 		return refuse(http.StatusUnprocessableEntity, "picture: %v", err)
 	}
-	if len(img.pixels) != len(seen) {
-		img.pixels = make([]float32, len(seen))
-	}
 	img.Pixels = img.pixels
-	v.model.Preprocessor.Normalize(img.Pixels, seen, c.Channels, c.Height, c.Width)
-	if b.keep {
-		img.seen = seen
-	}
+	v.model.Preprocessor.Normalize(img.Pixels, img.seen, c.Channels, c.Height, c.Width)
 	img.decode = time.Since(begin)
 	s.metrics.decode.Observe(img.decode.Seconds())
 	v.decoding.add(img.decode)

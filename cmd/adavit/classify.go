@@ -134,8 +134,8 @@ func (f classifiedFile) text() string {
 // imageHelp explains the arguments of the commands that read image files.
 const imageHelp = `
 
-IMAGE is a JPEG, PNG, GIF, WebP, BMP or TIFF file, whatever it is called; a directory, for the images in it and below
-it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left alone; or -, an image on standard input.`
+IMAGE is a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file, whatever it is called; a directory, for the images in it and
+below it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left alone; or -, an image on standard input.`
 
 // imageFlags adds the flags and checks of these commands.
 func (a *app) imageFlags(cmd *cobra.Command, o *adavit.FileOptions) {

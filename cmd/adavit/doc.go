@@ -194,7 +194,7 @@
 // NAME.jpg.depths.png, or NAME.jpg.2.depths.png where another picture of the same call has that name.
 // A file that is there already is never overwritten; the command stops at it.
 //
-// IMAGE is a JPEG, PNG, GIF, WebP, BMP or TIFF file, whatever it is called; a directory, for the
+// IMAGE is a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file, whatever it is called; a directory, for the
 // images in it and below it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left
 // alone; or -, an image on standard input.
 //
@@ -476,7 +476,7 @@
 // says and writes them as the tensor input [B,C,H,W] F32, in the order given: what predict reads. If
 // any picture is bad, nothing is written.
 //
-// IMAGE is a JPEG, PNG, GIF, WebP, BMP or TIFF file, whatever it is called; a directory, for the
+// IMAGE is a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file, whatever it is called; a directory, for the
 // images in it and below it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left
 // alone; or -, an image on standard input.
 //

@@ -74,3 +74,24 @@ func TestNoReadBeyond(t *testing.T) {
 		}
 	})
 }
+
+// TestResampleNoReadBeyond runs the routines on memory that ends where their operands end.
+func TestResampleNoReadBeyond(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(9, 4))
+		for _, n := range []int{16, 32, 48, 64, 112} {
+			for _, taps := range []int{1, 2, 5} {
+				first := unsafe.Slice((*int32)(unsafe.Pointer(&guarded(t, rng, 2)[0])), 2)
+				first[0], first[1] = 0, 3
+				weights := unsafe.Slice((*int32)(unsafe.Pointer(&guarded(t, rng, 2*taps)[0])), 2*taps)
+				ld := n + 4
+				src := guardedBytes[uint8](t, rng, (2+taps)*ld+n)
+				Resample(guardedBytes[uint8](t, rng, 2*n), src, ld, n, first, weights)
+			}
+			for _, ld := range []int{16, 20} {
+				TransposeBytes(guardedBytes[uint8](t, rng, (n-1)*ld+16), ld, guardedBytes[uint8](t, rng, 15*(n+4)+n), n+4, n)
+			}
+		}
+		TransposeBytes(guardedBytes[uint8](t, rng, 8*16), 16, guardedBytes[uint8](t, rng, 16*8), 8, 8)
+	})
+}

@@ -44,6 +44,10 @@ type path struct {
 	columnSums func(dst, x []float32, ld, rows, cols int)
 	adamW      func(p, m, v, g []float32, c adamWConstants)
 
+	// resample.go
+	resample       func(dst, src []byte, ld, n int, first, weights []int32, taps int)
+	transposeBytes func(dst, src []byte, ldd, lds, n int)
+
 	// peak.go
 	peak, peakBF16, peakInt8 peakLoop
 }
@@ -59,7 +63,8 @@ var portable = path{
 	roundBF16: roundBF16Generic, quantizeRows: quantizeRowsGeneric,
 	axpy: axpyGeneric, lerp: lerpGeneric, scale: scaleGeneric, scaleRows: scaleRowsGeneric,
 	dot: dotGeneric, dotRows: dotRowsGeneric, sumSquares: sumSquaresGeneric, columnSums: columnSumsGeneric,
-	adamW: adamWGeneric,
+	adamW:    adamWGeneric,
+	resample: resampleGeneric, transposeBytes: transposeBytesGeneric,
 
 	peak: peakLoop{multiplyAddsGeneric, 16}, peakBF16: peakLoop{multiplyAddsGeneric, 16},
 	peakInt8: peakLoop{dotsInt8Generic, 32},

@@ -12,6 +12,7 @@ import "golang.org/x/sys/cpu"
 //go:generate go run -C _asm . vector
 //go:generate go run -C _asm . bf16
 //go:generate go run -C _asm . int8
+//go:generate go run -C _asm . resample
 
 func init() {
 	x := &cpu.X86
@@ -35,7 +36,8 @@ func avx2(vnni bool) *path {
 		roundBF16: roundHalfAVX2, quantizeRows: quantizeRowsAVX2,
 		axpy: axpyAVX2, lerp: lerpAVX2, scale: scaleAVX2, scaleRows: scaleRowsAVX2,
 		dot: dotAVX2, dotRows: dotRowsAVX2, sumSquares: sumSquaresAVX2, columnSums: columnSumsAVX2,
-		adamW: adamWAVX2,
+		adamW:    adamWAVX2,
+		resample: resampleAVX2, transposeBytes: transposeBytesAVX2,
 
 		peak: peakLoop{multiplyAddsAVX2, 12 * 8 * 2}, peakBF16: peakLoop{multiplyAddsAVX2, 12 * 8 * 2},
 		peakInt8: peakLoop{dotsInt8AVX2, 12 * 32 * 2},
@@ -58,7 +60,7 @@ func avx512(bf16, vnni, vnni256 bool) *path {
 	p.roundBF16, p.quantizeRows = roundHalfAVX512, quantizeRowsAVX512
 	p.axpy, p.lerp, p.scale, p.scaleRows = axpyAVX512, lerpAVX512, scaleAVX512, scaleRowsAVX512
 	p.dot, p.dotRows, p.sumSquares, p.columnSums = dotAVX512, dotRowsAVX512, sumSquaresAVX512, columnSumsAVX512
-	p.adamW = adamWAVX512
+	p.adamW, p.resample = adamWAVX512, resampleAVX512
 	p.peak = peakLoop{multiplyAddsAVX512, 24 * 16 * 2}
 	p.peakBF16 = p.peak
 	if bf16 {

@@ -137,7 +137,7 @@ func (f *fake) classify(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if p == nil {
-		refuse(w, http.StatusUnsupportedMediaType, "not a JPEG, PNG, GIF, WebP, BMP or TIFF file")
+		refuse(w, http.StatusUnsupportedMediaType, "not a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file")
 		return
 	}
 	a, applied, reason := p.Default, 0.522, "default"

@@ -20,7 +20,7 @@ func TestRefusals(t *testing.T) {
 	fault := func(i int) string {
 		return eval[string](b, `(e => e.hidden ? "" : e.textContent)($$(".card .fault")[`+itoa(i)+`])`)
 	}
-	if text := fault(1); fault(0) != "" || text != "Not a JPEG, PNG, GIF, WebP, BMP or TIFF file." {
+	if text := fault(1); fault(0) != "" || text != "Not a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file." {
 		t.Errorf("the picture's fault is %q, the text's %q", fault(0), text)
 	}
 	f.set(func() { f.busy = true })

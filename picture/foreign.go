@@ -1,0 +1,90 @@
+package picture
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// foreign is what is often met where a picture is expected, and not read, so that the error can name it. Pillow 13 reads
+// AVIF and JPEG 2000: of their decoders without cgo, gen2brain/avif 0.4.4 adds 5 MB to the program, and no other was to
+// be had (2026-11-27).
+var foreign = []struct {
+	name, begins string
+	at           int // where
+}{
+	{"a JPEG 2000 picture", "\x00\x00\x00\x0cjP  \r\n\x87\n", 0}, {"a JPEG 2000 picture", "\xff\x4f\xff\x51", 0},
+	{"a JPEG XL picture", "\x00\x00\x00\x0cJXL \r\n\x87\n", 0}, {"a JPEG XL picture", "\xff\x0a", 0},
+	{"a JPEG XR picture", "II\xbc\x01", 0}, {"a BPG picture", "BPG\xfb", 0},
+	{"a JNG picture", "\x8bJNG\r\n\x1a\n", 0}, {"an MNG animation", "\x8aMNG\r\n\x1a\n", 0},
+	{"a Photoshop file", "8BPS", 0}, {"a GIMP file", "gimp xcf", 0}, {"a DDS texture", "DDS ", 0},
+	{"a Blizzard texture", "BLP1", 0}, {"a Blizzard texture", "BLP2", 0}, {"a QOI picture", "qoif", 0},
+	{"an OpenEXR picture", "v/1\x01", 0}, {"a Radiance picture", "#?RADIANCE", 0}, {"a FITS file", "SIMPLE  =", 0},
+	{"an icon", "\x00\x00\x01\x00", 0}, {"a cursor", "\x00\x00\x02\x00", 0}, {"an icon", "icns", 0},
+	{"an SGI picture", "\x01\xda", 0}, {"a Sun raster", "\x59\xa6\x6a\x95", 0}, {"an X pixmap", "/* XPM */", 0},
+	{"an animation in FLI or FLC", "\x11\xaf", 4}, {"an animation in FLI or FLC", "\x12\xaf", 4},
+	{"a PAM picture", "P7\n", 0}, {"a picture of floats in colour", "PF\n", 0},
+	{"a DICOM file", "DICM", 128}, {"an HDF5 file", "\x89HDF\r\n", 0},
+	{"a PDF file", "%PDF-", 0}, {"a PostScript file", "%!PS", 0}, {"a PostScript file", "\xc5\xd0\xd3\xc6", 0},
+	{"a Windows metafile", "\xd7\xcd\xc6\x9a", 0}, {"a Windows metafile", " EMF", 40},
+	{"a ZIP archive", "PK\x03\x04", 0}, {"a gzip file", "\x1f\x8b", 0}, {"a Matroska or WebM video", "\x1a\x45\xdf\xa3", 0},
+	{"a Git LFS pointer, not the file itself,", "version https://git-lfs", 0},
+}
+
+// foreignName says what b is, which is none of our formats; "" if that is not known.
+func foreignName(b []byte) string {
+	for _, f := range foreign {
+		if f.at <= len(b) && hasPrefix(b[f.at:], f.begins) {
+			return f.name
+		}
+	}
+	if len(b) >= 12 && string(b[4:8]) == "ftyp" {
+		return brandName(b)
+	}
+	text := strings.ToLower(string(bytes.TrimLeft(b[:min(len(b), 1024)], "\xef\xbb\xbf \t\r\n")))
+	switch {
+	case strings.HasPrefix(text, "<!doctype html") || strings.HasPrefix(text, "<html"):
+		return "a page of HTML"
+	case strings.HasPrefix(text, "<svg") || strings.HasPrefix(text, "<?xml") && strings.Contains(text, "<svg"):
+		return "an SVG drawing"
+	}
+	return ""
+}
+
+// brandName names a file of ISO's boxes by the brands in its first box.
+func brandName(b []byte) string {
+	box := b[8:min(len(b), 256)]
+	if n := int(b[2])<<8 | int(b[3]); b[0] == 0 && b[1] == 0 && n >= 8 && n < len(b) {
+		box = b[8:min(n, 256)]
+	}
+	has := func(brands ...string) bool {
+		for at := 0; at+4 <= len(box); at += 4 {
+			for _, brand := range brands {
+				if string(box[at:at+4]) == brand && at != 4 { // a version stands there
+					return true
+				}
+			}
+		}
+		return false
+	}
+	switch {
+	case has("avif", "avis"):
+		return "an AVIF picture"
+	case has("heic", "heix", "hevc", "hevx", "heim", "heis", "mif1", "msf1"):
+		return "a HEIC picture"
+	case has("jp2 ", "jpx "):
+		return "a JPEG 2000 picture"
+	case has("crx "):
+		return "a camera's raw picture"
+	}
+	return "a video or another file in ISO's boxes"
+}
+
+// formatError is ErrFormat about a file that can be named.
+type formatError struct{ name string }
+
+func (e formatError) Error() string {
+	return fmt.Sprintf("%s, which is not supported (%s are): convert it, to PNG for instance", e.name, supported)
+}
+
+func (e formatError) Is(err error) bool { return err == ErrFormat }
