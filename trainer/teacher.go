@@ -23,8 +23,8 @@ func (r Recipe) TeacherName(init string) (string, error) {
 	case r.Distill.Model != train.TeacherInit:
 		return r.Distill.Model, nil
 	case init == "":
-		return "", usage.Errorf("the recipe's teacher is the model that training starts from, and there is none: name one, " +
-			"or leave distill out")
+		return "", usage.Errorf("the recipe's teacher is the model that training starts from, and there is none: name one " +
+			"(init, --init), or leave distill out")
 	}
 	return init, nil
 }

@@ -548,7 +548,8 @@
 //	--on-overload what              what to do when there is too little time: degrade, shed
 //	                                or queue (default "degrade")
 //	--slo time                      time in which 99 of 100 images are to be answered; 0: none
-//	--timeout time                  most time for a request (default 30s)
+//	--timeout time                  most time for a request's body to come, and for the rest
+//	                                of it (default 30s)
 //	--tls-cert file                 PEM file of the certificate, for HTTP and gRPC; read
 //	                                again when it changes
 //	--tls-client-ca file            PEM file of authorities for clients' certificates, then
