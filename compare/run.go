@@ -37,7 +37,7 @@ type round struct {
 
 // round trains, matches, tests and times all schemes with a seed.
 func (c *comparer) round(ctx context.Context, seed uint64) error {
-	r, err := c.open(seed)
+	r, err := c.open(ctx, seed)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (c *comparer) round(ctx context.Context, seed uint64) error {
 }
 
 // open opens the data for the runs with a seed.
-func (c *comparer) open(seed uint64) (*round, error) {
+func (c *comparer) open(ctx context.Context, seed uint64) (*round, error) {
 	r := &round{comparer: c, seed: seed, recipes: slices.Clone(c.recipes),
 		models: make([]*vit.Model, len(c.schemes)), runs: make([]SchemeRun, len(c.schemes))}
 	for i, s := range c.schemes {
@@ -108,7 +108,10 @@ func (c *comparer) open(seed uint64) (*round, error) {
 		c.o.Log.Warn("no test part: the schemes are tested on the validation images", "data", c.o.Data)
 	}
 	if c.o.Contents != nil && c.result.Images == 0 { // the first round
-		c.o.Contents(prepared.Contents())
+		err := prepared.Check(ctx, recipe.Preprocess(c.start.Preprocessor, c.start.Params.Config).Decoding())
+		if c.o.Contents(prepared.Contents()); err != nil {
+			return nil, err
+		}
 	}
 	used := func(d data.Dataset) int { return min(d.Len(), cmp.Or(recipe.Limit, d.Len())) }
 	r.test, r.images = prepared.Test, used(prepared.Test)

@@ -3,6 +3,7 @@ package data
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -96,6 +97,17 @@ func (p Parts) Contents() []Contents {
 		}
 	}
 	return append(list, p.Rest...)
+}
+
+// Check is that of the parts that bear damage, one after the other.
+func (p Parts) Check(ctx context.Context, how picture.Decoding) error {
+	var errs []error
+	for _, d := range []Dataset{p.Train, p.Validation, p.Test} {
+		if t, ok := d.(*Tolerated); ok {
+			errs = append(errs, t.Check(ctx, how))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // checkedBytes bounds the files of a data set that are all decoded before a run begins: they take a second or two.

@@ -101,12 +101,17 @@ func (s *snapshot) decode(f *weights.File) error {
 	if n := len(entry.LayerScores); n != 0 && n != s.config.Layers {
 		return fmt.Errorf("entry: scores of %d blocks, want %d", n, s.config.Layers)
 	}
+	changes, err := s.data.since(f.Metadata["data"])
+	if err != nil {
+		return err
+	}
 	if err := s.recipe.continues(before); err != nil {
+		if changes != "" {
+			err = fmt.Errorf("%w; the data that it sees: %s", err, changes)
+		}
 		return fmt.Errorf("%w: %w", errOtherRun, err)
 	}
-	if changes, err := s.data.since(f.Metadata["data"]); err != nil {
-		return err
-	} else if changes != "" {
+	if changes != "" {
 		return fmt.Errorf("%w, or the data set has changed since: %s; bring it back as it was, or begin anew in another "+
 			"folder", errOtherRun, changes)
 	}

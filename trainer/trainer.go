@@ -217,14 +217,9 @@ func (o *Options) look(ctx context.Context, prep picture.Preprocessor) error {
 	if o.Contents == nil {
 		return nil
 	}
-	var errs []error
-	for _, d := range []data.Dataset{o.Data.Train, o.Data.Validation, o.Data.Test} {
-		if t, ok := d.(*data.Tolerated); ok {
-			errs = append(errs, t.Check(ctx, prep.Decoding()))
-		}
-	}
+	err := o.Data.Check(ctx, prep.Decoding())
 	o.Contents(o.Data.Contents())
-	return errors.Join(errs...)
+	return err
 }
 
 // check finds out whether data and model fit together before any work is done.
