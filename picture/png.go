@@ -92,7 +92,7 @@ func parsePNG(b []byte) (*pngFile, error) {
 		}
 		if critical := kind[0]&0x20 == 0; err == nil && critical && (len(sum) < 4 ||
 			binary.BigEndian.Uint32(sum) != crc32.Update(crc32.ChecksumIEEE([]byte(kind)), crc32.IEEETable, data)) {
-			return &pngFile{}, fmt.Errorf("wrong checksum of chunk %s", kind) // nothing of it is to be believed
+			err = fmt.Errorf("wrong checksum of chunk %s", kind)
 		}
 		if err != nil {
 			return f, err

@@ -56,11 +56,11 @@ func TestConvertBrought(t *testing.T) {
 		name  string
 		heads int
 		notes []string
-		crop  int // side of the picture's resize, where a single file's names tell whose it is
+		side  int // side of the picture's resize, where a single file's names tell whose it is
 	}{
 		{"timm.pth", 2, []string{"DeiT's evaluation is taken"}, 9},
 		{"torchvision.pth", 2, []string{"torchvision's evaluation"}, 9},
-		{"jax.npz", 0, []string{"Google's ViT"}, 0},
+		{"jax.npz", 0, []string{"Google's ViT"}, 8},
 		{"lightning.ckpt", 2, []string{`begin with "model.vit."`, `"model.classifier"`,
 			`left out, as it has no part in classifying: "criterion."`}, 9},
 		{"sharded", 0, nil, 9},
@@ -76,8 +76,8 @@ func TestConvertBrought(t *testing.T) {
 				t.Errorf("%s: notes %q, want %q", v.name, done.Notes, note)
 			}
 		}
-		if m.Preprocessor.Size.ShortestEdge != v.crop {
-			t.Errorf("%s: preprocessing %+v", v.name, m.Preprocessor)
+		if side, _ := m.Preprocessor.Resized(100, 100, 8, 8); side != v.side {
+			t.Errorf("%s: preprocessing %v, %+v", v.name, m.Preprocessor, m.Preprocessor)
 		}
 		if v.name == "sharded" && !slices.Equal(m.Params.Config.Labels, []string{"10", "b", "0"}) {
 			t.Errorf("labels %q", m.Params.Config.Labels)
