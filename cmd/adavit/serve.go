@@ -202,9 +202,19 @@ func (a *app) runServer(ctx context.Context, o serve.Options) error {
 	o.Log.Info("starting", "version", o.Version, "threads", s.Threads(), "cpu_quota", cgroup.CPUs(), "memory_limit",
 		memory)
 
-	done, ended := make(chan error, 1), context.AfterFunc(ctx, func() { systemd.Stopping() })
-	defer ended()
-	go func() { done <- s.Run(ctx) }()
+	done, told := make(chan error, 1), make(chan struct{})
+	go func() {
+		<-ctx.Done()
+		systemd.Stopping()
+		close(told)
+	}()
+	go func() {
+		err := s.Run(ctx)
+		if ctx.Err() != nil {
+			<-told // before the process ends
+		}
+		done <- err
+	}()
 	go systemd.Watchdog(ctx, s.Well)
 	fmt.Fprintln(a.err, where)
 	if err := systemd.Ready(where); err != nil {
