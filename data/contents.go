@@ -110,8 +110,8 @@ func (p Parts) Check(ctx context.Context, how picture.Decoding) error {
 	return errors.Join(errs...)
 }
 
-// checkedBytes bounds the files of a data set that are all decoded before a run begins: they take a second or two.
-const checkedBytes = 32 << 20
+// checkedBytes bounds the files of a data set that are all decoded before a run begins: they take a second or three.
+const checkedBytes = 64 << 20
 
 // Check decodes all pictures as how says, so that what is damaged is known before a run begins. Where their files are
 // large together it does nothing: they are looked at when they are read, as always. The error is ctx's, or ErrDamaged.

@@ -401,7 +401,8 @@
 //
 // Classes are matched by their names. Where no name matches, numbers are the model's classes in their
 // order, and so are other names if the model's classes have none or classes.txt lists the data's.
-// Damaged pictures, and those of too many pixels, are left out and counted.
+// Damaged pictures, and those of too many pixels, are left out and counted; of large data sets the
+// table has a ? in their place, for they show as they are read.
 //
 // Flags:
 //

@@ -36,7 +36,7 @@ warning says so. What the data are is told first: parts, folders, classes, pictu
 
 Classes are matched by their names. Where no name matches, numbers are the model's classes in their order, and so are
 other names if the model's classes have none or classes.txt lists the data's. Damaged pictures, and those of too many
-pixels, are left out and counted.`,
+pixels, are left out and counted; of large data sets the table has a ? in their place, for they show as they are read.`,
 		Example: `  adavit eval --model fashion-adaptive --data fashion-mnist
   adavit eval --model my-model --data folder-of-classes --limit 1000 --json`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {

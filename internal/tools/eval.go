@@ -8,6 +8,7 @@ import (
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/eval"
+	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/vit"
 )
@@ -27,6 +28,9 @@ type EvalOptions struct {
 func Eval(ctx context.Context, m *vit.Model, o EvalOptions) (r eval.Result, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if !(o.Damaged >= 0 && o.Damaged <= 1) {
+		return r, usage.Errorf("%v of the pictures may be damaged, want a share from 0 to 1", o.Damaged)
 	}
 	source, err := datasets.Find(o.Data, o.Log)
 	if err != nil {
