@@ -129,7 +129,9 @@ func (s *state) config(o ImportOptions) (c Config, err error) {
 		switch {
 		case err != nil:
 		case !ok:
-			err = fmt.Errorf("tensor %q is missing", s.full(timm))
+			if err = fmt.Errorf("tensor %q is missing", s.full(timm)); len(s.extra) > 0 {
+				err = fmt.Errorf("%w, while this program does not know %s", err, some(s.extra))
+			}
 		case len(t.Shape) != rank || slices.Min(t.Shape) < 1:
 			err = fmt.Errorf("tensor %.120q has shape %v, expected one of %d dimensions", t.Name, t.Shape, rank)
 		default:
