@@ -15,17 +15,9 @@ func (n *network) embedding(v *value) error {
 	}
 	switch e.kind {
 	case patchesKind:
-		width, patches := e.shape[1], e.shape[2]*e.shape[3]
-		order := [3]dim{fused([]atom{{shape[0], width * patches}}), fused([]atom{{patches, 1}}),
-			fused([]atom{{width, patches}})}
-		if v.offset != 0 || !slices.EqualFunc(v.dims, order[:], func(a, b dim) bool { return slices.Equal(a, b) }) {
-			return fmt.Errorf("the patches of %v do not become tokens row by row", e)
-		}
-		if err := n.spend(patches * width); err != nil {
-			return err
-		}
-		n.patches, n.positions = e, make([]float32, patches*width)
-		return nil
+		return n.convolved(v)
+	case linearKind:
+		return n.cut(e)
 	case plusKind:
 		if err := n.embedding(e.args[0]); err != nil {
 			return err
@@ -89,4 +81,80 @@ func (n *network) addPositions(k *value, shape []int) error {
 		n.positions[i] += v
 	}
 	return nil
+}
+
+// convolved takes patches that a convolution has cut and mapped.
+func (n *network) convolved(v *value) (err error) {
+	e, batch := v.of, v.of.shape[0]
+	width, patches := e.shape[1], e.shape[2]*e.shape[3]
+	order := []dim{fused([]atom{{batch, width * patches}}), fused([]atom{{patches, 1}}), fused([]atom{{width, patches}})}
+	if v.offset != 0 || !slices.EqualFunc(v.dims, order, func(a, b dim) bool { return slices.Equal(a, b) }) {
+		return fmt.Errorf("the patches of %v do not become tokens row by row", e)
+	}
+	if n.kernel, err = n.content(e.args[1]); err != nil {
+		return err
+	}
+	return n.found(e, e.beta, width, patches)
+}
+
+// found notes where the patches come from.
+func (n *network) found(e *expression, bias []float32, width, patches int) error {
+	if err := n.spend(patches * width); err != nil {
+		return err
+	}
+	n.patches, n.bias, n.positions = e, filled(bias, 0, width), make([]float32, patches*width)
+	return nil
+}
+
+// cut takes patches that reshapes and transposes have cut out of the input, whatever the order of their pixels, for a
+// linear map.
+func (n *network) cut(e *expression) error {
+	x := e.args[0]
+	if x.of.kind != inputKind || x.scale != 1 || len(x.of.shape) != 4 || len(x.dims) != 3 {
+		return fmt.Errorf("patches of the input are expected before %v, not %v", e, x.of)
+	}
+	shape, picture := x.shape(), x.of.shape
+	channels, height, width := picture[1], picture[2], picture[3]
+	patch := 1
+	for patch*patch*channels < shape[2] {
+		patch++
+	}
+	fault := fmt.Errorf("%v is not of patches side by side, row by row", e)
+	if patch*patch*channels != shape[2] || height%patch != 0 || width%patch != 0 || x.offset != 0 ||
+		shape[1] != height/patch*(width/patch) || shape[0] != picture[0] {
+		return fault
+	}
+	if err := n.spend(x.len()); err != nil {
+		return err
+	}
+	// Of every patch each number must be the same pixel, seen from its corner.
+	pixels, k, good := make([]int, shape[2]), 0, true
+	x.places(func(place int) bool {
+		image, token, j := k/(shape[1]*shape[2]), k/shape[2]%shape[1], k%shape[2]
+		row, column := place/width%height-token/(width/patch)*patch, place%width-token%(width/patch)*patch
+		channel := place/(width*height) - image*channels
+		pixel := (channel*patch+row)*patch + column
+		if k < shape[2] {
+			pixels[j] = pixel
+		}
+		good = good && channel >= 0 && channel < channels && row >= 0 && row < patch && column >= 0 && column < patch &&
+			pixels[j] == pixel
+		k++
+		return good
+	})
+	if !good {
+		return fault
+	}
+	weight, bias, in, err := n.matrix(e)
+	if err == nil {
+		err = n.spend(len(weight))
+	}
+	if err != nil {
+		return err
+	}
+	n.kernel = newArray(false, []int{len(bias), channels, patch, patch})
+	for i, v := range weight {
+		n.kernel.f[i/in*in+pixels[i%in]] = v
+	}
+	return n.found(e, bias, len(bias), shape[1])
 }

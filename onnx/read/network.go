@@ -20,6 +20,8 @@ type network struct {
 	special   []float32 // learnt tokens before the patches, with what is added to them, [S, E]
 	positions []float32 // of the patches, [K, E]
 	patches   *expression
+	kernel    *array    // [E, C, P, P]
+	bias      []float32 // of the patches, [E]
 }
 
 // block is one block: the norms and linear maps that it consists of.

@@ -12,8 +12,9 @@ var operators map[string]operator
 func init() {
 	operators = map[string]operator{
 		"Reshape": moved(2, reshape), "Flatten": moved(1, flatten), "Transpose": moved(1, transpose),
-		"Squeeze": moved(1, squeeze), "Unsqueeze": moved(1, unsqueeze), "Expand": moved(2, expand),
-		"Slice": moved(1, slice), "Gather": moved(2, gather), "Split": {1, split}, "Concat": one(1, concat),
+		"Squeeze": moved(1, squeeze), "Unsqueeze": moved(1, unsqueeze), "Expand": moved(2, expand), "Tile": moved(2, tile),
+		"Einsum": one(2, einsum),
+		"Slice":  moved(1, slice), "Gather": moved(2, gather), "Split": {1, split}, "Concat": one(1, concat),
 		"Where": one(3, where), "MatMul": one(2, matmul), "Gemm": one(2, gemm), "Conv": one(2, conv),
 		"LayerNormalization": one(2, layerNorm), "Gelu": one(1, geluNode), "Softmax": one(1, softmax),
 		"ReduceMean": one(1, mean), "Attention": one(3, attention), "Identity": one(1, same), "Dropout": one(1, same),

@@ -83,7 +83,7 @@ func TestExports(t *testing.T) {
 		"timm-distilled":      {eps: 1e-6}, "timm-rect": {eps: 1e-6}, "timm-dynamo": {eps: 1e-6},
 		"timm-dynamo-23": {eps: 1e-6}, "timm-dynamo-raw": {eps: 1e-6}, "timm-dynamo-external": {eps: 1e-6},
 		"hf-legacy": {eps: 1e-12}, "hf-distilled": {eps: 1e-12}, "hf-dynamo": {eps: 1e-12}, "optimum": {eps: 1e-12},
-		"torchvision": {eps: 1e-6},
+		"torchvision": {eps: 1e-6}, "hand": {eps: 1e-5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -158,6 +158,22 @@ func expand(c *call, x *value) (*value, bool, error) {
 	return w, true, err
 }
 
+// tile repeats a dimension as a whole.
+func tile(c *call, x *value) (*value, bool, error) {
+	times, err := c.list(c.in[1])
+	if err != nil {
+		return nil, false, err
+	}
+	if _, err := elements(times); err != nil || len(times) != len(x.dims) {
+		return nil, false, fmt.Errorf("repeats %v of shape %v", times, x.shape())
+	}
+	dims := slices.Clone(x.dims)
+	for i, n := range times {
+		dims[i] = fused(append([]atom{{n, 0}}, dims[i]...))
+	}
+	return x.with(dims), true, nil
+}
+
 func slice(c *call, x *value) (*value, bool, error) {
 	starts, err1 := c.ints("starts", 1)
 	ends, err2 := c.ints("ends", 2)

@@ -14,12 +14,7 @@ func (n *network) timm() (*weights.File, float64, error) {
 	add := func(name string, data []float32, shape ...int) {
 		f.Tensors = append(f.Tensors, weights.Float32Tensor(name, shape, data))
 	}
-	of := n.patches.args[1]
-	weight, err := n.content(of)
-	if err != nil {
-		return nil, 0, err
-	}
-	width := weight.shape[0]
+	width := n.kernel.shape[0]
 	// A learnt token that nothing tells from a register is one, but for the second of two: then it is DeiT's.
 	learnt, named := len(n.special)/width, 1
 	switch {
@@ -42,8 +37,8 @@ func (n *network) timm() (*weights.File, float64, error) {
 		add("cls_token", n.special[:width], 1, 1, width)
 	}
 	add("pos_embed", slices.Concat(make([]float32, named*width), n.positions), 1, named+len(n.positions)/width, width)
-	add("patch_embed.proj.weight", weight.f, weight.shape...)
-	add("patch_embed.proj.bias", filled(n.patches.beta, 0, width), width)
+	add("patch_embed.proj.weight", n.kernel.f, n.kernel.shape...)
+	add("patch_embed.proj.bias", n.bias, width)
 
 	last := "norm"
 	if n.reads == ofMean {
@@ -94,7 +89,7 @@ func (n *network) timm() (*weights.File, float64, error) {
 		add(name+".bias", bias, len(bias))
 	}
 	// An eps that was rounded to float32 is taken for the decimal number that it was.
-	eps, err = strconv.ParseFloat(strconv.FormatFloat(eps, 'g', -1, 32), 64)
+	eps, err := strconv.ParseFloat(strconv.FormatFloat(eps, 'g', -1, 32), 64)
 	return f, eps, err
 }
 
