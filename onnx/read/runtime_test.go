@@ -73,7 +73,8 @@ func (r *runtime) logits(t *testing.T, path string, images []float32) (list []fl
 // once more.
 func TestRuntime(t *testing.T) {
 	r := startRuntime(t)
-	for _, name := range []string{"timm-legacy", "timm-legacy-steps", "timm-legacy-unfolded", "timm-distilled", "timm-rect",
+	for _, name := range []string{"timm-legacy", "timm-legacy-steps", "timm-legacy-unfolded", "timm-distilled",
+		"timm-rect",
 		"timm-dynamo", "timm-dynamo-23", "timm-dynamo-raw", "hf-legacy", "hf-distilled", "hf-dynamo", "optimum",
 		"torchvision", "hand"} {
 		path := filepath.Join(t.TempDir(), name+".onnx")
