@@ -63,7 +63,12 @@ func RGB(dst, y, cb, cr []byte) {
 //
 //	r = y + 1.402 v,   g = y − 0.344136 u − 0.714136 v,   b = y + 1.772 u
 func PixelRGB(y, cb, cr byte) (r, g, b byte) {
+	red, green, blue := unclampedRGB(y, cb, cr)
+	return clamp8(red), clamp8(green), clamp8(blue)
+}
+
+func unclampedRGB(y, cb, cr byte) (r, g, b int32) {
 	const half = 1 << 15
 	l, u, v := int32(y)<<16+half, int32(cb)-128, int32(cr)-128
-	return clamp8((l + 91881*v) >> 16), clamp8((l - 22554*u - 46802*v) >> 16), clamp8((l + 116130*u) >> 16)
+	return (l + 91881*v) >> 16, (l - 22554*u - 46802*v) >> 16, (l + 116130*u) >> 16
 }

@@ -73,6 +73,7 @@ func rgbGeneric(dst, y, cb, cr []byte) {
 	cb, cr = cb[:len(y)], cr[:len(y)]
 	for i, l := range y {
 		d := (*[3]byte)(dst[3*i:])
-		d[0], d[1], d[2] = PixelRGB(l, cb[i], cr[i])
+		r, g, b := unclampedRGB(l, cb[i], cr[i])
+		d[0], d[1], d[2] = clamp8(r), clamp8(g), clamp8(b)
 	}
 }
