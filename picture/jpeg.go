@@ -304,7 +304,7 @@ func (d *jpegDecoder) samples() error {
 			if b := &c.coefficients[at]; there == 0 {
 				c.flat(at%across, at/across, b)
 			} else {
-				c.samples(at%across, at/across, b)
+				c.inverse(at%across, at/across, b)
 			}
 		}
 		c.coefficients, c.there = nil, nil

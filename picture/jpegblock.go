@@ -22,12 +22,12 @@ var jpegPlace = func() (place [64]byte) {
 	return place
 }()
 
-// samples makes samples of a block at column bx and row by.
-func (c *jpegComponent) samples(bx, by int, b *kernels.DCTBlock) {
+// inverse makes samples of a block at column bx and row by.
+func (c *jpegComponent) inverse(bx, by int, b *kernels.DCTBlock) {
 	kernels.InverseDCT(c.pix[8*(by*c.stride+bx):], c.stride, b, &c.quantisation)
 }
 
-// flat is samples for a block that has only its first coefficient, eight times the mean; InverseDCT says how it rounds.
+// flat is inverse for a block that has only its first coefficient, eight times the mean; InverseDCT says how it rounds.
 func (c *jpegComponent) flat(bx, by int, b *kernels.DCTBlock) {
 	mean := (int32(b[0]*c.quantisation[0]<<2)+1<<4)>>5 + 128
 	eight := uint64(clampByte(mean)) * 0x0101010101010101
@@ -46,7 +46,7 @@ func (s *jpegScan) whole(p *jpegPart, bx, by int) {
 		p.flat(bx, by, b)
 		return
 	}
-	p.samples(bx, by, b)
+	p.inverse(bx, by, b)
 	clear(b[:])
 }
 

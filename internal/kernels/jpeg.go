@@ -26,15 +26,15 @@ var dctOrder = [8]int{0, 4, 2, 5, 1, 6, 3, 7}
 //	o[0] = y + 4926 c1 − 7373 c7                           o[1] = x + 4177 c3 − 20995 c5
 //	o[3] = x − 7373 c1 − 4927 c7                           o[2] = y − 20995 c3 − 4176 c5
 //
-// Damaged files have numbers of more than 16 bits. As in libjpeg-turbo's vectors, products with q wrap around, and so do
-// c0 ± c4, z and w; what lies between the passes is clamped, but wraps around if only the first row has coefficients.
+// Damaged files have numbers of more than 16 bits. As in libjpeg-turbo's vectors, products with q wrap around, and so
+// do c0 ± c4, z and w. What lies between the passes is clamped, but wraps if only the first row has coefficients.
 func InverseDCT(dst []byte, stride int, b, q *DCTBlock) {
 	checkMatrix("InverseDCT", "dst", len(dst), stride, 8, 8)
 	active.inverseDCT(dst, stride, b, q)
 }
 
-// Upsample doubles a row of n ≥ 1 chroma samples to dst [2n]. A sample lies in the middle of the pixels that share it;
-// the value between two samples is ¾ of the nearer one and ¼ of the farther one, on both axes. far is the row of samples
+// Upsample doubles a row of n chroma samples to dst [2n]. A sample lies in the middle of the pixels that share it; the
+// value between two samples is ¾ of the nearer one and ¼ of the farther one, on both axes. far is the row of samples
 // next to near on the other side of the pixels' row, or near itself where only the columns are halved. With
 // s = 3·near + far, replicated at both ends:
 //

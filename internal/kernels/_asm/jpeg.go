@@ -6,7 +6,7 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// jpeg emits routines of 256 bits, on integers of 16 and 32.
+// jpeg emits routines of 256 bits, on integers of 16 and 32: a block has eight columns.
 func jpeg() {
 	each("inverseDCT", "func(dst []byte, stride int, b, q *[64]int16)", inverseDCT, avx2)
 	each("upsample16", "func(dst, near, far []byte, even, odd, n int)", upsample16, avx2)

@@ -2,7 +2,7 @@
 //
 //	go run . gemm
 //
-// writes ../gemm_amd64.s and ../gemm_stubs_amd64.go. Every routine is generated for AVX-512 (zmm registers, mask
+// writes ../gemm_amd64.s and ../gemm_stubs_amd64.go. Routines are generated for AVX-512 (zmm registers, mask
 // registers at edges) and for AVX2 with FMA (ymm registers).
 package main
 
