@@ -101,8 +101,8 @@ func (p Parts) Contents() []Contents {
 // checkedBytes bounds the files of a data set that are all decoded before a run begins: they take a second or two.
 const checkedBytes = 32 << 20
 
-// Check decodes all pictures as how says, so that what is damaged is known before a run begins. Where their files are large
-// together it does nothing: they are looked at when they are read, as always. The error is ctx's, or ErrDamaged.
+// Check decodes all pictures as how says, so that what is damaged is known before a run begins. Where their files are
+// large together it does nothing: they are looked at when they are read, as always. The error is ctx's, or ErrDamaged.
 func (t *Tolerated) Check(ctx context.Context, how picture.Decoding) error {
 	sized, ok := t.Dataset.(interface{ sizeOf(i int) int64 })
 	if !ok {

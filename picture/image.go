@@ -79,8 +79,8 @@ func (d Decoding) File(path string) (image.Image, error) {
 	return d.Image(path, f)
 }
 
-// Image decodes a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file; of an animation or a file of several pages, the first. The
-// content decides which it is; name stands for the file in errors.
+// Image decodes a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file; of an animation or a file of several pages, the first.
+// The content decides which it is; name stands for the file in errors.
 //
 // The colours are those of Pillow's convert("RGB"). What that does to 16 bits is peculiar: of colour the upper 8 stay,
 // but grey is cut off at 255, so that most such pictures turn out white. A TIFF file's orientation always counts, as it
