@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
@@ -41,6 +42,9 @@ type Options struct {
 	Precision infer.Precision // for testing and timing; infer.Auto stands for F32
 	Log       *slog.Logger
 	Progress  func(Progress) // may be nil
+
+	Unknown  eval.Unknown          // what becomes of pictures of classes that the model does not know
+	Contents func([]data.Contents) // told what the data are before the first run; may be nil
 }
 
 // Progress is where a comparison stands.

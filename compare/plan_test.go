@@ -58,11 +58,11 @@ func TestCompareRecipes(t *testing.T) {
 	gate := func(name string, center float64) halting.Config {
 		return halting.Config{Scheme: name}.With("gate_scale", 4).With("gate_center", center)
 	}
+	own := func(name string) halting.Config { return gate(name, 12).With("credit", 1).With("exit", 1) } // the recipe's
 	for entry, want := range map[string]halting.Config{
-		"none": halting.Dense(), "token": gate("token", 12), // the recipe's own
-		"act:gate_center=5": gate("act", 5), "sact": gate("sact", 12),
-		"token:exit=0.9": gate("token", 12).With("exit", 0.9), "sact:exit=0.9:credit=1": gate("sact", 12).With("exit",
-			0.9).With("credit", 1),
+		"none": halting.Dense(), "token": own("token"), "sact": own("sact"), "act:gate_center=5": gate("act", 5),
+		"token:exit=0.9": own("token").With("exit", 0.9), "sact:exit=0:credit=0": own("sact").With("exit", 0).With("credit",
+			0),
 		"confidence:threshold=0.7": halting.Config{Scheme: "confidence"}.With("threshold", 0.7),
 		"topk:keep=0.5:fuse=true":  halting.Config{Scheme: "topk"}.With("keep", 0.5).With("fuse", true),
 	} {

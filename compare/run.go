@@ -18,6 +18,7 @@ import (
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/regular"
+	"github.com/adavit/adavit/internal/strictjson"
 	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
 )
@@ -36,7 +37,7 @@ type round struct {
 
 // round trains, matches, tests and times all schemes with a seed.
 func (c *comparer) round(ctx context.Context, seed uint64) error {
-	r, err := c.open(seed)
+	r, err := c.open(ctx, seed)
 	if err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func (c *comparer) round(ctx context.Context, seed uint64) error {
 }
 
 // open opens the data for the runs with a seed.
-func (c *comparer) open(seed uint64) (*round, error) {
+func (c *comparer) open(ctx context.Context, seed uint64) (*round, error) {
 	r := &round{comparer: c, seed: seed, recipes: slices.Clone(c.recipes),
 		models: make([]*vit.Model, len(c.schemes)), runs: make([]SchemeRun, len(c.schemes))}
 	for i, s := range c.schemes {
@@ -95,9 +96,22 @@ func (c *comparer) open(seed uint64) (*round, error) {
 	if r.parts, err = trainer.PartsOf(c.o.Data, source, recipe, r.runs[0].Run, true, c.o.Log); err != nil {
 		return nil, err
 	}
+	if c.start, r.parts, err = eval.MatchParts(c.start, r.parts, c.o.Unknown, c.o.Log); err != nil {
+		return nil, err
+	}
 	prepared, err := recipe.Prepare(r.parts, c.o.Log)
 	if err != nil {
 		return nil, err
+	}
+	if prepared.Test == nil { // nothing of a run is chosen by them: the last epoch's weights are kept
+		prepared.Test = prepared.Validation
+		c.o.Log.Warn("no test part: the schemes are tested on the validation images", "data", c.o.Data)
+	}
+	if c.o.Contents != nil && c.result.Images == 0 { // the first round
+		err := prepared.Check(ctx, recipe.Preprocess(c.start.Preprocessor, c.start.Params.Config).Decoding())
+		if c.o.Contents(prepared.Contents()); err != nil {
+			return nil, err
+		}
 	}
 	used := func(d data.Dataset) int { return min(d.Len(), cmp.Or(recipe.Limit, d.Len())) }
 	r.test, r.images = prepared.Test, used(prepared.Test)
@@ -139,7 +153,9 @@ func (r *round) train(ctx context.Context, i int) error {
 	case unread != nil:
 		err = unread
 	case !bytes.Equal(before, want):
-		err = fmt.Errorf("%s holds a run with other settings (see %s); give another folder, or remove it", run.Run, path)
+		changed, differs := strictjson.Differences(before, want)
+		err = cmp.Or(differs, fmt.Errorf("%s holds a run with other settings: %s; give another folder, or remove it", run.Run,
+			changed))
 	}
 	if err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -48,7 +50,7 @@ func readClassFile(path string) ([]string, error) {
 
 // parseClasses reads a class list: a name a line in UTF-8, the line's number, from 0, being the label. Space around a
 // name does not count, nor do empty lines at the end; anywhere else an empty line would shift the labels, and is an
-// error, as a name that comes twice is.
+// error, as a name that comes twice is. Lines may begin with their numbers, from 0 or 1.
 func parseClasses(b []byte) ([]string, error) {
 	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // Windows' editors begin a file with it
 	if !utf8.Valid(b) {
@@ -63,7 +65,7 @@ func parseClasses(b []byte) ([]string, error) {
 	}
 	var names []string
 	line := map[string]int{}
-	for name := range strings.SplitSeq(text, "\n") {
+	for _, name := range withoutNumbers(strings.Split(text, "\n")) {
 		name = ClassKey(strings.TrimSpace(name))
 		n := len(names) + 1
 		switch before := line[name]; {
@@ -79,6 +81,30 @@ func parseClasses(b []byte) ([]string, error) {
 		names, line[name] = append(names, name), n
 	}
 	return names, nil
+}
+
+// numberedLine is a line of a list that numbers its classes, as CUB-200's does.
+var numberedLine = regexp.MustCompile(`^\s*(\d+)[\s:,]+(\S.*)$`)
+
+// withoutNumbers takes the numbers from lines that all have theirs, from 0 or 1.
+func withoutNumbers(lines []string) []string {
+	if len(lines) < 2 {
+		return lines
+	}
+	names := make([]string, len(lines))
+	first := ""
+	for i, line := range lines {
+		m := numberedLine.FindStringSubmatch(line)
+		if i == 0 && m != nil {
+			first = m[1]
+		}
+		from, err := strconv.Atoi(first)
+		if m == nil || err != nil || from > 1 || m[1] != strconv.Itoa(from+i) {
+			return lines
+		}
+		names[i] = m[2]
+	}
+	return withoutNumbers(names)
 }
 
 // invisible reports characters that no name may hold: control characters, and the byte order mark anywhere but at the

@@ -10,10 +10,13 @@ import (
 
 func TestParseClasses(t *testing.T) {
 	for text, want := range map[string]string{
-		"cat\ndog":                "cat|dog",
-		"cat\r\nhot dog\r\n\n \n": "cat|hot dog",
-		"\uFEFF  Käse \nx":        "Käse|x",
-		"0\n1\n2\n":               "0|1|2",
+		"cat\ndog":                 "cat|dog",
+		"cat\r\nhot dog\r\n\n \n":  "cat|hot dog",
+		"\uFEFF  Käse \nx":         "Käse|x",
+		"0\n1\n2\n":                "0|1|2",
+		"1 001.cat\n2 002.hot dog": "001.cat|002.hot dog",
+		"0: cat\n1: dog":           "cat|dog",
+		"1 cat\n3 dog":             "1 cat|3 dog",
 	} {
 		got, err := parseClasses([]byte(text))
 		if err != nil || strings.Join(got, "|") != want {

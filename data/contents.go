@@ -3,6 +3,7 @@ package data
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -98,8 +99,19 @@ func (p Parts) Contents() []Contents {
 	return append(list, p.Rest...)
 }
 
-// checkedBytes bounds the files of a data set that are all decoded before a run begins: they take a second or two.
-const checkedBytes = 32 << 20
+// Check is that of the parts that bear damage, one after the other.
+func (p Parts) Check(ctx context.Context, how picture.Decoding) error {
+	var errs []error
+	for _, d := range []Dataset{p.Train, p.Validation, p.Test} {
+		if t, ok := d.(*Tolerated); ok {
+			errs = append(errs, t.Check(ctx, how))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkedBytes bounds the files of a data set that are all decoded before a run begins: they take a second or three.
+const checkedBytes = 64 << 20
 
 // Check decodes all pictures as how says, so that what is damaged is known before a run begins. Where their files are
 // large together it does nothing: they are looked at when they are read, as always. The error is ctx's, or ErrDamaged.

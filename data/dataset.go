@@ -62,6 +62,12 @@ func Replaced(d Dataset, i int) bool {
 	return ok && r.Replaced(i)
 }
 
+// TooLarge reports whether picture i of d is known to be whole, but of more pixels than may be decoded (see Tolerated).
+func TooLarge(d Dataset, i int) bool {
+	l, ok := d.(interface{ isTooLarge(i int) bool })
+	return ok && l.isTooLarge(i)
+}
+
 // namer is a Dataset whose pictures have names of their own, for messages.
 type namer interface{ nameOf(i int) string }
 

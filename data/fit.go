@@ -34,6 +34,7 @@ type fitted struct {
 
 func (f fitted) Size() (channels, height, width int) { return f.shape.Size() }
 func (f fitted) Replaced(i int) bool                 { return Replaced(f.Dataset, i) }
+func (f fitted) isTooLarge(i int) bool               { return TooLarge(f.Dataset, i) }
 
 // Pixels decodes, resizes and crops picture i. One that cannot be resized counts as damaged too, where the Dataset
 // bears that.

@@ -56,7 +56,7 @@ type listRow struct {
 type pictureIndex struct {
 	found  []foundPicture
 	byPath map[string]int // below the folder, with the file's ending or without
-	byName map[string]int // the same without the folders; nil: only paths count
+	byTail map[string]int // ends of such paths; nil: only whole ones count
 	role   Split          // of all pictures; a path into another part's folder is none of them
 }
 
@@ -68,7 +68,7 @@ const (
 )
 
 func newPictureIndex(dir string, found []foundPicture) *pictureIndex {
-	x := &pictureIndex{found: found, byPath: map[string]int{}, byName: map[string]int{}}
+	x := &pictureIndex{found: found, byPath: map[string]int{}, byTail: map[string]int{}}
 	put := func(to map[string]int, key string, i int) {
 		for _, key := range []string{key, strings.TrimSuffix(key, path.Ext(key))} {
 			if old, ok := to[key]; ok && old != i {
@@ -81,33 +81,36 @@ func newPictureIndex(dir string, found []foundPicture) *pictureIndex {
 		if rel, err := filepath.Rel(dir, p.path); err == nil {
 			rel = ClassKey(filepath.ToSlash(rel))
 			put(x.byPath, rel, i)
-			put(x.byName, path.Base(rel), i)
+			for more := true; more; {
+				if _, rel, more = strings.Cut(rel, "/"); more {
+					put(x.byTail, rel, i)
+				}
+			}
 		}
 	}
 	return x
 }
 
-// find is the picture that a list in some folder above calls so; noPicture if there is none, otherPart if the path leads
-// into another part's folder. A path's beginning may be one of another machine.
+// find is the picture that a list in some folder above calls so; noPicture if there is none, otherPart if the path
+// leads into another part's folder. A path's beginning may be one of another machine.
 func (x *pictureIndex) find(name string) int {
 	name = path.Clean(strings.ReplaceAll(ClassKey(name), `\`, "/"))
 	for {
 		if i, ok := x.byPath[name]; ok {
 			return i
 		}
+		if i, ok := x.byTail[name]; ok {
+			return i
+		}
 		first, rest, more := strings.Cut(name, "/")
 		if !more {
-			break
+			return noPicture
 		}
 		if role, more := roleOf(first); role != "" && more == "" && x.role != "" && role != x.role {
 			return otherPart
 		}
 		name = rest
 	}
-	if i, ok := x.byName[name]; ok {
-		return i
-	}
-	return noPicture
 }
 
 // readList reads a list and finds its pictures; known are classes that its labels may be of, nil if none are known.
@@ -126,7 +129,9 @@ func (s sheet) labelled(file string, x *pictureIndex, known []string) (l *list, 
 	if err != nil {
 		return nil, nil, err
 	}
-	if first := s.rows[0]; s.heads == nil && s.roles == nil && (at >= len(first) || x.find(first[at]) < 0) && len(s.rows) > 1 {
+	first := s.rows[0]
+	headed := s.heads == nil && s.roles == nil && len(s.rows) > 1 && (at >= len(first) || x.find(first[at]) < 0)
+	if headed {
 		s.heads, s.rows = first, s.rows[1:]
 	}
 	label, err := s.labelColumn(at, known)

@@ -1,8 +1,11 @@
 package data
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/adavit/adavit/internal/filetest"
 )
 
 // TestLists: labels come from lists of every usual make; what a list lacks, or why it is none, is told.
@@ -57,6 +60,12 @@ func TestLists(t *testing.T) {
 			train.csv: image,label\n1.png,a\n2.png,b\n
 			val.csv: image,label\n3.png,b\n`, "train a:1 b:1 - 1 not in train.csv (3.png); 1 not a picture (val.csv)\n" +
 			"validation a:0 b:1 - 2 not in val.csv (1.png, …); 1 not a picture (train.csv)"},
+		{"lists in a folder of their own, of classes", `images/{cat,dog}/{1,2}.png
+			meta/train.json: {"cat": ["cat/1"], "dog": ["dog/1"]}
+			meta/train.txt: cat/1\ndog/1\n
+			meta/test.json: {"cat": ["cat/2"], "dog": ["dog/2"]}`, "train cat:1 dog:1 - 2 not in train.json (2.png, …); " +
+			"1 folder without a picture (meta)\ntest cat:1 dog:1 - 2 not in test.json (1.png, …); " +
+			"1 folder without a picture (meta)"},
 		{"Kaggle", `train/{1,2}.png
 			test/{1,2}.png
 			train.csv: id,label\n1,cat\n2,dog\n
@@ -78,7 +87,8 @@ func TestLists(t *testing.T) {
 		{"COCO", `train2017/{1,2}.png
 			val2017/3.png
 			annotations/instances.json: {"images": [{"id": 1}], "annotations": []}`,
-			noLabels + "DIR/train2017: 2 without a label (1.png, …); DIR/val2017: 1 without a label (3.png)"},
+			noLabels + "DIR/train2017: 2 without a label (1.png, …); DIR/val2017: 1 without a label (3.png); " +
+				"instances.json: keys annotations, images: not a list of pictures and their classes"},
 		{"two labels", `{1,2}.png
 			data.csv: file,label\n1.png,a\n1.png,b\n`, noLabels + "data.csv: 1.png has two labels, a and b"},
 		{"two lists", `{1,2}.png
@@ -98,6 +108,22 @@ func TestLists(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestListFile: a list can be named itself.
+func TestListFile(t *testing.T) {
+	dir := layout(t, `{1,2}.png
+		a.csv: file,label\n1.png,x\n2.png,y\n
+		b.csv: file,label\n1.png,z\n
+		c.csv: file,label\n3.png,z\n`)
+	d, err := Open(filepath.Join(dir, "b.csv"), Train)
+	filetest.Check(t, err)
+	if c := ContentsOf("train", d); d.Len() != 1 || d.Classes()[0] != "z" || c.Folder != filepath.Join(dir, "b.csv") ||
+		c.SkippedText() != "1 not in b.csv (2.png)" {
+		t.Errorf("%d pictures, %q, %+v", d.Len(), d.Classes(), c)
+	}
+	_, err = Open(filepath.Join(dir, "c.csv"), Train)
+	filetest.WantError(t, err, "c.csv", "names none of the pictures")
 }
 
 // FuzzList: whatever a list holds, it is read or refused, and what it labels are the folder's pictures.

@@ -28,17 +28,21 @@ func NumberNames(names []string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool { _, ok := number(name); return !ok })
 }
 
-// sortClasses puts the names of classes into the order of their labels: names that all are numbers by their values, as
-// timm does it, others as text.
+// sortClasses puts the names of classes into the order of their labels: numbers by their values, as timm does it, and
+// then the others as text.
 func sortClasses(names []string) {
-	if !NumberNames(names) {
-		slices.Sort(names)
-		return
-	}
 	slices.SortFunc(names, func(a, b string) int {
-		x, _ := number(a)
-		y, _ := number(b)
-		return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y), cmp.Compare(a, b))
+		x, isNumber := number(a)
+		y, other := number(b)
+		switch {
+		case isNumber && other:
+			return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y), cmp.Compare(a, b))
+		case isNumber:
+			return -1
+		case other:
+			return 1
+		}
+		return cmp.Compare(a, b)
 	})
 }
 
@@ -50,8 +54,8 @@ var roleWords = map[string]Split{
 }
 
 // fillers are words of folders' and lists' names that say nothing about what is in them.
-var fillers = []string{"set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "photos", "split", "folder",
-	"labels", "label", "annotations", "annotation", "metadata", "list", "jpeg", "jpegs", "jpg", "png"}
+var fillers = strings.Fields("set data dataset images image imgs img pictures photos split folder " +
+	"labels label annotations annotation metadata list jpeg jpegs jpg png")
 
 // words are the words of a name, in lower case; digits, and fillers, are none.
 func words(name string) []string {
@@ -93,5 +97,6 @@ func junk(name string) string {
 }
 
 // junkName is what archivers, file servers, viewers and systems leave, in lower case.
-var junkName = regexp.MustCompile(`^(__macosx|@eadir|@recycle|@tmp|#recycle|#snapshot|\$recycle\.bin|recycler|lost\+found|` +
-	`system volume information|__pycache__|thumbs\.db|ehthumbs\.db|desktop\.ini|icon\r)$|@synoeastream$|@synoresource$|~$`)
+var junkName = regexp.MustCompile(`^(__macosx|@eadir|@recycle|@tmp|#recycle|#snapshot|\$recycle\.bin|recycler|` +
+	`lost\+found|system volume information|__pycache__|thumbs\.db|ehthumbs\.db|desktop\.ini|icon\r)$|` +
+	`@synoeastream$|@synoresource$|~$`)

@@ -141,8 +141,15 @@ func readLevel(dir string) (level, error) {
 			}
 			if holds {
 				l.folders = append(l.folders, name)
-			} else {
-				l.left.add(whyEmpty, name)
+				continue
+			}
+			l.left.add(whyEmpty, name)
+			lists, err := listsIn(path)
+			if err != nil {
+				return l, err
+			}
+			for _, list := range lists {
+				l.lists = append(l.lists, filepath.Join(name, list))
 			}
 		case isList(name):
 			l.lists = append(l.lists, name)
@@ -153,6 +160,24 @@ func readLevel(dir string) (level, error) {
 		}
 	}
 	return l, nil
+}
+
+// listsIn are the lists in a folder without pictures, unless there are as many as there are pictures elsewhere.
+func listsIn(dir string) (names []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("data set %q: %w", dir, err)
+	}
+	for _, e := range entries {
+		if junk(e.Name()) == "" && !isDir(dir, e) && isList(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	const most = 20
+	if len(names) > most {
+		return nil, nil
+	}
+	return names, nil
 }
 
 // isDir reports whether e is a folder or a link to one.

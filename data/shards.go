@@ -78,8 +78,8 @@ func findTars(dir string) ([]string, error) {
 	case tars == nil && len(l.folders) == 0 && len(l.pictures) == 0:
 		return nil, fmt.Errorf("data set %q: %s: %w", dir, packed, errPacked("gunzip"))
 	case tars != nil && len(l.folders) > 0:
-		return nil, fmt.Errorf("data set %q: both tar files (%s, …) and sub-folders of images (%s, …): which of them are meant?",
-			dir, filepath.Base(tars[0]), l.folders[0])
+		return nil, fmt.Errorf("data set %q: both tar files (%s, …) and sub-folders of images (%s, …): "+
+			"which of them are meant?", dir, filepath.Base(tars[0]), l.folders[0])
 	}
 	return tars, nil
 }
@@ -121,8 +121,8 @@ func findTarFiles(spec string, paths ...string) (Source, error) {
 		case packedName.MatchString(path):
 			return nil, fmt.Errorf("data set %q: %w", path, errPacked("gunzip"))
 		case !strings.HasSuffix(strings.ToLower(path), tarEnding):
-			return nil, fmt.Errorf("data set %q: a file; want a %s file, or a folder "+
-				"(of IDX files, CIFAR's files, %s files, class sub-folders)", path, tarEnding, tarEnding)
+			return nil, fmt.Errorf("data set %q: a file; want a %s file, a list of labels (.csv, .json, …), or a folder "+
+				"(of IDX files, CIFAR's files, %s files, class sub-folders, pictures with a list)", path, tarEnding, tarEnding)
 		}
 	}
 	return shardSource{spec, filepath.Dir(paths[0]), paths}, nil

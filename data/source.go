@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -32,16 +33,17 @@ type Source interface {
 //	                       metadata.jsonl, or a CSV, text or JSON file
 //	FILE.tar             a tar file of members KEY.jpg (or .png, …) with KEY.cls, a label in
 //	                     digits, or KEY.json, {"label": n}; read where it lies, never unpacked
+//	LIST.csv             one of those lists, of pictures in its folder and below
 //	a-{000..012}.tar     several of them; {a,b} lists words
 //
-// A folder may hold the parts in sub-folders of their own, whose names say so in any case: train or training; val, valid
-// or validation; test or testing. One folder of such a name among others is a class. Tar files, and lists, are told
-// apart by those words in their names. Where the parts are not told apart, all of the data set serves as any: see
+// A folder may hold the parts in sub-folders of their own, whose names say so in any case: train or training; val,
+// valid or validation; test or testing. One folder of such a name among others is a class. Tar files, and lists, are
+// told apart by those words in their names. Where the parts are not told apart, all of the data set serves as any: see
 // OpenParts for training.
 //
 // A file classes.txt beside the data names the classes, one a line, the first one's label being 0. Sub-folders of
-// classes must then be among them. Without it names that are numbers are in the order of their values, others in that
-// of their letters. What is hidden, empty or the debris of other programs is left out: see ContentsOf.
+// classes must then be among them. Without it names that are numbers are in the order of their values, and the others
+// follow in that of their letters. What is hidden, empty or the debris of other programs is left out: see ContentsOf.
 func Open(spec string, split Split) (Dataset, error) {
 	s, err := Find(spec)
 	if err != nil {
@@ -182,6 +184,8 @@ func Find(spec string) (Source, error) {
 		return nil, fmt.Errorf("data set %q: neither a folder nor a file exists there: %w", spec, fs.ErrNotExist)
 	case err != nil:
 		return nil, fmt.Errorf("data set %q: %w", spec, err)
+	case !info.IsDir() && isList(filepath.Base(spec)):
+		return findList(spec)
 	case !info.IsDir():
 		return findTarFiles(spec, spec)
 	}

@@ -67,6 +67,12 @@ func (t *Tolerated) Replaced(i int) bool {
 	return t.damaged[i] != nil
 }
 
+func (t *Tolerated) isTooLarge(i int) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return errors.Is(t.damaged[i], picture.ErrTooLarge)
+}
+
 // Pixels writes picture i, or the one in its place.
 func (t *Tolerated) Pixels(dst []byte, i int) error {
 	if c, h, w := t.Size(); c == 0 || len(dst) != c*h*w {

@@ -76,6 +76,12 @@ func findTree(dir string) (Source, error) {
 // noLabels is the error about pictures that nothing gives a class; why says what is wrong with each list.
 func noLabels(dir string, top level, why []string) error {
 	text := top.found()
+	slices.Sort(why)
+	why = slices.Compact(why)
+	const most = 6
+	if len(why) > most {
+		why = append(why[:most], "…")
+	}
 	if len(why) > 0 {
 		text = strings.Join(why, "; ")
 	}
@@ -90,7 +96,7 @@ func (l level) leftBeside() leftOut {
 		left.add(whyBeside, name)
 	}
 	for _, name := range slices.Concat(l.lists, l.others) {
-		if name != classFile {
+		if name != classFile && filepath.Base(name) == name {
 			left.add(whyNoPicture, name)
 		}
 	}
@@ -111,7 +117,7 @@ func (l level) leftInLists(passed leftOut, list string) (left leftOut) {
 		}
 	}
 	for _, name := range slices.Concat(l.lists, l.others) {
-		if name != classFile && filepath.Join(l.dir, name) != list {
+		if name != classFile && filepath.Base(name) == name && filepath.Join(l.dir, name) != list {
 			left.add(whyNoPicture, name)
 		}
 	}
@@ -261,19 +267,29 @@ func findPart(top level, dir string, split Split, known []string) (p *treePart, 
 			}
 		}
 	}
+	p, why, err = l.listed(top, split, known, listsOf(l, top, classes))
+	if err != nil || p != nil || !classes {
+		return p, why, err
+	}
+	return &treePart{dir: dir, folders: l.folders, left: l.leftBeside()}, nil, nil
+}
+
+// listed reads a part whose pictures one of the files labels; nil if none does, and then what is wrong with them.
+func (l level) listed(top level, split Split, known, files []string) (p *treePart, why []string, err error) {
+	if len(files) == 0 {
+		return nil, nil, nil
+	}
 	var passed leftOut
-	found, err := scan(dir, &passed)
+	found, err := scan(l.dir, &passed)
 	if err != nil {
 		return nil, nil, err
 	}
-	x := newPictureIndex(dir, found)
-	x.role = split
-	strict := newPictureIndex(top.dir, found)
-	strict.byName, strict.role = nil, split
-	for _, file := range listsOf(l, top, classes) {
+	x, strict := newPictureIndex(l.dir, found), newPictureIndex(top.dir, found)
+	x.role, strict.role, strict.byTail = split, split, nil
+	for _, file := range files {
 		index := x
 		role, _ := roleOf(filepath.Base(file))
-		if inTop := filepath.Dir(file) == filepath.Clean(top.dir); inTop && role != "" && role != split {
+		if inTop := !strings.HasPrefix(file, l.dir+string(filepath.Separator)); inTop && role != "" && role != split {
 			continue
 		} else if inTop && role == "" && split != Train {
 			index = strict // other parts' pictures may have the same names
@@ -284,12 +300,9 @@ func findPart(top level, dir string, split Split, known []string) (p *treePart, 
 			continue
 		}
 		left.addAll(l.leftInLists(passed, file)...)
-		return &treePart{dir: dir, rows: list.rows, list: file, left: left}, nil, nil
+		return &treePart{dir: l.dir, rows: list.rows, list: file, left: left}, nil, nil
 	}
-	if !classes {
-		return nil, why, nil
-	}
-	return &treePart{dir: dir, folders: l.folders, left: l.leftBeside()}, nil, nil
+	return nil, why, nil
 }
 
 // listsOf are the lists that may label the pictures of a part: its own, Hugging Face's first, and those beside its

@@ -119,8 +119,9 @@ func TestTree(t *testing.T) {
 		{"empty folders", "{a,b}/1.png\nc/\nd/notes.txt: n", "train a:1 b:1 - 2 folder without a picture (c, …); " +
 			"0"},
 		{"Tiny ImageNet", "train/{n01,n02}/images/{1,2}.png\ntrain/n01/n01_boxes.txt: 1.png\\t0\\t0\n" +
-			"val/images/val_{0..2}.png\nval/val_annotations.txt: val_0.png\\tn02\\t0\\t0\\t9\\t9\\nval_1.png\\tn01\\t0\\t0\\t9\\t9" +
-			"\\nval_2.png\\tn02\\t0\\t0\\t9\\t9\\n\ntest/images/test_{0,1}.png\nwnids.txt: n02\\nn01\nwords.txt: n01\\tx",
+			"val/images/val_{0..2}.png\nval/val_annotations.txt: val_0.png\\tn02\\t0\\t0\\t9\\t9\\n" +
+			"val_1.png\\tn01\\t0\\t0\\t9\\t9\\n" +
+			"val_2.png\\tn02\\t0\\t0\\t9\\t9\\n\ntest/images/test_{0,1}.png\nwnids.txt: n02\\nn01\nwords.txt: n01\\tx",
 			"train n01:2 n02:2 - 1 not a picture (n01_boxes.txt)\nvalidation n01:1 n02:2\n" +
 				"test test - 2 without a label (test_0.png, …)\n-  - 2 not a picture (wnids.txt, …)"},
 		{"Kaggle's unlabelled test", "train/{a,b}/1.png\ntest/{1,2,3}.png",

@@ -74,6 +74,17 @@ func (s *treeSource) findLists(top level) (why []string, err error) {
 	return why, nil
 }
 
+// findList is the source of the pictures that a list, which the user named, labels.
+func findList(file string) (Source, error) {
+	s := treeSource{dir: filepath.Dir(file), parts: map[Split]*treePart{}}
+	top := level{dir: s.dir, lists: []string{filepath.Base(file)}}
+	why, err := s.findLists(top)
+	if err == nil && s.whole == nil && len(s.parts) == 0 {
+		err = fmt.Errorf("data set %q: a file that is no list of labels: %s", file, strings.Join(why, "; "))
+	}
+	return s, err
+}
+
 // classes are those that the part itself has, in the order of their labels; nil of tar files.
 func (p *treePart) classes() []string {
 	seen := map[string]bool{}
@@ -138,7 +149,8 @@ func (s treeSource) Open(split Split) (Dataset, error) {
 
 // lacks is the error about a part that is not there.
 func (s treeSource) lacks(split Split) error {
-	text := fmt.Sprintf("data set %q: no %s part (a sub-folder %s)", s.dir, split, strings.Join(usualFolders[split], " or "))
+	text := fmt.Sprintf("data set %q: no %s part (a sub-folder %s)", s.dir, split,
+		strings.Join(usualFolders[split], " or "))
 	for _, c := range s.rest {
 		if c.Part == string(split) {
 			text += fmt.Sprintf("; in %s are %s", c.Folder, c.SkippedText())

@@ -34,6 +34,7 @@ func (v view) Len() int                       { return len(v.index) }
 func (v view) Label(i int) int                { return v.Dataset.Label(v.index[i]) }
 func (v view) Pixels(dst []byte, i int) error { return v.Dataset.Pixels(dst, v.index[i]) }
 func (v view) Replaced(i int) bool            { return Replaced(v.Dataset, v.index[i]) }
+func (v view) isTooLarge(i int) bool          { return TooLarge(v.Dataset, v.index[i]) }
 func (v view) nameOf(i int) string            { return nameOf(v.Dataset, v.index[i]) }
 func (v view) sizeOf(i int) int64             { return sizeOf(v.Dataset, v.index[i]) }
 

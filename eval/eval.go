@@ -41,13 +41,16 @@ type Result struct {
 	ImagesPerSecond float64 `json:"images_per_second"`    // from the data set's bytes to logits, decoding included
 	Threads         int     `json:"threads"`
 	Precision       string  `json:"precision"`
+	Damaged         int     `json:"damaged,omitempty"`   // images that cannot be read, and were left out
+	TooLarge        int     `json:"too_large,omitempty"` // images of more pixels than may be decoded, left out
 }
 
 // Run runs m over d, which is resized to the model's input where it must be. It stops between slices of images when ctx
 // ends.
 //
-// Classes are matched by name where all of the data's names are among the model's labels, else by number. Damaged
-// images that d bears (data.Tolerated) are left out of all figures, and Result.Images tells how many were not.
+// Classes are matched as MatchClasses does it; what is to become of unknown ones is for Match to say before. Damaged
+// images that d bears (data.Tolerated) are left out of all figures, and so are those that are too large; Result.Images
+// tells how many were not.
 func Run(ctx context.Context, m *vit.Model, d data.Dataset, o Options) (Result, error) {
 	results, err := run(ctx, d, o, nil, m)
 	if err != nil {
@@ -91,7 +94,8 @@ type evaluator struct {
 	engine       *infer.Engine
 
 	total, done int
-	counted     int         // of done, those that are not damaged
+	counted     int         // of done, those that could be read
+	tooLarge    int         // of the others, those that are no damaged ones
 	size        int         // images in a slice
 	pixels      [][]byte    // of each thread: one image
 	images      []float32   // [size, C, H, W]
@@ -115,14 +119,14 @@ const (
 
 // newEvaluator prepares to run m over d as Run does; its engine must be closed.
 func newEvaluator(m *vit.Model, d data.Dataset, o Options) (*evaluator, error) {
-	class, err := MatchClasses(m.Params.Config, d.Classes())
+	match, err := MatchClasses(m.Params.Config, NamedOf(d), UnknownFails)
 	if err != nil {
 		return nil, err
 	}
 	if d, err = fit(m, d); err != nil {
 		return nil, err
 	}
-	return fittedEvaluator(m, d, class, o)
+	return fittedEvaluator(m, d, match.Class, o)
 }
 
 // fit gives the images of d the model's size.
@@ -197,7 +201,7 @@ func runAll(ctx context.Context, list ...*evaluator) error {
 	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("evaluation stopped after %d of %d images: %w", first.done, first.total, err)
 	case err == nil && first.counted == 0:
-		return fmt.Errorf("all of the %d images are damaged", first.total)
+		return fmt.Errorf("all of the %d images are damaged or too large", first.total)
 	}
 	return err
 }
@@ -217,6 +221,9 @@ func (e *evaluator) slice(ctx context.Context, n int) error {
 	first := e.done
 	for i := range n {
 		if data.Replaced(e.data, first+i) { // it could not be read; what stands for it does not count
+			if data.TooLarge(e.data, first+i) {
+				e.tooLarge++
+			}
 			continue
 		}
 		if err := e.count(i); err != nil {
@@ -285,7 +292,7 @@ func (e *evaluator) result() Result {
 		MeanDepth: float64(e.depth) / (n * float64(e.config.Tokens())), MACs: math.Round(float64(e.macs) / n),
 		DenseMACs:       float64(e.config.MACs(nil)),
 		ImagesPerSecond: float64(e.done) / e.took.Seconds(), Threads: e.options.Threads,
-		Precision: string(e.options.Precision),
+		Precision: string(e.options.Precision), Damaged: e.done - e.counted - e.tooLarge, TooLarge: e.tooLarge,
 	}
 }
 
@@ -301,30 +308,4 @@ func rankOf(logits []float32, label int) (int, error) {
 		}
 	}
 	return rank, nil
-}
-
-// MatchClasses gives the model's class for each class of the data.
-func MatchClasses(c vit.Config, names []string) ([]int, error) {
-	class, byName := make([]int, len(names)), map[string]int{}
-	for i, l := range c.Labels {
-		byName[l] = i
-	}
-	named, numbered := true, data.Numbered(names)
-	for i, name := range names {
-		j, ok := byName[name]
-		class[i], named = j, named && ok
-	}
-	switch {
-	case named:
-	case len(names) == c.Classes, numbered && len(names) < c.Classes: // bare numbers may leave out what has no image
-		for i := range class {
-			class[i] = i
-		}
-	case numbered:
-		return nil, fmt.Errorf("the data has labels up to %d, the model classes 0 to %d", len(names)-1, c.Classes-1)
-	default:
-		return nil, fmt.Errorf("the data has %d classes (%s, …), the model %d (%s, …), and their names do not match",
-			len(names), names[0], c.Classes, c.Label(0))
-	}
-	return class, nil
 }

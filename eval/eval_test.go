@@ -147,28 +147,6 @@ func TestRankOf(t *testing.T) {
 	}
 }
 
-func TestMatchClasses(t *testing.T) {
-	named := vit.Config{Classes: 3, Labels: []string{"cat", "dog", "owl"}}
-	for _, c := range []struct {
-		config vit.Config
-		names  []string
-		want   []int // nil: an error
-	}{
-		{named, []string{"cat", "dog", "owl"}, []int{0, 1, 2}},
-		{named, []string{"owl", "cat"}, []int{2, 0}},
-		{named, []string{"x", "y", "z"}, []int{0, 1, 2}}, // other names for as many classes
-		{named, []string{"0", "1"}, []int{0, 1}},         // numbers, of which the last has no image
-		{named, []string{"x", "y"}, nil},
-		{named, []string{"0", "1", "2", "3"}, nil},
-		{vit.Config{Classes: 2}, []string{"a", "b"}, []int{0, 1}},
-	} {
-		got, err := MatchClasses(c.config, c.names)
-		if (err == nil) != (c.want != nil) || err == nil && !slices.Equal(got, c.want) {
-			t.Errorf("%v against %v: %v, %v; want %v", c.names, c.config.Labels, got, err, c.want)
-		}
-	}
-}
-
 // runImage runs one image of a data set alone.
 func runImage(t *testing.T, e *infer.Engine, m *vit.Model, d data.Dataset, i int) infer.Output {
 	t.Helper()

@@ -28,10 +28,13 @@ const heldBytes = 512 << 20
 
 // hold reads n images of d, or as many as there are and heldBytes has room for: spread over the data set, and in an
 // order in which the first few are spread over it, too. Damaged ones that d bears are left out. labelled says that the
-// labels are the data's; else its classes are not the model's, and all are 0.
+// labels are the data's; else none of its classes is the model's, and all are 0.
 func hold(ctx context.Context, m *vit.Model, d data.Dataset, n, threads int) (h *held, labelled bool, err error) {
 	c := m.Params.Config
-	class, unmatched := MatchClasses(c, d.Classes())
+	match, unmatched := MatchClasses(c, NamedOf(d), UnknownFails)
+	if unmatched != nil && !errors.Is(unmatched, ErrNoneKnown) {
+		return nil, false, unmatched
+	}
 	if d, err = fit(m, d); err != nil {
 		return nil, false, err
 	}
@@ -61,7 +64,7 @@ func hold(ctx context.Context, m *vit.Model, d data.Dataset, n, threads int) (h 
 		copy(h.pixels[k*size:(k+1)*size], h.pixels[i*size:])
 		label := 0
 		if unmatched == nil {
-			label = class[d.Label(at)]
+			label = match.Class[d.Label(at)]
 		}
 		h.labels = append(h.labels, label)
 	}

@@ -124,6 +124,9 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) error {
 	}{v.name, strconv.Itoa(v.number), id, c})
 }
 
+// classifyKeys are what the query may have.
+var classifyKeys = []string{"model", "version", "top", "depth", paramBudget, paramBudgetMax}
+
 // parseClassify reads the query and the budget's header.
 func parseClassify(r *http.Request) (o classifyOptions, err error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
@@ -131,8 +134,7 @@ func parseClassify(r *http.Request) (o classifyOptions, err error) {
 		return o, refuse(http.StatusBadRequest, "the query cannot be read: %v", err)
 	}
 	for key, values := range q {
-		if !slices.Contains([]string{"model", "version", "top", "depth", paramBudget, paramBudgetMax}, key) ||
-			len(values) > 1 {
+		if !slices.Contains(classifyKeys, key) || len(values) > 1 {
 			return o, refuse(http.StatusBadRequest, "parameter %.40q is not known or there twice; GET /openapi.yaml lists them",
 				key)
 		}
@@ -189,7 +191,10 @@ func uploads(contentType string, body []byte) (files []upload, form bool, err er
 		}
 		name := part.FileName()
 		if name == "" {
-			name = part.FormName()
+			if name = part.FormName(); slices.Contains(classifyKeys, name) {
+				return nil, true, refuse(http.StatusBadRequest, "%s is a part of the form; it belongs into the query: ?%s=…", name,
+					name)
+			}
 		}
 		files = append(files, upload{name, data})
 	}
@@ -200,7 +205,7 @@ func uploads(contentType string, body []byte) (files []upload, form bool, err er
 }
 
 // classifyForm answers the pictures of a form, each by itself: one that cannot be read does not cost the others theirs.
-// Where none could be answered for want of time or room, that is the error.
+// Where none could be answered, that of the first is the error.
 func (s *Server) classifyForm(ctx context.Context, v *version, files []upload, o classifyOptions) ([]*Classification,
 	error) {
 	results, errs := make([]*Classification, len(files)), make([]*Error, len(files))
@@ -213,11 +218,10 @@ func (s *Server) classifyForm(ctx context.Context, v *version, files []upload, o
 		}
 		results[i] = c
 	})
-	if !slices.ContainsFunc(errs, func(e *Error) bool {
-		return e == nil || e.Status < 500 &&
-			e.Status != statusClientGone
-	}) {
-		return nil, errs[0]
+	if !slices.Contains(errs, nil) {
+		first := *errs[0]
+		first.Message = fmt.Sprintf("none of %d pictures could be answered; %q: %s", len(files), files[0].name, first.Message)
+		return nil, &first
 	}
 	return results, nil
 }

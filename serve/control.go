@@ -50,9 +50,10 @@ func (s *Server) hopeless(n int64, timeout time.Duration) *Error {
 		return refuse(http.StatusRequestEntityTooLarge, "%d images take longer than the server's objective of %v even if "+
 			"nothing else waits; send fewer at a time", n, objective)
 	}
-	return refuse(http.StatusServiceUnavailable,
-		"an image takes longer than the server's objective of %v; its --slo should "+
-			"be larger", objective)
+	e := refuse(http.StatusServiceUnavailable, "an image takes longer at present than the server's objective of %v; "+
+		"try again, and if it stays so, --slo should be larger", objective)
+	e.RetryAfter = time.Second
+	return e
 }
 
 // leave says that a batch's images are no longer under way.

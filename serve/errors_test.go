@@ -24,7 +24,10 @@ func TestErrors(t *testing.T) {
 	outputs := func(list string) string {
 		return strings.TrimSuffix(input(one, zeros), "}") + `, "outputs": [` + list + `]}`
 	}
-	const inferPath = "/v2/models/small/infer"
+	const inferPath, formType = "/v2/models/small/infer", "Content-Type: multipart/form-data; boundary=x"
+	form := func(name, data string) string {
+		return "--x\r\nContent-Disposition: form-data; name=" + name + "\r\n\r\n" + data + "\r\n"
+	}
 	for _, test := range []struct {
 		method, path, body, header string // "Name: value"
 		status                     int
@@ -81,6 +84,17 @@ func TestErrors(t *testing.T) {
 		{"POST", "/v2/repository/models/small/load", `{"parameters": {"config": "{}"}}`, "", 400, "from where the server"},
 		{"POST", "/v2/repository/models/other/load", "", "", 404, `no model "other"`},
 		{"POST", "/v2/repository/index", "[]", "", 400, "object"},
+		{"POST", inferPath, file, "", 400, "Inference-Header-Content-Length: 0"},
+		{"POST", inferPath, strings.Replace(input(one, "0"), "FP32", "FP16", 1), "", 400, "not one of FP32, BYTES"},
+		{"POST", inferPath, `{"parameters": {"compute_budget": null}, "inputs": []}`, "", 400, "is null, want a number"},
+		{"POST", inferPath, `{"parameters": {"timeout": 1e30}, "inputs": []}`, "", 400, "9e15"},
+		{"POST", inferPath, `{"parameters": {"binary_data_output": "true"}, "inputs": []}`, "", 400, "true or false"},
+		{"POST", inferPath, outputs(`{"name": "logits", "parameters": {"shared_memory_region": "x"}}`), "", 400,
+			"shared memory"},
+		{"POST", inferPath, strings.Replace(input(one, zeros), `"data"`,
+			`"parameters": {"shared_memory_region": "x"}, "data"`, 1), "", 400, "shared memory"},
+		{"POST", "/v1/classify", form("a", "hello") + form("b", "") + "--x--", formType, 415, "none of 2 pictures"},
+		{"POST", "/v1/classify", form("model", "small") + "--x--", formType, 400, "?model="},
 	} {
 		var header []string
 		if name, value, ok := strings.Cut(test.header, ": "); ok {
@@ -116,7 +130,7 @@ func TestErrors(t *testing.T) {
 		t.Errorf("a NaN: %v", err)
 	}
 	// A model without a ladder cannot aim at a mean.
-	_, plain := start(t, Options{Threads: 1, Budget: infer.Budget{Mean: 0.5}}, withoutLadder(t))
+	_, plain := start(t, Options{Threads: 1, Budget: infer.Budget{Mean: 0.5}}, withoutLadder(t), bundled)
 	if resp, b := call(t, "POST", plain.URL+"/v1/classify?compute_budget=0.5", []byte(file)); resp.StatusCode != 400 ||
 		!strings.Contains(string(b), "compute_budget_max") {
 		t.Errorf("a mean without a ladder: %s, %s", resp.Status, b)

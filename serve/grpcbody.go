@@ -200,7 +200,7 @@ func (m *messages) payload(hold *held, head []byte) ([]byte, error) {
 		return nil, &http.MaxBytesError{Limit: most}
 	}
 	in := &io.LimitedReader{R: m.in, N: size}
-	paced := bound.Body(m.w, &http.Request{Body: io.NopCloser(in)}, size, bodyPatience, bodyRate)
+	paced := bound.Body(m.w, &http.Request{Body: io.NopCloser(in)}, size, bodyPatience, m.server.options.Timeout, bodyRate)
 	if head[0] == 0 || m.unpack == "" { // grpc will say what it thinks of anything else
 		b, err := hold.read(paced, size, most)
 		if err == nil && in.N > 0 {

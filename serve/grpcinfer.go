@@ -135,25 +135,27 @@ func (g *grpcService) streamed(ctx context.Context, in *pb.ModelInferRequest) *p
 
 // parseGRPC reads a request. raw says whether the answer's elements are to be bytes: as the request's are, unless it
 // says otherwise.
-func parseGRPC(in *pb.ModelInferRequest) (r *Request, raw bool, ignored string, err error) {
+func parseGRPC(in *pb.ModelInferRequest) (r *Request, raw bool, ignored []string, err error) {
 	r = &Request{Model: in.ModelName, Version: in.ModelVersion, ID: in.Id}
 	parameters, err := grpcParameters(in.Parameters)
 	if err == nil {
 		err = parameters.apply(r)
 	}
 	if err != nil {
-		return nil, false, "", err
+		return nil, false, nil, err
 	}
 	if n := len(in.RawInputContents); n > 0 && n != len(in.Inputs) {
-		return nil, false, "", refuse(http.StatusBadRequest,
+		return nil, false, nil, refuse(http.StatusBadRequest,
 			"%d raw_input_contents for %d inputs, want one for each, or none", n, len(in.Inputs))
 	}
 	raw = len(in.RawInputContents) > 0
 	for i, t := range in.Inputs {
 		tensor := Tensor{Name: t.Name, Datatype: Datatype(t.Datatype), Shape: t.Shape}
-		switch {
-		case t.Parameters["shared_memory_region"] != nil:
-			err = tensor.wrong("there is no shared memory here; send its contents")
+		switch p, parametersErr := grpcParameters(t.Parameters); {
+		case parametersErr != nil:
+			err = parametersErr
+		case p.here() != nil:
+			err = p.here()
 		case raw && t.Contents != nil:
 			err = tensor.wrong("it has both contents and raw_input_contents; give one")
 		case raw:
@@ -162,28 +164,29 @@ func parseGRPC(in *pb.ModelInferRequest) (r *Request, raw bool, ignored string, 
 			err = tensor.contents(t.Contents)
 		}
 		if err != nil {
-			return nil, false, "", err
+			return nil, false, nil, err
 		}
 		r.Inputs = append(r.Inputs, tensor)
 	}
 	for _, o := range in.Outputs {
 		p, err := grpcParameters(o.Parameters)
 		if err != nil {
-			return nil, false, "", err
+			return nil, false, nil, err
 		}
-		if p["shared_memory_region"] != nil {
-			return nil, false, "", refuse(http.StatusBadRequest, "output %q: there is no shared memory here", o.Name)
+		if err := p.here(); err != nil {
+			return nil, false, nil, err
 		}
 		classes, err := p.classes(o.Name)
 		if err != nil {
-			return nil, false, "", err
+			return nil, false, nil, err
 		}
+		ignored = append(ignored, p.others(paramBinaryData, paramClasses)...)
 		r.Outputs = append(r.Outputs, Output{o.Name, classes})
 	}
 	if on, ok := parameters[paramBinary].(bool); ok {
 		raw = on
 	}
-	return r, raw, parameters.ignored(), nil
+	return r, raw, append(ignored, parameters.others(requestParameters...)...), nil
 }
 
 // grpcParameters are parameters as every interface has them.
@@ -257,7 +260,7 @@ func (t *Tensor) contents(c *pb.InferTensorContents) error {
 }
 
 // grpcResponse is a response as gRPC has it.
-func grpcResponse(r *Response, raw bool, ignored string) *pb.ModelInferResponse {
+func grpcResponse(r *Response, raw bool, ignored []string) *pb.ModelInferResponse {
 	out := &pb.ModelInferResponse{ModelName: r.Model, ModelVersion: r.Version, Id: r.ID,
 		Parameters: map[string]*pb.InferParameter{}}
 	for name, v := range r.Parameters(ignored) {

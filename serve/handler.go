@@ -39,6 +39,10 @@ func (s *Server) adminHandler() http.Handler {
 	s.route(mux, "/metrics", anyone, map[string]handler{http.MethodGet: s.metrics.serve})
 	s.route(mux, "/reload", secure.Admin, map[string]handler{http.MethodPost: func(w http.ResponseWriter,
 		r *http.Request) error {
+		if r.URL.RawQuery != "" {
+			return refuse(http.StatusBadRequest,
+				"all models are loaded again, with the keys and certificates; it takes no query")
+		}
 		if err := s.controlled(s.Reload(r.Context())); err != nil {
 			return err
 		}
@@ -122,7 +126,7 @@ func (s *Server) describe(v *version) ModelInfo {
 		DenseBlocks: v.dense, DenseMACs: c.MACs(nil), Budget: v.share, Ladder: []RungInfo{},
 		Labels: make([]string, c.Classes)}
 	if b := s.options.Budget; b.Mean > 0 && len(v.model.Ladder) > 0 {
-		m.Budget = b.Mean
+		m.Budget = v.reach(b.Mean)
 	}
 	if b := s.options.Budget; b.Max > 0 {
 		m.Budget = min(m.Budget, b.Max)

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"compress/gzip"
 	"compress/zlib"
 	"context"
@@ -11,6 +12,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -97,9 +99,12 @@ func (s *Server) logRequest(ctx context.Context, id, method, path string, status
 		"error", err)
 }
 
-// traceparent is a client's W3C trace context, "" if it is none that could be one.
+// traceContext is the form of a W3C trace context: version, trace, parent and flags, and what later versions add.
+var traceContext = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$`)
+
+// traceparent is a client's W3C trace context, "" if it is none.
 func traceparent(text string) string {
-	if len(text) > 128 {
+	if len(text) > 128 || !traceContext.MatchString(text) {
 		return ""
 	}
 	return text
@@ -161,14 +166,16 @@ func (w *recorder) fail(e *Error) {
 
 // writeJSON answers with a JSON object.
 func writeJSON(w http.ResponseWriter, status int, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false) // nobody takes it for a page
+	if err := encoder.Encode(v); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)+1))
+	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
 	w.WriteHeader(status)
-	_, err = w.Write(append(b, '\n'))
+	_, err := w.Write(b.Bytes())
 	return clientError(err)
 }
 
@@ -202,7 +209,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) (b []byte, release
 	if r.ContentLength > most {
 		return nil, nil, &http.MaxBytesError{Limit: most}
 	}
-	in := io.Reader(bound.Body(w, r, most, bodyPatience, bodyRate))
+	in := io.Reader(bound.Body(w, r, most, bodyPatience, s.options.Timeout, bodyRate))
 	if in, err = unpack(r.Header.Get("Content-Encoding"), in); err != nil {
 		return nil, nil, bodyError(err)
 	}
@@ -236,7 +243,8 @@ func bodyError(err error) error {
 	case errors.As(err, &known), errors.As(err, &size):
 		return err
 	case errors.Is(err, bound.ErrSlow):
-		return refuse(http.StatusRequestTimeout, "%v; send at least %d kB a second", err, bodyRate/1000)
+		return refuse(http.StatusRequestTimeout, "%v; send at least %d kB a second, without long pauses and within the "+
+			"server's --timeout", err, bodyRate/1000)
 	}
 	return refuse(http.StatusBadRequest, "the body cannot be read: %v", err)
 }

@@ -135,7 +135,7 @@ func (s *Server) begin(ctx context.Context, v *version, n int, budget infer.Budg
 	}
 	ask := v.share
 	if budget.Mean > 0 {
-		ask = budget.Mean
+		ask = v.reach(budget.Mean)
 	}
 	if budget.Max > 0 {
 		ask = min(ask, budget.Max)

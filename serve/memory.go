@@ -5,12 +5,14 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // memory bounds the bytes that the bodies of all requests together hold.
 type memory struct {
-	most int64
-	used atomic.Int64
+	most    int64
+	used    atomic.Int64
+	refused func() // counts a body that there is no room for; nil: nobody does
 }
 
 // take reserves n bytes, or reports that there is no room.
@@ -39,7 +41,10 @@ func (h *held) grow(bytes int64) error {
 	if more := bytes - h.bytes; more > 0 {
 		if !h.memory.take(more) {
 			e := refuse(http.StatusServiceUnavailable, "the requests under way hold %d MB already; try again", h.memory.most>>20)
-			e.RetryAfter = 1e9
+			e.RetryAfter = time.Second
+			if h.memory.refused != nil {
+				h.memory.refused()
+			}
 			return e
 		}
 		h.bytes = bytes

@@ -36,8 +36,9 @@ type metrics struct {
 
 // Reasons why an image is sent away, in metrics; what Plan sheds counts as load.
 const (
-	shedQueue = "queue"
-	shedLoad  = "load"
+	shedQueue  = "queue"
+	shedLoad   = "load"
+	shedMemory = "memory" // of bodies; how many images they have is not known
 )
 
 func newMetrics(s *Server) *metrics {

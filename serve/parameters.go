@@ -22,6 +22,7 @@ const (
 	paramBinarySize = "binary_data_size"
 	paramBinaryData = "binary_data"
 	paramClasses    = "classification"
+	paramShared     = "shared_memory_region" // Triton's, of a tensor
 )
 
 // number returns a parameter that is a number, or a text that is one: KServe's generated clients know no fractions.
@@ -42,7 +43,7 @@ func (p Parameters) number(name string) (float64, bool, error) {
 		}
 	}
 	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return 0, false, refuse(http.StatusBadRequest, "parameter %q is %.40q, want a number", name, fmt.Sprint(v))
+		return 0, false, refuse(http.StatusBadRequest, "parameter %q is %s, want a number", name, shown(v))
 	}
 	return f, true, nil
 }
@@ -86,27 +87,57 @@ func (p Parameters) apply(r *Request) error {
 	return nil
 }
 
-// ignored lists the parameters that mean nothing here, so that a misspelt one is not passed over in silence.
-func (p Parameters) ignored() string {
-	known := []string{paramBudget, paramBudgetMax, paramTimeout, paramPriority, paramBinary, "sequence_id",
-		"sequence_start",
-		"sequence_end"}
-	var names []string
+// flag returns a parameter that is on or off.
+func (p Parameters) flag(name string, otherwise bool) (bool, error) {
+	v, ok := p[name]
+	if !ok {
+		return otherwise, nil
+	}
+	on, ok := v.(bool)
+	if !ok {
+		return false, refuse(http.StatusBadRequest, "parameter %q is %s, want true or false", name, shown(v))
+	}
+	return on, nil
+}
+
+// shown is a parameter's value in a message.
+func shown(v any) string {
+	if v == nil {
+		return "null"
+	}
+	return fmt.Sprintf("%.40q", fmt.Sprint(v))
+}
+
+// here reports a tensor that is said to be elsewhere.
+func (p Parameters) here() error {
+	if _, ok := p[paramShared]; ok {
+		return refuse(http.StatusBadRequest, "there is no shared memory between this server and its clients; "+
+			"send tensors in the request and take them from the answer")
+	}
+	return nil
+}
+
+// requestParameters are what a request's own parameters may be.
+var requestParameters = []string{paramBudget, paramBudgetMax, paramTimeout, paramPriority, paramBinary,
+	"sequence_start",
+	"sequence_end"}
+
+// others lists the parameters that mean nothing here, so that a misspelt one is not passed over in silence.
+func (p Parameters) others(known ...string) (names []string) {
 	for name := range p {
 		if !slices.Contains(known, name) {
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
-	return strings.Join(names, ",")
+	return names
 }
 
 // Parameters are what every interface says of an answer's cost.
-func (r *Response) Parameters(ignored string) Parameters {
+func (r *Response) Parameters(ignored []string) Parameters {
 	p := Parameters{"compute_budget_applied": r.Applied, "budget_reason": r.Reason.String(),
 		"token_blocks": int64(r.TokenBlocks), "macs": r.MACs}
-	if ignored != "" {
-		p["ignored_parameters"] = ignored
+	if slices.Sort(ignored); len(ignored) > 0 {
+		p["ignored_parameters"] = strings.Join(slices.Compact(ignored), ",")
 	}
 	return p
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/adavit/adavit"
 )
@@ -35,6 +36,9 @@ const (
 	stateLoading     = "LOADING"
 	stateUnavailable = "UNAVAILABLE"
 )
+
+// unloaded is the reason of a model that a client took out of service.
+const unloaded = "unloaded"
 
 func newRepository(s *Server, sources []Source) *repository {
 	r := &repository{server: s}
@@ -67,7 +71,10 @@ func (r *repository) acquire(name, number string) (*version, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if len(e.versions) == 0 {
-		return nil, refuse(http.StatusServiceUnavailable, "model %q is not loaded%s", e.Name, because(e.reason))
+		why := refuse(http.StatusServiceUnavailable, "model %q is not loaded%s; POST /v2/repository/models/%s/load loads it",
+			e.Name, because(e.reason), e.Name)
+		why.RetryAfter = 10 * time.Second
+		return nil, why
 	}
 	at := len(e.versions) - 1
 	if number != "" {
@@ -118,7 +125,9 @@ func (r *repository) load(ctx context.Context, name string) error {
 	}
 	r.mu.Unlock()
 	if err != nil {
-		return fmt.Errorf("model %s: %w", e.Name, err)
+		err = fmt.Errorf("model %s: %w", e.Name, err)
+		r.server.log.Error("model not loaded", "model", e.Name, "error", err, "old_one_answers", len(e.versions) > 0)
+		return err
 	}
 	r.server.log.Info("model loaded", "model", e.Name, "versions", e.numbers(), "precision", loaded[0].engine.Precision(),
 		"bytes", loaded[0].engine.Bytes())
@@ -128,7 +137,7 @@ func (r *repository) load(ctx context.Context, name string) error {
 
 // read loads all versions of a model.
 func (r *repository) read(ctx context.Context, e *entry) (loaded []*version, err error) {
-	models, err := e.open(ctx, adavit.OpenOptions{Log: r.server.log})
+	models, err := e.open(ctx, adavit.OpenOptions{Log: r.server.log.With("model", e.Name)})
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +173,7 @@ func (r *repository) unload(name string) error {
 	defer r.loading.Unlock()
 	r.mu.Lock()
 	old := e.versions
-	e.versions, e.state, e.reason = nil, stateUnavailable, "unloaded"
+	e.versions, e.state, e.reason = nil, stateUnavailable, unloaded
 	r.mu.Unlock()
 	r.server.log.Info("model unloaded", "model", e.Name)
 	r.retire(old)
@@ -176,7 +185,7 @@ func (r *repository) reload(ctx context.Context) error {
 	var errs []error
 	for _, e := range r.entries {
 		r.mu.RLock()
-		in := len(e.versions) > 0 || e.reason != "unloaded"
+		in := len(e.versions) > 0 || e.reason != unloaded
 		r.mu.RUnlock()
 		if in {
 			errs = append(errs, r.load(ctx, e.Name))
@@ -209,13 +218,20 @@ func (r *repository) index(ready bool) []Status {
 	return list
 }
 
-// ready reports whether the model (a version of it) answers, all models for "".
+// ready reports whether the model (a version of it) answers; for "", whether all do that were not unloaded, and one at
+// least.
 func (r *repository) ready(name, number string) (bool, error) {
 	if name == "" {
 		r.mu.RLock()
 		defer r.mu.RUnlock()
-		return !slices.ContainsFunc(r.entries, func(e *entry) bool { return len(e.versions) == 0 && e.reason != "unloaded" }),
-			nil
+		answering := 0
+		for _, e := range r.entries {
+			if len(e.versions) == 0 && e.reason != unloaded {
+				return false, nil
+			}
+			answering += len(e.versions)
+		}
+		return answering > 0, nil
 	}
 	v, err := r.acquire(name, number)
 	if err == nil {
@@ -226,6 +242,13 @@ func (r *repository) ready(name, number string) (bool, error) {
 		return false, nil
 	}
 	return false, err
+}
+
+// calibrated reports whether a model has a ladder of budgets.
+func (r *repository) calibrated() bool {
+	return slices.ContainsFunc(r.entries, func(e *entry) bool {
+		return slices.ContainsFunc(e.versions, func(v *version) bool { return len(v.model.Ladder) > 0 })
+	})
 }
 
 // close takes all models out of service.

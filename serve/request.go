@@ -121,7 +121,8 @@ func (r *Request) outputs(c *vit.Config) ([]Output, error) {
 // checkTimeout reports a time that makes no sense.
 func checkTimeout(seconds float64) (time.Duration, error) {
 	if !(seconds >= 0 && seconds < math.MaxInt64/1e9) {
-		return 0, refuse(http.StatusBadRequest, "a timeout of %v seconds; want 0 (the server's) or more", seconds)
+		return 0, refuse(http.StatusBadRequest, "a timeout of %g µs makes no sense; want 0 (the server's own) to 9e15",
+			seconds*1e6)
 	}
 	return time.Duration(seconds * 1e9), nil
 }

@@ -98,8 +98,12 @@ func (o Options) withDefaults() (Options, error) {
 	case !(o.BudgetMin > 0 && o.BudgetMin <= 1):
 		return o, usage.Errorf("the least budget is %v, want a share of the dense model's work, above 0 and at most 1",
 			o.BudgetMin)
-	case o.Timeout < 0 || o.Grace < 0 || o.DrainDelay < 0 || o.Objective < 0:
-		return o, usage.Errorf("a time is negative")
+	case min(o.Timeout, o.Grace, o.DrainDelay, o.Objective) < 0:
+		return o, usage.Errorf("a time is negative: --timeout %v, --grace %v, --drain-delay %v, --slo %v", o.Timeout, o.Grace,
+			o.DrainDelay, o.Objective)
+	case o.Budget.Mean > 0 && o.BudgetMin > o.Budget.Mean && o.Objective > 0:
+		return o, usage.Errorf("--budget-min %v is more than --budget %v: load could lower nothing", o.BudgetMin,
+			o.Budget.Mean)
 	case o.MaxBody < 0 || o.MaxQueue < 0 || o.MaxConnections < 0 || o.MaxMemory < o.MaxBody:
 		return o, usage.Errorf("a limit is negative, or bodies may hold less memory in all than one of them")
 	case o.HTTP == "" && o.GRPC == "":
@@ -107,6 +111,11 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if err := o.Decoding.Check(); err != nil {
 		return o, usage.Wrap(err)
+	}
+	for name, address := range map[string]string{"http": o.HTTP, "grpc": o.GRPC, "admin": o.Admin} {
+		if err := checkAddress(name, address); err != nil {
+			return o, err
+		}
 	}
 	seen := map[string]bool{}
 	for _, m := range o.Models {
@@ -116,6 +125,21 @@ func (o Options) withDefaults() (Options, error) {
 		seen[m.Name] = true
 	}
 	return o, nil
+}
+
+// checkAddress reports an address that cannot be one, before models are loaded for nothing.
+func checkAddress(name, address string) error {
+	if address == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return usage.Errorf("--%s is %q, want HOST:PORT or :PORT, such as :8080, or off", name, address)
+	}
+	return nil
 }
 
 // Server serves models. New makes one.
@@ -148,34 +172,45 @@ type listener struct {
 
 // New loads the models, tries each on an image, and opens the addresses: whoever connects from now on is answered once
 // Run is called. Errors of options wrap usage.Err.
-func New(ctx context.Context, o Options) (s *Server, err error) {
-	if o, err = o.withDefaults(); err != nil {
+func New(ctx context.Context, o Options) (*Server, error) {
+	o, err := o.withDefaults()
+	if err != nil {
 		return nil, err
 	}
-	s = &Server{options: o, log: o.Log, started: time.Now(), memory: &memory{most: o.MaxMemory},
+	s := &Server{options: o, log: o.Log, started: time.Now(), memory: &memory{most: o.MaxMemory},
 		connections: bound.NewConnections(o.MaxConnections)}
 	s.pool, err = pool.New(pool.Options{Threads: o.Threads, Plan: s.plan, Ran: s.ran})
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
+	if err := s.start(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// start loads the models and opens the addresses.
+func (s *Server) start(ctx context.Context) (err error) {
+	o := s.options
 	s.decoders = newDecoders(s.pool.Threads(), o.Decoding.MaxPixels, o.MaxMemory)
 	s.control, err = load.New(load.Options{Workers: s.pool.Threads(), Objective: o.Objective, Mode: o.Overload})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.models = newRepository(s, o.Models)
 	s.metrics = newMetrics(s)
+	s.memory.refused = func() { s.metrics.shed(shedMemory, 1) }
 	for _, m := range o.Models {
 		if err := s.models.load(ctx, m.Name); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return s, s.listen()
+	if o.Budget.Mean > 0 && !s.models.calibrated() {
+		return usage.Errorf("--budget: %w: ask for a hard cap instead (,MAX), or measure a ladder with 'adavit calibrate'",
+			infer.ErrNoLadder)
+	}
+	return s.listen()
 }
 
 // listen opens the addresses.

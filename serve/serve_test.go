@@ -300,14 +300,16 @@ func TestBudgets(t *testing.T) {
 			t.Errorf("%+v: got %+v", test, got)
 		}
 	}
-	for text, applied := range map[string]any{`0.5`: 0.5, `"0.5"`: 0.5, `1`: 1.0} {
-		body := fmt.Appendf(nil, `{"parameters": {"compute_budget": %s, "comput_budget": 1}, "inputs": [{"name": "image",
-			"datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": %d}}]}`, text, len(file)+4)
+	for text, applied := range map[string]any{`0.5`: 0.5, `"0.5"`: 0.5, `1`: 1.0, `1e-9`: 0.3} {
+		body := fmt.Appendf(nil, `{"parameters": {"compute_budget": %s, "comput_budget": 1, "sequence_id": 7},
+			"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": %d}}]}`,
+			text, len(file)+4)
 		head := len(body)
 		body = (&Tensor{Datatype: Bytes, Bytes: [][]byte{file}}).AppendBinary(body)
-		a := answer[v2Answer](t, "POST", h.URL+"/v2/models/small/infer", body, headerLength, strconv.Itoa(head))
+		a := answer[v2Answer](t, "POST", h.URL+"/v2/models/small/infer?compute_budget=1", body, headerLength,
+			strconv.Itoa(head))
 		if a.Parameters["compute_budget_applied"] != applied || a.Parameters["budget_reason"] != "client" ||
-			a.Parameters["ignored_parameters"] != "comput_budget" {
+			a.Parameters["ignored_parameters"] != "comput_budget,compute_budget,sequence_id" {
 			t.Errorf("budget %s: parameters %v", text, a.Parameters)
 		}
 	}
@@ -347,8 +349,9 @@ func TestPages(t *testing.T) {
 		!strings.HasPrefix(shown.Picture, "data:image/png;base64,") {
 		t.Errorf("depths: %+v", shown)
 	}
-	resp, b := call(t, "POST", h.URL+"/v1/classify?depth=png", file, "Traceparent", "00-1-2-01", "X-Request-Id", "mine")
-	if _, err := png.Decode(bytes.NewReader(b)); err != nil || resp.Header.Get("Traceparent") != "00-1-2-01" ||
+	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	resp, b := call(t, "POST", h.URL+"/v1/classify?depth=png", file, "Traceparent", trace, "X-Request-Id", "mine")
+	if _, err := png.Decode(bytes.NewReader(b)); err != nil || resp.Header.Get("Traceparent") != trace ||
 		resp.Header.Get("X-Request-Id") != "mine" || !strings.Contains(resp.Header.Get("Server-Timing"), "decode;dur=") {
 		t.Errorf("picture of depths: %v, headers %v", err, resp.Header)
 	}

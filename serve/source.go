@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -46,7 +47,7 @@ func ParseSource(text string) (Source, error) {
 
 // open reads the source's models from the disk, by their versions: 1 unless the directories say otherwise.
 func (s Source) open(ctx context.Context, o adavit.OpenOptions) (map[int]*vit.Model, error) {
-	folders, err := s.versions()
+	folders, err := s.versions(o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -59,15 +60,15 @@ func (s Source) open(ctx context.Context, o adavit.OpenOptions) (map[int]*vit.Mo
 	return models, nil
 }
 
-// versions returns where each version is.
-func (s Source) versions() (map[int]string, error) {
+// versions returns where each version is, and logs which folders look like one and are none.
+func (s Source) versions(log *slog.Logger) (map[int]string, error) {
 	one := map[int]string{1: s.Path}
 	if slices.Contains(adavit.BundledModels(), s.Path) || strings.HasPrefix(s.Path, "hf:") {
 		return one, nil
 	}
 	entries, err := os.ReadDir(s.Path)
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", s.Name, err)
+		return nil, err
 	}
 	folders := map[int]string{}
 	for _, e := range entries {
@@ -76,13 +77,17 @@ func (s Source) versions() (map[int]string, error) {
 		}
 		number, err := strconv.Atoi(e.Name())
 		info, statErr := os.Stat(filepath.Join(s.Path, e.Name())) // links count, as mounted volumes have them
-		if err == nil && number > 0 && strconv.Itoa(number) == e.Name() && statErr == nil && info.IsDir() {
+		switch {
+		case err != nil || statErr != nil || !info.IsDir():
+		case number > 0 && strconv.Itoa(number) == e.Name():
 			folders[number] = filepath.Join(s.Path, e.Name())
+		default:
+			log.Warn("this folder is not served: versions are called 1, 2, …", "folder", filepath.Join(s.Path, e.Name()))
 		}
 	}
 	if len(folders) == 0 {
-		return nil, fmt.Errorf("model %s: %s holds neither %s nor folders 1, 2, … with a model each; "+
-			"if it is a checkpoint, 'adavit convert' makes a model of it", s.Name, s.Path, vit.ConfigFile)
+		return nil, fmt.Errorf("%s holds neither %s nor folders 1, 2, … with a model each; "+
+			"if it is a checkpoint, 'adavit convert' makes a model of it", s.Path, vit.ConfigFile)
 	}
 	return folders, nil
 }

@@ -87,7 +87,7 @@ func (t *Tensor) decode(raw []byte) error {
 			return t.wrong("%d bytes are left behind its %d elements", len(raw), n)
 		}
 	default:
-		return t.wrong("type %q is not one of FP32, INT32, BYTES", t.Datatype)
+		return t.wrong("type %q is not one of FP32, BYTES", t.Datatype)
 	}
 	return nil
 }

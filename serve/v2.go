@@ -133,7 +133,7 @@ func (s *Server) modelPost(w http.ResponseWriter, r *http.Request) error {
 	defer release()
 	var in Request
 	var binary map[string]bool
-	var ignored string
+	var ignored []string
 	switch text := r.Header.Get(headerLength); text {
 	case "":
 		in, binary, ignored, err = parseV2(body, -1)
@@ -150,6 +150,9 @@ func (s *Server) modelPost(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	in.Model, in.Version = name, version
+	for key := range r.URL.Query() { // parameters belong into the body
+		ignored = append(ignored, key)
+	}
 	if err := budgetHeader(r.Header.Get("X-Compute-Budget"), &in); err != nil {
 		return err
 	}

@@ -38,33 +38,40 @@ type (
 
 // parseV2 reads a request: JSON of header bytes, behind it the tensors that are not in it. header is −1 where all of
 // body is JSON. binary says for each output, and for "" as the rest, whether it is wanted as bytes.
-func parseV2(body []byte, header int) (r Request, binary map[string]bool, ignored string, err error) {
+func parseV2(body []byte, header int) (r Request, binary map[string]bool, ignored []string, err error) {
 	raw := []byte(nil)
 	if header >= 0 {
 		if header > len(body) {
-			return r, nil, "", refuse(http.StatusBadRequest, "Inference-Header-Content-Length is %d, but the body has %d bytes",
+			return r, nil, nil, refuse(http.StatusBadRequest, "Inference-Header-Content-Length is %d, but the body has %d bytes",
 				header, len(body))
 		}
 		body, raw = body[:header], body[header:]
 	}
 	var in jsonRequest
 	if err := strictjson.Unmarshal(body, &in); err != nil {
-		return r, nil, "", refuse(http.StatusBadRequest, "the request is not as the protocol has it: %v", err)
+		hint := ""
+		if text := bytes.TrimLeft(body, " \t\r\n"); len(text) > 0 && text[0] != '{' {
+			hint = "; a picture alone as the body is sent with Inference-Header-Content-Length: 0"
+		}
+		return r, nil, nil, refuse(http.StatusBadRequest, "the request is not as the protocol has it: %v%s", err, hint)
 	}
 	r.ID = in.ID
 	if err := in.Parameters.apply(&r); err != nil {
-		return r, nil, "", err
+		return r, nil, nil, err
 	}
 	for _, t := range in.Inputs {
 		tensor := Tensor{Name: t.Name, Datatype: t.Datatype, Shape: t.Shape}
+		if err := t.Parameters.here(); err != nil {
+			return r, nil, nil, err
+		}
 		size, inBytes, err := t.Parameters.number(paramBinarySize)
 		switch {
 		case err != nil:
-			return r, nil, "", err
+			return r, nil, nil, err
 		case inBytes && len(t.Data) > 0:
-			return r, nil, "", tensor.wrong("it has both data and binary_data_size; give one")
+			return r, nil, nil, tensor.wrong("it has both data and binary_data_size; give one")
 		case inBytes && (size < 0 || size > float64(len(raw)) || size != math.Trunc(size)):
-			return r, nil, "", tensor.wrong("binary_data_size is %v, but %d bytes are left behind the JSON", size, len(raw))
+			return r, nil, nil, tensor.wrong("binary_data_size is %v, but %d bytes are left behind the JSON", size, len(raw))
 		case inBytes:
 			err = tensor.decode(raw[:int(size)])
 			raw = raw[int(size):]
@@ -72,28 +79,35 @@ func parseV2(body []byte, header int) (r Request, binary map[string]bool, ignore
 			err = tensor.parse(t.Data)
 		}
 		if err != nil {
-			return r, nil, "", err
+			return r, nil, nil, err
 		}
 		r.Inputs = append(r.Inputs, tensor)
 	}
 	if len(raw) > 0 {
-		return r, nil, "", refuse(http.StatusBadRequest, "%d bytes behind the JSON belong to no input: "+
+		return r, nil, nil, refuse(http.StatusBadRequest, "%d bytes behind the JSON belong to no input: "+
 			"their binary_data_size are too small", len(raw))
 	}
-	all, _ := in.Parameters[paramBinary].(bool)
+	all, err := in.Parameters.flag(paramBinary, false)
+	if err != nil {
+		return r, nil, nil, err
+	}
+	ignored = in.Parameters.others(requestParameters...)
 	binary = map[string]bool{"": all}
 	for _, o := range in.Outputs {
+		if err := o.Parameters.here(); err != nil {
+			return r, nil, nil, err
+		}
 		classes, err := o.Parameters.classes(o.Name)
 		if err != nil {
-			return r, nil, "", err
+			return r, nil, nil, err
 		}
-		binary[o.Name] = all
-		if on, ok := o.Parameters[paramBinaryData].(bool); ok {
-			binary[o.Name] = on
+		if binary[o.Name], err = o.Parameters.flag(paramBinaryData, all); err != nil {
+			return r, nil, nil, err
 		}
+		ignored = append(ignored, o.Parameters.others(paramBinaryData, paramClasses)...)
 		r.Outputs = append(r.Outputs, Output{o.Name, classes})
 	}
-	return r, binary, in.Parameters.ignored(), nil
+	return r, binary, ignored, nil
 }
 
 // parse fills the tensor with the elements in a JSON array, in whatever way they are nested. BYTES are base64, which a
@@ -106,16 +120,15 @@ func (t *Tensor) parse(data jsontext.Value) error {
 	if len(data) == 0 || data[0] != '[' {
 		return t.wrong("no data: want an array, or binary_data_size with the bytes behind the JSON")
 	}
-	if len(data)/2 < n { // an element and its comma; before anything of that size is made
-		return t.wrong("its data do not fill shape %v", t.Shape)
-	}
-	switch t.Datatype {
-	case FP32:
-		t.Floats = make([]float32, 0, n)
-	case Bytes:
-		t.Bytes = make([][]byte, 0, n)
-	default:
+	switch short := len(data)/2 < n; { // an element and its comma; before anything of that size is made
+	case t.Datatype != FP32 && t.Datatype != Bytes:
 		return t.wrong("type %q is not one of FP32, BYTES", t.Datatype)
+	case short:
+		return t.wrong("its data do not fill shape %v", t.Shape)
+	case t.Datatype == FP32:
+		t.Floats = make([]float32, 0, n)
+	default:
+		t.Bytes = make([][]byte, 0, n)
 	}
 	// The JSON is known to be sound, so an element ends where a comma, a bracket or a space begins.
 	for len(data) > 0 {
@@ -158,7 +171,7 @@ func (t *Tensor) parse(data jsontext.Value) error {
 
 // appendV2 writes a response: JSON, and behind it the outputs that are wanted as bytes. header is the JSON's length, −1
 // if there is nothing behind it.
-func appendV2(r *Response, binary map[string]bool, ignored string) (body []byte, header int, err error) {
+func appendV2(r *Response, binary map[string]bool, ignored []string) (body []byte, header int, err error) {
 	type output struct {
 		Name       string          `json:"name"`
 		Datatype   Datatype        `json:"datatype"`

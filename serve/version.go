@@ -35,7 +35,11 @@ func (s *Server) load(name string, number int, m *vit.Model) (*version, error) {
 	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
 		return nil, fmt.Errorf("%s: %w", vit.PreprocessorFile, err)
 	}
-	if _, _, err := s.options.Budget.Limits(m); err != nil && !errors.Is(err, infer.ErrNoLadder) {
+	switch _, _, err := s.options.Budget.Limits(m); {
+	case errors.Is(err, infer.ErrNoLadder):
+		s.log.Warn("--budget is not for this model, whose images cost what its own constants say: it has no ladder of "+
+			"budgets; 'adavit calibrate' measures one", "model", name)
+	case err != nil:
 		return nil, fmt.Errorf("the default budget: %w", err)
 	}
 	engine, err := s.pool.Add(m, s.options.Precision)
@@ -54,6 +58,9 @@ func (s *Server) load(name string, number int, m *vit.Model) (*version, error) {
 	v.class = s.control.NewClass(engine.PassSize(), block)
 	return v, nil
 }
+
+// reach is the share that a mean comes to: no less than the ladder's least.
+func (v *version) reach(mean float64) float64 { return max(mean, v.model.Ladder[0].Mean) }
 
 // ownShare is the mean cost of a model's own constants, as a share of the dense model's: as it was measured with the
 // ladder, else 1.

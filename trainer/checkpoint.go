@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/adavit/adavit/internal/strictjson"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
@@ -44,14 +45,16 @@ type snapshot struct {
 	step    int
 	recipe  Recipe
 	config  vit.Config
-	entry   Entry // of the epoch under way, as far as it has come; of a finished one, whole but for what is measured
+	data    census // of the run's parts
+	entry   Entry  // of the epoch under way, as far as it has come; of a finished one, whole but for what is measured
 	tensors []train.Tensor
 }
 
 // write stores the snapshot for its step.
 func (s snapshot) write(dir string) error {
 	meta := map[string]string{"version": checkpointVersion, "step": strconv.Itoa(s.step)}
-	for key, value := range map[string]any{"recipe": s.recipe, "config": s.config, "entry": s.entry} {
+	for key, value := range map[string]any{"recipe": s.recipe, "config": s.config, "entry": s.entry,
+		"data": s.data} {
 		text, err := json.Marshal(value)
 		if err != nil {
 			return fmt.Errorf("checkpoint: %s: %w", key, err)
@@ -98,15 +101,26 @@ func (s *snapshot) decode(f *weights.File) error {
 	if n := len(entry.LayerScores); n != 0 && n != s.config.Layers {
 		return fmt.Errorf("entry: scores of %d blocks, want %d", n, s.config.Layers)
 	}
+	changes, err := s.data.since(f.Metadata["data"])
+	if err != nil {
+		return err
+	}
 	if err := s.recipe.continues(before); err != nil {
+		if changes != "" {
+			err = fmt.Errorf("%w; the data that it sees: %s", err, changes)
+		}
 		return fmt.Errorf("%w: %w", errOtherRun, err)
+	}
+	if changes != "" {
+		return fmt.Errorf("%w, or the data set has changed since: %s; bring it back as it was, or begin anew in another "+
+			"folder", errOtherRun, changes)
 	}
 	config, err := json.Marshal(s.config)
 	if err != nil {
 		return err
 	}
-	if f.Metadata["config"] != string(config) {
-		return fmt.Errorf("%w: its model is %s, this run's is %s", errOtherRun, f.Metadata["config"], config)
+	if changed, err := strictjson.Differences([]byte(f.Metadata["config"]), config); err != nil || changed != "" {
+		return fmt.Errorf("%w: its model is another one: %s", errOtherRun, cmp.Or(changed, f.Metadata["config"]))
 	}
 	for _, t := range s.tensors {
 		tensor, ok := f.Get(t.Name)

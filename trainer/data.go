@@ -17,6 +17,9 @@ const HeldOutSeed = 0
 // of them and has no validation images.
 func PartsOf(spec string, s data.Source, r Recipe, dir string, resume bool, log *slog.Logger) (data.Parts, error) {
 	p, err := data.PartsOf(spec, s, r.Validation, HeldOutSeed)
+	if err == nil && r.Validation > 0 && p.Share == 0 {
+		log.Info("the data set has a validation part of its own, so none is held out", "data", spec)
+	}
 	if err != nil || !resume || r.Validation > 0 {
 		return p, err
 	}
@@ -39,8 +42,8 @@ func (r Recipe) Prepare(p data.Parts, log *slog.Logger) (data.Parts, error) {
 		d       *data.Dataset
 		message string
 	}{
-		{&p.Train, "damaged training image, another takes its place"},
-		{&p.Validation, "damaged validation image, left out"}, {&p.Test, "damaged test image, left out"},
+		{&p.Train, "training picture left out, another takes its place"},
+		{&p.Validation, "validation picture left out"}, {&p.Test, "test picture left out"},
 	} {
 		if *part.d == nil {
 			continue

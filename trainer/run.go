@@ -20,6 +20,7 @@ type runner struct {
 	Options
 	unlock       func() // gives the run's folder free
 	preprocessor picture.Preprocessor
+	census       census
 	start        vit.Config // as the run began; learnt gates change the backend's
 	backend      Backend
 	teacher      *teacher // nil: no distillation
@@ -53,10 +54,11 @@ func (r *runner) prepare(p *vit.Params) (err error) {
 	}
 	if d := r.Recipe.Distill; d != nil {
 		r.teacher, err = newTeacher(r.Teacher, d.Model, p.Config, r.preprocessor, r.Data.Train.Classes(), d.Tokens > 0,
-			r.Threads)
+			r.Unknown, r.Threads)
 		if err != nil {
 			return err
 		}
+		r.teacher.match.Tell(r.teacher.config, r.Data.Train.Classes(), r.Log)
 	}
 	if r.Backend != nil {
 		r.backend, err = r.Backend(p, r.Recipe.Settings, r.Threads)
@@ -282,6 +284,11 @@ func (r *runner) finish(ctx context.Context) (Result, error) {
 	}
 	if err := r.writeCard(ctx, kept); err != nil {
 		return Result{}, err
+	}
+	for _, c := range r.Data.Contents() {
+		if c.Damaged+c.TooLarge > 0 {
+			r.Log.Info("pictures left out", "split", c.Part, "damaged", c.Damaged, "too_large", c.TooLarge)
+		}
 	}
 	result := Result{Dir: r.Dir, Epochs: r.Recipe.Epochs, Steps: r.step, Kept: kept.what, KeptEpoch: kept.entry.Epoch}
 	if result.Validation, result.Test = r.kept(kept.entry); changed {

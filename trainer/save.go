@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/weights"
 )
@@ -15,7 +16,8 @@ import (
 // snapshot is the run as it stands: everything that steps change.
 func (r *runner) snapshot() (snapshot, error) {
 	state, err := r.backend.State()
-	return snapshot{step: r.step, recipe: r.Recipe, config: r.start, entry: r.entry, tensors: state}, err
+	return snapshot{step: r.step, recipe: r.Recipe, config: r.start, data: r.census, entry: r.entry,
+		tensors: state}, err
 }
 
 // load reads a checkpoint into the backend. If it fails, that may hold anything.
@@ -123,13 +125,17 @@ func (r *runner) restore() error {
 // which images a step sees must be the same.
 func (r Recipe) continues(before Recipe) error {
 	was := before.values()
+	var list []string
 	for i, v := range r.values() {
 		switch v.Name {
 		case "seed", "batch", "limit", "accumulate", "repeats", "validation":
 			if v.Value != was[i].Value {
-				return fmt.Errorf("%s was %s, now it is %s, so its place in the data means nothing", v.Name, was[i].Value, v.Value)
+				list = append(list, fmt.Sprintf("%s was %s, now it is %s", v.Name, was[i].Value, v.Value))
 			}
 		}
+	}
+	if list != nil {
+		return fmt.Errorf("%s, so its place in the data means nothing", strings.Join(list, ", "))
 	}
 	return nil
 }
@@ -166,16 +172,30 @@ func (r *runner) outOfRoom(err error) error {
 
 // begun returns the recipe of the newest checkpoint in dir that can be read; ok is false if there is none.
 func begun(dir string) (r Recipe, ok bool) {
+	meta := newest(dir)
+	ok = meta != nil && json.Unmarshal([]byte(meta["recipe"]), &r) == nil
+	return r, ok
+}
+
+// newest is the metadata of the newest checkpoint in dir that is whole; nil if there is none.
+func newest(dir string) map[string]string {
 	steps, err := savedSteps(dir)
 	if err != nil {
-		return Recipe{}, false
+		return nil
 	}
 	for _, step := range steps {
 		f, err := weights.ReadSafetensors(checkpointPath(dir, step))
-		if err == nil && f.Metadata["sha256"] == checksum(f.Metadata, f.Tensors) &&
-			json.Unmarshal([]byte(f.Metadata["recipe"]), &r) == nil {
-			return r, true
+		if err == nil && f.Metadata["sha256"] == checksum(f.Metadata, f.Tensors) {
+			return f.Metadata
 		}
 	}
-	return Recipe{}, false
+	return nil
+}
+
+// sinceBegun adds to what keeps a run from going on what has changed in its data since it began.
+func sinceBegun(err error, now data.Parts, dir string) error {
+	if changes, e := censusOf(now).since(newest(dir)["data"]); e == nil && changes != "" {
+		return fmt.Errorf("the data set has changed since the run began: %s: %w", changes, err)
+	}
+	return err
 }

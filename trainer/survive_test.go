@@ -190,7 +190,7 @@ func TestBestIsKept(t *testing.T) {
 func saved(t *testing.T, o Options, step int) []float32 {
 	t.Helper()
 	o.Resume = true
-	r, err := o.open()
+	r, err := o.open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

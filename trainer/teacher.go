@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/infer"
@@ -22,8 +23,8 @@ func (r Recipe) TeacherName(init string) (string, error) {
 	case r.Distill.Model != train.TeacherInit:
 		return r.Distill.Model, nil
 	case init == "":
-		return "", usage.Errorf("the recipe's teacher is the model that training starts from, and there is none: name one, " +
-			"or leave distill out")
+		return "", usage.Errorf("the recipe's teacher is the model that training starts from, and there is none: name one " +
+			"(init, --init), or leave distill out")
 	}
 	return init, nil
 }
@@ -33,6 +34,7 @@ type teacher struct {
 	engine *infer.Engine
 	config vit.Config
 	class  []int // of the teacher, for each class of the student
+	match  eval.Matching
 
 	mean, std, ownMean, ownStd []float32 // [C] the student's normalisation, and the teacher's
 	images                     []float32 // as the teacher normalises them; not used where both do alike
@@ -43,7 +45,7 @@ type teacher struct {
 // given classes, and its tokens, if they are wanted. The two must take images of one size; classes are matched as eval
 // does it. The teacher must be closed.
 func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor, classes []string, tokens bool,
-	threads int) (*teacher, error) {
+	unknown eval.Unknown, threads int) (*teacher, error) {
 	own := m.Params.Config
 	if tokens && (own.Embed != c.Embed || own.Readouts() != c.Readouts()) {
 		return nil, fmt.Errorf("teacher %s has %d tokens of %d numbers to predict from, the student %d of %d: they cannot "+
@@ -57,10 +59,14 @@ func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor,
 		return nil, fmt.Errorf("teacher %s: %s: %w", name, vit.PreprocessorFile, err)
 	}
 	t := &teacher{config: own}
-	var err error
-	if t.class, err = eval.MatchClasses(own, classes); err != nil {
+	match, err := eval.MatchClasses(own, eval.Named{Names: classes}, unknown)
+	if err == nil && len(match.Unknown) > 0 { // what it should say of them nobody knows
+		err = fmt.Errorf("%w: %s", eval.ErrSomeUnknown, strings.Join(match.Unknown, ", "))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("teacher %s: %w", name, err)
 	}
+	t.class, t.match = match.Class, match
 	t.mean, t.std = p.MeanStd(c.Channels)
 	t.ownMean, t.ownStd = m.Preprocessor.MeanStd(c.Channels)
 	w, err := infer.Pack(m.Params, infer.F32)

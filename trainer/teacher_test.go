@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/internal/usage"
@@ -35,7 +36,7 @@ func TestTeacher(t *testing.T) {
 	slices.Reverse(names)
 	m.Preprocessor.DoNormalize, m.Preprocessor.Mean, m.Preprocessor.Std = true, []float64{0.3}, []float64{0.2}
 	own := picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
-	teacher, err := newTeacher(m, "t", c, own, names, true, 2)
+	teacher, err := newTeacher(m, "t", c, own, names, true, eval.UnknownFails, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,10 +81,10 @@ func TestTeacher(t *testing.T) {
 		t.Errorf("asked to stop: %v", err)
 	}
 	for want, change := range map[string]func(c *vit.Config, names *[]string){
-		"teacher t takes images of": func(c *vit.Config, _ *[]string) { c.Height, c.Width = 56, 56 },
-		"cannot be compared":        func(c *vit.Config, _ *[]string) { c.Embed *= 2 },
-		"names do not match":        func(_ *vit.Config, names *[]string) { *names = []string{"x", "y"} },
-		"classes 0 to": func(_ *vit.Config, names *[]string) {
+		"teacher t takes images of":        func(c *vit.Config, _ *[]string) { c.Height, c.Width = 56, 56 },
+		"cannot be compared":               func(c *vit.Config, _ *[]string) { c.Embed *= 2 },
+		"knows none of the data's classes": func(_ *vit.Config, names *[]string) { *names = []string{"x", "y"} },
+		"the model 10, numbered from 0": func(_ *vit.Config, names *[]string) {
 			*names = nil
 			for i := range 11 {
 				*names = append(*names, strconv.Itoa(i))
@@ -92,7 +93,8 @@ func TestTeacher(t *testing.T) {
 	} {
 		c, list := c, slices.Clone(names)
 		change(&c, &list)
-		if teacher, err := newTeacher(m, "t", c, own, list, true, 1); err == nil || !strings.Contains(err.Error(), want) {
+		teacher, err := newTeacher(m, "t", c, own, list, true, eval.UnknownFails, 1)
+		if err == nil || !strings.Contains(err.Error(), want) {
 			teacher.close()
 			t.Errorf("%v, want %q", err, want)
 		}
@@ -179,7 +181,8 @@ func TestTrainWithEverything(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := strings.Count(said.String(), "07.png"); n != 1 || !strings.Contains(said.String(), "damaged training image") {
+	if n := strings.Count(said.String(), "07.png"); n != 1 ||
+		!strings.Contains(said.String(), "training picture left out") {
 		t.Errorf("the log names the damaged file %d times:\n%s", n, &said)
 	}
 	o.Recipe.Damaged, o.Dir = 0, filepath.Join(dir, "strict")

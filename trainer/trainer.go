@@ -29,10 +29,11 @@ import (
 // Options are a run's inputs.
 type Options struct {
 	Recipe  Recipe
-	Data    data.Parts // see data.OpenParts; Validation and Test may be nil
-	Init    *vit.Model // to start from; nil: the recipe's variant, initialised from its seed
-	NewHead bool       // Init gets a fresh head for the data's classes
-	Teacher *vit.Model // what the recipe's distill names
+	Data    data.Parts   // see data.OpenParts; Validation and Test may be nil
+	Init    *vit.Model   // to start from; nil: the recipe's variant, initialised from its seed
+	NewHead bool         // Init gets a fresh head for the data's classes
+	Unknown eval.Unknown // what becomes of pictures of classes that Init does not know
+	Teacher *vit.Model   // what the recipe's distill names
 
 	// Dir becomes a model directory. log.jsonl, steps.jsonl, training.json and checkpoints lie beside the model.
 	Dir         string
@@ -42,10 +43,11 @@ type Options struct {
 	InitName    string // what Init and Data are called in training.json
 	DataName    string
 
-	Threads  int            // 0: the CPUs that the process may use
-	Workers  int            // goroutines that load pictures; 0: Threads. Neither changes the result
-	Progress func(Progress) // after each step; may be nil
-	Log      *slog.Logger   // may be nil
+	Threads  int                   // 0: the CPUs that the process may use
+	Workers  int                   // goroutines that load pictures; 0: Threads. Neither changes the result
+	Progress func(Progress)        // after each step; may be nil
+	Contents func([]data.Contents) // told what the data are before the run begins; may be nil
+	Log      *slog.Logger          // may be nil
 
 	// Backend makes what takes the steps; nil is train.NewStepper.
 	Backend func(p *vit.Params, s train.Settings, threads int) (Backend, error)
@@ -108,7 +110,7 @@ var (
 // Run trains and stores the model in Options.Dir. When ctx ends it saves a checkpoint, within the time that a few
 // images take, and returns ErrInterrupted.
 func Run(ctx context.Context, o Options) (Result, error) {
-	r, err := o.open()
+	r, err := o.open(ctx)
 	if err != nil {
 		return Result{}, fmt.Errorf("train: %w", err)
 	}
@@ -126,7 +128,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 }
 
 // open puts a run together and locks its folder.
-func (o Options) open() (r *runner, err error) {
+func (o Options) open(ctx context.Context) (r *runner, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -134,14 +136,28 @@ func (o Options) open() (r *runner, err error) {
 		return nil, err
 	}
 	o.Recipe.Validation = o.Data.Share // as it came about, so that a run that goes on holds out the same
+	if o.Data.Train == nil || o.Data.Train.Len() == 0 {
+		return nil, errors.New("the data has no images")
+	}
+	raw := o.Data
+	p, prep, err := o.start()
+	if err != nil && o.Resume {
+		err = sinceBegun(err, raw, o.Dir)
+	}
+	if err != nil {
+		if o.Contents != nil {
+			o.Contents(raw.Contents())
+		}
+		return nil, err
+	}
+	counted := censusOf(o.Data)
 	if o.Data, err = o.Recipe.Prepare(o.Data, o.Log); err != nil {
 		return nil, err
 	}
-	p, prep, err := o.start()
-	if err != nil {
+	if err := o.check(p, prep); err != nil {
 		return nil, err
 	}
-	if err := o.check(p, prep); err != nil {
+	if err := o.look(ctx, prep); err != nil {
 		return nil, err
 	}
 	o.Recipe = o.Recipe.resolve(p.Config)
@@ -155,7 +171,7 @@ func (o Options) open() (r *runner, err error) {
 	if !ok {
 		return nil, fmt.Errorf("another run is at work in %s", o.Dir)
 	}
-	r = &runner{Options: o, unlock: unlock, preprocessor: prep, start: p.Config, saved: -1,
+	r = &runner{Options: o, unlock: unlock, preprocessor: prep, census: counted, start: p.Config, saved: -1,
 		size: 4 * 4 * int64(len(p.Data))}
 	if err := r.prepare(p); err != nil {
 		r.close()
@@ -165,12 +181,16 @@ func (o Options) open() (r *runner, err error) {
 }
 
 // start returns the parameters that the run begins with, fitted to recipe and data, and how pictures are prepared for
-// them.
+// them. The data gets the classes of a model that keeps its head.
 func (o *Options) start() (p *vit.Params, prep picture.Preprocessor, err error) {
 	m, r, classes := o.Init, o.Recipe, o.Data.Train.Classes()
 	if m != nil && o.NewHead {
 		if m, err = m.ReplaceHead(len(classes), classes, r.Seed); err != nil {
 			return nil, prep, err
+		}
+	} else if m != nil {
+		if m, o.Data, err = eval.MatchParts(m, o.Data, o.Unknown, o.Log); err != nil {
+			return nil, prep, fmt.Errorf("%w; %w", err, ErrClasses)
 		}
 	}
 	if m != nil && r.ImageSize > 0 {
@@ -190,6 +210,16 @@ func (o *Options) start() (p *vit.Params, prep picture.Preprocessor, err error) 
 		p.Config.Halting = *r.Halting
 	}
 	return p, prep, p.Config.Validate()
+}
+
+// look tells what the data consist of, once small ones have been looked through for damage.
+func (o *Options) look(ctx context.Context, prep picture.Preprocessor) error {
+	if o.Contents == nil {
+		return nil
+	}
+	err := o.Data.Check(ctx, prep.Decoding())
+	o.Contents(o.Data.Contents())
+	return err
 }
 
 // check finds out whether data and model fit together before any work is done.

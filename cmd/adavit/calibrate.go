@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) calibrate() *cobra.Command {
-	o := tools.CalibrateOptions{Log: a.log}
+	o := tools.CalibrateOptions{Log: a.log, Contents: a.contents}
 	var budgets string
 	cmd := &cobra.Command{
 		Use:   "calibrate --model DIR --data SET",
@@ -24,9 +24,9 @@ agreement with the model as it stands, and the time of an image that runs alone.
 mean in --budget.
 
 The images are those that training holds out, or, of a data set without parts, all. Test images are refused: they would
-be no test of what they have chosen. Where the data's classes are not the model's, what the model says as it stands is
-held to be right. A budget that the scheme cannot reach is left out, and rungs are added where the cost between two is
-not linear in the constants.`,
+be no test of what they have chosen. Where none of the data's classes is the model's, what the model says as it stands
+is held to be right. A budget that the scheme cannot reach is left out, and rungs are added where the cost between two
+is not linear in the constants.`,
 		Example: `  adavit convert fashion-adaptive my-model    # a bundled model cannot be written to
   adavit calibrate --model my-model --data fashion-mnist
   adavit calibrate --model my-model --data photos --budgets 0.3,0.5,0.8 --limit 500 --json
@@ -45,7 +45,7 @@ not linear in the constants.`,
 			o.Threads, o.Precision, o.Progress = a.threads, a.precision, a.bar.update
 			r, err := tools.Calibrate(cmd.Context(), o)
 			if err != nil {
-				return err
+				return aboutClasses(err)
 			}
 			instead := ""
 			if r.Replaced {
@@ -59,6 +59,7 @@ not linear in the constants.`,
 	f := cmd.Flags()
 	f.StringVar(&o.Model, "model", "", "model `directory`")
 	f.StringVar(&o.Data, "data", "", dataUsage)
+	unknownClasses(f, &o.Unknown)
 	f.StringVar(&o.Part, "part", "",
 		"`part` of the data: validation or train (default: validation, or all where there are no parts)")
 	f.StringVar(&budgets, "budgets", "", "`list` of shares of the dense model's token-blocks "+

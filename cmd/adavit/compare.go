@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) compare() *cobra.Command {
-	o := compare.Options{Log: a.log}
+	o := compare.Options{Log: a.log, Contents: a.contents}
 	var decoding picture.Decoding
 	var seeds, sweep string
 	var given []string
@@ -66,7 +66,7 @@ and topk:keep=0.5:fuse=true the scheme's constants; topk:train=true trains the m
 			o.Threads, o.Progress = a.threads, a.comparing()
 			r, err := compare.Run(cmd.Context(), o)
 			if err != nil {
-				return err
+				return aboutClasses(err)
 			}
 			text := tableText(r.Summary())
 			if t := r.ControlTable(); len(t.Rows) > 0 {
@@ -81,6 +81,7 @@ and topk:keep=0.5:fuse=true the scheme's constants; topk:train=true trains the m
 	f := cmd.Flags()
 	f.StringVar(&o.Model, "model", "", "dense `model` that all schemes start from, a directory or a bundled name")
 	f.StringVar(&o.Data, "data", "", dataUsage)
+	unknownClasses(f, &o.Unknown)
 	f.StringVar(&o.Dir, "out", "", "`folder` for the runs and the results")
 	f.StringArrayVar(&given, "schemes", nil, "`list` of schemes with commas between them (default: all); may be repeated")
 	f.StringVar(&o.Recipe, "recipe", "", "bundled recipe's `name`, or a file, that all schemes train by")

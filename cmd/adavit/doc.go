@@ -44,8 +44,8 @@
 //
 //	--count number        number of pictures (default 8)
 //	--data set            data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
-//	                      CIFAR files or of one sub-folder for each class, or tar files
-//	                      (shards-{000..012}.tar)
+//	                      CIFAR files, of one sub-folder for each class or of pictures with
+//	                      a list of labels, or tar files (shards-{000..012}.tar)
 //	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
 //	                      as those do whom the model comes from; transformers applies it,
 //	                      torchvision and timm ignore it)
@@ -148,26 +148,29 @@
 // time of an image that runs alone. From then on classify and eval take a mean in --budget.
 //
 // The images are those that training holds out, or, of a data set without parts, all. Test images are
-// refused: they would be no test of what they have chosen. Where the data's classes are not the
+// refused: they would be no test of what they have chosen. Where none of the data's classes is the
 // model's, what the model says as it stands is held to be right. A budget that the scheme cannot reach
 // is left out, and rungs are added where the cost between two is not linear in the constants.
 //
 // Flags:
 //
-//	--budgets list        list of shares of the dense model's token-blocks (default:
-//	                      0.25,0.3,0.35,0.4 and 0.5 to 1)
-//	--data set            data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
-//	                      CIFAR files or of one sub-folder for each class, or tar files
-//	                      (shards-{000..012}.tar)
-//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
-//	                      as those do whom the model comes from; transformers applies it,
-//	                      torchvision and timm ignore it)
-//	--limit many          use so many images at most, spread over the part (default 2000)
-//	--max-pixels number   refuse pictures of more than this number of pixels (default:
-//	                      Pillow's limit, 178956970)
-//	--model directory     model directory
-//	--part part           part of the data: validation or train (default: validation, or all
-//	                      where there are no parts)
+//	--budgets list            list of shares of the dense model's token-blocks (default:
+//	                          0.25,0.3,0.35,0.4 and 0.5 to 1)
+//	--data set                data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
+//	                          CIFAR files, of one sub-folder for each class or of pictures
+//	                          with a list of labels, or tar files (shards-{000..012}.tar)
+//	--exif what               what to do with an orientation in EXIF: apply or ignore
+//	                          (default: as those do whom the model comes from; transformers
+//	                          applies it, torchvision and timm ignore it)
+//	--limit many              use so many images at most, spread over the part (default 2000)
+//	--max-pixels number       refuse pictures of more than this number of pixels (default:
+//	                          Pillow's limit, 178956970)
+//	--model directory         model directory
+//	--part part               part of the data: validation or train (default: validation, or
+//	                          all where there are no parts)
+//	--unknown-classes error   what to do about classes that the model does not know: error,
+//	                          skip their pictures, or go by position where no name matches
+//	                          (default "error")
 //
 // Examples:
 //
@@ -256,29 +259,34 @@
 //
 // Flags:
 //
-//	--batch images        images in a batch where speed in batches is measured (default 32)
-//	--data set            data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
-//	                      CIFAR files or of one sub-folder for each class, or tar files
-//	                      (shards-{000..012}.tar)
-//	--depth depth         mean depth to bring the schemes to (default: what token reaches,
-//	                      without it half of the blocks)
-//	--epochs number       number of epochs of each run (default: the recipe's)
-//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
-//	                      as those do whom the model comes from; transformers applies it,
-//	                      torchvision and timm ignore it)
-//	--limit many          use the first so many training and test images only
-//	--max-pixels number   refuse pictures of more than this number of pixels (default:
-//	                      Pillow's limit, 178956970)
-//	--model model         dense model that all schemes start from, a directory or a bundled name
-//	--out folder          folder for the runs and the results
-//	--recipe name         bundled recipe's name, or a file, that all schemes train by
-//	--schemes list        list of schemes with commas between them (default: all); may be
-//	                      repeated
-//	--seconds long        how long a turn of the timing takes (default 0.5)
-//	--seeds list          list of seeds; each scheme is trained with each (default "1")
-//	--set KEY=VALUE       override a recipe's value for all schemes, as KEY=VALUE; may be
-//	                      repeated
-//	--sweep list          list of further depths to reach, for curves of accuracy against time
+//	--batch images            images in a batch where speed in batches is measured (default 32)
+//	--data set                data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
+//	                          CIFAR files, of one sub-folder for each class or of pictures
+//	                          with a list of labels, or tar files (shards-{000..012}.tar)
+//	--depth depth             mean depth to bring the schemes to (default: what token
+//	                          reaches, without it half of the blocks)
+//	--epochs number           number of epochs of each run (default: the recipe's)
+//	--exif what               what to do with an orientation in EXIF: apply or ignore
+//	                          (default: as those do whom the model comes from; transformers
+//	                          applies it, torchvision and timm ignore it)
+//	--limit many              use the first so many training and test images only
+//	--max-pixels number       refuse pictures of more than this number of pixels (default:
+//	                          Pillow's limit, 178956970)
+//	--model model             dense model that all schemes start from, a directory or a
+//	                          bundled name
+//	--out folder              folder for the runs and the results
+//	--recipe name             bundled recipe's name, or a file, that all schemes train by
+//	--schemes list            list of schemes with commas between them (default: all); may
+//	                          be repeated
+//	--seconds long            how long a turn of the timing takes (default 0.5)
+//	--seeds list              list of seeds; each scheme is trained with each (default "1")
+//	--set KEY=VALUE           override a recipe's value for all schemes, as KEY=VALUE; may
+//	                          be repeated
+//	--sweep list              list of further depths to reach, for curves of accuracy
+//	                          against time
+//	--unknown-classes error   what to do about classes that the model does not know: error,
+//	                          skip their pictures, or go by position where no name matches
+//	                          (default "error")
 //
 // Examples:
 //
@@ -372,24 +380,35 @@
 //
 // Eval runs a model over the test part of a data set. Images a second are counted from the data set's
 // bytes to the logits, decoding and normalising included. MACs are multiply-accumulates of the tokens
-// that ran. A data set without a test part is measured whole, pictures that a model was trained on
-// included; a warning says so.
+// that ran. A data set without a test part is measured on its validation part, or whole, pictures that
+// a model was trained on included; a warning says so. What the data are is told first: parts, folders,
+// classes, pictures, and what is left out and why.
+//
+// Classes are matched by their names. Where no name matches, numbers are the model's classes in their
+// order, and so are other names if the model's classes have none or classes.txt lists the data's.
+// Damaged pictures, and those of too many pixels, are left out and counted; of large data sets the
+// table has a ? in their place, for they show as they are read.
 //
 // Flags:
 //
-//	--budget MEAN[,MAX]   MEAN[,MAX]: shares of the dense model's token-blocks, above 0 and
-//	                      at most 1. Images cost MEAN on average (0: no aim; needs a model
-//	                      with a ladder of budgets) and none costs more than MAX
-//	--data set            data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
-//	                      CIFAR files or of one sub-folder for each class, or tar files
-//	                      (shards-{000..012}.tar)
-//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
-//	                      as those do whom the model comes from; transformers applies it,
-//	                      torchvision and timm ignore it)
-//	--limit many          use the first so many images only
-//	--max-pixels number   refuse pictures of more than this number of pixels (default:
-//	                      Pillow's limit, 178956970)
-//	--model directory     model directory or bundled name
+//	--budget MEAN[,MAX]       MEAN[,MAX]: shares of the dense model's token-blocks, above 0
+//	                          and at most 1. Images cost MEAN on average (0: no aim; needs a
+//	                          model with a ladder of budgets) and none costs more than MAX
+//	--damaged share           share of the pictures that may be damaged: they are left out
+//	                          (default 0.01)
+//	--data set                data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
+//	                          CIFAR files, of one sub-folder for each class or of pictures
+//	                          with a list of labels, or tar files (shards-{000..012}.tar)
+//	--exif what               what to do with an orientation in EXIF: apply or ignore
+//	                          (default: as those do whom the model comes from; transformers
+//	                          applies it, torchvision and timm ignore it)
+//	--limit many              use the first so many images only
+//	--max-pixels number       refuse pictures of more than this number of pixels (default:
+//	                          Pillow's limit, 178956970)
+//	--model directory         model directory or bundled name
+//	--unknown-classes error   what to do about classes that the model does not know: error,
+//	                          skip their pictures, or go by position where no name matches
+//	                          (default "error")
 //
 // Examples:
 //
@@ -530,7 +549,8 @@
 //	--on-overload what              what to do when there is too little time: degrade, shed
 //	                                or queue (default "degrade")
 //	--slo time                      time in which 99 of 100 images are to be answered; 0: none
-//	--timeout time                  most time for a request (default 30s)
+//	--timeout time                  most time for a request's body to come, and for the rest
+//	                                of it (default 30s)
 //	--tls-cert file                 PEM file of the certificate, for HTTP and gRPC; read
 //	                                again when it changes
 //	--tls-client-ca file            PEM file of authorities for clients' certificates, then
@@ -555,25 +575,34 @@
 // a checkpoint first; the same command with --resume goes on from there, also after a kill or a crash,
 // and ends with the bits of an undisturbed run. The result does not depend on the number of threads.
 //
+// A folder's sub-folders train, val and test (or training, valid, validation, testing) are its parts,
+// where they are not classes among others: the validation images choose, the test images are only
+// reported. What the data are is told first. The classes of a model to start from, and of a teacher,
+// are matched to the data's by their names.
+//
 // Flags:
 //
-//	--data set            data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
-//	                      CIFAR files or of one sub-folder for each class, or tar files
-//	                      (shards-{000..012}.tar)
-//	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
-//	                      as those do whom the model comes from; transformers applies it,
-//	                      torchvision and timm ignore it)
-//	--init model          model to start from, a directory or a bundled name (default: the
-//	                      recipe's)
-//	--max-pixels number   refuse pictures of more than this number of pixels (default:
-//	                      Pillow's limit, 178956970)
-//	--new-head            give the model to start from a fresh head for the data's classes
-//	--out folder          folder that becomes the model's directory
-//	--recipe name         bundled recipe's name, or a file
-//	--resume              go on from the newest checkpoint in --out, or start if there is none
-//	--set KEY=VALUE       override a recipe's value, as KEY=VALUE; may be repeated
-//	--workers number      number of images decoded and augmented at a time (default: as many
-//	                      as threads)
+//	--data set                data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
+//	                          CIFAR files, of one sub-folder for each class or of pictures
+//	                          with a list of labels, or tar files (shards-{000..012}.tar)
+//	--exif what               what to do with an orientation in EXIF: apply or ignore
+//	                          (default: as those do whom the model comes from; transformers
+//	                          applies it, torchvision and timm ignore it)
+//	--init model              model to start from, a directory or a bundled name (default:
+//	                          the recipe's)
+//	--max-pixels number       refuse pictures of more than this number of pixels (default:
+//	                          Pillow's limit, 178956970)
+//	--new-head                give the model to start from a fresh head for the data's classes
+//	--out folder              folder that becomes the model's directory
+//	--recipe name             bundled recipe's name, or a file
+//	--resume                  go on from the newest checkpoint in --out, or start if there
+//	                          is none
+//	--set KEY=VALUE           override a recipe's value, as KEY=VALUE; may be repeated
+//	--unknown-classes error   what to do about classes that the model does not know: error,
+//	                          skip their pictures, or go by position where no name matches
+//	                          (default "error")
+//	--workers number          number of images decoded and augmented at a time (default: as
+//	                          many as threads)
 //
 // Examples:
 //

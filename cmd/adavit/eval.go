@@ -6,32 +6,37 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/adavit/adavit/data"
-	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/internal/tools"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
+	"github.com/adavit/adavit/trainer"
 )
 
 // What flags of several commands take.
 const (
 	modelUsage = "model `directory` or bundled name"
-	dataUsage  = "data `set`: fashion-mnist, fashion-mnist:DIR, a folder of IDX or CIFAR files or of one " +
-		"sub-folder for each class, or tar files (shards-{000..012}.tar)"
-	limitUsage = "use the first so `many` images only"
+	dataUsage  = "data `set`: fashion-mnist, fashion-mnist:DIR, a folder of IDX or CIFAR files, of one " +
+		"sub-folder for each class or of pictures with a list of labels, or tar files (shards-{000..012}.tar)"
+	limitUsage   = "use the first so `many` images only"
+	damagedUsage = "`share` of the pictures that may be damaged: they are left out"
 )
 
 func (a *app) eval() *cobra.Command {
-	var o eval.Options
+	o := tools.EvalOptions{Log: a.log, Contents: a.contents}
 	var decoding picture.Decoding
-	var set, budget string
+	var budget string
 	cmd := &cobra.Command{
 		Use:   "eval --model DIR|NAME --data SET",
 		Short: "Measure a model's accuracy, depth, work and speed on a data set",
 		Long: `Eval runs a model over the test part of a data set. Images a second are counted from the data set's bytes
-to the logits, decoding and normalising included. MACs are multiply-accumulates of the tokens that ran. A
-data set without a test part is measured whole, pictures that a model was trained on included; a warning says so.`,
+to the logits, decoding and normalising included. MACs are multiply-accumulates of the tokens that ran. A data set
+without a test part is measured on its validation part, or whole, pictures that a model was trained on included; a
+warning says so. What the data are is told first: parts, folders, classes, pictures, and what is left out and why.
+
+Classes are matched by their names. Where no name matches, numbers are the model's classes in their order, and so are
+other names if the model's classes have none or classes.txt lists the data's. Damaged pictures, and those of too many
+pixels, are left out and counted; of large data sets the table has a ? in their place, for they show as they are read.`,
 		Example: `  adavit eval --model fashion-adaptive --data fashion-mnist
   adavit eval --model my-model --data folder-of-classes --limit 1000 --json`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -43,24 +48,26 @@ data set without a test part is measured whole, pictures that a model was traine
 				return err
 			}
 			m.Preprocessor = m.Preprocessor.DecodedBy(decoding)
-			d, err := datasets.Open(set, data.Test, a.log)
-			if err != nil {
-				return err
-			}
 			a.bar.start("images")
 			o.Threads, o.Precision, o.Progress = a.threads, a.precision, a.bar.update
-			ev, err := eval.Run(cmd.Context(), m, d, o)
+			ev, err := tools.Eval(cmd.Context(), m, o)
 			if err != nil {
-				return err
+				return aboutClasses(err)
 			}
-			return a.show(ev, fmt.Sprintf(evalText, ev.Model, ev.Images, ev.Top1, ev.Top5, ev.MeanDepth,
+			left := ""
+			if ev.Damaged+ev.TooLarge > 0 {
+				left = fmt.Sprintf(" (left out: %d damaged, %d too large)", ev.Damaged, ev.TooLarge)
+			}
+			return a.show(ev, fmt.Sprintf(evalText, ev.Model, ev.Images, left, ev.Top1, ev.Top5, ev.MeanDepth,
 				m.Params.Config.Layers, ev.MACs/1e6, ev.DenseMACs/1e6, 100*ev.MACs/ev.DenseMACs,
 				ev.ImagesPerSecond, ev.Threads, ev.Precision))
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Name, "model", "", modelUsage)
-	f.StringVar(&set, "data", "", dataUsage)
+	f.StringVar(&o.Data, "data", "", dataUsage)
+	unknownClasses(f, &o.Unknown)
+	f.Float64Var(&o.Damaged, "damaged", trainer.DefaultRecipe().Damaged, damagedUsage)
 	f.StringVar(&budget, "budget", "", budgetUsage)
 	f.IntVar(&o.Limit, "limit", 0, limitUsage)
 	decodingFlags(cmd, &decoding)
@@ -69,7 +76,7 @@ data set without a test part is measured whole, pictures that a model was traine
 
 // evalText lays out what eval found.
 const evalText = `model        %s
-images       %d
+images       %d%s
 top-1        %.2f %%
 top-5        %.2f %%
 mean depth   %.2f of %d blocks

@@ -30,6 +30,7 @@ func writeFixtures(t *testing.T, dir string) {
 	f.images()
 	f.data()
 	f.recipe()
+	f.folders()
 }
 
 type fixtures struct {

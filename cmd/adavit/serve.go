@@ -90,6 +90,9 @@ A directory whose subdirectories are called 1, 2, … is a model with these vers
 					return err
 				}
 			}
+			if err := checkServing(cmd, &o); err != nil {
+				return err
+			}
 			o.Threads, o.Precision, o.MaxBody, o.Version = a.threads, a.precision, int64(maxBody), programVersion()
 			return a.runServer(cmd.Context(), o)
 		},
@@ -104,7 +107,7 @@ A directory whose subdirectories are called 1, 2, … is a model with these vers
 	f.Float64Var(&o.BudgetMin, "budget-min", 0.25, "load lowers no budget below this `share` of the dense model's work")
 	f.DurationVar(&o.Objective, "slo", 0, "`time` in which 99 of 100 images are to be answered; 0: none")
 	f.StringVar(&overload, "on-overload", "degrade", "`what` to do when there is too little time: degrade, shed or queue")
-	f.DurationVar(&o.Timeout, "timeout", 30e9, "most `time` for a request")
+	f.DurationVar(&o.Timeout, "timeout", 30e9, "most `time` for a request's body to come, and for the rest of it")
 	f.Var(&maxBody, "max-body", "most `bytes` of a request's body, such as 64MiB")
 	decodingFlags(cmd, &o.Decoding)
 	cmd.Flag("max-pixels").Usage += "; or what a quarter of the memory limit holds, at 8 bytes each"
@@ -121,6 +124,32 @@ A directory whose subdirectories are called 1, 2, … is a model with these vers
 	f.StringVar(&format, "log", "text",
 		"`form` of the log on standard error: text, json, or debug for each request as text")
 	return cmd
+}
+
+// checkServing refuses flags that cannot be meant, and warns of those that do nothing.
+func checkServing(cmd *cobra.Command, o *serve.Options) error {
+	given := func(name string) bool { return cmd.Flags().Changed(name) }
+	switch {
+	case given("timeout") && o.Timeout <= 0:
+		return badUsage("--timeout is %v, want a time that a request may take", o.Timeout)
+	case o.BudgetMin <= 0:
+		return badUsage("--budget-min is %v, want a share above 0", o.BudgetMin)
+	}
+	if o.Objective == 0 {
+		for _, name := range []string{"on-overload", "budget-min"} {
+			if given(name) && o.Overload != load.Queue {
+				o.Log.Warn("--" + name + " does nothing without --slo")
+			}
+		}
+	} else if o.Objective > o.Timeout {
+		o.Log.Warn("--timeout ends requests before --slo is reached", "timeout", o.Timeout, "slo", o.Objective)
+	}
+	if host, _, err := net.SplitHostPort(o.HTTP); err == nil && o.ModelControl && o.Keys == nil &&
+		!net.ParseIP(host).IsLoopback() && host != "localhost" {
+		o.Log.Warn("whoever reaches this address may unload models; --keys or --model-control=none prevents it", "http",
+			o.HTTP)
+	}
+	return nil
 }
 
 // runServer serves until the context ends.
@@ -142,6 +171,9 @@ func (a *app) runServer(ctx context.Context, o serve.Options) error {
 		}
 		return net.Listen("tcp", address)
 	}
+	hangup := make(chan os.Signal, 1) // one that comes while models are loaded has them loaded again
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	for _, m := range o.Models {
 		if err := a.fetch(ctx, m.Path); err != nil {
 			return err
@@ -171,9 +203,6 @@ func (a *app) runServer(ctx context.Context, o serve.Options) error {
 	o.Log.Info("starting", "version", o.Version, "threads", s.Threads(), "cpu_quota", cgroup.CPUs(), "memory_limit",
 		memory)
 
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	done, ended := make(chan error, 1), context.AfterFunc(ctx, func() { systemd.Stopping() })
 	defer ended()
 	go func() { done <- s.Run(ctx) }()

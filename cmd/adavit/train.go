@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/internal/tools"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/train"
@@ -14,7 +15,7 @@ import (
 )
 
 func (a *app) train() *cobra.Command {
-	o := trainer.Options{Log: a.log}
+	o := trainer.Options{Log: a.log, Contents: a.contents}
 	var recipe string
 	var overrides []string
 	var decoding picture.Decoding
@@ -24,7 +25,11 @@ func (a *app) train() *cobra.Command {
 		Long: `Train runs a recipe and leaves a model directory, with the run's logs (log.jsonl, steps.jsonl,
 tensorboard/, report.html) and checkpoints beside the model. Interrupted (Ctrl-C, SIGTERM), it saves a checkpoint
 first; the same command with --resume goes on from there, also after a kill or a crash, and ends with the bits of an
-undisturbed run. The result does not depend on the number of threads.`,
+undisturbed run. The result does not depend on the number of threads.
+
+A folder's sub-folders train, val and test (or training, valid, validation, testing) are its parts, where they are not
+classes among others: the validation images choose, the test images are only reported. What the data are is told first.
+The classes of a model to start from, and of a teacher, are matched to the data's by their names.`,
 		Example: `  adavit train --recipe fashion-dense --data fashion-mnist --out my-model
   adavit train --recipe fashion-adaptive --data fashion-mnist --init my-model --out my-adaptive \
       --set epochs=5 --set seed=2
@@ -45,14 +50,22 @@ undisturbed run. The result does not depend on the number of threads.`,
 			if err != nil {
 				return advice(err)
 			}
-			return a.show(r, fmt.Sprintf(
-				"model in %s after %d epochs (%d steps): top-1 %.2f %% of %d test images, mean depth %.2f\n",
-				r.Dir, r.Epochs, r.Steps, r.Test.Top1, r.Test.Images, r.Test.MeanDepth))
+			figures, what := r.Test, "test"
+			if figures == nil {
+				figures, what = r.Validation, "validation"
+			}
+			text := fmt.Sprintf("model in %s after %d epochs (%d steps)", r.Dir, r.Epochs, r.Steps)
+			if figures != nil {
+				text += fmt.Sprintf(": top-1 %.2f %% of %d %s images, mean depth %.2f", figures.Top1, figures.Images, what,
+					figures.MeanDepth)
+			}
+			return a.show(r, text+"\n")
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&recipe, "recipe", "", "bundled recipe's `name`, or a file")
 	f.StringVar(&o.DataName, "data", "", dataUsage)
+	unknownClasses(f, &o.Unknown)
 	f.StringVar(&o.Dir, "out", "", "`folder` that becomes the model's directory")
 	f.StringVar(&o.InitName, "init", "", "`model` to start from, a directory or a bundled name (default: the recipe's)")
 	f.BoolVar(&o.NewHead, "new-head", false, "give the model to start from a fresh head for the data's classes")
@@ -72,7 +85,9 @@ func advice(err error) error {
 	case errors.Is(err, trainer.ErrNotEmpty):
 		return fmt.Errorf("%w, or --resume to go on with it", err)
 	case errors.Is(err, trainer.ErrClasses):
-		return fmt.Errorf("%w: --new-head gives it one", err)
+		return aboutClasses(fmt.Errorf("%w: --new-head gives it one", err))
+	case errors.Is(err, eval.ErrSomeUnknown) || errors.Is(err, eval.ErrNoneKnown): // a teacher's
+		return aboutClasses(err)
 	case errors.Is(err, trainer.ErrNoStart):
 		return badUsage("%w: --init names a model", err)
 	case errors.As(err, &notFinite):

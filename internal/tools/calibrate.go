@@ -3,6 +3,7 @@ package tools
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -29,6 +30,9 @@ type CalibrateOptions struct {
 	Data  string       // a data set as datasets.Find names it
 	Part  string       // of the data: partValidation or partTrain; "" for the first, or all where there are no parts
 	Log   *slog.Logger // told what a user should know; may be nil
+
+	Unknown  eval.Unknown          // what becomes of pictures of classes that the model does not know
+	Contents func([]data.Contents) // told what the data are before the model runs; may be nil
 
 	picture.Decoding
 }
@@ -77,7 +81,7 @@ func Calibrate(ctx context.Context, o CalibrateOptions) (r Calibrated, err error
 		return r, err
 	}
 	m.Preprocessor = m.Preprocessor.DecodedBy(o.Decoding)
-	d, part, err := o.open()
+	d, part, err := o.open(ctx, m)
 	if err != nil {
 		return r, err
 	}
@@ -101,7 +105,7 @@ func Calibrate(ctx context.Context, o CalibrateOptions) (r Calibrated, err error
 
 // open opens the images to measure on, and says which part of the data they are. For a model that was trained on these
 // data they are held out as its training did it.
-func (o CalibrateOptions) open() (d data.Dataset, part string, err error) {
+func (o CalibrateOptions) open(ctx context.Context, m *vit.Model) (d data.Dataset, part string, err error) {
 	source, err := datasets.Find(o.Data, o.Log)
 	if err != nil {
 		return nil, "", err
@@ -113,7 +117,8 @@ func (o CalibrateOptions) open() (d data.Dataset, part string, err error) {
 	if card, err := trainer.ReadCard(o.Model); err == nil && filepath.Clean(card.Data) == filepath.Clean(o.Data) {
 		share = card.Recipe.Validation
 	}
-	if part = cmp.Or(o.Part, partValidation); share == 0 && !source.Has(data.Test) {
+	if part = cmp.Or(o.Part, partValidation); share == 0 && !source.Has(data.Test) &&
+		!source.Has(data.Validation) {
 		if o.Part == partValidation {
 			return nil, "", usage.Errorf("data set %q has no parts, and nothing says that any of it was held out of training",
 				o.Data)
@@ -135,9 +140,18 @@ func (o CalibrateOptions) open() (d data.Dataset, part string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return data.Tolerant(d, trainer.DefaultRecipe().Damaged, func(i int, err error) {
-		o.Log.Warn("damaged image, left out", "index", i, "error", err)
-	}), part, nil
+	// Where no name matches, the model's own word is right.
+	matched, err := eval.Match(m.Params.Config, d, o.Unknown, o.Log)
+	if err == nil {
+		d = matched
+	} else if !errors.Is(err, eval.ErrNoneKnown) {
+		tell(o.Contents, part, d, source)
+		return nil, "", err
+	}
+	t := leftOut(d, trainer.DefaultRecipe().Damaged, o.Log)
+	err = t.Check(ctx, m.Preprocessor.Decoding())
+	tell(o.Contents, part, t, source)
+	return t, part, err
 }
 
 // Table is the ladder for people.

@@ -27,7 +27,8 @@ import (
 func TestCalibratePart(t *testing.T) {
 	dir := t.TempDir()
 	model, photos, set := filepath.Join(dir, "model"), filepath.Join(dir, "photos"), filepath.Join(dir, "set")
-	filetest.Check(t, vit.Save(model, modeltest.Small(t, true), weights.F32))
+	m := modeltest.Small(t, true)
+	filetest.Check(t, vit.Save(model, m, weights.F32))
 	modeltest.WriteIDX(t, set)
 	for i := range 40 {
 		img := image.NewGray(image.Rect(0, 0, 28, 28))
@@ -46,13 +47,14 @@ func TestCalibratePart(t *testing.T) {
 	}{
 		{set, "", "validation", 10}, {set, "train", "train", 24}, {photos, "", "all", 40}, {photos, "train", "all", 40},
 	} {
-		d, part, err := CalibrateOptions{Model: model, Data: v.data, Part: v.part, Log: slog.New(slog.DiscardHandler)}.open()
+		o := CalibrateOptions{Model: model, Data: v.data, Part: v.part, Log: slog.New(slog.DiscardHandler)}
+		d, part, err := o.open(t.Context(), m)
 		if err != nil || part != v.want || d.Len() != v.images {
 			t.Errorf("%+v: %d images of %s, %v", v, d.Len(), part, err)
 		}
 	}
 	card(photos+"/", "0.5") // half of the pictures, and of these half to test on
-	d, part, err := CalibrateOptions{Model: model, Data: photos}.open()
+	d, part, err := CalibrateOptions{Model: model, Data: photos}.open(t.Context(), m)
 	filetest.Check(t, err)
 	source, err := datasets.Find(photos, nil)
 	filetest.Check(t, err)
@@ -73,7 +75,7 @@ func TestCalibratePart(t *testing.T) {
 			t.Errorf("image %d is not the one that training holds out", i)
 		}
 	}
-	d, part, err = CalibrateOptions{Model: model, Data: photos, Part: "train"}.open()
+	d, part, err = CalibrateOptions{Model: model, Data: photos, Part: "train"}.open(t.Context(), m)
 	if err != nil || part != "train" || d.Len() != 20 {
 		t.Errorf("%d images of %s, %v", d.Len(), part, err)
 	}

@@ -13,13 +13,14 @@ import (
 var ErrSlow = errors.New("the body came too slowly")
 
 // Body returns the body of a request, which is an error (*http.MaxBytesError) if it has more than limit bytes, and
-// another one (ErrSlow) once it is slower than rate bytes a second, patience not counted. So a client holds a buffer
-// for patience + limit/rate at most. The connection of one that breaks a bound is closed after the answer.
-func Body(w http.ResponseWriter, r *http.Request, limit int64, patience time.Duration, rate int64) io.ReadCloser {
+// another one (ErrSlow) once it is slower than rate bytes a second, patience not counted, once nothing comes for as
+// long as patience, or once it takes longer than most in all (0: whatever that comes to). The connection of a client
+// that breaks a bound is closed after the answer.
+func Body(w http.ResponseWriter, r *http.Request, limit int64, patience, most time.Duration, rate int64) io.ReadCloser {
 	return &body{
 		ReadCloser: http.MaxBytesReader(w, r.Body, limit),
 		control:    http.NewResponseController(w),
-		begin:      time.Now(), patience: patience, rate: rate,
+		begin:      time.Now(), patience: patience, most: most, rate: rate,
 	}
 }
 
@@ -27,8 +28,9 @@ type body struct {
 	io.ReadCloser
 	control  *http.ResponseController
 	begin    time.Time
-	deadline time.Time
+	deadline time.Time // of the connection, as it was set last
 	patience time.Duration
+	most     time.Duration
 	rate     int64
 	read     int64
 	err      error // once there was one it stays
@@ -39,7 +41,12 @@ func (b *body) Read(p []byte) (n int, err error) {
 		return 0, b.err
 	}
 	allowed := b.patience + time.Duration(float64(b.read)/float64(b.rate)*float64(time.Second))
-	if deadline := b.begin.Add(allowed); deadline.Sub(b.deadline) > b.patience/16 { // not with each byte
+	allowed = min(allowed, time.Since(b.begin)+b.patience)
+	if b.most > 0 {
+		allowed = min(allowed, b.most)
+	}
+	deadline := b.begin.Add(allowed)
+	if deadline.Sub(b.deadline).Abs() > b.patience/16 { // not with each byte
 		b.deadline = deadline
 		if err := b.control.SetReadDeadline(deadline); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return 0, err

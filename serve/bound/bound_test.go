@@ -202,7 +202,7 @@ func TestBody(t *testing.T) {
 	const limit, patience, rate = 1 << 20, 300 * time.Millisecond, 1 << 20
 	ended := make(chan error, 1)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, err := io.ReadAll(Body(w, r, limit, patience, rate))
+		b, err := io.ReadAll(Body(w, r, limit, patience, 0, rate))
 		_, large := errors.AsType[*http.MaxBytesError](err)
 		switch {
 		case errors.Is(err, ErrSlow):
@@ -266,19 +266,24 @@ func (d *dripping) Read(p []byte) (int, error) {
 	return 1, nil
 }
 
-// TestBodyRate: a body may take as long as its size allows, and no longer.
+// TestBodyRate: a body may take as long as its size allows, and no longer; nor may it come at once and then stall, or
+// take longer than bodies may in all.
 func TestBodyRate(t *testing.T) {
 	for _, c := range []struct {
 		chunk int
+		stall time.Duration // after half of the chunks
+		most  time.Duration
 		slow  bool
-	}{{1000, false}, {900, true}} {
+	}{{1000, 0, 0, false}, {900, 0, 0, true}, {100_000, time.Second, 0, false}, {100_000, 3 * time.Second, 0, true},
+		{1000, 0, 61 * time.Second, false}, {1000, 0, 50 * time.Second, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 			r := httptest.NewRequest("POST", "/", nil)
-			r.Body = &sending{w: w, chunks: 60, size: c.chunk}
-			n, err := io.Copy(io.Discard, Body(w, r, 1<<20, 2*time.Second, 1000))
+			r.Body = &sending{w: w, chunks: 60, size: c.chunk, stall: c.stall}
+			buffer := make([]byte, c.chunk)
+			n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, Body(w, r, 1<<23, 2*time.Second, c.most, 1000), buffer)
 			if errors.Is(err, ErrSlow) != c.slow || !c.slow && (err != nil || n != int64(60*c.chunk)) {
-				t.Errorf("%d bytes a second: %d bytes, %v", c.chunk, n, err)
+				t.Errorf("%+v: %d bytes, %v", c, n, err)
 			}
 			if !c.slow && !w.deadline.IsZero() {
 				t.Errorf("deadline %v is left over", w.deadline)
@@ -298,10 +303,11 @@ func (d *deadlines) SetReadDeadline(at time.Time) error {
 	return nil
 }
 
-// sending sends a chunk each second.
+// sending sends a chunk each second, and stalls for longer in the midst of it.
 type sending struct {
 	w            *deadlines
 	chunks, size int
+	stall        time.Duration
 }
 
 func (s *sending) Close() error { return nil }
@@ -310,11 +316,15 @@ func (s *sending) Read(p []byte) (int, error) {
 	if s.chunks == 0 {
 		return 0, io.EOF
 	}
-	if next := time.Now().Add(time.Second); next.After(s.w.deadline) {
+	wait := time.Second
+	if s.chunks == 30 {
+		wait += s.stall
+	}
+	if next := time.Now().Add(wait); next.After(s.w.deadline) {
 		time.Sleep(time.Until(s.w.deadline))
 		return 0, os.ErrDeadlineExceeded
 	}
-	time.Sleep(time.Second)
+	time.Sleep(wait)
 	s.chunks--
 	return s.size, nil
 }

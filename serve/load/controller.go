@@ -44,7 +44,7 @@ func New(o Options) (*Controller, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	c := &Controller{options: o, objective: o.Objective.Seconds(), trim: trim{theta: trimStart}}
+	c := &Controller{options: o, objective: o.Objective.Seconds(), trim: trim{theta: trimStart, room: roomMost}}
 	c.planner.free = make([]float64, o.Workers)
 	c.planner.busy = make([]float64, o.Workers)
 	return c, nil
@@ -88,7 +88,7 @@ func (c *Controller) Admit(now time.Time, timeout time.Duration, items ...*Item)
 	c.running = slices.DeleteFunc(c.running, func(r running) bool { return c.now > r.end+10*(r.end-r.begin)+1 })
 	idle := len(c.running) == 0 && len(c.coming) == 0 // then even a hopeless estimate is worth a pass, to learn from
 	if c.options.Mode != Queue && allowed > 0 && !idle {
-		most, workers := room*allowed.Seconds(), float64(c.options.Workers)
+		most, workers := c.trim.room*allowed.Seconds(), float64(c.options.Workers)
 		alone := longest + (own-longest)/workers
 		// An image ends with its whole pass, which others like those that wait may join until it begins.
 		mates := min(pass, (len(c.planned)+len(c.coming)+len(items))/c.options.Workers) - 1
@@ -230,10 +230,11 @@ func (c *Controller) advance(now time.Time) {
 	}
 	c.now = max(c.now, c.seconds(now))
 	if idle := c.now - c.turn; idle > 2*slots*period.Seconds() { // nothing is left of the window
+		c.trim.room = roomMost
 		c.turn += math.Floor(idle/period.Seconds()-slots) * period.Seconds()
 	}
 	for ; c.now >= c.turn; c.turn += period.Seconds() {
-		if c.objective > 0 && c.window.images() >= fewest {
+		if n := c.window.images(); c.objective > 0 && (n == 0 || n >= fewest) {
 			c.trim.step(c.window.percentile(quantile), c.objective)
 		}
 		c.window.next()

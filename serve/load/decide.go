@@ -101,7 +101,7 @@ func (c *Controller) fill(items []*Item, together bool) {
 		if !item.Deadline.IsZero() && c.options.Mode != Queue {
 			w.due = c.seconds(item.Deadline) - c.now
 			allowed := item.Deadline.Sub(item.Arrived).Seconds()
-			w.begin, w.end = c.trim.theta*allowed, w.due-reserve*allowed
+			w.begin, w.end = c.trim.begin()*allowed, w.due-reserve*allowed
 		}
 		item.Shed, item.Retry = false, 0
 		p.queue = append(p.queue, w)

@@ -106,18 +106,19 @@ func TestTrim(t *testing.T) {
 	for _, c := range []struct {
 		p99            float64
 		lowered, floor bool
-		want           float64
+		theta, room    float64
 	}{
-		{1.2, true, false, 0.4 - 0.1*0.5*0.4},  // late
-		{9, true, false, 0.4 - 0.1*0.4},        // very late: at most by a tenth
-		{0.4, true, false, 0.4 + 0.01*0.5*0.4}, // time to spare
-		{0.4, false, false, 0.4},               // but all budgets are whole
-		{1.2, true, true, 0.4},                 // late, but nothing is left to take
-		{1.2, false, false, 0.4 - 0.1*0.5*0.4}, // late with whole budgets: begin to lower them
+		{1.2, true, false, 0.4 - 0.1*0.5*0.4, 0.5},                 // late
+		{9, true, false, 0.4 - 0.1*0.4, 0.5},                       // very late: at most by a tenth
+		{0.4, true, false, 0.4 + 0.01*0.5*0.4, 0.5 + 0.02*0.5*0.5}, // time to spare
+		{0.4, false, false, 0.4, 0.5 + 0.02*0.5*0.5},               // but all budgets are whole
+		{1.2, true, true, 0.4, 0.5 - 0.2*0.5*0.5},                  // late, and nothing is left to take: admit fewer
+		{0.4, true, true, 0.4 + 0.01*0.5*0.4, 0.5 + 0.02*0.5*0.5},  // or more
+		{1.2, false, false, 0.4 - 0.1*0.5*0.4, 0.5},                // late with whole budgets: begin to lower them
 	} {
-		tr := trim{theta: 0.4, lowered: c.lowered, floor: c.floor}
-		if tr.step(c.p99, 1); math.Abs(tr.theta-c.want) > 1e-12 {
-			t.Errorf("%+v: θ = %v", c, tr.theta)
+		tr := trim{theta: 0.4, room: 0.5, lowered: c.lowered, floor: c.floor}
+		if tr.step(c.p99, 1); math.Abs(tr.theta-c.theta) > 1e-12 || math.Abs(tr.room-c.room) > 1e-12 {
+			t.Errorf("%+v: θ = %v, room %v", c, tr.theta, tr.room)
 		}
 		if tr.lowered || tr.floor {
 			t.Errorf("%+v: the next period remembers", c)
@@ -129,6 +130,13 @@ func TestTrim(t *testing.T) {
 	}
 	if tr.theta != trimLeast {
 		t.Errorf("θ = %v, want %v at the least", tr.theta, trimLeast)
+	}
+	for range 1000 {
+		tr.floor = true
+		tr.step(9, 1)
+	}
+	if tr.room != roomLeast {
+		t.Errorf("room %v, want %v at the least", tr.room, roomLeast)
 	}
 }
 

@@ -3,7 +3,8 @@ package load
 // The trim's constants, and what admission counts on.
 const (
 	aim       = 0.8  // of the objective: where the 99th percentile is wanted
-	room      = 0.75 // of an image's time: what admission may promise, by predictions that are right on average only
+	roomMost  = 0.75 // of an image's time: what admission may promise, by predictions that are right on average only
+	roomLeast = 0.3  // of it, where the predictions turn out to promise too much
 	reserve   = 0.1  // of an image's time, for predictions of larger budgets that are wrong
 	gain      = 0.1  // of the relative error, a period
 	upward    = 0.1  // of that where there is time to spare
@@ -21,6 +22,9 @@ const (
 // are whole again as soon as the backlog is gone, wherever θ stands.
 type trim struct {
 	theta float64
+	// room is the share of an image's time that admission may promise away. It shrinks where budgets are at their least
+	// and the percentile still misses its aim, as on a core that spends much of itself on turning others away.
+	room float64
 	// What happened in this period: budgets were lowered; they were at their least and more would have been lowered.
 	lowered, floor bool
 }
@@ -36,5 +40,11 @@ func (t *trim) step(p99, objective float64) {
 	if e > 0 && t.lowered || e < 0 && !t.floor {
 		t.theta = min(max(t.theta+gain*max(e, -1)*t.theta, trimLeast), trimMost)
 	}
+	if e > 0 || t.floor {
+		t.room = min(max(t.room+2*gain*max(e, -1)*t.room, roomLeast), roomMost)
+	}
 	t.lowered, t.floor = false, false
 }
+
+// begin is θ within a smaller room: budgets are lowered before anybody is turned away.
+func (t *trim) begin() float64 { return t.theta * t.room / roomMost }

@@ -55,6 +55,7 @@ func newFake(t *testing.T) (*fake, string) {
 	mux.HandleFunc("GET /v1/models", f.withKey(f.models))
 	mux.HandleFunc("GET /v1/load", f.withKey(f.load))
 	mux.HandleFunc("POST /v1/classify", f.withKey(f.classify))
+	mux.HandleFunc("GET /metrics", f.withKey(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "up 1") }))
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	f.stop = s.Close

@@ -56,6 +56,12 @@ func TestKey(t *testing.T) {
 	b.drop(files(t, f.canned, nil)[:1])
 	b.settled(1)
 	b.until("an answer", `$(".card .fault").hidden`)
+	eval[bool](b, `!!(window.open = () => window.shown = {}, URL.createObjectURL = blob => window.blob = blob)`)
+	b.click("#metrics")
+	b.until("the metrics", `!!window.shown?.location`)
+	if text := eval[string](b, `window.blob.text()`); text != "up 1\n" {
+		t.Errorf("metrics %q", text)
+	}
 	if stored := eval[int](b, `localStorage.length + sessionStorage.length + document.cookie.length`); stored != 0 {
 		t.Error("the page stores something")
 	}

@@ -1,0 +1,89 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/datasets"
+	"github.com/adavit/adavit/eval"
+	"github.com/adavit/adavit/internal/usage"
+	"github.com/adavit/adavit/report"
+	"github.com/adavit/adavit/vit"
+)
+
+// EvalOptions say what a model is measured on, and how.
+type EvalOptions struct {
+	eval.Options
+	Data     string // a data set as datasets.Find names it
+	Unknown  eval.Unknown
+	Damaged  float64               // share of the pictures that may be damaged: they are left out
+	Contents func([]data.Contents) // told what the data are before the model runs; may be nil
+	Log      *slog.Logger          // told what a user should know; may be nil
+}
+
+// Eval measures a model on the test part of a data set: its validation part where it has no other, or all of it where
+// nothing tells parts apart.
+func Eval(ctx context.Context, m *vit.Model, o EvalOptions) (r eval.Result, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if !(o.Damaged >= 0 && o.Damaged <= 1) {
+		return r, usage.Errorf("%v of the pictures may be damaged, want a share from 0 to 1", o.Damaged)
+	}
+	source, err := datasets.Find(o.Data, o.Log)
+	if err != nil {
+		return r, err
+	}
+	d, err := datasets.OpenFound(o.Data, source, data.Test, o.Log)
+	if err != nil {
+		return r, err
+	}
+	part := partAll
+	for _, split := range []data.Split{data.Validation, data.Test} {
+		if source.Has(split) {
+			part = string(split)
+		}
+	}
+	matched, err := eval.Match(m.Params.Config, d, o.Unknown, o.Log)
+	if err != nil {
+		tell(o.Contents, part, d, source)
+		return r, err
+	}
+	t := leftOut(matched, o.Damaged, o.Log)
+	err = t.Check(ctx, m.Preprocessor.Decoding())
+	tell(o.Contents, part, t, source)
+	if err != nil {
+		return r, err
+	}
+	return eval.Run(ctx, m, t, o.Options)
+}
+
+// tell says what a part of a data set is made of, and what the data set has besides, if contents is not nil.
+func tell(contents func([]data.Contents), part string, d data.Dataset, source data.Source) {
+	if contents != nil {
+		contents(append([]data.Contents{data.ContentsOf(part, d)}, data.Rest(source)...))
+	}
+}
+
+// leftOut leaves out damaged pictures of d, up to a share of all, and tells log.
+func leftOut(d data.Dataset, share float64, log *slog.Logger) *data.Tolerated {
+	return data.Tolerant(d, share, func(_ int, err error) {
+		log.Warn("picture left out", "error", err)
+	})
+}
+
+// ContentsTable shows what data sets are made of.
+func ContentsTable(list []data.Contents) report.Table {
+	t := report.NewTable(2, "split", "folder", "classes", "pictures", "damaged", "too large", "skipped")
+	t.Columns[len(t.Columns)-1].Left = true
+	for _, c := range list {
+		damaged, tooLarge := fmt.Sprint(c.Damaged), fmt.Sprint(c.TooLarge)
+		if !c.Checked { // found out as they are read
+			damaged, tooLarge = "?", "?"
+		}
+		t.Add(c.Part, c.Folder, fmt.Sprint(c.Classes), fmt.Sprint(c.Pictures), damaged, tooLarge, c.SkippedText())
+	}
+	return t
+}
