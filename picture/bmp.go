@@ -4,7 +4,7 @@ package picture
 // BMP files among Pillow 13.0.0's test images that Pillow can read (2026-11-26):
 //
 //	                     Pillow's pixels   other pixels   refused
-//	this file                         53              1         0
+//	this file                         54              0         0
 //	x/image/bmp 0.48.0                27              0        27
 
 import (
@@ -184,21 +184,14 @@ func (f *bmpFile) colours(dst, line []byte) {
 	}
 }
 
-// runs reads run-length coding. Pixels that the codes leave out have index 0.
+// runs reads run-length coding as Pillow does: a run ends with its row, but indices that stand one by one go on in the
+// next. Pixels that the codes leave out have index 0.
 func (f *bmpFile) runs(out *image.Paletted) error {
 	b := f.data
-	x, y := 0, 0
-	put := func(index byte) {
-		if x < f.width && y < f.height {
-			out.Pix[f.fromTop(y)*out.Stride+x] = index
-		}
-		x++
-	}
-	for y < f.height {
+	pix := out.Pix // from the file's first row on, as yet
+	at, x := 0, 0  // the next pixel; where a row's codes are
+	for at < len(pix) {
 		if len(b) < 2 {
-			if y == f.height-1 && x >= f.width {
-				return nil // all but the end mark is there
-			}
 			return io.ErrUnexpectedEOF
 		}
 		count, v := int(b[0]), b[1]
@@ -209,33 +202,36 @@ func (f *bmpFile) runs(out *image.Paletted) error {
 			if f.bits == 4 {
 				pair = [2]byte{v >> 4, v & 15}
 			}
+			count = min(count, max(f.width-x, 0), len(pix)-at)
 			for i := range count {
-				put(pair[i%2])
+				pix[at+i] = pair[i%2]
 			}
+			at, x = at+count, x+count
 		case v == 0: // the end of a row
-			x, y = 0, y+1
+			at, x = (at+f.width-1)/f.width*f.width, 0
 		case v == 1: // the end of the picture
-			return nil
+			at = len(pix)
 		case v == 2: // move on
 			if len(b) < 2 {
 				return io.ErrUnexpectedEOF
 			}
-			x, y = x+int(b[0]), y+int(b[1])
-			b = b[2:]
+			at = min(at+int(b[0])+int(b[1])*f.width, len(pix))
+			b, x = b[2:], at%f.width
 		default: // v indices one by one, padded to 2 bytes
 			n := (int(v)*f.bits + 7) / 8
-			if len(b) < n {
+			k := min(int(v), len(pix)-at)
+			if len(b) < (k*f.bits+7)/8 {
 				return io.ErrUnexpectedEOF
 			}
-			var indices [255]byte
-			unpack(indices[:v], b, f.bits)
-			for _, index := range indices[:v] {
-				put(index)
-			}
+			unpack(pix[at:at+k], b, f.bits)
+			at, x = at+k, x+int(v)
 			b = b[min(n+n%2, len(b)):]
 		}
-		if x > f.width+1<<16 { // far beyond the row, where nothing can come of it
-			return errors.New("a run beyond the picture")
+	}
+	for y := 0; y < f.height/2 && !f.topDown; y++ {
+		upper, lower := pix[y*f.width:][:f.width], pix[f.fromTop(y)*f.width:][:f.width]
+		for x, v := range upper {
+			upper[x], lower[x] = lower[x], v
 		}
 	}
 	return nil

@@ -23,12 +23,12 @@ var foreign = []struct {
 	{"an icon", "\x00\x00\x01\x00", 0}, {"a cursor", "\x00\x00\x02\x00", 0}, {"an icon", "icns", 0},
 	{"an SGI picture", "\x01\xda", 0}, {"a Sun raster", "\x59\xa6\x6a\x95", 0}, {"an X pixmap", "/* XPM */", 0},
 	{"an animation in FLI or FLC", "\x11\xaf", 4}, {"an animation in FLI or FLC", "\x12\xaf", 4},
+	{"a BigTIFF file", "II+\x00", 0}, {"a BigTIFF file", "MM\x00+", 0},
 	{"a PAM picture", "P7\n", 0}, {"a picture of floats in colour", "PF\n", 0},
 	{"a DICOM file", "DICM", 128}, {"an HDF5 file", "\x89HDF\r\n", 0},
 	{"a PDF file", "%PDF-", 0}, {"a PostScript file", "%!PS", 0}, {"a PostScript file", "\xc5\xd0\xd3\xc6", 0},
 	{"a Windows metafile", "\xd7\xcd\xc6\x9a", 0}, {"a Windows metafile", " EMF", 40},
-	{"a ZIP archive", "PK\x03\x04", 0}, {"a gzip file", "\x1f\x8b", 0},
-	{"a Matroska or WebM video", "\x1a\x45\xdf\xa3", 0},
+	{"a ZIP archive", "PK\x03\x04", 0}, {"a gzip file", "\x1f\x8b", 0}, {"a WebM video", "\x1a\x45\xdf\xa3", 0},
 	{"a Git LFS pointer, not the file itself,", "version https://git-lfs", 0},
 }
 

@@ -43,8 +43,8 @@ func TestDecodeAsPillow(t *testing.T) {
 			t.Errorf("%s: differs from Pillow by up to %d, by %.4f on average", source, worst, mean)
 		}
 	}
-	if seen != 90 {
-		t.Errorf("%d pictures compared, want 90", seen)
+	if seen < 90 {
+		t.Errorf("only %d pictures compared", seen)
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 	jpegSOF0  = 0xc0 // baseline; 0xc1 is extended, which for 8 bits is the same
 	jpegSOF2  = 0xc2 // progressive
 	jpegDHT   = 0xc4
+	jpegRST0  = 0xd0 // to 0xd7
 	jpegEOI   = 0xd9
 	jpegSOS   = 0xda
 	jpegDQT   = 0xdb
@@ -32,32 +33,38 @@ const (
 	jpegAPP14 = 0xee
 )
 
-// jpegMarker finds the next marker from pos on, its segment and the place behind it. Bytes before a marker,
-// entropy-coded ones too, are skipped. kind is 0 where the file ends first.
-func jpegMarker(b []byte, pos int) (kind byte, segment []byte, next int) {
+// jpegXMP begins the segment of XMP data.
+const jpegXMP = "http://ns.adobe.com/xap/1.0/\x00"
+
+// jpegFind finds the next marker from pos on, and the place behind it. Bytes before a marker, entropy-coded ones too,
+// are skipped. kind is 0 where the file ends first.
+func jpegFind(b []byte, pos int) (kind byte, next int) {
 	for {
 		i := bytes.IndexByte(b[pos:], 0xff)
 		if i < 0 || pos+i+1 >= len(b) {
-			return 0, nil, len(b)
+			return 0, len(b)
 		}
 		pos += i + 1
-		kind = b[pos]
-		if kind == 0 || kind == 0xff {
-			continue
+		if kind = b[pos]; kind != 0 && kind != 0xff {
+			return kind, pos + 1
 		}
-		pos++
-		if kind == 1 || kind >= 0xd0 && kind <= jpegEOI { // TEM, RST, SOI, EOI stand alone
-			return kind, nil, pos
-		}
-		if pos+2 > len(b) {
-			return 0, nil, len(b)
-		}
-		n := int(binary.BigEndian.Uint16(b[pos:]))
-		if n < 2 || pos+n > len(b) {
-			return 0, nil, len(b)
-		}
-		return kind, b[pos+2 : pos+n], pos + n
 	}
+}
+
+// jpegMarker is jpegFind with the marker's segment, and the place behind it. A file that ends within it ends before it.
+func jpegMarker(b []byte, pos int) (kind byte, segment []byte, next int) {
+	kind, pos = jpegFind(b, pos)
+	if kind < jpegSOF0 || kind >= jpegRST0 && kind <= jpegEOI { // TEM and what is none, RST, SOI, EOI stand alone
+		return kind, nil, pos
+	}
+	if pos+2 > len(b) {
+		return 0, nil, len(b)
+	}
+	n := int(binary.BigEndian.Uint16(b[pos:]))
+	if n < 2 || pos+n > len(b) {
+		return 0, nil, len(b)
+	}
+	return kind, b[pos+2 : pos+n], pos + n
 }
 
 // jpegDecoder decodes one file.
@@ -65,7 +72,7 @@ type jpegDecoder struct {
 	b             []byte
 	pos           int
 	scan          []byte // the SOS segment before pos; nil at the end of the file
-	exif          []byte
+	exif, xmp     []byte
 	width, height int
 	progressive   bool
 	components    []jpegComponent
@@ -89,7 +96,8 @@ type jpegComponent struct {
 	coefficients  []kernels.DCTBlock // of a progressive file, block by block, row by row
 	there         []uint64           // those of each block that are not 0, the first apart; bit k for the k-th in a file
 	quantisation  kernels.DCTBlock
-	latched, seen bool // has its table; has been in a scan
+	latched, seen bool     // has its table; has been in a scan
+	left          [10]int8 // bits that are missing of the first coefficients in a progressive file; −1: all
 }
 
 func openJPEG(b []byte, most limits) (header, error) { return new(jpegDecoder).open(b, most) }
@@ -115,7 +123,7 @@ func (d *jpegDecoder) open(b []byte, most limits) (header, error) {
 		return header{}, fmt.Errorf("more than %d scans", most.scans)
 	}
 	return header{
-		width: d.width, height: d.height, exif: d.exif,
+		width: d.width, height: d.height, exif: d.exif, xmp: d.xmp,
 		// A block has one bit at least.
 		least: int64(d.unitsAcross) * int64(d.unitsDown) * int64(d.most.h*d.most.v) / 8,
 		decode: func() (image.Image, error) {
@@ -139,6 +147,8 @@ func (d *jpegDecoder) segments(b []byte, pos int) (err error) {
 		case kind == jpegSOS, kind == jpegEOI:
 			d.scan = p
 			return nil
+		case kind != 1 && kind < jpegSOF0:
+			err = fmt.Errorf("unknown marker %#x", kind)
 		case kind == jpegDHT:
 			err = d.codes(p)
 		case kind >= jpegSOF0 && kind <= 0xcf && kind != 0xc8 && kind != 0xcc: // a frame of any kind
@@ -153,6 +163,8 @@ func (d *jpegDecoder) segments(b []byte, pos int) (err error) {
 			d.jfif = true
 		case kind == jpegAPP1 && d.exif == nil && hasPrefix(p, "Exif\x00\x00"):
 			d.exif = p
+		case kind == jpegAPP1 && hasPrefix(p, jpegXMP):
+			d.xmp = p[len(jpegXMP):]
 		case kind == jpegAPP14 && len(p) >= 12 && hasPrefix(p, "Adobe"):
 			d.adobe, d.transform = true, p[11]
 		}
@@ -197,6 +209,9 @@ func (d *jpegDecoder) frame(kind byte, p []byte) error {
 		c := &components[i]
 		if d.most.h%c.h != 0 || d.most.v%c.v != 0 {
 			return errors.New("subsampling by a fraction is not supported")
+		}
+		for k := range c.left {
+			c.left[k] = -1
 		}
 		c.width = (d.width*c.h + d.most.h - 1) / d.most.h
 		c.height = (d.height*c.v + d.most.v - 1) / d.most.v
@@ -274,10 +289,15 @@ func (d *jpegDecoder) samples() error {
 			return err
 		}
 	}
+	if d.smoothed() {
+		return errors.New("scans of a progressive picture are missing, which is not supported")
+	}
 	for i := range d.components {
 		c := &d.components[i]
-		if !c.seen {
-			return fmt.Errorf("component %d is in no scan", c.id)
+		if !c.seen && !d.progressive { // as libjpeg leaves it
+			for i := range c.pix {
+				c.pix[i] = 128
+			}
 		}
 		across := c.stride / 8
 		for at, there := range c.there {
@@ -290,4 +310,19 @@ func (d *jpegDecoder) samples() error {
 		c.coefficients, c.there = nil, nil
 	}
 	return nil
+}
+
+// smoothed reports whether libjpeg would make up what scans that are not there leave open: by its rule, that happens if
+// all means are known and not all of the nine coefficients after them, to their last bits, of all components.
+func (d *jpegDecoder) smoothed() (yes bool) {
+	for i := range d.components {
+		c := &d.components[i]
+		for k, left := range c.left {
+			if k == 0 && left < 0 || c.quantisation[jpegPlace[k]] == 0 {
+				return false
+			}
+			yes = yes || k > 0 && left != 0
+		}
+	}
+	return yes && d.progressive
 }

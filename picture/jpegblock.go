@@ -64,8 +64,7 @@ func (s *jpegScan) band(h *jpegHuffman, b *kernels.DCTBlock) (there uint64) {
 		c := h.look[acc>>(64-jpegLook)]
 		if c == 0 {
 			if c = h.long(acc); c == 0 {
-				n = -1
-				break
+				c = jpegNoCode
 			}
 		}
 		acc <<= c.length()
@@ -89,10 +88,8 @@ func (s *jpegScan) band(h *jpegHuffman, b *kernels.DCTBlock) (there uint64) {
 			acc <<= size
 			n -= size
 		}
-		if k += run; k > last {
-			n = -1
-			break
-		}
+		// A run beyond the band is damage; libjpeg puts the number there all the same.
+		k = min(k+run, 63)
 		b[jpegPlace[k&63]&63] = int16(v << (low & 15))
 		there |= 1 << (k & 63)
 		k++

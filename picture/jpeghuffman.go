@@ -3,7 +3,6 @@ package picture
 import (
 	"encoding/binary"
 	"errors"
-	"io"
 )
 
 // jpegLook is how many bits are looked up at once: most codes, together with the number that follows, have no more.
@@ -16,8 +15,10 @@ const jpegLook = 10
 //	bits 10–13  run: how many coefficients are passed
 //	bits 16–31  the number; never 0 if it is here
 //
-// 0 is no code.
+// 0 is no code. libjpeg then takes a bit more than the longest one has for the symbol 0, as is jpegNoCode.
 type jpegCode uint32
+
+const jpegNoCode jpegCode = 17
 
 func newJPEGCode(length int, symbol byte, dc bool) jpegCode {
 	if dc {
@@ -113,7 +114,7 @@ type jpegBits struct {
 	b   []byte
 	pos int    // of the next byte; stops at a marker
 	acc uint64 // bits read and not used, from the highest; what follows them is 0 or comes next
-	n   int    // how many they are; below 0 when more were used than there are
+	n   int    // how many they are; below 0 when more were used than there are, which are zeros
 }
 
 // fill tops the bits up to at least 32, but for the end of the scan.
@@ -134,10 +135,14 @@ func (r *jpegBits) fill() {
 	for r.n <= 56 && r.pos < len(r.b) {
 		v := r.b[r.pos]
 		if v == 0xff {
-			if r.pos+1 >= len(r.b) || r.b[r.pos+1] != 0 {
+			next := r.pos + 1 // a byte 0xff may stand there several times
+			for next < len(r.b) && r.b[next] == 0xff {
+				next++
+			}
+			if next >= len(r.b) || r.b[next] != 0 {
 				return
 			}
-			r.pos++
+			r.pos = next
 		}
 		r.pos++
 		r.acc |= uint64(v) << (56 - r.n)
@@ -145,27 +150,17 @@ func (r *jpegBits) fill() {
 	}
 }
 
-// err reports whether more bits were used than the scan has.
-func (r *jpegBits) err() error {
-	switch {
-	case r.n >= 0:
-		return nil
-	case r.pos >= len(r.b)-1:
-		return io.ErrUnexpectedEOF
-	}
-	return errors.New("a scan ends too early")
-}
-
-// code takes a code. Where none fits, all bits are used up, so that err reports it.
+// code takes a code. Where none fits it takes jpegNoCode bits.
 func (r *jpegBits) code(h *jpegHuffman) jpegCode {
 	if r.n < 32 {
 		r.fill()
 	}
 	c := h.find(r.acc)
-	r.acc <<= c.length()
-	if r.n -= c.length(); c == 0 {
-		r.n = -1
+	if c == 0 {
+		c = jpegNoCode
 	}
+	r.acc <<= c.length()
+	r.n -= c.length()
 	return c
 }
 

@@ -55,19 +55,25 @@ func (s *jpegScan) refineBand(p *jpegPart, bx, by int) {
 	at, r, k := p.block(bx, by), &s.bits, s.first
 	b, there := &p.coefficients[at], p.there[at]&(2<<s.last-1)
 	for s.run == 0 && k <= s.last {
+		if r.n < 32 {
+			r.fill()
+		}
+		acc, n := r.acc, r.n
 		c := r.code(p.ac)
 		v, size, pass := c.number(), c.size(), c.run()
 		switch {
-		case size > 1 || v > 1 || v < -1:
-			r.n = -1
-		case size == 1: // its number is not looked up
+		case v > 1 || v < -1: // damage: but one bit of it counts, its sign
+			length := c.length() - bits.Len32(uint32(max(v, -v))) + 1
+			r.acc, r.n = acc<<length, n-length
+			v = min(max(v, -1), 1)
+		case size > 0: // its number is not looked up
 			if v = -1; r.bits(1) == 1 {
 				v = 1
 			}
 		case v == 0 && pass < 15:
 			s.run = 1<<pass + r.bits(pass)
 		}
-		if r.n < 0 || s.run > 0 {
+		if s.run > 0 {
 			break
 		}
 		// Pass that many coefficients that stay 0, refining the others.
@@ -76,11 +82,11 @@ func (s *jpegScan) refineBand(p *jpegPart, bx, by int) {
 			pass -= zeros
 			k += zeros + 1
 		}
-		k += pass
+		k = min(k+pass, s.last+1) // a run beyond the band is damage, and ends behind it
 		s.correct(b, there>>from<<from&(1<<k-1))
-		if v != 0 && k <= s.last {
-			b[jpegPlace[k&63]&63] = int16(v << s.low)
-			p.there[at] |= 1 << k
+		if v != 0 {
+			b[jpegPlace[min(k, 63)]] = int16(v << s.low)
+			p.there[at] |= 1 << min(k, 63)
 		}
 		k++
 	}

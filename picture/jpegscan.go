@@ -3,6 +3,7 @@ package picture
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/adavit/adavit/internal/kernels"
@@ -14,8 +15,9 @@ type jpegScan struct {
 	progressive bool
 	parts       []jpegPart
 	first, last int
-	high, low   int // high is 0 in a coefficient's first scan, else low+1
-	run         int // of blocks that have no more coefficients in this scan
+	high, low   int  // high is 0 in a coefficient's first scan, else low+1
+	run         int  // of blocks that have no more coefficients in this scan
+	dry         bool // the data ran out, and nothing more comes before the next restart marker
 	bits        jpegBits
 	work        kernels.DCTBlock // of a file that is not progressive
 }
@@ -23,6 +25,7 @@ type jpegScan struct {
 // jpegPart is what a scan has of one component.
 type jpegPart struct {
 	*jpegComponent
+	tables       byte // the numbers of its tables, for DC and AC
 	dc, ac       *jpegHuffman
 	across, down int   // blocks in a unit
 	previous     int32 // the last block's first coefficient
@@ -45,8 +48,8 @@ func (d *jpegDecoder) startScan(p []byte) (*jpegScan, error) {
 		if slices.ContainsFunc(s.parts, func(p jpegPart) bool { return p.jpegComponent == c }) {
 			return nil, errors.New("a component twice in a scan")
 		}
-		s.parts = append(s.parts, jpegPart{jpegComponent: c, dc: d.huffman[0][tables>>4], ac: d.huffman[1][tables&15],
-			across: c.h, down: c.v})
+		s.parts = append(s.parts, jpegPart{jpegComponent: c, tables: tables, dc: d.huffman[0][tables>>4],
+			ac: d.huffman[1][tables&15], across: c.h, down: c.v})
 		blocks += c.h * c.v
 	}
 	if n > 1 && blocks > 10 {
@@ -59,7 +62,16 @@ func (d *jpegDecoder) startScan(p []byte) (*jpegScan, error) {
 		s.low > 13 || s.high != 0 && s.high != s.low+1 {
 		return nil, fmt.Errorf("a scan of coefficients %d to %d, bits %d to %d", s.first, s.last, s.high, s.low)
 	}
-	for _, p := range s.parts {
+	for i := range s.parts {
+		p := &s.parts[i]
+		if id := p.tables; !d.progressive {
+			if id>>4 < 2 && p.dc == nil {
+				p.dc = jpegStandard()[0][id>>4]
+			}
+			if id&15 < 2 && p.ac == nil {
+				p.ac = jpegStandard()[1][id&15]
+			}
+		}
 		c, needDC := p.jpegComponent, s.first == 0 && s.high == 0
 		if needDC && p.dc == nil || s.last > 0 && p.ac == nil {
 			return nil, errors.New("a scan without its Huffman table")
@@ -72,6 +84,9 @@ func (d *jpegDecoder) startScan(p []byte) (*jpegScan, error) {
 			c.quantisation, c.latched = *t, true
 		}
 		c.seen = c.seen || s.first == 0
+		for k := s.first; k <= min(s.last, len(c.left)-1); k++ {
+			c.left[k] = int8(s.low)
+		}
 	}
 	return s, nil
 }
@@ -97,6 +112,10 @@ func (s *jpegScan) decode(d *jpegDecoder) error {
 				left, marker = d.restart, (marker+1)&7
 			}
 			left--
+			if s.dry {
+				s.blank(x, y)
+				continue
+			}
 			for i := range s.parts {
 				p := &s.parts[i]
 				for v := range p.down {
@@ -106,7 +125,7 @@ func (s *jpegScan) decode(d *jpegDecoder) error {
 				}
 			}
 			if s.bits.n < 0 {
-				return s.bits.err()
+				s.bits.acc, s.bits.n, s.dry = 0, 0, true
 			}
 		}
 	}
@@ -114,17 +133,45 @@ func (s *jpegScan) decode(d *jpegDecoder) error {
 	return nil
 }
 
-// restart passes a restart marker.
+// restart passes the restart marker of that number, 0 to 7. Where another marker stands in its place, libjpeg tells a
+// lost one from a surplus one by the number, and so do we: one of the next two is left for later, so that what comes
+// before it is empty, and so is any marker that is none of a restart; what looks like one of the last two, or makes no
+// sense, is passed over; and any other is taken for the one that is due.
 func (s *jpegScan) restart(number byte) error {
-	s.bits.acc, s.bits.n = 0, 0 // what is left before the marker does not count
-	kind, _, next := jpegMarker(s.bits.b, s.bits.pos)
-	if kind != 0xd0+number {
-		return errors.New("a restart marker is missing")
-	}
-	s.bits.pos = next
+	s.bits.acc, s.bits.n, s.run = 0, 0, 0 // what is left before the marker does not count
 	for i := range s.parts {
 		s.parts[i].previous = 0
 	}
-	s.run = 0
-	return nil
+	for {
+		kind, at := jpegFind(s.bits.b, s.bits.pos)
+		if kind == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		off := (kind - number) & 7 // of a restart marker
+		switch restarts := kind >= jpegRST0 && kind < jpegRST0+8; {
+		case restarts && (off == 1 || off == 2) || !restarts && kind >= jpegSOF0:
+			s.bits.pos = at - 2 // where there are no bits
+			return nil
+		case restarts && (off == 6 || off == 7) || kind < jpegSOF0:
+			s.bits.pos = at
+			continue
+		}
+		s.bits.pos, s.dry = at, false
+		return nil
+	}
+}
+
+// blank makes a unit of blocks, for which there are no data, grey; of a progressive file it leaves what there is.
+func (s *jpegScan) blank(x, y int) {
+	if s.progressive {
+		return
+	}
+	for i := range s.parts {
+		p := &s.parts[i]
+		for v := range p.down {
+			for u := range p.across {
+				p.flat(x*p.across+u, y*p.down+v, &kernels.DCTBlock{})
+			}
+		}
+	}
 }
