@@ -3,10 +3,9 @@ package onnx
 import (
 	"bufio"
 	"encoding/binary"
-	"encoding/json"
-	"fmt"
 	"io"
 	"slices"
+	"strconv"
 
 	"github.com/adavit/adavit/internal/protobuf"
 )
@@ -76,20 +75,30 @@ type initializer struct {
 	ints   []int64 // if floats is nil
 }
 
-// header is the TensorProto up to its raw data, of so many bytes.
-func (t *initializer) header() (m protobuf.Message, raw int64) {
-	kind, raw := elemFloat, int64(4)
+// size is the number of bytes of its data.
+func (t *initializer) size() int64 {
+	n := int64(4)
 	if t.floats == nil {
-		kind, raw = elemInt64, 8
+		n = 8
+	}
+	for _, d := range t.shape {
+		n *= int64(d)
+	}
+	return n
+}
+
+// header is the TensorProto up to its raw data.
+func (t *initializer) header() (m protobuf.Message) {
+	kind := elemFloat
+	if t.floats == nil {
+		kind = elemInt64
 	}
 	for _, d := range t.shape {
 		m.Int(1, int64(d)) // dims
-		raw *= int64(d)
 	}
 	m.Int(2, int64(kind)) // data_type
 	m.Text(8, t.name)     // name
-	m.Open(9, raw)        // raw_data
-	return m, raw
+	return m
 }
 
 // writeData writes the raw data, little endian, without a copy of the whole.
@@ -105,40 +114,65 @@ func (t *initializer) writeData(w io.Writer) (err error) {
 	return err
 }
 
-// encode writes a graph as a model of an opset. All messages but the constants' raw data are in memory before the first
-// byte goes out, for their lengths come first.
-func encode(out io.Writer, g *graph, opset int, labels []string) error {
+// irVersions are those that came with the opsets from DefaultOpset on: older runtimes refuse a newer one.
+var irVersions = [MaxOpset - DefaultOpset + 1]int64{8, 8, 9, 9, 10, 10, 11, 12, 13, 13, 13, 14}
+
+// pair is a StringStringEntryProto.
+func pair(key, value string) (m protobuf.Message) {
+	m.Text(1, key)   // key
+	m.Text(2, value) // value
+	return m
+}
+
+// beside is a second file that takes the data of large constants.
+type beside struct {
+	io.Writer
+	name string // as the model's file calls it
+}
+
+// Of data in a second file: constants smaller than that stay in the model's file, and the others begin at multiples of
+// a page, so that a runtime can map them.
+const (
+	smallData = 1 << 10
+	pageSize  = 1 << 12
+)
+
+// encode writes a graph as a model of an opset, with the data of large constants in a second file unless that is nil.
+// All messages but the constants' raw data are in memory before the first byte goes out, for their lengths come first.
+func encode(out io.Writer, data *beside, g *graph, opset int, metadata []protobuf.Message) error {
 	body := slices.Clone(g.nodes)
 	body.Text(2, "vit")  // name
 	body.Text(10, g.doc) // doc_string
 	body = append(body, g.ends...)
-	length := int64(len(body))
+	length, end := int64(len(body)), int64(0)
 	tensors := make([]protobuf.Message, len(g.constants)) // each up to its raw data; with tag and length
+	outside := make([]int64, len(g.constants))            // where the data are in the second file; −1 if in this
 	for i := range g.constants {
-		header, raw := g.constants[i].header()
+		t := &g.constants[i]
+		header, raw := t.header(), t.size()
+		if outside[i] = -1; data != nil && raw >= smallData {
+			outside[i] = (end + pageSize - 1) / pageSize * pageSize
+			end = outside[i] + raw
+			header.Bytes(13, pair("location", data.name)) // external_data
+			header.Bytes(13, pair("offset", strconv.FormatInt(outside[i], 10)))
+			header.Bytes(13, pair("length", strconv.FormatInt(raw, 10)))
+			header.Int(14, 1) // data_location: EXTERNAL
+			raw = 0
+		} else {
+			header.Open(9, raw) // raw_data
+		}
 		tensors[i].Open(5, int64(len(header))+raw) // initializer
 		tensors[i] = append(tensors[i], header...)
 		length += int64(len(tensors[i])) + raw
 	}
 
-	ir := int64(8) // that came with the opset: older runtimes refuse a newer one
-	if opset >= 19 {
-		ir = 9
-	}
 	var head, version protobuf.Message
-	version.Int(2, int64(opset)) // version; no domain: the standard operators
-	head.Int(1, ir)              // ir_version
-	head.Text(2, "adavit")       // producer_name
-	head.Bytes(8, version)       // opset_import
-	if labels != nil {
-		list, err := json.Marshal(labels)
-		if err != nil {
-			return fmt.Errorf("labels: %w", err)
-		}
-		var entry protobuf.Message
-		entry.Text(1, "labels")     // key
-		entry.Text(2, string(list)) // value
-		head.Bytes(14, entry)       // metadata_props
+	version.Int(2, int64(opset))                // version; no domain: the standard operators
+	head.Int(1, irVersions[opset-DefaultOpset]) // ir_version
+	head.Text(2, "adavit")                      // producer_name
+	head.Bytes(8, version)                      // opset_import
+	for _, m := range metadata {
+		head.Bytes(14, m) // metadata_props
 	}
 	head.Open(7, length) // graph
 	if err := checkSize(int64(len(head)) + length); err != nil {
@@ -150,9 +184,27 @@ func encode(out io.Writer, g *graph, opset int, labels []string) error {
 	w.Write(body)
 	for i, m := range tensors {
 		w.Write(m)
+		if outside[i] >= 0 {
+			continue
+		}
 		if err := g.constants[i].writeData(w); err != nil {
 			return err
 		}
+	}
+	if err := w.Flush(); err != nil || data == nil {
+		return err
+	}
+	w.Reset(data)
+	end = 0
+	for i := range g.constants {
+		if outside[i] < 0 {
+			continue
+		}
+		w.Write(make([]byte, outside[i]-end))
+		if err := g.constants[i].writeData(w); err != nil {
+			return err
+		}
+		end = outside[i] + g.constants[i].size()
 	}
 	return w.Flush()
 }

@@ -1,6 +1,10 @@
 package picture
 
-import "image"
+import (
+	"image"
+
+	"github.com/adavit/adavit/internal/kernels"
+)
 
 // JPEG keeps colour at half the resolution or less. Go's own conversion repeats each chroma sample; libjpeg, which
 // models are trained through, interpolates: a chroma sample sits in the middle of the pixels that share it, and the
@@ -15,61 +19,44 @@ type plane struct {
 	across, down  int // pixels of the picture that share a sample, on each axis
 	// Where the picture's first pixel lies in its sample: 0 but for a part of a picture.
 	left, top int
-	column    []int32 // one row, blended vertically
+	line      []byte // the last row that had to be computed, from its first sample on
 }
 
-// row gives one sample a pixel of the picture's row y to dst. It interpolates as libjpeg does: where an axis is halved,
-// along the columns before the rows; any other fraction is repeated, and so is a plane of 2 columns or less.
-func (p *plane) row(y int, dst []byte) {
+// row gives one sample a pixel of the picture's row y, which are not to be changed and stay until the next call. It
+// interpolates as libjpeg does: where an axis is halved; any other fraction is repeated, and so is a plane of 2 columns
+// or less whose columns are halved.
+func (p *plane) row(y int) []byte {
 	y += p.top
 	near := p.pix[y/p.down*p.stride:][:p.width]
 	if p.across == 1 && p.down == 1 {
-		copy(dst, near)
-		return
+		return near
 	}
-	if p.across > 2 || p.down > 2 || p.across == 2 && p.width <= 2 {
-		for x := range dst {
-			dst[x] = near[(p.left+x)/p.across]
-		}
-		return
+	if p.line == nil {
+		p.line = make([]byte, p.width*p.across)
 	}
 	far := near
 	if p.down == 2 {
-		other := y/2 - 1 // of two rows, the upper one looks up
-		if y&1 == 1 {
-			other = y/2 + 1
-		}
+		other := y/2 - 1 + y&1*2 // of two rows, the upper one looks up
 		far = p.pix[min(max(other, 0), p.height-1)*p.stride:][:p.width]
 	}
-	if p.column == nil {
-		p.column = make([]int32, p.width)
-	}
-	column := p.column
-	for i, v := range near {
-		if column[i] = int32(v); p.down == 2 {
-			column[i] = 3*int32(v) + int32(far[i])
+	switch { // the roundings alternate, so that no drift remains
+	case p.across > 2 || p.down > 2 || p.across == 2 && p.width <= 2:
+		for i, v := range near {
+			for x := range p.across {
+				p.line[i*p.across+x] = v
+			}
 		}
-	}
-	if p.across == 1 {
-		bias := 1 + int32(y&1)
-		for x := range dst {
-			dst[x] = byte((column[x] + bias) >> 2)
+	case p.across == 1:
+		bias := 1 + y&1
+		for x, v := range near {
+			p.line[x] = byte((3*int(v) + int(far[x]) + bias) >> 2)
 		}
-		return
+	case p.down == 1:
+		kernels.Upsample(p.line, near, near, 4, 8)
+	default:
+		kernels.Upsample(p.line, near, far, 8, 7)
 	}
-	// The two roundings alternate, so that no drift remains.
-	even, odd, shift := int32(1), int32(2), 2
-	if p.down == 2 {
-		even, odd, shift = 8, 7, 4
-	}
-	for x := range dst {
-		i := (p.left + x) / 2
-		if (p.left+x)&1 == 0 {
-			dst[x] = byte((3*column[i] + column[max(i-1, 0)] + even) >> shift)
-		} else {
-			dst[x] = byte((3*column[i] + column[min(i+1, p.width-1)] + odd) >> shift)
-		}
-	}
+	return p.line[p.left:]
 }
 
 // chromaSteps are the pixels, across and down, that share a chroma sample.
@@ -88,23 +75,10 @@ func rowsOfYCbCr(m *image.YCbCr) func(y int, dst []byte) {
 	cb.width, cb.height = (cb.left+w+step.X-1)/step.X, (cb.top+h+step.Y-1)/step.Y
 	cr := cb
 	cr.pix = m.Cr[m.COffset(at.X, at.Y):]
-	u, v := make([]byte, w), make([]byte, w)
 	return func(y int, dst []byte) {
-		cb.row(y, u)
-		cr.row(y, v)
-		for x, l := range m.Y[m.YOffset(at.X, at.Y+y):][:w] {
-			fullRange(dst[3*x:3*x+3], l, u[x], v[x])
-		}
+		luma := m.Y[m.YOffset(at.X, at.Y+y):][:w]
+		kernels.RGB(dst, luma, cb.row(y)[:w], cr.row(y)[:w])
 	}
-}
-
-// fullRange writes red, green and blue by JFIF's conversion, rounded.
-func fullRange(dst []byte, y, cb, cr byte) {
-	const half = 1 << 15
-	l, u, v := int32(y), int32(cb)-128, int32(cr)-128
-	dst[0] = clampByte(l + (91881*v+half)>>16)          // 1.402
-	dst[1] = clampByte(l + (-22554*u-46802*v+half)>>16) // 0.344136, 0.714136
-	dst[2] = clampByte(l + (116130*u+half)>>16)         // 1.772
 }
 
 func clampByte(v int32) byte { return byte(min(max(v, 0), 255)) }

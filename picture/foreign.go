@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// foreign is what is often met where a picture is expected, and not read, so that the error can name it. Pillow 13 reads
-// AVIF and JPEG 2000: of their decoders without cgo, gen2brain/avif 0.4.4 adds 5 MB to the program, and no other was to
-// be had (2026-11-27).
+// foreign is what is often met where a picture is expected, and not read, so that the error can name it. Pillow 13
+// reads AVIF and JPEG 2000: of their decoders without cgo, gen2brain/avif 0.4.4 adds 5 MB to the program, and no other
+// was to be had (2026-11-27).
 var foreign = []struct {
 	name, begins string
 	at           int // where
@@ -27,7 +27,8 @@ var foreign = []struct {
 	{"a DICOM file", "DICM", 128}, {"an HDF5 file", "\x89HDF\r\n", 0},
 	{"a PDF file", "%PDF-", 0}, {"a PostScript file", "%!PS", 0}, {"a PostScript file", "\xc5\xd0\xd3\xc6", 0},
 	{"a Windows metafile", "\xd7\xcd\xc6\x9a", 0}, {"a Windows metafile", " EMF", 40},
-	{"a ZIP archive", "PK\x03\x04", 0}, {"a gzip file", "\x1f\x8b", 0}, {"a Matroska or WebM video", "\x1a\x45\xdf\xa3", 0},
+	{"a ZIP archive", "PK\x03\x04", 0}, {"a gzip file", "\x1f\x8b", 0},
+	{"a Matroska or WebM video", "\x1a\x45\xdf\xa3", 0},
 	{"a Git LFS pointer, not the file itself,", "version https://git-lfs", 0},
 }
 

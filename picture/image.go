@@ -79,8 +79,8 @@ func (d Decoding) File(path string) (image.Image, error) {
 	return d.Image(path, f)
 }
 
-// Image decodes a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file; of an animation or a file of several pages, the first. The
-// content decides which it is; name stands for the file in errors.
+// Image decodes a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file; of an animation or a file of several pages, the first.
+// The content decides which it is; name stands for the file in errors.
 //
 // The colours are those of Pillow's convert("RGB"). What that does to 16 bits is peculiar: of colour the upper 8 stay,
 // but grey is cut off at 255, so that most such pictures turn out white. A TIFF file's orientation always counts, as it
@@ -235,13 +235,19 @@ func (l limits) check(h header, size int) error {
 	switch {
 	case w < 1 || ht < 1:
 		return fmt.Errorf("image of %d×%d pixels is empty", w, ht)
-	case w > l.side || ht > l.side || w > l.pixels/ht:
+	case l.tooLarge(h.width, h.height):
 		return fmt.Errorf("image of %d×%d pixels is %w: the limit is %d pixels, and %d a side",
 			w, ht, ErrTooLarge, l.pixels, l.side)
 	case h.least > int64(size):
 		return fmt.Errorf("image of %d×%d pixels in %d bytes: the file is cut short, or the size wrong", w, ht, size)
 	}
 	return nil
+}
+
+// tooLarge reports whether a picture has more pixels than it may.
+func (l limits) tooLarge(width, height int) bool {
+	w, h := int64(width), int64(height)
+	return w > l.side || h > l.side || h > 0 && w > l.pixels/h
 }
 
 // hasPrefix is bytes.HasPrefix for a string, for the formats' first bytes.

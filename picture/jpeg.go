@@ -8,6 +8,8 @@ import (
 	"image"
 	"io"
 	"slices"
+
+	"github.com/adavit/adavit/internal/kernels"
 )
 
 // Go's own JPEG decoder differs from libjpeg by up to 3 and refuses colour that is subsampled in an uncommon way,
@@ -70,7 +72,7 @@ type jpegDecoder struct {
 
 	most                   struct{ h, v int } // the largest sampling factors
 	unitsAcross, unitsDown int
-	quantisation           [4]*[64]int32
+	quantisation           [4]*kernels.DCTBlock
 	huffman                [2][4]*jpegHuffman // DC, AC
 	restart                int                // units between restart markers; 0 for none
 	jfif, adobe            bool
@@ -83,11 +85,11 @@ type jpegComponent struct {
 	h, v          int // sampling factors
 	width, height int // in samples
 	pix           []byte
-	stride        int     // whole units; so are the rows
-	coefficients  []int16 // of a progressive file, block by block
-	quantisation  [64]int32
-	latched, seen bool  // has its table; has been in a scan
-	previous      int32 // the last block's first coefficient
+	stride        int                // whole units; so are the rows
+	coefficients  []kernels.DCTBlock // of a progressive file, block by block, row by row
+	there         []uint64           // those of each block that are not 0, the first apart; bit k for the k-th in a file
+	quantisation  kernels.DCTBlock
+	latched, seen bool // has its table; has been in a scan
 }
 
 func openJPEG(b []byte, most limits) (header, error) { return new(jpegDecoder).open(b, most) }
@@ -212,11 +214,12 @@ func (d *jpegDecoder) tables(p []byte) error {
 			return errors.New("bad DQT segment")
 		}
 		p = p[1:]
-		t := new([64]int32)
-		for _, z := range jpegZigZag {
-			t[z] = int32(p[0])
+		t := new(kernels.DCTBlock)
+		for k := range t {
+			q := &t[jpegPlace[k]]
+			*q = int16(p[0])
 			if wide == 1 {
-				t[z] = t[z]<<8 | int32(p[1])
+				*q = *q<<8 | int16(p[1])
 			}
 			p = p[1+wide:]
 		}
@@ -240,7 +243,7 @@ func (d *jpegDecoder) codes(p []byte) error {
 		if n > 256 || n > len(p) {
 			return errors.New("bad DHT segment")
 		}
-		h, err := newJPEGHuffman(counts, p[:n])
+		h, err := newJPEGHuffman(counts, p[:n], class == 0)
 		if err != nil {
 			return err
 		}
@@ -255,10 +258,8 @@ func (d *jpegDecoder) samples() error {
 	for i := range d.components {
 		c := &d.components[i]
 		n := c.stride * d.unitsDown * c.v * 8
-		if d.progressive {
-			c.coefficients = make([]int16, n)
-		} else {
-			c.pix = make([]byte, n)
+		if c.pix = make([]byte, n); d.progressive {
+			c.coefficients, c.there = make([]kernels.DCTBlock, n/64), make([]uint64, n/64)
 		}
 	}
 	for d.scan != nil {
@@ -278,19 +279,15 @@ func (d *jpegDecoder) samples() error {
 		if !c.seen {
 			return fmt.Errorf("component %d is in no scan", c.id)
 		}
-		if !d.progressive {
-			continue
-		}
-		c.pix = make([]byte, len(c.coefficients))
-		var b jpegBlock
-		for at := 0; at < len(c.coefficients); at += 64 {
-			for z, v := range (*[64]int16)(c.coefficients[at:]) {
-				b[z] = int32(v) * c.quantisation[z]
+		across := c.stride / 8
+		for at, there := range c.there {
+			if b := &c.coefficients[at]; there == 0 {
+				c.flat(at%across, at/across, b)
+			} else {
+				c.inverse(at%across, at/across, b)
 			}
-			across := c.stride / 8
-			b.inverse(c.pix[at/64/across*8*c.stride+at/64%across*8:], c.stride)
 		}
-		c.coefficients = nil
+		c.coefficients, c.there = nil, nil
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package picture
 import (
 	"image"
 	"slices"
+
+	"github.com/adavit/adavit/internal/kernels"
 )
 
 // luma reports whether the first three components are luma and chroma. Without a marker that says so, libjpeg goes by
@@ -38,7 +40,7 @@ func (d *jpegDecoder) picture() image.Image {
 	for p := range slices.Chunk(pix, 4) {
 		switch {
 		case luma:
-			fullRange(p, p[0], p[1], p[2])
+			p[0], p[1], p[2] = kernels.PixelRGB(p[0], p[1], p[2])
 		case inks:
 			p[0], p[1], p[2] = 255-p[0], 255-p[1], 255-p[2]
 		}
@@ -66,14 +68,13 @@ func (d *jpegDecoder) ratio() (image.YCbCrSubsampleRatio, bool) {
 
 // pixels interleaves the components' samples, one of each a pixel, in step bytes a pixel.
 func (d *jpegDecoder) pixels(step int) []byte {
-	pix, line := make([]byte, d.height*d.width*step), make([]byte, d.width)
+	pix := make([]byte, d.height*d.width*step)
 	for i, c := range d.components {
 		p := plane{pix: c.pix, stride: c.stride, width: c.width, height: c.height,
 			across: d.most.h / c.h, down: d.most.v / c.v}
 		for y := range d.height {
-			p.row(y, line)
 			dst := pix[y*d.width*step+i:]
-			for x, v := range line {
+			for x, v := range p.row(y)[:d.width] {
 				dst[x*step] = v
 			}
 		}

@@ -51,11 +51,12 @@ func columnsOf(img image.Image, from, to int) (part image.Image, skip int) {
 	wide, ok := img.(interface {
 		SubImage(image.Rectangle) image.Image
 	})
-	if !ok || right-left == b.Dx() {
-		return img, from
+	if b.Min.X, b.Max.X = b.Min.X+left, b.Min.X+right; ok && b != img.Bounds() {
+		if part = wide.SubImage(b); part.Bounds() == b {
+			return part, from - left
+		}
 	}
-	b.Min.X, b.Max.X = b.Min.X+left, b.Min.X+right
-	return wide.SubImage(b), from - left
+	return img, from
 }
 
 // isGrey reports whether all channels of a picture are the same.

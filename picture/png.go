@@ -71,7 +71,7 @@ func parsePNG(b []byte) (*pngFile, error) {
 	for {
 		kind, data, sum, next, err := pngChunk(rest)
 		if err != nil {
-			return nil, err
+			return f, err
 		}
 		if kind == "IDAT" || kind == "DDAT" || kind == "fdAT" {
 			break
@@ -95,21 +95,21 @@ func parsePNG(b []byte) (*pngFile, error) {
 			err = fmt.Errorf("wrong checksum of chunk %s", kind)
 		}
 		if err != nil {
-			return nil, err
+			return f, err
 		}
 		rest = next
 	}
 	if f.depth < 0 {
-		return nil, errors.New("no IHDR chunk before the pixels")
+		return f, errors.New("no IHDR chunk before the pixels")
 	}
 	if f.kind == pngPalette && len(f.palette) == 0 {
-		return nil, errors.New("no palette")
+		return f, errors.New("no palette")
 	}
 	if f.frame.Empty() {
 		f.frame.Max = f.size
 	}
 	if !f.frame.In(image.Rectangle{Max: f.size}) {
-		return nil, errors.New("a frame beyond the picture")
+		return f, errors.New("a frame beyond the picture")
 	}
 	f.pixels(rest)
 	return f, nil
@@ -184,9 +184,12 @@ func (f *pngFile) pixels(b []byte) {
 }
 
 // openPNG reads all but the pixels. The picture is the still one of a PNG or APNG file.
-func openPNG(b []byte, _ limits) (header, error) {
+func openPNG(b []byte, most limits) (header, error) {
 	f, err := parsePNG(b)
-	if err != nil {
+	switch {
+	case err != nil && most.tooLarge(f.size.X, f.size.Y):
+		return header{width: f.size.X, height: f.size.Y}, nil // which says more than what else is wrong with it
+	case err != nil:
 		return header{}, err
 	}
 	h := header{width: f.size.X, height: f.size.Y, exif: f.exif, xmp: f.xmp, decode: f.decode}

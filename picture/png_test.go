@@ -55,7 +55,7 @@ func TestPNGRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken := bytes.Clone(whole)
-	broken[20] ^= 1 // of the width
+	broken[19] ^= 1 // of the width
 	for want, b := range map[string][]byte{
 		"wrong checksum of chunk IHDR": broken,
 		"no picture in it":             pngParts("IHDR", pngHead(1, 2, 8, pngGrey, 0), "IEND", ""),

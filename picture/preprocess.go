@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // Preprocessor says how a picture becomes a model's input. It is what preprocessor_config.json holds, with
@@ -282,9 +281,6 @@ func (p Preprocessor) Apply(dst []float32, img image.Image, channels, height, wi
 	p.Normalize(dst, *pixels, channels, height, width)
 	return nil
 }
-
-// buffers hold the bytes of pictures on their way to a model.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // Normalize rescales and normalises the bytes of a picture that has the model's size already: dst = (src ·
 // rescale_factor − mean) / std, both [channels, height, width]. In single precision, step by step, as transformers does

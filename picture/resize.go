@@ -87,7 +87,11 @@ type resizer struct {
 	summed, planes []byte // [band, wide] and [band, channels, columns], output rows
 }
 
-var resizers = sync.Pool{New: func() any { return new(resizer) }}
+// What pictures leave behind for the next ones: resizers, and bytes on their way to a model.
+var (
+	resizers = sync.Pool{New: func() any { return new(resizer) }}
+	buffers  = sync.Pool{New: func() any { return new([]byte) }}
+)
 
 // open prepares to resize the part p of img.
 func (r *resizer) open(img image.Image, p Part, channels int) {

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/image/ccitt"
 	"golang.org/x/image/tiff/lzw"
+
+	"github.com/adavit/adavit/internal/kernels"
 )
 
 // Compressions.
@@ -168,7 +170,7 @@ func (f *tiffFile) jpeg(dst, src []byte, rows int) error {
 	pix := d.pixels(n)
 	if f.photometric == tiffYCbCr && n == 3 {
 		for p := range slices.Chunk(pix, 3) {
-			fullRange(p, p[0], p[1], p[2])
+			p[0], p[1], p[2] = kernels.PixelRGB(p[0], p[1], p[2])
 		}
 	}
 	width := min(h.width, f.blockWidth)

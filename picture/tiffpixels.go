@@ -4,6 +4,8 @@ import (
 	"image"
 	"math"
 	"slices"
+
+	"github.com/adavit/adavit/internal/kernels"
 )
 
 // stored is how many samples of a pixel go into the picture: the colours, and alpha.
@@ -96,7 +98,7 @@ func (f *tiffFile) image() image.Image {
 	for p := range slices.Chunk(f.pix, 4) {
 		switch {
 		case f.photometric == tiffYCbCr && f.compression != tiffJPEG:
-			fullRange(p, p[0], p[1], p[2])
+			p[0], p[1], p[2] = kernels.PixelRGB(p[0], p[1], p[2])
 		case f.alpha && premultiplied && p[3] != 0:
 			for c := range 3 {
 				p[c] = byte(min(255*int(p[c])/int(p[3]), 255))

@@ -112,8 +112,8 @@ func (o Options) withDefaults() (Options, error) {
 	if err := o.Decoding.Check(); err != nil {
 		return o, usage.Wrap(err)
 	}
-	for name, address := range map[string]string{"http": o.HTTP, "grpc": o.GRPC, "admin": o.Admin} {
-		if err := checkAddress(name, address); err != nil {
+	for _, a := range [][2]string{{"http", o.HTTP}, {"grpc", o.GRPC}, {"admin", o.Admin}} {
+		if err := checkAddress(a[0], a[1]); err != nil {
 			return o, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/tools"
+	"github.com/adavit/adavit/onnx"
 	"github.com/adavit/adavit/weights"
 )
 
@@ -22,9 +23,18 @@ func (a *app) convert() *cobra.Command {
 		Use:   "convert SRC DST",
 		Short: "Turn any checkpoint into a model directory, a safetensors file or ONNX",
 		Long: `Convert reads a model directory (transformers' or timm's), hf:owner/name, a bundled model, or a single file
-(safetensors, or a state dict that PyTorch saved; nothing in it is executed), and writes DST: ONNX if it ends in
-.onnx, tensors under timm's names if in .safetensors, else a model directory that every command and transformers
-take. DST appears whole or not at all.
+(safetensors, a state dict that PyTorch saved, JAX's .npz, of which nothing is executed, or ONNX), and writes DST:
+ONNX if it ends in .onnx, tensors under timm's names if in .safetensors, else a model directory that every command and
+transformers take. DST appears whole or not at all; weights beyond 2 GiB, which one ONNX file cannot hold, go into
+DST.data beside it.
+
+A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision or Google's JAX code
+has them, behind any prefix. What was chosen and what was left out is logged. Weights without a head get one where
+--num-classes asks for it.
+
+Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum export them: the
+weights are found by what the graph computes, and a graph that computes anything else is refused. What this program
+wrote it reads back as it was.
 
 Halting schemes and their constants:
 ` + schemes(),
@@ -32,7 +42,9 @@ Halting schemes and their constants:
   adavit convert tiny-10-30.pth a-vit-tiny --halting 10,30
   adavit convert hf:facebook/deit-small-patch16-224 deit-384 --image-size 384
   adavit convert deit-tiny flowers --num-classes 5 --labels flowers.txt
+  adavit convert dino.pth flowers --key teacher --prefix backbone. --num-classes 5
   adavit convert fashion-adaptive fashion.onnx
+  adavit convert exported.onnx DIR --labels flowers.txt
   adavit convert deit-tiny quick --precision int8    # what it runs in unless another is asked for`,
 		Args: arguments(2, "a checkpoint and where to write it"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -72,6 +84,10 @@ Halting schemes and their constants:
 	f.StringVar(&scheme, "halting", "", "how tokens halt: `SCHEME[,KEY=VALUE...]` such as tome,merge=8, "+
 		"SCALE,CENTER[,EPSILON] of A-ViT's gate, a JSON object as in config.json, or none")
 	f.StringVar(&o.Key, "key", "", "`entry` of a PyTorch checkpoint that holds the weights, such as model_ema")
+	f.StringVar(&o.Prefix, "prefix", "",
+		"`beginning` of the names of the tensors to take, where a single file holds several networks")
+	f.IntVar(&o.Opset, "opset", 0, fmt.Sprintf("`version` of ONNX's operators, %d (default) to %d, which ONNX Runtime "+
+		"1.32 has run", onnx.DefaultOpset, onnx.MaxOpset))
 	f.StringVar(&store, "store", "F32", "`type` of the stored weights: F32, F16 or BF16")
 	return cmd
 }
@@ -130,6 +146,14 @@ pickle names that Python would import; nothing of it is run.`,
 		Args: arguments(1, "a model (directory, bundled name, hf:owner/name) or a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
+				if strings.HasSuffix(strings.ToLower(args[0]), ".onnx") {
+					m, err := tools.OpenONNX(args[0])
+					if err != nil {
+						return err
+					}
+					in := tools.Inspect(args[0], m)
+					return a.show(in, modelText(in))
+				}
 				in, err := tools.InspectFile(args[0], key)
 				if err != nil {
 					return err
@@ -172,14 +196,21 @@ func modelText(in tools.Inspection) string {
 		scheme += fmt.Sprintf("\nbudgets     %.3f to %.3f of the dense token-blocks, %d rungs", in.Ladder[0].Mean,
 			in.Ladder[n-1].Mean, n)
 	}
+	special := ""
+	if in.Registers > 0 {
+		special = fmt.Sprintf(" (%d registers)", in.Registers)
+	}
+	if in.Pooling != "" {
+		special += ", the head reads " + in.Pooling
+	}
 	return fmt.Sprintf(`model       %s
-input       %d × %d × %d (channels, height, width), patches of %[5]d × %[5]d: %d tokens, %d of them special
+input       %d × %d × %d (channels, height, width), patches of %[5]d × %[5]d: %d tokens, %d of them special%s
 network     %d blocks, %d wide, %d heads, hidden %d, layer norm eps %g
 classes     %d
 parameters  %d
 MACs        %.4g M an image when no token halts
 halting     %s
-`, in.Model, in.Channels, in.Height, in.Width, in.Patch, in.Tokens, in.Special, in.Layers, in.Embed, in.Heads,
+`, in.Model, in.Channels, in.Height, in.Width, in.Patch, in.Tokens, in.Special, special, in.Layers, in.Embed, in.Heads,
 		in.Hidden, in.Eps, in.Classes, in.Parameters, float64(in.DenseMACs)/1e6, scheme) + tensorsText(in.Tensors)
 }
 

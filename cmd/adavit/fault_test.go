@@ -146,7 +146,7 @@ func TestServeLittleMemory(t *testing.T) {
 	if want := fmt.Sprint("memory_limit=", 768<<20/10*9); !strings.Contains(s.text(), want) {
 		t.Errorf("the log does not say %s:\n%s", want, s.text())
 	}
-	bomb, body := pngBomb(7000, 7000, 4), make([]byte, 60<<20)
+	bomb, body := pngBomb(4700, 4700, 4), make([]byte, 60<<20) // of 22.6 million pixels at most
 	statuses := make(chan int, 32)
 	together(16, func() {
 		client := &http.Client{Timeout: 2 * time.Minute}

@@ -95,6 +95,7 @@ New here? Run 'adavit demo': it needs no download and no flag.
 
 Results go to standard output, everything else to standard error. The exit status is 0 when all was done, 1 when
 something failed, and 2 when the command line was wrong.`,
+		Version:       programVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -104,6 +105,8 @@ something failed, and 2 when the command line was wrong.`,
 			hint := ""
 			if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
 				hint = "; did you mean " + strings.Join(similar, " or ") + "?"
+			} else if args[0] == "version" {
+				hint = "; did you mean --version?"
 			}
 			return badUsage("there is no command %q%s", args[0], hint)
 		},
@@ -114,6 +117,7 @@ something failed, and 2 when the command line was wrong.`,
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badUsage("%v", err) })
+	root.Flags().Bool("version", false, "print the program's version") // cobra's own would take -v as well
 	f := root.PersistentFlags()
 	f.IntVar(&a.threads, "threads", 0, "`number` of threads (default: the CPUs that the process may use)")
 	precision := f.String("precision", "auto", "`kind` of arithmetic: f32, bf16, int8 or auto")

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -203,9 +202,19 @@ func (a *app) runServer(ctx context.Context, o serve.Options) error {
 	o.Log.Info("starting", "version", o.Version, "threads", s.Threads(), "cpu_quota", cgroup.CPUs(), "memory_limit",
 		memory)
 
-	done, ended := make(chan error, 1), context.AfterFunc(ctx, func() { systemd.Stopping() })
-	defer ended()
-	go func() { done <- s.Run(ctx) }()
+	done, told := make(chan error, 1), make(chan struct{})
+	go func() {
+		<-ctx.Done()
+		systemd.Stopping()
+		close(told)
+	}()
+	go func() {
+		err := s.Run(ctx)
+		if ctx.Err() != nil {
+			<-told // before the process ends
+		}
+		done <- err
+	}()
 	go systemd.Watchdog(ctx, s.Well)
 	fmt.Fprintln(a.err, where)
 	if err := systemd.Ready(where); err != nil {
@@ -238,14 +247,6 @@ func serverLog(a *app, format string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(a.err, nil)), nil
 	}
 	return nil, badUsage("--log is %q, want text, json or debug", format)
-}
-
-// programVersion is what the build says of itself.
-func programVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "unknown"
 }
 
 // bytesFlag is a flag for a number of bytes, with a unit or without.

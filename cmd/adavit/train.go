@@ -12,6 +12,7 @@ import (
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/trainer"
+	"github.com/adavit/adavit/vit"
 )
 
 func (a *app) train() *cobra.Command {
@@ -84,6 +85,8 @@ func advice(err error) error {
 		return fmt.Errorf("%w, the same command with --resume goes on from it", err)
 	case errors.Is(err, trainer.ErrNotEmpty):
 		return fmt.Errorf("%w, or --resume to go on with it", err)
+	case errors.Is(err, vit.ErrNoHead):
+		return fmt.Errorf("%w: --new-head gives it one", err)
 	case errors.Is(err, trainer.ErrClasses):
 		return aboutClasses(fmt.Errorf("%w: --new-head gives it one", err))
 	case errors.Is(err, eval.ErrSomeUnknown) || errors.Is(err, eval.ErrNoneKnown): // a teacher's

@@ -48,6 +48,11 @@ type path struct {
 	resample       func(dst, src []byte, ld, n int, first, weights []int32, taps int)
 	transposeBytes func(dst, src []byte, ldd, lds, n int)
 
+	// jpeg.go
+	inverseDCT func(dst []byte, stride int, b, q *DCTBlock)
+	upsample   func(dst, near, far []byte, even, odd int)
+	rgb        func(dst, y, cb, cr []byte)
+
 	// peak.go
 	peak, peakBF16, peakInt8 peakLoop
 }
@@ -65,6 +70,7 @@ var portable = path{
 	dot: dotGeneric, dotRows: dotRowsGeneric, sumSquares: sumSquaresGeneric, columnSums: columnSumsGeneric,
 	adamW:    adamWGeneric,
 	resample: resampleGeneric, transposeBytes: transposeBytesGeneric,
+	inverseDCT: inverseDCTGeneric, upsample: upsampleGeneric, rgb: rgbGeneric,
 
 	peak: peakLoop{multiplyAddsGeneric, 16}, peakBF16: peakLoop{multiplyAddsGeneric, 16},
 	peakInt8: peakLoop{dotsInt8Generic, 32},

@@ -13,6 +13,7 @@ import "golang.org/x/sys/cpu"
 //go:generate go run -C _asm . bf16
 //go:generate go run -C _asm . int8
 //go:generate go run -C _asm . resample
+//go:generate go run -C _asm . jpeg
 
 func init() {
 	x := &cpu.X86
@@ -38,6 +39,7 @@ func avx2(vnni bool) *path {
 		dot: dotAVX2, dotRows: dotRowsAVX2, sumSquares: sumSquaresAVX2, columnSums: columnSumsAVX2,
 		adamW:    adamWAVX2,
 		resample: resampleAVX2, transposeBytes: transposeBytesAVX2,
+		inverseDCT: inverseDCTAVX2, upsample: upsampleAVX2, rgb: rgbAVX2,
 
 		peak: peakLoop{multiplyAddsAVX2, 12 * 8 * 2}, peakBF16: peakLoop{multiplyAddsAVX2, 12 * 8 * 2},
 		peakInt8: peakLoop{dotsInt8AVX2, 12 * 32 * 2},

@@ -3,6 +3,8 @@
 package protobuf
 
 import (
+	"fmt"
+	"iter"
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -49,31 +51,65 @@ type Field struct {
 	Bytes  []byte // of any other type: what a string or message holds, else the encoded number; not copied
 }
 
+// All goes through a message field by field; an error is the last that it gives.
+func All(b []byte) iter.Seq2[Field, error] {
+	return func(yield func(Field, error) bool) {
+		for len(b) > 0 {
+			f := Field{}
+			var n int
+			if f.Number, f.Type, n = protowire.ConsumeTag(b); n < 0 {
+				yield(f, protowire.ParseError(n))
+				return
+			}
+			b = b[n:]
+			if n = protowire.ConsumeFieldValue(f.Number, f.Type, b); n < 0 {
+				yield(f, protowire.ParseError(n))
+				return
+			}
+			switch f.Type {
+			case protowire.VarintType:
+				f.Int, _ = protowire.ConsumeVarint(b)
+			case protowire.BytesType:
+				f.Bytes, _ = protowire.ConsumeBytes(b)
+			default:
+				f.Bytes = b[:n]
+			}
+			b = b[n:]
+			if !yield(f, nil) {
+				return
+			}
+		}
+	}
+}
+
 // Fields cuts a message into its fields.
 func Fields(b []byte) ([]Field, error) {
 	var all []Field
-	for len(b) > 0 {
-		f := Field{}
-		var n int
-		if f.Number, f.Type, n = protowire.ConsumeTag(b); n < 0 {
-			return nil, protowire.ParseError(n)
-		}
-		b = b[n:]
-		if n = protowire.ConsumeFieldValue(f.Number, f.Type, b); n < 0 {
-			return nil, protowire.ParseError(n)
-		}
-		switch f.Type {
-		case protowire.VarintType:
-			f.Int, _ = protowire.ConsumeVarint(b)
-		case protowire.BytesType:
-			f.Bytes, _ = protowire.ConsumeBytes(b)
-		default:
-			f.Bytes = b[:n]
+	for f, err := range All(b) {
+		if err != nil {
+			return nil, err
 		}
 		all = append(all, f)
-		b = b[n:]
 	}
 	return all, nil
+}
+
+// Ints adds the whole numbers of a repeated field, packed or not, to list.
+func (f Field) Ints(list []int64) ([]int64, error) {
+	if f.Type == protowire.VarintType {
+		return append(list, int64(f.Int)), nil
+	}
+	if f.Type != protowire.BytesType {
+		return nil, fmt.Errorf("field %d of wire type %d is no whole number", f.Number, f.Type)
+	}
+	for b := f.Bytes; len(b) > 0; {
+		v, n := protowire.ConsumeVarint(b)
+		if n < 0 {
+			return nil, protowire.ParseError(n)
+		}
+		list, b = append(list, int64(v)), b[n:]
+	}
+	return list, nil
 }
 
 // Field adds a field as Fields returned it.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,7 +13,6 @@ import (
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
-	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/onnx"
@@ -31,8 +29,10 @@ type ConvertOptions struct {
 	Labels        string          // file with the classes' names, one a line
 	Halting       *halting.Config // how tokens halt
 	Key           string          // entry of a PyTorch checkpoint that holds the weights, such as model_ema
+	Prefix        string          // of the names of a single file's tensors, where it holds several networks
 	Precision     infer.Precision // that the model is to run in unless another is asked for; Auto leaves that open
 	Store         weights.DType   // type of the stored weights: F32 (also ""), F16 or BF16
+	Opset         int             // of ONNX as output; 0 = onnx.DefaultOpset
 	Progress      func(file string, done, total int64)
 }
 
@@ -46,13 +46,17 @@ type Conversion struct {
 }
 
 // Convert writes the model src as dst: as ONNX if dst ends in .onnx, as one safetensors file under timm's names if it
-// ends in .safetensors, else as a model directory. src is whatever adavit.Open takes, or a single file: safetensors, or
-// what torch.save wrote of a state dict. dst appears whole or not at all.
+// ends in .safetensors, else as a model directory. src is whatever adavit.Open takes, or a single file: safetensors,
+// what torch.save wrote of a state dict, JAX's .npz, or ONNX. dst appears whole or not at all.
 func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion, error) {
 	done, ext := Conversion{Source: src, Output: dst}, strings.ToLower(filepath.Ext(dst))
 	store := cmp.Or(o.Store, weights.F32)
 	if dst == "" {
 		return done, usage.Errorf("no output named")
+	}
+	if o.Opset != 0 && (ext != onnxExt || o.Opset < onnx.DefaultOpset || o.Opset > onnx.MaxOpset) {
+		return done, usage.Errorf("--opset is %d for %s; an .onnx file has one, %d to %d", o.Opset, dst, onnx.DefaultOpset,
+			onnx.MaxOpset)
 	}
 	if err := notInput(dst, src); err != nil {
 		return done, err
@@ -62,27 +66,34 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 		return done, err
 	}
 	m, err := o.open(ctx, src, &done)
-	if err != nil {
+	switch {
+	case errors.Is(err, vit.ErrNoHead):
+		return done, fmt.Errorf("%w (--num-classes says how many classes it shall have)", err)
+	case err != nil:
 		return done, err
 	}
+	done.Notes = append(done.Notes, m.Notes...)
 	if m, err = o.change(m, labels, &done); err != nil {
 		return done, err
 	}
 	if o.Precision != infer.Auto {
-		if m.Precision = string(o.Precision); ext == ".onnx" || ext == ".safetensors" {
+		if m.Precision = string(o.Precision); ext == onnxExt || ext == ".safetensors" {
 			return done, usage.Errorf("a precision is kept in a model directory, not in %s", dst)
 		}
 	}
 	done.Parameters = m.Params.Config.ParamCount()
 	switch ext {
-	case ".onnx":
+	case onnxExt:
 		done.Kind = "onnx"
-		return done, atomicfile.Replace(dst, func(w io.Writer) error {
-			if err := onnx.Write(w, m.Params, onnx.Options{}); err != nil {
-				return fmt.Errorf("%s: %w", dst, err)
-			}
-			return nil
-		})
+		split, err := onnx.Save(dst, m.Params, onnx.Options{Opset: o.Opset, Preprocessor: &m.Preprocessor})
+		if err != nil {
+			return done, fmt.Errorf("%s: %w", dst, err)
+		}
+		if split {
+			done.note("the weights are in %s, as they are more than one ONNX file can hold; keep both together",
+				dst+onnx.DataSuffix)
+		}
+		return done, nil
 	case ".safetensors":
 		done.Kind = "safetensors"
 		return done, vit.SaveTimm(dst, m.Params, store)
@@ -103,30 +114,33 @@ func (o ConvertOptions) open(ctx context.Context, src string, done *Conversion) 
 			return nil, usage.Errorf(single, "heads", src)
 		case o.Key != "":
 			return nil, usage.Errorf(single, "key", src)
+		case o.Prefix != "":
+			return nil, usage.Errorf(single, "prefix", src)
 		}
-		return adavit.OpenContext(ctx, src, adavit.OpenOptions{Progress: o.Progress})
+		open := adavit.OpenOptions{Progress: o.Progress}
+		open.NewHead = o.Classes != 0
+		return adavit.OpenContext(ctx, src, open)
+	}
+	if strings.ToLower(filepath.Ext(src)) == onnxExt {
+		return o.openONNX(src, done)
 	}
 	c, err := weights.ReadCheckpoint(src, o.Key)
 	if err != nil {
 		return nil, err
 	}
 	done.noteFile(c, src, o)
-	in := vit.ImportOptions{Heads: o.Heads, Height: o.Height, Width: o.Width, Classes: o.Classes}
+	in := vit.ImportOptions{Heads: o.Heads, Height: o.Height, Width: o.Width, Classes: o.Classes, Prefix: o.Prefix}
 	m, err := vit.Import(c.File, in)
 	switch {
 	case errors.Is(err, vit.ErrHeads):
 		return nil, fmt.Errorf("%s: %w: say it (--heads)", src, err)
 	case errors.Is(err, vit.ErrSize):
 		return nil, fmt.Errorf("%s: %w: say it (--image-size HEIGHTxWIDTH)", src, err)
+	case errors.Is(err, vit.ErrPrefix):
+		return nil, fmt.Errorf("%s: %w: choose one (--prefix)", src, err)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", src, err)
 	}
-	usual := "DeiT's evaluation"
-	if m.Params.Config.Channels != 3 {
-		usual = "a plain resize"
-	}
-	done.note("%s does not say how pictures become its input: %s (%v) was written to %s; change it if the model was "+
-		"trained otherwise", filepath.Base(src), usual, m.Preprocessor, vit.PreprocessorFile)
 	return m, nil
 }
 
@@ -223,6 +237,8 @@ type Inspection struct {
 	Patch      int             `json:"patch"`
 	Tokens     int             `json:"tokens"` // the special ones included
 	Special    int             `json:"special_tokens"`
+	Registers  int             `json:"registers,omitempty"` // of these
+	Pooling    string          `json:"pooling,omitempty"`   // what the head reads, if not the class token alone
 	Classes    int             `json:"classes"`
 	Labels     []string        `json:"labels,omitempty"`
 	Eps        float64         `json:"layer_norm_eps"`
@@ -274,8 +290,12 @@ func Inspect(name string, m *vit.Model) Inspection {
 	c := m.Params.Config
 	in := Inspection{Model: name, Embed: c.Embed, Heads: c.Heads, Layers: c.Layers, Hidden: c.Hidden,
 		Height: c.Height, Width: c.Width, Channels: c.Channels, Patch: c.Patch, Tokens: c.Tokens(), Special: c.Special(),
-		Classes: c.Classes, Labels: c.Labels, Eps: c.Eps, Parameters: c.ParamCount(), DenseMACs: c.MACs(nil),
+		Registers: c.Registers,
+		Classes:   c.Classes, Labels: c.Labels, Eps: c.Eps, Parameters: c.ParamCount(), DenseMACs: c.MACs(nil),
 		Ladder: m.Ladder}
+	if c.Pooling != vit.ClassToken {
+		in.Pooling = c.Pooling.String()
+	}
 	if c.Halting.Adaptive() {
 		in.Halting = &c.Halting
 	}

@@ -2,7 +2,7 @@
 //
 //	go run . gemm
 //
-// writes ../gemm_amd64.s and ../gemm_stubs_amd64.go. Every routine is generated for AVX-512 (zmm registers, mask
+// writes ../gemm_amd64.s and ../gemm_stubs_amd64.go. Routines are generated for AVX-512 (zmm registers, mask
 // registers at edges) and for AVX2 with FMA (ymm registers).
 package main
 
@@ -17,7 +17,7 @@ import (
 
 var subjects = map[string]func(){
 	"gemm": gemm, "pack": pack, "activation": activation, "norm": norm, "vector": vector, "int8": int8s,
-	"bf16": bf16, "bf16_gemm": bf16Gemm, "resample": resample,
+	"bf16": bf16, "bf16_gemm": bf16Gemm, "resample": resample, "jpeg": jpeg,
 }
 
 // stubs are the declarations of the routines that begin has begun.

@@ -19,7 +19,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "adavit.labels" -}}
 {{ include "adavit.selector" . }}
-app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
+{{- with .Values.image.tag }}
+app.kubernetes.io/version: {{ . | trunc 63 | trimAll "-_." | quote }}
+{{- end }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
@@ -36,7 +38,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.image.digest }}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
 {{- else }}
-{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- /* There is no default: with a tag that moves, nodes would run whatever they once pulled. */}}
+{{- printf "%s:%s" .Values.image.repository (required "image.tag is missing: what you pushed, e.g. --set image.tag=1.0.0" .Values.image.tag) }}
 {{- end }}
 {{- end }}
 

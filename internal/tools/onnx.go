@@ -1,0 +1,51 @@
+package tools
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/adavit/adavit/internal/usage"
+	"github.com/adavit/adavit/onnx/read"
+	"github.com/adavit/adavit/vit"
+)
+
+const onnxExt = ".onnx"
+
+// openONNX reads a model from an ONNX file.
+func (o ConvertOptions) openONNX(src string, done *Conversion) (*vit.Model, error) {
+	const known = "--%s is for a file of weights; a graph says for itself"
+	switch {
+	case o.Heads != 0:
+		return nil, usage.Errorf(known, "heads")
+	case o.Key != "":
+		return nil, usage.Errorf(known, "key")
+	}
+	r, err := read.File(src, read.Options{Height: o.Height, Width: o.Width, Classes: o.Classes})
+	if errors.Is(err, vit.ErrSize) {
+		return nil, fmt.Errorf("%w: say it (--image-size HEIGHTxWIDTH)", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	done.Notes = append(done.Notes, r.Notes...)
+	if r.Own {
+		return r.Model, nil
+	}
+	c := r.Model.Params.Config
+	done.note("read from the graph of %s: %d blocks, %d wide, %d heads, patches of %d, pictures of %d×%d, "+
+		"layer norm eps %g", filepath.Base(src), c.Layers, c.Embed, c.Heads, c.Patch, c.Height, c.Width, c.Eps)
+	if o.Labels == "" {
+		done.note("a graph does not say what its %d classes are called either: --labels does", c.Classes)
+	}
+	return r.Model, nil
+}
+
+// OpenONNX reads a model from an ONNX file, to be looked at.
+func OpenONNX(path string) (*vit.Model, error) {
+	r, err := read.File(path, read.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return r.Model, nil
+}
