@@ -111,8 +111,9 @@ func TestTree(t *testing.T) {
 			"train a:1 b:1\ntest a:1 b:1"},
 		{"unpacked classes", "data/pets/{a,b}/1.png", "train a:1 b:1"},
 		{"deeper down", "a/1.png\na/2021/may/2.png\na/2022/3.png\nb/x/1.png", "train a:3 b:1"},
-		{"by content", "a/1.png\na/2.JPEG\na/3\na/4.picture\na/notes.txt: n\na/5.txt: n\nb/1.png",
-			"train a:4 b:1 - 2 not a picture (5.txt, …)"},
+		{"by content", "a/1.png\na/2.JPEG\na/3\na/4.picture\na/notes.txt: n\na/5.txt: n\n" +
+			"b/1.JFIF\nb/2.ppm: P5\\n1 1\\n255\\nx",
+			"train a:4 b:2 - 2 not a picture (5.txt, …)"},
 		{"debris", "{cats,dogs}/{1,._1}.png\n__MACOSX/cats/._1.png\ncats/@eaDir/1.png/thumb.png\ndogs/Thumbs.db: x\n" +
 			".hidden/1.png\ncats/.DS_Store: x\n@eaDir/1.png\nlost+found/",
 			"train cats:1 dogs:1 - 4 hidden (.hidden, …); 5 debris of other programs (@eaDir, …)"},

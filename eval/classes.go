@@ -97,7 +97,7 @@ func MatchClasses(c vit.Config, n Named, u Unknown) (Matching, error) {
 	for i := 0; i < len(n.Names) && same; i++ {
 		same = data.ClassKey(n.Names[i]) == data.ClassKey(c.Label(i))
 	}
-	index, twice := labelIndex(c, n.Names)
+	index, twice := labelIndex(c)
 	known := 0
 	for i, name := range n.Names {
 		j, ok := index[classKey(name)]
@@ -172,7 +172,7 @@ func classKey(name string) string {
 }
 
 // labelIndex finds a model's classes by their names. Those in twice are of several.
-func labelIndex(c vit.Config, names []string) (index map[string]int, twice map[string]bool) {
+func labelIndex(c vit.Config) (index map[string]int, twice map[string]bool) {
 	index, twice = map[string]int{}, map[string]bool{}
 	for i := range c.Classes {
 		key := classKey(c.Label(i))

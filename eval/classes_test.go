@@ -48,7 +48,7 @@ func TestMatchClasses(t *testing.T) {
 		{config: pets, names: "pig hen cow", n: Named{Listed: true}, by: ByPosition, want: []int{0, 1, 2}},
 		{config: pets, names: "pig hen", n: Named{Listed: true}, u: UnknownPosition, fault: "the data has 2 classes"},
 		{config: pets, names: "0 1 2", by: ByNumber, want: []int{0, 1, 2}},
-		{config: pets, names: "1 2 3", by: ByNumber, want: []int{0, 1, 2}}, // counted from 1
+		{config: pets, names: "1 2 3", by: ByNumber, want: []int{0, 1, 2}},                          // counted from 1
 		{config: bare, names: "0 10 2", n: Named{Listed: true}, by: ByNumber, want: []int{0, 1, 2}}, // as the list has them
 		{config: pets, names: "0 2", by: ByNumber, want: []int{0, 2}},
 		{config: pets, names: "0 1 2 3", fault: "the data has 4 classes, 0, 1, 2, 3, the model 3, numbered from 0"},
