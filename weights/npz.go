@@ -128,8 +128,9 @@ func parseNpyHeader(text string) (h npyHeader, err error) {
 	if !utf8.ValidString(text) {
 		return h, errors.New("not valid UTF-8")
 	}
-	inner, ok := strings.CutPrefix(strings.TrimSpace(text), "{")
-	if inner, ok = strings.CutSuffix(inner, "}"); !ok {
+	inner, opened := strings.CutPrefix(strings.TrimSpace(text), "{")
+	inner, closed := strings.CutSuffix(inner, "}")
+	if !opened || !closed {
 		return h, errors.New("not a dict")
 	}
 	seen := make(map[string]bool)
@@ -186,8 +187,9 @@ func (h *npyHeader) set(key, value string) error {
 		}
 		return nil
 	case "'shape'":
-		list, ok := strings.CutPrefix(value, "(")
-		if list, ok = strings.CutSuffix(list, ")"); !ok {
+		list, opened := strings.CutPrefix(value, "(")
+		list, closed := strings.CutSuffix(list, ")")
+		if !opened || !closed {
 			return fmt.Errorf("shape is %s", quoted(value))
 		}
 		h.shape = []int{}
