@@ -34,8 +34,8 @@ type treePart struct {
 var splits = []Split{Train, Validation, Test}
 
 // findTree looks at dir. Which folder is what follows from all that stand beside each other: those with the words for
-// parts are parts where no others stand beside them, or where they hold folders themselves; else, and where there is but
-// one of them among others, they are classes.
+// parts are parts where no others stand beside them, or where they hold folders themselves; else, and where there is
+// but one of them among others, they are classes.
 func findTree(dir string) (Source, error) {
 	top, err := readLevel(dir)
 	if err != nil {
