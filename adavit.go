@@ -53,8 +53,10 @@ const (
 // ErrUsage is wrapped by errors about options that no model and no data could make valid.
 var ErrUsage = usage.Err
 
-// OpenOptions say how a model of a hub is downloaded. The zero value will do.
+// OpenOptions say how a model of a hub is downloaded, and what a caller makes of it. The zero value will do.
 type OpenOptions struct {
+	vit.LoadOptions
+
 	// Progress is told how many of a file's bytes have come; total is −1 while it is not known.
 	Progress func(file string, done, total int64)
 	Log      *slog.Logger // told what a user should know, such as a cached model used for want of the hub
@@ -96,7 +98,7 @@ func OpenContext(ctx context.Context, name string, o OpenOptions) (*Model, error
 		return nil, fmt.Errorf("model %s is not a model directory (one with config.json and model.safetensors); "+
 			"if it is a checkpoint, 'adavit convert %s DIR' makes one of it", name, name)
 	}
-	return vit.Load(dir)
+	return o.Load(dir)
 }
 
 // BundledModels lists the names of the models that are part of this program.

@@ -3,6 +3,7 @@ package adavit
 import (
 	"fmt"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/pool"
 	"github.com/adavit/adavit/vit"
@@ -17,9 +18,9 @@ type Result struct {
 	Tokens     int          `json:"tokens"`      // token-blocks spent: the blocks that a token ran in, summed over all
 	TokenShare float64      `json:"token_share"` // Tokens against N·L, what the dense model spends; 0..1
 	MeanDepth  float64      `json:"mean_depth"`  // blocks that a token ran in, mean over the image's tokens
-	Blocks     int          `json:"blocks"`      // blocks the image went through before its class token halted
+	Blocks     int          `json:"blocks"`      // blocks the image went through until its prediction was known
 	MACs       int64        `json:"macs"`        // of the tokens that ran
-	Depth      []int        `json:"-"`           // [N] blocks each token ran in, the class token first, then patches
+	Depth      []int        `json:"-"`           // [N] blocks each token ran in, special tokens first, then patches
 	Budget     Budget       `json:"budget,omitzero"`
 }
 
@@ -36,7 +37,7 @@ func newResult(c *vit.Config, j *pool.Job) (Result, error) {
 		r.Tokens += int(d)
 	}
 	r.MACs = c.MACs(j.Active)
-	r.Blocks = r.Depth[0]
+	r.Blocks = halting.End(c.Readouts(), r.Depth)
 	r.MeanDepth = float64(r.Tokens) / float64(n)
 	r.TokenShare = r.MeanDepth / float64(c.Layers)
 	return r, nil

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/adavit/adavit/data"
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/vit"
@@ -88,7 +89,7 @@ func (col *Collector) add(first, i int) error {
 		return err
 	}
 	seen := report.Seen{Class: label, Right: top[0].Class == label, Depth: col.depth,
-		End: int(slices.Max(depth[:c.Readouts().Heads]))}
+		End: int(halting.End(c.Readouts(), depth))}
 	if err := col.Tally.Add(seen); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/modeltest"
+	"github.com/adavit/adavit/internal/tokentest"
 	"github.com/adavit/adavit/report"
 )
 
@@ -15,7 +16,7 @@ import (
 // and hard images are the extremes of what single runs cost.
 func TestCollectWithExit(t *testing.T) {
 	const images = 400
-	m, d := controlled("exit"), modeltest.Fashion(t)
+	m, d := controlled("exit", tokentest.Kinds[0]), modeltest.Fashion(t)
 	e, c := modeltest.Engine(t, m.Params, infer.F32, infer.Options{}), m.Params.Config
 	results, col, err := Collect(t.Context(), d, Options{Limit: images, Precision: infer.F32}, m)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
-	"slices"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
@@ -115,9 +114,13 @@ func (s *shuffle) run(e *evaluator, i int, seed uint64) error {
 }
 
 // plan turns the depths [N] of an image's tokens into the blocks after which they are to halt: patches that the image's
-// end took along would have gone on, and do where the image ends later in another order.
+// end took along would have gone on, and do where the image ends later in another order. Where the patches' mean is
+// read, it is they that end the image.
 func plan(c *vit.Config, depth []int32) {
-	end := slices.Max(depth[:c.Readouts().Heads])
+	if c.Readouts().Pooled > 0 {
+		return
+	}
+	end := halting.End(c.Readouts(), depth)
 	for k, d := range depth[c.Special():] {
 		if d == end {
 			depth[c.Special()+k] = int32(c.Layers)

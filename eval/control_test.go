@@ -10,12 +10,13 @@ import (
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/modeltest"
+	"github.com/adavit/adavit/internal/tokentest"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 )
 
 // controlled is an untrained model of a scheme whose tokens, or images, differ in depth.
-func controlled(scheme string) *vit.Model {
+func controlled(scheme string, kind tokentest.Kind) *vit.Model {
 	c := vit.Config{Embed: 24, Heads: 2, Layers: 6, Hidden: 40, Height: 28, Width: 28, Patch: 7, Channels: 1, Classes: 10,
 		Eps: 1e-6, Halting: map[string]halting.Config{
 			"token":      halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8),
@@ -30,64 +31,72 @@ func controlled(scheme string) *vit.Model {
 			"ltmp":       halting.Config{Scheme: "ltmp"}.With("similarity", 0.9).With("importance", 0.7),
 			"random":     halting.Config{Scheme: "random"}.With("rate", 0.2),
 		}[scheme]}
+	kind.Set(&c)
 	return &vit.Model{Params: vit.Initialize(c, 1, 0.25), Preprocessor: picture.DefaultPreprocessor(28, 28, 1)}
 }
 
 // TestPlanned: halting by a plan that is what the scheme did changes nothing, to the bit; by another plan, tokens halt
 // where that says. Where the image ends is the scheme's to say, now here and now there.
 func TestPlanned(t *testing.T) {
-	for _, name := range []string{"token", "sact", "similarity", "topk", "random", "exit", "sact exit"} {
-		m, d := controlled(name), modeltest.Fashion(t)
-		c := m.Params.Config
-		scheme, err := halting.New(c.Halting)
-		if err != nil {
+	for _, kind := range tokentest.Kinds {
+		for _, name := range []string{"token", "sact", "similarity", "topk", "random", "exit", "sact exit"} {
+			t.Run(kind.Name+", "+name, func(t *testing.T) { checkPlanned(t, name, kind) })
+		}
+	}
+}
+
+func checkPlanned(t *testing.T, name string, kind tokentest.Kind) {
+	m, d := controlled(name, kind), modeltest.Fashion(t)
+	c := m.Params.Config
+	scheme, err := halting.New(c.Halting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	natural := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
+	depth := make([]int32, c.Tokens())
+	planned := modeltest.Engine(t, m.Params, infer.F32, infer.Options{Schemes: []halting.Scheme{halting.Planned(scheme,
+		depth)}})
+	pixels, image := make([]byte, c.ImageLen()), make([]float32, c.ImageLen())
+	var want, got infer.Output
+	differ, moved := false, 0
+	for i := range 80 {
+		if err := d.Pixels(pixels, i); err != nil {
 			t.Fatal(err)
 		}
-		natural := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
-		depth := make([]int32, c.Tokens())
-		planned := modeltest.Engine(t, m.Params, infer.F32, infer.Options{Schemes: []halting.Scheme{halting.Planned(scheme,
-			depth)}})
-		pixels, image := make([]byte, c.ImageLen()), make([]float32, c.ImageLen())
-		var want, got infer.Output
-		differ, moved := false, 0
-		for i := range 80 {
-			if err := d.Pixels(pixels, i); err != nil {
-				t.Fatal(err)
-			}
-			m.Preprocessor.Normalize(image, pixels, c.Channels, c.Height, c.Width)
-			if err := natural.Run(t.Context(), infer.Batch{Images: image}, &want); err != nil {
-				t.Fatal(err)
-			}
-			copy(depth, want.Depth)
-			for range 2 { // as they ran, then as they would have gone on
-				if err := planned.Run(t.Context(), infer.Batch{Images: image}, &got); err != nil {
-					t.Fatal(err)
-				}
-				if !reflect.DeepEqual(got, want) {
-					t.Fatalf("%s, image %d: %+v by the plan, %+v without", name, i, got, want)
-				}
-				plan(&c, depth)
-			}
-			slices.Reverse(depth[1:])
+		m.Preprocessor.Normalize(image, pixels, c.Channels, c.Height, c.Width)
+		if err := natural.Run(t.Context(), infer.Batch{Images: image}, &want); err != nil {
+			t.Fatal(err)
+		}
+		copy(depth, want.Depth)
+		for range 2 { // as they ran, then as they would have gone on
 			if err := planned.Run(t.Context(), infer.Batch{Images: image}, &got); err != nil {
 				t.Fatal(err)
 			}
-			for k := 1; k < len(depth); k++ {
-				if got.Depth[k] != min(depth[k], got.Depth[0]) {
-					t.Fatalf("%s, image %d: depths %v, planned %v", name, i, got.Depth, depth)
-				}
+			if !reflect.DeepEqual(got, want) {
+				t.Fatalf("%s, image %d: %+v by the plan, %+v without", name, i, got, want)
 			}
-			differ = differ || !slices.Equal(got.Depth, want.Depth)
-			if got.Depth[0] != want.Depth[0] {
-				moved++
+			plan(&c, depth)
+		}
+		slices.Reverse(depth[c.Special():])
+		if err := planned.Run(t.Context(), infer.Batch{Images: image}, &got); err != nil {
+			t.Fatal(err)
+		}
+		end := halting.End(c.Readouts(), got.Depth)
+		for k := c.Special(); k < len(depth); k++ {
+			if got.Depth[k] != min(depth[k], end) {
+				t.Fatalf("%s, image %d: depths %v, planned %v", name, i, got.Depth, depth)
 			}
 		}
-		if !differ {
-			t.Errorf("%s: all patches have the same depth, which tests nothing", name)
+		differ = differ || !slices.Equal(got.Depth, want.Depth)
+		if end != halting.End(c.Readouts(), want.Depth) {
+			moved++
 		}
-		if name == "exit" && moved < 2 {
-			t.Errorf("%d images end elsewhere by another plan: the exit does not decide", moved)
-		}
+	}
+	if !differ {
+		t.Errorf("%s: all patches have the same depth, which tests nothing", name)
+	}
+	if name == "exit" && kind == tokentest.Kinds[0] && moved < 2 {
+		t.Errorf("%d images end elsewhere by another plan: the exit does not decide", moved)
 	}
 }
 
@@ -96,7 +105,8 @@ func TestPlanned(t *testing.T) {
 func TestControl(t *testing.T) {
 	const images = 60
 	for _, scheme := range []string{"token", "exit", "act", "sact", "fused", "tome", "ltmp", "random"} {
-		m, d := controlled(scheme), modeltest.Torn{Dataset: modeltest.Fashion(t), Bad: func(i int) bool { return i == 7 }}
+		m := controlled(scheme, tokentest.Kinds[0])
+		d := modeltest.Torn{Dataset: modeltest.Fashion(t), Bad: func(i int) bool { return i == 7 }}
 		e := modeltest.Engine(t, m.Params, infer.F32, infer.Options{})
 		var means []float64
 		within := 0.0

@@ -12,7 +12,8 @@ var _ = Register(Descriptor{
 
 // ACT is layer-wise adaptive computation time (Graves 2016) on a vision transformer, METHOD.md (10): the class token's
 // cumulative score decides for the whole image, all of whose tokens halt together. Scores, weights, depths and
-// remainders of all tokens are the class token's; a distillation token's mean field has the same weights.
+// remainders of all tokens are the class token's; other mean fields have the same weights. In a model without a class
+// token the mean of the patches' gates decides.
 type ACT struct{ Token }
 
 // Step accumulates the class token's score.
@@ -20,9 +21,9 @@ func (a ACT) Step(s *State, r Rows) {
 	if len(r.Token) == 0 {
 		return
 	}
-	h := Sigmoid(a.Scale*r.X[0] - a.Center)
+	h := Sigmoid(a.Scale*r.lead() - a.Center)
 	before := s.Cumulative[0]
-	s.Cumulative[0] = before + h
+	r.tell(s, before+h)
 	r.Fill(h, h)
 	if r.Layer == r.Layers || !(before+h < a.Threshold) {
 		r.haltAll(s, 1-before)
@@ -30,7 +31,8 @@ func (a ACT) Step(s *State, r Rows) {
 }
 
 // Backward implements Learner, METHOD.md (37). The one score h[l] is that of all n tokens, so what comes from above for
-// each of them adds up in the class token's gate; the others' gates get nothing. N is the image's depth:
+// each of them adds up in the class token's gate, or goes to the patches' alike; the others' get nothing. N is the
+// image's depth:
 //
 //	∂loss/∂h[l]      = n·prior[l] + (l < N) · (−n·∂loss/∂r + Σ_{k<Q} (∂loss/∂p[k,l] − ∂loss/∂p[k,N]))
 //	∂loss/∂t[cls][0] = ∂loss/∂h · scale·h·(1−h)
@@ -38,6 +40,6 @@ func (a ACT) Backward(dGate, score []float32, depth []int32, up Upstream) {
 	n, d := len(depth), int(depth[0])
 	clear(dGate)
 	for l := range d {
-		dGate[l*n] = a.gradient(up.slope(l, d, n, 0, len(up.Weight)/len(up.Score)), score[l*n])
+		up.Readouts.led(dGate[l*n:(l+1)*n], a.gradient(up.slope(l, d, n, 0, up.Readouts.Fields()), score[l*n]))
 	}
 }

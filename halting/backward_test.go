@@ -12,19 +12,21 @@ import (
 func TestLearnersBackward(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		token, gates, layers, n := drawGates(t)
+		token.Registers = rapid.Bool().Draw(t, "registers halt")
+		readouts := drawReadouts(t, n)
 		ponder := Ponder{Token: token, EveryBlock: true}
 		for _, s := range []Learner{token, ACT{token}, SACT{token}, ponder} {
-			checkBackward(t, s, gates, layers, n)
+			checkBackward(t, s, token, gates, layers, n, readouts)
 		}
 	})
 }
 
-func checkBackward(t *rapid.T, s Learner, gates []float32, layers, n int) {
+func checkBackward(t *rapid.T, s Learner, token Token, gates []float32, layers, n int, readouts Readouts) {
 	scale, center := s.Gate()
-	score, _, st := run(s, gates, layers, n)
-	readouts := rapid.IntRange(1, min(n, 2)).Draw(t, "readouts")
+	score, _, st := runWith(s, gates, layers, n, readouts)
+	fields := readouts.Fields()
 	draw := func(what string) float64 { return rapid.Float64Range(-1, 1).Draw(t, what) }
-	up := Upstream{Weight: make([]float32, readouts*layers), Remainder: float32(draw("dr"))}
+	up := Upstream{Readouts: readouts, Weight: make([]float32, fields*layers), Remainder: float32(draw("dr"))}
 	up.Score, up.Lambda = make([]float64, layers), make([]float64, layers)
 	for i := range up.Weight {
 		up.Weight[i] = float32(draw("dp"))
@@ -32,20 +34,34 @@ func checkBackward(t *rapid.T, s Learner, gates []float32, layers, n int) {
 	for l := range layers {
 		up.Score[l], up.Lambda[l] = draw("dh"), draw("dλ")
 	}
+	_, isACT := s.(ACT)
 	// loss is Σ up·quantity, the quantities being made of gates as each scheme's definition says.
 	loss := func(gates []float64) float64 {
-		h := func(l, k int) float64 { return 1 / (1 + math.Exp(-(float64(scale)*gates[l*n+k] - float64(center)))) }
+		h := func(l, k int) float64 {
+			gate := gates[l*n+max(k, 0)]
+			if k < 0 { // of what decides for the image
+				if !readouts.Class() {
+					gate = 0
+					for k := readouts.Special; k < n; k++ {
+						gate += gates[l*n+k] / float64(n-readouts.Special)
+					}
+				}
+			}
+			return 1 / (1 + math.Exp(-(float64(scale)*gate - float64(center))))
+		}
 		sum := 0.0
 		if _, ok := s.(Ponder); ok {
 			for l := range layers - 1 {
-				sum += up.Lambda[l] * h(l, 0)
+				sum += up.Lambda[l] * h(l, -1)
 			}
 			return sum
 		}
 		for k := range n {
 			before, depth, from := 0.0, int(st.Depth[k]), k
-			if _, ok := s.(ACT); ok {
-				from = 0
+			if isACT {
+				from = -1
+			} else if readouts.Register(int32(k)) && !token.Registers {
+				continue
 			}
 			for l := range depth {
 				h := h(l, from)
@@ -55,8 +71,8 @@ func checkBackward(t *rapid.T, s Learner, gates []float32, layers, n int) {
 					p = 1 - before
 					sum += float64(up.Remainder) * p
 				}
-				if k < readouts {
-					sum += float64(up.Weight[k*layers+l]) * p
+				if f, ok := readouts.Field(int32(k)); ok {
+					sum += float64(up.Weight[f*layers+l]) * p
 				}
 				before += h
 			}
@@ -83,6 +99,21 @@ func checkBackward(t *rapid.T, s Learner, gates []float32, layers, n int) {
 			t.Fatalf("%T: gate %d: gradient %v, want %v", s, i, got[i], want)
 		}
 	}
+}
+
+// drawReadouts draws what n tokens can be.
+func drawReadouts(t *rapid.T, n int) Readouts {
+	r := Readouts{Registers: rapid.IntRange(0, 3).Draw(t, "registers")}
+	class := rapid.IntRange(0, 2).Draw(t, "special tokens but registers")
+	r.Special = min(class+r.Registers, n-1)
+	r.Registers = min(r.Registers, r.Special)
+	class = r.Special - r.Registers
+	if class == 0 || rapid.Bool().Draw(t, "pooled") {
+		r.Pooled, r.Alone = n-r.Special, rapid.IntRange(0, min(class, 1)).Draw(t, "alone")
+	} else {
+		r.Alone = rapid.IntRange(1, class).Draw(t, "alone")
+	}
+	return r
 }
 
 // TestACTFollowsTheDefinitions: all tokens have the class token's depth, remainder and distribution, which Token gives

@@ -48,7 +48,7 @@ func (j journey) travel(n, limit int, look func(r Rows, before []int32, s *State
 		token := slices.DeleteFunc(slices.Clone(r.Token), func(k int32) bool { return s.Depth[k] != 0 })
 		ran := len(token)
 		out.cost += ran
-		if l == j.layers && !j.full {
+		if l == j.layers && !j.full && j.readouts.Pooled == 0 {
 			token = slices.DeleteFunc(token, func(k int32) bool { return !j.readouts.Read(k) })
 		}
 		m := len(token)
@@ -101,8 +101,8 @@ func drawScheme(t *rapid.T, layers int) Config {
 func drawJourney(t *rapid.T) (j journey, n int) {
 	j = journey{layers: rapid.IntRange(1, 14).Draw(t, "layers"), full: rapid.Bool().Draw(t, "full")}
 	j.width = rapid.IntRange(1, 3).Draw(t, "width")
-	j.readouts = rapid.SampledFrom([]Readouts{{1, 1}, {2, 1}, {2, 2}}).Draw(t, "readouts")
-	n = j.readouts.Special + rapid.IntRange(1, 40).Draw(t, "patches")
+	n = rapid.IntRange(2, 42).Draw(t, "tokens")
+	j.readouts = drawReadouts(t, n)
 	c := drawScheme(t, j.layers)
 	var err error
 	if j.scheme, err = New(c); err != nil {
@@ -141,15 +141,24 @@ func TestCapHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		j, n := drawJourney(t)
 		dense := n * j.layers
-		limit := rapid.IntRange(j.readouts.Heads, dense+5).Draw(t, "cap")
+		limit := rapid.IntRange(j.readouts.Least(), dense+5).Draw(t, "cap")
 		if rapid.Bool().Draw(t, "tight") {
-			limit = min(limit, j.readouts.Heads*j.layers+rapid.IntRange(0, 2*n).Draw(t, "room"))
+			limit = min(limit, j.readouts.Least()*j.layers+rapid.IntRange(0, 2*n).Draw(t, "room"))
 		}
 		got := j.travel(n, limit, func(r Rows, before []int32, s *State) { checkOrder(t, r, before, s) })
 		if got.cost > limit {
 			t.Fatalf("%T costs %d token-blocks of %d, the cap is %d", j.scheme, got.cost, dense, limit)
 		}
-		for k, depth := range got.state.Depth[:j.readouts.Heads] {
+		ran := j.readouts.Pooled == 0
+		for f := range j.readouts.Fields() {
+			k := j.readouts.Place(f)
+			depth := got.state.Depth[k]
+			if j.readouts.Patch(int32(k)) {
+				if depth == NeverRan || got.state.Size[k] == 0 { // counts in no mean, or as another token
+					continue
+				}
+				ran = true
+			}
 			sum := 0.0
 			for l := range got.weight {
 				if got.weight[l] != nil {
@@ -159,6 +168,9 @@ func TestCapHolds(t *testing.T) {
 			if depth < 1 || math.Abs(sum-1) > 1e-5 {
 				t.Fatalf("%T: token %d is read with weights of %v in all, its depth is %d", j.scheme, k, sum, depth)
 			}
+		}
+		if !ran {
+			t.Fatalf("%T: with a cap of %d no patch starts: %v", j.scheme, limit, got.state.Depth)
 		}
 		free, loose := j.travel(n, 0, nil), j.travel(n, dense+rapid.IntRange(0, 3).Draw(t, "more"), nil)
 		sameDepths := slices.Equal(free.state.Depth, loose.state.Depth)
@@ -185,13 +197,13 @@ func checkOrder(t *rapid.T, r Rows, before []int32, s *State) {
 		}
 		switch ended := before[k] == 0 && s.Depth[k] != 0; {
 		case before[k] != 0:
-		case r.Readouts.Read(k) && ended:
+		case r.Readouts.keeps(k) && ended:
 			endsRead++
 		case ended:
 			lowest = min(lowest, c)
 		default:
 			stays = true
-			if !r.Readouts.Read(k) {
+			if !r.Readouts.keeps(k) {
 				highest = max(highest, c)
 			}
 		}
@@ -207,7 +219,7 @@ func checkOrder(t *rapid.T, r Rows, before []int32, s *State) {
 // TestCapFadesOut: without any halting, a cap takes half of what is left, block by block, and leaves tokens of every
 // part of the image.
 func TestCapFadesOut(t *testing.T) {
-	j := journey{scheme: None{}, readouts: Readouts{1, 1}, layers: 6, width: 1}
+	j := journey{scheme: None{}, readouts: Readouts{Special: 1, Alone: 1}, layers: 6, width: 1}
 	j.numbers = func(int, int32, int) float32 { return 0 }
 	var alive []int
 	j.travel(101, 6+160, func(r Rows, _ []int32, s *State) {
@@ -235,7 +247,8 @@ func TestCapFadesOut(t *testing.T) {
 
 // TestCapOfTokenScores: a forced halt is a halt: the same remainder, to the bit, as if the score had reached 1.
 func TestCapOfTokenScores(t *testing.T) {
-	j := journey{scheme: Token{Scale: 1, Center: 1.5, Threshold: 0.99}, readouts: Readouts{2, 2}, layers: 8, width: 1}
+	j := journey{scheme: Token{Scale: 1, Center: 1.5, Threshold: 0.99}, readouts: Readouts{Special: 2, Alone: 2},
+		layers: 8, width: 1}
 	j.numbers = func(layer int, token int32, _ int) float32 { return float32(math.Sin(float64(layer*7 + int(token)))) }
 	got := j.travel(2, 6, nil) // three blocks of the two readouts
 	for k := range 2 {
@@ -250,7 +263,8 @@ func TestCapOfTokenScores(t *testing.T) {
 func TestEnforceAllocatesNothing(t *testing.T) {
 	const n, layers = 197, 12
 	var s State
-	r := Rows{Layers: layers, Readouts: Readouts{1, 1}, Score: make([]float32, n), Weight: make([]float32, n)}
+	r := Rows{Layers: layers, Readouts: Readouts{Special: 1, Alone: 1}, Score: make([]float32, n),
+		Weight: make([]float32, n)}
 	token := make([]int32, n)
 	if allocations := testing.AllocsPerRun(10, func() {
 		s.Reset(n)

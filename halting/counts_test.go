@@ -8,7 +8,7 @@ import (
 
 // rowsOf returns the rows of an image of n tokens of the given width after a block, with all that schemes may want.
 func rowsOf(layer, layers, n, width int) Rows {
-	r := Rows{Layer: layer, Layers: layers, Readouts: Readouts{1, 1}, Stride: width,
+	r := Rows{Layer: layer, Layers: layers, Readouts: Readouts{Special: 1, Alone: 1}, Stride: width,
 		X: make([]float32, n*width), Previous: make([]float32, n*width),
 		Score: make([]float32, n), Weight: make([]float32, n),
 		Attention: make([]float32, n), Into: make([]int32, n), Share: make([]float32, n), Products: products}
@@ -182,7 +182,7 @@ func TestToMe(t *testing.T) {
 	if want := []int32{0, 0, 1, 0, 1, 0, 0}; !slices.Equal(st.Depth, want) {
 		t.Errorf("two merged: depths %v, want %v", st.Depth, want)
 	}
-	if want := []float32{1, 2, 1, 2, 1, 1, 1}; !slices.Equal(st.Size, want) {
+	if want := []float32{1, 2, 0, 2, 0, 1, 1}; !slices.Equal(st.Size, want) {
 		t.Errorf("two merged: sizes %v, want %v", st.Size, want)
 	}
 	if want := []float32{1, 0.5, 0.5, 0.5, 0.5, 1, 1}; !slices.Equal(r.Share, want) {

@@ -35,7 +35,7 @@ func TestExit(t *testing.T) {
 		copy(st.Cumulative, []float32{0, 0, 0.5, 0.25, 0.75})
 		r := rowsOf(c.layer, 4, 5, 2)
 		clear(r.X)
-		r.Readouts = Readouts{2, 2}
+		r.Readouts = Readouts{Special: 2, Alone: 2}
 		r.Logits = func() []float32 { asked = true; return nineTenths }
 		s.Step(&st, r)
 		if want := s.Needs(c.layer, 4).Logits; asked != want || want != (c.score > 0) {

@@ -51,9 +51,9 @@ type Needs struct {
 	Frozen    bool // halted tokens stay keys and values of all later blocks, as they were last; in every block or none
 }
 
-// MACs returns the multiply-adds that an image of the given number of rows costs beyond the block itself. Every scalar
-// product counts its length.
-func (n Needs) MACs(rows, embed, headDim, heads, classes int) int64 {
+// MACs returns the multiply-adds that an image of the given number of rows costs beyond the block itself, where heads
+// look at so many inputs. Every scalar product counts its length.
+func (n Needs) MACs(rows, embed, headDim, inputs, classes int) int64 {
 	var m int64
 	r, e := int64(rows), int64(embed)
 	if n.Cosines {
@@ -69,9 +69,18 @@ func (n Needs) MACs(rows, embed, headDim, heads, classes int) int64 {
 		m += (r + (r+1)/2*(r/2)) * int64(headDim)
 	}
 	if n.Logits {
-		m += int64(heads) * e * int64(classes)
+		m += int64(inputs) * e * int64(classes)
 	}
 	return m
+}
+
+// For returns n for a model with these tokens. Without a class token, whose attention would be shown, what all rows
+// pay on average stands for it.
+func (n Needs) For(r Readouts) Needs {
+	if n.Attention && !r.Class() {
+		n.Attention, n.Received = false, true
+	}
+	return n
 }
 
 // Learner is implemented by schemes whose gates are learnt: they have a score in every block and a gradient for it.
@@ -100,7 +109,8 @@ type Chances interface {
 
 // Upstream is the loss's gradient with respect to what halting contributes to it, for one image. Depths are constants.
 type Upstream struct {
-	Weight    []float32 // [Q, L] ∂loss/∂p[k,l] of the tokens k < Q that have a head, through their mean fields
+	Readouts  Readouts
+	Weight    []float32 // [Readouts.Fields(), L] ∂loss/∂p[k,l] of the tokens that are read, through their mean fields
 	Remainder float32   // ∂loss/∂r[k], the same for all tokens: α_ponder / (B·N)
 	// [L] ∂loss/∂h[k,l] through the prior, the same for all tokens that ran in block l; 1/h in size, so beyond float32
 	// for gates that are shut

@@ -9,6 +9,10 @@ import (
 
 // run takes one image's gates [L, N] through a scheme as an engine would and returns scores, weights and the state.
 func run(s Scheme, gates []float32, layers, n int) (score, weight []float32, st State) {
+	return runWith(s, gates, layers, n, Readouts{Special: 1, Alone: 1})
+}
+
+func runWith(s Scheme, gates []float32, layers, n int, readouts Readouts) (score, weight []float32, st State) {
 	score, weight = make([]float32, layers*n), make([]float32, layers*n)
 	st.Reset(n)
 	for l := 1; l <= layers; l++ {
@@ -19,7 +23,7 @@ func run(s Scheme, gates []float32, layers, n int) (score, weight []float32, st 
 				r.X = append(r.X, gates[(l-1)*n+k], 99) // the second number must not matter
 			}
 		}
-		r.Layer, r.Layers, r.Stride, r.Readouts = l, layers, 2, Readouts{1, 1}
+		r.Layer, r.Layers, r.Stride, r.Readouts = l, layers, 2, readouts
 		r.Score, r.Weight = make([]float32, len(r.Token)), make([]float32, len(r.Token))
 		s.Step(&st, r)
 		for i, k := range r.Token {
@@ -103,7 +107,8 @@ func TestTokenBackward(t *testing.T) {
 		token, gates, layers, n := drawGates(t)
 		score, _, st := run(token, gates, layers, n)
 		readouts := rapid.IntRange(1, min(n, 2)).Draw(t, "readouts")
-		up := Upstream{Weight: make([]float32, readouts*layers), Score: make([]float64, layers)}
+		up := Upstream{Readouts: Readouts{Special: readouts, Alone: readouts},
+			Weight: make([]float32, readouts*layers), Score: make([]float64, layers)}
 		up.Remainder = float32(rapid.Float64Range(-1, 1).Draw(t, "dr"))
 		for i := range up.Weight {
 			up.Weight[i] = float32(rapid.Float64Range(-1, 1).Draw(t, "dp"))

@@ -30,13 +30,13 @@ func TestLTMP(t *testing.T) {
 	}{
 		{"nothing", 1, 0, received, 1, []int32{0, 1, 2, 3, 4, 5, 6}, []int32{0, 0, 0, 0, 0, 0, 0}, nil},
 		{"merged", 4, 0, received, 1, []int32{0, 1, 2, 3, 3, 5, 6}, []int32{0, 0, 0, 0, 2, 0, 0},
-			[]float32{1, 1, 1, 2, 1, 1, 1}},
+			[]float32{1, 1, 1, 2, 0, 1, 1}},
 		{"pruned", 1, 0.75, received, 1, []int32{0, 1, 2, 3, 4, 5, 6}, []int32{0, 2, 0, 2, 2, 0, 0}, nil},
 		// What row 2 gets saves row 1, into which it goes; 4 gets too little to save 3.
 		{"both", 6, 0.75, received, 1, []int32{0, 1, 1, 3, 3, 5, 6}, []int32{0, 0, 2, 2, 2, 0, 0},
-			[]float32{1, 2, 1, 2, 1, 1, 1}},
+			[]float32{1, 2, 0, 2, 0, 1, 1}},
 		{"row 6 saves row 3", 21, 0.8, received, 1, []int32{0, 1, 1, 3, 3, 5, 3}, []int32{0, 0, 2, 0, 2, 2, 2},
-			[]float32{1, 2, 1, 3, 1, 1, 1}},
+			[]float32{1, 2, 0, 3, 0, 1, 0}},
 		{"special tokens stay", 6, 99, received, 2, []int32{0, 1, 2, 3, 3, 5, 6}, []int32{0, 0, 2, 2, 2, 2, 2}, nil},
 		{"no numbers", 1, 99, []float32{nan, nan, nan, nan, nan, nan, nan}, 1, []int32{0, 1, 2, 3, 4, 5, 6},
 			[]int32{0, 0, 0, 0, 0, 0, 0}, nil},

@@ -88,6 +88,10 @@ func (r *Rows) merge(s *State, m matching) {
 	}
 	for _, i := range m.from {
 		r.Share[i] = s.Size[r.Token[i]] / s.Size[r.Token[m.into[i]]]
+		r.Weight[i] = 0 // what it held goes on
+	}
+	for _, i := range m.from {
+		s.Size[r.Token[i]] = 0
 	}
 	for j := 1; j < len(r.Token); j += 2 {
 		r.Share[j] = own[j] / s.Size[r.Token[j]] // 1 where nothing came in

@@ -44,13 +44,13 @@ func (p Ponder) Step(s *State, r Rows) {
 	if len(r.Token) == 0 {
 		return
 	}
-	lambda := Sigmoid(p.Scale*r.X[0] - p.Center)
+	lambda := Sigmoid(p.Scale*r.lead() - p.Center)
 	last, before := r.Layer == r.Layers, s.Cumulative[0]
 	chance := lambda * (1 - before)
 	if last {
 		chance = 1 - before
 	}
-	s.Cumulative[0] = before + chance
+	r.tell(s, before+chance)
 	if p.EveryBlock {
 		r.Fill(lambda, chance)
 		if last {
@@ -74,11 +74,12 @@ func (Ponder) Deep() {}
 func (Ponder) Chances() {}
 
 // Backward implements Learner, METHOD.md (36) and (38): with up.Lambda alone, ∂loss/∂t[cls][0] = ∂loss/∂λ ·
-// scale·λ·(1−λ) below block L. The other tokens' gates and the last block's get nothing.
+// scale·λ·(1−λ) below block L. The other tokens' gates and the last block's get nothing. (Without a class token the
+// patches' gates have it alike.)
 func (p Ponder) Backward(dGate, score []float32, depth []int32, up Upstream) {
 	n := len(depth)
 	clear(dGate)
 	for l := range len(up.Lambda) - 1 {
-		dGate[l*n] = p.gradient(up.Lambda[l], score[l*n])
+		up.Readouts.led(dGate[l*n:(l+1)*n], p.gradient(up.Lambda[l], score[l*n]))
 	}
 }

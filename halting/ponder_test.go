@@ -13,7 +13,7 @@ func TestPonderStops(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		token, gates, layers, n := drawGates(t)
 		threshold := float32(rapid.Float64Range(0.05, 0.99).Draw(t, "threshold"))
-		ponder := Ponder{Token: Token{token.Scale, token.Center, threshold}}
+		ponder := Ponder{Token: Token{Scale: token.Scale, Center: token.Center, Threshold: threshold}}
 		score, weight, st := run(ponder, gates, layers, n)
 		still, want := 1.0, layers
 		for l := range layers {

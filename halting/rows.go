@@ -7,12 +7,14 @@ type State struct {
 	Cumulative []float32 // [N] c[k,l], or how near to halting a token is in the scheme's own measure
 	Remainder  []float32 // [N] r[k], once halted
 	Depth      []int32   // [N] N[k]; 0 while the token is active, NeverRan if it was left out before block 1
-	Size       []float32 // [N] tokens that were merged into this one, itself included
+	Size       []float32 // [N] tokens that were merged into this one, itself included; 0 of one that went into another
+
+	Over bool // the scheme has ended the image as a whole, rather than token by token
 
 	Cap   int // most token-blocks that the image may cost, 0 for any number: see Enforce
 	spent int // token-blocks so far
 
-	given []float32 // [N] Σ p[k,j] over the blocks so far, where there is a cap
+	given []float32 // [N] Σ p[k,j] over the blocks so far, where Give was called: see there
 	order []int32   // [N] Enforce's own
 }
 
@@ -30,7 +32,7 @@ func (s *State) Reset(n int) {
 	for i := range s.Size {
 		s.Size[i] = 1
 	}
-	s.Cap, s.spent = 0, 0
+	s.Over, s.Cap, s.spent = false, 0, 0
 }
 
 // Bytes returns what s holds.
@@ -50,14 +52,14 @@ type Rows struct {
 	Weight        []float32 // [n] out: p[k,l]
 
 	Previous  []float32        // [n, Stride] the same tokens before the block
-	Attention []float32        // [n] what the class token pays each row in this block, mean over the heads
+	Attention []float32        // [n] what the class token pays each row in this block, mean over the heads (see Needs.For)
 	Received  []float32        // [n] what each row gets in this block from all that ran, mean over rows and heads
 	Keys      []float32        // [n, KeyLen] the rows' keys in this block, mean over the heads
 	KeyLen    int              //
 	Logits    func() []float32 // what the heads make of their tokens' rows, averaged [classes]; until the next call
 
 	// Out, of schemes that merge: row i goes into row Into[i], its own where nothing happens to it, with factor
-	// Share[i]: x'[j] = Σ Share[i]·x[i] over Into[i] = j. A row that goes into another has halted.
+	// Share[i]: x'[j] = Σ Share[i]·x[i] over Into[i] = j. A row that goes into another has halted, with a weight of 0.
 	Into  []int32   // [n]
 	Share []float32 // [n]
 
@@ -86,6 +88,7 @@ func (r *Rows) Fill(score, weight float32) {
 func (r *Rows) HaltAll(s *State) { r.haltAll(s, 1) }
 
 func (r *Rows) haltAll(s *State, left float32) {
+	s.Over = true
 	for i := range r.Token {
 		r.halt(s, i, left)
 	}
@@ -109,26 +112,3 @@ func (r *Rows) room(n, m int) ([]float32, []int32) {
 
 // Bytes returns what s holds.
 func (s *Scratch) Bytes() int64 { return 4 * int64(cap(s.floats)+cap(s.ints)) }
-
-// Readouts says what the places of an image's tokens are: special tokens first, then patches. The first Heads places
-// are read: each has a head, which looks at its token's mean field o = Σ p[k,l]·t[k,l], METHOD.md (9).
-type Readouts struct {
-	Special int // places 0..Special−1 are no patches: the class token, and perhaps a distillation token
-	Heads   int // 1 (the class token's) or 2 (and the distillation token's)
-}
-
-// Read reports whether a head looks at the token at this place.
-func (r Readouts) Read(place int32) bool { return int(place) < r.Heads }
-
-// Patch reports whether the token at this place is a patch.
-func (r Readouts) Patch(place int32) bool { return int(place) >= r.Special }
-
-// Done reports whether all tokens that are read have halted, given the depths of an image's tokens [N]: nothing can
-// change its logits any more.
-func (r Readouts) Done(depth []int32) bool { return !slices.Contains(depth[:r.Heads], 0) }
-
-// Fields returns how many mean fields an image has.
-func (r Readouts) Fields() int { return r.Heads }
-
-// Field returns which of the mean fields the output of the token at this place counts in, if any.
-func (r Readouts) Field(place int32) (int, bool) { return int(place), r.Read(place) }

@@ -28,7 +28,7 @@ func NewFixedShares(active []float64) (FixedShares, error) {
 	return FixedShares{active}, nil
 }
 
-// Start returns how many of an image's patch tokens run in the first block: those at places 1..Start.
+// Start returns how many of an image's patch tokens run in the first block: the first ones.
 func (f FixedShares) Start(patches int) int { return f.keep(1, patches) }
 
 // keep returns the number of patch tokens that run in the given block (1-based).
@@ -36,15 +36,15 @@ func (f FixedShares) keep(layer, patches int) int {
 	return int(math.Round(f.active[min(layer, len(f.active))-1] * float64(patches)))
 }
 
-// Step halts the patch tokens whose place is beyond the share of the next block.
+// Step halts the patch tokens beyond the share of the next block.
 func (f FixedShares) Step(s *State, r Rows) {
-	keep := 0 // places 0..keep run in the next block
+	end := r.Readouts.Special // places 0..end−1 run in the next block
 	if r.Layer < r.Layers {
-		keep = f.keep(r.Layer+1, len(s.Depth)-1)
+		end += f.keep(r.Layer+1, len(s.Depth)-end)
 	}
 	r.Fill(0, 0)
 	for i, k := range r.Token {
-		if r.Layer == r.Layers || int(k) > keep {
+		if r.Layer == r.Layers || int(k) >= end {
 			r.Halt(s, i)
 		}
 	}

@@ -4,14 +4,19 @@ import "math"
 
 var _ = Register(Descriptor{
 	Name: "similarity", Order: 7, Summary: "a token halts when it has stopped changing",
-	Keys: []Key{{Name: "threshold", Default: 0.98, Min: -1, Max: 1}}, // τ, the cosine from which on to halt
+	Keys: []Key{{Name: "threshold", Default: 0.98, Min: -1, Max: 1}, registersKey}, // τ, the cosine from which on to halt
 	Tune: "threshold",
-	New:  func(c Config) Scheme { return Similarity{Threshold: float32(c.Number("threshold"))} },
+	New: func(c Config) Scheme {
+		return Similarity{float32(c.Number("threshold")), c.Switch(registersKey.Name)}
+	},
 })
 
 // Similarity halts token k after the first block that has hardly turned it: cos(t[k,l], t[k,l−1]) ≥ Threshold,
 // METHOD.md (15). The class token's halt ends the image as always; the readouts' last values are what the heads see.
-type Similarity struct{ Threshold float32 }
+type Similarity struct {
+	Threshold float32
+	Registers bool // they halt, too
+}
 
 // Step compares every token with what it was. Scores are the cosines, 0 in block L, where nothing depends on them.
 func (t Similarity) Step(s *State, r Rows) {
@@ -21,9 +26,12 @@ func (t Similarity) Step(s *State, r Rows) {
 		return
 	}
 	width := r.Stride
-	for i := range r.Token {
+	for i, k := range r.Token {
+		if !t.Registers && r.Readouts.Register(k) {
+			continue
+		}
 		r.Score[i] = cosine(r.X[i*width:(i+1)*width], r.Previous[i*width:(i+1)*width])
-		s.Cumulative[r.Token[i]] = r.Score[i]
+		s.Cumulative[k] = r.Score[i]
 		if r.Score[i] >= t.Threshold {
 			r.Halt(s, i)
 		}

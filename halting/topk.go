@@ -21,7 +21,7 @@ var _ = Register(Descriptor{
 // TopK lets a fixed share of the patch tokens go on after some blocks: those to which the class token pays most
 // attention in that block, mean over the heads (EViT, Liang et al. 2022), METHOD.md (16). With Fuse the others are
 // merged, weighted by that attention, into one row, which takes the place of the first of them and is a patch token
-// like any other from then on.
+// like any other from then on. In a model without a class token it is the attention that all pay on average.
 //
 // The original takes tokens out between attention and MLP, and its fused row is the sum of a[k]·t[k]; here both happen
 // after the whole block, and the sum is divided by Σ a[k], so that the row is of a token's size.
@@ -57,11 +57,15 @@ func (t TopK) Step(s *State, r Rows) {
 	if t.Fuse {
 		r.asTheyAre()
 	}
+	attention := r.Attention
+	if attention == nil { // see Needs.For
+		attention = r.Received
+	}
 	_, order := r.room(0, len(r.Token))
 	patches := order[:0]
 	for i, k := range r.Token {
-		r.Score[i] = r.Attention[i]
-		s.Cumulative[k] = -r.Attention[i]
+		r.Score[i] = attention[i]
+		s.Cumulative[k] = -attention[i]
 		if r.Readouts.Patch(k) {
 			patches = append(patches, int32(i))
 		}
@@ -70,7 +74,7 @@ func (t TopK) Step(s *State, r Rows) {
 	if keep >= len(patches) {
 		return
 	}
-	descending(patches, r.Attention)
+	descending(patches, attention)
 	gone := patches[keep:]
 	into := gone[0]
 	sum := float32(0)
@@ -78,17 +82,23 @@ func (t TopK) Step(s *State, r Rows) {
 		if !t.Fuse || i != into {
 			r.Halt(s, int(i))
 		}
-		sum += r.Attention[i]
+		sum += attention[i]
 	}
 	if !t.Fuse {
 		return
 	}
+	size := float32(0)
 	for _, i := range gone {
-		r.Into[i], r.Share[i] = into, r.Attention[i]/sum
+		r.Into[i], r.Share[i] = into, attention[i]/sum
 		if !(sum > 0) { // so little attention that it is 0 in float32
 			r.Share[i] = 1 / float32(len(gone))
 		}
+		size += s.Size[r.Token[i]]
+		if s.Size[r.Token[i]] = 0; i != into {
+			r.Weight[i] = 0
+		}
 	}
+	s.Size[r.Token[into]] = size
 }
 
 // Needs asks for attention where tokens go, and for merging if there is any.

@@ -49,9 +49,9 @@ func (c repoCache) lock(etag string) string {
 	return filepath.Join(c.root, ".locks", c.folder(), etag+".lock")
 }
 
-// shards reads the snapshot's list of shards.
-func (c repoCache) shards(commit string) ([]string, error) {
-	path := c.file(commit, weights.IndexFile)
+// shards reads the snapshot's list of shards, in the file index.
+func (c repoCache) shards(commit, index string) ([]string, error) {
+	path := c.file(commit, index)
 	text, err := regular.Read(path, weights.MaxIndex)
 	if err != nil {
 		return nil, err
@@ -78,19 +78,24 @@ func (c repoCache) missing(commit string, sure bool) (names []string) {
 	if sure && !c.has(commit, hubPreprocessor) && !c.absent(commit, hubPreprocessor) {
 		names = append(names, hubPreprocessor)
 	}
-	switch {
-	case c.has(commit, hubWeights):
-	case c.has(commit, weights.IndexFile):
-		shards, err := c.shards(commit)
+	for _, file := range weightFiles {
+		switch {
+		case !c.has(commit, file.name):
+			if sure && !c.absent(commit, file.name) {
+				return append(names, file.name)
+			}
+			continue
+		case !file.index:
+			return names
+		}
+		shards, err := c.shards(commit, file.name)
 		if err != nil {
-			return append(names, weights.IndexFile)
+			return append(names, file.name)
 		}
 		there := func(shard string) bool { return c.has(commit, shard) }
-		names = append(names, slices.DeleteFunc(shards, there)...)
-	case !c.has(commit, hubPickle), sure && !(c.absent(commit, hubWeights) && c.absent(commit, weights.IndexFile)):
-		names = append(names, hubWeights)
+		return append(names, slices.DeleteFunc(shards, there)...)
 	}
-	return names
+	return append(names, hubWeights)
 }
 
 // find returns the snapshot of what a revision meant last, if it has all that a model needs. The error says what it

@@ -57,9 +57,20 @@ const (
 	maxHubWeights = 64 << 30 // bytes of a model's weights, all shards together
 )
 
+// weightFiles are the files that a model's weights are taken from, the best first; an index names others, the shards.
+var weightFiles = [...]struct {
+	name  string
+	limit int64 // bytes
+	index bool
+}{
+	{hubWeights, maxHubWeights, false}, {weights.IndexFile, weights.MaxIndex, true},
+	{hubPickle, maxHubWeights, false}, {weights.PytorchIndexFile, weights.MaxIndex, true},
+}
+
 // Model makes a repository's model available and returns the directory that holds it: config.json, the weights, and
 // preprocessor_config.json if there is one. The weights are model.safetensors, else model.safetensors.index.json with
-// all its shards, else pytorch_model.bin. revision is a branch, a tag or a commit; "" is main.
+// all its shards, else pytorch_model.bin, else its index with all shards. revision is a branch, a tag or a commit; ""
+// is main.
 //
 // A commit whose files are all in the cache costs no request, a branch or tag that has not moved costs one. Where the
 // hub cannot be reached and the cache has all of what the revision meant last, that is returned and a warning is
@@ -144,27 +155,25 @@ func (r *remote) fetch(ctx context.Context, config remoteFile) error {
 	if _, err := r.getOptional(ctx, commit, hubPreprocessor, maxHubJSON); err != nil {
 		return err
 	}
-	for _, file := range []struct {
-		name  string
-		limit int64
-	}{{hubWeights, maxHubWeights}, {weights.IndexFile, weights.MaxIndex}, {hubPickle, maxHubWeights}} {
+	for _, file := range weightFiles {
 		found, err := r.getOptional(ctx, commit, file.name, file.limit)
 		switch {
 		case err != nil:
 			return err
-		case found && file.name == weights.IndexFile:
-			return r.fetchShards(ctx, commit)
+		case found && file.index:
+			return r.fetchShards(ctx, commit, file.name)
 		case found:
 			return nil
 		}
 	}
-	return fmt.Errorf("the repository has none of %s, %s and %s", hubWeights, weights.IndexFile, hubPickle)
+	return fmt.Errorf("the repository has none of %s, %s, %s and %s", hubWeights, weights.IndexFile, hubPickle,
+		weights.PytorchIndexFile)
 }
 
-// fetchShards downloads what the snapshot's index names. All are asked for before the first is downloaded, so that one
-// that does not exist is known before gigabytes have come.
-func (r *remote) fetchShards(ctx context.Context, commit string) error {
-	shards, err := r.cache.shards(commit)
+// fetchShards downloads what the snapshot's file index names. All are asked for before the first is downloaded, so that
+// one that does not exist is known before gigabytes have come.
+func (r *remote) fetchShards(ctx context.Context, commit, index string) error {
+	shards, err := r.cache.shards(commit, index)
 	if err != nil {
 		return err
 	}

@@ -99,6 +99,9 @@ func TestHubFiles(t *testing.T) {
 			want: []string{"config.json", "model.safetensors"}},
 		{name: "pickle", files: map[string]hubFile{"config.json": config, "pytorch_model.bin": pickle},
 			want: []string{"config.json", "pytorch_model.bin"}},
+		{name: "shards of pickles", files: map[string]hubFile{"config.json": config,
+			weights.PytorchIndexFile: {content: `{"weight_map":{"a":"p-1.bin","b":"p-2.bin"}}`}, "p-1.bin": one, "p-2.bin": two},
+			want: []string{"config.json", "p-1.bin", "p-2.bin", weights.PytorchIndexFile}},
 		{name: "small weights", files: map[string]hubFile{"config.json": config,
 			"model.safetensors": {content: "small"}}, want: []string{"config.json", "model.safetensors"}},
 		{name: "empty file", files: map[string]hubFile{"config.json": {}, "model.safetensors": one},
@@ -283,6 +286,8 @@ func TestHubOffline(t *testing.T) {
 		{"shards", commit1, map[string]string{"S/config.json": "",
 			"S/" + weights.IndexFile: index, "S/m1.safetensors": "", "S/m2.safetensors": ""}, nil},
 		{"pickle", commit1, map[string]string{"S/config.json": "", "S/pytorch_model.bin": ""}, nil},
+		{"no shard of pickles", commit1, map[string]string{"S/config.json": "",
+			"S/" + weights.PytorchIndexFile: `{"weight_map":{"a":"p-1.bin"}}`}, []string{"lacks p-1.bin"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := Hub{Endpoint: "http://127.0.0.1:1", Cache: t.TempDir(), Offline: true}

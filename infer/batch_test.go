@@ -262,7 +262,7 @@ func TestCaps(t *testing.T) {
 				cost += int(out.Depth[i*c.Tokens()+k])
 				uncapped += int(free.Depth[i*c.Tokens()+k])
 			}
-			if most > 0 && cost > max(most, c.Readouts().Heads) {
+			if most > 0 && cost > max(most, c.Readouts().Least()) {
 				t.Fatalf("image %d costs %d token-blocks, its cap is %d", i, cost, most)
 			}
 			if most == 0 || most >= dense {

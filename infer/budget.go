@@ -102,9 +102,9 @@ func (b Budget) Limits(m *vit.Model) (scheme, most int, err error) {
 	}
 	if b.Max > 0 {
 		c := &m.Params.Config
-		dense, least := float64(c.Tokens()*c.Layers), c.Readouts().Heads
+		dense, least := float64(c.Tokens()*c.Layers), c.Readouts().Least()
 		if most = int(b.Max * dense); most < least {
-			return 0, 0, usage.Errorf("a cap of %v of the dense model's work, but a token in one block is %.2g of it",
+			return 0, 0, usage.Errorf("a cap of %v of the dense model's work, but the least that can run is %.2g of it",
 				b.Max, float64(least)/dense)
 		}
 	}

@@ -8,6 +8,7 @@ func (w *worker) decide() {
 	e, c := w.engine, &w.chunk
 	layers, tokens := e.config.Layers, e.config.Tokens()
 	c.going = c.going[:0]
+	w.record()
 	if c.layer > 0 && e.needs[c.layer-1].Logits {
 		w.predict()
 	}
@@ -16,14 +17,9 @@ func (w *worker) decide() {
 		state, image := &w.states[s.image], w.first+s.image
 		rows, ran := w.observe(i), 0
 		if c.layer > 0 {
-			out := e.job.out
 			ran = s.active
-			out.Active[image*layers+c.layer-1] = int32(ran)
-			for _, k := range w.token[s.first : s.first+ran] {
-				out.Depth[image*tokens+int(k)] = int32(c.layer)
-			}
 			w.scheme(s.image).Step(state, rows)
-			if t, at := out.Trace, ((c.layer-1)*e.job.plan.images+image)*tokens; t != nil {
+			if t, at := e.job.out.Trace, ((c.layer-1)*e.job.plan.images+image)*tokens; t != nil {
 				for j, k := range rows.Token {
 					t.Score[at+int(k)], t.Active[at+int(k)] = rows.Score[j], 1
 				}
@@ -31,12 +27,30 @@ func (w *worker) decide() {
 		}
 		if state.Cap > 0 {
 			state.Enforce(rows, ran)
+		} else if c.layer > 0 && e.readouts.Pooled > 0 {
+			state.Give(rows)
 		}
 		if c.layer < layers && !w.over(s) {
 			s.stopped = w.unwanted(image)
 		}
 		if c.split {
 			w.keep(s)
+		}
+	}
+}
+
+// record writes down which tokens ran in the block.
+func (w *worker) record() {
+	c, out, config := &w.chunk, w.engine.job.out, &w.engine.config
+	if c.layer == 0 {
+		return
+	}
+	for i := range c.slots {
+		s := &c.slots[i]
+		image := w.first + s.image
+		out.Active[image*config.Layers+c.layer-1] = int32(s.active)
+		for _, k := range w.token[s.first : s.first+s.active] {
+			out.Depth[image*config.Tokens()+int(k)] = int32(c.layer)
 		}
 	}
 }
@@ -77,8 +91,8 @@ func (w *worker) compact() {
 	for i := range c.slots {
 		s := c.slots[i] // a copy: its place is written over
 		if c.layer > 0 {
-			w.addFields(&s)
 			w.merge(&s)
+			w.addFields(&s)
 		}
 		if w.over(&s) || c.layer == w.engine.config.Layers {
 			continue

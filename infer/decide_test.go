@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -14,9 +15,13 @@ import (
 type decider struct {
 	p     *vit.Params
 	m     *masked
+	reads halting.Readouts
 	alive []bool
-	sum   []float64 // [N] cumulative scores, or lots
-	size  []float64 // [N]
+	sum   []float64   // [N] cumulative scores, or lots
+	size  []float64   // [N]
+	count []float64   // [N] how many times a token counts in the patches' mean
+	field [][]float64 // [N][E] mean fields so far
+	given []float64   // [N] the weight in them
 
 	attention []float64   // [N] of this block
 	received  []float64   // [N]
@@ -27,8 +32,23 @@ type decider struct {
 // decide halts tokens after block l (1-based), given the tokens before and after it. It may merge rows of x.
 func (d *decider) decide(l int, before, x [][]float64) {
 	h, layers, n := d.p.Config.Halting, d.p.Config.Layers, len(x)
-	gate := func(k int) float64 {
-		return 1 / (1 + math.Exp(-(h.Number("gate_scale")*x[k][0] - h.Number("gate_center"))))
+	sigmoid := func(gate float64) float64 {
+		return 1 / (1 + math.Exp(-(h.Number("gate_scale")*gate - h.Number("gate_center"))))
+	}
+	special := d.p.Config.Special()
+	lead := x[0][0]
+	if d.p.Config.NoClassToken {
+		lead = 0
+		for k := special; k < n; k++ {
+			lead += x[k][0] / float64(n-special)
+		}
+	}
+	stays := func(k int) bool { // a register that halts with its image alone
+		return k < special && k >= special-d.p.Config.Registers && !h.Switch("registers_halt")
+	}
+	ended := true // nothing that is read is left
+	for f := range d.reads.Fields() {
+		ended = ended && !d.alive[d.reads.Place(f)]
 	}
 	last := l == layers
 	score := d.m.score[(l-1)*n : l*n]
@@ -37,9 +57,9 @@ func (d *decider) decide(l int, before, x [][]float64) {
 	case "token", "sact":
 		read := 0 // tokens without a gate
 		if exit := h.Number("exit"); exit > 0 {
-			read = d.p.Config.Readouts().Heads
-			if !last && d.alive[0] {
-				sure := largestPlain(headsPlain(d.p, x[:read]))
+			read = d.reads.Alone
+			if !last && !ended {
+				sure := d.sure(x)
 				near(sure, exit)
 				last = sure >= exit // then the image ends as it would after block L
 				for k := range read {
@@ -56,7 +76,13 @@ func (d *decider) decide(l int, before, x [][]float64) {
 			if !d.alive[k] {
 				continue
 			}
-			s := gate(k)
+			if stays(k) {
+				if last {
+					d.halt(k, l, 1)
+				}
+				continue
+			}
+			s := sigmoid(x[k][0])
 			score[k], d.weight[k] = s, s
 			near(d.sum[k]+s, 1-h.Number("epsilon"))
 			if last || d.sum[k]+s >= 1-h.Number("epsilon") {
@@ -68,7 +94,7 @@ func (d *decider) decide(l int, before, x [][]float64) {
 		if !d.alive[0] {
 			return
 		}
-		s := gate(0)
+		s := sigmoid(lead)
 		chance := s
 		if h.Scheme == "ponder" {
 			chance *= 1 - d.sum[0]
@@ -93,7 +119,7 @@ func (d *decider) decide(l int, before, x [][]float64) {
 		}
 		stop := last
 		if !last {
-			sure := largestPlain(headsPlain(d.p, x[:d.p.Config.Readouts().Heads]))
+			sure := d.sure(x)
 			near(sure, h.Number("threshold"))
 			stop = sure >= h.Number("threshold")
 			for k := range n {
@@ -112,6 +138,9 @@ func (d *decider) decide(l int, before, x [][]float64) {
 			}
 			if last {
 				d.halt(k, l, 1)
+				continue
+			}
+			if stays(k) {
 				continue
 			}
 			score[k] = dotPlain(x[k], before[k]) / math.Sqrt(dotPlain(x[k], x[k])*dotPlain(before[k], before[k]))
@@ -148,6 +177,21 @@ func largestPlain(z []float64) float64 {
 		total += math.Exp(v - slices.Max(z))
 	}
 	return 1 / total
+}
+
+// sure returns how sure the prediction is if the image ends here.
+func (d *decider) sure(x [][]float64) float64 {
+	now := make([][]float64, len(x))
+	for k := range now {
+		now[k] = slices.Clone(d.field[k])
+		if !d.alive[k] {
+			continue
+		}
+		for j, v := range x[k] {
+			now[k][j] += (1 - d.given[k]) * v
+		}
+	}
+	return largestPlain(headsPlain(d.p, now, d.count))
 }
 
 // draw makes each patch's lot, from tokens as they go into block 1.
@@ -222,6 +266,9 @@ func (d *decider) decideCounts(l int, x [][]float64, score []float64) {
 			total += d.attention[k]
 			if i > 0 || !h.Switch("fuse") {
 				d.halt(k, l, 1)
+			}
+			if i > 0 && h.Switch("fuse") {
+				d.goesInto(k, gone[0])
 			}
 		}
 		if h.Switch("fuse") {
@@ -304,4 +351,11 @@ func (d *decider) merge(q pair, l int, x [][]float64) {
 	}
 	d.size[q.to] = a + b
 	d.halt(q.from, l, 1)
+	d.goesInto(q.from, q.to)
+}
+
+// goesInto counts a merged token where it went.
+func (d *decider) goesInto(from, to int) {
+	d.count[to] += d.count[from]
+	d.count[from], d.weight[from] = 0, 0
 }

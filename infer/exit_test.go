@@ -7,6 +7,7 @@ import (
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/internal/tokentest"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -32,7 +33,7 @@ func TestExitIsExact(t *testing.T) {
 		for seed := range uint64(60) {
 			r := rand.New(rand.NewPCG(seed, 3))
 			c := schemeConfig([]string{"token", "sact"}[seed%2], 1+r.IntN(5))
-			c.Distillation = vit.Distillation(r.IntN(3))
+			tokentest.Kinds[r.IntN(len(tokentest.Kinds))].Set(&c)
 			exit := 0.3 + 0.4*r.Float64()
 			c.Halting = c.Halting.With("exit", exit)
 			b, precision, p := 1+r.IntN(5), precisions[r.IntN(3)], makeModel(c, seed, gatesMixed)
@@ -58,10 +59,10 @@ func TestExitIsExact(t *testing.T) {
 					ended[i] = true
 					sameBits(t, "logits", got.Logits[i*c.Classes:(i+1)*c.Classes], logits)
 					depth, shorter := got.Depth[i*c.Tokens():][:c.Tokens()], want.Depth[i*c.Tokens():][:c.Tokens()]
-					if !slices.Equal(depth, shorter) || int(depth[0]) != l {
+					if !slices.Equal(depth, shorter) || int(halting.End(c.Readouts(), depth)) > l {
 						t.Fatalf("image %d: depths %v, want %v", i, depth, shorter)
 					}
-					if l > 1 && l < c.Layers && slices.Min(depth) < depth[0] {
+					if l > 1 && l < c.Layers && int(halting.End(c.Readouts(), depth)) == l && int(slices.Min(depth)) < l {
 						ends[c.Halting.Scheme]++
 					}
 				}
@@ -99,9 +100,9 @@ func TestExitHalts(t *testing.T) {
 // TestExitSplits: with an exit, too, patches leave before fc2 is complete. What it costs are the heads, and the rest of
 // fc2 for the rows that are read, which go ahead of the others as copies.
 func TestExitSplits(t *testing.T) {
-	for distillation := range vit.DistillHead + 1 {
+	for _, kind := range tokentest.Kinds {
 		c := schemeConfig("token", 4)
-		c.Distillation = distillation
+		kind.Set(&c)
 		n := int32(c.Tokens())
 		active := []int32{n, n - 7, n - 9, n - 14}
 		macs := func(c vit.Config) int64 {
@@ -109,13 +110,16 @@ func TestExitSplits(t *testing.T) {
 			defer e.Close()
 			return e.MACs(active)
 		}
-		q, e := int64(c.Readouts().Heads), int64(c.Embed)
+		q, e := int64(c.Readouts().Inputs()), int64(c.Embed)
 		rest := q * (e - int64(kernels.FirstPanel(c.Embed))) * int64(c.Hidden)
+		if c.Readouts().Pooled > 0 {
+			rest = 0 // fc2 is complete for all
+		}
 		want := int64(c.Layers-1) * (q*e*int64(c.Classes) + rest)
 		without := macs(c)
 		c.Halting = c.Halting.With("exit", 0.9)
 		if got := macs(c) - without; got != want {
-			t.Errorf("%d: an exit costs %d MACs, want %d", distillation, got, want)
+			t.Errorf("%s: an exit costs %d MACs, want %d", kind.Name, got, want)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/internal/tokentest"
 	"github.com/adavit/adavit/vit"
 	"pgregory.net/rapid"
 )
@@ -45,8 +46,8 @@ func drawModel(t *rapid.T) *vit.Params {
 		Layers: rapid.IntRange(1, 5).Draw(t, "layers"), Hidden: rapid.IntRange(1, 70).Draw(t, "hidden"),
 		Patch: rapid.IntRange(1, 4).Draw(t, "patch"), Channels: rapid.IntRange(1, 3).Draw(t, "channels"),
 		Classes: rapid.IntRange(1, 5).Draw(t, "classes"), Eps: 1e-6,
-		Distillation: vit.Distillation(rapid.IntRange(0, 2).Draw(t, "distillation")),
 	}
+	tokentest.Draw(t, &c)
 	c.Height = c.Patch * rapid.IntRange(1, 5).Draw(t, "gridH")
 	c.Width = c.Patch * rapid.IntRange(1, 5).Draw(t, "gridW")
 	kind := rapid.IntRange(0, gateKinds-1).Draw(t, "gates")
@@ -76,6 +77,8 @@ func drawConstants(t *rapid.T, name string, layers int) halting.Config {
 		"similarity":  rapid.Float64Range(-1, 1).Draw(t, "similarity"),
 		"importance":  rapid.Float64Range(0, 2).Draw(t, "importance"),
 		"rate":        rapid.Float64Range(0, 1).Draw(t, "rate"),
+
+		"registers_halt": rapid.Bool().Draw(t, "registers halt"),
 	}
 	if rapid.Bool().Draw(t, "chosen layers") {
 		constants["layers"] = []int{rapid.IntRange(1, layers).Draw(t, "layer")}
@@ -112,9 +115,7 @@ func makeModel(c vit.Config, seed uint64, kind int) *vit.Params {
 		}
 		return float32(r.NormFloat64())
 	}
-	for k := range c.Tokens() {
-		p.Position[k*c.Embed] += lean(k)
-	}
+	tokentest.Lean(p, lean)
 	return p
 }
 

@@ -8,7 +8,7 @@
 //	queries, keys, values of norm1(X)                one product each for all rows
 //	X = X + proj(attention)                          attention image by image, one product for proj
 //	X = X + fc2(gelu(fc1(norm2(X))))                 two products
-//	the halting scheme looks at each image's rows    mean field o = o + p[k,l]·t[k,l] of a token k that a head reads
+//	the halting scheme looks at each image's rows    mean field o = o + p[k,l]·t[k,l] of a token k that is read
 //	rows of halted tokens go, the others close up
 //
 // No mask exists, so a halted token costs nothing from the next block on. A stage is run by one worker, or by a team
@@ -17,7 +17,8 @@
 //
 // Three things are left out because they cannot change the logits head(norm(o)): all blocks of an image after the
 // tokens that are read have halted; in block L, everything but keys and values for every other token; and, in a block
-// where tokens halt by their gates alone, what fc2 would add to them beyond that. Options.Full brings all back.
+// where tokens halt by their gates alone, what fc2 would add to them beyond that. Options.Full brings all back. Where
+// the patches' mean is read (pool.go), patches are such tokens, so that only the first of the three is left.
 //
 // Every number of a result is summed in an order that depends on the image alone, so results are the same, bit for bit,
 // whatever the batch, the group, and the number of threads. In steady state nothing is allocated.

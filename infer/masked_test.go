@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/adavit/adavit/internal/tokentest"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -26,13 +27,12 @@ func maskedForward(p *vit.Params, image []float32) masked {
 	floats := func(n int) []float64 { return make([]float64, n) }
 	m := masked{depth: make([]int, n), ran: make([]int, n), score: floats(layers * n), rho: floats(n)}
 	m.margin = math.Inf(1)
-	d := decider{p: p, m: &m, sum: floats(n), size: floats(n), weight: floats(n), alive: make([]bool, n)}
-	keys, field := make([]bool, n), make([][]float64, c.Readouts().Heads)
-	for k := range field {
-		field[k] = make([]float64, e)
-	}
+	d := decider{p: p, m: &m, sum: floats(n), size: floats(n), count: floats(n), weight: floats(n), given: floats(n),
+		alive: make([]bool, n), reads: c.Readouts()}
+	keys := make([]bool, n)
 	for k := range n {
-		d.alive[k], keys[k], d.size[k] = true, true, 1
+		d.alive[k], keys[k], d.size[k], d.count[k] = true, true, 1, 1
+		d.field = append(d.field, floats(e))
 	}
 	for l := range layers {
 		before := make([][]float64, n)
@@ -40,11 +40,15 @@ func maskedForward(p *vit.Params, image []float32) masked {
 			before[k] = slices.Clone(x[k])
 		}
 		d.attention, d.received, d.keys = blockPlain(p, &p.Blocks[l], x, d.alive, keys, d.size)
+		if !d.reads.Class() {
+			d.attention = d.received
+		}
 		clear(d.weight)
 		d.decide(l+1, before, x)
-		for k := range field {
-			for j := range field[k] {
-				field[k][j] += d.weight[k] * x[k][j]
+		for k, w := range d.weight {
+			d.given[k] += w
+			for j, v := range x[k] {
+				d.field[k][j] += w * v
 			}
 		}
 		for k := range n {
@@ -57,20 +61,44 @@ func maskedForward(p *vit.Params, image []float32) masked {
 			}
 		}
 	}
-	for k := range n {
-		m.ran[k] = min(m.depth[k], slices.Max(m.depth[:len(field)]))
+	end := 0
+	for f := range d.reads.Fields() {
+		end = max(end, m.depth[d.reads.Place(f)])
 	}
-	m.logits = headsPlain(p, field)
+	for k := range n {
+		m.ran[k] = min(m.depth[k], end)
+	}
+	m.logits = headsPlain(p, d.field, d.count)
 	return m
 }
 
-// headsPlain returns the logits of readouts [Q][E].
-func headsPlain(p *vit.Params, field [][]float64) []float64 {
+// headsPlain returns the logits of tokens [N][E], each of which counts in a mean so many times.
+func headsPlain(p *vit.Params, field [][]float64, count []float64) []float64 {
 	c := &p.Config
-	logits := linearPlain(normPlain(field[0], p.NormWeight, p.NormBias, c.Eps), p.HeadWeight, p.HeadBias)
-	if c.Readouts().Heads == 2 {
-		second := normPlain(field[1], p.NormWeight, p.NormBias, c.Eps)
-		for j, v := range linearPlain(second, p.HeadDistWeight, p.HeadDistBias) {
+	norm := func(x []float64) []float64 { return normPlain(x, p.NormWeight, p.NormBias, c.Eps) }
+	mean := func(of func(x []float64) []float64) []float64 {
+		sum := make([]float64, c.Embed)
+		for k := c.Special(); k < c.Tokens(); k++ {
+			for j, v := range of(field[k]) {
+				sum[j] += count[k] * v / float64(c.Patches())
+			}
+		}
+		return sum
+	}
+	var read []float64
+	switch c.Pooling {
+	case vit.ClassToken:
+		read = norm(field[0])
+	case vit.Mean:
+		read = norm(mean(func(x []float64) []float64 { return x }))
+	case vit.NormedMean:
+		read = mean(norm)
+	case vit.ClassAndMean:
+		read = append(norm(field[0]), mean(norm)...)
+	}
+	logits := linearPlain(read, p.HeadWeight, p.HeadBias)
+	if c.Distillation == vit.DistillHead {
+		for j, v := range linearPlain(norm(field[1]), p.HeadDistWeight, p.HeadDistBias) {
 			logits[j] = (logits[j] + v) / 2
 		}
 	}
@@ -80,27 +108,21 @@ func headsPlain(p *vit.Params, field [][]float64) []float64 {
 // embedPlain returns the tokens before block 1.
 func embedPlain(p *vit.Params, image []float32) [][]float64 {
 	c := &p.Config
-	x := make([][]float64, c.Tokens())
-	for k := range x {
-		if s := c.Special(); k < s {
-			x[k] = make([]float64, c.Embed)
-			for j := range x[k] {
-				x[k][j] = float64([][]float32{p.ClassToken, p.DistToken}[k][j])
-			}
-		} else {
-			top, left := (k-s)/c.GridW()*c.Patch, (k-s)%c.GridW()*c.Patch
-			var pixels []float64
-			for ch := range c.Channels {
-				for i := range c.Patch {
-					for j := range c.Patch {
-						pixels = append(pixels, float64(image[(ch*c.Height+top+i)*c.Width+left+j]))
-					}
+	x, positions := tokentest.Special(p)
+	for _, position := range positions {
+		k, s := len(x), c.Special()
+		top, left := (k-s)/c.GridW()*c.Patch, (k-s)%c.GridW()*c.Patch
+		var pixels []float64
+		for ch := range c.Channels {
+			for i := range c.Patch {
+				for j := range c.Patch {
+					pixels = append(pixels, float64(image[(ch*c.Height+top+i)*c.Width+left+j]))
 				}
 			}
-			x[k] = linearPlain(pixels, p.PatchWeight, p.PatchBias)
 		}
-		for j := range x[k] {
-			x[k][j] += float64(p.Position[k*c.Embed+j])
+		x = append(x, linearPlain(pixels, p.PatchWeight, p.PatchBias))
+		for j, v := range position {
+			x[k][j] += v
 		}
 	}
 	return x

@@ -19,7 +19,8 @@ type observation struct {
 	room      []float32 // [N]
 	keys      []float32 // [N, E/H] of one image
 	hidden    []float32 // [S·Q, hiddenStride] the rows that are read, of the at most S images of a chunk
-	field     []float32 // [S, Q, E] what their heads look at
+	field     []float32 // [S, Q, E] their mean fields if the image ended here
+	read      []float32 // [S, inputs, E] what the heads look at, where that is not field itself
 	logits    []float32 // [S, classes]
 	second    []float32 // [S, classes] of a second head
 	scratch   halting.Scratch
@@ -46,6 +47,9 @@ func (o *observation) grow(w *worker, rows int) {
 		s, q := min(w.capacity, rows), w.engine.readouts.Fields()
 		o.hidden, o.field = room[float32](w, s*q*hiddenStride(c.Hidden)), room[float32](w, s*q*c.Embed)
 		o.logits, o.second = room[float32](w, s*c.Classes), room[float32](w, s*c.Classes)
+		if r := w.engine.readouts; r.Pooled > 0 {
+			o.read = room[float32](w, s*r.Inputs()*c.Embed)
+		}
 		o.ask = func() []float32 { return o.answer }
 	}
 	if need.Merges {
@@ -148,6 +152,10 @@ func (w *worker) merge(s *slot) {
 // when they halted. In a split block copies of these rows go through the rest of fc2 ahead of the others.
 func (w *worker) predict() {
 	c, o, config, r := &w.chunk, &w.observation, &w.engine.config, w.engine.readouts
+	if r.Pooled > 0 {
+		w.predictPooled()
+		return
+	}
 	e, stride := config.Embed, hiddenStride(config.Hidden)
 	c.read = 0
 	for i := range c.slots {

@@ -6,10 +6,10 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// Output is what Run finds out about B images of N tokens, the class token at place 0, in L blocks.
+// Output is what Run finds out about B images of N tokens, special ones first, in L blocks.
 type Output struct {
 	Logits  []float32 // [B, classes]
-	Fields  []float32 // [B, Q, E] what the heads look at, before the last norm; with Options.Fields
+	Fields  []float32 // [B, inputs, E] what the heads look at, before a norm that is still to come; with Options.Fields
 	Depth   []int32   // [B, N] blocks that each token really ran in; an image that stopped early stops its tokens
 	Active  []int32   // [B, L] tokens that ran in each block; in block L those that gave keys and values
 	Stopped []bool    // [B] Batch.Stop or ctx ended the image: its logits are void, the rest says what ran until then
@@ -28,7 +28,7 @@ type Trace struct {
 func (o *Output) resize(b int, c *vit.Config, fields bool) {
 	n, l := c.Tokens(), c.Layers
 	if fields {
-		zeros(&o.Fields, b*c.Readouts().Fields()*c.Embed)
+		zeros(&o.Fields, b*c.Readouts().Inputs()*c.Embed)
 	}
 	zeros(&o.Logits, b*c.Classes)
 	zeros(&o.Depth, b*n)

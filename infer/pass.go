@@ -28,6 +28,8 @@ type worker struct {
 	slots    []slot          // the images that still run
 	states   []halting.State // [G]
 	field    []float32       // [G, Q, E] o, the mean fields
+	read     []float32       // [G, inputs, E] what the heads look at, where that is not field itself
+	sum      []float32       // [E] a part of a sum over patches
 	second   []float32       // [G, classes] logits of a second head
 
 	chunk       chunk
@@ -110,6 +112,9 @@ func (w *worker) grow(g int) {
 	w.slots, w.states = make([]slot, 0, g), make([]halting.State, g)
 	w.x, w.token = room[float32](w, g*n*e), room[int32](w, g*n)
 	w.field, w.second = room[float32](w, g*q*e), room[float32](w, g*c.Classes)
+	if r := w.engine.readouts; r.Pooled > 0 {
+		w.read, w.sum = room[float32](w, g*r.Inputs()*e), room[float32](w, e)
+	}
 	w.chunk = chunk{
 		going: room[int](w, rows), score: room[float32](w, rows), weight: room[float32](w, rows),
 		gathered: room[float32](w, rows*e), places: room[int32](w, rows),
@@ -141,11 +146,18 @@ func (w *worker) pass(first, end int) {
 		}
 	}
 	w.chunk.layer = 0
-	if e.options.Fields {
-		size := e.readouts.Fields() * c.Embed
-		copy(e.job.out.Fields[first*size:end*size], w.field)
+	read := w.field
+	if e.readouts.Pooled > 0 {
+		read = w.read
+		for i := range g {
+			w.pool(read, w.field, i, i)
+		}
 	}
-	w.heads(e.job.out.Logits[first*c.Classes:end*c.Classes], w.second, w.field, g)
+	if e.options.Fields {
+		size := e.readouts.Inputs() * c.Embed
+		copy(e.job.out.Fields[first*size:end*size], read)
+	}
+	w.heads(e.job.out.Logits[first*c.Classes:end*c.Classes], w.second, read, g)
 	w.spentOn(Head)
 	if t := e.job.out.Trace; t != nil {
 		w.trace(t, g)
@@ -226,15 +238,21 @@ func (w *worker) reads(token []int32) int {
 	return n
 }
 
-// heads writes the logits [g, classes] of mean fields [g, Q, E], which it normalises: each one's head, averaged. second
-// is where the second head's go, if there is one.
-func (w *worker) heads(logits, second, field []float32, g int) {
-	c, p, q := &w.engine.config, w.engine.weights, w.engine.readouts.Fields()
-	e := c.Embed
-	p.norm.to(field, field, g*q)
-	p.heads[0].to(logits, c.Classes, operand{f32: field, stride: q * e}, g, plain)
+// heads writes the logits [g, classes] of what they look at, read [g, inputs, E], which it normalises but for means of
+// what is: each one's head, averaged. second is where the second head's go, if there is one.
+func (w *worker) heads(logits, second, read []float32, g int) {
+	c, p, r := &w.engine.config, w.engine.weights, w.engine.readouts
+	e, q := c.Embed, r.Inputs()
+	if normsTokens(c) {
+		for i := range g {
+			p.norm.to(read[i*q*e:], read[i*q*e:], r.Alone)
+		}
+	} else {
+		p.norm.to(read, read, g*q)
+	}
+	p.heads[0].to(logits, c.Classes, operand{f32: read, stride: q * e}, g, plain)
 	if len(p.heads) == 2 {
-		p.heads[1].to(second, c.Classes, operand{f32: field[e:], stride: q * e}, g, plain)
+		p.heads[1].to(second, c.Classes, operand{f32: read[e:], stride: q * e}, g, plain)
 		kernels.Add(logits, second[:len(logits)])
 		kernels.Scale(logits, 0.5)
 	}

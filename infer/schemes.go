@@ -26,7 +26,7 @@ func (e *Engine) addSchemes() error {
 			s.start = c.Special() + min(max(p.Start(c.Patches()), 0), c.Patches())
 		}
 		for l := range s.needs {
-			if s.needs[l] = h.Needs(l+1, c.Layers); s.needs[l].Frozen != frozen {
+			if s.needs[l] = h.Needs(l+1, c.Layers).For(e.readouts); s.needs[l].Frozen != frozen {
 				return errors.New("infer: halted tokens are frozen in one scheme, or in one block, and not in another")
 			}
 			e.needsAny = either(e.needsAny, s.needs[l])
@@ -69,14 +69,16 @@ func either(a, b halting.Needs) halting.Needs {
 
 // split reports whether halted tokens go before fc2 is complete in block l (1-based), where n is wanted: all that is
 // wanted of a token that halts there is its gate, so fc2 runs for that first (see residual), and then for those that go
-// on or are read.
+// on or are read. Where the patches' mean is read, that is all of them.
 func (e *Engine) split(l int, n halting.Needs) bool {
-	return n.Halts && !n.Output && !e.options.Full && l < e.config.Layers
+	return n.Halts && !n.Output && e.readouts.Pooled == 0 && !e.options.Full && l < e.config.Layers
 }
 
 // readsAlone reports whether nothing but the tokens that are read runs in block l (1-based), the others giving keys and
 // values alone.
-func (e *Engine) readsAlone(l int) bool { return l == e.config.Layers && !e.options.Full }
+func (e *Engine) readsAlone(l int) bool {
+	return l == e.config.Layers && e.readouts.Pooled == 0 && !e.options.Full
+}
 
 // MACs returns the multiply-adds that the engine itself performs for one image, by the first of its schemes, whose
 // blocks ran on active[l] tokens (nil: on all that start). Unlike vit.Config.MACs it counts what the engine leaves out
@@ -85,7 +87,7 @@ func (e *Engine) readsAlone(l int) bool { return l == e.config.Layers && !e.opti
 func (e *Engine) MACs(active []int32) int64 {
 	c, s := &e.config, &e.schemes[0]
 	width, hidden, classes := int64(c.Embed), int64(c.Hidden), int64(c.Classes)
-	start, read, gate := int64(s.start), int64(e.readouts.Heads), int64(kernels.FirstPanel(c.Embed))
+	start, read, gate := int64(s.start), int64(e.readouts.Inputs()), int64(kernels.FirstPanel(c.Embed))
 	if active == nil {
 		active = slices.Repeat([]int32{int32(start)}, c.Layers)
 	}
@@ -108,7 +110,7 @@ func (e *Engine) MACs(active []int32) int64 {
 		total += keys*2*width*width + whole*(2*width*width+width*hidden+gate*hidden) + onward*(width-gate)*hidden +
 			2*whole*keys*width
 		if n > 0 {
-			total += s.needs[l].MACs(int(n), c.Embed, c.HeadDim(), e.readouts.Heads, c.Classes)
+			total += s.needs[l].MACs(int(n), c.Embed, c.HeadDim(), e.readouts.Inputs(), c.Classes)
 		}
 	}
 	return total

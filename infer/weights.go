@@ -19,7 +19,7 @@ type Weights struct {
 	patch     linear    // [C·P·P] → [E]
 	blocks    []block
 	norm      norm
-	heads     []linear // of [E] → [classes], one for each token that is read
+	heads     []linear // of what they look at, [E] or [2E], → [classes]
 }
 
 // block holds one transformer block. Queries have a product of their own, since rows may give keys and values alone.
@@ -53,16 +53,17 @@ func Pack(p *vit.Params, precision Precision) (*Weights, error) {
 	w := &Weights{
 		config:    *c,
 		precision: precision,
-		special:   slices.Concat(p.ClassToken, p.DistToken),
-		position:  slices.Clone(p.Position),
+		special:   slices.Concat(p.ClassToken, p.DistToken, p.Registers),
 		patch:     newLinear(F32, p.PatchWeight, p.PatchBias, c.PatchLen()),
 		blocks:    make([]block, c.Layers),
 		norm:      newNorm(p.NormWeight, p.NormBias, c.Eps),
-		heads:     []linear{newLinear(F32, p.HeadWeight, p.HeadBias, e)},
+		heads:     []linear{newLinear(F32, p.HeadWeight, p.HeadBias, c.HeadInputs())},
 	}
-	if c.Readouts().Heads > 1 {
+	if c.Classifiers() > 1 {
 		w.heads = append(w.heads, newLinear(F32, p.HeadDistWeight, p.HeadDistBias, e))
 	}
+	patches := len(p.Position) - c.Patches()*e
+	w.position = slices.Concat(p.Position[:patches], make([]float32, len(p.Registers)), p.Position[patches:])
 	kernels.Add(w.special, w.position[:len(w.special)])
 	for l := range w.blocks {
 		from := &p.Blocks[l]

@@ -9,6 +9,7 @@ import (
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/tokentest"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -17,11 +18,12 @@ import (
 func TestExit(t *testing.T) {
 	const images = 8
 	between := 0
-	for distillation := range vit.DistillHead + 1 {
+	for _, kind := range tokentest.Kinds {
 		for _, exit := range []float64{0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 1} {
-			c := vit.Config{Distillation: distillation, Embed: 24, Heads: 2, Layers: 5, Hidden: 40, Height: 12, Width: 16,
+			c := vit.Config{Embed: 24, Heads: 2, Layers: 5, Hidden: 40, Height: 12, Width: 16,
 				Patch: 4, Channels: 1, Classes: 3, Eps: 1e-6,
 				Halting: halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8).With("exit", exit)}
+			kind.Set(&c)
 			p := vit.Initialize(c, 1, 0.25)
 			r := rand.New(rand.NewPCG(2, 3))
 			pixels := make([]float32, images*c.ImageLen())
@@ -51,24 +53,24 @@ func TestExit(t *testing.T) {
 					}
 					for j, v := range all["logits"].data {
 						if w := float64(want.Logits[i*c.Classes+j]); math.Abs(v-w) > 1e-4 {
-							t.Fatalf("%d, exit %v: logit %v, want %v", distillation, exit, v, w)
+							t.Fatalf("%s, exit %v: logit %v, want %v", kind.Name, exit, v, w)
 						}
 					}
 					depth := all["depth"].data
 					for k, v := range want.Depth[i*c.Tokens() : (i+batch)*c.Tokens()] {
 						if depth[k] != float64(v) {
-							t.Fatalf("%d, exit %v, batch %d: depths %v, want %v", distillation, exit, batch, depth, want.Depth)
+							t.Fatalf("%s, exit %v, batch %d: depths %v, want %v", kind.Name, exit, batch, depth, want.Depth)
 						}
 					}
 				}
 			}
 			for i := range images {
 				depth := want.Depth[i*c.Tokens() : (i+1)*c.Tokens()]
-				end := int(depth[0])
+				end := int(halting.End(c.Readouts(), depth))
 				if exit == 1 && end != c.Layers || exit == 0.3 && end != 1 || int(slices.Max(depth)) != end {
 					t.Errorf("exit %v: depths %v", exit, depth)
 				}
-				if end > 1 && end < c.Layers && slices.Min(depth) < depth[0] {
+				if end > 1 && end < c.Layers && int(slices.Min(depth)) < end {
 					between++
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -14,6 +15,7 @@ import (
 type network struct {
 	*graph
 	c       vit.Config
+	r       halting.Readouts
 	options Options
 	tensors map[string]vit.Tensor // by timm's names
 
@@ -26,7 +28,8 @@ type network struct {
 // build makes the graph of a model that check has nothing against.
 func build(p *vit.Params, o Options) *graph {
 	c := p.Config
-	n := &network{graph: &graph{shared: map[string]bool{}}, c: c, options: o, tensors: map[string]vit.Tensor{}}
+	n := &network{graph: &graph{shared: map[string]bool{}}, c: c, r: c.Readouts(), options: o,
+		tensors: map[string]vit.Tensor{}}
 	for _, t := range p.Tensors() {
 		n.tensors[t.Name] = t
 	}
@@ -41,7 +44,11 @@ func build(p *vit.Params, o Options) *graph {
 		for l := range c.Layers {
 			x = n.block(x, l)
 		}
-		n.decide("", x)
+		if n.r.Pooled > 0 {
+			n.pool(x)
+		} else {
+			n.decide("", x)
+		}
 		return n.graph
 	}
 	n.doc += "; halted tokens are removed"
@@ -52,7 +59,11 @@ func build(p *vit.Params, o Options) *graph {
 	for l := range c.Layers {
 		x = h.after(n.block(x, l), l)
 	}
-	n.decide("", h.field())
+	if n.r.Pooled > 0 {
+		h.decidePooled("", h.field(), h.mean)
+	} else {
+		n.decide("", h.field())
+	}
 	return n.graph
 }
 
@@ -112,13 +123,20 @@ func (n *network) embed(adaptive bool) string {
 		attribute("strides", patch)) // [B, E, rows, columns]
 	x = n.reshape("patches.flat", x, n.ints(0, c.Embed, -1))
 	x = n.transpose("patches.rows", x, 0, 2, 1) // [B, K, E]
-	special := n.parameter("cls_token")
-	if c.Special() > 1 {
-		special = n.concat("special", 1, special, n.parameter("dist_token"))
+	var special []string
+	for _, name := range []string{"cls_token", "dist_token", "reg_token"} {
+		if _, ok := n.tensors[name]; ok {
+			special = append(special, n.parameter(name))
+		}
 	}
-	special = n.expand("special.batch", special, c.Special(), c.Embed) // [B, S, E]
-	x = n.concat("tokens", 1, special, x)
-	x = n.add("positions", x, n.parameter("pos_embed"))
+	if len(special) > 1 {
+		special = []string{n.concat("special", 1, special...)}
+	}
+	if len(special) > 0 {
+		special[0] = n.expand("special.batch", special[0], c.Special(), c.Embed) // [B, S, E]
+		x = n.concat("tokens", 1, special[0], x)
+	}
+	x = n.add("positions", x, n.positions())
 
 	if adaptive { // n is known when the graph runs
 		n.images = n.concat("shape.images", 0, n.batch, n.ints(-1, c.Embed))
@@ -139,15 +157,15 @@ func (n *network) expand(name, x string, shape ...int) string {
 }
 
 // block runs block l, counted from 0, on rows x [B·n, E]. In the last one nothing but the readouts matters any more:
-// they alone ask, and they alone come out, [B·Q, E].
+// they alone ask, and they alone come out, [B·Q, E], unless the patches' mean is read.
 func (n *network) block(x string, l int) string {
 	n.prefix = blockPrefix(l)
 	y := n.norm(x, "norm1")
 	asking, heads := y, n.heads
-	if l == n.c.Layers-1 {
+	if l == n.c.Layers-1 && n.r.Pooled == 0 {
 		asking = n.readouts("attn.readouts", y)
 		x = n.readouts("x.readouts", x)
-		heads = n.ints(-1, n.c.Readouts().Heads, n.c.Heads, n.c.HeadDim())
+		heads = n.ints(-1, n.r.Alone, n.c.Heads, n.c.HeadDim())
 	}
 	query := n.reshape("attn.q.heads", n.third(asking, "attn.q", "attn.qkv", 0), heads)
 	key := n.reshape("attn.k.heads", n.third(y, "attn.k", "attn.qkv", 1), n.heads)
@@ -173,7 +191,7 @@ func (n *network) block(x string, l int) string {
 // readouts takes an image's first Q rows out of rows x: [B·Q, E].
 func (n *network) readouts(name, x string) string {
 	x = n.reshape(name+".images", x, n.images)
-	return n.flat(name, n.take(name+".taken", x, 1, upTo(n.c.Readouts().Heads)...))
+	return n.flat(name, n.take(name+".taken", x, 1, upTo(n.r.Alone)...))
 }
 
 // gelu is x·(1 + erf(x/√2))/2.
@@ -193,7 +211,7 @@ func (n *network) decide(prefix, x string) string {
 	n.prefix = prefix
 	e := n.c.Embed
 	x = n.layerNorm("norm", n.layer(x, "norm"))
-	if n.c.Readouts().Heads == 1 {
+	if n.r.Alone == 1 {
 		return n.gemm("logits", n.layer(x, "head"))
 	}
 	x = n.reshape("norm.readouts", x, n.ints(-1, 2*e))

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/tokentest"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -123,12 +124,14 @@ func randomModel(t *rapid.T) *vit.Params {
 		Hidden: rapid.IntRange(1, 9).Draw(t, "hidden"), Patch: patch,
 		Height: patch * rapid.IntRange(1, 3).Draw(t, "rows"), Width: patch * rapid.IntRange(1, 4).Draw(t, "columns"),
 		Channels: rapid.IntRange(1, 3).Draw(t, "channels"), Classes: rapid.IntRange(1, 4).Draw(t, "classes"),
-		Eps: 1e-3, Distillation: vit.Distillation(rapid.IntRange(0, 2).Draw(t, "distillation")),
+		Eps: 1e-3,
 		Halting: halting.Config{Scheme: "token"}.With("gate_scale", rapid.Float64Range(-3, 5).Draw(t,
 			"scale")).With("gate_center", rapid.Float64Range(-2, 3).Draw(t, "center")).With("epsilon",
 			rapid.Float64Range(0, 0.5).Draw(t, "epsilon")).With("exit",
-			rapid.SampledFrom([]float64{0, 0, 0.2, 0.6, 0.8, 1}).Draw(t, "exit")),
+			rapid.SampledFrom([]float64{0, 0, 0.2, 0.6, 0.8, 1}).Draw(t, "exit")).With("registers_halt",
+			rapid.Bool().Draw(t, "registers halt")),
 	}
+	tokentest.Draw(t, &c)
 	if rapid.Bool().Draw(t, "dense") {
 		c.Halting = halting.Dense()
 	}
@@ -179,16 +182,17 @@ func TestRandomModels(t *testing.T) {
 					halted++
 				}
 			}
-			finished := slices.Max(depth[:c.Readouts().Heads])
+			r := c.Readouts()
+			pinned := r.Alone // are always there
+			if r.Pooled > 0 || r.Registers > 0 {
+				pinned = r.Special
+			}
 			for l := range left {
-				n := c.Readouts().Heads // are always there
+				n := pinned
 				for k, v := range depth {
-					if k < c.Readouts().Heads && l < finished {
-						continue
-					}
-					n += int(truth(v > l))
+					n += int(truth(v > l && k >= pinned))
 				}
-				left[l] = max(left[l], n)
+				left[l] = max(left[l], n, 1)
 			}
 		}
 		for l, n := range left {

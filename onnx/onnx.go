@@ -11,9 +11,9 @@
 // gathered, so that all later products are smaller. The images of a batch keep the number of tokens that the one with
 // the most of them needs, and where an image has fewer its halted ones fill the place, barred as keys. For a batch of
 // one that is exact removal; for larger ones it is a mask over what is left. One formulation serves both, without a
-// branch. An image whose readouts (the tokens that have a head) have all halted is finished: nothing can change its
-// logits, so its other tokens halt with them. In a model with an exit the heads look at the readouts after every block
-// but the last, and a sure prediction halts them.
+// branch. An image whose readouts (the tokens that are read, by themselves or in the patches' mean) have all halted is
+// finished: nothing can change its logits, so its other tokens halt with them. In a model with an exit the heads look
+// at the readouts after every block but the last, and a sure prediction halts them.
 //
 // The weights are the model's own bits, in timm's layout and names (blocks.3.attn.qkv is cut into q, k and v).
 package onnx

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/adavit/adavit/internal/tokentest"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -14,8 +15,9 @@ import (
 func plain(p *vit.Params, image []float64) (logits []float64, depth []int) {
 	c := &p.Config
 	x := embedded(p, image)
-	n, special := len(x), c.Readouts().Heads
-	alive, sum, field := make([]bool, n), make([]float64, n), make([][]float64, special)
+	r := c.Readouts()
+	n, alone := len(x), r.Alone
+	alive, sum, field := make([]bool, n), make([]float64, n), make([][]float64, n)
 	for k := range alive {
 		alive[k] = true
 	}
@@ -28,13 +30,23 @@ func plain(p *vit.Params, image []float64) (logits []float64, depth []int) {
 	exit := float64(float32(c.Halting.Number("exit")))
 	for l := range c.Layers {
 		plainBlock(p, &p.Blocks[l], x, alive)
-		last := l == c.Layers-1 || exit > 0 && alive[0] && largestShare(plainHeads(p, x)) >= exit
+		ends, running := make([][]float64, n), false
+		for k := range n {
+			ends[k] = slices.Clone(field[k])
+			for j, v := range x[k] {
+				ends[k][j] += (1 - sum[k]) * v * truth(alive[k])
+			}
+			_, read := r.Field(int32(k))
+			running = running || read && alive[k]
+		}
+		last := l == c.Layers-1 || exit > 0 && running && largestShare(plainHeads(p, ends)) >= exit
 		for k := range n {
 			if !alive[k] {
 				continue
 			}
 			h := 0.0
-			if c.Halting.Adaptive() && (exit == 0 || k >= special) {
+			stays := r.Register(int32(k)) && !c.Halting.Switch("registers_halt")
+			if c.Halting.Adaptive() && (exit == 0 || k >= alone) && !stays {
 				h = 1 / (1 + math.Exp(center-scale*x[k][0]))
 			}
 			weight := h
@@ -42,24 +54,47 @@ func plain(p *vit.Params, image []float64) (logits []float64, depth []int) {
 				weight, alive[k], depth[k] = 1-sum[k], false, l+1
 			}
 			sum[k] += h
-			if k < special {
-				for j, v := range x[k] {
-					field[k][j] += weight * v
-				}
+			for j, v := range x[k] {
+				field[k][j] += weight * v
 			}
 		}
 	}
-	finished := slices.Max(depth[:special])
+	finished := 0
+	for f := range r.Fields() {
+		finished = max(finished, depth[r.Place(f)])
+	}
 	for k := range depth {
 		depth[k] = min(depth[k], finished)
 	}
 	return plainHeads(p, field), depth
 }
 
-// plainHeads returns the logits of what the heads read, the first of x.
+// plainHeads returns the logits of what the heads read of the tokens x [N][E].
 func plainHeads(p *vit.Params, x [][]float64) []float64 {
-	logits := plainLinear(plainNorm(p, x[0], p.NormWeight, p.NormBias), p.HeadWeight, p.HeadBias)
-	if p.Config.Readouts().Heads == 2 {
+	c := p.Config
+	norm := func(x []float64) []float64 { return plainNorm(p, x, p.NormWeight, p.NormBias) }
+	mean := func(of func([]float64) []float64) []float64 {
+		sum := make([]float64, c.Embed)
+		for _, token := range x[c.Special():] {
+			for j, v := range of(token) {
+				sum[j] += v / float64(c.Patches())
+			}
+		}
+		return sum
+	}
+	var read []float64
+	switch c.Pooling {
+	case vit.ClassToken:
+		read = norm(x[0])
+	case vit.Mean:
+		read = norm(mean(func(x []float64) []float64 { return x }))
+	case vit.NormedMean:
+		read = mean(norm)
+	case vit.ClassAndMean:
+		read = append(norm(x[0]), mean(norm)...)
+	}
+	logits := plainLinear(read, p.HeadWeight, p.HeadBias)
+	if c.Classifiers() == 2 {
 		for j, v := range plainLinear(plainNorm(p, x[1], p.NormWeight, p.NormBias), p.HeadDistWeight, p.HeadDistBias) {
 			logits[j] = (logits[j] + v) / 2
 		}
@@ -79,10 +114,8 @@ func largestShare(z []float64) float64 {
 // embedded returns the tokens before block 1.
 func embedded(p *vit.Params, image []float64) [][]float64 {
 	c := &p.Config
-	x := [][]float64{wide(p.ClassToken)}
-	if c.Special() == 2 {
-		x = append(x, wide(p.DistToken))
-	}
+	x, positions := tokentest.Special(p)
+	special := len(x)
 	for row := range c.GridH() {
 		for column := range c.GridW() {
 			var pixels []float64
@@ -93,10 +126,8 @@ func embedded(p *vit.Params, image []float64) [][]float64 {
 			x = append(x, plainLinear(pixels, p.PatchWeight, p.PatchBias))
 		}
 	}
-	for k := range x {
-		for j := range x[k] {
-			x[k][j] += float64(p.Position[k*c.Embed+j])
-		}
+	for k, position := range positions {
+		add(x[special+k], position)
 	}
 	return x
 }

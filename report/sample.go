@@ -24,7 +24,7 @@ type Sample struct {
 	Depth        []int
 	GridW, GridH int
 
-	ClassDepth int // blocks the class token ran in, which ends the image; 0: not known
+	ClassDepth int // blocks after which the image ended, with its class token if it has one; 0: not known
 	Layers     int // blocks of the model
 
 	Label, Predicted string  // names of the true and the predicted class; "": not known

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/parallel"
 	"github.com/adavit/adavit/report"
@@ -270,7 +271,7 @@ func (v *version) classification(img *image, o classifyOptions) (*classified, er
 		DenseMACs: v.config.MACs(nil), Applied: cost.Applied, Reason: cost.Reason.String(), Max: o.budget.Max,
 		TokenShare: float64(cost.TokenBlocks) / float64(v.dense),
 		MeanDepth:  float64(cost.TokenBlocks) / float64(v.config.Tokens()),
-		Blocks:     int(slices.Max(img.Depth[:v.config.Readouts().Heads]))}
+		Blocks:     int(halting.End(v.config.Readouts(), img.Depth))}
 	if o.depth != "json" {
 		return c, nil
 	}
@@ -290,7 +291,7 @@ func (v *version) sample(img *image) report.Sample {
 	return report.Sample{Pixels: report.Interleave(img.seen, c.Channels, c.Height, c.Width), Width: c.Width,
 		Height:   c.Height,
 		Channels: c.Channels, Depth: patches, GridW: c.GridW(), GridH: c.GridH(),
-		ClassDepth: int(slices.Max(img.Depth[:c.Readouts().Heads])), Layers: c.Layers}
+		ClassDepth: int(halting.End(c.Readouts(), img.Depth)), Layers: c.Layers}
 }
 
 // panel draws an image with its token depths.

@@ -15,7 +15,7 @@ type Batch struct {
 	Labels  []int32   // [Size]
 	Targets []float32 // [Size, classes] distributions to learn instead, as mixed images have them; nil: the labels
 	Teacher []float32 // [Size, classes] a teacher's logits for the same images, with Loss.Distill; nil: none
-	// [Size, Q, E] what the teacher's logits are made of, before the last norm, with Distill.Tokens; nil: none
+	// [Size, I, E] what the teacher's logits are made of (infer.Output.Fields), with Distill.Tokens; nil: none
 	TeacherTokens []float32
 	Load          func(i int, dst []float32) error
 	Seed          uint64 // of the drop path masks

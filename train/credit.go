@@ -29,7 +29,7 @@ func (n *Network) takeCredit(s *shard, l int, w *scratch) {
 
 // creditGate returns credit's share of ∂loss/∂t[0] for token k of image i after block l, in row r of what ran there.
 func (n *Network) creditGate(s *shard, l, i, r int, k int32) float32 {
-	if n.scheme.credit == 0 || !n.reads.Patch(k) {
+	if n.scheme.credit == 0 || !n.reads.Patch(k) && !(n.scheme.regs && n.reads.Register(k)) {
 		return 0
 	}
 	scale, _ := n.scheme.learner.Gate()

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/tokentest"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -62,12 +63,33 @@ func plus(x, y []float64) []float64 {
 	return z
 }
 
-// classify returns what the heads make of what they read, summed.
-func (f *plain) classify(read [][]float64) []float64 {
-	p := f.p
-	z := affine(f.norm(read[0], wide(p.NormWeight), wide(p.NormBias)), p.HeadWeight, p.HeadBias)
-	if p.Config.Readouts().Heads == 2 {
-		second := affine(f.norm(read[1], wide(p.NormWeight), wide(p.NormBias)), p.HeadDistWeight, p.HeadDistBias)
+// classify returns what the heads make of what they read of the tokens [N][E], summed.
+func (f *plain) classify(x [][]float64) []float64 {
+	p, c := f.p, f.p.Config
+	norm := func(x []float64) []float64 { return f.norm(x, wide(p.NormWeight), wide(p.NormBias)) }
+	mean := func(of func([]float64) []float64) []float64 {
+		sum := make([]float64, c.Embed)
+		for _, token := range x[c.Special():] {
+			for j, v := range of(token) {
+				sum[j] += v / float64(c.Patches())
+			}
+		}
+		return sum
+	}
+	var read []float64
+	switch c.Pooling {
+	case vit.ClassToken:
+		read = norm(x[0])
+	case vit.Mean:
+		read = norm(mean(func(x []float64) []float64 { return x }))
+	case vit.NormedMean:
+		read = mean(norm)
+	case vit.ClassAndMean:
+		read = append(norm(x[0]), mean(norm)...)
+	}
+	z := affine(read, p.HeadWeight, p.HeadBias)
+	if c.Classifiers() == 2 {
+		second := affine(norm(x[1]), p.HeadDistWeight, p.HeadDistBias)
 		for i := range z {
 			z[i] = (z[i] + second[i]) / 2
 		}
@@ -81,22 +103,14 @@ func (f *plain) logits(image []float32, every bool) [][]float64 {
 	n, special, heads, d := c.Tokens(), c.Special(), c.Heads, c.HeadDim()
 	patches := make([]float32, c.Patches()*c.PatchLen())
 	c.CutPatches(0, patches, image)
-	x := make([][]float64, n)
-	for k := range x {
-		switch {
-		case k == 0:
-			x[k] = wide(p.ClassToken)
-		case k < special:
-			x[k] = wide(p.DistToken)
-		default:
-			at := (k - special) * c.PatchLen()
-			x[k] = affine(wide(patches[at:at+c.PatchLen()]), p.PatchWeight, p.PatchBias)
-		}
-		x[k] = plus(x[k], wide(p.Position[k*c.Embed:(k+1)*c.Embed]))
+	x, positions := tokentest.Special(p)
+	for k, position := range positions {
+		at := k * c.PatchLen()
+		x = append(x, plus(affine(wide(patches[at:at+c.PatchLen()]), p.PatchWeight, p.PatchBias), position))
 	}
 	scale, center := c.Halting.Number("gate_scale"), c.Halting.Number("gate_center")
 	sum := make([]float64, n) // c[k,l]
-	fields := make([][]float64, c.Readouts().Heads)
+	fields := make([][]float64, n)
 	for q := range fields {
 		fields[q] = make([]float64, c.Embed)
 	}
@@ -148,23 +162,33 @@ func (f *plain) logits(image []float32, every bool) [][]float64 {
 			next[i] = plus(next[i], affine(hidden, b.FC2Weight, b.FC2Bias))
 		}
 		x = next
+		now := make([][]float64, n) // what counts if the image ends here
+		for k := range x {
+			now[k] = fields[k]
+			if k < c.Readouts().Alone {
+				now[k] = x[k]
+			} else if int(f.depth[k]) >= l {
+				now[k] = slices.Clone(fields[k])
+				for j, v := range x[k] {
+					now[k][j] += (1 - sum[k]) * v
+				}
+			}
+		}
 		for k := range x {
 			score := 1 / (1 + math.Exp(center-scale*x[k][0]))
-			if k < len(fields) {
-				w := score
-				if int(f.depth[k]) == l {
-					w = 1 - sum[k]
-				} else if int(f.depth[k]) < l {
-					w = 0
-				}
-				for j, v := range x[k] {
-					fields[k][j] += w * v
-				}
+			w := score
+			if int(f.depth[k]) == l {
+				w = 1 - sum[k]
+			} else if int(f.depth[k]) < l {
+				w = 0
+			}
+			for j, v := range x[k] {
+				fields[k][j] += w * v
 			}
 			sum[k] += score
 		}
 		if every {
-			all = append(all, f.classify(x))
+			all = append(all, f.classify(now))
 		}
 	}
 	if every {
@@ -190,10 +214,10 @@ func (f *plain) loss(image []float32, label int, every bool) float64 {
 // forward pass with log s in attention's logits.
 func TestCredit(t *testing.T) {
 	for _, exit := range []float64{0, 0.9} {
-		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillHead} {
+		for _, kind := range tokentest.Kinds {
 			for _, budget := range []float64{0, 0.5} { // with one, block L's patches are keys and values alone
-				t.Run(fmt.Sprintf("exit %g/%d/budget %g", exit, distillation, budget), func(t *testing.T) {
-					p := tinyDistilled(3, distillation)
+				t.Run(fmt.Sprintf("exit %g/%s/budget %g", exit, kind.Name, budget), func(t *testing.T) {
+					p := tinyOf(3, kind)
 					p.Config.Halting = halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8).
 						With("credit", 1).With("exit", exit)
 					checkCredit(t, p, Loss{TargetLayer: 2, Budget: budget})

@@ -39,7 +39,7 @@ func (n *Network) supervise(s *shard, b Batch, loss Loss, w *scratch) {
 		for l, d := range s.decisions {
 			s.crossEntropy += p[l] * d.label[i]
 			s.distill += p[l] * d.teacher[i]
-			for h := range n.reads.Heads {
+			for h := range c.Classifiers() {
 				kernels.Scale(d.dheads[h][i*c.Classes:(i+1)*c.Classes], float32(p[l]))
 			}
 		}
@@ -58,11 +58,12 @@ func (n *Network) stopsAt(s *shard, i int) int {
 	c := n.config
 	var state halting.State
 	state.Reset(1)
-	r := halting.Rows{Layers: c.Layers, Readouts: halting.Readouts{Special: 1, Heads: 1}, Stride: c.Embed,
-		Token: []int32{0}, Score: make([]float32, 1), Weight: make([]float32, 1)}
+	r := halting.Rows{Layers: c.Layers, Readouts: halting.Readouts{Special: 1, Alone: 1}, Stride: 1,
+		X: make([]float32, 1), Token: []int32{0}, Score: make([]float32, 1), Weight: make([]float32, 1)}
 	for l, d := range s.decisions {
-		at := i * n.reads.Fields() * c.Embed
-		r.Layer, r.X = l+1, s.readout[l][at:at+c.Embed]
+		if r.Layer = l + 1; s.gate != nil {
+			r.X[0] = n.lead(s.gate[(i*c.Layers+l)*c.Tokens():][:c.Tokens()])
+		}
 		r.Logits = func() []float32 { return d.logits[i*c.Classes : (i+1)*c.Classes] }
 		n.scheme.stop.Step(&state, r)
 		if state.Depth[0] != 0 {
@@ -70,4 +71,17 @@ func (n *Network) stopsAt(s *shard, i int) int {
 		}
 	}
 	return c.Layers
+}
+
+// lead returns the gate that decides for an image, of the gates [N] of its tokens, all of which ran: the class token's,
+// or where there is none the mean of the patches'.
+func (n *Network) lead(gate []float32) float32 {
+	if n.reads.Class() {
+		return gate[0]
+	}
+	sum := float32(0)
+	for _, v := range gate[n.reads.Special:] {
+		sum += v
+	}
+	return sum / float32(len(gate)-n.reads.Special)
 }

@@ -73,18 +73,18 @@ func distill(grad, z, teacher []float32, q []float64, how *Distill, factor float
 	return temperature*temperature*entropy + crossEntropy(grad, z, q, temperature, factor, batch, add)
 }
 
-// matchTokens computes how far what the last decision d is made from, o [Q, E] of each image, is from the teacher's T,
+// matchTokens computes how far what the last decision d is made from, o [I, E] of each image, is from the teacher's T,
 // METHOD.md (47): the mean of (o − T)² over all numbers but each token's first, which is a gate in the student alone;
 // and in d.pull the gradient of the mean over the batch, times Distill.Tokens.
 func (n *Network) matchTokens(d *decision, s *shard, b Batch, loss Loss) {
-	e, size := n.config.Embed, n.reads.Fields()*n.config.Embed
+	e, size := n.config.Embed, n.reads.Inputs()*n.config.Embed
 	if d.pull == nil {
-		d.pull = make([]float32, len(d.input))
+		d.pull = make([]float32, len(d.read))
 	}
-	count := float64(max(1, n.reads.Fields()*(e-1)))
+	count := float64(max(1, n.reads.Inputs()*(e-1)))
 	factor := loss.scale() * loss.Distill.Tokens / float64(b.Size) * 2 / count
 	teacher := b.TeacherTokens[s.first*size:]
-	for i, o := range d.input[:s.images*size] {
+	for i, o := range d.read[:s.images*size] {
 		if i%e == 0 {
 			continue
 		}

@@ -42,7 +42,7 @@ func freeze(p *vit.Params, patterns []string) ([]bool, error) {
 // number of blocks if neither it nor any block does.
 func firstLearnt(p *vit.Params, frozen []bool) (block int) {
 	first := p.Tensors()[slices.Index(frozen, false)].Name // tensors are in the order of the pass
-	if strings.HasPrefix(first, "norm.") || strings.HasPrefix(first, "head") {
+	if strings.HasPrefix(first, "norm.") || strings.HasPrefix(first, "fc_norm.") || strings.HasPrefix(first, "head") {
 		return len(p.Blocks)
 	}
 	fmt.Sscanf(first, "blocks.%d.", &block)

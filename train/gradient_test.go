@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/tokentest"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -21,12 +22,14 @@ var schemes = map[string]halting.Config{
 	"sact exit":  halting.Config{Scheme: "sact"}.With("gate_scale", 3).With("gate_center", 0.8).With("exit", 0.5),
 	"ponder":     halting.Config{Scheme: "ponder"}.With("gate_scale", 2).With("gate_center", 0.6).With("epsilon", 0.3),
 	"confidence": halting.Config{Scheme: "confidence"}.With("threshold", 0.5),
-	"similarity": halting.Config{Scheme: "similarity"}.With("threshold", 0.8),
+	"similarity": halting.Config{Scheme: "similarity"}.With("threshold", 0.9),
 	"topk":       halting.Config{Scheme: "topk"}.With("keep", 0.6),
 	"topk fused": halting.Config{Scheme: "topk"}.With("keep", 0.5).With("layers", []int{1, 3}).With("fuse", true),
 	"tome":       halting.Config{Scheme: "tome"}.With("merge", 1.5),
 	"ltmp":       halting.Config{Scheme: "ltmp"}.With("similarity", 0.6).With("importance", 0.9),
 	"random":     halting.Config{Scheme: "random"}.With("rate", 0.3),
+	"token registers": halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8).
+		With("registers_halt", true),
 }
 
 // lesson is a batch and a loss of some kind.
@@ -64,7 +67,7 @@ func lessons(c vit.Config, size int) []lesson {
 	for i := range taught.Teacher {
 		taught.Teacher[i] = float32(2 * r.NormFloat64())
 	}
-	taught.TeacherTokens = make([]float32, size*c.Readouts().Fields()*c.Embed)
+	taught.TeacherTokens = make([]float32, size*c.Readouts().Inputs()*c.Embed)
 	for i := range taught.TeacherTokens {
 		taught.TeacherTokens[i] = float32(r.NormFloat64())
 	}
@@ -80,8 +83,12 @@ func lessons(c vit.Config, size int) []lesson {
 // must remain.
 func TestGradientsByFiniteDifferences(t *testing.T) {
 	for name, scheme := range schemes {
-		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillToken, vit.DistillHead} {
-			p := tinyDistilled(3, distillation)
+		for _, kind := range tokentest.Kinds {
+			if scheme.Switch("registers_halt") && kind.Registers == 0 ||
+				scheme.Switch("fuse") && kind.NoClassToken { // whose shares are constants of the loss
+				continue
+			}
+			p := tinyOf(3, kind)
 			p.Config.Halting = scheme
 			size := 4
 			if scheme.Scheme == "act" { // of which an image has one depth alone
@@ -89,10 +96,11 @@ func TestGradientsByFiniteDifferences(t *testing.T) {
 				spread(t, p, size)
 			}
 			for _, l := range lessons(p.Config, size) {
-				if distillation == vit.DistillToken && l.name != "labels" { // it has one head as NoDistillation has
+				if l.name != "labels" && !slices.Contains([]string{"class token", "distillation head", "mean, registers",
+					"class and mean"}, kind.Name) { // the others are read as one of these
 					continue
 				}
-				t.Run(fmt.Sprintf("%s/%d/%s", name, distillation, l.name), func(t *testing.T) { checkSlopes(t, p, l) })
+				t.Run(fmt.Sprintf("%s/%s/%s", name, kind.Name, l.name), func(t *testing.T) { checkSlopes(t, p, l) })
 			}
 		}
 	}
@@ -102,7 +110,7 @@ func TestGradientsByFiniteDifferences(t *testing.T) {
 func spread(t *testing.T, p *vit.Params, size int) {
 	t.Helper()
 	c := &p.Config.Halting
-	for center := c.Number("gate_center"); center < 4; center += 0.05 {
+	for center := c.Number("gate_center") - 4; center < 4; center += 0.05 {
 		*c = c.With("gate_center", center)
 		net, err := NewNetwork(p, 1)
 		if err != nil {
@@ -153,6 +161,10 @@ func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
 	if everybody == (slices.Min(at) != slices.Max(at)) && p.Config.Halting.Adaptive() {
 		t.Fatalf("depths run from %d to %d: the test would show little", slices.Min(at), slices.Max(at))
 	}
+	end := 0
+	for i := range l.b.Size {
+		end = max(end, int(halting.End(p.Config.Readouts(), at[i*p.Config.Tokens():][:p.Config.Tokens()])))
+	}
 	at = choices(net, l.b.Size)
 	difference := func(shift func(by float64), step float64) (slope float64, same bool) {
 		losses := [2]float64{}
@@ -196,7 +208,7 @@ func checkSlopes(t *testing.T, p *vit.Params, l lesson) {
 			slope += float64(v) * direction[i]
 		}
 		if slope == 0 {
-			if p.Config.Halting.Scheme != "token" { // which may stop all before the last block
+			if p.Config.Halting.Scheme != "token" && end == p.Config.Layers { // all may stop before the last block
 				t.Errorf("%s has no gradient", tensor.Name)
 			}
 			continue

@@ -52,6 +52,12 @@ func (n *Network) haltForward(s *shard, l int, out []float32, w *scratch) {
 			n.scheme.Step(state, rows)
 		}
 		n.end(state, l)
+		if needs.Merges {
+			a.merge.forward(out, i, lo, hi, e)
+		}
+		if n.scheme.provisional() {
+			n.foresee(s, l, i, lo, rows, out)
+		}
 		score := s.score[(i*c.Layers+l)*tokens:]
 		for r := lo; r < hi; r++ {
 			k := token[r-lo]
@@ -75,9 +81,6 @@ func (n *Network) haltForward(s *shard, l int, out []float32, w *scratch) {
 		}
 		if l+1 == c.Layers {
 			continue
-		}
-		if needs.Merges {
-			a.merge.forward(out, i, lo, hi, e)
 		}
 		above := &s.blocks[l+1]
 		above.offset[i] = int32(kept)
@@ -106,6 +109,7 @@ func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 	e, q, tokens := c.Embed, n.reads.Fields(), c.Tokens()
 	a := &s.blocks[l]
 	w.dx, w.dxBelow = w.dxBelow, w.dx
+	provisional := n.scheme.provisional()
 	for i := range s.images {
 		lo, hi, in, end := a.image(i)
 		up, upEnd := int(above.offset[i]), int(above.offset[i]+above.run[i+1]-above.run[i])
@@ -129,15 +133,14 @@ func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 				clear(dx)
 			}
 		}
-		if n.scheme.needs[l].Merges {
-			a.merge.backward(w.dx, i, lo, hi, e)
-		}
 		dgate := s.score[(i*c.Layers+l)*tokens:]
 		for r := lo; r < hi; r++ {
 			k, dx := a.token[in+r-lo], w.dx[r*e:(r+1)*e]
 			if f, read := n.reads.Field(k); read {
 				at, weight := i*q+f, a.weight[r]
-				if n.scheme.deep {
+				if provisional {
+					kernels.Axpy(dx, a.left[r], w.dfields[(l*s.images*q+at)*e:][:e])
+				} else if n.scheme.deep {
 					weight = 1
 				}
 				kernels.Axpy(dx, weight, w.dfield[at*e:(at+1)*e])
@@ -146,6 +149,12 @@ func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 				dx[0] += dgate[k] + n.creditGate(s, l, i, r, k)
 			}
 		}
+		if n.scheme.needs[l].Merges {
+			a.merge.backward(w.dx, i, lo, hi, e)
+		}
+	}
+	if size := s.images * q * e; provisional { // what is decided after this block joins what is above
+		kernels.Add(w.dfield[:size], w.dfields[l*size:(l+1)*size])
 	}
 }
 
@@ -159,15 +168,17 @@ func (n *Network) gateBackward(s *shard, w *scratch, up halting.Upstream) {
 	}
 	e, q, size := c.Embed, n.reads.Fields(), c.Layers*c.Tokens()
 	scale, _ := learner.Gate()
-	up.Weight = w.dweight
+	up.Weight, up.Readouts = w.dweight, n.reads
 	for i := range s.images {
 		clear(w.dweight)
 		if n.scheme.chances {
 			up.Lambda = s.dlambda[i*c.Layers : (i+1)*c.Layers]
+		} else if n.scheme.provisional() {
+			n.foreseeBackward(s, i, w)
 		} else if !n.scheme.deep {
 			for k := range q {
 				at := (i*q + k) * e
-				for l := range s.state[i].Depth[k] {
+				for l := range s.state[i].Depth[n.reads.Place(k)] {
 					w.dweight[k*c.Layers+int(l)] = kernels.Dot(w.dfield[at:at+e], s.readout[l][at:at+e])
 				}
 			}

@@ -77,7 +77,7 @@ func (l Loss) Validate(layers int) error {
 // classify computes what a decision costs each image, and in d.dheads the gradient of the mean over the batch of
 // (1−α)·label + α·teacher, α being 0 without a teacher.
 func (n *Network) classify(d *decision, s *shard, b Batch, loss Loss, w *scratch) {
-	classes, q := n.config.Classes, n.reads.Heads
+	classes, q := n.config.Classes, n.config.Classifiers()
 	factor := loss.scale()
 	for i := range s.images {
 		lo, hi := i*classes, (i+1)*classes

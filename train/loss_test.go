@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/tokentest"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -69,8 +70,8 @@ func costOf(heads [][]float32, b Batch, loss Loss, i int) (label, teacher float6
 // and remainders.
 func TestLossFollowsTheFormulas(t *testing.T) {
 	for name, scheme := range schemes {
-		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillHead} {
-			p := tinyDistilled(3, distillation)
+		for _, kind := range tokentest.Kinds {
+			p := tinyOf(3, kind)
 			p.Config.Halting = scheme
 			c := p.Config
 			for _, l := range lessons(c, 7) {
@@ -90,7 +91,7 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 					out, s, at := net.output(i), net.shards[i/3], i%3
 					cost := func(d *decision) (float64, float64) {
 						var heads [][]float32
-						for h := range c.Readouts().Heads {
+						for h := range c.Classifiers() {
 							heads = append(heads, d.heads[h][at*c.Classes:(at+1)*c.Classes])
 						}
 						return costOf(heads, l.b, l.loss, i)
@@ -131,13 +132,13 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 					want = (1-l.loss.Distill.Alpha)*ce + l.loss.Distill.Alpha*distill
 				}
 				if l.b.TeacherTokens != nil {
-					size := c.Readouts().Fields() * c.Embed
+					size := c.Readouts().Inputs() * c.Embed
 					for i := range l.b.Size {
 						d := net.shards[i/3].decisions[len(net.shards[i/3].decisions)-1]
-						for j, v := range d.input[i%3*size : (i%3+1)*size] {
+						for j, v := range d.read[i%3*size : (i%3+1)*size] {
 							if j%c.Embed > 0 {
 								by := float64(v - l.b.TeacherTokens[i*size+j])
-								want += l.loss.Distill.Tokens * by * by / float64(l.b.Size*c.Readouts().Fields()*(c.Embed-1))
+								want += l.loss.Distill.Tokens * by * by / float64(l.b.Size*c.Readouts().Inputs()*(c.Embed-1))
 							}
 						}
 					}
@@ -174,7 +175,7 @@ func TestLossFollowsTheFormulas(t *testing.T) {
 				}{{"loss", st.Loss, want}, {"cross-entropy", st.CrossEntropy, ce}, {"teacher", st.Distill, distill},
 					{"ponder", st.Ponder, ponder}, {"prior", st.Prior, prior}} {
 					if math.Abs(v.got-v.want) > 1e-5*(1+math.Abs(v.want)) {
-						t.Errorf("%s, distillation %d, %s: %s is %v, want %v", name, distillation, l.name, v.name, v.got, v.want)
+						t.Errorf("%s, %s, %s: %s is %v, want %v", name, kind.Name, l.name, v.name, v.got, v.want)
 					}
 				}
 			}
@@ -239,7 +240,7 @@ func TestAccumulate(t *testing.T) {
 // TestEverySchemesBits: the same on any number of threads, and in memory that another batch has used.
 func TestEverySchemesBits(t *testing.T) {
 	for name, scheme := range schemes {
-		p := tinyDistilled(7, vit.DistillHead)
+		p := tinyOf(7, tokentest.Kinds[2+len(name)%(len(tokentest.Kinds)-2)])
 		p.Config.Halting = scheme
 		l := lessons(p.Config, 23)[2]
 		var first *vit.Params

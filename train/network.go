@@ -14,7 +14,8 @@
 // any block classify after each.
 //
 // Letters in shapes: B images, N tokens an image, T rows (tokens that exist) of a shard in one block, E embedding, F
-// hidden, L blocks, Q readouts (tokens that have a head).
+// hidden, L blocks, Q mean fields (of tokens that are read, by themselves or in the patches' mean), I vectors that the
+// heads look at (Q where there is no such mean).
 package train
 
 import (
@@ -88,7 +89,7 @@ func NewNetwork(params *vit.Params, threads int) (*Network, error) {
 	n := &Network{params: params, config: c, reads: c.Readouts(), scheme: s, blocks: make([]blockWeights, c.Layers)}
 	n.shardSize = max(1, shardRows/c.Tokens())
 	for range max(1, threads) {
-		n.scratch = append(n.scratch, newScratch(c, n.shardSize))
+		n.scratch = append(n.scratch, newScratch(c, s, n.shardSize))
 	}
 	return n, nil
 }
@@ -150,7 +151,7 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 }
 
 func (n *Network) forward(b Batch, loss Loss) (Stats, halting.Upstream, error) {
-	if err := errors.Join(loss.Validate(n.config.Layers), b.check(n.config.Classes, n.reads.Fields()*n.config.Embed, loss),
+	if err := errors.Join(loss.Validate(n.config.Layers), b.check(n.config.Classes, n.reads.Inputs()*n.config.Embed, loss),
 		n.prepare(loss)); err != nil {
 		return Stats{}, halting.Upstream{}, err
 	}
@@ -196,8 +197,8 @@ func (n *Network) pack() {
 	n.parallel(c.Layers+1, func(l int, _ *scratch) {
 		if l == c.Layers {
 			n.patch.pack(p.PatchWeight, p.PatchBias, c.Embed, c.PatchLen())
-			n.heads[0].pack(p.HeadWeight, p.HeadBias, c.Classes, c.Embed)
-			if n.reads.Heads > 1 {
+			n.heads[0].pack(p.HeadWeight, p.HeadBias, c.Classes, c.HeadInputs())
+			if c.Classifiers() > 1 {
 				n.heads[1].pack(p.HeadDistWeight, p.HeadDistBias, c.Classes, c.Embed)
 			}
 			return

@@ -9,16 +9,18 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/internal/tokentest"
 	"github.com/adavit/adavit/vit"
 )
 
 // tiny is a model small enough for finite differences, whose tokens halt at different depths.
-func tiny(seed uint64) *vit.Params { return tinyDistilled(seed, vit.NoDistillation) }
+func tiny(seed uint64) *vit.Params { return tinyOf(seed, tokentest.Kinds[0]) }
 
-func tinyDistilled(seed uint64, d vit.Distillation) *vit.Params {
-	c := vit.Config{Distillation: d, Embed: 12, Heads: 2, Layers: 4, Hidden: 20, Height: 8, Width: 12, Patch: 4,
+func tinyOf(seed uint64, kind tokentest.Kind) *vit.Params {
+	c := vit.Config{Embed: 12, Heads: 2, Layers: 4, Hidden: 20, Height: 8, Width: 12, Patch: 4,
 		Channels: 2, Classes: 3, Eps: 1e-6,
 		Halting: halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8)}
+	kind.Set(&c)
 	p := vit.Initialize(c, seed, 0.3)
 	r := rand.New(rand.NewPCG(seed, 1))
 	for i := range p.Data {
@@ -153,9 +155,9 @@ func TestAllTokensHaltInTheFirstBlock(t *testing.T) {
 }
 
 // shards is a small network with a scheme, whose batches are cut into shards of two images.
-func shards(t *testing.T, scheme halting.Config) *Network {
+func shards(t *testing.T, scheme halting.Config, kind tokentest.Kind) *Network {
 	t.Helper()
-	p := tinyDistilled(3, vit.DistillHead)
+	p := tinyOf(3, kind)
 	p.Config.Halting = scheme
 	net, err := NewNetwork(p, 2)
 	if err != nil {
@@ -169,39 +171,46 @@ func shards(t *testing.T, scheme halting.Config) *Network {
 // behind.
 func TestNumbersThatAreNone(t *testing.T) {
 	for name, scheme := range schemes {
-		net := shards(t, scheme)
-		p := net.params
-		l := lessons(p.Config, 6)[2]
-		before, after := vit.NewParams(p.Config), vit.NewParams(p.Config)
-		if _, err := net.Step(l.b, l.loss, before); err != nil {
-			t.Fatal(err)
+		for _, kind := range tokentest.Kinds[2:] {
+			checkNoNumbers(t, name+", "+kind.Name, shards(t, scheme, kind))
 		}
-		for _, v := range []float64{math.NaN(), math.Inf(1)} {
-			broken := l.b
-			broken.Load = func(i int, dst []float32) error {
-				err := l.b.Load(i, dst)
-				dst[i] = float32(v)
-				return err
-			}
-			if st, err := net.Step(broken, l.loss, after); err != nil || !math.IsNaN(st.Loss) {
-				t.Errorf("%s: pixels of %v: loss %v, error %v", name, v, st.Loss, err)
-			}
+	}
+}
+
+func checkNoNumbers(t *testing.T, name string, net *Network) {
+	t.Helper()
+	p := net.params
+	l := lessons(p.Config, 6)[2]
+	before, after := vit.NewParams(p.Config), vit.NewParams(p.Config)
+	if _, err := net.Step(l.b, l.loss, before); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []float64{math.NaN(), math.Inf(1)} {
+		broken := l.b
+		broken.Load = func(i int, dst []float32) error {
+			err := l.b.Load(i, dst)
+			dst[i] = float32(v)
+			return err
 		}
-		if _, err := net.Step(l.b, l.loss, after); err != nil || !slices.Equal(before.Data, after.Data) {
-			t.Errorf("%s: another gradient after numbers that are none: %v", name, err)
+		if st, err := net.Step(broken, l.loss, after); err != nil || !math.IsNaN(st.Loss) {
+			t.Errorf("%s: pixels of %v: loss %v, error %v", name, v, st.Loss, err)
 		}
+	}
+	if _, err := net.Step(l.b, l.loss, after); err != nil || !slices.Equal(before.Data, after.Data) {
+		t.Errorf("%s: another gradient after numbers that are none: %v", name, err)
 	}
 }
 
 // TestSmallestModels: one block, one patch, one image.
 func TestSmallestModels(t *testing.T) {
 	for name, scheme := range schemes {
-		for _, distillation := range []vit.Distillation{vit.NoDistillation, vit.DistillToken, vit.DistillHead} {
+		for _, kind := range tokentest.Kinds {
 			if scheme.Blocks("layers") != nil {
 				scheme = scheme.With("layers", []int(nil))
 			}
-			c := vit.Config{Distillation: distillation, Embed: 1, Heads: 1, Layers: 1, Hidden: 1, Height: 1, Width: 1,
+			c := vit.Config{Embed: 1, Heads: 1, Layers: 1, Hidden: 1, Height: 1, Width: 1,
 				Patch: 1, Channels: 1, Classes: 2, Eps: 1e-6, Halting: scheme}
+			kind.Set(&c)
 			p := vit.Initialize(c, 1, 1)
 			for _, l := range lessons(c, 1) {
 				net, err := NewNetwork(p, 2)
@@ -212,8 +221,8 @@ func TestSmallestModels(t *testing.T) {
 				st, err := net.Step(l.b, l.loss, grad)
 				if err != nil || math.IsNaN(st.Loss) || st.MeanDepth != 1 || firstBad(grad) != "none" ||
 					largest(grad.HeadBias) == 0 {
-					t.Errorf("%s, distillation %d, %s: %+v, gradient of the head's bias %v, error %v", name,
-						distillation, l.name, st, grad.HeadBias, err)
+					t.Errorf("%s, %s, %s: %+v, gradient of the head's bias %v, error %v", name, kind.Name, l.name, st,
+						grad.HeadBias, err)
 				}
 			}
 		}

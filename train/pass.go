@@ -26,6 +26,7 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 	if !n.scheme.deep {
 		clear(s.decisions[0].input)
 	}
+	clear(s.field)
 	n.begin(s)
 	n.embedForward(s)
 	for l := range c.Layers {
@@ -40,7 +41,7 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 		n.haltForward(s, l, out, w)
 	}
 	for _, d := range s.decisions {
-		n.headForward(d, s.images)
+		n.headForward(d, s)
 		n.classify(d, s, b, loss, w)
 	}
 	s.totals = totals{}
@@ -69,8 +70,14 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 
 // backwardShard adds the shard's share of the gradient to g.
 func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, up halting.Upstream) {
+	provisional, size := n.scheme.provisional(), s.images*n.reads.Fields()*n.config.Embed
 	if !n.scheme.deep {
-		n.headBackward(w.dfield, s.decisions[0], s.images, g, w)
+		n.headBackward(w.dfield, s.decisions[0], s, g, w)
+	} else if provisional {
+		clear(w.dfield)
+		for l := n.config.Layers - 1; l >= 0; l-- {
+			n.headBackward(w.dfields[l*size:(l+1)*size], s.decisions[l], s, g, w)
+		}
 	}
 	n.gateBackward(s, w, up)
 	clear(s.credit)
@@ -78,8 +85,8 @@ func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, up halting.
 	none := make([]int32, s.images+1)
 	above := &activation{offset: none, run: none} // after the last block there are no rows
 	for l := n.config.Layers - 1; l >= 0; l-- {
-		if n.scheme.deep {
-			n.headBackward(w.dfield, s.decisions[l], s.images, g, w)
+		if n.scheme.deep && !provisional {
+			n.headBackward(w.dfield, s.decisions[l], s, g, w)
 		}
 		if l < n.lowest {
 			continue

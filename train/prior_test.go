@@ -67,7 +67,7 @@ func halts(s halting.Scheme, gates []float32) (score []float32, st halting.State
 	st.Reset(1)
 	for l := range gates {
 		if st.Depth[0] == 0 {
-			s.Step(&st, halting.Rows{Layer: l + 1, Layers: len(gates), Readouts: halting.Readouts{Special: 1, Heads: 1},
+			s.Step(&st, halting.Rows{Layer: l + 1, Layers: len(gates), Readouts: halting.Readouts{Special: 1, Alone: 1},
 				X: gates[l : l+1], Stride: 1, Token: []int32{0}, Score: score[l : l+1], Weight: make([]float32, 1)})
 		}
 	}

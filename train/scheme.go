@@ -15,7 +15,9 @@ type scheme struct {
 	deep    bool            // every block's readouts are classified
 	chances bool            // and count by the learnt chances to stop there
 	freezes bool            // halted tokens stay keys and values
+	pools   bool            // the patches' mean is read
 	prior   bool            // the loss looks at the scores of all tokens in all blocks
+	regs    bool            // registers halt, too
 	credit  float32         // λ, by which patches' gates learn what their tokens are worth; 0: they do not
 	needs   []halting.Needs // [L]
 }
@@ -35,8 +37,10 @@ func newScheme(c vit.Config) (s scheme, err error) {
 	_, s.chances = s.Scheme.(halting.Chances)
 	s.credit = float32(c.Halting.Number("credit"))
 	s.freezes = s.Needs(1, c.Layers).Frozen
+	s.regs = c.Halting.Switch("registers_halt")
+	s.pools = c.Readouts().Pooled > 0
 	for l := range s.needs {
-		s.needs[l] = s.Needs(l+1, c.Layers)
+		s.needs[l] = s.Needs(l+1, c.Layers).For(c.Readouts())
 		if n := s.needs[l]; n.Logits || n.Merges && s.freezes {
 			return s, fmt.Errorf("train: halting scheme %q cannot be trained", c.Halting.Scheme)
 		}
@@ -54,4 +58,10 @@ func (s scheme) couples() bool { return s.learner != nil && !s.chances }
 func (s scheme) partial(l, layers int) bool { return s.freezes || s.readoutsOnly(l, layers) }
 
 // readoutsOnly reports whether in block l nothing is asked of any token but the readouts.
-func (s scheme) readoutsOnly(l, layers int) bool { return l == layers-1 && !(s.couples() && s.prior) }
+func (s scheme) readoutsOnly(l, layers int) bool {
+	return l == layers-1 && !s.pools && !(s.couples() && s.prior)
+}
+
+// provisional reports whether what is classified after a block are the patches' mean fields as they would be if the
+// image ended there: those of an exit whose patches halt by themselves.
+func (s scheme) provisional() bool { return s.pools && s.deep && s.couples() }

@@ -18,11 +18,12 @@ type shard struct {
 	state   []halting.State
 	score   []float32   // [images][L, N] by original place, 0 where a token was gone; later the gates' gradient
 	gate    []float32   // [images][L, N] the gates themselves, of a scheme that learns them
-	readout [][]float32 // [L][images, Q, E] the readouts after each block, where they were active
+	readout [][]float32 // [L][images, Q, E] the tokens that are read after each block, where they were active
 
 	// One on the mean fields o = Σ p[k,l]·t[k,l] of the readouts, or for a scheme that classifies after each block L
 	// of them, on the readouts.
 	decisions []*decision
+	field     []float32 // [images, Q, E] the mean fields so far, where decisions are provisional
 	credit    []float32 // [images, N] what the patches were worth in the blocks above, in the backward pass
 	dlambda   []float64 // [images, L] PonderNet's ∂loss/∂λ
 	scoreSum  []float64 // [L] summed over images and tokens
@@ -60,6 +61,7 @@ type activation struct {
 	drop1, drop2 []float32 // [images] factor of each branch then: 0 dropped, 1/keep kept
 	score        []float32 // [T']
 	weight       []float32 // [T'] p[k,l]
+	left         []float32 // [T'] the weight that a token would have had if its image had ended; of provisional decisions
 	bias         []float32 // [T] what a key's size adds to its products with the queries; nil where sizes do not count
 	merge        *merge    // where rows are merged after the block; nil where they never were
 }
@@ -103,6 +105,9 @@ func newShard(c vit.Config, p scheme, images int) *shard {
 		if p.readoutsOnly(l, c.Layers) {
 			t = images * q
 		}
+		if p.provisional() {
+			a.left = make([]float32, t)
+		}
 		a.attended, a.middle, a.norm2 = make([]float32, t*e), make([]float32, t*e), make([]float32, t*e)
 		a.mean2, a.rstd2, a.hidden = make([]float32, t), make([]float32, t), make([]float32, t*c.Hidden)
 		a.drop1, a.drop2 = make([]float32, images), make([]float32, images)
@@ -114,8 +119,15 @@ func newShard(c vit.Config, p scheme, images int) *shard {
 		s.decisions = []*decision{newDecision(c, images, make([]float32, images*q*e))}
 		return s
 	}
+	if p.provisional() {
+		s.field = make([]float32, images*q*e)
+	}
 	for l := range c.Layers {
-		s.decisions = append(s.decisions, newDecision(c, images, s.readout[l]))
+		input := s.readout[l]
+		if p.provisional() {
+			input = make([]float32, images*q*e)
+		}
+		s.decisions = append(s.decisions, newDecision(c, images, input))
 	}
 	s.dlambda = make([]float64, images*c.Layers)
 	return s
@@ -134,6 +146,9 @@ type scratch struct {
 	dqkv      []float32 // [T, 3E]
 	attention []float32
 	dfield    []float32 // [images, Q, E]
+	dfields   []float32 // [L, images, Q, E] of provisional decisions; nil where there are none
+	dtokens   []float32 // [images, Q, E] of normalised tokens, where these are pooled
+	sum       []float32 // [E]
 	dgate     []float32 // [L, N]
 	credit    []float32 // [T] what the keys of a block are worth
 	dweight   []float32 // [Q, L]
@@ -147,7 +162,7 @@ type scratch struct {
 	source    rand.PCG
 }
 
-func newScratch(c vit.Config, images int) *scratch {
+func newScratch(c vit.Config, p scheme, images int) *scratch {
 	t, e, n, q := images*c.Tokens(), c.Embed, c.Tokens(), c.Readouts().Fields()
 	w := &scratch{
 		image: make([]float32, c.ImageLen()), branch: make([]float32, t*e), gelu: make([]float32, t*c.Hidden),
@@ -160,6 +175,12 @@ func newScratch(c vit.Config, images int) *scratch {
 	d := c.HeadDim()
 	w.attention = make([]float32, max(kernels.AttentionScratch(n, d), kernels.AttentionBackwardScratch(n, d)))
 	w.received, w.keys = make([]float32, n), make([]float32, n*d)
+	if p.provisional() {
+		w.dfields = make([]float32, c.Layers*images*q*e)
+	}
+	if p.pools {
+		w.dtokens, w.sum = make([]float32, images*q*e), make([]float32, e)
+	}
 	w.random = rand.New(&w.source)
 	return w
 }

@@ -45,9 +45,10 @@ type teacher struct {
 func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor, classes []string, tokens bool,
 	threads int) (*teacher, error) {
 	own := m.Params.Config
-	if tokens && (own.Embed != c.Embed || own.Readouts() != c.Readouts()) {
-		return nil, fmt.Errorf("teacher %s has %d tokens of %d numbers to predict from, the student %d of %d: they cannot "+
-			"be compared (distill.tokens)", name, own.Readouts().Heads, own.Embed, c.Readouts().Heads, c.Embed)
+	if tokens && (own.Embed != c.Embed || own.Pooling != c.Pooling ||
+		own.Distillation != c.Distillation) {
+		return nil, fmt.Errorf("teacher %s predicts from other tokens than the student, or from %d numbers of them and it "+
+			"from %d: they cannot be compared (distill.tokens)", name, own.Embed, c.Embed)
 	}
 	if own.Channels != c.Channels || own.Height != c.Height || own.Width != c.Width {
 		return nil, fmt.Errorf("teacher %s takes images of %d×%d pixels and %d channels, the student of %d×%d and %d: "+

@@ -29,7 +29,11 @@ func Assemble(config, preprocessor []byte, f *weights.File) (*Model, error) {
 			return nil, fmt.Errorf("vit: %w", err)
 		}
 	}
-	if m.Params, err = fill(c, f, "", timmPieces(c, "", true)); err != nil {
+	s, err := readState(f, "", false)
+	if err == nil {
+		m.Params, err = s.params(c, true)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("vit: %w", err)
 	}
 	return m, nil

@@ -30,15 +30,19 @@ func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, 
 		return nil, fmt.Errorf("new head: %w", err)
 	}
 	p := Initialize(c, seed, deitStd)
-	heads := c.Readouts().Heads * c.Classes * (c.Embed + 1) // parameters, the last ones
+	heads := c.Classifiers() * c.Classes * (c.HeadInputs() + 1) // parameters, the last ones
 	copy(p.Data[:len(p.Data)-heads], m.Params.Data)
-	return &Model{Params: p, Preprocessor: m.Preprocessor}, nil
+	return &Model{Params: p, Preprocessor: m.Preprocessor, Notes: m.Notes}, nil
 }
 
 // Resize returns the model for images of another size, with the same patches: the rows of the position embedding that
 // belong to patches are resampled to the new grid, as timm does it. The preprocessor's sizes change in the same
 // proportion. The parameters are a copy.
 func (m *Model) Resize(height, width int) (*Model, error) {
+	return m.resize(height, width, antialiased)
+}
+
+func (m *Model) resize(height, width int, filter taps) (*Model, error) {
 	from := m.Params.Config
 	c := from
 	c.Height, c.Width = height, width
@@ -52,11 +56,11 @@ func (m *Model) Resize(height, width int) (*Model, error) {
 			copy(t.Data, old[i].Data)
 		}
 	}
-	special := c.Special() * c.Embed
+	special := c.positioned() * c.Embed
 	copy(p.Position, m.Params.Position[:special])
 	resampleGrid(p.Position[special:], c.GridH(), c.GridW(),
-		m.Params.Position[special:], from.GridH(), from.GridW(), c.Embed)
-	return &Model{Params: p, Preprocessor: resized(m.Preprocessor, from, c)}, nil
+		m.Params.Position[special:], from.GridH(), from.GridW(), c.Embed, filter)
+	return &Model{Params: p, Preprocessor: resized(m.Preprocessor, from, c), Notes: m.Notes}, nil
 }
 
 // resized is the preprocessor of a model whose image size changed.
@@ -73,39 +77,4 @@ func resized(p picture.Preprocessor, from, to Config) picture.Preprocessor {
 	p.Size, p.Crop = side(p.Size), side(p.Crop)
 	p.Mean, p.Std = slices.Clone(p.Mean), slices.Clone(p.Std)
 	return p
-}
-
-// resampleGrid resamples a grid of vectors src [h, w, e] to dst [height, width, e], by the bicubic filter that timm
-// uses for position embeddings (PyTorch's interpolate with antialias, which is Pillow's): Keys' cubic with a = −½,
-// stretched by the factor when the grid shrinks. One axis goes after the other. Sums are in float64.
-func resampleGrid(dst []float32, height, width int, src []float32, h, w, e int) {
-	if height == h && width == w {
-		copy(dst, src)
-		return
-	}
-	across := make([]float64, h*width*e) // [h, width, e]
-	for x := range width {
-		first, weights := picture.Taps(picture.Bicubic, w, width, x, nil)
-		for y := range h {
-			out := across[(y*width+x)*e:][:e]
-			for j, weight := range weights {
-				for k, v := range src[(y*w+first+j)*e:][:e] {
-					out[k] += weight * float64(v)
-				}
-			}
-		}
-	}
-	sum := make([]float64, width*e)
-	for y := range height {
-		first, weights := picture.Taps(picture.Bicubic, h, height, y, nil)
-		clear(sum)
-		for j, weight := range weights {
-			for k, v := range across[(first+j)*width*e:][:width*e] {
-				sum[k] += weight * v
-			}
-		}
-		for k, v := range sum {
-			dst[y*width*e+k] = float32(v)
-		}
-	}
 }

@@ -4,8 +4,10 @@
 // there are N = K+1 tokens of E numbers. In the names of timm, whose layout Params keeps (a linear map is [out, in], y
 // = W·x + b):
 //
-//	cls_token [E], pos_embed [N, E]
+//	cls_token [E]          unless a model has none
 //	dist_token [E]         DeiT's distillation token, behind the class token; N = K+2 then
+//	reg_token [R, E]       registers behind these
+//	pos_embed [N−R, E]     of all but the registers
 //	patch_embed.proj       weight [E, C·P·P], bias [E]      a patch's pixels in the order channel, row, column
 //	blocks.0 … blocks.L−1:
 //	  norm1, norm2         weight [E], bias [E]
@@ -13,8 +15,8 @@
 //	  attn.proj            weight [E, E], bias [E]
 //	  mlp.fc1              weight [F, E], bias [F]          F = hidden width, 4E in all published variants
 //	  mlp.fc2              weight [E, F], bias [E]
-//	norm                   weight [E], bias [E]
-//	head                   weight [classes, E], bias [classes]
+//	norm                   weight [E], bias [E]; fc_norm where it follows the patches' mean
+//	head                   weight [classes, E], bias [classes]; [classes, 2E] with ClassAndMean
 //	head_dist              the same for the distillation token, where it has a head; the heads' logits are averaged
 //
 // A block is X = X + proj(attention(norm1(X))); X = X + fc2(gelu(fc1(norm2(X)))) with the exact (erf) GELU: METHOD.md
@@ -47,6 +49,9 @@ type Config struct {
 	Eps           float64 // added to the variance in every layer norm
 
 	Distillation Distillation // whether there is a second special token, and a head for it
+	NoClassToken bool         // the patches' mean is all that is read
+	Registers    int          // R, learnt tokens behind the class token that nobody reads
+	Pooling      Pooling      // what the head looks at
 	Labels       []string     // names of the classes; nil if they have none
 	Halting      halting.Config
 }
@@ -63,6 +68,17 @@ const (
 	DistillHead
 )
 
+// Pooling says what the head of a model looks at. With o the tokens' mean fields, METHOD.md (9), (52):
+type Pooling int
+
+const (
+	ClassToken   Pooling = iota // norm(o) of the class token; with DistillHead of both special tokens, each by its head
+	Mean                        // norm of the mean of the patches' o: MAE, fc_norm in timm
+	NormedMean                  // the mean of the patches' norm(o): timm's without fc_norm
+	ClassAndMean                // norm(o) of the class token, and behind it the mean of the patches': DINOv2
+	poolings
+)
+
 // Bounds of what Validate lets through. They are above every published model and keep hostile files from asking for
 // absurd memory or overflowing a product.
 const (
@@ -74,6 +90,7 @@ const (
 	maxChans  = 1 << 10
 	maxClass  = 1 << 20
 	maxTokens = 1 << 16
+	maxRegs   = 1 << 10
 	maxParams = 1<<31 - 1 // 8 GiB of float32
 	maxEps    = 0.1
 )
@@ -101,6 +118,16 @@ func (c Config) Validate() error {
 	}
 	if c.Distillation < NoDistillation || c.Distillation > DistillHead {
 		fault("distillation is %d, want 0, 1 or 2", c.Distillation)
+	}
+	switch {
+	case c.Registers < 0 || c.Registers > maxRegs:
+		fault("number of register tokens is %d, want 0 to %d", c.Registers, maxRegs)
+	case c.Pooling < ClassToken || c.Pooling >= poolings:
+		fault("pooling is %d, want 0 to %d", c.Pooling, poolings-1)
+	case c.NoClassToken && c.Pooling != Mean && c.Pooling != NormedMean:
+		fault("there is no class token to be read")
+	case c.Distillation != NoDistillation && (c.NoClassToken || c.Pooling != ClassToken || c.Registers > 0):
+		fault("a distilled model's heads read its special tokens, not a mean of patches, and it has no registers")
 	}
 	if c.Labels != nil && len(c.Labels) != c.Classes {
 		fault("%d labels for %d classes", len(c.Labels), c.Classes)
@@ -136,22 +163,46 @@ func (c Config) GridW() int { return c.Width / c.Patch }
 // Patches is K, the number of patches of an image.
 func (c Config) Patches() int { return c.GridH() * c.GridW() }
 
-// Special is S, the number of learnt tokens that go first: the class token and perhaps the distillation token.
-func (c Config) Special() int {
-	if c.Distillation == NoDistillation {
+// Special is S, the number of learnt tokens that go first: the class token, perhaps the distillation token, and
+// registers.
+func (c Config) Special() int { return c.Registers + c.positioned() }
+
+// positioned is the number of special tokens that have a position.
+func (c Config) positioned() int {
+	switch {
+	case c.NoClassToken:
+		return 0
+	case c.Distillation == NoDistillation:
 		return 1
 	}
 	return 2
 }
 
-// Readouts says which tokens are special and which of them have a head: Q of them, 1 or 2.
+// Readouts says which tokens are special, and what of an image the heads look at.
 func (c Config) Readouts() halting.Readouts {
-	r := halting.Readouts{Special: c.Special(), Heads: 1}
-	if c.Distillation == DistillHead {
-		r.Heads = 2
+	r := halting.Readouts{Special: c.Special(), Registers: c.Registers, Alone: 1}
+	switch {
+	case c.Distillation == DistillHead:
+		r.Alone = 2
+	case c.Pooling == Mean || c.Pooling == NormedMean:
+		r.Alone = 0
+	}
+	if c.Pooling != ClassToken {
+		r.Pooled = c.Patches()
 	}
 	return r
 }
+
+// Classifiers is the number of linear maps whose outputs are averaged: 2 with DistillHead, else 1.
+func (c Config) Classifiers() int {
+	if c.Distillation == DistillHead {
+		return 2
+	}
+	return 1
+}
+
+// HeadInputs is what a classifier looks at: E numbers, or 2E.
+func (c Config) HeadInputs() int { return c.Readouts().Inputs() / c.Classifiers() * c.Embed }
 
 // Tokens is N = S+K: the special tokens, then the patches.
 func (c Config) Tokens() int { return c.Special() + c.Patches() }
@@ -195,9 +246,9 @@ func (c Config) ParamCount() int { return int(c.paramCount()) }
 
 func (c Config) paramCount() int64 {
 	e, f := int64(c.Embed), int64(c.Hidden)
-	embed := int64(c.Special())*e + int64(c.Tokens())*e + int64(c.PatchLen())*e + e
+	embed := int64(c.Special())*e + int64(c.Tokens()-c.Registers)*e + int64(c.PatchLen())*e + e
 	block := 2*e + (3*e*e + 3*e) + (e*e + e) + 2*e + (f*e + f) + (e*f + e)
-	return embed + int64(c.Layers)*block + 2*e + int64(c.Readouts().Heads)*int64(c.Classes)*(e+1)
+	return embed + int64(c.Layers)*block + 2*e + int64(c.Classifiers())*int64(c.Classes)*(int64(c.HeadInputs())+1)
 }
 
 // MACs is the nominal number of multiply-accumulates of one image, METHOD.md (18): patch embedding of all patches; for
@@ -208,7 +259,8 @@ func (c Config) paramCount() int64 {
 // computes in order to decide is counted as halting.Needs.MACs has it.
 func (c Config) MACs(active []int32) int64 {
 	e, f := int64(c.Embed), int64(c.Hidden)
-	macs := int64(c.Patches())*int64(c.PatchLen())*e + int64(c.Readouts().Heads)*e*int64(c.Classes)
+	readouts := c.Readouts()
+	macs := int64(c.Patches())*int64(c.PatchLen())*e + int64(readouts.Inputs())*e*int64(c.Classes)
 	var scheme halting.Scheme = halting.None{}
 	if active != nil {
 		if s, err := halting.New(c.Halting); err == nil { // a configuration that is not valid counts as a dense one
@@ -230,7 +282,8 @@ func (c Config) MACs(active []int32) int64 {
 		}
 		macs += n*(2*e*e+2*e*f) + keys*2*e*e + 2*n*keys*e
 		if n > 0 {
-			macs += scheme.Needs(l+1, c.Layers).MACs(int(n), c.Embed, c.HeadDim(), c.Readouts().Heads, c.Classes)
+			needs := scheme.Needs(l+1, c.Layers).For(readouts)
+			macs += needs.MACs(int(n), c.Embed, c.HeadDim(), readouts.Inputs(), c.Classes)
 		}
 	}
 	return macs

@@ -265,7 +265,7 @@ func TestConfigRefuses(t *testing.T) {
 		{`"0": "cat"`, `"-1": "cat"`, `"-1" is not the number`},
 		{`"0": "cat"`, `"x": "cat"`, `"x" is not the number`},
 		{`"0": "cat"`, `"1": "cat"`, `"1" appears twice`},
-		{`"0": "cat"`, `"0": 7`, "a number where a string was expected"},
+		{`"0": "cat"`, `"0": true`, "a boolean where a string was expected"},
 		{`"0": "cat"`, `"0": null`, "null where a string was expected"},
 		{`"num_channels": 3`, `"num_labels": 4`, "num_labels is 4, but id2label has 3"},
 		{`"id2label": {`, `"num_labels": 0, "id2labels": {`, "number of classes is 0"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,48 +14,43 @@ import (
 	"github.com/adavit/adavit/internal/strictjson"
 )
 
-// configJSON is config.json: the keys of transformers' ViTConfig that bear on a model's results, and "halting", which
-// only an adaptive model has.
+// configJSON is config.json: the keys of transformers' ViTConfig and Dinov2Config that bear on a model's results, and
+// ours: "halting", which only an adaptive model has, and what hfKind says of models that transformers does not know.
 type configJSON struct {
 	Architectures []string        `json:"architectures"`
 	ModelType     string          `json:"model_type"`
 	Embed         int             `json:"hidden_size"`
 	Layers        int             `json:"num_hidden_layers"`
 	Heads         int             `json:"num_attention_heads"`
-	Hidden        int             `json:"intermediate_size"`
+	Hidden        int             `json:"intermediate_size,omitempty"`
+	Ratio         float64         `json:"mlp_ratio,omitempty"` // of DINOv2: Hidden/Embed
 	Act           string          `json:"hidden_act"`
 	Eps           float64         `json:"layer_norm_eps"`
 	QKVBias       bool            `json:"qkv_bias"`
 	ImageSize     size            `json:"image_size"`
 	PatchSize     size            `json:"patch_size"`
 	Channels      int             `json:"num_channels"`
+	SwiGLU        bool            `json:"use_swiglu_ffn,omitempty"`
+	LayerScale    json.RawMessage `json:"layerscale_value,omitempty"` // written for transformers
+	Registers     *int            `json:"num_register_tokens,omitempty"`
+	ClassToken    *bool           `json:"class_token,omitempty"` // ours, as
+	Pooling       string          `json:"pooling,omitempty"`     // is this
 	Labels        labels          `json:"id2label"`
 	Classes       *int            `json:"num_labels,omitempty"` // not written: id2label has as many
 	Halting       *halting.Config `json:"halting,omitempty"`
 }
 
-// hfKinds say what transformers calls a model and its heads.
-var hfKinds = [...]struct {
-	architecture string
-	prefix       string // model_type; also before the names of all tensors but the heads'
-	heads        map[string]string
-}{
-	NoDistillation: {"ViTForImageClassification", "vit", map[string]string{"head.": "classifier."}},
-	DistillToken:   {"DeiTForImageClassification", "deit", map[string]string{"head.": "classifier."}},
-	DistillHead: {"DeiTForImageClassificationWithTeacher", "deit",
-		map[string]string{"head.": "cls_classifier.", "head_dist.": "distillation_classifier."}},
-}
-
 // distillation tells from model_type and architectures what tokens and heads a model has.
 func distillation(modelType string, architectures []string) (Distillation, error) {
 	switch {
-	case modelType == "vit":
+	case slices.Contains([]string{"vit", "vit_mae", "vit_msn"}, modelType): // the latter two are trained otherwise
 		return NoDistillation, nil
 	case modelType != "deit":
-		return 0, fmt.Errorf("model_type is %.60q, but only %q and %q are supported", modelType, "vit", "deit")
+		return 0, fmt.Errorf("model_type is %.60q, but only %q, %q, %q and %q are supported", modelType, "vit", "deit",
+			dinoKind.modelType, dinoRegistersKind.modelType)
 	case slices.Contains(architectures, hfKinds[DistillHead].architecture):
 		return DistillHead, nil
-	case slices.Contains(architectures, hfKinds[DistillToken].architecture):
+	case slices.Contains(architectures, hfKinds[DistillToken].architecture), slices.Contains(architectures, "DeiTModel"):
 		return DistillToken, nil
 	}
 	return 0, fmt.Errorf("architectures is %.200q, but of model_type %q only %s and %s are supported", architectures,
@@ -74,15 +70,25 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 	for _, key := range [...]string{
 		"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "image_size", "patch_size",
 	} {
+		if key == "intermediate_size" && keys["mlp_ratio"] != nil {
+			continue
+		}
 		if raw := keys[key]; raw == nil || string(raw) == "null" {
 			return fail(fmt.Errorf("key %q is missing", key))
 		}
+	}
+	if keys["quantization_config"] != nil {
+		return fail(errors.New("the weights are quantized (key \"quantization_config\"), which is not supported: save the " +
+			"model in a floating type"))
 	}
 	j := configJSON{ModelType: "vit", Act: "gelu", Eps: 1e-12, QKVBias: true, Channels: 3}
 	if err := strictjson.UnmarshalKnown(b, &j); err != nil {
 		return fail(err)
 	}
-	distilled, err := distillation(j.ModelType, j.Architectures)
+	if j.Hidden == 0 && j.Ratio > 0 && j.Ratio <= maxHidden {
+		j.Hidden = int(float64(j.Embed) * j.Ratio)
+	}
+	err = j.tokens(&c)
 	classes := cmp.Or(len(j.Labels), 2)
 	if j.Classes != nil {
 		classes = *j.Classes
@@ -98,8 +104,9 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 		return fail(fmt.Errorf("num_labels is %d, but id2label has %d", classes, len(j.Labels)))
 	}
 	c = Config{
+		Distillation: c.Distillation, NoClassToken: c.NoClassToken, Registers: c.Registers, Pooling: c.Pooling,
 		Embed: j.Embed, Heads: j.Heads, Layers: j.Layers, Hidden: j.Hidden, Height: j.ImageSize.h, Width: j.ImageSize.w,
-		Patch: j.PatchSize.h, Channels: j.Channels, Classes: classes, Eps: j.Eps, Distillation: distilled,
+		Patch: j.PatchSize.h, Channels: j.Channels, Classes: classes, Eps: j.Eps,
 		Labels: j.Labels, Halting: halting.Dense(),
 	}
 	if j.Halting != nil {
@@ -110,10 +117,8 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 
 // marshalConfig writes config.json. Classes without names get transformers' LABEL_0, LABEL_1, ….
 func marshalConfig(c Config) ([]byte, error) {
-	kind := hfKinds[c.Distillation]
 	j := configJSON{
-		Architectures: []string{kind.architecture}, ModelType: kind.prefix, Embed: c.Embed,
-		Layers: c.Layers, Heads: c.Heads, Hidden: c.Hidden, Act: "gelu", Eps: c.Eps, QKVBias: true,
+		Embed: c.Embed, Layers: c.Layers, Heads: c.Heads, Hidden: c.Hidden, Act: "gelu", Eps: c.Eps, QKVBias: true,
 		ImageSize: size{c.Height, c.Width}, PatchSize: size{c.Patch, c.Patch}, Channels: c.Channels,
 		Labels: make(labels, c.Classes),
 	}
@@ -123,6 +128,7 @@ func marshalConfig(c Config) ([]byte, error) {
 			return nil, fmt.Errorf("label %d, %.60q, is not valid UTF-8", i, j.Labels[i])
 		}
 	}
+	j.setTokens(c)
 	if c.Halting.Adaptive() {
 		j.Halting = &c.Halting
 	}
@@ -156,11 +162,12 @@ func (s size) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, "[%d,%d]", s.h, s.w), nil
 }
 
-// labels is id2label: an object whose keys are the classes' numbers. In a Go map "10" would come before "2".
+// labels is id2label: an object whose keys are the classes' numbers, and whose values may be numbers, too. In a Go map
+// "10" would come before "2".
 type labels []string
 
 func (l *labels) UnmarshalJSON(b []byte) error {
-	var names map[string]string
+	var names map[string]label
 	if string(b) == "null" {
 		return nil
 	}
@@ -173,10 +180,21 @@ func (l *labels) UnmarshalJSON(b []byte) error {
 		if err != nil || i < 0 || i >= len(list) || strconv.Itoa(i) != key {
 			return fmt.Errorf("%.60q is not the number of one of %d classes", key, len(list))
 		}
-		list[i] = name
+		list[i] = string(name)
 	}
 	*l = list
 	return nil
+}
+
+// label is a class's name, a string or a number.
+type label string
+
+func (l *label) UnmarshalJSON(b []byte) error {
+	if b[0] == '-' || b[0] >= '0' && b[0] <= '9' {
+		*l = label(b)
+		return nil
+	}
+	return strictjson.Unmarshal(b, (*string)(l))
 }
 
 func (l labels) MarshalJSON() ([]byte, error) {

@@ -9,35 +9,43 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// fill makes parameters from the pieces in f. All of them must be there with their shapes, of a floating type and
-// finite; a tensor of f under prefix that is none of them is an error. Parameters that no piece covers are zero.
-// Nothing of the model's size is allocated before names and shapes have been checked.
-func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, error) {
+// params makes a model's parameters of a file's tensors. All of them must be there with their shapes, of a floating
+// type and finite; qkvBias says whether there are biases of queries, keys and values. A tensor that is none of them is
+// an error. Nothing of the model's size is allocated before names and shapes have been checked.
+func (s *state) params(c Config, qkvBias bool) (*Params, error) {
+	if err := s.foldLayerScale(); err != nil {
+		return nil, err
+	}
+	s.complete(c)
+	pieces := s.pieces(c, qkvBias)
 	wanted := make(map[string]bool, len(pieces))
 	found := make([]weights.Tensor, len(pieces))
 	var missing []string
 	for i, p := range pieces {
 		wanted[p.stored] = true
-		t, ok := f.Get(p.stored)
+		t, ok := s.get(p.stored)
 		if !ok {
-			missing = append(missing, p.stored)
+			missing = append(missing, s.full(p.stored))
 		} else if !slices.Equal(t.Shape, p.Shape) {
-			return nil, fmt.Errorf("tensor %q has shape %v, but the configuration wants %v", p.stored, t.Shape, p.Shape)
+			return nil, fmt.Errorf("tensor %.120q has shape %v, but the configuration wants %v", t.Name, t.Shape, p.Shape)
 		}
 		found[i] = t
 	}
-	if len(missing) > 0 {
-		return nil, fmt.Errorf("%s missing: %s", plural(len(missing), "tensor is", "tensors are"), some(missing))
-	}
-	var extra []string
-	for _, t := range f.Tensors {
-		if strings.HasPrefix(t.Name, prefix) && !wanted[t.Name] && !idle(t.Name) {
+	extra := slices.Clone(s.extra)
+	for _, timm := range s.order {
+		if t, ok := s.get(timm); ok && !wanted[timm] {
 			extra = append(extra, t.Name)
 		}
 	}
-	if len(extra) > 0 {
-		return nil, fmt.Errorf("%s no part of this model: %s",
+	switch {
+	case len(missing) > 0 && len(extra) > 0:
+		return nil, fmt.Errorf("%s missing: %s; and %s no part of this model: %s",
+			plural(len(missing), "tensor is", "tensors are"), some(missing),
 			plural(len(extra), "tensor is", "tensors are"), some(extra))
+	case len(missing) > 0:
+		return nil, fmt.Errorf("%s missing: %s", plural(len(missing), "tensor is", "tensors are"), some(missing))
+	case len(extra) > 0:
+		return nil, fmt.Errorf("%s no part of this model: %s", plural(len(extra), "tensor is", "tensors are"), some(extra))
 	}
 	params := NewParams(c)
 	for i, p := range pieces {
@@ -45,19 +53,31 @@ func fill(c Config, f *weights.File, prefix string, pieces []piece) (*Params, er
 		if err := found[i].CopyFloat32s(dst); err != nil {
 			return nil, err
 		}
-		if err := finite(p.stored, dst); err != nil {
+		if err := finite(found[i].Name, dst); err != nil {
 			return nil, err
 		}
 	}
 	return params, nil
 }
 
-// idle reports whether a checkpoint's tensor has no part in classifying: what transformers keeps for other uses of the
-// same network.
-func idle(name string) bool {
-	name = strings.TrimPrefix(strings.TrimPrefix(name, "vit."), "deit.")
-	return slices.Contains([]string{"pooler.dense.weight", "pooler.dense.bias",
-		"embeddings.mask_token", "embeddings.position_ids"}, name)
+// pieces lists the tensors that a model of that configuration has, as the file divides them: stored is timm's name, or
+// attn.query, attn.key and attn.value for thirds of attn.qkv.
+func (s *state) pieces(c Config, qkvBias bool) (list []piece) {
+	for _, t := range layout(c) {
+		block, kind, isQKV := strings.Cut(t.Name, "attn.qkv.")
+		switch {
+		case isQKV && kind == "bias" && !qkvBias:
+		case !isQKV || !s.apart:
+			list = append(list, piece{t.Name, t})
+		default:
+			t.Shape = append([]int{t.Shape[0] / 3}, t.Shape[1:]...)
+			for _, part := range [...]string{"query.", "key.", "value."} {
+				list = append(list, piece{block + "attn." + part + kind, t})
+				t.Offset += t.Len()
+			}
+		}
+	}
+	return list
 }
 
 // finite refuses NaN and infinity.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/picture"
@@ -17,153 +16,122 @@ import (
 type ImportOptions struct {
 	Heads         int            // attention heads; 0 = as the published models of that width have
 	Height, Width int            // size of an image in pixels; 0 = a square, as the position embedding has it
-	Classes       int            // of a head, where the file has none; 0 = a head is wanted
+	Classes       int            // of a fresh head in the place of whatever the file has; 0 = a head is wanted
+	Prefix        string         // of the names of the tensors meant; "" = the only one there is, or a teacher's
 	Eps           float64        // of the layer norms; 0 = as timm or transformers has it by default
 	Halting       halting.Config // zero = a dense model
+	Mean          bool           // the head looks at the patches' mean; fc_norm, a head of 2E inputs say so themselves
 }
 
 // publishedHeads gives the attention heads of the published ViT and DeiT models by their width (Dosovitskiy et al.
-// 2021, Touvron et al. 2021, Zhai et al. 2022).
-var publishedHeads = map[int]int{192: 3, 384: 6, 512: 8, 768: 12, 1024: 16, 1280: 16, 1408: 16, 1664: 16}
+// 2021, Touvron et al. 2021, Zhai et al. 2022, timm).
+var publishedHeads = map[int]int{192: 3, 256: 4, 320: 5, 384: 6, 512: 8, 640: 10, 768: 12, 832: 13, 896: 14, 1024: 16,
+	1152: 16, 1280: 16, 1408: 16, 1536: 24, 1664: 16}
 
-// Import makes a model from tensors alone, under timm's names or transformers'. Sizes come from the shapes. If the
-// image size asked for differs from the position embedding's, that is resampled (Model.Resize). The preprocessor is
-// DeiT's, picture.DefaultPreprocessor.
+// Import makes a model from tensors alone, under the names of timm (which are DeiT's, DINO's, DINOv2's and MAE's, too),
+// transformers, torchvision or Google's JAX code, behind any one prefix. Sizes come from the shapes. If the image size
+// asked for differs from the position embedding's, that is resampled (Model.Resize). The preprocessor is the usual one
+// of those who publish under such names. The model's Notes say what was chosen and what was left out.
 //
-// LayerScale (DeiT III: blocks.N.ls1.gamma) is folded into the linear maps before it, which is the same function; a
-// position embedding without rows for the special tokens gets zeros for them. Whatever else this program does not
-// compute, such as a norm before the blocks, is an error.
+// LayerScale is folded into the linear maps before it, which is the same function; a position embedding without rows
+// for the special tokens gets zeros for them. Whatever else this program does not compute, such as a norm before the
+// blocks, is an error.
 func Import(f *weights.File, o ImportOptions) (*Model, error) {
-	m, err := importModel(f, o)
+	m, guesses, err := importModel(f, o)
 	if err != nil {
 		return nil, fmt.Errorf("vit: %w", err)
 	}
+	m.Notes = append(m.Notes, guesses...)
 	return m, nil
 }
 
-func importModel(f *weights.File, o ImportOptions) (*Model, error) {
-	l, err := findNaming(f)
+// importModel is Import; guesses say what it took for granted, where the file alone leaves that open.
+func importModel(f *weights.File, o ImportOptions) (m *Model, guesses []string, err error) {
+	fail := func(err error) (*Model, []string, error) { return nil, nil, err }
+	s, err := readState(f, o.Prefix, o.Classes != 0)
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
-	if f, err = foldLayerScale(f, l); err != nil {
-		return nil, err
-	}
-	c, qkvBias, err := l.config(f, o)
+	c, err := s.config(o)
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
-	_, hasHead := f.Get(l.name(c, "head.weight"))
-	p, err := fill(c, complete(f, c, l, !hasHead), l.prefix, l.pieces(c, qkvBias))
-	if err != nil {
-		return nil, err
+	m = &Model{}
+	qkvBias := s.has("blocks.0.attn.qkv.bias") || s.has("blocks.0.attn.query.bias")
+	if m.Params, err = s.params(c, qkvBias); err != nil {
+		return fail(err)
 	}
-	m := &Model{Params: p, Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
-	if !hasHead {
+	if o.Classes != 0 {
 		if m, err = m.ReplaceHead(o.Classes, nil, 0); err != nil {
-			return nil, err
+			return fail(err)
 		}
 	}
+	if o.Heads == 0 && s.heads == 0 {
+		guesses = append(guesses, fmt.Sprintf("the file does not say how many attention heads there are: %d are taken, as "+
+			"published models of width %d have", c.Heads, c.Embed))
+	}
+	if s.family == transformers {
+		guesses = append(guesses, fmt.Sprintf("the file does not say layer norm's eps: %v is taken, as such models have it",
+			c.Eps))
+	}
+	m.Notes = s.notes
+	prep, usual := s.preprocessor(c)
+	m.Preprocessor = prep
+	guesses = append(guesses, fmt.Sprintf("the file does not say how pictures become its input: %s is taken; change %s "+
+		"if the model was trained otherwise", usual, PreprocessorFile))
 	if o.Height != 0 && (o.Height != c.Height || o.Width != c.Width) {
-		return m.Resize(o.Height, o.Width)
-	}
-	return m, nil
-}
-
-// naming is how a file calls its tensors.
-type naming struct {
-	hf     bool   // as transformers does; else as timm does
-	prefix string // before all names of timm; transformers' own is part of the names
-	bare   bool   // transformers' names without their "vit." or "deit."
-}
-
-// findNaming looks for the class token.
-func findNaming(f *weights.File) (naming, error) {
-	for _, l := range [...]struct {
-		token string
-		naming
-	}{
-		{"cls_token", naming{}},
-		{"model.cls_token", naming{prefix: "model."}},
-		{"module.cls_token", naming{prefix: "module."}},
-		{"vit.embeddings.cls_token", naming{hf: true}},
-		{"deit.embeddings.cls_token", naming{hf: true}},
-		{"embeddings.cls_token", naming{hf: true, bare: true}},
-	} {
-		if _, ok := f.Get(l.token); ok {
-			return l.naming, nil
+		if m, err = m.Resize(o.Height, o.Width); err != nil {
+			return fail(err)
 		}
 	}
-	var names []string
-	for _, t := range f.Tensors {
-		names = append(names, t.Name)
-	}
-	if len(names) == 0 {
-		return naming{}, fmt.Errorf("the file holds no tensors")
-	}
-	return naming{}, fmt.Errorf("no class token (%q in timm's names, %q in transformers'): "+
-		"not a ViT, or one that this program does not know; the file has %s",
-		"cls_token", "vit.embeddings.cls_token", some(names))
+	return m, guesses, nil
 }
 
-// pieces lists a model's tensors in this naming.
-func (l naming) pieces(c Config, qkvBias bool) []piece {
-	if !l.hf {
-		return timmPieces(c, l.prefix, qkvBias)
+// preprocessor returns how those who publish under such names prepare pictures for evaluation, and what that is called.
+func (s *state) preprocessor(c Config) (p picture.Preprocessor, usual string) {
+	p = picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
+	switch {
+	case c.Channels != 3:
+		return p, "a plain resize, scaled to -1 … 1,"
+	case s.family == jax:
+		half := []float64{0.5, 0.5, 0.5}
+		p.Resample, p.Size, p.Mean, p.Std = picture.Bilinear, picture.Size{Height: c.Height, Width: c.Width}, half, half
+		p.DoCenterCrop, p.Crop = false, picture.Size{}
+		return p, "that of Google's ViT (both sides resized, scaled to -1 … 1)"
+	case s.family.name == "torchvision":
+		p.Resample = picture.Bilinear
+		return p, "torchvision's evaluation"
+	case s.deit3:
+		return p.Keeping(1, c.Height, c.Width), "DeiT III's evaluation"
 	}
-	list := hfPieces(c, qkvBias)
-	if l.bare {
-		for i := range list {
-			list[i].stored = strings.TrimPrefix(list[i].stored, hfKinds[c.Distillation].prefix+".")
-		}
-	}
-	return list
-}
-
-// name translates one name of timm's; transformers has three tensors for qkv's, of which this is the query's.
-func (l naming) name(c Config, timm string) string {
-	for _, p := range l.pieces(c, true) {
-		if p.Name == timm {
-			return p.stored
-		}
-	}
-	return ""
+	return p, "DeiT's evaluation"
 }
 
 // config reads the sizes from the shapes.
-func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool, err error) {
-	// A Config of one block is enough to translate names; its sizes are found on the way.
-	c = Config{Embed: 1, Heads: 1, Layers: 1, Hidden: 1, Height: 1,
-		Width: 1, Patch: 1, Channels: 1, Classes: 1, Eps: 1e-6, Halting: o.Halting}
+func (s *state) config(o ImportOptions) (c Config, err error) {
+	c = Config{Eps: 1e-6, Halting: o.Halting}
 	if c.Halting.Scheme == "" {
 		c.Halting = halting.Dense()
 	}
-	if l.hf {
+	if s.family == transformers && !s.has("blocks.0.ls1.gamma") { // DINOv2's is 1e-6 there, too
 		c.Eps = 1e-12
 	}
 	c.Eps = cmp.Or(o.Eps, c.Eps)
-	has := func(d Distillation, timm string) bool {
-		t := c
-		t.Distillation = d
-		_, ok := f.Get(l.name(t, timm))
-		return ok
-	}
 	switch {
-	case has(DistillHead, "head_dist.weight"):
+	case s.has("head_dist.weight"):
 		c.Distillation = DistillHead
-	case has(DistillToken, "dist_token"):
+	case s.has("dist_token"):
 		c.Distillation = DistillToken
 	}
-	_, qkvBias = f.Get(l.name(c, "blocks.0.attn.qkv.bias"))
+	s.findTokens(&c, o.Mean)
 	shape := func(timm string, rank int) []int {
-		name := l.name(c, timm)
-		t, ok := f.Get(name)
+		t, ok := s.get(timm)
 		switch {
 		case err != nil:
 		case !ok:
-			err = fmt.Errorf("tensor %q is missing", name)
+			err = fmt.Errorf("tensor %q is missing", s.full(timm))
 		case len(t.Shape) != rank || slices.Min(t.Shape) < 1:
-			err = fmt.Errorf("tensor %.120q has shape %v, expected one of %d dimensions", name, t.Shape, rank)
+			err = fmt.Errorf("tensor %.120q has shape %v, expected one of %d dimensions", t.Name, t.Shape, rank)
 		default:
 			return t.Shape
 		}
@@ -171,21 +139,19 @@ func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool
 	}
 	patch, positions, hidden := shape("patch_embed.proj.weight", 4),
 		shape("pos_embed", 3), shape("blocks.0.mlp.fc1.weight", 2)
-	head := []int{o.Classes}
-	if _, ok := f.Get(l.name(c, "head.weight")); ok {
-		head = shape("head.weight", 2)
-	} else if o.Classes == 0 && err == nil {
-		err = fmt.Errorf("the model has no head (no tensor %q); say how many classes a new one shall have",
-			l.name(c, "head.weight"))
-	}
-	first, rest, _ := strings.Cut(l.name(c, "blocks.0.norm1.weight"), "0")
-	for c.Layers = 0; c.Layers <= maxLayers; c.Layers++ {
-		if _, ok := f.Get(fmt.Sprint(first, c.Layers, rest)); !ok {
-			break
+	if c.Classes = o.Classes; s.has("head.weight") {
+		head := shape("head.weight", 2)
+		if c.Classes = head[0]; err == nil && head[1] == 2*hidden[1] && !c.NoClassToken {
+			c.Pooling = ClassAndMean
 		}
+	} else if o.Classes == 0 && err == nil {
+		err = s.headless()
 	}
-	c.Embed, c.Channels, c.Patch, c.Hidden, c.Classes = patch[0], patch[1], patch[2], hidden[0], head[0]
-	c.Heads = cmp.Or(o.Heads, publishedHeads[c.Embed])
+	for c.Layers = 0; c.Layers <= maxLayers && s.has(fmt.Sprintf("blocks.%d.norm1.weight", c.Layers)); {
+		c.Layers++
+	}
+	c.Embed, c.Channels, c.Patch, c.Hidden = patch[0], patch[1], patch[2], hidden[0]
+	c.Heads = cmp.Or(o.Heads, s.heads, publishedHeads[c.Embed])
 	switch {
 	case err != nil:
 	case patch[2] != patch[3]:
@@ -198,19 +164,29 @@ func (l naming) config(f *weights.File, o ImportOptions) (c Config, qkvBias bool
 	if err == nil {
 		err = c.Validate()
 	}
-	return c, qkvBias, err
+	return c, err
+}
+
+// headless is the error about a model without a head.
+func (s *state) headless() error {
+	if len(s.extra) > 0 {
+		return fmt.Errorf("%w, or none that this program knows among %s", ErrNoHead, some(s.extra))
+	}
+	return fmt.Errorf("%w (no tensor such as %q or %q): it needs a fresh one, and fine-tuning", ErrNoHead, "head.weight",
+		"classifier.weight")
 }
 
 // What ImportOptions must say where a file does not.
 var (
-	ErrHeads = errors.New("the file does not say how many attention heads")
-	ErrSize  = errors.New("the file does not say how large an image is")
+	ErrHeads  = errors.New("the file does not say how many attention heads")
+	ErrSize   = errors.New("the file does not say how large an image is")
+	ErrNoHead = errors.New("the model has no head")
 )
 
 // grid sets the image size from that asked for, if the position embedding of n rows fits it, else from n, which then is
-// a square.
+// a square. It may have rows for all special tokens, for all but the registers, or for patches alone.
 func (c *Config) grid(n, height, width int) error {
-	s := c.Special()
+	s, p := c.Special(), c.positioned()
 	if (height != 0) != (width != 0) || height < 0 || width < 0 {
 		return fmt.Errorf("image of %d×%d pixels", width, height)
 	}
@@ -218,11 +194,11 @@ func (c *Config) grid(n, height, width int) error {
 		return fmt.Errorf("image of %d×%d pixels is not a whole number of patches of %d×%d",
 			height, width, c.Patch, c.Patch)
 	}
-	if k := (height / c.Patch) * (width / c.Patch); height != 0 && (n == s+k || n == k) {
+	if k := (height / c.Patch) * (width / c.Patch); height != 0 && (n == s+k || n == p+k || n == k) {
 		c.Height, c.Width = height, width
 		return nil
 	}
-	for _, k := range [...]int{n - s, n} {
+	for _, k := range [...]int{n - p, n - s, n} {
 		if side := int(math.Sqrt(float64(max(k, 0)))); k > 0 && side*side == k && side*c.Patch <= maxSide {
 			c.Height, c.Width = side*c.Patch, side*c.Patch
 			return nil
@@ -230,68 +206,4 @@ func (c *Config) grid(n, height, width int) error {
 	}
 	return fmt.Errorf("%w: a position embedding of %d rows is no square of patches behind %d special tokens",
 		ErrSize, n, s)
-}
-
-// foldLayerScale multiplies proj and fc2 of every block by the learnt scales γ that follow them: γ ⊙ (W·x + b) = (γ ⊙
-// W)·x + γ ⊙ b.
-func foldLayerScale(f *weights.File, l naming) (*weights.File, error) {
-	if l.hf {
-		return f, nil
-	}
-	g := &weights.File{}
-	for _, t := range f.Tensors {
-		isScale := false
-		for scale, linear := range map[string]string{".ls1.gamma": ".attn.proj", ".ls2.gamma": ".mlp.fc2"} {
-			isScale = isScale || strings.HasSuffix(t.Name, scale)
-			block, kind, _ := strings.Cut(t.Name, linear)
-			gamma, ok := f.Get(block + scale)
-			if !ok || kind != ".weight" && kind != ".bias" {
-				continue
-			}
-			var err error
-			if t, err = scaled(t, gamma); err != nil {
-				return nil, err
-			}
-		}
-		if !isScale {
-			g.Tensors = append(g.Tensors, t)
-		}
-	}
-	return g, nil
-}
-
-// scaled multiplies a tensor's rows by the elements of gamma.
-func scaled(t, gamma weights.Tensor) (weights.Tensor, error) {
-	by, err := gamma.Float32s()
-	if err != nil {
-		return t, err
-	}
-	x, err := t.Float32s()
-	if err != nil || len(t.Shape) == 0 || t.Shape[0] != len(by) {
-		return t, fmt.Errorf("tensor %.120q of shape %v cannot be scaled by %d numbers of LayerScale",
-			t.Name, t.Shape, len(by))
-	}
-	for i := range x {
-		x[i] *= by[i/(len(x)/len(by))]
-	}
-	return weights.Float32Tensor(t.Name, t.Shape, x), nil
-}
-
-// complete adds zeros for what a file may lack: the special tokens' rows of the position embedding and, if it has no
-// head, all of that.
-func complete(f *weights.File, c Config, l naming, headless bool) *weights.File {
-	g := &weights.File{Tensors: slices.Clone(f.Tensors)}
-	positions := l.name(c, "pos_embed")
-	for i, t := range g.Tensors {
-		if t.Name == positions && len(t.Shape) == 3 && t.Shape[1] == c.Patches() {
-			g.Tensors[i].Shape = []int{t.Shape[0], c.Tokens(), t.Shape[2]}
-			g.Tensors[i].Data = slices.Concat(make([]byte, c.Special()*t.Shape[2]*t.DType.Size()), t.Data)
-		}
-	}
-	for _, p := range l.pieces(c, true) {
-		if headless && strings.HasPrefix(p.Name, "head") {
-			g.Tensors = append(g.Tensors, weights.Float32Tensor(p.stored, p.Shape, make([]float32, p.Len())))
-		}
-	}
-	return g
 }

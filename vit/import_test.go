@@ -35,30 +35,33 @@ func TestImport(t *testing.T) {
 		c := Config{Heads: heads, Embed: 4 * heads, Layers: rapid.IntRange(1, 12).Draw(t, "layers"),
 			Hidden: rapid.IntRange(1, 9).Draw(t, "hidden"),
 			Height: grid * patch, Width: grid * patch, Patch: patch,
-			Channels:     rapid.SampledFrom([]int{1, 3}).Draw(t, "channels"),
-			Classes:      rapid.IntRange(1, 4).Draw(t, "classes"),
-			Distillation: Distillation(rapid.IntRange(0, 2).Draw(t, "distillation"))}
+			Channels: rapid.SampledFrom([]int{1, 3}).Draw(t, "channels"), Classes: rapid.IntRange(1, 4).Draw(t, "classes")}
 		hf := rapid.Bool().Draw(t, "hf")
-		prefix := ""
-		if !hf {
-			prefix = rapid.SampledFrom([]string{"", "model."}).Draw(t, "prefix")
+		prefix := rapid.SampledFrom([]string{"", "model.", "module._orig_mod.", "a.b-1.c."}).Draw(t, "prefix")
+		if hf {
+			c.Distillation = Distillation(rapid.IntRange(0, 2).Draw(t, "distillation"))
+		} else {
+			drawTokens(t, &c)
 		}
 		wide := rapid.Bool().Draw(t, "wide") // not square: the size must be given
 		if wide {
 			c.Width += c.Patch
 		}
 		c.Eps, c.Halting.Scheme = 1e-6, "none"
-		pieces := timmPieces(c, prefix, true)
+		pieces := timmPieces(c)
 		if hf {
-			c.Eps, pieces = 1e-12, hfPieces(c, true)
+			c.Eps, pieces = 1e-12, hfPieces(c)
 		}
 		p := Initialize(c, 5, 0)
 		f := &weights.File{}
 		for _, piece := range pieces {
 			f.Tensors = append(f.Tensors,
-				weights.Float32Tensor(piece.stored, piece.Shape, p.Data[piece.Offset:][:piece.Len()]))
+				weights.Float32Tensor(prefix+piece.stored, piece.Shape, p.Data[piece.Offset:][:piece.Len()]))
 		}
-		o := ImportOptions{Heads: heads}
+		o := ImportOptions{Heads: heads, Mean: c.Pooling == NormedMean}
+		if wide || c.Registers > 0 { // whose rows may be among the positions, or not
+			o.Height, o.Width = c.Height, c.Width
+		}
 		if wide {
 			o.Height, o.Width = c.Height, c.Width
 		}
@@ -130,6 +133,20 @@ func TestImportVariants(t *testing.T) {
 	}
 	same("positions of patches alone", bare, f, ImportOptions{})
 
+	d := c // registers with a position, as timm has them
+	d.Registers = 3
+	registers := Initialize(d, 4, 0)
+	f = stateDict(registers)
+	from, more := d.positioned()*d.Embed, make([]float32, d.Registers*d.Embed)
+	for i := range more {
+		more[i] = float32(i%5) - 2
+		registers.Registers[i] += more[i]
+	}
+	at := slices.IndexFunc(f.Tensors, func(x weights.Tensor) bool { return x.Name == "pos_embed" })
+	f.Tensors[at] = weights.Float32Tensor("pos_embed", []int{1, d.Tokens(), d.Embed},
+		slices.Concat(registers.Position[:from], more, registers.Position[from:]))
+	same("positions of registers", registers, f, ImportOptions{Height: d.Height, Width: d.Width})
+
 	unbiased := p.Clone()
 	for l := range unbiased.Blocks {
 		clear(unbiased.Blocks[l].QKVBias)
@@ -177,13 +194,13 @@ func TestImportRefuses(t *testing.T) {
 		fault  string
 	}{
 		{func(f *weights.File) { f.Tensors = nil }, ImportOptions{}, "no tensors"},
-		{without("cls_token"), ImportOptions{}, "no class token"},
+		{without("cls_token"), ImportOptions{Heads: 2}, "behind 0 special tokens"},
 		{nothing, ImportOptions{}, "how many attention heads"},
 		{nothing, ImportOptions{Heads: 5}, "not a multiple of 5 heads"},
 		{nothing, ImportOptions{Heads: -1}, "number of heads is -1"},
 		{without("head.weight"), ImportOptions{Heads: 2}, "no head"},
 		{without("pos_embed"), ImportOptions{Heads: 2}, `"pos_embed" is missing`},
-		{without("patch_embed.proj.weight"), ImportOptions{Heads: 2}, `"patch_embed.proj.weight" is missing`},
+		{without("patch_embed.proj.weight"), ImportOptions{Heads: 2}, "no patch embedding"},
 		{with("patch_embed.proj.weight", 32, 192), ImportOptions{Heads: 2}, "expected one of 4 dimensions"},
 		{with("patch_embed.proj.weight", 32, 3, 8, 4), ImportOptions{Heads: 2}, "not square"},
 		{with("patch_embed.proj.weight", 32, 3, 0, 0), ImportOptions{Heads: 2}, "has shape [32 3 0 0]"},
@@ -225,7 +242,7 @@ func TestResampleGrid(t *testing.T) {
 			two[2*i], two[2*i+1] = x, -x
 		}
 		got := make([]float32, v.h*v.w*e)
-		resampleGrid(got, v.h, v.w, two, 3, 4, e)
+		resampleGrid(got, v.h, v.w, two, 3, 4, e, antialiased)
 		for i, want := range v.want {
 			if math.Abs(float64(got[2*i])-want) > 2e-5 || got[2*i+1] != -got[2*i] {
 				t.Errorf("%d×%d, %d: %v, want %v", v.h, v.w, i, got[2*i:2*i+2], want)
@@ -313,10 +330,15 @@ func TestLoadTimm(t *testing.T) {
 	}{
 		{"architecture", "swin_tiny", "swin_tiny"},
 		{"architecture", "vit_base_patch16_clip_quickgelu_224", "activation"},
-		{"global_pool", "avg", "global_pool"},
+		{"global_pool", "map", "global_pool"},
 		{"num_classes", 7, "num_classes is 7"},
 		{"label_names", []string{"a"}, "1 label_names for 10 classes"},
 		{"model_args", map[string]any{"num_heads": 3}, "3 heads"},
+		{"model_args", map[string]any{}, "num_heads in model_args"},
+		{"model_args", map[string]any{"num_heads": 2, "norm_layer": "rmsnorm"}, "other blocks, norms"},
+		{"model_args", map[string]any{"num_heads": 2, "pool_include_prefix": true}, "other blocks, norms"},
+		{"architecture", "vit_base_patch16_rpn_224", "other blocks, norms"},
+		{"architecture", "vit_base_patch32_siglip_gap_256", "activation"},
 		{"pretrained_cfg", map[string]any{"crop_pct": 3, "input_size": []int{3, 32, 32}}, "crop_pct is 3"},
 		{"pretrained_cfg", map[string]any{"interpolation": "random"}, "interpolation"},
 		{"pretrained_cfg", map[string]any{"crop_mode": "border"}, "crop_mode"},

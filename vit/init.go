@@ -29,7 +29,7 @@ func Initialize(c Config, seed uint64, std float64) *Params {
 				s = 1 / math.Sqrt(float64(t.Len()/t.Shape[0])) // of fan_in
 			}
 			truncatedNormal(t.Data, seed, t.Name, s)
-		case t.Name == "cls_token" || t.Name == "dist_token" || t.Name == "pos_embed":
+		case len(t.Shape) == 3: // special tokens and positions
 			truncatedNormal(t.Data, seed, t.Name, deitStd)
 		case strings.HasSuffix(t.Name, ".weight"): // a norm's, as it does not decay
 			for i := range t.Data {

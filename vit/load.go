@@ -15,8 +15,8 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// The files of a model directory. The weights may also lie in shards, which weights.IndexFile lists, or in a PyTorch
-// file.
+// The files of a model directory. The weights may also lie in a PyTorch file, or in shards of either kind, which
+// weights.IndexFile and weights.PytorchIndexFile list.
 const (
 	ConfigFile       = "config.json"
 	WeightsFile      = "model.safetensors"
@@ -24,6 +24,7 @@ const (
 	CardFile         = "training.json" // how a model came about; not needed to run it
 	LadderFile       = "budgets.json"  // a model's ladder of measured budgets; not needed either
 	pytorchFile      = "pytorch_model.bin"
+	adapterFile      = "adapter_config.json" // of PEFT: the directory is none of a model
 )
 
 // maxJSON bounds the two JSON files; twenty thousand labels take about a megabyte.
@@ -41,13 +42,25 @@ type Model struct {
 
 	Ladder      []Rung      // measured budgets, if LadderFile is there
 	Calibration Calibration // how they were measured, as far as the file says
+
+	Notes []string // what a user should know of how the files were read: names chosen, tensors left out
+}
+
+// LoadOptions say what a caller makes of a model. The zero value wants it as it is.
+type LoadOptions struct {
+	// NewHead says that the head will be replaced (Model.ReplaceHead). The model need not have one then; it gets one of
+	// one class, and whatever the files have in a head's place is left out.
+	NewHead bool
 }
 
 // Load reads a model directory as transformers lays it out (ViT and DeiT image classifiers) or as timm's hub does;
 // preprocessor_config.json may be absent. Whatever else is missing, superfluous, of a wrong shape or not finite is an
 // error that names the file and the tensor or key; so is a model_type, architecture or hidden_act that this program
-// does not compute.
-func Load(dir string) (*Model, error) {
+// does not compute. One without a head is an error that wraps ErrNoHead.
+func Load(dir string) (*Model, error) { return LoadOptions{}.Load(dir) }
+
+// Load is Load with options.
+func (o LoadOptions) Load(dir string) (*Model, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return nil, fmt.Errorf("vit: model directory: %w", err)
@@ -56,12 +69,13 @@ func Load(dir string) (*Model, error) {
 		return nil, fmt.Errorf("vit: %s is not a model directory (one with %s, %s and %s)",
 			dir, ConfigFile, WeightsFile, PreprocessorFile)
 	}
-	return load(source{os.DirFS(dir), ".", dir, func(name string) string { return filepath.Join(dir, name) }})
+	shown := func(name string) string { return filepath.Join(dir, name) }
+	return load(source{os.DirFS(dir), ".", dir, shown, o.NewHead})
 }
 
 // LoadFS is Load from a file system, such as one embedded in the program. dir is a slash-separated path in it.
 func LoadFS(fsys fs.FS, dir string) (*Model, error) {
-	return load(source{fsys, dir, "", func(name string) string { return path.Join(dir, name) }})
+	return load(source{fsys, dir, "", func(name string) string { return path.Join(dir, name) }, false})
 }
 
 func load(s source) (*Model, error) {
@@ -73,6 +87,9 @@ func load(s source) (*Model, error) {
 }
 
 func (s source) model() (*Model, error) {
+	if s.has(adapterFile) {
+		return nil, fmt.Errorf("%s: %w%s", s.shown(adapterFile), errAdapter, s.base())
+	}
 	text, err := s.read(ConfigFile, maxJSON)
 	if err != nil {
 		return nil, err
@@ -92,8 +109,25 @@ func (s source) model() (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.Params, err = fill(c, file, "", hfPieces(c, qkvBias)); err != nil {
+	st, err := readState(file, "", s.newHead)
+	if err == nil {
+		if !st.has("head.weight") {
+			if c.Classes, c.Labels = 1, nil; !s.newHead {
+				err = st.headless()
+			}
+		}
+	}
+	if err == nil {
+		m.Params, err = st.params(c, qkvBias)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.shown(name), err)
+	}
+	m.Notes = st.notes
+	if kindOf(m.Params.Config).scales {
+		if m, err = m.suited(); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.shown(PreprocessorFile), err)
+		}
 	}
 	var card card
 	if err := s.optional(CardFile, &card); err != nil {
@@ -128,6 +162,19 @@ type source struct {
 	dir   string
 	disk  string                   // the directory's path, "" if it is not on disk
 	shown func(name string) string // a file's name in errors
+
+	newHead bool // LoadOptions.NewHead
+}
+
+// base says which model an adapter was trained on, if its file does.
+func (s source) base() string {
+	var j struct {
+		Base string `json:"base_model_name_or_path"`
+	}
+	if s.optional(adapterFile, &j) != nil || j.Base == "" {
+		return ""
+	}
+	return fmt.Sprintf("; it was trained on %.120q", j.Base)
 }
 
 // open opens a regular file and returns its size, which is at most limit.
@@ -177,8 +224,8 @@ func (s source) optional(name string, v any) error {
 	return nil
 }
 
-// tensors reads the weights: model.safetensors, or the shards that its index lists, or PyTorch's file. A file much
-// larger than a model of that many parameters is refused before it is read.
+// tensors reads the weights: model.safetensors, or the shards that its index lists, or PyTorch's file or shards. A file
+// much larger than a model of that many parameters is refused before it is read.
 func (s source) tensors(parameters int) (f *weights.File, name string, err error) {
 	const widest, header = 8, 16 << 20
 	limit := widest*int64(parameters) + header
@@ -190,12 +237,16 @@ func (s source) tensors(parameters int) (f *weights.File, name string, err error
 		return f, WeightsFile, err
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, WeightsFile, err
-	case s.has(weights.IndexFile):
-		index, err := s.read(weights.IndexFile, maxJSON)
-		if err == nil {
-			f, err = weights.ReadSharded(s.shown(weights.IndexFile), index, open)
+	case s.has(weights.IndexFile), !s.has(pytorchFile) && s.has(weights.PytorchIndexFile):
+		name := weights.IndexFile
+		if !s.has(name) {
+			name = weights.PytorchIndexFile
 		}
-		return f, weights.IndexFile, err
+		index, err := s.read(name, maxJSON)
+		if err == nil {
+			f, err = weights.ReadSharded(s.shown(name), index, open)
+		}
+		return f, name, err
 	case s.disk != "" && s.has(pytorchFile):
 		r, _, err := open(pytorchFile) // for its checks: the file is read from disk in no fixed order
 		if err != nil {

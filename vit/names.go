@@ -27,21 +27,20 @@ var hfNames = map[string]string{
 	"mlp.fc2.":   "output.dense.",
 }
 
-// hfPieces lists the tensors of a model in transformers' layout (ViTForImageClassification, DeiTForImageClassification,
-// DeiTForImageClassificationWithTeacher). Without qkvBias the biases of query, key and value are left out.
-func hfPieces(c Config, qkvBias bool) []piece {
+// hfPieces lists the tensors of a model in transformers' layout (see hfKind).
+func hfPieces(c Config) []piece {
 	var list []piece
-	hf := hfKinds[c.Distillation]
+	hf := kindOf(c)
+	if hf.names == nil {
+		return timmPieces(c)
+	}
 	for _, t := range layout(c) {
-		name, prefix := t.Name, hf.prefix+"."
+		name, prefix := t.Name, hf.prefix
 		if path, ok := strings.CutPrefix(name, "blocks."); ok {
 			number, rest, _ := strings.Cut(path, ".")
 			name, prefix = rest, fmt.Sprintf("%sencoder.layer.%s.", prefix, number)
 		}
 		if kind, ok := strings.CutPrefix(name, "attn.qkv."); ok {
-			if kind == "bias" && !qkvBias {
-				continue
-			}
 			t.Shape = append([]int{t.Shape[0] / 3}, t.Shape[1:]...)
 			for _, part := range [...]string{"query.", "key.", "value."} {
 				list = append(list, piece{prefix + "attention.attention." + part + kind, t})
@@ -52,21 +51,18 @@ func hfPieces(c Config, qkvBias bool) []piece {
 		base := strings.TrimSuffix(strings.TrimSuffix(name, "weight"), "bias")
 		full, isHead := hf.heads[base]
 		if !isHead {
-			full = prefix + hfNames[base]
+			full = prefix + hf.names[base]
 		}
 		list = append(list, piece{full + name[len(base):], t})
 	}
 	return list
 }
 
-// timmPieces lists the tensors of a model in timm's layout, each behind prefix.
-func timmPieces(c Config, prefix string, qkvBias bool) []piece {
+// timmPieces lists the tensors of a model in timm's layout.
+func timmPieces(c Config) []piece {
 	var list []piece
 	for _, t := range layout(c) {
-		if !qkvBias && strings.HasSuffix(t.Name, "attn.qkv.bias") {
-			continue
-		}
-		list = append(list, piece{prefix + t.Name, t})
+		list = append(list, piece{t.Name, t})
 	}
 	return list
 }

@@ -25,15 +25,16 @@ type Params struct {
 	Config Config
 	Data   []float32 // [Config.ParamCount()]
 
-	ClassToken  []float32 // [E]
+	ClassToken  []float32 // [E], nil in a model without one
 	DistToken   []float32 // [E], nil in a model without one
-	Position    []float32 // [N, E], the special tokens' rows first
+	Registers   []float32 // [R, E], nil in a model without them
+	Position    []float32 // [N−R, E], the special tokens' rows first; registers have none
 	PatchWeight []float32 // [E, C·P·P]
 	PatchBias   []float32 // [E]
 	Blocks      []Block   // [L]
 	NormWeight  []float32 // [E]
 	NormBias    []float32 // [E]
-	HeadWeight  []float32 // [classes, E]
+	HeadWeight  []float32 // [classes, Config.HeadInputs()]
 	HeadBias    []float32 // [classes]
 
 	HeadDistWeight []float32 // [classes, E], nil in a model without one
@@ -73,11 +74,16 @@ func (p *Params) layout() (list []Tensor, slots []*[]float32) {
 		add(weight, name+".weight", len(in) > 0, slices.Insert(in, 0, out)...)
 		add(bias, name+".bias", false, out)
 	}
-	add(&p.ClassToken, "cls_token", false, 1, 1, e)
-	if c.Special() > 1 {
+	if !c.NoClassToken {
+		add(&p.ClassToken, "cls_token", false, 1, 1, e)
+	}
+	if c.positioned() > 1 {
 		add(&p.DistToken, "dist_token", false, 1, 1, e)
 	}
-	add(&p.Position, "pos_embed", false, 1, c.Tokens(), e)
+	if c.Registers > 0 {
+		add(&p.Registers, "reg_token", false, 1, c.Registers, e)
+	}
+	add(&p.Position, "pos_embed", false, 1, c.Tokens()-c.Registers, e)
 	pair(&p.PatchWeight, &p.PatchBias, "patch_embed.proj", e, c.Channels, c.Patch, c.Patch)
 	for l := range p.Blocks {
 		b, block := &p.Blocks[l], fmt.Sprintf("blocks.%d.", l)
@@ -88,9 +94,13 @@ func (p *Params) layout() (list []Tensor, slots []*[]float32) {
 		pair(&b.FC1Weight, &b.FC1Bias, block+"mlp.fc1", f, e)
 		pair(&b.FC2Weight, &b.FC2Bias, block+"mlp.fc2", e, f)
 	}
-	pair(&p.NormWeight, &p.NormBias, "norm", e)
-	pair(&p.HeadWeight, &p.HeadBias, "head", c.Classes, e)
-	if c.Readouts().Heads > 1 {
+	norm := "norm"
+	if c.Pooling == Mean {
+		norm = "fc_norm"
+	}
+	pair(&p.NormWeight, &p.NormBias, norm, e)
+	pair(&p.HeadWeight, &p.HeadBias, "head", c.Classes, c.HeadInputs())
+	if c.Classifiers() > 1 {
 		pair(&p.HeadDistWeight, &p.HeadDistBias, "head_dist", c.Classes, e)
 	}
 	return list, slots

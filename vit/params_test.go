@@ -2,6 +2,7 @@ package vit
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ func drawConfig(t *rapid.T) Config {
 		Eps:     rapid.SampledFrom([]float64{1e-12, 1e-6, 1e-5}).Draw(t, "eps"),
 		Halting: halting.Dense(),
 	}
+	drawTokens(t, &c)
 	if rapid.Bool().Draw(t, "adaptive") {
 		c.Halting = halting.Config{Scheme: "token"}.With("gate_scale", rapid.Float64Range(-10, 10).Draw(t, "scale"))
 	}
@@ -35,6 +37,19 @@ func drawConfig(t *rapid.T) Config {
 		c.Labels = rapid.SliceOfN(rapid.String(), c.Classes, c.Classes).Draw(t, "label")
 	}
 	return c
+}
+
+// drawTokens draws what special tokens a model has and what its heads look at.
+func drawTokens(t *rapid.T, c *Config) {
+	c.Pooling = Pooling(rapid.IntRange(0, int(poolings)-1).Draw(t, "pooling"))
+	if c.Pooling == ClassToken {
+		c.Distillation = Distillation(rapid.IntRange(0, 2).Draw(t, "distillation"))
+	} else if c.Pooling != ClassAndMean {
+		c.NoClassToken = rapid.Bool().Draw(t, "no class token")
+	}
+	if c.Distillation == NoDistillation {
+		c.Registers = rapid.SampledFrom([]int{0, 0, 1, 4}).Draw(t, "registers")
+	}
 }
 
 // TestLayout: tensors cover Data once, in order; the named slices are the tensors; names and shapes are timm's.
@@ -49,10 +64,17 @@ func TestLayout(t *testing.T) {
 			p.Data[i] = float32(i)
 		}
 		named := map[string][]float32{
-			"cls_token": p.ClassToken, "pos_embed": p.Position,
+			"cls_token": p.ClassToken, "dist_token": p.DistToken, "reg_token": p.Registers, "pos_embed": p.Position,
 			"patch_embed.proj.weight": p.PatchWeight, "patch_embed.proj.bias": p.PatchBias,
 			"norm.weight": p.NormWeight, "norm.bias": p.NormBias, "head.weight": p.HeadWeight, "head.bias": p.HeadBias,
+			"head_dist.weight": p.HeadDistWeight, "head_dist.bias": p.HeadDistBias,
 		}
+		if c.Pooling == Mean {
+			named["fc_norm.weight"], named["fc_norm.bias"] = p.NormWeight, p.NormBias
+			delete(named, "norm.weight")
+			delete(named, "norm.bias")
+		}
+		maps.DeleteFunc(named, func(_ string, x []float32) bool { return x == nil })
 		for l, b := range p.Blocks {
 			for name, x := range map[string][]float32{
 				"norm1.weight": b.Norm1Weight, "norm1.bias": b.Norm1Bias,
@@ -77,7 +99,7 @@ func TestLayout(t *testing.T) {
 				t.Fatalf("%s is not the slice of that name", x.Name)
 			}
 			delete(named, x.Name)
-			wantDecay := len(x.Shape) > 1 && x.Name != "cls_token" && x.Name != "pos_embed"
+			wantDecay := len(x.Shape) > 1 && !strings.HasSuffix(x.Name, "_token") && x.Name != "pos_embed"
 			if x.Decay != wantDecay {
 				t.Fatalf("%s: decay %v", x.Name, x.Decay)
 			}
@@ -88,7 +110,7 @@ func TestLayout(t *testing.T) {
 		}
 		// Transformers' layout covers the same elements once.
 		covered := make([]bool, len(p.Data))
-		for _, piece := range hfPieces(c, true) {
+		for _, piece := range hfPieces(c) {
 			n := 1
 			for _, d := range piece.Shape {
 				n *= d

@@ -1,6 +1,9 @@
 package vit
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // denseLogits is the network in its plainest form, in float64 and for one image [C, H, W]: the proof that names, shapes
 // and the order of rows mean what we think they mean.
@@ -9,8 +12,9 @@ func denseLogits(p *Params, image []float32) []float64 {
 	e := c.Embed
 	x := make([][]float64, c.Tokens())
 	special := c.Special()
+	tokens := wide(slices.Concat(p.ClassToken, p.DistToken, p.Registers))
 	for k := range special {
-		x[k] = wide([][]float32{p.ClassToken, p.DistToken}[k])
+		x[k] = tokens[k*e : (k+1)*e]
 	}
 	for k := range c.Patches() {
 		row, col := k/c.GridW()*c.Patch, k%c.GridW()*c.Patch
@@ -24,8 +28,12 @@ func denseLogits(p *Params, image []float32) []float64 {
 		}
 		x[k+special] = linear(p.PatchWeight, p.PatchBias, patch)
 	}
-	for k := range x {
-		add(x[k], wide(p.Position[k*e:(k+1)*e]))
+	for k := range len(p.Position) / e {
+		row := k
+		if k >= special-c.Registers {
+			row += c.Registers
+		}
+		add(x[row], wide(p.Position[k*e:(k+1)*e]))
 	}
 	for _, b := range p.Blocks {
 		qkv := make([][]float64, len(x))
@@ -58,8 +66,19 @@ func denseLogits(p *Params, image []float32) []float64 {
 			add(x[k], linear(b.FC2Weight, b.FC2Bias, hidden))
 		}
 	}
-	logits := linear(p.HeadWeight, p.HeadBias, layerNorm(x[0], p.NormWeight, p.NormBias, c.Eps))
-	if c.Readouts().Heads == 2 {
+	norm := func(x []float64) []float64 { return layerNorm(x, p.NormWeight, p.NormBias, c.Eps) }
+	raw, normed := make([]float64, e), make([]float64, e) // means
+	for _, token := range x[special:] {
+		n := norm(token)
+		for j := range e {
+			raw[j] += token[j] / float64(c.Patches())
+			normed[j] += n[j] / float64(c.Patches())
+		}
+	}
+	read := [poolings]func() []float64{func() []float64 { return norm(x[0]) }, func() []float64 { return norm(raw) },
+		func() []float64 { return normed }, func() []float64 { return append(norm(x[0]), normed...) }}
+	logits := linear(p.HeadWeight, p.HeadBias, read[c.Pooling]())
+	if c.Classifiers() == 2 {
 		for j, v := range linear(p.HeadDistWeight, p.HeadDistBias, layerNorm(x[1], p.NormWeight, p.NormBias, c.Eps)) {
 			logits[j] = (logits[j] + v) / 2
 		}

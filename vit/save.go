@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/regular"
@@ -73,10 +74,11 @@ func render(m *Model, dtype weights.DType) (rendered, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", PreprocessorFile, err)
 	}
-	tensors, err := encode(m.Params, hfPieces(c, true), dtype)
+	tensors, err := encode(m.Params, hfPieces(c), dtype)
 	if err != nil {
 		return nil, err
 	}
+	tensors = append(tensors, kindOf(c).extras(c)...)
 	files := rendered{{name: PreprocessorFile, content: preprocessor},
 		{name: WeightsFile, tensors: tensors}, {name: ConfigFile, content: config}}
 	if m.Precision != "" || m.PrecisionLoss != nil {
@@ -129,9 +131,18 @@ func encode(params *Params, pieces []piece, dtype weights.DType) ([]weights.Tens
 }
 
 // SaveTimm writes the parameters alone, under timm's names, to a safetensors file that appears whole or not at all. The
-// number of heads, eps and halting are not in it.
+// number of heads, eps and halting are not in it. Registers get positions of zeros there, which timm wants.
 func SaveTimm(path string, p *Params, dtype weights.DType) error {
-	tensors, err := encode(p, timmPieces(p.Config, "", true), dtype)
+	tensors, err := encode(p, timmPieces(p.Config), dtype)
+	if c := p.Config; err == nil && c.Registers > 0 {
+		for i, t := range tensors {
+			if t.Name == "pos_embed" {
+				at := c.positioned() * c.Embed * t.DType.Size()
+				tensors[i].Data = slices.Insert(t.Data, at, make([]byte, c.Registers*c.Embed*t.DType.Size())...)
+				tensors[i].Shape = []int{1, c.Tokens(), c.Embed}
+			}
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("vit: saving %s: %w", path, err)
 	}
@@ -188,8 +199,9 @@ func onlyModel(dir string) bool {
 	list, err := os.ReadDir(dir)
 	for _, e := range list {
 		name := e.Name()
-		ours := slices.Contains([]string{ConfigFile, PreprocessorFile, CardFile, LadderFile, pytorchFile,
-			weights.IndexFile}, name) || filepath.Ext(name) == ".safetensors"
+		ours := slices.Contains([]string{ConfigFile, PreprocessorFile, CardFile, LadderFile,
+			weights.IndexFile, weights.PytorchIndexFile}, name) || filepath.Ext(name) == ".safetensors" ||
+			strings.HasPrefix(name, "pytorch_model") && filepath.Ext(name) == ".bin"
 		if !ours || !e.Type().IsRegular() {
 			return false
 		}

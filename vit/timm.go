@@ -3,8 +3,10 @@ package vit
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/adavit/adavit/halting"
@@ -22,6 +24,12 @@ type timmJSON struct {
 		Heads int    `json:"num_heads"`
 		Act   string `json:"act_layer"`
 		Pool  string `json:"global_pool"`
+
+		// What shapes do not show, and this program does not compute.
+		Norm    any  `json:"norm_layer"`
+		Block   any  `json:"block_fn"`
+		MLP     any  `json:"mlp_layer"`
+		PoolAll bool `json:"pool_include_prefix"`
 	} `json:"model_args"`
 	Labels     []string        `json:"label_names"`
 	Pretrained timmPretrained  `json:"pretrained_cfg"`
@@ -61,7 +69,7 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 	if err != nil {
 		return fail(err)
 	}
-	o := ImportOptions{Heads: j.Args.Heads, Halting: halting.Dense()}
+	o := ImportOptions{Heads: j.heads(), Halting: halting.Dense(), Mean: j.pool() == "avg"}
 	if j.Halting != nil {
 		o.Halting = *j.Halting
 	}
@@ -73,7 +81,13 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 	if len(size) == 3 {
 		o.Height, o.Width = size[1], size[2]
 	}
-	m, err := importModel(file, o)
+	if s.newHead {
+		o.Classes = 1
+	}
+	m, _, err := importModel(file, o)
+	if errors.Is(err, ErrHeads) {
+		return fail(fmt.Errorf("%w: say it there, as num_heads in model_args", err))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.shown(name), err)
 	}
@@ -85,6 +99,7 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 	switch {
 	case len(size) == 3 && size[0] != c.Channels:
 		return fail(fmt.Errorf("input_size is %v, but the weights are for %d channels", size, c.Channels))
+	case s.newHead: // whose number of classes, and their names, are to come
 	case j.Classes != 0 && j.Classes != c.Classes:
 		return fail(fmt.Errorf("num_classes is %d, but the weights' head has %d", j.Classes, c.Classes))
 	case len(labels) == c.Classes:
@@ -100,21 +115,41 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 
 // check refuses what the shapes of the weights would not give away.
 func (j timmJSON) check() error {
-	family, _, _ := strings.Cut(j.Architecture, "_")
+	begins := func(with string) bool { return strings.HasPrefix(j.Architecture, with) }
 	switch {
-	case family != "vit" && family != "deit" && family != "deit3":
+	case !slices.ContainsFunc([]string{"vit_", "deit_", "deit3_", "flexivit_", "eva_large_"}, begins):
 		return fmt.Errorf(
 			"architecture is %.80q, but only plain ViT and DeiT models are supported (vit_…, deit_…, deit3_…)",
 			j.Architecture)
-	case strings.Contains(j.Architecture, "quickgelu") || j.Args.Act != "" && j.Args.Act != "gelu":
+	case begins("vit_base_patch16_rpn_") || j.Args.Block != nil || j.Args.Norm != nil || j.Args.MLP != nil ||
+		j.Args.PoolAll:
+		return fmt.Errorf("architecture %.80q has other blocks, norms, MLPs or pooling than a plain ViT (block_fn, "+
+			"norm_layer, mlp_layer, pool_include_prefix of its model_args), which are not supported", j.Architecture)
+	case strings.Contains(j.Architecture, "quickgelu") || slices.ContainsFunc(tanhGELU[:], begins) ||
+		j.Args.Act != "" && j.Args.Act != "gelu":
 		return fmt.Errorf("architecture %.80q has another activation than the exact GELU, which alone is supported",
 			j.Architecture)
-	case j.Pool != "" && j.Pool != "token" || j.Args.Pool != "" && j.Args.Pool != "token":
-		return fmt.Errorf("global_pool is %.40q, but only %q (the class token decides) is supported",
-			j.Pool+j.Args.Pool, "token")
+	case j.pool() != "" && j.pool() != "token" && j.pool() != "avg":
+		return fmt.Errorf("global_pool is %.40q, but only %q (the class token decides) and %q (the patches' mean) are "+
+			"supported", j.pool(), "token", "avg")
 	}
 	return nil
 }
+
+// tanhGELU are the beginnings of names of architectures whose activation is GELU's approximation by tanh.
+var tanhGELU = [...]string{"vit_base_patch32_siglip_", "vit_giantopt_", "vit_so400m_patch16_siglip_",
+	"vit_large_patch16_siglip_512", "vit_large_patch16_siglip_gap_512"}
+
+// heads returns what model_args says, or what the architecture has if its width does not tell.
+func (j timmJSON) heads() int {
+	if j.Args.Heads == 0 && strings.HasPrefix(j.Architecture, "vit_base_patch16_gap_") {
+		return 16
+	}
+	return j.Args.Heads
+}
+
+// pool is what the head looks at.
+func (j timmJSON) pool() string { return cmp.Or(j.Args.Pool, j.Pool) }
 
 // preprocessor is timm's evaluation transform: the short side resized to ⌊size / crop_pct⌋ and a centre crop, or with
 // crop_mode "squash" both sides resized.

@@ -19,7 +19,7 @@ import (
 // Data is for reading only.
 type Checkpoint struct {
 	*File         // of a .pth, the tensors in the order of its dict, and no Metadata
-	Format string // "safetensors", "pth (zip)", "pth (before 1.6)"
+	Format string // "safetensors", "pth (zip)", "pth (before 1.6)", "npz"
 	// Key is the entry of the outer dict that the tensors were taken from ("model"); "" if the dict itself holds them.
 	Key string
 	// Keys are all entries that hold tensors ("model", "model_ema", …), in the file's order, for choosing another.
@@ -42,18 +42,20 @@ const (
 
 // usualKeys are the entries that training scripts save a model under; the first that is there is taken.
 var usualKeys = []string{"model", "state_dict", "model_state_dict",
-	"model_ema", "state_dict_ema", "model_ema_state_dict", "ema", "module", "net", "network"}
+	"model_ema", "state_dict_ema", "model_ema_state_dict", "ema", "module", "net", "network",
+	"teacher"} // of DINO, beside "student": the one that is used afterwards
 
 // ReadCheckpoint reads the tensors of a checkpoint: safetensors, or what torch.save writes (.pth, .pt, .bin), in a zip
-// archive or in the format before version 1.6. The content decides which, not the name's ending.
+// archive or in the format before version 1.6, or what NumPy's savez writes (.npz). The content decides which, not the
+// name's ending.
 //
 // key is the entry of a .pth's outer dict to take the tensors from. With key "", these are tried in turn: the entries
 // that training scripts use (model, state_dict, model_state_dict, model_ema, …), the dict itself if no entry of it
-// holds more tensors, the only entry that holds any. What is neither a tensor nor an object (a step counter, a list) is
-// left out of the chosen dict.
+// holds more tensors, the only entry that holds any. Where no entry holds a tensor, entries of entries are looked at in
+// the same way, as OUTER.INNER. What is neither a tensor nor an object (a step counter, a list) is left out of the
+// chosen dict.
 //
-// A tensor comes out contiguous and in its own element type; its name loses the prefix "module." that training on
-// several devices adds, if all names have it.
+// A tensor comes out contiguous and in its own element type.
 //
 // Nothing of a pickle is run. A class or function that it names is only a name, and an error if the chosen tensors
 // depend on it. Before memory is taken, every length is checked against the file's size; the tensors take no more than
@@ -81,9 +83,18 @@ func decodeCheckpoint(r io.ReaderAt, size int64, key string) (*Checkpoint, error
 	if err := readAt(r, start, 0); err != nil {
 		return nil, err
 	}
-	open := openPthZip
+	var p *pthFile
+	var err error
 	switch {
 	case strings.HasPrefix(string(start), zipLocal):
+		var z *zipArchive
+		if z, err = openZip(r, size); err != nil {
+			return nil, err
+		}
+		if z.isNpz() {
+			return z.checkpoint(size, key)
+		}
+		p, err = openPthZip(z, size)
 	case len(start) > 8 && start[8] == '{': // ahead of the next case: a header's length may begin with any byte
 		if key != "" {
 			return nil, fmt.Errorf("entry %s is wanted, but a safetensors file has no entries", quoted(key))
@@ -92,14 +103,12 @@ func decodeCheckpoint(r io.ReaderAt, size int64, key string) (*Checkpoint, error
 		if err != nil {
 			return nil, err
 		}
-		trimModule(f)
 		return &Checkpoint{File: f, Format: "safetensors"}, nil
 	case len(start) > 1 && start[0] == opProto:
-		open = openPthLegacy
+		p, err = openPthLegacy(r, size)
 	default:
 		return nil, unknownFormat(start)
 	}
-	p, err := open(r, size)
 	if err != nil {
 		return nil, err
 	}
@@ -113,10 +122,12 @@ func unknownFormat(start []byte) error {
 		return errors.New("empty file")
 	case strings.HasPrefix(text, "version https://"):
 		return errors.New("a pointer of Git LFS, not the file itself: fetch it with git lfs pull")
+	case strings.HasPrefix(text, npyMagic):
+		return errors.New("a single array of NumPy, not the archive of several (.npz) that a checkpoint is")
 	case strings.HasPrefix(text, "<"):
 		return errors.New("a page of HTML or XML, not a checkpoint: was the download refused?")
 	}
-	return fmt.Errorf("starts with %q: neither safetensors nor a PyTorch checkpoint", start)
+	return fmt.Errorf("starts with %q: neither safetensors nor a PyTorch checkpoint nor NumPy's .npz", start)
 }
 
 // checkpoint chooses the dict and reads its tensors.
@@ -145,7 +156,7 @@ func (p *pthFile) checkpoint(key string) (*Checkpoint, error) {
 		return nil, err
 	}
 	c.File = &File{Tensors: tensors}
-	trimModule(c.File)
+	c.reindex()
 	return c, nil
 }
 
@@ -186,11 +197,24 @@ func (c *Checkpoint) choose(root *pyDict, key string) (*pyDict, error) {
 			most = max(most, count(d))
 		}
 	}
+	if len(c.Keys) == 0 && count(root) == 0 {
+		if inner := root.unfolded(count); len(inner.keys) > 0 {
+			if err := checkKeys(inner); err != nil {
+				return nil, err
+			}
+			return c.choose(inner, key)
+		}
+	}
 	if key == "" {
 		for _, usual := range usualKeys {
 			v, _ := root.get(usual)
 			if _, object := v.(*pyObject); object || slices.Contains(c.Keys, usual) {
 				key = usual
+				break
+			}
+			ends := func(name string) bool { return strings.HasSuffix(name, "."+usual) }
+			if i := slices.IndexFunc(c.Keys, ends); i >= 0 { // of an entry of an entry
+				key = c.Keys[i]
 				break
 			}
 		}
@@ -223,6 +247,26 @@ func (c *Checkpoint) choose(root *pyDict, key string) (*pyDict, error) {
 		}
 		return nil, fmt.Errorf("entry %s is %s, not a dict of tensors", quoted(key), kindOf(v))
 	}
+}
+
+// unfolded has the entries of d's entries that are dicts of tensors, called OUTER.INNER.
+func (d *pyDict) unfolded(count func(*pyDict) int) *pyDict {
+	flat, seen := &pyDict{}, make(map[*pyDict]bool) // many entries may be one dict
+	for i, k := range d.keys {
+		outer, isName := k.(string)
+		inner, isDict := d.values[i].(*pyDict)
+		if !isName || !isDict || seen[inner] {
+			continue
+		}
+		seen[inner] = true
+		for j, k := range inner.keys {
+			name, isName := k.(string)
+			if tensors, isDict := inner.values[j].(*pyDict); isName && isDict && count(tensors) > 0 {
+				flat.keys, flat.values = append(flat.keys, outer+"."+name), append(flat.values, tensors)
+			}
+		}
+	}
+	return flat
 }
 
 // listed prints some names from an untrusted file.
@@ -300,18 +344,6 @@ func (p *pthFile) tensors(dict *pyDict) ([]Tensor, error) {
 		tensors = append(tensors, Tensor{name, t.dtype, shape, t.read(storage, shape, strides, n)})
 	}
 	return tensors, nil
-}
-
-// trimModule takes the prefix "module." off all names, if all have it and something behind it, and indexes them.
-func trimModule(f *File) {
-	const prefix = "module."
-	unlike := func(t Tensor) bool { return len(t.Name) <= len(prefix) || !strings.HasPrefix(t.Name, prefix) }
-	if !slices.ContainsFunc(f.Tensors, unlike) {
-		for i := range f.Tensors {
-			f.Tensors[i].Name = f.Tensors[i].Name[len(prefix):]
-		}
-	}
-	f.reindex()
 }
 
 // arguments returns the plain options in entry "args", nil if there are none.

@@ -54,6 +54,13 @@ func FuzzCheckpoint(f *testing.F) {
 		}
 		f.Add(b)
 	}
+	for _, name := range []string{"plain.npz", "deflated.npz"} {
+		b, err := os.ReadFile(npzPath(name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
 	f.Add(zipOf(pickleDict(goodTensor)))
 	f.Add(zip64Of(nil, nil))
 	f.Add(legacyOf(littleEndian, pickleDict(goodTensor), oneKey, eightOnes))

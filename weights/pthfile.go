@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,13 +29,13 @@ type pthFile struct {
 //	version      of this layout, a number
 //
 // and things that do not matter here (.data/serialization_id, .format_version, .storage_alignment).
-func openPthZip(r io.ReaderAt, size int64) (*pthFile, error) {
-	z, err := openZip(r, size)
-	if err != nil {
-		return nil, err
-	}
+func openPthZip(z *zipArchive, size int64) (*pthFile, error) {
 	folder := ""
-	for name := range z.entries {
+	for _, name := range slices.Sorted(maps.Keys(z.entries)) { // of several faults always the same is told
+		if z.entries[name].method != zipStored {
+			return nil, fmt.Errorf("zip: %s is compressed, which a checkpoint's entries are not: "+
+				"a TorchScript program, or packed again?", quoted(name))
+		}
 		top, rest, _ := strings.Cut(name, "/")
 		switch {
 		case rest != "data.pkl":

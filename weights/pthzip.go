@@ -1,11 +1,13 @@
 package weights
 
 import (
+	"compress/flate"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -30,11 +32,13 @@ const (
 	saturated16, saturated32         = 0xffff, 0xffffffff
 	zipEncrypted, zipMaskedDirectory = 1 << 0, 1 << 13 // flags
 	zipMaxComment                    = 0xffff
+	zipStored, zipDeflated           = 0, 8 // methods
 )
 
-// zipArchive reads the archives that torch.save writes: uncompressed entries that do not overlap. It is stricter than
-// archive/zip, which takes the last of two entries of one name, lets entries share bytes (so that a small file can hold
-// any number of large storages), and makes room for as many entries as a file of directory alone has.
+// zipArchive reads the archives that torch.save and NumPy write: entries that do not overlap, stored or, by NumPy's
+// savez_compressed, deflated. It is stricter than archive/zip, which takes the last of two entries of one name, lets
+// entries share bytes (so that a small file can hold any number of large storages), and makes room for as many entries
+// as a file of directory alone has.
 type zipArchive struct {
 	r       io.ReaderAt
 	entries map[string]zipEntry
@@ -44,8 +48,9 @@ type zipArchive struct {
 
 // zipEntry is what the directory says of an entry.
 type zipEntry struct {
-	header, size int64
-	crc          uint32
+	header, size, packed int64  // packed: its bytes in the file
+	method               uint16 // zipStored or zipDeflated
+	crc                  uint32
 }
 
 // openZip reads the directory of an archive of size bytes.
@@ -168,22 +173,22 @@ func (z *zipArchive) add(dir []byte, limit int64) (rest []byte, err error) {
 	if flags&(zipEncrypted|zipMaskedDirectory) != 0 {
 		return nil, fmt.Errorf("%s is encrypted", quoted(name))
 	}
-	if method != 0 {
-		return nil, fmt.Errorf("%s is compressed (method %d), which a checkpoint's entries are not: "+
-			"a TorchScript program, or packed again?", quoted(name), method)
+	if method != zipStored && method != zipDeflated {
+		return nil, fmt.Errorf("%s is compressed by method %d, which is not supported", quoted(name), method)
 	}
 	if err := zip64Numbers(extra, &size, &compressed, &header); err != nil {
 		return nil, fmt.Errorf("%s: %w", quoted(name), err)
 	}
-	if compressed != size {
+	if method == zipStored && compressed != size {
 		return nil, fmt.Errorf("%s is stored, but as %d bytes for %d", quoted(name), compressed, size)
 	}
 	// This much is known before the local header is read; read checks the rest.
-	if before := uint64(limit); header > before || before-header < zipLocalLen || size > before-header-zipLocalLen {
+	if before := uint64(limit); header > before || before-header < zipLocalLen ||
+		compressed > before-header-zipLocalLen || size > math.MaxInt64 {
 		return nil, fmt.Errorf("%s: %d bytes behind byte %d, but the directory begins at byte %d",
-			quoted(name), size, header, limit)
+			quoted(name), compressed, header, limit)
 	}
-	z.entries[name] = zipEntry{int64(header), int64(size), crc}
+	z.entries[name] = zipEntry{int64(header), int64(size), int64(compressed), method, crc}
 	z.summed = z.summed || crc != 0
 	z.starts = append(z.starts, int64(header))
 	return rest, nil
@@ -237,26 +242,43 @@ func (z *zipArchive) read(name string) ([]byte, error) {
 	if err := readAt(z.r, local, e.header); err != nil {
 		return nil, fmt.Errorf("zip: %s: %w", quoted(name), err)
 	}
-	if string(local[:4]) != zipLocal || le16(local[8:]) != 0 || int(le16(local[26:])) != len(name) {
+	if string(local[:4]) != zipLocal || le16(local[8:]) != e.method || int(le16(local[26:])) != len(name) {
 		return nil, fmt.Errorf("zip: %s: its header at byte %d does not agree with the directory",
 			quoted(name), e.header)
 	}
 	data := e.header + int64(len(local)) + int64(le16(local[28:]))
 	i, _ := slices.BinarySearch(z.starts, e.header)
-	if next := z.starts[i+1]; data > next || e.size > next-data {
+	if next := z.starts[i+1]; data > next || e.packed > next-data {
 		return nil, fmt.Errorf("zip: %s: bytes %d to %d overlap what begins at byte %d",
-			quoted(name), data, data+e.size, next)
+			quoted(name), data, data+e.packed, next)
 	}
 	if second := string(local[zipLocalLen:]); second != name {
 		return nil, fmt.Errorf("zip: %s: its header at byte %d says %s", quoted(name), e.header, quoted(second))
 	}
-	b := make([]byte, e.size)
-	if err := readAt(z.r, b, data); err != nil {
+	b, err := z.content(e, data)
+	if err != nil {
 		return nil, fmt.Errorf("zip: %s: %w", quoted(name), err)
 	}
 	if crc := crc32.ChecksumIEEE(b); z.summed && crc != e.crc {
 		return nil, fmt.Errorf("zip: %s: checksum %08x, but the directory says %08x: damaged?",
 			quoted(name), crc, e.crc)
+	}
+	return b, nil
+}
+
+// content returns an entry's bytes, which begin at byte at of the file. Of a deflated entry there must be as many as
+// the directory says; the caller has bounded that.
+func (z *zipArchive) content(e zipEntry, at int64) ([]byte, error) {
+	b := make([]byte, e.size)
+	if e.method == zipStored {
+		return b, readAt(z.r, b, at)
+	}
+	r := flate.NewReader(io.NewSectionReader(z.r, at, e.packed))
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, fmt.Errorf("deflated: %w", regular.CutShort(err))
+	}
+	if n, err := io.ReadFull(r, make([]byte, 1)); n > 0 || err != io.EOF {
+		return nil, fmt.Errorf("deflated: does not end after the %d bytes that the directory says", e.size)
 	}
 	return b, nil
 }

@@ -13,9 +13,12 @@ import (
 	"github.com/adavit/adavit/internal/strictjson"
 )
 
-// IndexFile is the usual name of the index of a model whose tensors are spread over several safetensors files, the
-// shards.
-const IndexFile = "model.safetensors.index.json"
+// The usual names of the index of a model whose tensors are spread over several files, the shards: safetensors, or what
+// PyTorch saved.
+const (
+	IndexFile        = "model.safetensors.index.json"
+	PytorchIndexFile = "pytorch_model.bin.index.json"
+)
 
 // MaxIndex bounds an index in bytes; the largest language models take a few megabytes.
 const MaxIndex = 32 << 20
@@ -25,13 +28,13 @@ const (
 	maxShardName = 255 // bytes; what file systems allow
 )
 
-// ReadSharded reads a model in several safetensors files. index is the content of its index file, JSON as transformers
-// writes it,
+// ReadSharded reads a model in several files. index is the content of its index file, JSON as transformers writes it,
 //
 //	{"metadata": {"total_size": 88244640}, "weight_map": {"TENSOR": "model-00001-of-00002.safetensors", …}}
 //
 // and indexName that file's name or path, which stands for it in errors and gives the shards' directory there. open
-// returns a shard's bytes and their number; a shard's name is a plain file name that ends in .safetensors.
+// returns a shard's bytes and their number; a shard's name is a plain file name that ends in .safetensors or .bin. What
+// open returns for the latter, PyTorch's files, must be an io.ReaderAt too, as files are.
 //
 // Map and shards must agree exactly: every tensor lies in the shard that the map names and in no other, and no shard
 // holds a tensor that the map leaves out. What transformers writes does; what does not is a mixture of two models.
@@ -84,11 +87,25 @@ func readShard(path, shard string, open func(string) (io.ReadCloser, int64, erro
 		return nil, fmt.Errorf("weights: %s: %w", path, err)
 	}
 	defer r.Close()
-	return ReadSafetensorsFrom(path, r, size)
+	if strings.HasSuffix(shard, shardSuffixes[0]) {
+		return ReadSafetensorsFrom(path, r, size)
+	}
+	at, ok := r.(io.ReaderAt)
+	if !ok {
+		return nil, fmt.Errorf("weights: %s: PyTorch's files can be read from disk only", path)
+	}
+	c, err := readCheckpoint(path, at, size, "")
+	if err != nil {
+		return nil, err
+	}
+	return c.File, nil
 }
 
+// shardSuffixes are what a shard's name may end in.
+var shardSuffixes = [...]string{".safetensors", ".bin"}
+
 // ShardNames returns the names of the shards that an index file lists, each once and sorted. The names are checked:
-// each is a plain file name that ends in .safetensors.
+// each is a plain file name that ends in .safetensors or .bin.
 func ShardNames(index []byte) ([]string, error) {
 	x, err := parseShardIndex(index)
 	if err != nil {
@@ -135,10 +152,10 @@ func parseShardIndex(text []byte) (*shardIndex, error) {
 	return &shardIndex{j.ShardOf, slices.Sorted(maps.Keys(shards))}, nil
 }
 
-// checkShardName refuses whatever is not the name of a safetensors file in the index's own directory: the name comes
-// from outside and becomes part of a path, and of a URL.
+// checkShardName refuses whatever is not the name of a shard in the index's own directory: the name comes from outside
+// and becomes part of a path, and of a URL.
 func checkShardName(shard string) error {
-	const suffix = ".safetensors"
+	isShard := func(suffix string) bool { return strings.HasSuffix(shard, suffix) && len(shard) > len(suffix) }
 	switch {
 	case len(shard) > maxShardName:
 		return fmt.Errorf("shard name of %d bytes, at most %d are possible", len(shard), maxShardName)
@@ -146,8 +163,8 @@ func checkShardName(shard string) error {
 		return fmt.Errorf("shard %s is not a plain file name", quoted(shard))
 	case strings.ContainsFunc(shard, func(r rune) bool { return r < ' ' || r == 0x7f || r == utf8.RuneError }):
 		return fmt.Errorf("shard %s has a control character in its name", quoted(shard))
-	case !strings.HasSuffix(shard, suffix) || len(shard) == len(suffix):
-		return fmt.Errorf("shard %s is not a %s file", quoted(shard), suffix)
+	case !slices.ContainsFunc(shardSuffixes[:], isShard):
+		return fmt.Errorf("shard %s is not a .safetensors file, nor a .bin", quoted(shard))
 	}
 	return nil
 }

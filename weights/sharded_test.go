@@ -57,6 +57,29 @@ func shards(t testing.TB) *opener {
 
 const goodMap = `"weight_map":{"a":"` + shardA + `","bb":"` + shardA + `","ccc":"` + shardB + `"}`
 
+// TestReadShardedPytorch: shards may be what PyTorch saved, in a file that can be read in any order.
+func TestReadShardedPytorch(t *testing.T) {
+	const shard = "pytorch_model-00001-of-00001.bin"
+	index := []byte(`{"weight_map":{"w":"` + shard + `"}}`)
+	b := zipOf(pickleDict(goodTensor))
+	f, err := ReadSharded("dir/"+PytorchIndexFile, index, func(string) (io.ReadCloser, int64, error) {
+		return inOrder{bytes.NewReader(b)}, int64(len(b)), nil
+	})
+	if err != nil || len(f.Tensors) != 1 || f.Tensors[0].Name != "w" {
+		t.Errorf("%v, %v", f, err)
+	}
+	o := &opener{files: map[string][]byte{shard: b}}
+	if _, err := ReadSharded("dir/"+PytorchIndexFile, index, o.shard); err == nil || o.open != 0 ||
+		!strings.Contains(err.Error(), "from disk only") {
+		t.Errorf("a stream: %v, %d open", err, o.open)
+	}
+}
+
+// inOrder is a file in memory.
+type inOrder struct{ *bytes.Reader }
+
+func (inOrder) Close() error { return nil }
+
 func TestReadSharded(t *testing.T) {
 	for _, index := range []string{
 		`{` + goodMap + `}`,
@@ -213,7 +236,7 @@ func FuzzShardIndex(f *testing.F) {
 		}
 		for _, shard := range x.shards {
 			if !fs.ValidPath(shard) || strings.ContainsAny(shard, "/\\") ||
-				shard == "." || !strings.HasSuffix(shard, ".safetensors") {
+				shard == "." || !strings.HasSuffix(shard, ".safetensors") && !strings.HasSuffix(shard, ".bin") {
 				t.Fatalf("shard %q", shard)
 			}
 		}

@@ -1,8 +1,8 @@
 // Package weights keeps named tensors on disk.
 //
 // What it writes is safetensors, the format that transformers, timm and most of today's model hubs use; it reads that,
-// also in shards, and what PyTorch's torch.save writes (ReadCheckpoint), whose pickle it walks through without running
-// anything that it names. A safetensors file is:
+// what PyTorch's torch.save writes, whose pickle it walks through without running anything that it names, both also in
+// shards (ReadSharded), and NumPy's .npz (ReadCheckpoint). A safetensors file is:
 //
 //	8 bytes   n, the header's length, little endian
 //	n bytes   header: one JSON object, {"NAME": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, …},

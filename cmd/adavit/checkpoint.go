@@ -23,10 +23,14 @@ func (a *app) convert() *cobra.Command {
 		Use:   "convert SRC DST",
 		Short: "Turn any checkpoint into a model directory, a safetensors file or ONNX",
 		Long: `Convert reads a model directory (transformers' or timm's), hf:owner/name, a bundled model, or a single file
-(safetensors, a state dict that PyTorch saved, of which nothing is executed, or ONNX), and writes DST: ONNX if it
-ends in .onnx, tensors under timm's names if in .safetensors, else a model directory that every command and
+(safetensors, a state dict that PyTorch saved, or JAX's .npz, of which nothing is executed; or ONNX), and writes DST:
+ONNX if it ends in .onnx, tensors under timm's names if in .safetensors, else a model directory that every command and
 transformers take. DST appears whole or not at all; weights beyond 2 GiB, which one ONNX file cannot hold, go into
 DST.data beside it.
+
+A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision or Google's JAX code
+has them, behind any prefix. What was chosen and what was left out is logged. Weights without a head get one where
+--num-classes asks for it.
 
 Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum export them: the
 weights are found by what the graph computes, and a graph that computes anything else is refused. What this program
@@ -38,6 +42,7 @@ Halting schemes and their constants:
   adavit convert tiny-10-30.pth a-vit-tiny --halting 10,30
   adavit convert hf:facebook/deit-small-patch16-224 deit-384 --image-size 384
   adavit convert deit-tiny flowers --num-classes 5 --labels flowers.txt
+  adavit convert dino.pth flowers --key teacher --prefix backbone. --num-classes 5
   adavit convert fashion-adaptive fashion.onnx
   adavit convert exported.onnx DIR --labels flowers.txt
   adavit convert deit-tiny quick --precision int8    # what it runs in unless another is asked for`,
@@ -81,6 +86,8 @@ Halting schemes and their constants:
 	f.StringVar(&o.Key, "key", "", "`entry` of a PyTorch checkpoint that holds the weights, such as model_ema")
 	f.IntVar(&o.Opset, "opset", 0, fmt.Sprintf("`version` of ONNX's operators, %d (default) to %d, which ONNX Runtime "+
 		"1.32 has run", onnx.DefaultOpset, onnx.MaxOpset))
+	f.StringVar(&o.Prefix, "prefix", "",
+		"`beginning` of the names of the tensors to take, where a single file holds several networks")
 	f.StringVar(&store, "store", "F32", "`type` of the stored weights: F32, F16 or BF16")
 	return cmd
 }
@@ -189,14 +196,21 @@ func modelText(in tools.Inspection) string {
 		scheme += fmt.Sprintf("\nbudgets     %.3f to %.3f of the dense token-blocks, %d rungs", in.Ladder[0].Mean,
 			in.Ladder[n-1].Mean, n)
 	}
+	special := ""
+	if in.Registers > 0 {
+		special = fmt.Sprintf(" (%d registers)", in.Registers)
+	}
+	if in.Pooling != "" {
+		special += ", the head reads " + in.Pooling
+	}
 	return fmt.Sprintf(`model       %s
-input       %d × %d × %d (channels, height, width), patches of %[5]d × %[5]d: %d tokens, %d of them special
+input       %d × %d × %d (channels, height, width), patches of %[5]d × %[5]d: %d tokens, %d of them special%s
 network     %d blocks, %d wide, %d heads, hidden %d, layer norm eps %g
 classes     %d
 parameters  %d
 MACs        %.4g M an image when no token halts
 halting     %s
-`, in.Model, in.Channels, in.Height, in.Width, in.Patch, in.Tokens, in.Special, in.Layers, in.Embed, in.Heads,
+`, in.Model, in.Channels, in.Height, in.Width, in.Patch, in.Tokens, in.Special, special, in.Layers, in.Embed, in.Heads,
 		in.Hidden, in.Eps, in.Classes, in.Parameters, float64(in.DenseMACs)/1e6, scheme) + tensorsText(in.Tensors)
 }
 

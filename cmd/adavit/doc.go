@@ -226,15 +226,15 @@
 //
 //	none        dense: every token runs in every block
 //	token       A-ViT: every token halts by its own cumulative score
-//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0)
+//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0, registers_halt)
 //	act         layer-wise ACT: the class token's cumulative score halts the image
 //	            (gate_scale=10, gate_center=30, epsilon=0.01)
 //	sact        spatial ACT: as token, but a halted token keeps its value and stays a key
-//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0)
+//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0, registers_halt)
 //	ponder      PonderNet: the class token's gate is the chance to stop
 //	            (gate_scale=1, gate_center=2, epsilon=0.05)
 //	confidence  the image stops when its prediction is sure enough (threshold=0.9)
-//	similarity  a token halts when it has stopped changing (threshold=0.98)
+//	similarity  a token halts when it has stopped changing (threshold=0.98, registers_halt)
 //	topk        EViT: after some blocks only the patch tokens with most class attention go on
 //	            (keep=0.7, layers, fuse)
 //	tome        ToMe: similar tokens are merged, a fixed number after each block (merge=8)
@@ -276,28 +276,27 @@
 //	adavit convert SRC DST
 //
 // Convert reads a model directory (transformers' or timm's), hf:owner/name, a bundled model, or a
-// single file (safetensors, a state dict that PyTorch saved, of which nothing is executed, or ONNX),
-// and writes DST: ONNX if it ends in .onnx, tensors under timm's names if in .safetensors, else a
-// model directory that every command and transformers take. DST appears whole or not at all; weights
-// beyond 2 GiB, which one ONNX file cannot hold, go into DST.data beside it.
+// single file (safetensors, a state dict that PyTorch saved, or JAX's .npz; nothing in it is
+// executed), and writes DST: ONNX if it ends in .onnx, tensors under timm's names if in .safetensors,
+// else a model directory that every command and transformers take. DST appears whole or not at all.
 //
-// Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum
-// export them: the weights are found by what the graph computes, and a graph that computes anything
-// else is refused. What this program wrote it reads back as it was.
+// A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision or
+// Google's JAX code has them, behind any prefix. What was chosen and what was left out is logged.
+// Weights without a head get one where --num-classes asks for it.
 //
 // Halting schemes and their constants:
 //
 //	none        dense: every token runs in every block
 //	token       A-ViT: every token halts by its own cumulative score
-//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0)
+//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0, registers_halt)
 //	act         layer-wise ACT: the class token's cumulative score halts the image
 //	            (gate_scale=10, gate_center=30, epsilon=0.01)
 //	sact        spatial ACT: as token, but a halted token keeps its value and stays a key
-//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0)
+//	            (gate_scale=10, gate_center=30, epsilon=0.01, credit=0, exit=0, registers_halt)
 //	ponder      PonderNet: the class token's gate is the chance to stop
 //	            (gate_scale=1, gate_center=2, epsilon=0.05)
 //	confidence  the image stops when its prediction is sure enough (threshold=0.9)
-//	similarity  a token halts when it has stopped changing (threshold=0.98)
+//	similarity  a token halts when it has stopped changing (threshold=0.98, registers_halt)
 //	topk        EViT: after some blocks only the patch tokens with most class attention go on
 //	            (keep=0.7, layers, fuse)
 //	tome        ToMe: similar tokens are merged, a fixed number after each block (merge=8)
@@ -318,8 +317,8 @@
 //	                                  such as model_ema
 //	--labels file                     file with the classes' names, one a line
 //	--num-classes number              put a fresh head for that number of classes
-//	--opset version                   version of ONNX's operators, 17 (default) to 28, which
-//	                                  ONNX Runtime 1.32 has run
+//	--prefix beginning                beginning of the names of the tensors to take, where a
+//	                                  single file holds several networks
 //	--store type                      type of the stored weights: F32, F16 or BF16 (default
 //	                                  "F32")
 //
@@ -329,6 +328,7 @@
 //	adavit convert tiny-10-30.pth a-vit-tiny --halting 10,30
 //	adavit convert hf:facebook/deit-small-patch16-224 deit-384 --image-size 384
 //	adavit convert deit-tiny flowers --num-classes 5 --labels flowers.txt
+//	adavit convert dino.pth flowers --key teacher --prefix backbone. --num-classes 5
 //	adavit convert fashion-adaptive fashion.onnx
 //	adavit convert exported.onnx DIR --labels flowers.txt
 //	adavit convert deit-tiny quick --precision int8    # what it runs in unless another is asked for

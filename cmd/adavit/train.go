@@ -10,6 +10,7 @@ import (
 	"github.com/adavit/adavit/internal/tools"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/trainer"
+	"github.com/adavit/adavit/vit"
 )
 
 func (a *app) train() *cobra.Command {
@@ -67,7 +68,7 @@ func advice(err error) error {
 		return fmt.Errorf("%w, the same command with --resume goes on from it", err)
 	case errors.Is(err, trainer.ErrNotEmpty):
 		return fmt.Errorf("%w, or --resume to go on with it", err)
-	case errors.Is(err, trainer.ErrClasses):
+	case errors.Is(err, trainer.ErrClasses), errors.Is(err, vit.ErrNoHead):
 		return fmt.Errorf("%w: --new-head gives it one", err)
 	case errors.Is(err, trainer.ErrNoStart):
 		return badUsage("%w: --init names a model", err)

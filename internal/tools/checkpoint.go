@@ -29,6 +29,7 @@ type ConvertOptions struct {
 	Labels        string          // file with the classes' names, one a line
 	Halting       *halting.Config // how tokens halt
 	Key           string          // entry of a PyTorch checkpoint that holds the weights, such as model_ema
+	Prefix        string          // of the names of a single file's tensors, where it holds several networks
 	Precision     infer.Precision // that the model is to run in unless another is asked for; Auto leaves that open
 	Store         weights.DType   // type of the stored weights: F32 (also ""), F16 or BF16
 	Opset         int             // of ONNX as output; 0 = onnx.DefaultOpset
@@ -65,9 +66,13 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 		return done, err
 	}
 	m, err := o.open(ctx, src, &done)
-	if err != nil {
+	switch {
+	case errors.Is(err, vit.ErrNoHead):
+		return done, fmt.Errorf("%w (--num-classes says how many classes it shall have)", err)
+	case err != nil:
 		return done, err
 	}
+	done.Notes = append(done.Notes, m.Notes...)
 	if m, err = o.change(m, labels, &done); err != nil {
 		return done, err
 	}
@@ -109,8 +114,12 @@ func (o ConvertOptions) open(ctx context.Context, src string, done *Conversion) 
 			return nil, usage.Errorf(single, "heads", src)
 		case o.Key != "":
 			return nil, usage.Errorf(single, "key", src)
+		case o.Prefix != "":
+			return nil, usage.Errorf(single, "prefix", src)
 		}
-		return adavit.OpenContext(ctx, src, adavit.OpenOptions{Progress: o.Progress})
+		open := adavit.OpenOptions{Progress: o.Progress}
+		open.NewHead = o.Classes != 0
+		return adavit.OpenContext(ctx, src, open)
 	}
 	if strings.ToLower(filepath.Ext(src)) == onnxExt {
 		return o.openONNX(src, done)
@@ -120,28 +129,19 @@ func (o ConvertOptions) open(ctx context.Context, src string, done *Conversion) 
 		return nil, err
 	}
 	done.noteFile(c, src, o)
-	in := vit.ImportOptions{Heads: o.Heads, Height: o.Height, Width: o.Width, Classes: o.Classes}
+	in := vit.ImportOptions{Heads: o.Heads, Height: o.Height, Width: o.Width, Classes: o.Classes, Prefix: o.Prefix}
 	m, err := vit.Import(c.File, in)
 	switch {
 	case errors.Is(err, vit.ErrHeads):
 		return nil, fmt.Errorf("%s: %w: say it (--heads)", src, err)
 	case errors.Is(err, vit.ErrSize):
 		return nil, fmt.Errorf("%s: %w: say it (--image-size HEIGHTxWIDTH)", src, err)
+	case errors.Is(err, vit.ErrPrefix):
+		return nil, fmt.Errorf("%s: %w: choose one (--prefix)", src, err)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", src, err)
 	}
-	done.noteInput(m, src)
 	return m, nil
-}
-
-// noteInput says that a file says nothing of how pictures are prepared.
-func (d *Conversion) noteInput(m *vit.Model, src string) {
-	usual := "DeiT's evaluation"
-	if m.Params.Config.Channels != 3 {
-		usual = "a plain resize, scaled to -1 … 1,"
-	}
-	d.note("%s does not say how pictures become its input: %s was written to %s; change it if the model was trained "+
-		"otherwise", filepath.Base(src), usual, vit.PreprocessorFile)
 }
 
 // change makes what the options ask to be different.
@@ -237,6 +237,8 @@ type Inspection struct {
 	Patch      int             `json:"patch"`
 	Tokens     int             `json:"tokens"` // the special ones included
 	Special    int             `json:"special_tokens"`
+	Registers  int             `json:"registers,omitempty"` // of these
+	Pooling    string          `json:"pooling,omitempty"`   // what the head reads, if not the class token alone
 	Classes    int             `json:"classes"`
 	Labels     []string        `json:"labels,omitempty"`
 	Eps        float64         `json:"layer_norm_eps"`
@@ -288,8 +290,12 @@ func Inspect(name string, m *vit.Model) Inspection {
 	c := m.Params.Config
 	in := Inspection{Model: name, Embed: c.Embed, Heads: c.Heads, Layers: c.Layers, Hidden: c.Hidden,
 		Height: c.Height, Width: c.Width, Channels: c.Channels, Patch: c.Patch, Tokens: c.Tokens(), Special: c.Special(),
-		Classes: c.Classes, Labels: c.Labels, Eps: c.Eps, Parameters: c.ParamCount(), DenseMACs: c.MACs(nil),
+		Registers: c.Registers,
+		Classes:   c.Classes, Labels: c.Labels, Eps: c.Eps, Parameters: c.ParamCount(), DenseMACs: c.MACs(nil),
 		Ladder: m.Ladder}
+	if c.Pooling != vit.ClassToken {
+		in.Pooling = c.Pooling.String()
+	}
 	if c.Halting.Adaptive() {
 		in.Halting = &c.Halting
 	}

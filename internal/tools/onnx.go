@@ -20,6 +20,8 @@ func (o ConvertOptions) openONNX(src string, done *Conversion) (*vit.Model, erro
 		return nil, usage.Errorf(known, "heads")
 	case o.Key != "":
 		return nil, usage.Errorf(known, "key")
+	case o.Prefix != "":
+		return nil, usage.Errorf(known, "prefix")
 	}
 	r, err := read.File(src, read.Options{Height: o.Height, Width: o.Width, Classes: o.Classes})
 	if errors.Is(err, vit.ErrSize) {
@@ -35,7 +37,6 @@ func (o ConvertOptions) openONNX(src string, done *Conversion) (*vit.Model, erro
 	c := r.Model.Params.Config
 	done.note("read from the graph of %s: %d blocks, %d wide, %d heads, patches of %d, pictures of %d×%d, "+
 		"layer norm eps %g", filepath.Base(src), c.Layers, c.Embed, c.Heads, c.Patch, c.Height, c.Width, c.Eps)
-	done.noteInput(r.Model, src)
 	if o.Labels == "" {
 		done.note("a graph does not say what its %d classes are called either: --labels does", c.Classes)
 	}

@@ -6,11 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/vit"
@@ -36,7 +36,7 @@ func (p *Pictures) Write(r adavit.FileResult) (path string, err error) {
 	s := report.Sample{Title: shownName(r.File), Predicted: r.Top[0].Label, Probability: r.Top[0].Probability,
 		Pixels: report.Interleave(r.Pixels, c.Channels, c.Height, c.Width), Width: c.Width, Height: c.Height,
 		Channels: c.Channels, Depth: r.Depth[c.Special():], GridW: c.GridW(), GridH: c.GridH(),
-		ClassDepth: slices.Max(r.Depth[:c.Readouts().Heads]), Layers: c.Layers}
+		ClassDepth: halting.End(c.Readouts(), r.Depth), Layers: c.Layers}
 	img, err := report.Panel(s, max(c.Width, c.Height, report.PanelSize))
 	if err != nil {
 		return "", err

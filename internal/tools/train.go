@@ -53,8 +53,13 @@ func Train(ctx context.Context, o trainer.Options, p infer.Precision) (r trainer
 		return r, err
 	}
 	if o.InitName != "" {
-		if o.Init, err = adavit.OpenContext(ctx, o.InitName, adavit.OpenOptions{}); err != nil {
+		var open adavit.OpenOptions
+		open.NewHead = o.NewHead
+		if o.Init, err = adavit.OpenContext(ctx, o.InitName, open); err != nil {
 			return r, err
+		}
+		for _, note := range o.Init.Notes {
+			o.Log.Info(note, "model", o.InitName)
 		}
 	}
 	teacher, err := o.Recipe.TeacherName(o.InitName)
