@@ -25,8 +25,8 @@ type ImportOptions struct {
 
 // publishedHeads gives the attention heads of the published ViT and DeiT models by their width (Dosovitskiy et al.
 // 2021, Touvron et al. 2021, Zhai et al. 2022, timm).
-var publishedHeads = map[int]int{192: 3, 256: 4, 320: 5, 384: 6, 512: 8, 640: 10, 768: 12, 832: 13, 896: 14, 1024: 16,
-	1152: 16, 1280: 16, 1408: 16, 1536: 24, 1664: 16}
+var publishedHeads = map[int]int{64: 2, 96: 3, 192: 3, 256: 4, 320: 5, 384: 6, 512: 8, 640: 10, 768: 12, 832: 13,
+	896: 14, 1024: 16, 1152: 16, 1280: 16, 1408: 16, 1536: 24, 1664: 16}
 
 // Import makes a model from tensors alone, under the names of timm (which are DeiT's, DINO's, DINOv2's and MAE's, too),
 // transformers, torchvision or Google's JAX code, behind any one prefix. Sizes come from the shapes. If the image size
@@ -129,7 +129,9 @@ func (s *state) config(o ImportOptions) (c Config, err error) {
 		switch {
 		case err != nil:
 		case !ok:
-			err = fmt.Errorf("tensor %q is missing", s.full(timm))
+			if err = fmt.Errorf("tensor %q is missing", s.full(timm)); len(s.extra) > 0 {
+				err = fmt.Errorf("%w, while this program does not know %s", err, some(s.extra))
+			}
 		case len(t.Shape) != rank || slices.Min(t.Shape) < 1:
 			err = fmt.Errorf("tensor %.120q has shape %v, expected one of %d dimensions", t.Name, t.Shape, rank)
 		default:

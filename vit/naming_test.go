@@ -207,6 +207,8 @@ func TestNamingRefuses(t *testing.T) {
 		{"twice", beside(f, "blocks.0._orig_mod.norm1.weight"), "", "once inside a wrapper"},
 		{"two spellings", beside(f, "blocks.0.gamma_1", "blocks.0.ls1.gamma"), "", "are the same one"},
 		{"two heads", both(renamed(f, behind("backbone.", "a.")), renamed(f, behind("", "b."))), "backbone.", "no head"},
+		{"other blocks", renamed(f, replaced("mlp.fc1.", "in_proj.")), "",
+			`"blocks.0.mlp.fc1.weight" is missing, while this program does not know "blocks.0.in_proj.weight"`},
 		{"a block's tensor", beside(f, "blocks.0.attn.q_norm.weight"), "", "q_norm"},
 	} {
 		if _, err := Import(v.file, ImportOptions{Heads: 2, Prefix: v.prefix}); err == nil ||

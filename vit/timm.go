@@ -117,7 +117,7 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 func (j timmJSON) check() error {
 	begins := func(with string) bool { return strings.HasPrefix(j.Architecture, with) }
 	switch {
-	case !slices.ContainsFunc([]string{"vit_", "deit_", "deit3_", "flexivit_", "eva_large_"}, begins):
+	case !slices.ContainsFunc([]string{"vit_", "deit_", "deit3_", "flexivit_", "eva_large_", "test_vit"}, begins):
 		return fmt.Errorf(
 			"architecture is %.80q, but only plain ViT and DeiT models are supported (vit_…, deit_…, deit3_…)",
 			j.Architecture)
