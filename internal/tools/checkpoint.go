@@ -47,7 +47,7 @@ type Conversion struct {
 
 // Convert writes the model src as dst: as ONNX if dst ends in .onnx, as one safetensors file under timm's names if it
 // ends in .safetensors, else as a model directory. src is whatever adavit.Open takes, or a single file: safetensors,
-// what torch.save wrote of a state dict, or ONNX. dst appears whole or not at all.
+// what torch.save wrote of a state dict, JAX's .npz, or ONNX. dst appears whole or not at all.
 func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion, error) {
 	done, ext := Conversion{Source: src, Output: dst}, strings.ToLower(filepath.Ext(dst))
 	store := cmp.Or(o.Store, weights.F32)
