@@ -276,13 +276,18 @@
 //	adavit convert SRC DST
 //
 // Convert reads a model directory (transformers' or timm's), hf:owner/name, a bundled model, or a
-// single file (safetensors, a state dict that PyTorch saved, or JAX's .npz; nothing in it is
-// executed), and writes DST: ONNX if it ends in .onnx, tensors under timm's names if in .safetensors,
-// else a model directory that every command and transformers take. DST appears whole or not at all.
+// single file (safetensors, a state dict that PyTorch saved, or JAX's .npz, of which nothing is
+// executed; or ONNX), and writes DST: ONNX if it ends in .onnx, tensors under timm's names if in
+// .safetensors, else a model directory that every command and transformers take. DST appears whole or
+// not at all; weights beyond 2 GiB, which one ONNX file cannot hold, go into DST.data beside it.
 //
 // A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision or
 // Google's JAX code has them, behind any prefix. What was chosen and what was left out is logged.
 // Weights without a head get one where --num-classes asks for it.
+//
+// Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum
+// export them: the weights are found by what the graph computes, and a graph that computes anything
+// else is refused. What this program wrote it reads back as it was.
 //
 // Halting schemes and their constants:
 //
@@ -317,6 +322,8 @@
 //	                                  such as model_ema
 //	--labels file                     file with the classes' names, one a line
 //	--num-classes number              put a fresh head for that number of classes
+//	--opset version                   version of ONNX's operators, 17 (default) to 28, which
+//	                                  ONNX Runtime 1.32 has run
 //	--prefix beginning                beginning of the names of the tensors to take, where a
 //	                                  single file holds several networks
 //	--store type                      type of the stored weights: F32, F16 or BF16 (default

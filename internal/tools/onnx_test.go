@@ -53,10 +53,11 @@ func TestConvertONNX(t *testing.T) {
 		o        ConvertOptions
 		notes    []string
 	}{
-		{source, in("first"), ConvertOptions{Labels: labels}, []string{"2 blocks, 6 wide, 3 heads", "does not say how pictures"}},
+		{source, in("first"), ConvertOptions{Labels: labels},
+			[]string{"2 blocks, 6 wide, 3 heads", "does not say how pictures"}},
 		{in("first"), in("second.onnx"), ConvertOptions{Opset: 23}, nil},
 		{in("second.onnx"), in("third"), ConvertOptions{}, nil},
-		{source, in("fourth.onnx"), ConvertOptions{}, []string{"2 blocks", "does not say how", "--labels does"}},
+		{source, in("fourth.onnx"), ConvertOptions{}, []string{"2 blocks", "--labels does", "does not say how"}},
 		{in("fourth.onnx"), in("fifth"), ConvertOptions{}, nil},
 	} {
 		done, err := Convert(context.Background(), step.from, step.to, step.o)

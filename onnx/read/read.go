@@ -32,7 +32,7 @@ import (
 // Options say what a graph may leave open.
 type Options struct {
 	Height, Width int // of an image in pixels, where the graph takes any; 0 to find it out
-	Classes       int // of a new head, where the graph has none
+	Classes       int // of a fresh head in the place of whatever the graph has; 0 = a head is wanted
 }
 
 // Result is a model with what there is to say about how it was read.
