@@ -19,7 +19,7 @@ func MarshalConfig(c Config) ([]byte, error) {
 // Assemble makes a model of the texts of config.json and preprocessor_config.json and of tensors under timm's names,
 // for formats that keep these three together. Without the second text the preprocessor stays zero.
 func Assemble(config, preprocessor []byte, f *weights.File) (*Model, error) {
-	c, qkvBias, err := parseConfig(config)
+	c, _, err := parseConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("vit: %s: %w", ConfigFile, err)
 	}
@@ -29,9 +29,9 @@ func Assemble(config, preprocessor []byte, f *weights.File) (*Model, error) {
 			return nil, fmt.Errorf("vit: %w", err)
 		}
 	}
-	state, err := readState(f, "", false)
+	s, err := readState(f, "", false)
 	if err == nil {
-		m.Params, err = state.params(c, qkvBias)
+		m.Params, err = s.params(c, true)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("vit: %w", err)

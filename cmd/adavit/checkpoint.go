@@ -23,7 +23,7 @@ func (a *app) convert() *cobra.Command {
 		Use:   "convert SRC DST",
 		Short: "Turn any checkpoint into a model directory, a safetensors file or ONNX",
 		Long: `Convert reads a model directory (transformers' or timm's), hf:owner/name, a bundled model, or a single file
-(safetensors, a state dict that PyTorch saved, JAX's .npz, of which nothing is executed, or ONNX), and writes DST:
+(safetensors, a state dict that PyTorch saved, or JAX's .npz, of which nothing is executed; or ONNX), and writes DST:
 ONNX if it ends in .onnx, tensors under timm's names if in .safetensors, else a model directory that every command and
 transformers take. DST appears whole or not at all; weights beyond 2 GiB, which one ONNX file cannot hold, go into
 DST.data beside it.
@@ -84,10 +84,10 @@ Halting schemes and their constants:
 	f.StringVar(&scheme, "halting", "", "how tokens halt: `SCHEME[,KEY=VALUE...]` such as tome,merge=8, "+
 		"SCALE,CENTER[,EPSILON] of A-ViT's gate, a JSON object as in config.json, or none")
 	f.StringVar(&o.Key, "key", "", "`entry` of a PyTorch checkpoint that holds the weights, such as model_ema")
-	f.StringVar(&o.Prefix, "prefix", "",
-		"`beginning` of the names of the tensors to take, where a single file holds several networks")
 	f.IntVar(&o.Opset, "opset", 0, fmt.Sprintf("`version` of ONNX's operators, %d (default) to %d, which ONNX Runtime "+
 		"1.32 has run", onnx.DefaultOpset, onnx.MaxOpset))
+	f.StringVar(&o.Prefix, "prefix", "",
+		"`beginning` of the names of the tensors to take, where a single file holds several networks")
 	f.StringVar(&store, "store", "F32", "`type` of the stored weights: F32, F16 or BF16")
 	return cmd
 }

@@ -303,10 +303,10 @@
 //	adavit convert SRC DST
 //
 // Convert reads a model directory (transformers' or timm's), hf:owner/name, a bundled model, or a
-// single file (safetensors, a state dict that PyTorch saved, JAX's .npz, of which nothing is executed,
-// or ONNX), and writes DST: ONNX if it ends in .onnx, tensors under timm's names if in .safetensors,
-// else a model directory that every command and transformers take. DST appears whole or not at all;
-// weights beyond 2 GiB, which one ONNX file cannot hold, go into DST.data beside it.
+// single file (safetensors, a state dict that PyTorch saved, or JAX's .npz, of which nothing is
+// executed; or ONNX), and writes DST: ONNX if it ends in .onnx, tensors under timm's names if in
+// .safetensors, else a model directory that every command and transformers take. DST appears whole or
+// not at all; weights beyond 2 GiB, which one ONNX file cannot hold, go into DST.data beside it.
 //
 // A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision or
 // Google's JAX code has them, behind any prefix. What was chosen and what was left out is logged.

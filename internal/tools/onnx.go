@@ -20,6 +20,8 @@ func (o ConvertOptions) openONNX(src string, done *Conversion) (*vit.Model, erro
 		return nil, usage.Errorf(known, "heads")
 	case o.Key != "":
 		return nil, usage.Errorf(known, "key")
+	case o.Prefix != "":
+		return nil, usage.Errorf(known, "prefix")
 	}
 	r, err := read.File(src, read.Options{Height: o.Height, Width: o.Width, Classes: o.Classes})
 	if errors.Is(err, vit.ErrSize) {

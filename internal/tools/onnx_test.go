@@ -53,8 +53,8 @@ func TestConvertONNX(t *testing.T) {
 		o        ConvertOptions
 		notes    []string
 	}{
-		{source, in("first"), ConvertOptions{Labels: labels}, []string{"2 blocks, 6 wide, 3 heads",
-			"does not say how pictures"}},
+		{source, in("first"), ConvertOptions{Labels: labels},
+			[]string{"2 blocks, 6 wide, 3 heads", "does not say how pictures"}},
 		{in("first"), in("second.onnx"), ConvertOptions{Opset: 23}, nil},
 		{in("second.onnx"), in("third"), ConvertOptions{}, nil},
 		{source, in("fourth.onnx"), ConvertOptions{}, []string{"2 blocks", "--labels does", "does not say how"}},

@@ -57,6 +57,9 @@ func (n *network) recognise(out *value) error {
 		pooled := top
 		if top.of.kind == linearKind && top.all() {
 			n.heads, pooled = append(n.heads, top.of), top.of.args[0]
+			if top.len() != n.batch*top.of.width() {
+				return fmt.Errorf("%v gives more than one row for an image", top.of)
+			}
 		} else if len(tops) > 1 {
 			return errors.New("the output is the mean of two things of which one is no linear head")
 		}
@@ -68,7 +71,9 @@ func (n *network) recognise(out *value) error {
 			!slices.Equal(norm.gamma, n.norm.gamma) || !slices.Equal(norm.beta, n.norm.beta)) {
 			return fmt.Errorf("a head reads token %d, where token %d is expected", token, i)
 		}
-		n.norm, stream = norm, x
+		if n.norm, stream = norm, x; norm.width() != x.of.width() || norm.args[0].scale != 1 {
+			return fmt.Errorf("%v is not of whole tokens as they are", norm)
+		}
 	}
 	for stream.of.kind == "Add" {
 		b, below, err := n.block(stream)

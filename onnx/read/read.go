@@ -5,7 +5,8 @@
 // tensor does. It is followed for one image, with all sizes known, so that whatever it computes of sizes is a number
 // and folds away; reshapes, transposes and slices become places in rows (value); and what is left is a few kinds of
 // expressions, such as a linear map with its bias and scale, however it was spelt (expression). These are then taken
-// apart from the output down (network): a head, a norm, blocks of attention and MLP, learnt tokens, positions, patches.
+// apart from the output down (network): a head, what it reads (a token, a mean of patches, both), a norm, blocks of
+// attention and MLP, learnt tokens, positions, patches.
 // Every node on the way must have found its part in it. A graph that computes anything else is refused, with the node
 // at which it stopped being a plain vision transformer, so that what is read is the same function.
 //
@@ -31,7 +32,7 @@ import (
 // Options say what a graph may leave open.
 type Options struct {
 	Height, Width int // of an image in pixels, where the graph takes any; 0 to find it out
-	Classes       int // of a new head, where the graph has none
+	Classes       int // of a fresh head in the place of whatever the graph has; 0 = a head is wanted
 }
 
 // Result is a model with what there is to say about how it was read.
@@ -170,12 +171,8 @@ func (s *store) follow(f *file, input string, shape []int, output string, o Opti
 	if err != nil {
 		return nil, err
 	}
-	if _, registers := tensors.Get("reg_token"); registers || n.reads != aToken {
-		return nil, errors.New("it has register tokens, or its head reads the mean of the patches' tokens, which is not " +
-			"supported")
-	}
 	m, err := vit.Import(tensors, vit.ImportOptions{Heads: n.blocks[0].heads, Height: shape[2], Width: shape[3],
-		Classes: o.Classes, Eps: eps})
+		Classes: o.Classes, Eps: eps, Mean: n.reads == normedMean})
 	if err != nil {
 		return nil, err
 	}

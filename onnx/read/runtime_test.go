@@ -74,9 +74,8 @@ func (r *runtime) logits(t *testing.T, path string, images []float32) (list []fl
 func TestRuntime(t *testing.T) {
 	r := startRuntime(t)
 	for _, name := range []string{"timm-legacy", "timm-legacy-steps", "timm-legacy-unfolded", "timm-distilled",
-		"timm-rect",
-		"timm-dynamo", "timm-dynamo-23", "timm-dynamo-raw", "hf-legacy", "hf-distilled", "hf-dynamo", "optimum",
-		"torchvision", "hand"} {
+		"timm-rect", "timm-gap", "timm-dynamo", "timm-dynamo-23", "timm-dynamo-raw", "hf-legacy", "hf-distilled", "hf-dynamo",
+		"hf-dinov2", "optimum", "torchvision", "hand"} {
 		path := filepath.Join(t.TempDir(), name+".onnx")
 		if err := os.WriteFile(path, unpacked(t, name+".onnx"), 0o666); err != nil {
 			t.Fatal(err)
