@@ -73,26 +73,7 @@ func plain(p *vit.Params, image []float64) (logits []float64, depth []int) {
 func plainHeads(p *vit.Params, x [][]float64) []float64 {
 	c := p.Config
 	norm := func(x []float64) []float64 { return plainNorm(p, x, p.NormWeight, p.NormBias) }
-	mean := func(of func([]float64) []float64) []float64 {
-		sum := make([]float64, c.Embed)
-		for _, token := range x[c.Special():] {
-			for j, v := range of(token) {
-				sum[j] += v / float64(c.Patches())
-			}
-		}
-		return sum
-	}
-	var read []float64
-	switch c.Pooling {
-	case vit.ClassToken:
-		read = norm(x[0])
-	case vit.Mean:
-		read = norm(mean(func(x []float64) []float64 { return x }))
-	case vit.NormedMean:
-		read = mean(norm)
-	case vit.ClassAndMean:
-		read = append(norm(x[0]), mean(norm)...)
-	}
+	read := tokentest.Read(&c, x, norm)
 	logits := plainLinear(read, p.HeadWeight, p.HeadBias)
 	if c.Classifiers() == 2 {
 		for j, v := range plainLinear(plainNorm(p, x[1], p.NormWeight, p.NormBias), p.HeadDistWeight, p.HeadDistBias) {

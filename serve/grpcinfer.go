@@ -151,11 +151,12 @@ func parseGRPC(in *pb.ModelInferRequest) (r *Request, raw bool, ignored []string
 	raw = len(in.RawInputContents) > 0
 	for i, t := range in.Inputs {
 		tensor := Tensor{Name: t.Name, Datatype: Datatype(t.Datatype), Shape: t.Shape}
-		switch p, parametersErr := grpcParameters(t.Parameters); {
-		case parametersErr != nil:
-			err = parametersErr
-		case p.here() != nil:
+		p, err := grpcParameters(t.Parameters)
+		if err == nil {
 			err = p.here()
+		}
+		switch {
+		case err != nil:
 		case raw && t.Contents != nil:
 			err = tensor.wrong("it has both contents and raw_input_contents; give one")
 		case raw:

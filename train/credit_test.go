@@ -67,26 +67,7 @@ func plus(x, y []float64) []float64 {
 func (f *plain) classify(x [][]float64) []float64 {
 	p, c := f.p, f.p.Config
 	norm := func(x []float64) []float64 { return f.norm(x, wide(p.NormWeight), wide(p.NormBias)) }
-	mean := func(of func([]float64) []float64) []float64 {
-		sum := make([]float64, c.Embed)
-		for _, token := range x[c.Special():] {
-			for j, v := range of(token) {
-				sum[j] += v / float64(c.Patches())
-			}
-		}
-		return sum
-	}
-	var read []float64
-	switch c.Pooling {
-	case vit.ClassToken:
-		read = norm(x[0])
-	case vit.Mean:
-		read = norm(mean(func(x []float64) []float64 { return x }))
-	case vit.NormedMean:
-		read = mean(norm)
-	case vit.ClassAndMean:
-		read = append(norm(x[0]), mean(norm)...)
-	}
+	read := tokentest.Read(&c, x, norm)
 	z := affine(read, p.HeadWeight, p.HeadBias)
 	if c.Classifiers() == 2 {
 		second := affine(norm(x[1]), p.HeadDistWeight, p.HeadDistBias)

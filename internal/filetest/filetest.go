@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,6 +58,19 @@ func IDX(data []byte, dims ...uint32) []byte {
 		b = binary.BigEndian.AppendUint32(b, d)
 	}
 	return append(b, data...)
+}
+
+// Gunzip returns the content of a file that is compressed.
+func Gunzip(t testing.TB, path ...string) []byte {
+	t.Helper()
+	f, err := os.Open(filepath.Join(path...))
+	Check(t, err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	Check(t, err)
+	b, err := io.ReadAll(z)
+	Check(t, err)
+	return b
 }
 
 // Gzip compresses b.

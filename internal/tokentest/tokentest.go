@@ -82,3 +82,26 @@ func Special(p *vit.Params) (special, positions [][]float64) {
 	add(&special, p.Registers)
 	return special, positions
 }
+
+// Read returns what the heads look at of the tokens x [N][E], given the final norm: [E], or [2E] of the class token and
+// the patches' mean.
+func Read(c *vit.Config, x [][]float64, norm func([]float64) []float64) []float64 {
+	mean := func(of func([]float64) []float64) []float64 {
+		sum := make([]float64, c.Embed)
+		for _, token := range x[c.Special():] {
+			for j, v := range of(token) {
+				sum[j] += v / float64(c.Patches())
+			}
+		}
+		return sum
+	}
+	switch c.Pooling {
+	case vit.Mean:
+		return norm(mean(func(x []float64) []float64 { return x }))
+	case vit.NormedMean:
+		return mean(norm)
+	case vit.ClassAndMean:
+		return append(norm(x[0]), mean(norm)...)
+	}
+	return norm(x[0])
+}

@@ -1,9 +1,7 @@
 package tools
 
 import (
-	"compress/gzip"
 	"context"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -12,25 +10,14 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/internal/filetest"
 	"github.com/adavit/adavit/weights"
 )
 
 // exported unpacks what a Python program exported.
 func exported(t *testing.T, name string) string {
 	t.Helper()
-	f, err := os.Open(filepath.Join("..", "..", "onnx", "read", "testdata", name+".gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := filetest.Gunzip(t, "..", "..", "onnx", "read", "testdata", name+".gz")
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, b, 0o666); err != nil {
 		t.Fatal(err)
