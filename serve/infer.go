@@ -196,7 +196,7 @@ func (b *batch) prepare(files [][]byte) error {
 // decode makes a picture file the model's input, when there is room for it among those that are decoded.
 func (b *batch) decode(img *image, file []byte) error {
 	s, v := b.server, b.version
-	opened, err := v.model.Preprocessor.DecodedBy(s.options.Decoding).Decoding().Open("picture", file)
+	opened, err := v.files.Open("picture", file)
 	if err != nil {
 		return pictureError(err)
 	}

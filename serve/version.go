@@ -10,6 +10,7 @@ import (
 
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/pool"
+	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/serve/load"
 	"github.com/adavit/adavit/vit"
 )
@@ -25,8 +26,9 @@ type version struct {
 	class    *load.Class
 	share    float64 // of them, what the model's own constants cost on the average, as far as its ladder says; else 1
 	stats    statistics
-	decoding meanTime       // of a picture
-	users    sync.WaitGroup // requests that hold it; none begins once it is out of the repository
+	files    picture.Decoding // how picture files are decoded
+	decoding meanTime         // of a picture
+	users    sync.WaitGroup   // requests that hold it; none begins once it is out of the repository
 }
 
 // load packs a model and tries it on an image: what cannot answer is never served.
@@ -49,7 +51,7 @@ func (s *Server) load(name string, number int, m *vit.Model) (*version, error) {
 	shape := *m
 	shape.Params = &vit.Params{Config: c}
 	v := &version{name: name, number: number, model: &shape, config: c, engine: engine, dense: c.Tokens() * c.Layers,
-		share: ownShare(m)}
+		share: ownShare(m), files: m.Preprocessor.DecodedBy(s.options.Decoding).Decoding()}
 	block, err := v.try(s.pool)
 	if err != nil {
 		engine.Close()
