@@ -243,7 +243,7 @@ func (w *worker) reads(token []int32) int {
 func (w *worker) heads(logits, second, read []float32, g int) {
 	c, p, r := &w.engine.config, w.engine.weights, w.engine.readouts
 	e, q := c.Embed, r.Inputs()
-	if normsTokens(c) {
+	if c.Pooling.NormsTokens() {
 		for i := range g {
 			p.norm.to(read[i*q*e:], read[i*q*e:], r.Alone)
 		}

@@ -2,13 +2,7 @@ package infer
 
 import (
 	"github.com/adavit/adavit/internal/kernels"
-	"github.com/adavit/adavit/vit"
 )
-
-// normsTokens reports whether the patches' mean is one of normalised tokens, rather than normalised itself.
-func normsTokens(c *vit.Config) bool {
-	return c.Pooling == vit.NormedMean || c.Pooling == vit.ClassAndMean
-}
 
 // poolPart is how many rows are added up by themselves: a sum of sums loses less than one long sum.
 const poolPart = 32
@@ -22,7 +16,7 @@ func (w *worker) pool(read, field []float32, i, image int) {
 	read, field = read[i*r.Inputs()*e:(i+1)*r.Inputs()*e], field[i*r.Fields()*e:(i+1)*r.Fields()*e]
 	copy(read, field[:r.Alone*e])
 	mean, rows := read[r.Alone*e:], field[r.Alone*e:]
-	if normsTokens(c) {
+	if c.Pooling.NormsTokens() {
 		w.engine.weights.norm.to(rows, rows, r.Pooled)
 	}
 	depth := w.engine.job.out.Depth[(w.first+image)*c.Tokens()+r.Special:]

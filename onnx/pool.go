@@ -10,11 +10,6 @@ import (
 // from block to block: what a token gives goes into the sum at once, or where tokens are normalised first, all of it
 // once the token halts.
 
-// normsTokens reports whether the mean is one of normalised tokens.
-func (n *network) normsTokens() bool {
-	return n.c.Pooling == vit.NormedMean || n.c.Pooling == vit.ClassAndMean
-}
-
 // positions is the position embedding [1, N, E]: registers, which have none, get zeros.
 func (n *network) positions() string {
 	t := n.tensor("pos_embed")
@@ -52,7 +47,7 @@ func (n *network) pool(x string) {
 	if n.r.Alone > 0 {
 		class = n.flat("class", n.take("class.taken", x, 1, 0))
 	}
-	if n.normsTokens() {
+	if n.c.Pooling.NormsTokens() {
 		x = n.normTokens("norm", x)
 	}
 	n.decidePooled("", class, n.sumPatches("sum", x))
@@ -76,7 +71,7 @@ func (n *network) decidePooled(prefix, class, sum string) string {
 // who goes on; "" is nobody.
 func (h *halt) collect(x, p, live string) {
 	given := h.mul("pool.given", x, p)
-	if h.normsTokens() {
+	if h.c.Pooling.NormsTokens() {
 		if h.own != "" {
 			given = h.add("pool.own", h.own, given)
 		}
@@ -101,7 +96,7 @@ func (h *halt) foresee(x string) string {
 	if h.sums != "" {
 		given = h.mul("pool.rest", x, h.node("Sub", "pool.left", []string{h.number(1), h.sums}))
 	}
-	if h.normsTokens() {
+	if h.c.Pooling.NormsTokens() {
 		if h.own != "" {
 			given = h.add("pool.end", h.own, given)
 		}

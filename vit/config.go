@@ -79,6 +79,9 @@ const (
 	poolings
 )
 
+// NormsTokens reports whether the patches' mean is one of normalised tokens, rather than normalised itself.
+func (p Pooling) NormsTokens() bool { return p == NormedMean || p == ClassAndMean }
+
 // Bounds of what Validate lets through. They are above every published model and keep hostile files from asking for
 // absurd memory or overflowing a product.
 const (
