@@ -65,7 +65,7 @@ type LoadResult struct {
 	URL         string       `json:"url"`
 	API         LoadAPI      `json:"api"`
 	Model       string       `json:"model"`
-	Pictures    int          `json:"pictures"` // different ones; with a batch, different batches of them
+	Pictures    int          `json:"pictures"`        // different ones; with a batch, different batches of them
 	Batch       int          `json:"batch,omitempty"` // images in a request, where they are more than one
 	Budget      string       `json:"budget,omitempty"`
 	Arrivals    Arrivals     `json:"arrivals"`
