@@ -549,8 +549,8 @@
 //	                                (default ":8080")
 //	--keys file                     file of bearer keys: lines of a scope, infer or admin,
 //	                                and a key
-//	--log form                      form of the log on standard error: text, json, or debug
-//	                                for each request as text (default "text")
+//	--log form                      form of the log on standard error: text, json (as with
+//	                                --json), or debug for each request as text (default "text")
 //	--max-body bytes                most bytes of a request's body, such as 64MiB (default 64MiB)
 //	--max-connections connections   most open connections (default 10000)
 //	--max-pixels number             refuse pictures of more than this number of pixels
