@@ -177,8 +177,8 @@ func (g *grpcService) LogSettings(context.Context, *pb.LogSettingsRequest) (*pb.
 	return nil, unable("logs are set by the server's flag --log only")
 }
 
-// grpcHealth answers the health checks of gRPC, for the server (""), for the inference service alike, and for each model
-// by its name.
+// grpcHealth answers the health checks of gRPC: for the server (""), for the inference service alike, and for each
+// model by its name.
 type grpcHealth struct {
 	healthpb.UnimplementedHealthServer
 	server   *Server
