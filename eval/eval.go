@@ -43,6 +43,8 @@ type Result struct {
 	Precision       string  `json:"precision"`
 	Damaged         int     `json:"damaged,omitempty"`   // images that cannot be read, and were left out
 	TooLarge        int     `json:"too_large,omitempty"` // images of more pixels than may be decoded, left out
+
+	Control *Control `json:"control,omitempty"` // what MeasureControl said, if it was asked
 }
 
 // Run runs m over d, which is resized to the model's input where it must be. It stops between slices of images when ctx

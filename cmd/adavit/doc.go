@@ -409,6 +409,8 @@
 //	--budget MEAN[,MAX]       MEAN[,MAX]: shares of the dense model's token-blocks, above 0
 //	                          and at most 1. Images cost MEAN on average (0: no aim; needs a
 //	                          model with a ladder of budgets) and none costs more than MAX
+//	--control                 also run the images with their tokens' depths in random order,
+//	                          which says what the choice of tokens is worth
 //	--damaged share           share of the pictures that may be damaged: they are left out
 //	                          (default 0.01)
 //	--data set                data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
@@ -429,6 +431,7 @@
 //
 //	adavit eval --model fashion-adaptive --data fashion-mnist
 //	adavit eval --model my-model --data folder-of-classes --limit 1000 --json
+//	adavit eval --model fashion-adaptive --data fashion-mnist --budget 0.4 --control
 //
 // # adavit inspect
 //
