@@ -33,6 +33,9 @@ func Assemble(config, preprocessor []byte, f *weights.File) (*Model, error) {
 	if err == nil {
 		m.Params, err = s.params(c, true)
 	}
+	if err == nil {
+		m.Params, err = m.Params.whole()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("vit: %w", err)
 	}

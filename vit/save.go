@@ -63,7 +63,11 @@ func render(m *Model, dtype weights.DType) (rendered, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	if got, want := len(m.Params.Data), c.ParamCount(); got != want {
+	params, err := m.Params.Whole()
+	if err != nil {
+		return nil, err
+	}
+	if got, want := len(params.Data), c.ParamCount(); got != want {
 		return nil, fmt.Errorf("%d parameters, but the configuration wants %d", got, want)
 	}
 	config, err := marshalConfig(c)
@@ -74,7 +78,7 @@ func render(m *Model, dtype weights.DType) (rendered, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", PreprocessorFile, err)
 	}
-	tensors, err := encode(m.Params, hfPieces(c), dtype)
+	tensors, err := encode(params, hfPieces(c), dtype)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +121,7 @@ func encode(params *Params, pieces []piece, dtype weights.DType) ([]weights.Tens
 	tensors := make([]weights.Tensor, 0, len(pieces))
 	for _, p := range pieces {
 		x := params.Data[p.Offset:][:p.Len()]
-		if err := finite(p.stored, x); err != nil {
+		if err := finite(p.stored, x, 0); err != nil {
 			return nil, err
 		}
 		for i, v := range x {
@@ -133,6 +137,10 @@ func encode(params *Params, pieces []piece, dtype weights.DType) ([]weights.Tens
 // SaveTimm writes the parameters alone, under timm's names, to a safetensors file that appears whole or not at all. The
 // number of heads, eps and halting are not in it. Registers get positions of zeros there, which timm wants.
 func SaveTimm(path string, p *Params, dtype weights.DType) error {
+	p, err := p.Whole()
+	if err != nil {
+		return fmt.Errorf("vit: saving %s: %w", path, err)
+	}
 	tensors, err := encode(p, timmPieces(p.Config), dtype)
 	if c := p.Config; err == nil && c.Registers > 0 {
 		for i, t := range tensors {

@@ -19,21 +19,17 @@ func PackInt8(dst *PackedInt8, w []float32, ldw, k, n int) {
 	}
 	dst.reshape(k, n)
 	dst.Scale, dst.Offset = resize(dst.Scale, n), resize(dst.Offset, n)
-	clear(dst.Data)
-	size := 4 * panelWidth * steps[int8](k)
-	for j := range n {
-		row := w[j*ldw : j*ldw+k]
-		var perScale float32
-		dst.Scale[j], perScale = int8Scale(largestBits(row))
-		panel, at := dst.Data[j/panelWidth*size:], j%panelWidth*4
-		sum := int32(0)
-		for l, v := range row {
-			q := roundInt8(v, perScale)
-			sum += q
-			panel[l/4*4*panelWidth+at+l%4] = int8(q)
-		}
-		dst.Offset[j] = 128 * sum
+	if len(dst.Data) > 0 {
+		active.packRowsInt8(*dst, w, ldw)
+	} else {
+		clear(dst.Scale)
+		clear(dst.Offset)
 	}
+}
+
+// MakePackedInt8 returns a [k, n] matrix of zeros, whose columns PackInt8 may fill part by part (see Columns).
+func MakePackedInt8(k, n int) PackedInt8 {
+	return PackedInt8{MakePanels[int8](k, n), make([]float32, n), make([]int32, n)}
 }
 
 // Columns is Panels.Columns.
