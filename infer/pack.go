@@ -10,6 +10,7 @@ import (
 	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/internal/parallel"
 	"github.com/adavit/adavit/vit"
+	"github.com/adavit/adavit/weights"
 )
 
 // PackOptions say how a model's parameters become Weights.
@@ -40,7 +41,7 @@ func (o PackOptions) Pack(p *vit.Params) (*Weights, error) {
 	if err != nil {
 		return nil, fmt.Errorf("infer: %w", err)
 	}
-	from := packer{params: p, tensors: make(map[string]vit.Tensor)}
+	from := packer{params: p, tensors: make(map[string]vit.Tensor), bytes: p.Rounded() == weights.I8}
 	for _, t := range p.Tensors() {
 		from.tensors[t.Name] = t
 	}
@@ -58,6 +59,7 @@ type packer struct {
 	err     error                 // the first of read
 	tasks   []task                // what is still to be packed
 	largest int                   // elements that a task reads
+	bytes   bool                  // some weights are stored in 8 bits
 }
 
 // task packs some outputs of a linear map.
@@ -161,26 +163,48 @@ func (p *packer) run(threads int) error {
 	if p.err != nil {
 		return p.err
 	}
-	rooms, errs := make([][]float32, threads), make([]error, len(p.tasks))
+	rooms, errs := make([]packRoom, threads), make([]error, len(p.tasks))
 	var failed atomic.Bool
 	parallel.For(threads, len(p.tasks), func(worker, i int) {
 		if failed.Load() { // what comes before the task that did is done or under way
 			return
 		}
-		if rooms[worker] == nil {
-			rooms[worker] = make([]float32, p.largest)
-		}
-		if errs[i] = p.pack(&p.tasks[i], rooms[worker]); errs[i] != nil {
+		if errs[i] = p.pack(&p.tasks[i], &rooms[worker]); errs[i] != nil {
 			failed.Store(true)
 		}
 	})
 	return cmp.Or(errs...)
 }
 
-// pack reads a task's weights and packs them.
-func (p *packer) pack(t *task, room []float32) error {
+// packRoom is where a thread reads to.
+type packRoom struct {
+	floats []float32
+	bytes  []int8
+}
+
+// pack reads a task's weights and packs them; those that are stored in 8 bits are int8's as they are.
+func (p *packer) pack(t *task, room *packRoom) error {
 	k, n := t.inputs, len(t.part.bias)
-	w := room[:n*k]
+	if t.part.precision == Int8 && p.bytes {
+		if room.bytes == nil {
+			room.bytes = make([]int8, p.largest)
+		}
+		q, scale := room.bytes[:n*k], make([]float32, n)
+		if ok, err := p.params.ReadInt8(q, scale, t.at); err != nil {
+			return err
+		} else if ok {
+			if t.gate {
+				clear(q[:k])
+				scale[0] = 0
+			}
+			kernels.PackInt8Rows(&t.part.int8, q, scale, k, n)
+			return nil
+		}
+	}
+	if room.floats == nil {
+		room.floats = make([]float32, p.largest)
+	}
+	w := room.floats[:n*k]
 	if err := p.params.Read(w, t.at); err != nil {
 		return err
 	}

@@ -117,3 +117,47 @@ func TestPackNotFinite(t *testing.T) {
 		}
 	}
 }
+
+// Weights that are stored rounded for a precision are the same in it as those that are rounded when they are packed;
+// Auto is that precision.
+func TestPackRounded(t *testing.T) {
+	c, err := vit.Variant("fashion-small")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Embed, c.Heads, c.Hidden = 80, 2, 150 // panels that keys and values share, rows that are no multiple of four
+	c.Layers = 2
+	prep := picture.DefaultPreprocessor(28, 28, 1)
+	p := vit.Initialize(c, 3, 0.3)
+	p.Blocks[1].FC1Weight[7], p.Blocks[1].FC1Weight[8] = 1e-39, 0x1.fffffep-127
+	exact := filepath.Join(t.TempDir(), "exact")
+	if err := vit.Save(exact, &vit.Model{Params: p, Preprocessor: prep}, weights.F32); err != nil {
+		t.Fatal(err)
+	}
+	from, err := vit.Load(exact)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for precision, dtype := range map[Precision]weights.DType{Int8: weights.I8, BF16: weights.BF16} {
+		dir := filepath.Join(t.TempDir(), "m")
+		if err := vit.SaveRounded(dir, from, dtype); err != nil {
+			t.Fatal(err)
+		}
+		m, err := vit.LoadOptions{Stored: true}.Load(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if own, err := Resolve(Auto, m); own != precision || err != nil || Caution(own, m) != "" ||
+			!strings.Contains(Caution(F32, m), string(precision)) {
+			t.Errorf("%s: auto is %s, %v", precision, own, err)
+		}
+		want, err := Pack(from.Params, precision)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := PackOptions{precision, 2}.Pack(m.Params)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, or other weights than those that were not stored rounded", precision, err)
+		}
+	}
+}

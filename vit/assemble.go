@@ -9,7 +9,7 @@ import (
 
 // MarshalConfig returns what config.json of a model of that configuration holds.
 func MarshalConfig(c Config) ([]byte, error) {
-	text, err := marshalConfig(c)
+	text, err := marshalConfig(c, weights.F32)
 	if err != nil {
 		return nil, fmt.Errorf("vit: %s: %w", ConfigFile, err)
 	}

@@ -23,6 +23,9 @@ func (s *state) params(c Config, qkvBias bool) (*Params, error) {
 	var missing []string
 	for i, p := range pieces {
 		wanted[p.stored] = true
+		for _, companion := range [...]string{stepsEnd, firstEnd} {
+			wanted[p.stored+companion] = s.rounds(p)
+		}
 		t, ok := s.get(p.stored)
 		if !ok {
 			missing = append(missing, s.full(p.stored))
@@ -49,11 +52,18 @@ func (s *state) params(c Config, qkvBias bool) (*Params, error) {
 	}
 	from := &stored{}
 	for i, p := range pieces {
-		if err := found[i].ReadFloat32s(nil, 0); err != nil { // of no floating type
+		piece := storedPiece{tensor: found[i], begin: p.Offset, end: p.Offset + p.Len(), scales: s.scales[p.stored]}
+		if err := s.companions(&piece, p); err != nil {
 			return nil, err
 		}
-		from.pieces = append(from.pieces, storedPiece{found[i], p.Offset, p.Offset + p.Len(), s.scales[p.stored]})
+		if piece.steps == nil {
+			if err := found[i].ReadFloat32s(nil, 0); err != nil { // of no floating type
+				return nil, err
+			}
+		}
+		from.pieces = append(from.pieces, piece)
 	}
+	s.noteRounded(from)
 	c.Labels = slices.Clone(c.Labels)
 	return &Params{Config: c, stored: from, Blocks: make([]Block, c.Layers)}, nil
 }

@@ -19,6 +19,8 @@ type storedPiece struct {
 	tensor     weights.Tensor
 	begin, end int
 	scales     []float32 // that its rows are multiplied by, or nil
+	steps      []float32 // of 8 bits: what one of them stands for in each row; else nil
+	first      []float32 // the first row as it was before it was rounded, or nil
 }
 
 // errNoData is about Params that are a configuration and nothing else.
@@ -102,8 +104,20 @@ func (s *stored) read(dst []float32, offset int) error {
 
 // read fills dst with the piece's elements from the given one on.
 func (p *storedPiece) read(dst []float32, from int) error {
-	if err := p.tensor.ReadFloat32s(dst, from); err != nil {
+	if p.steps != nil {
+		row := (p.end - p.begin) / len(p.steps)
+		q := make([]int8, len(dst))
+		if err := p.tensor.ReadInt8s(q, from); err != nil {
+			return err
+		}
+		for i, v := range q {
+			dst[i] = float32(v) * p.steps[(from+i)/row]
+		}
+	} else if err := p.tensor.ReadFloat32s(dst, from); err != nil {
 		return err
+	}
+	if from < len(p.first) {
+		copy(dst, p.first[from:])
 	}
 	if p.scales != nil {
 		row := (p.end - p.begin) / len(p.scales)

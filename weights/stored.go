@@ -89,6 +89,21 @@ func (t Tensor) ReadFloat32s(dst []float32, from int) error {
 	return nil
 }
 
+// ReadInt8s copies the elements from … from+len(dst)−1 of an I8 tensor.
+func (t Tensor) ReadInt8s(dst []int8, from int) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	if t.DType != I8 {
+		return fmt.Errorf("tensor %s: has dtype %s, wanted I8", quoted(t.Name), t.DType)
+	}
+	_, at, err := t.part(len(dst), from)
+	if err != nil || len(dst) == 0 {
+		return err
+	}
+	return t.read(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(dst))), len(dst)), at)
+}
+
 // part returns the bytes that n elements take and where those from element from on begin.
 func (t Tensor) part(n, from int) (bytes int, at int64, err error) {
 	size := t.DType.Size()

@@ -165,12 +165,17 @@ func Int32Tensor(name string, shape []int, data []int32) Tensor {
 	return newTensor(name, I32, shape, data)
 }
 
+// Int8Tensor makes an I8 tensor.
+func Int8Tensor(name string, shape []int, data []int8) Tensor {
+	return newTensor(name, I8, shape, data)
+}
+
 // Uint8Tensor makes a U8 tensor.
 func Uint8Tensor(name string, shape []int, data []uint8) Tensor {
 	return newTensor(name, U8, shape, data)
 }
 
-func newTensor[T float32 | uint16 | int32 | uint8](name string, dtype DType, shape []int, data []T) Tensor {
+func newTensor[T float32 | uint16 | int32 | int8 | uint8](name string, dtype DType, shape []int, data []T) Tensor {
 	b, _ := binary.Append(nil, binary.LittleEndian, data) // fails for types of no fixed size alone
 	return Tensor{Name: name, DType: dtype, Shape: slices.Clone(shape), Data: b}
 }

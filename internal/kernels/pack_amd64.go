@@ -93,7 +93,7 @@ func packRowsInt8(dst PackedInt8, w []float32, ldw int, avx512 bool) {
 					row[l] = 128
 				}
 			}
-			dst.Offset[j+i] = 128 * centre(row)
+			dst.Offset[j+i] = 128 * sumInt8(centre(row))
 		}
 		columns := all[j/panelWidth*panelWidth*fours+j%panelWidth:]
 		if avx512 {
@@ -107,22 +107,10 @@ func packRowsInt8(dst PackedInt8, w []float32, ldw int, avx512 bool) {
 	}
 }
 
-// centre takes 128 off every byte of q, a multiple of 8 of them, and returns the sum of what is left.
-func centre(q []uint8) int32 {
-	const evens, most = 0x00ff00ff00ff00ff, 1024 // bytes whose sums in four 16-bit numbers stay below 2¹⁶
-	sum := -128 * int32(len(q))
-	for len(q) > 0 {
-		part := q[:min(len(q), most)]
-		q = q[len(part):]
-		four := uint64(0)
-		for ; len(part) >= 8; part = part[8:] {
-			v := binary.LittleEndian.Uint64(part)
-			four += v&evens + v>>8&evens
-			binary.LittleEndian.PutUint64(part, v^0x8080808080808080)
-		}
-		for ; four > 0; four >>= 16 {
-			sum += int32(four & 0xffff)
-		}
+// centre takes 128 off every byte of q, a multiple of 8 of them, and returns what is left in the same memory.
+func centre(q []uint8) []int8 {
+	for b := q; len(b) >= 8; b = b[8:] {
+		binary.NativeEndian.PutUint64(b, binary.NativeEndian.Uint64(b)^0x8080808080808080)
 	}
-	return sum
+	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(q))), len(q))
 }

@@ -112,7 +112,14 @@ func TestPackInt8Paths(t *testing.T) {
 				part := parts.Columns(j, hi)
 				PackInt8(&part, w[j*ldw:], ldw, k, hi-j)
 			}
-			for what, got := range map[string]*PackedInt8{"whole": whole, "in parts": &parts} {
+			rows, again := make([]int8, n*k), randomPackedInt8(rng, k+3, n+40)
+			for j := range n {
+				for l := range k {
+					rows[j*k+l] = want.Data[j/panelWidth*4*panelWidth*steps[int8](k)+l/4*4*panelWidth+j%panelWidth*4+l%4]
+				}
+			}
+			PackInt8Rows(again, rows, want.Scale, k, n)
+			for what, got := range map[string]*PackedInt8{"whole": whole, "in parts": &parts, "of bytes": again} {
 				for j, scale := range got.Scale {
 					if math.Float32bits(scale)&absBits != math.Float32bits(want.Scale[j])&absBits {
 						t.Fatalf("[%d, %d] %s: scale %d is %v, want %v", k, n, what, j, scale, want.Scale[j])
