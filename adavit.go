@@ -53,7 +53,8 @@ const (
 // ErrUsage is wrapped by errors about options that no model and no data could make valid.
 var ErrUsage = usage.Err
 
-// OpenOptions say how a model of a hub is downloaded, and what a caller makes of it. The zero value will do.
+// OpenOptions say how a model of a hub is downloaded, and what a caller makes of it; weights stay in their files in any
+// case (Stored). The zero value will do.
 type OpenOptions struct {
 	vit.LoadOptions
 

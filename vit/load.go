@@ -54,7 +54,8 @@ type LoadOptions struct {
 
 	// Stored leaves the weights in model.safetensors, or its shards, which stay open as long as the model is in use:
 	// Params.Data is nil, and Params.Read, Params.Whole and infer.Pack read from there, so that a model that is packed
-	// never takes the memory of all its float32s. What is not finite is found then. Of other files nothing is left.
+	// never takes the memory of all its float32s. What is not finite is found then. What PyTorch saved, in storages of
+	// any order, is read at once all the same.
 	Stored bool
 }
 
