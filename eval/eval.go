@@ -160,7 +160,7 @@ func fittedEvaluator(m *vit.Model, d data.Dataset, class []int, o Options) (*eva
 	if e.total == 0 {
 		return nil, errors.New("the data set has no images")
 	}
-	weights, err := infer.Pack(m.Params, o.Precision)
+	weights, err := infer.PackOptions{Precision: o.Precision, Threads: o.Threads}.Pack(m.Params)
 	if err != nil {
 		return nil, err
 	}

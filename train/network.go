@@ -82,6 +82,9 @@ func NewNetwork(params *vit.Params, threads int) (*Network, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	if got, want := len(params.Data), c.ParamCount(); got != want { // they may still be in a file: vit.Params.Whole
+		return nil, fmt.Errorf("train: %d parameters in memory, but the configuration wants %d", got, want)
+	}
 	s, err := newScheme(c)
 	if err != nil {
 		return nil, err

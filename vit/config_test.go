@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/weights"
 )
 
 func mustVariant(t interface{ Fatal(...any) }, name string) Config {
@@ -168,7 +169,7 @@ func goldenModelConfig(t *testing.T) Config {
 
 func TestGoldenConfig(t *testing.T) {
 	c := goldenModelConfig(t)
-	got, err := marshalConfig(c)
+	got, err := marshalConfig(c, weights.F32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +185,7 @@ func TestGoldenConfig(t *testing.T) {
 	}
 	// A dense, square model has a plain number and no "halting".
 	c = mustVariant(t, "micro")
-	got, err = marshalConfig(c)
+	got, err = marshalConfig(c, weights.F32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +302,7 @@ func FuzzParseConfig(f *testing.F) {
 		if err != nil {
 			return
 		}
-		text, err := marshalConfig(c)
+		text, err := marshalConfig(c, weights.F32)
 		if err != nil {
 			t.Fatal(err)
 		}

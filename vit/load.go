@@ -51,6 +51,12 @@ type LoadOptions struct {
 	// NewHead says that the head will be replaced (Model.ReplaceHead). The model need not have one then; it gets one of
 	// one class, and whatever the files have in a head's place is left out.
 	NewHead bool
+
+	// Stored leaves the weights in model.safetensors, or its shards, which stay open as long as the model is in use:
+	// Params.Data is nil, and Params.Read, Params.Whole and infer.Pack read from there, so that a model that is packed
+	// never takes the memory of all its float32s. What is not finite is found then. What PyTorch saved, in storages of
+	// any order, is read at once all the same.
+	Stored bool
 }
 
 // Load reads a model directory as transformers lays it out (ViT and DeiT image classifiers) or as timm's hub does;
@@ -70,18 +76,32 @@ func (o LoadOptions) Load(dir string) (*Model, error) {
 			dir, ConfigFile, WeightsFile, PreprocessorFile)
 	}
 	shown := func(name string) string { return filepath.Join(dir, name) }
-	return load(source{os.DirFS(dir), ".", dir, shown, o.NewHead})
+	return load(source{os.DirFS(dir), ".", dir, shown, o, new([]io.Closer)})
 }
 
 // LoadFS is Load from a file system, such as one embedded in the program. dir is a slash-separated path in it.
-func LoadFS(fsys fs.FS, dir string) (*Model, error) {
-	return load(source{fsys, dir, "", func(name string) string { return path.Join(dir, name) }, false})
+func LoadFS(fsys fs.FS, dir string) (*Model, error) { return LoadOptions{}.LoadFS(fsys, dir) }
+
+// LoadFS is LoadFS with options. Weights stay in files alone that are io.ReaderAts.
+func (o LoadOptions) LoadFS(fsys fs.FS, dir string) (*Model, error) {
+	shown := func(name string) string { return path.Join(dir, name) }
+	return load(source{fsys, dir, "", shown, o, new([]io.Closer)})
 }
 
 func load(s source) (*Model, error) {
 	m, err := s.model()
 	if err != nil {
-		return nil, fmt.Errorf("vit: %w", err)
+		err = fmt.Errorf("vit: %w", err)
+	} else if !s.Stored {
+		m.Params, err = m.Params.Whole()
+	}
+	if err != nil || !s.Stored {
+		for _, file := range *s.opened {
+			file.Close()
+		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	return m, nil
 }
@@ -109,10 +129,10 @@ func (s source) model() (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := readState(file, "", s.newHead)
+	st, err := readState(file, "", s.NewHead)
 	if err == nil {
 		if !st.has("head.weight") {
-			if c.Classes, c.Labels = 1, nil; !s.newHead {
+			if c.Classes, c.Labels = 1, nil; !s.NewHead {
 				err = st.headless()
 			}
 		}
@@ -123,6 +143,7 @@ func (s source) model() (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.shown(name), err)
 	}
+	m.Params.stored.file = s.shown(name)
 	m.Notes = st.notes
 	if kindOf(m.Params.Config).scales {
 		if m, err = m.suited(); err != nil {
@@ -163,7 +184,8 @@ type source struct {
 	disk  string                   // the directory's path, "" if it is not on disk
 	shown func(name string) string // a file's name in errors
 
-	newHead bool // LoadOptions.NewHead
+	LoadOptions
+	opened *[]io.Closer // the files of weights that tensors are still in
 }
 
 // base says which model an adapter was trained on, if its file does.
@@ -225,15 +247,25 @@ func (s source) optional(name string, v any) error {
 }
 
 // tensors reads the weights: model.safetensors, or the shards that its index lists, or PyTorch's file or shards. A file
-// much larger than a model of that many parameters is refused before it is read.
+// much larger than a model of that many parameters is refused before it is read. Safetensors stay in their files where
+// these can be read from anywhere.
 func (s source) tensors(parameters int) (f *weights.File, name string, err error) {
 	const widest, header = 8, 16 << 20
 	limit := widest*int64(parameters) + header
-	open := func(name string) (io.ReadCloser, int64, error) { return s.open(name, limit) }
+	open := func(name string) (io.ReadCloser, int64, error) {
+		r, size, err := s.open(name, limit)
+		if err == nil {
+			*s.opened = append(*s.opened, r)
+		}
+		return r, size, err
+	}
 	switch r, size, err := open(WeightsFile); {
 	case err == nil:
-		defer r.Close()
-		f, err = weights.ReadSafetensorsFrom(s.shown(WeightsFile), r, size)
+		if at, ok := r.(io.ReaderAt); ok {
+			f, err = weights.OpenSafetensors(s.shown(WeightsFile), at, size)
+		} else {
+			f, err = weights.ReadSafetensorsFrom(s.shown(WeightsFile), r, size)
+		}
 		return f, WeightsFile, err
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, WeightsFile, err
@@ -244,7 +276,7 @@ func (s source) tensors(parameters int) (f *weights.File, name string, err error
 		}
 		index, err := s.read(name, maxJSON)
 		if err == nil {
-			f, err = weights.ReadSharded(s.shown(name), index, open)
+			f, err = weights.OpenSharded(s.shown(name), index, open)
 		}
 		return f, name, err
 	case s.disk != "" && s.has(pytorchFile):

@@ -82,12 +82,15 @@ func (f *family) timm(name string) (string, bool) {
 			return block + row[0], true
 		}
 		if rest, ok := strings.CutPrefix(name, row[1]); ok && strings.HasSuffix(row[1], f.sep) &&
-			(rest == "weight" || rest == "bias") {
+			slices.Contains(kinds[:], rest) {
 			return block + row[0] + rest, true
 		}
 	}
 	return "", false
 }
+
+// kinds are the parts of a linear map or a norm.
+var kinds = [...]string{"weight", "bias", "weight" + stepsEnd, "weight" + firstEnd}
 
 // own is the inverse: a name of timm's as the family has it.
 func (f *family) own(timm string) string {

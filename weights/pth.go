@@ -341,7 +341,8 @@ func (p *pthFile) tensors(dict *pyDict) ([]Tensor, error) {
 		if uses[t.storage]--; uses[t.storage] == 0 {
 			delete(storages, t.storage)
 		}
-		tensors = append(tensors, Tensor{name, t.dtype, shape, t.read(storage, shape, strides, n)})
+		tensors = append(tensors, Tensor{Name: name, DType: t.dtype, Shape: shape,
+			Data: t.read(storage, shape, strides, n)})
 	}
 	return tensors, nil
 }

@@ -308,6 +308,12 @@
 // .safetensors, else a model directory that every command and transformers take. DST appears whole or
 // not at all; weights beyond 2 GiB, which one ONNX file cannot hold, go into DST.data beside it.
 //
+// With --precision int8 or bf16 a model directory runs in that unless another is asked for, and stores
+// the weights that it rounds in 8 bits, with scales beside, or in 16: a third or half of the file, and
+// the same results, bit for bit, as of weights that are rounded when they are loaded. They can be
+// trained, exported and run in other precisions still, with what rounding has left, which is then
+// said. transformers reads both, the former with the package compressed-tensors.
+//
 // A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision or
 // Google's JAX code has them, behind any prefix. What was chosen and what was left out is logged.
 // Weights without a head get one where --num-classes asks for it.
@@ -353,8 +359,9 @@
 //	                                  ONNX Runtime 1.32 has run
 //	--prefix beginning                beginning of the names of the tensors to take, where a
 //	                                  single file holds several networks
-//	--store type                      type of the stored weights: F32, F16 or BF16 (default
-//	                                  "F32")
+//	--store type                      type of all stored weights: F32, F16 or BF16 (default:
+//	                                  F32, but what --precision int8 or bf16 rounds is
+//	                                  stored in 8 or 16 bits)
 //
 // Examples:
 //
@@ -365,7 +372,7 @@
 //	adavit convert dino.pth flowers --key teacher --prefix backbone. --num-classes 5
 //	adavit convert fashion-adaptive fashion.onnx
 //	adavit convert exported.onnx DIR --labels flowers.txt
-//	adavit convert deit-tiny quick --precision int8    # what it runs in unless another is asked for
+//	adavit convert deit-tiny quick --precision int8    # a third of the file, and runs in that by default
 //
 // # adavit demo
 //
