@@ -61,7 +61,8 @@ pixels, are left out and counted; of large data sets the table has a ? in their 
 			}
 			control := ""
 			if c := ev.Control; c != nil {
-				control = fmt.Sprintf("depth        deviates by %.2f blocks between images, by %.2f within one\n", c.Images, c.Tokens)
+				control = fmt.Sprintf("depth        deviates by %.2f blocks between images, by %.2f within one\n", c.Images,
+					c.Tokens)
 				if c.Random != nil {
 					control += fmt.Sprintf("by lot       %.2f %% with each image's depths in random order\n", *c.Random)
 				}
