@@ -146,9 +146,7 @@ func openImage(name string, b []byte, most limits, exif bool) (o *Opened, err er
 	case len(b) == 0:
 		err = errors.New("image file is empty")
 	case f == nil:
-		if err = ErrFormat; foreignName(b) != "" {
-			err = formatError{foreignName(b)}
-		}
+		err = notRead(b)
 	default:
 		h, err = f.header(b, most)
 	}
