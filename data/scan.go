@@ -129,6 +129,8 @@ func readLevel(dir string) (level, error) {
 		switch {
 		case why != "":
 			l.left.add(why, name)
+		case e.Type()&os.ModeSymlink != 0 && encloses(path, dir):
+			l.left.add(whyLinkedFolder, name)
 		case isDir(dir, e):
 			holds, err := holdsPicture(path)
 			if err == nil && !holds {
@@ -178,6 +180,22 @@ func listsIn(dir string) (names []string, err error) {
 		return nil, nil
 	}
 	return names, nil
+}
+
+// encloses reports whether a link leads to the folder that it lies in, or to one around that.
+func encloses(link, dir string) bool {
+	to, err := filepath.EvalSymlinks(link)
+	if err == nil {
+		to, err = filepath.Abs(to)
+	}
+	if err != nil {
+		return false
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err == nil {
+		dir, err = filepath.Abs(dir)
+	}
+	rel, relErr := filepath.Rel(to, dir)
+	return err == nil && relErr == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
 // isDir reports whether e is a folder or a link to one.
