@@ -92,10 +92,11 @@ func (l *numbers) UnmarshalJSON(b []byte) error {
 // ParsePreprocessor reads preprocessor_config.json; name stands for the file in errors. Unknown keys are ignored,
 // absent ones have ViTImageProcessor's values (resize to 224×224, bilinear; no crop; 1/255; mean and deviation ½).
 //
-// A size may be {"height", "width"}, [height, width], {"shortest_edge"} or a plain number. The number is the shortest edge if a centre
-// crop follows, as in DeiT's and torchvision's evaluation, and both sides of a square if none does. crop_pct implies
-// the crop, unless do_center_crop forbids it; its size is then crop_size or, without one, size. pillow, a version, asks
-// for the bytes that this version's resize makes.
+// A size may be {"height", "width"}, [height, width], {"shortest_edge"} or a plain number. The number is the shortest
+// edge if a centre crop follows, as in DeiT's and torchvision's evaluation, and both sides of a square if none does.
+// crop_pct implies the crop, unless do_center_crop forbids it; its size is then crop_size or, without one, size.
+// resample is Pillow's number or a name, "bilinear" or "bicubic". pillow, a version, asks for the bytes that this
+// version's resize makes.
 //
 // A file that names an image processor is one of transformers' (5.24.0), whose load_image turns pictures as EXIF says,
 // unless do_exif_transpose says otherwise; and whose centre crop rounds its place down, unless there is a crop_pct,

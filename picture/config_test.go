@@ -23,7 +23,8 @@ func TestPreprocessorConfig(t *testing.T) {
 	}
 	for _, config := range []string{
 		`{"size": 36, "crop_size": 32, "do_center_crop": true, "image_processor_type": "BitImageProcessor"}`,
-		`{"size": 36, "crop_pct": 0.9, "crop_down": true}`, `{}`, `{"size": 36, "crop_size": 32, "do_center_crop": true, "resample": 3, "image_mean": 0.5}`,
+		`{"size": 36, "crop_pct": 0.9, "crop_down": true}`, `{}`,
+		`{"size": 36, "crop_size": 32, "do_center_crop": true, "resample": 3, "image_mean": 0.5}`,
 		`{"size": 224, "crop_pct": 0.9}`, `{"do_resize": false, "do_normalize": false, "do_rescale": false}`,
 		`{"size": {"shortest_edge": 20}, "do_center_crop": true, "rescale_factor": 0.5}`,
 	} {

@@ -20,7 +20,7 @@ func TestForeign(t *testing.T) {
 		"8BPS\x00\x01":                                       "a Photoshop file",
 		"\r\n<!DOCTYPE HTML><title>404</title>":              "a page of HTML, not a picture: was the download refused?",
 		"<?xml version=\"1.0\"?>\n<svg xmlns=\"":             "an SVG drawing",
-		"version https://git-lfs.github.com/spec/v1\noid":    "a pointer of Git LFS, not the file itself: fetch it with git lfs",
+		"version https://git-lfs.github.com/spec/v1\noid":    "a pointer of Git LFS, not the file itself: fetch",
 		"<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied": "a message in XML",
 		"{\"error\": \"not found\"}":                         "a message in JSON",
 		"{\"not JSON":                                        "not an image (JPEG,",

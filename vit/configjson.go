@@ -96,7 +96,7 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 	switch {
 	case err != nil:
 		return fail(err)
-	case j.Act != "gelu":
+	case j.Act != "gelu" && j.Act != "gelu_python": // the same function, written otherwise
 		return fail(fmt.Errorf("hidden_act is %.60q, but only %q (the exact form) is supported", j.Act, "gelu"))
 	case j.PatchSize.h != j.PatchSize.w:
 		return fail(fmt.Errorf("patches of %d×%d pixels are not square", j.PatchSize.h, j.PatchSize.w))

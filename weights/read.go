@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/internal/strictjson"
@@ -43,6 +44,19 @@ func ReadSafetensorsFrom(name string, r io.Reader, size int64) (*File, error) {
 }
 
 func decodeSafetensors(r io.Reader, size int64) (*File, error) {
+	start := make([]byte, min(size, 16))
+	if _, err := io.ReadFull(r, start); err != nil {
+		return nil, fmt.Errorf("reading the header's length: %w", err)
+	}
+	if len(start) < 9 || start[8] != '{' { // as every header begins
+		if err := mistaken(start); err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(string(start), zipLocal) {
+			return nil, errors.New("a zip archive, as PyTorch's checkpoints are, not safetensors: is its name wrong?")
+		}
+	}
+	r = io.MultiReader(bytes.NewReader(start), r)
 	var prefix [8]byte
 	if size < int64(len(prefix)) {
 		return nil, fmt.Errorf("%d bytes is too short for a safetensors file", size)
