@@ -23,7 +23,7 @@ func (s source) lacks(err error) error {
 			models = append(models, name)
 		case e.IsDir():
 			if inner, err := fs.Glob(s.fsys, path.Join(s.dir, name, "*.onnx")); err == nil && len(inner) > 0 {
-				foreign = append(foreign, path.Join(name, path.Base(inner[0])))
+				files = append(files, path.Join(name, path.Base(inner[0])))
 			}
 		case hasEnding(name, ".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".npz", ".onnx"):
 			files = append(files, name)

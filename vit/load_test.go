@@ -305,8 +305,8 @@ func TestLacks(t *testing.T) {
 		{[]func(fstest.MapFS){without(ConfigFile)},
 			[]string{"config.json", `it has "model.safetensors": convert that file by itself`}},
 		{[]func(fstest.MapFS){without(WeightsFile), file("tf_model.h5", "onnx/model.onnx", "model.fp16.safetensors")},
-			[]string{"models/m/model.safetensors: file does not exist; it has \"model.fp16.safetensors\": convert",
-				`; it has "onnx/model.onnx", "tf_model.h5", which is not read as a model's weights`}},
+			[]string{"models/m/model.safetensors: file does not exist; it has \"model.fp16.safetensors\", " +
+				"\"onnx/model.onnx\": convert", `; it has "tf_model.h5", which is not read as a model's weights`}},
 	} {
 		_, err := LoadFS(damaged(t, func(f fstest.MapFS) {
 			for _, change := range c.change {

@@ -17,8 +17,9 @@ func mistaken(start []byte) error {
 		{0, "<", "a page of HTML or XML, not a checkpoint: was the download refused?"},
 		{0, npyMagic, "a single array of NumPy, not the archive of several (.npz) that a checkpoint is"},
 		{0, "\x89HDF\r\n", "an HDF5 file, as Keras and TensorFlow keep weights, which is not read: load it in " +
-			"transformers (from_tf=True) and save it as safetensors"},
+			"version 4 of transformers (from_tf=True) and save it as safetensors"},
 		{0, "GGUF", "a GGUF file, whose weights are quantized, which is not read: take the model that it was made of"},
+		{4, "ORTM", "ONNX Runtime's own format, which is not read: take the .onnx file that it was made of"},
 		{4, "TFL3", "a TensorFlow Lite program, which is not read: take the model that it was made of"},
 	} {
 		if len(text) > m.at && strings.HasPrefix(text[m.at:], m.begins) {

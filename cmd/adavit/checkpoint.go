@@ -28,9 +28,9 @@ ONNX if it ends in .onnx, tensors under timm's names if in .safetensors, else a 
 transformers take. DST appears whole or not at all; weights beyond 2 GiB, which one ONNX file cannot hold, go into
 DST.data beside it.
 
-A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision or Google's JAX code
-has them, behind any prefix. What was chosen and what was left out is logged. Weights without a head get one where
---num-classes asks for it.
+A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision, mmpretrain or Google's
+JAX code has them, behind any prefix. What was chosen and what was left out is logged. Weights without a head get one
+where --num-classes asks for it.
 
 Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum export them: the
 weights are found by what the graph computes, and a graph that computes anything else is refused. What this program
