@@ -29,7 +29,8 @@ type foundPicture struct {
 }
 
 // isPicture reports whether a file is a picture: by its name, or, where that does not say, by how it begins. What a
-// file with a picture's name really is shows when it is decoded.
+// file with a picture's name really is shows when it is decoded; so does that a picture is of a format that is not
+// read: it must not go missing without a word.
 func isPicture(path string) bool {
 	if picture.HasEnding(path) {
 		return true
@@ -45,7 +46,7 @@ func isPicture(path string) bool {
 		return false
 	}
 	_, err = picture.Decoding{}.Open(path, head[:n])
-	return !errors.Is(err, picture.ErrFormat)
+	return !errors.Is(err, picture.ErrFormat) || errors.Is(err, picture.ErrUnread)
 }
 
 // scan lists the pictures in dir and below it, by path; what it passes over goes to left. Links are followed to files,

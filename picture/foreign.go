@@ -111,12 +111,24 @@ func notRead(b []byte) error {
 	if what := instead(b); what != "" {
 		return formatError(what)
 	}
-	if name := foreignName(b); name != "" {
-		return formatError(fmt.Sprintf("%s, which is not supported (%s are): convert it, to PNG for instance", name,
-			supported))
+	name := foreignName(b)
+	if name == "" {
+		return ErrFormat
 	}
-	return ErrFormat
+	err := formatError(fmt.Sprintf("%s, which is not supported (%s are): convert it, to PNG for instance", name, supported))
+	if isPictureName(name) {
+		return unreadError{err}
+	}
+	return err
 }
+
+// isPictureName reports whether a name of foreign's is that of a picture.
+func isPictureName(name string) bool { return strings.HasSuffix(name, " picture") }
+
+// unreadError is ErrUnread.
+type unreadError struct{ formatError }
+
+func (e unreadError) Is(err error) bool { return err == ErrUnread || e.formatError.Is(err) }
 
 // formatError is ErrFormat about a file of which more can be said.
 type formatError string

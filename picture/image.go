@@ -19,6 +19,8 @@ const supported = "JPEG, PNG, GIF, WebP, BMP, TIFF and PNM"
 var (
 	ErrFormat   = errors.New("not an image (" + supported + " are supported)")
 	ErrTooLarge = errors.New("too large")
+	// ErrUnread is an ErrFormat about what is a picture all the same, of a format that is not read, such as HEIC.
+	ErrUnread = errors.New("a picture of a format that is not supported")
 )
 
 // Decoding says how image files become pictures.
