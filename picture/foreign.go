@@ -115,7 +115,8 @@ func notRead(b []byte) error {
 	if name == "" {
 		return ErrFormat
 	}
-	err := formatError(fmt.Sprintf("%s, which is not supported (%s are): convert it, to PNG for instance", name, supported))
+	err := formatError(fmt.Sprintf("%s, which is not supported (%s are): convert it, to PNG for instance", name,
+		supported))
 	if isPictureName(name) {
 		return unreadError{err}
 	}
