@@ -118,6 +118,13 @@ func TestLists(t *testing.T) {
 				"instances.json: keys annotations, images: not a list of pictures and their classes"},
 		{"two labels", `{1,2}.png
 			data.csv: file,label\n1.png,a\n1.png,b\n`, noLabels + "data.csv: 1.png has two labels, a and b"},
+		{"Roboflow", `{train,valid}/{1,2}.png
+			train/_classes.csv: filename, cat, dog\n1.png, 0, 1\n2.png, 1, 0\n
+			valid/_classes.csv: filename, cat, dog\n1.png, 0, 1\n2.png, 0, 1\n`,
+			"train cat:1 dog:1\nvalidation cat:0 dog:2"},
+		{"several classes", `{1,2}.png
+			_classes.csv: filename, cat, dog\n1.png, 1, 1\n2.png, 1, 0\n`, noLabels + "_classes.csv: its columns cat, … " +
+			"hold zeros and ones, but in some rows not a single 1: pictures of several classes, or of none, are not supported"},
 		{"Latin-1", "{1,2}.png\ndata.csv: file,label\\n1.png,K\xe4se\\n",
 			noLabels + `data.csv: not text in UTF-8: save it so, in a spreadsheet as "CSV UTF-8"`},
 		{"two lists", `{1,2}.png

@@ -57,15 +57,7 @@ type roleColumn struct {
 func (s sheet) roleColumns() (list []roleColumn) {
 	for c, head := range s.heads {
 		role, rest := roleOf(head)
-		if role == "" || rest != "" && rest != "is" {
-			continue
-		}
-		some, all := false, true
-		s.cells(c, func(cell string) bool {
-			some, all = true, isOne(cell) || isZero(cell)
-			return all
-		})
-		if some && all {
+		if role != "" && (rest == "" || rest == "is") && s.allFlags(c) {
 			list = append(list, roleColumn{c, role})
 		}
 	}

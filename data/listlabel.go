@@ -53,7 +53,21 @@ func (s sheet) labelColumn(file int, known []string) (labelCells, error) {
 		return labelCells{}, fmt.Errorf("it has %d columns, and which holds the label nothing tells: give it a first line "+
 			"of headings, file_name,label", s.width())
 	}
+	if len(rest) > 1 && !slices.ContainsFunc(rest, func(c int) bool { return !s.allFlags(c) }) {
+		return labelCells{}, fmt.Errorf("its columns %s, … hold zeros and ones, but in some rows not a single 1: pictures of "+
+			"several classes, or of none, are not supported", head(rest[0]))
+	}
 	return labelCells{}, fmt.Errorf("its columns are %s: none of them is headed label", strings.Join(s.heads, ", "))
+}
+
+// allFlags reports whether a column has cells, all of which are zeros and ones.
+func (s sheet) allFlags(column int) bool {
+	some, all := false, true
+	s.cells(column, func(cell string) bool {
+		some, all = true, isOne(cell) || isZero(cell)
+		return all
+	})
+	return some && all
 }
 
 // width is the number of columns.
