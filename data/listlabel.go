@@ -54,8 +54,8 @@ func (s sheet) labelColumn(file int, known []string) (labelCells, error) {
 			"of headings, file_name,label", s.width())
 	}
 	if len(rest) > 1 && !slices.ContainsFunc(rest, func(c int) bool { return !s.allFlags(c) }) {
-		return labelCells{}, fmt.Errorf("its columns %s, … hold zeros and ones, but in some rows not a single 1: pictures of "+
-			"several classes, or of none, are not supported", head(rest[0]))
+		return labelCells{}, fmt.Errorf("its columns %s, … hold zeros and ones, but in some rows not a single 1: pictures "+
+			"of several classes, or of none, are not supported", head(rest[0]))
 	}
 	return labelCells{}, fmt.Errorf("its columns are %s: none of them is headed label", strings.Join(s.heads, ", "))
 }
