@@ -2,7 +2,9 @@ package picture
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -29,7 +31,6 @@ var foreign = []struct {
 	{"a PDF file", "%PDF-", 0}, {"a PostScript file", "%!PS", 0}, {"a PostScript file", "\xc5\xd0\xd3\xc6", 0},
 	{"a Windows metafile", "\xd7\xcd\xc6\x9a", 0}, {"a Windows metafile", " EMF", 40},
 	{"a ZIP archive", "PK\x03\x04", 0}, {"a gzip file", "\x1f\x8b", 0}, {"a WebM video", "\x1a\x45\xdf\xa3", 0},
-	{"a Git LFS pointer, not the file itself,", "version https://git-lfs", 0},
 }
 
 // foreignName says what b is, which is none of our formats; "" if that is not known.
@@ -42,12 +43,36 @@ func foreignName(b []byte) string {
 	if len(b) >= 12 && string(b[4:8]) == "ftyp" {
 		return brandName(b)
 	}
-	text := strings.ToLower(string(bytes.TrimLeft(b[:min(len(b), 1024)], "\xef\xbb\xbf \t\r\n")))
-	switch {
-	case strings.HasPrefix(text, "<!doctype html") || strings.HasPrefix(text, "<html"):
-		return "a page of HTML"
-	case strings.HasPrefix(text, "<svg") || strings.HasPrefix(text, "<?xml") && strings.Contains(text, "<svg"):
+	if text := beginning(b); strings.HasPrefix(text, "<svg") ||
+		strings.HasPrefix(text, "<?xml") && strings.Contains(text, "<svg") {
 		return "an SVG drawing"
+	}
+	return ""
+}
+
+// beginning is how a text begins, in lower case.
+func beginning(b []byte) string {
+	return strings.ToLower(string(bytes.TrimLeft(b[:min(len(b), 1024)], "\xef\xbb\xbf \t\r\n")))
+}
+
+// instead says what a download or a copy that went wrong left in a picture's place, and what to do; "" if b is not
+// known for that.
+func instead(b []byte) string {
+	text := beginning(b)
+	begins := func(with ...string) bool {
+		return slices.ContainsFunc(with, func(w string) bool { return strings.HasPrefix(text, w) })
+	}
+	switch {
+	case begins("version https://git-lfs"):
+		return "a pointer of Git LFS, not the file itself: fetch it with git lfs pull"
+	case begins("<!doctype html", "<html"):
+		return "a page of HTML, not a picture: was the download refused?"
+	case begins("<?xml") && foreignName(b) == "":
+		return "a message in XML, not a picture: was the download refused?"
+	case begins(`{"`) && json.Valid(b):
+		return "a message in JSON, not a picture: was the download refused?"
+	case len(b) >= magicBytes && len(bytes.TrimLeft(b, "\x00")) == 0:
+		return "nothing but zero bytes: a copy or a download that did not end"
 	}
 	return ""
 }
@@ -81,11 +106,34 @@ func brandName(b []byte) string {
 	return "a video or another file in ISO's boxes"
 }
 
-// formatError is ErrFormat about a file that can be named.
-type formatError struct{ name string }
-
-func (e formatError) Error() string {
-	return fmt.Sprintf("%s, which is not supported (%s are): convert it, to PNG for instance", e.name, supported)
+// notRead is the error about a file that is none of our formats.
+func notRead(b []byte) error {
+	if what := instead(b); what != "" {
+		return formatError(what)
+	}
+	name := foreignName(b)
+	if name == "" {
+		return ErrFormat
+	}
+	err := formatError(fmt.Sprintf("%s, which is not supported (%s are): convert it, to PNG for instance", name,
+		supported))
+	if isPictureName(name) {
+		return unreadError{err}
+	}
+	return err
 }
+
+// isPictureName reports whether a name of foreign's is that of a picture.
+func isPictureName(name string) bool { return strings.HasSuffix(name, " picture") }
+
+// unreadError is ErrUnread.
+type unreadError struct{ formatError }
+
+func (e unreadError) Is(err error) bool { return err == ErrUnread || e.formatError.Is(err) }
+
+// formatError is ErrFormat about a file of which more can be said.
+type formatError string
+
+func (e formatError) Error() string { return string(e) }
 
 func (e formatError) Is(err error) bool { return err == ErrFormat }

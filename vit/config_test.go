@@ -2,6 +2,7 @@ package vit
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -220,6 +221,16 @@ func TestConfigDefaults(t *testing.T) {
 		Height: 32, Width: 16, Patch: 8, Channels: 1, Classes: 5, Eps: 1e-6, Halting: halting.Dense()}
 	if diff := cmp.Diff(want, c); diff != "" || bias {
 		t.Error(bias, diff)
+	}
+}
+
+// TestLabelList: names may be a list, which has no numbers to go wrong.
+func TestLabelList(t *testing.T) {
+	from, to := strings.Index(goldenConfig, `"id2label": {`), strings.Index(goldenConfig, "}")
+	text := goldenConfig[:from] + `"id2label": ["x", 7, "y"]` + goldenConfig[to+1:]
+	c, _, err := parseConfig([]byte(text))
+	if err != nil || !slices.Equal(c.Labels, []string{"x", "7", "y"}) {
+		t.Errorf("%q, %v", c.Labels, err)
 	}
 }
 

@@ -98,7 +98,7 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 	switch {
 	case err != nil:
 		return fail(err)
-	case j.Act != "gelu":
+	case j.Act != "gelu" && j.Act != "gelu_python": // the same function, written otherwise
 		return fail(fmt.Errorf("hidden_act is %.60q, but only %q (the exact form) is supported", j.Act, "gelu"))
 	case j.PatchSize.h != j.PatchSize.w:
 		return fail(fmt.Errorf("patches of %d×%d pixels are not square", j.PatchSize.h, j.PatchSize.w))
@@ -168,13 +168,23 @@ func (s size) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, "[%d,%d]", s.h, s.w), nil
 }
 
-// labels is id2label: an object whose keys are the classes' numbers, and whose values may be numbers, too. In a Go map
+// labels is id2label: an object whose keys are the classes' numbers, or a list; names may be numbers, too. In a Go map
 // "10" would come before "2".
 type labels []string
 
 func (l *labels) UnmarshalJSON(b []byte) error {
 	var names map[string]label
 	if string(b) == "null" {
+		return nil
+	}
+	if b[0] == '[' {
+		var list []label
+		if err := strictjson.Unmarshal(b, &list, strictjson.NoNull); err != nil {
+			return err
+		}
+		for _, name := range list {
+			*l = append(*l, string(name))
+		}
 		return nil
 	}
 	if err := strictjson.Unmarshal(b, &names, strictjson.NoNull); err != nil {

@@ -1,6 +1,7 @@
 package vit
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,8 +22,9 @@ const (
 	ConfigFile       = "config.json"
 	WeightsFile      = "model.safetensors"
 	PreprocessorFile = "preprocessor_config.json"
-	CardFile         = "training.json" // how a model came about; not needed to run it
-	LadderFile       = "budgets.json"  // a model's ladder of measured budgets; not needed either
+	processorFile    = "processor_config.json" // which may have it under "image_processor"
+	CardFile         = "training.json"         // how a model came about; not needed to run it
+	LadderFile       = "budgets.json"          // a model's ladder of measured budgets; not needed either
 	pytorchFile      = "pytorch_model.bin"
 	adapterFile      = "adapter_config.json" // of PEFT: the directory is none of a model
 )
@@ -60,9 +62,10 @@ type LoadOptions struct {
 }
 
 // Load reads a model directory as transformers lays it out (ViT and DeiT image classifiers) or as timm's hub does;
-// preprocessor_config.json may be absent. Whatever else is missing, superfluous, of a wrong shape or not finite is an
-// error that names the file and the tensor or key; so is a model_type, architecture or hidden_act that this program
-// does not compute. One without a head is an error that wraps ErrNoHead.
+// preprocessor_config.json may be absent, or part of processor_config.json. Whatever else is missing, superfluous, of a
+// wrong shape or not finite is an error that names the file and the tensor or key, and what the directory has instead;
+// so is a model_type, architecture or hidden_act that this program does not compute. One without a head is an error
+// that wraps ErrNoHead.
 func Load(dir string) (*Model, error) { return LoadOptions{}.Load(dir) }
 
 // Load is Load with options.
@@ -111,6 +114,9 @@ func (s source) model() (*Model, error) {
 		return nil, fmt.Errorf("%s: %w%s", s.shown(adapterFile), errAdapter, s.base())
 	}
 	text, err := s.read(ConfigFile, maxJSON)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = s.lacks(err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -161,12 +167,20 @@ func (s source) model() (*Model, error) {
 // readPreprocessor changes nothing where there is no file. A preprocessor that stays zero is one that data refuses to
 // use; tensors can still go in.
 func (s source) readPreprocessor(m *Model) error {
-	text, err := s.read(PreprocessorFile, maxJSON)
-	if err == nil {
-		m.Preprocessor, err = picture.ParsePreprocessor(s.shown(PreprocessorFile), text)
-	}
+	name := PreprocessorFile
+	text, err := s.read(name, maxJSON)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		var j struct {
+			Image json.RawMessage `json:"image_processor"`
+		}
+		name = processorFile
+		if err = s.optional(name, &j); err != nil || j.Image == nil {
+			return err
+		}
+		text = j.Image
+	}
+	if err == nil {
+		m.Preprocessor, err = picture.ParsePreprocessor(s.shown(name), text)
 	}
 	return err
 }
@@ -291,7 +305,7 @@ func (s source) tensors(parameters int) (f *weights.File, name string, err error
 		}
 		return c.File, pytorchFile, nil
 	default:
-		return nil, WeightsFile, err
+		return nil, WeightsFile, s.lacks(err)
 	}
 }
 

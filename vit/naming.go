@@ -39,7 +39,19 @@ var families = [...]*family{
 			{"attn.qkv.bias", "self_attention.in_proj_bias"}, {"attn.proj.", "self_attention.out_proj."},
 			{"norm2.", "ln_2."}, {"mlp.fc1.", "mlp.0."}, {"mlp.fc2.", "mlp.3."},
 			{"mlp.fc1.", "mlp.linear_1."}, {"mlp.fc2.", "mlp.linear_2."}}},
+	mmpretrain,
 	jax,
+}
+
+// mmpretrain's names (OpenMMLab's; mmcls before).
+var mmpretrain = &family{name: "mmpretrain", sep: ".", anchor: "patch_embed.projection.weight",
+	blocks: []string{"layers."},
+	outer: [][2]string{{"cls_token", "cls_token"}, {"pos_embed", "pos_embed"},
+		{"patch_embed.proj.", "patch_embed.projection."}, {"norm.", "ln1."}, {"fc_norm.", "ln2."},
+		{"head.", "head.layers.head."}},
+	inner: [][2]string{{"norm1.", "ln1."}, {"attn.qkv.", "attn.qkv."}, {"attn.proj.", "attn.proj."}, {"norm2.", "ln2."},
+		{"mlp.fc1.", "ffn.layers.0.0."}, {"mlp.fc2.", "ffn.layers.1."}, {"ls1.gamma", "attn.gamma1.weight"},
+		{"ls2.gamma", "ffn.gamma2.weight"}},
 }
 
 // transformers' names, of models that version 4 or 5 saved and of what version 5 has in memory, which others save; with

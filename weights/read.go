@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/internal/strictjson"
@@ -62,6 +63,19 @@ func decodeSafetensors(r io.Reader, size int64) (*File, error) {
 // decodeHeader reads what comes before the tensors' bytes, which begin at byte begin.
 func decodeHeader(r io.Reader, size int64) (metadata map[string]string, entries []entry, begin int64, err error) {
 	fail := func(err error) (map[string]string, []entry, int64, error) { return nil, nil, 0, err }
+	start := make([]byte, min(size, 16))
+	if _, err := io.ReadFull(r, start); err != nil {
+		return fail(fmt.Errorf("reading the header's length: %w", err))
+	}
+	if len(start) < 9 || start[8] != '{' { // as every header begins
+		if err := mistaken(start); err != nil {
+			return fail(err)
+		}
+		if strings.HasPrefix(string(start), zipLocal) {
+			return fail(errors.New("a zip archive, as PyTorch's checkpoints are, not safetensors: is its name wrong?"))
+		}
+	}
+	r = io.MultiReader(bytes.NewReader(start), r)
 	var prefix [8]byte
 	if size < int64(len(prefix)) {
 		return fail(fmt.Errorf("%d bytes is too short for a safetensors file", size))

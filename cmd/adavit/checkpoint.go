@@ -33,9 +33,9 @@ rounds in 8 bits, with scales beside, or in 16: a third or half of the file, and
 weights that are rounded when they are loaded. They can be trained, exported and run in other precisions still, with
 what rounding has left, which is then said. transformers reads both, the former with the package compressed-tensors.
 
-A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision or Google's JAX code
-has them, behind any prefix. What was chosen and what was left out is logged. Weights without a head get one where
---num-classes asks for it.
+A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision, mmpretrain or Google's
+JAX code has them, behind any prefix. What was chosen and what was left out is logged. Weights without a head get one
+where --num-classes asks for it.
 
 Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum export them: the
 weights are found by what the graph computes, and a graph that computes anything else is refused. What this program

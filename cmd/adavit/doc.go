@@ -314,9 +314,9 @@
 // trained, exported and run in other precisions still, with what rounding has left, which is then
 // said. transformers reads both, the former with the package compressed-tensors.
 //
-// A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision or
-// Google's JAX code has them, behind any prefix. What was chosen and what was left out is logged.
-// Weights without a head get one where --num-classes asks for it.
+// A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision,
+// mmpretrain or Google's JAX code has them, behind any prefix. What was chosen and what was left out
+// is logged. Weights without a head get one where --num-classes asks for it.
 //
 // Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum
 // export them: the weights are found by what the graph computes, and a graph that computes anything

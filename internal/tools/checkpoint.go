@@ -225,6 +225,9 @@ func readLabels(path string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("labels: %w", err)
 	}
+	if text, err = regular.Text(text); err != nil {
+		return nil, fmt.Errorf("labels: %s: %w", path, err)
+	}
 	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n"), "\n")
 	for i, line := range lines {
 		if lines[i] = strings.TrimSpace(line); lines[i] == "" {
