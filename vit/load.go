@@ -227,8 +227,8 @@ func (s source) optional(name string, v any) error {
 // tensors reads the weights: model.safetensors, or the shards that its index lists, or PyTorch's file or shards. A file
 // much larger than a model of that many parameters is refused before it is read.
 func (s source) tensors(parameters int) (f *weights.File, name string, err error) {
-	const widest, header = 8, 16 << 20
-	limit := widest*int64(parameters) + header
+	const widest, besides = 8, 160 << 20 // MAE's usual decoder has 100 MB, however small the ViT is
+	limit := widest*int64(parameters) + besides
 	open := func(name string) (io.ReadCloser, int64, error) { return s.open(name, limit) }
 	switch r, size, err := open(WeightsFile); {
 	case err == nil:

@@ -17,6 +17,7 @@ type state struct {
 	extra   []string                  // the file's names of tensors that have no place in a model
 	heads   int                       // attention heads, where the shapes say; else 0
 	deit3   bool                      // LayerScale is called as its authors do
+	msn     bool                      // transformers 5 has saved ViTMSN
 	notes   []string
 }
 
@@ -83,8 +84,7 @@ func readState(f *weights.File, prefix string, newHead bool) (*state, error) {
 	return s, nil
 }
 
-// locate translates a name to timm's. transformers 5 saves some models' blocks (ViTMSN's) without the prefix of the
-// rest.
+// locate translates a name to timm's. transformers 5 saves ViTMSN's blocks without the prefix of the rest.
 func (s *state) locate(name string) (timm string, ok bool) {
 	rest, under := strings.CutPrefix(name, s.prefix)
 	if under {
@@ -93,6 +93,7 @@ func (s *state) locate(name string) (timm string, ok bool) {
 	if s.family == transformers {
 		around := s.levels()[1]
 		if timm, ok = s.timm(strings.TrimPrefix(name, around)); ok && strings.HasPrefix(name, around+"encoder.layer.") {
+			s.msn = true
 			return timm, true
 		}
 	}
