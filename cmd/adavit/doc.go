@@ -314,7 +314,9 @@
 //
 // Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum
 // export them: the weights are found by what the graph computes, and a graph that computes anything
-// else is refused. What this program wrote it reads back as it was.
+// else is refused. How pictures become its input a graph does not say: --preprocessor does, or a
+// preprocessor_config.json beside it, as optimum leaves one; else the usual way is taken and logged.
+// What this program wrote it reads back as it was.
 //
 // Halting schemes and their constants:
 //
@@ -353,6 +355,10 @@
 //	                                  ONNX Runtime 1.32 has run
 //	--prefix beginning                beginning of the names of the tensors to take, where a
 //	                                  single file holds several networks
+//	--preprocessor file               file like preprocessor_config.json that says how
+//	                                  pictures become the model's input (default: the
+//	                                  checkpoint's own, or the usual one of those who name
+//	                                  tensors as it does)
 //	--store type                      type of the stored weights: F32, F16 or BF16 (default
 //	                                  "F32")
 //
@@ -364,7 +370,7 @@
 //	adavit convert deit-tiny flowers --num-classes 5 --labels flowers.txt
 //	adavit convert dino.pth flowers --key teacher --prefix backbone. --num-classes 5
 //	adavit convert fashion-adaptive fashion.onnx
-//	adavit convert exported.onnx DIR --labels flowers.txt
+//	adavit convert exported.onnx DIR --labels flowers.txt --preprocessor preprocessor_config.json
 //	adavit convert deit-tiny quick --precision int8    # what it runs in unless another is asked for
 //
 // # adavit demo

@@ -37,8 +37,20 @@ func (o ConvertOptions) openONNX(src string, done *Conversion) (*vit.Model, erro
 	c := r.Model.Params.Config
 	done.note("read from the graph of %s: %d blocks, %d wide, %d heads, patches of %d, pictures of %d×%d, "+
 		"layer norm eps %g", filepath.Base(src), c.Layers, c.Embed, c.Heads, c.Patch, c.Height, c.Width, c.Eps)
+	if o.Preprocessor == "" {
+		switch beside, err := preprocessorBeside(src); {
+		case err != nil:
+			return nil, err
+		case beside != nil:
+			r.Model.Preprocessor = *beside
+			done.note("how pictures become its input is taken from %s beside it (%s)", vit.PreprocessorFile, beside)
+		default:
+			done.note("a graph does not say how pictures become its input: the usual way is taken (%s), and --preprocessor "+
+				"names another", r.Model.Preprocessor)
+		}
+	}
 	if o.Labels == "" {
-		done.note("a graph does not say what its %d classes are called either: --labels does", c.Classes)
+		done.note("a graph does not say what its %d classes are called: --labels does", c.Classes)
 	}
 	return r.Model, nil
 }
