@@ -202,7 +202,7 @@ func TestImportRefuses(t *testing.T) {
 		{with("patch_embed.proj.weight", 32, 3, 8, 4), ImportOptions{Heads: 2}, "not square"},
 		{with("patch_embed.proj.weight", 32, 3, 0, 0), ImportOptions{Heads: 2}, "has shape [32 3 0 0]"},
 		{with("pos_embed", 1, 13, 32), ImportOptions{Heads: 2}, "how large an image"},
-		{with("norm_pre.weight", 32), ImportOptions{Heads: 2}, `no part of this model: "norm_pre.weight"`},
+		{with("norm_pre.weight", 32), ImportOptions{Heads: 2}, `a layer norm before the blocks, as CLIP has it`},
 		{with("blocks.1.attn.q_norm.weight", 32), ImportOptions{Heads: 2}, "q_norm"},
 		{with("blocks.0.ls1.gamma", 5), ImportOptions{Heads: 2}, "LayerScale"},
 		{with("blocks.0.ls1.gamma", 0), ImportOptions{Heads: 2}, "LayerScale"},

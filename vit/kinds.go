@@ -106,7 +106,8 @@ func (j *configJSON) tokens(c *Config) (err error) {
 	switch j.ModelType {
 	case dinoKind.modelType, dinoRegistersKind.modelType:
 		if c.Pooling = ClassAndMean; j.SwiGLU {
-			return fmt.Errorf("use_swiglu_ffn is true, but only MLPs with one activation (GELU) are supported")
+			return fmt.Errorf("use_swiglu_ffn is true, as DINOv2's giant has it, but MLPs with gates are not supported: " +
+				"take DINOv2's small, base or large")
 		}
 		if j.ModelType == dinoRegistersKind.modelType {
 			c.Registers = j.registers(4)

@@ -264,7 +264,7 @@ func TestNamingRefuses(t *testing.T) {
 		{"LoRA", beside(f, "base_model.model.blocks.0.attn.qkv.lora_A.weight"), "", "an adapter of PEFT"},
 		{"LoRA alone", beside(&weights.File{}, "base_model.model.vit.x.lora_A.weight"), "", "merge_and_unload"},
 		{"LoRA beside", renamed(f, replaced("attn.qkv.", "attn.qkv.base_layer.")), "", "an adapter of PEFT"},
-		{"a norm", beside(f, "norm_pre.weight"), "", `no part of this model: "norm_pre.weight"`},
+		{"a norm", beside(f, "norm_pre.weight"), "", `a layer norm before the blocks, as CLIP has it`},
 		{"around", beside(renamed(f, behind("backbone.", "head.")), "neck.conv.weight"), "", `"neck.conv.weight"`},
 		{"twice", beside(f, "blocks.0._orig_mod.norm1.weight"), "", "once inside a wrapper"},
 		{"two spellings", beside(f, "blocks.0.gamma_1", "blocks.0.ls1.gamma"), "", "are the same one"},

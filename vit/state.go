@@ -78,6 +78,9 @@ func readState(f *weights.File, prefix string, newHead bool) (*state, error) {
 		}
 		s.extra = append(s.extra, t.Name)
 	}
+	if err := s.refuse(); err != nil {
+		return nil, err
+	}
 	if len(dropped) > 0 {
 		s.note("left out, as it has no part in classifying: %s", dropped)
 	}
