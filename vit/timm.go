@@ -125,6 +125,9 @@ func (j timmJSON) check() error {
 		return fmt.Errorf(
 			"architecture is %.80q, but only plain ViT and DeiT models are supported (vit_…, deit_…, deit3_…)",
 			j.Architecture)
+	case strings.Contains(j.Architecture, "_rope_"): // whose weights may look like DeiT III's
+		return fmt.Errorf("architecture %.80q has rotary positions, which are not supported: take a plain ViT, a DeiT, or "+
+			"DINOv2 (small to large)", j.Architecture)
 	case begins("vit_base_patch16_rpn_") || j.Args.Block != nil || j.Args.Norm != nil || j.Args.MLP != nil ||
 		j.Args.PoolAll:
 		return fmt.Errorf("architecture %.80q has other blocks, norms, MLPs or pooling than a plain ViT (block_fn, "+

@@ -94,6 +94,7 @@ func TestLoadTimm(t *testing.T) {
 	}{
 		{"architecture", "swin_tiny", "swin_tiny"},
 		{"architecture", "vit_base_patch16_clip_quickgelu_224", "activation"},
+		{"architecture", "vit_small_patch16_rope_ape_224", "rotary positions"},
 		{"global_pool", "map", "global_pool"},
 		{"num_classes", 7, "num_classes is 7"},
 		{"label_names", []string{"a"}, "1 label_names for 10 classes"},
