@@ -200,6 +200,15 @@ func (l *label) UnmarshalJSON(b []byte) error {
 	return strictjson.Unmarshal(b, (*string)(l))
 }
 
+// ClassNames reads what id2label of a config.json of transformers' calls the classes; nil if it has none.
+func ClassNames(config []byte) ([]string, error) {
+	var j struct {
+		Labels labels `json:"id2label"`
+	}
+	err := strictjson.UnmarshalKnown(config, &j)
+	return j.Labels, err
+}
+
 func (l labels) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -2,6 +2,7 @@ package vit
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"math"
 	"os"
@@ -336,6 +337,17 @@ func TestLoadIJepa(t *testing.T) {
 	if !slices.Equal(m.Params.Position, whole.Params.Position[e:]) ||
 		!slices.Equal(m.Params.HeadWeight, whole.Params.HeadWeight) {
 		t.Error("other parameters")
+	}
+}
+
+// TestLoadFolderOfONNX: where optimum has put a graph in place of the weights, the error names it.
+func TestLoadFolderOfONNX(t *testing.T) {
+	_, err := LoadFS(damaged(t, func(files fstest.MapFS) {
+		delete(files, "models/m/"+WeightsFile)
+		files["models/m/model.onnx"] = &fstest.MapFile{Data: []byte("x")}
+	}), "models/m")
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "model.onnx, which can be converted") {
+		t.Error(err)
 	}
 }
 

@@ -34,8 +34,9 @@ has them, behind any prefix. What was chosen and what was left out is logged. We
 
 Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum export them: the
 weights are found by what the graph computes, and a graph that computes anything else is refused. How pictures become
-its input a graph does not say: --preprocessor does, or a preprocessor_config.json beside it, as optimum leaves one;
-else the usual way is taken and logged. What this program wrote it reads back as it was.
+its input a graph does not say, nor what its classes are called: --preprocessor and --labels do, or the
+preprocessor_config.json and config.json that optimum puts beside it; else the usual way is taken and logged. What this
+program wrote it reads back as it was.
 
 Halting schemes and their constants:
 ` + schemes(),

@@ -99,7 +99,7 @@ func TestConvertONNX(t *testing.T) {
 }
 
 // TestConvertPreprocessor: how pictures become the input is what a user says, before what stands beside a graph; ONNX
-// keeps it.
+// keeps it. What classes are called may stand beside a graph, too.
 func TestConvertPreprocessor(t *testing.T) {
 	source, dir := exported(t, "hf-legacy.onnx"), t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
@@ -113,6 +113,8 @@ func TestConvertPreprocessor(t *testing.T) {
 	write(in("other.json"), `{"size": {"height": 24, "width": 24}}`)
 	write(filepath.Join(filepath.Dir(source), vit.PreprocessorFile),
 		`{"size": 16, "image_mean": 0.7, "image_processor_type": "ViTImageProcessor"}`)
+	write(filepath.Join(filepath.Dir(source), vit.ConfigFile),
+		`{"model_type": "vit", "id2label": {"0": "a", "1": "b", "2": "c", "3": "d", "4": "e"}}`)
 	for _, step := range []struct {
 		from, to, named string
 		mean            float64
@@ -155,6 +157,9 @@ func TestConvertPreprocessor(t *testing.T) {
 		m, err := adavit.Open(in(step.to))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if got := m.Params.Config.Labels; step.to != "file" && !slices.Equal(got, []string{"a", "b", "c", "d", "e"}) {
+			t.Errorf("%s: labels %q", step.to, got)
 		}
 		if p := m.Preprocessor; len(p.Mean) == 0 || p.Mean[0] != step.mean || p.Exif != (step.to == "beside") {
 			t.Errorf("%s: %+v, want mean %v", step.to, p, step.mean)
