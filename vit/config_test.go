@@ -209,6 +209,14 @@ func TestConfigDefaults(t *testing.T) {
 	if diff := cmp.Diff(want, c); diff != "" || !bias {
 		t.Error(bias, diff)
 	}
+	for kind, eps := range map[string]float64{"vit_mae": 1e-12, "vit_msn": 1e-6, "dinov2": 1e-6, "ijepa": 1e-12} {
+		for _, absent := range []string{"", `,"layer_norm_eps":null`} {
+			c, _, err := parseConfig([]byte(`{"model_type":"` + kind + `",` + sizes + absent + `}`))
+			if err != nil || c.Eps != eps || c.NoClassToken != (kind == "ijepa") {
+				t.Errorf("%s: %+v, %v, want eps %v", kind, c, err, eps)
+			}
+		}
+	}
 	// Keys that do not matter, null for absence, no biases, patches as a pair, a number of classes without names.
 	other := strings.Replace(sizes, `"image_size":32,"patch_size":8`, `"image_size":[32,16],"patch_size":[8,8]`, 1)
 	c, bias, err = parseConfig([]byte(`{` + other +

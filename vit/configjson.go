@@ -45,11 +45,11 @@ type configJSON struct {
 // distillation tells from model_type and architectures what tokens and heads a model has.
 func distillation(modelType string, architectures []string) (Distillation, error) {
 	switch {
-	case slices.Contains([]string{"vit", "vit_mae", "vit_msn"}, modelType): // the latter two are trained otherwise
+	case slices.Contains([]string{"vit", mae, msn}, modelType):
 		return NoDistillation, nil
 	case modelType != "deit":
-		return 0, fmt.Errorf("model_type is %.60q, but only %q, %q, %q and %q are supported", modelType, "vit", "deit",
-			dinoKind.modelType, dinoRegistersKind.modelType)
+		return 0, fmt.Errorf("model_type is %.60q, but only %q, %q, %q, %q, %q and %q are supported", modelType, "vit",
+			"deit", dinoKind.modelType, dinoRegistersKind.modelType, ijepa, timmWrapper)
 	case slices.Contains(architectures, hfKinds[DistillHead].architecture):
 		return DistillHead, nil
 	case slices.Contains(architectures, hfKinds[DistillToken].architecture), slices.Contains(architectures, "DeiTModel"):
@@ -61,8 +61,8 @@ func distillation(modelType string, architectures []string) (Distillation, error
 
 // parseConfig reads config.json; qkvBias says whether the weights hold biases of queries, keys and values. Keys of the
 // ViTConfig family that this package has no use for are ignored. What ViTConfig itself would take for granted may be
-// left out or null: num_channels 3, qkv_bias true, layer_norm_eps 1e-12, hidden_act gelu, two classes; the sizes may
-// not.
+// left out or null: num_channels 3, qkv_bias true, layer_norm_eps (usualEps), hidden_act gelu, two classes; the sizes
+// may not.
 func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 	fail := func(err error) (Config, bool, error) { return Config{}, false, err }
 	var keys map[string]json.RawMessage
@@ -83,9 +83,12 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 		return fail(errors.New("the weights are quantized (key \"quantization_config\") in a way that is not supported: " +
 			"save the model in a floating type, or in 8 bits by compressed-tensors with one scale for each output"))
 	}
-	j := configJSON{ModelType: "vit", Act: "gelu", Eps: 1e-12, QKVBias: true, Channels: 3}
+	j := configJSON{ModelType: "vit", Act: "gelu", QKVBias: true, Channels: 3}
 	if err := strictjson.UnmarshalKnown(b, &j); err != nil {
 		return fail(err)
+	}
+	if eps := keys["layer_norm_eps"]; eps == nil || string(eps) == "null" {
+		j.Eps = usualEps(j.ModelType)
 	}
 	if j.Hidden == 0 && j.Ratio > 0 && j.Ratio <= maxHidden {
 		j.Hidden = int(float64(j.Embed) * j.Ratio)
@@ -211,6 +214,15 @@ func (l *label) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	return strictjson.Unmarshal(b, (*string)(l))
+}
+
+// ClassNames reads what id2label of a config.json of transformers' calls the classes; nil if it has none.
+func ClassNames(config []byte) ([]string, error) {
+	var j struct {
+		Labels labels `json:"id2label"`
+	}
+	err := strictjson.UnmarshalKnown(config, &j)
+	return j.Labels, err
 }
 
 func (l labels) MarshalJSON() ([]byte, error) {

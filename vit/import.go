@@ -20,6 +20,7 @@ type ImportOptions struct {
 	Prefix        string         // of the names of the tensors meant; "" = the only one there is, or a teacher's
 	Eps           float64        // of the layer norms; 0 = as timm or transformers has it by default
 	Halting       halting.Config // zero = a dense model
+	Prepared      bool           // it is known how pictures become the input: no note says what is usual
 	Mean          bool           // the head looks at the patches' mean; fc_norm, a head of 2E inputs say so themselves
 }
 
@@ -74,18 +75,21 @@ func importModel(f *weights.File, o ImportOptions) (m *Model, guesses []string, 
 			"published models of width %d have", c.Heads, c.Embed))
 	}
 	if s.family == transformers {
-		guesses = append(guesses, fmt.Sprintf("the file does not say layer norm's eps: %v is taken, as such models have it",
-			c.Eps))
+		guesses = append(guesses, fmt.Sprintf("the file does not say layer norm's eps: %v is taken, as transformers has it "+
+			"by default for tensors of such names; change layer_norm_eps in %s if the model was made otherwise", c.Eps,
+			ConfigFile))
 	}
 	m.Notes = s.notes
 	prep, usual := s.preprocessor(c)
 	m.Preprocessor = prep
-	guesses = append(guesses, fmt.Sprintf("the file does not say how pictures become its input: %s is taken; change %s "+
-		"if the model was trained otherwise", usual, PreprocessorFile))
 	if o.Height != 0 && (o.Height != c.Height || o.Width != c.Width) {
 		if m, err = m.Resize(o.Height, o.Width); err != nil {
 			return fail(err)
 		}
+	}
+	if !o.Prepared {
+		guesses = append(guesses, fmt.Sprintf("the file does not say how pictures become its input: %s is taken (%s); "+
+			"change %s if the model was trained otherwise", usual, m.Preprocessor, PreprocessorFile))
 	}
 	return m, guesses, nil
 }
@@ -95,12 +99,12 @@ func (s *state) preprocessor(c Config) (p picture.Preprocessor, usual string) {
 	p = picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
 	switch {
 	case c.Channels != 3:
-		return p, "a plain resize, scaled to -1 … 1,"
+		return p, "a plain resize"
 	case s.family == jax:
 		half := []float64{0.5, 0.5, 0.5}
 		p.Resample, p.Size, p.Mean, p.Std = picture.Bilinear, picture.Size{Height: c.Height, Width: c.Width}, half, half
 		p.DoCenterCrop, p.Crop = false, picture.Size{}
-		return p, "that of Google's ViT (both sides resized, scaled to -1 … 1)"
+		return p, "that of Google's ViT"
 	case s.family.name == "torchvision":
 		p.Resample = picture.Bilinear
 		return p, "torchvision's evaluation"
@@ -116,8 +120,8 @@ func (s *state) config(o ImportOptions) (c Config, err error) {
 	if c.Halting.Scheme == "" {
 		c.Halting = halting.Dense()
 	}
-	if s.family == transformers && !s.has("blocks.0.ls1.gamma") { // DINOv2's is 1e-6 there, too
-		c.Eps = 1e-12
+	if s.family == transformers {
+		c.Eps = usualEps(s.modelType())
 	}
 	c.Eps = cmp.Or(o.Eps, c.Eps)
 	switch {

@@ -54,6 +54,33 @@ var (
 	ownKind = hfKind{"AdavitForImageClassification", "adavit", "", nil, nil, false}
 )
 
+// More of transformers' classes by their model_type: of models without a class token, and of ViTs trained otherwise.
+const (
+	ijepa = "ijepa"
+	mae   = "vit_mae"
+	msn   = "vit_msn"
+)
+
+// usualEps is what transformers' classes add to the variance in a layer norm where config.json does not say.
+func usualEps(modelType string) float64 {
+	switch modelType {
+	case msn, dinoKind.modelType, dinoRegistersKind.modelType:
+		return 1e-6
+	}
+	return 1e-12
+}
+
+// modelType is that of the class of transformers' whose tensors have such names, as far as eps depends on it.
+func (s *state) modelType() string {
+	switch {
+	case s.msn:
+		return msn
+	case s.has("blocks.0.ls1.gamma"):
+		return dinoKind.modelType
+	}
+	return hfKinds[NoDistillation].modelType
+}
+
 // poolingNames are the values of "pooling" in config.json.
 var poolingNames = [...]string{ClassToken: "class", Mean: "mean", NormedMean: "normed_mean",
 	ClassAndMean: "class_and_mean"}
@@ -79,11 +106,14 @@ func (j *configJSON) tokens(c *Config) (err error) {
 	switch j.ModelType {
 	case dinoKind.modelType, dinoRegistersKind.modelType:
 		if c.Pooling = ClassAndMean; j.SwiGLU {
-			return fmt.Errorf("use_swiglu_ffn is true, but only MLPs with one activation (GELU) are supported")
+			return fmt.Errorf("use_swiglu_ffn is true, as DINOv2's giant has it, but MLPs with gates are not supported: " +
+				"take DINOv2's small, base or large")
 		}
 		if j.ModelType == dinoRegistersKind.modelType {
 			c.Registers = j.registers(4)
 		}
+	case ijepa:
+		c.NoClassToken, c.Pooling = true, NormedMean
 	case ownKind.modelType:
 		c.Registers = j.registers(0)
 		c.NoClassToken = j.ClassToken != nil && !*j.ClassToken

@@ -264,8 +264,8 @@ func (s source) optional(name string, v any) error {
 // much larger than a model of that many parameters is refused before it is read. Safetensors stay in their files where
 // these can be read from anywhere.
 func (s source) tensors(parameters int) (f *weights.File, name string, err error) {
-	const widest, header = 8, 16 << 20
-	limit := widest*int64(parameters) + header
+	const widest, besides = 8, 160 << 20 // MAE's usual decoder has 100 MB, however small the ViT is
+	limit := widest*int64(parameters) + besides
 	open := func(name string) (io.ReadCloser, int64, error) {
 		r, size, err := s.open(name, limit)
 		if err == nil {
@@ -304,6 +304,8 @@ func (s source) tensors(parameters int) (f *weights.File, name string, err error
 			return nil, pytorchFile, err
 		}
 		return c.File, pytorchFile, nil
+	case s.has("model.onnx"):
+		return nil, WeightsFile, fmt.Errorf("%w; beside it is model.onnx, which can be converted by itself", err)
 	default:
 		return nil, WeightsFile, s.lacks(err)
 	}

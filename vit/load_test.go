@@ -236,9 +236,6 @@ func TestLoadRefuses(t *testing.T) {
 		{"too large for float32", editTensor(t, norm, func(x *weights.Tensor) {
 			x.DType, x.Data = weights.F64, bytes.Repeat([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xef, 0x7f}, 32)
 		}), `tensor "` + norm + `": element 0 is +Inf`},
-		{"much more data than parameters", editTensors(t, func(l []weights.Tensor) []weights.Tensor {
-			return append(l, weights.Uint8Tensor("x", []int{20 << 20}, make([]byte, 20<<20)))
-		}), "model.safetensors: 21"},
 		{"unknown halting key", editConfig(`"qkv_bias"`, `"halting": {"policy": "token", "warmth": 1}, "qkv_bias"`),
 			"models/m/config.json"},
 	} {
@@ -388,5 +385,65 @@ func TestWithoutBiases(t *testing.T) {
 	}
 	if !slices.Equal(m.Params.Data, whole.Params.Data) {
 		t.Error("other parameters than those of the whole model with zero biases")
+	}
+}
+
+// TestLoadIJepa: transformers' class for models without a class token, the mean of whose normalised patches decides.
+func TestLoadIJepa(t *testing.T) {
+	whole, err := Load(hfDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := whole.Params.Config.Embed
+	files := damaged(t, func(files fstest.MapFS) {
+		config := string(files["models/m/"+ConfigFile].Data)
+		config = replaced("ViTForImageClassification", "IJepaForImageClassification", `"vit"`, `"ijepa"`)(config)
+		files["models/m/"+ConfigFile].Data = []byte(config)
+		reencoded(t, files, func(f *weights.File) *weights.File {
+			f = renamed(f, replaced("vit.embeddings.cls_token", "", "vit.", "ijepa."))
+			for i, x := range f.Tensors {
+				if strings.HasSuffix(x.Name, "position_embeddings") {
+					f.Tensors[i] = weights.Float32Tensor(x.Name, []int{1, whole.Params.Config.Patches(), e}, whole.Params.Position[e:])
+				}
+			}
+			return f
+		})
+	})
+	m, err := Load(onDisk(t, files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := m.Params.Config; !c.NoClassToken || c.Pooling != NormedMean || c.Eps != whole.Params.Config.Eps {
+		t.Errorf("%+v", c)
+	}
+	if !slices.Equal(m.Params.Position, whole.Params.Position[e:]) ||
+		!slices.Equal(m.Params.HeadWeight, whole.Params.HeadWeight) {
+		t.Error("other parameters")
+	}
+}
+
+// TestLoadFolderOfONNX: where optimum has put a graph in place of the weights, the error names it.
+func TestLoadFolderOfONNX(t *testing.T) {
+	_, err := LoadFS(damaged(t, func(files fstest.MapFS) {
+		delete(files, "models/m/"+WeightsFile)
+		files["models/m/model.onnx"] = &fstest.MapFile{Data: []byte("x")}
+	}), "models/m")
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "model.onnx, which can be converted") {
+		t.Error(err)
+	}
+}
+
+// TestLoadSize: weights that are much more than the configuration's are not read; MAE's decoder may be beside a small
+// ViT.
+func TestLoadSize(t *testing.T) {
+	dir := onDisk(t, damaged(t, func(fstest.MapFS) {}))
+	for size, refused := range map[int64]bool{105 << 20: false, 300 << 20: true} {
+		if err := os.Truncate(filepath.Join(dir, WeightsFile), size); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(dir) // zeros behind the tensors are wrong, too
+		if err == nil || strings.Contains(err.Error(), "bytes, expected at most") != refused {
+			t.Errorf("%d bytes: %v", size, err)
+		}
 	}
 }

@@ -199,6 +199,9 @@ func notViT(f *weights.File) error {
 	if len(names) == 0 {
 		return fmt.Errorf("the file holds no tensors")
 	}
+	if err := refuse(names); err != nil {
+		return err
+	}
 	for _, family := range families {
 		anchors = append(anchors, fmt.Sprintf("%q in %s's names", family.anchor, family.name))
 	}

@@ -128,6 +128,68 @@ func TestNaming(t *testing.T) {
 	}
 }
 
+// TestNamingEps: tensors do not say eps, but their names say whose default it is; a note says how to change it.
+func TestNamingEps(t *testing.T) {
+	p := Initialize(mustVariant(t, "micro"), 3, 0)
+	hf := &weights.File{}
+	for _, piece := range hfPieces(p.Config) {
+		hf.Tensors = append(hf.Tensors,
+			weights.Float32Tensor(piece.stored, piece.Shape, p.Data[piece.Offset:][:piece.Len()]))
+	}
+	e := p.Config.Embed
+	placed := func(f *weights.File, rows []float32) *weights.File { // with other positions
+		f = renamed(f, func(name string) string { return name })
+		for i, x := range f.Tensors {
+			if strings.HasSuffix(x.Name, "position_embeddings") {
+				f.Tensors[i] = weights.Float32Tensor(x.Name, []int{1, len(rows) / e, e}, rows)
+			}
+		}
+		return f
+	}
+	distilled := placed(renamed(hf, replaced("vit.", "deit.")), slices.Concat(p.ClassToken, p.Position))
+	distilled.Tensors = append(distilled.Tensors,
+		weights.Float32Tensor("deit.embeddings.distillation_token", []int{1, 1, e}, p.ClassToken))
+	scaled := renamed(hf, replaced("vit.", "dinov2.", "layernorm_before", "norm1", "layernorm_after", "norm2"))
+	for l := range p.Config.Layers {
+		scaled.Tensors = append(scaled.Tensors, weights.Float32Tensor(fmt.Sprintf(
+			"dinov2.encoder.layer.%d.layer_scale1.lambda1", l), []int{e}, make([]float32, e)))
+	}
+	for _, v := range []struct {
+		what string
+		file *weights.File
+		eps  float64
+		note bool
+	}{
+		{"timm", stateDict(p), 1e-6, false},
+		{"ViT of transformers", hf, 1e-12, true},
+		{"the same in Lightning", renamed(hf, behind("model.", "model.")), 1e-12, true},
+		{"DeiT of transformers", distilled, 1e-12, true},
+		{"ViTMSN as transformers 5 saves it", renamed(hf, replaced("vit.encoder.", "encoder.")), 1e-6, true},
+		{"DINOv2 of transformers", scaled, 1e-6, true},
+		{"IJepa of transformers", placed(renamed(hf, func(name string) string {
+			if strings.HasSuffix(name, "cls_token") {
+				return ""
+			}
+			return strings.Replace(name, "vit.", "ijepa.", 1)
+		}), p.Position[e:]), 1e-12, true},
+	} {
+		o := ImportOptions{Heads: 2}
+		m, err := Import(v.file, o)
+		if err != nil {
+			t.Errorf("%s: %v", v.what, err)
+			continue
+		}
+		note := fmt.Sprintf("%v is taken, as transformers has it by default", v.eps)
+		if got := m.Params.Config.Eps; got != v.eps || strings.Contains(strings.Join(m.Notes, "\n"), note) != v.note {
+			t.Errorf("%s: eps %v, want %v; notes %q", v.what, got, v.eps, m.Notes)
+		}
+		o.Eps = 1e-5
+		if m, err := Import(v.file, o); err != nil || m.Params.Config.Eps != 1e-5 {
+			t.Errorf("%s: an eps that is said is not taken (%v)", v.what, err)
+		}
+	}
+}
+
 // TestNamingJAX: what big_vision saves has other numbers, and may stand beside an optimizer's state.
 func TestNamingJAX(t *testing.T) {
 	c, err := weights.ReadCheckpoint("../internal/tools/testdata/checkpoints/jax.npz", "")
@@ -208,7 +270,7 @@ func TestNamingRefuses(t *testing.T) {
 		{"LoRA", beside(f, "base_model.model.blocks.0.attn.qkv.lora_A.weight"), "", "an adapter of PEFT"},
 		{"LoRA alone", beside(&weights.File{}, "base_model.model.vit.x.lora_A.weight"), "", "merge_and_unload"},
 		{"LoRA beside", renamed(f, replaced("attn.qkv.", "attn.qkv.base_layer.")), "", "an adapter of PEFT"},
-		{"a norm", beside(f, "norm_pre.weight"), "", `no part of this model: "norm_pre.weight"`},
+		{"a norm", beside(f, "norm_pre.weight"), "", `a layer norm before the blocks, as CLIP has it`},
 		{"around", beside(renamed(f, behind("backbone.", "head.")), "neck.conv.weight"), "", `"neck.conv.weight"`},
 		{"twice", beside(f, "blocks.0._orig_mod.norm1.weight"), "", "once inside a wrapper"},
 		{"two spellings", beside(f, "blocks.0.gamma_1", "blocks.0.ls1.gamma"), "", "are the same one"},

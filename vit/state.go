@@ -18,6 +18,7 @@ type state struct {
 	heads   int                       // attention heads, where the shapes say; else 0
 	deit3   bool                      // LayerScale is called as its authors do
 	scales  map[string][]float32      // by timm's name, what a tensor's rows are to be multiplied by
+	msn     bool                      // transformers 5 has saved ViTMSN
 	notes   []string
 }
 
@@ -78,14 +79,16 @@ func readState(f *weights.File, prefix string, newHead bool) (*state, error) {
 		}
 		s.extra = append(s.extra, t.Name)
 	}
+	if err := s.refuse(); err != nil {
+		return nil, err
+	}
 	if len(dropped) > 0 {
 		s.note("left out, as it has no part in classifying: %s", dropped)
 	}
 	return s, nil
 }
 
-// locate translates a name to timm's. transformers 5 saves some models' blocks (ViTMSN's) without the prefix of the
-// rest.
+// locate translates a name to timm's. transformers 5 saves ViTMSN's blocks without the prefix of the rest.
 func (s *state) locate(name string) (timm string, ok bool) {
 	rest, under := strings.CutPrefix(name, s.prefix)
 	if under {
@@ -94,6 +97,7 @@ func (s *state) locate(name string) (timm string, ok bool) {
 	if s.family == transformers {
 		around := s.levels()[1]
 		if timm, ok = s.timm(strings.TrimPrefix(name, around)); ok && strings.HasPrefix(name, around+"encoder.layer.") {
+			s.msn = true
 			return timm, true
 		}
 	}

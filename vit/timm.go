@@ -17,6 +17,7 @@ import (
 // made. The sizes are in the weights' shapes.
 type timmJSON struct {
 	Architecture string `json:"architecture"`
+	ModelType    string `json:"model_type"` // where transformers has saved it
 	Classes      int    `json:"num_classes"`
 	Pool         string `json:"global_pool"`
 	Args         struct {
@@ -46,15 +47,18 @@ type timmPretrained struct {
 	Labels        []string  `json:"label_names"`
 }
 
+// timmWrapper is the model_type of a model of timm's that transformers loaded and saved: its config.json is timm's with
+// some keys of transformers' own.
+const timmWrapper = "timm_wrapper"
+
 // isTimm tells timm's config.json from transformers'.
 func isTimm(text []byte) bool {
 	var keys map[string]json.RawMessage
 	if strictjson.Unmarshal(text, &keys) != nil {
 		return false
 	}
-	_, architecture := keys["architecture"]
-	_, modelType := keys["model_type"]
-	return architecture && !modelType
+	modelType, typed := keys["model_type"]
+	return keys["architecture"] != nil && (!typed || string(modelType) == `"`+timmWrapper+`"`)
 }
 
 // loadTimm reads a directory as timm's models have it on the hub.
@@ -112,7 +116,8 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 	if m.Preprocessor, err = j.Pretrained.preprocessor(*c); err != nil {
 		return fail(fmt.Errorf("pretrained_cfg: %w", err))
 	}
-	return m, s.readPreprocessor(m) // more exact than pretrained_cfg, if it is there
+	m.Preprocessor.Exif = j.ModelType == timmWrapper // as transformers opens pictures, and timm does not
+	return m, s.readPreprocessor(m)                  // more exact than pretrained_cfg, if it is there
 }
 
 // check refuses what the shapes of the weights would not give away.
@@ -123,6 +128,9 @@ func (j timmJSON) check() error {
 		return fmt.Errorf(
 			"architecture is %.80q, but only plain ViT and DeiT models are supported (vit_…, deit_…, deit3_…)",
 			j.Architecture)
+	case strings.Contains(j.Architecture, "_rope_"): // whose weights may look like DeiT III's
+		return fmt.Errorf("architecture %.80q has rotary positions, which are not supported: take a plain ViT, a DeiT, or "+
+			"DINOv2 (small to large)", j.Architecture)
 	case begins("vit_base_patch16_rpn_") || j.Args.Block != nil || j.Args.Norm != nil || j.Args.MLP != nil ||
 		j.Args.PoolAll:
 		return fmt.Errorf("architecture %.80q has other blocks, norms, MLPs or pooling than a plain ViT (block_fn, "+

@@ -38,8 +38,10 @@ JAX code has them, behind any prefix. What was chosen and what was left out is l
 where --num-classes asks for it.
 
 Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum export them: the
-weights are found by what the graph computes, and a graph that computes anything else is refused. What this program
-wrote it reads back as it was.
+weights are found by what the graph computes, and a graph that computes anything else is refused. How pictures become
+its input a graph does not say, nor what its classes are called: --preprocessor and --labels do, or the
+preprocessor_config.json and config.json that optimum puts beside it; else the usual way is taken and logged. What this
+program wrote it reads back as it was.
 
 Halting schemes and their constants:
 ` + schemes(),
@@ -49,7 +51,7 @@ Halting schemes and their constants:
   adavit convert deit-tiny flowers --num-classes 5 --labels flowers.txt
   adavit convert dino.pth flowers --key teacher --prefix backbone. --num-classes 5
   adavit convert fashion-adaptive fashion.onnx
-  adavit convert exported.onnx DIR --labels flowers.txt
+  adavit convert exported.onnx DIR --labels flowers.txt --preprocessor preprocessor_config.json
   adavit convert deit-tiny quick --precision int8    # a third of the file, and runs in that by default`,
 		Args: arguments(2, "a checkpoint and where to write it"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -86,6 +88,8 @@ Halting schemes and their constants:
 		"other image `size`, as 384 or 224x320 (height x width): position embeddings are resampled")
 	f.IntVar(&o.Classes, "num-classes", 0, "put a fresh head for that `number` of classes")
 	f.StringVar(&o.Labels, "labels", "", "`file` with the classes' names, one a line")
+	f.StringVar(&o.Preprocessor, "preprocessor", "", "`file` like preprocessor_config.json that says how pictures become "+
+		"the model's input (default: the checkpoint's own, or the usual one of those who name tensors as it does)")
 	f.StringVar(&scheme, "halting", "", "how tokens halt: `SCHEME[,KEY=VALUE...]` such as tome,merge=8, "+
 		"SCALE,CENTER[,EPSILON] of A-ViT's gate, a JSON object as in config.json, or none")
 	f.StringVar(&o.Key, "key", "", "`entry` of a PyTorch checkpoint that holds the weights, such as model_ema")

@@ -320,7 +320,10 @@
 //
 // Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum
 // export them: the weights are found by what the graph computes, and a graph that computes anything
-// else is refused. What this program wrote it reads back as it was.
+// else is refused. How pictures become its input a graph does not say, nor what its classes are
+// called: --preprocessor and --labels do, or the preprocessor_config.json and config.json that optimum
+// puts beside it; else the usual way is taken and logged. What this program wrote it reads back as it
+// was.
 //
 // Halting schemes and their constants:
 //
@@ -359,6 +362,10 @@
 //	                                  ONNX Runtime 1.32 has run
 //	--prefix beginning                beginning of the names of the tensors to take, where a
 //	                                  single file holds several networks
+//	--preprocessor file               file like preprocessor_config.json that says how
+//	                                  pictures become the model's input (default: the
+//	                                  checkpoint's own, or the usual one of those who name
+//	                                  tensors as it does)
 //	--store type                      type of all stored weights: F32, F16 or BF16 (default:
 //	                                  F32, but what --precision int8 or bf16 rounds is
 //	                                  stored in 8 or 16 bits)
@@ -371,7 +378,7 @@
 //	adavit convert deit-tiny flowers --num-classes 5 --labels flowers.txt
 //	adavit convert dino.pth flowers --key teacher --prefix backbone. --num-classes 5
 //	adavit convert fashion-adaptive fashion.onnx
-//	adavit convert exported.onnx DIR --labels flowers.txt
+//	adavit convert exported.onnx DIR --labels flowers.txt --preprocessor preprocessor_config.json
 //	adavit convert deit-tiny quick --precision int8    # a third of the file, and runs in that by default
 //
 // # adavit demo

@@ -16,7 +16,6 @@ import (
 	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/onnx"
-	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -27,6 +26,7 @@ type ConvertOptions struct {
 	Height, Width int             // another image size; position embeddings are resampled
 	Classes       int             // a fresh head for that many classes
 	Labels        string          // file with the classes' names, one a line
+	Preprocessor  string          // file like preprocessor_config.json; "" = the checkpoint's own, or the usual one
 	Halting       *halting.Config // how tokens halt
 	Key           string          // entry of a PyTorch checkpoint that holds the weights, such as model_ema
 	Prefix        string          // of the names of a single file's tensors, where it holds several networks
@@ -64,6 +64,13 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 	if err != nil {
 		return done, err
 	}
+	preprocessor, err := readPreprocessor(o.Preprocessor)
+	if err != nil {
+		return done, err
+	}
+	if preprocessor != nil && ext == ".safetensors" {
+		return done, usage.Errorf("--preprocessor is for a model directory or ONNX; %s holds tensors alone", dst)
+	}
 	m, err := o.open(ctx, src, &done)
 	switch {
 	case errors.Is(err, vit.ErrNoHead):
@@ -73,6 +80,9 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 	}
 	done.Notes = append(done.Notes, m.Notes...)
 	if m, err = o.change(m, labels, &done); err != nil {
+		return done, err
+	}
+	if err := o.prepare(m, preprocessor, &done); err != nil {
 		return done, err
 	}
 	if o.Precision != infer.Auto {
@@ -139,7 +149,8 @@ func (o ConvertOptions) open(ctx context.Context, src string, done *Conversion) 
 		return nil, err
 	}
 	done.noteFile(c, src, o)
-	in := vit.ImportOptions{Heads: o.Heads, Height: o.Height, Width: o.Width, Classes: o.Classes, Prefix: o.Prefix}
+	in := vit.ImportOptions{Heads: o.Heads, Height: o.Height, Width: o.Width, Classes: o.Classes, Prefix: o.Prefix,
+		Prepared: o.Preprocessor != ""}
 	m, err := vit.Import(c.File, in)
 	switch {
 	case errors.Is(err, vit.ErrHeads):
@@ -177,11 +188,6 @@ func (o ConvertOptions) change(m *vit.Model, labels []string, done *Conversion) 
 	}
 	if o.Halting != nil {
 		m = m.WithHalting(*o.Halting)
-	}
-	if c = m.Params.Config; m.Preprocessor.Check(c.Channels, c.Height, c.Width) != nil &&
-		(c.Channels == 1 || c.Channels == 3) {
-		done.note("%s is missing or not for this model: the usual one takes its place", vit.PreprocessorFile)
-		m.Preprocessor = picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
 	}
 	return m, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/onnx/read"
 	"github.com/adavit/adavit/vit"
@@ -37,10 +38,41 @@ func (o ConvertOptions) openONNX(src string, done *Conversion) (*vit.Model, erro
 	c := r.Model.Params.Config
 	done.note("read from the graph of %s: %d blocks, %d wide, %d heads, patches of %d, pictures of %d×%d, "+
 		"layer norm eps %g", filepath.Base(src), c.Layers, c.Embed, c.Heads, c.Patch, c.Height, c.Width, c.Eps)
-	if o.Labels == "" {
-		done.note("a graph does not say what its %d classes are called either: --labels does", c.Classes)
+	if o.Preprocessor == "" {
+		switch beside, err := preprocessorBeside(src); {
+		case err != nil:
+			return nil, err
+		case beside != nil:
+			r.Model.Preprocessor = *beside
+			done.note("how pictures become its input is taken from %s beside it (%s)", vit.PreprocessorFile, beside)
+		default:
+			done.note("a graph does not say how pictures become its input: the usual way is taken (%s), and --preprocessor "+
+				"names another", r.Model.Preprocessor)
+		}
+	}
+	switch names := labelsBeside(src); {
+	case o.Labels != "":
+	case o.Classes == 0 && len(names) == c.Classes:
+		r.Model.Params.Config.Labels = names
+		done.note("what the classes are called is taken from %s beside it", vit.ConfigFile)
+	default:
+		done.note("a graph does not say what its %d classes are called: --labels does", c.Classes)
 	}
 	return r.Model, nil
+}
+
+// labelsBeside are the names of the classes in the config.json that optimum puts into the folder of an ONNX file; nil
+// if there is none, or one of another kind.
+func labelsBeside(src string) []string {
+	text, err := regular.Read(filepath.Join(filepath.Dir(src), vit.ConfigFile), maxLabels)
+	if err != nil {
+		return nil
+	}
+	names, err := vit.ClassNames(text)
+	if err != nil {
+		return nil
+	}
+	return names
 }
 
 // OpenONNX reads a model from an ONNX file, to be looked at.

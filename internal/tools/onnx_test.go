@@ -11,6 +11,7 @@ import (
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/internal/filetest"
+	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
 
@@ -41,10 +42,11 @@ func TestConvertONNX(t *testing.T) {
 		notes    []string
 	}{
 		{source, in("first"), ConvertOptions{Labels: labels},
-			[]string{"2 blocks, 6 wide, 3 heads", "does not say how pictures"}},
+			[]string{"2 blocks, 6 wide, 3 heads", "the usual way is taken (resized to cover 18×18 by bicubic, centre crop of " +
+				"16×16, mean [0.485 0.456 0.406] and deviation [0.229 0.224 0.225]), and --preprocessor names another"}},
 		{in("first"), in("second.onnx"), ConvertOptions{Opset: 23}, nil},
 		{in("second.onnx"), in("third"), ConvertOptions{}, nil},
-		{source, in("fourth.onnx"), ConvertOptions{}, []string{"2 blocks", "--labels does", "does not say how"}},
+		{source, in("fourth.onnx"), ConvertOptions{}, []string{"2 blocks", "--preprocessor names", "--labels does"}},
 		{in("fourth.onnx"), in("fifth"), ConvertOptions{}, nil},
 	} {
 		done, err := Convert(context.Background(), step.from, step.to, step.o)
@@ -92,6 +94,75 @@ func TestConvertONNX(t *testing.T) {
 			if !(math.Abs(float64(got[k]-v)) <= 1e-5) {
 				t.Fatalf("%s: logits %v, want %v", name, got, want)
 			}
+		}
+	}
+}
+
+// TestConvertPreprocessor: how pictures become the input is what a user says, before what stands beside a graph; ONNX
+// keeps it. What classes are called may stand beside a graph, too.
+func TestConvertPreprocessor(t *testing.T) {
+	source, dir := exported(t, "hf-legacy.onnx"), t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	write := func(path, text string) {
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(in("named.json"), `{"size": {"height": 16, "width": 16}, "resample": 3, "image_mean": [0.1, 0.2, 0.3]}`)
+	write(in("small.json"), `{"size": 8, "image_mean": 0.2}`)
+	write(in("other.json"), `{"size": {"height": 24, "width": 24}}`)
+	write(filepath.Join(filepath.Dir(source), vit.PreprocessorFile),
+		`{"size": 16, "image_mean": 0.7, "image_processor_type": "ViTImageProcessor"}`)
+	write(filepath.Join(filepath.Dir(source), vit.ConfigFile),
+		`{"model_type": "vit", "id2label": {"0": "a", "1": "b", "2": "c", "3": "d", "4": "e"}}`)
+	for _, step := range []struct {
+		from, to, named string
+		mean            float64
+		note, fault     string
+	}{
+		{source, "beside", "", 0.7, "taken from preprocessor_config.json beside it (resized to 16×16", ""},
+		{source, "named", "named.json", 0.1, "", ""},
+		{source, "named.onnx", "named.json", 0.1, "", ""},
+		{in("named.onnx"), "back", "", 0.1, "", ""},
+		{in("beside"), "again", "named.json", 0.1, "", ""},
+		{filepath.Join("testdata", "checkpoints", "timm.pth"), "file", "small.json", 0.2, "", ""},
+		{source, "x", "other.json", 0, "", "other.json: the preprocessor makes pictures of 24×24, the model takes 16×16"},
+		{source, "x", "none.json", 0, "", "none.json"},
+		{source, "x.safetensors", "named.json", 0, "", "holds tensors alone"},
+	} {
+		var o ConvertOptions
+		if step.named != "" {
+			o.Preprocessor = in(step.named)
+		}
+		if step.to == "file" {
+			o.Heads = 2
+		}
+		done, err := Convert(context.Background(), step.from, in(step.to), o)
+		if step.fault != "" {
+			if err == nil || !strings.Contains(err.Error(), step.fault) {
+				t.Errorf("%s: error %v, want %q", step.to, err, step.fault)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		notes := strings.Join(done.Notes, "\n")
+		if !strings.Contains(notes, step.note) || strings.Contains(notes, "usual") {
+			t.Errorf("%s: notes %q, want %q", step.to, done.Notes, step.note)
+		}
+		if strings.HasSuffix(step.to, ".onnx") {
+			continue
+		}
+		m, err := adavit.Open(in(step.to))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Params.Config.Labels; step.to != "file" && !slices.Equal(got, []string{"a", "b", "c", "d", "e"}) {
+			t.Errorf("%s: labels %q", step.to, got)
+		}
+		if p := m.Preprocessor; len(p.Mean) == 0 || p.Mean[0] != step.mean || p.Exif != (step.to == "beside") {
+			t.Errorf("%s: %+v, want mean %v", step.to, p, step.mean)
 		}
 	}
 }

@@ -37,9 +37,9 @@ type Options struct {
 
 // Result is a model with what there is to say about how it was read.
 type Result struct {
-	Model *vit.Model
-	Own   bool     // the file says all of itself, as package onnx writes it, its preprocessor included
-	Notes []string // what was left out
+	Model *vit.Model // with the usual preprocessor, if not Own: a graph does not say
+	Own   bool       // the file says all of itself, as package onnx writes it, its preprocessor included
+	Notes []string   // what was left out
 }
 
 // maxFile is where protobuf ends.
@@ -173,7 +173,7 @@ func (s *store) follow(f *file, input string, shape []int, output string, o Opti
 		return nil, err
 	}
 	m, err := vit.Import(tensors, vit.ImportOptions{Heads: n.blocks[0].heads, Height: shape[2], Width: shape[3],
-		Classes: o.Classes, Eps: eps, Mean: n.reads == normedMean})
+		Classes: o.Classes, Eps: eps, Mean: n.reads == normedMean, Prepared: true})
 	if err != nil {
 		return nil, err
 	}
