@@ -22,6 +22,7 @@ var foreign = []struct {
 	{"an OpenEXR picture", "v/1\x01", 0}, {"a Radiance picture", "#?RADIANCE", 0}, {"a FITS file", "SIMPLE  =", 0},
 	{"an icon", "\x00\x00\x01\x00", 0}, {"a cursor", "\x00\x00\x02\x00", 0}, {"an icon", "icns", 0},
 	{"an SGI picture", "\x01\xda", 0}, {"a Sun raster", "\x59\xa6\x6a\x95", 0}, {"an X pixmap", "/* XPM */", 0},
+	{"an X bitmap", "#define ", 0}, {"a PCX picture", "\x0a\x05\x01", 0}, {"a PCX picture", "\x0a\x03\x01", 0},
 	{"an animation in FLI or FLC", "\x11\xaf", 4}, {"an animation in FLI or FLC", "\x12\xaf", 4},
 	{"a BigTIFF file", "II+\x00", 0}, {"a BigTIFF file", "MM\x00+", 0},
 	{"a PAM picture", "P7\n", 0}, {"a picture of floats in colour", "PF\n", 0},
@@ -41,6 +42,9 @@ func foreignName(b []byte) string {
 	}
 	if len(b) >= 12 && string(b[4:8]) == "ftyp" {
 		return brandName(b)
+	}
+	if tail := b[max(len(b)-18, 0):]; hasPrefix(tail, "TRUEVISION-XFILE") {
+		return "a TGA picture"
 	}
 	text := strings.ToLower(string(bytes.TrimLeft(b[:min(len(b), 1024)], "\xef\xbb\xbf \t\r\n")))
 	switch {
