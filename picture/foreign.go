@@ -24,7 +24,6 @@ var foreign = []struct {
 	{"an SGI picture", "\x01\xda", 0}, {"a Sun raster", "\x59\xa6\x6a\x95", 0}, {"an X pixmap", "/* XPM */", 0},
 	{"an X bitmap", "#define ", 0}, {"a PCX picture", "\x0a\x05\x01", 0}, {"a PCX picture", "\x0a\x03\x01", 0},
 	{"an animation in FLI or FLC", "\x11\xaf", 4}, {"an animation in FLI or FLC", "\x12\xaf", 4},
-	{"a BigTIFF file", "II+\x00", 0}, {"a BigTIFF file", "MM\x00+", 0},
 	{"a PAM picture", "P7\n", 0}, {"a picture of floats in colour", "PF\n", 0},
 	{"a DICOM file", "DICM", 128}, {"an HDF5 file", "\x89HDF\r\n", 0},
 	{"a PDF file", "%PDF-", 0}, {"a PostScript file", "%!PS", 0}, {"a PostScript file", "\xc5\xd0\xd3\xc6", 0},
