@@ -26,7 +26,8 @@ import (
 // 13×7 and 10×6, of random indices, and the BMP and GIF files around them were written byte by byte by a script, as was
 // premultiplied_planes.tif, and other TIFF files of which Pillow made the compressed data alone: big, lab, grey12,
 // float3, lzma, unmarked, oldjpeg, ycc22 and their likes. overflow.jpg and overflowp.jpg are Pillow's with quantisation
-// tables that do not belong to them, so that coefficients leave 16 bits.
+// tables that do not belong to them, so that coefficients leave 16 bits; the JPEG files named smooth lack their last
+// scans.
 func TestDecodeAsPillow(t *testing.T) {
 	wants, err := filepath.Glob("testdata/pillow/*.rgb.png")
 	if err != nil {

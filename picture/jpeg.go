@@ -82,6 +82,7 @@ type jpegDecoder struct {
 	quantisation           [4]*kernels.DCTBlock
 	huffman                [2][4]*jpegHuffman // DC, AC
 	restart                int                // units between restart markers; 0 for none
+	scans, lastGood        int                // scans so far; the last row of units for which the last one has data
 	jfif, adobe            bool
 	transform              byte // Adobe's
 }
@@ -98,6 +99,7 @@ type jpegComponent struct {
 	quantisation  kernels.DCTBlock
 	latched, seen bool     // has its table; has been in a scan
 	left          [10]int8 // bits that are missing of the first coefficients in a progressive file; −1: all
+	leftBefore    [10]int8 // the same before the component's last scan; 0 if that is the file's first
 }
 
 func openJPEG(b []byte, most limits) (header, error) { return new(jpegDecoder).open(b, most) }
@@ -289,11 +291,14 @@ func (d *jpegDecoder) samples() error {
 			return err
 		}
 	}
-	if d.smoothed() {
-		return errors.New("scans of a progressive picture are missing, which is not supported")
-	}
+	smoothed := d.smoothed()
 	for i := range d.components {
 		c := &d.components[i]
+		if smoothed {
+			d.smooth(c)
+			c.coefficients, c.there = nil, nil
+			continue
+		}
 		if !c.seen && !d.progressive { // as libjpeg leaves it
 			for i := range c.pix {
 				c.pix[i] = 128
@@ -310,19 +315,4 @@ func (d *jpegDecoder) samples() error {
 		c.coefficients, c.there = nil, nil
 	}
 	return nil
-}
-
-// smoothed reports whether libjpeg would make up what scans that are not there leave open: by its rule, that happens if
-// all means are known and not all of the nine coefficients after them, to their last bits, of all components.
-func (d *jpegDecoder) smoothed() (yes bool) {
-	for i := range d.components {
-		c := &d.components[i]
-		for k, left := range c.left {
-			if k == 0 && left < 0 || c.quantisation[jpegPlace[k]] == 0 {
-				return false
-			}
-			yes = yes || k > 0 && left != 0
-		}
-	}
-	return yes && d.progressive
 }

@@ -83,7 +83,9 @@ func (d *jpegDecoder) startScan(p []byte) (*jpegScan, error) {
 			}
 			c.quantisation, c.latched = *t, true
 		}
-		c.seen = c.seen || s.first == 0
+		if c.seen = c.seen || s.first == 0; d.scans > 0 {
+			c.leftBefore = c.left
+		}
 		for k := s.first; k <= min(s.last, len(c.left)-1); k++ {
 			c.left[k] = int8(s.low)
 		}
@@ -96,10 +98,10 @@ func (s *jpegScan) decode(d *jpegDecoder) error {
 	s.bits = jpegBits{b: d.b, pos: d.pos}
 	// A scan of one component has its blocks alone, row by row; else each unit has h·v blocks of each component, and
 	// the units cover the edges.
-	across, down := d.unitsAcross, d.unitsDown
+	across, down, unit := d.unitsAcross, d.unitsDown, 1
 	if len(s.parts) == 1 {
 		p := &s.parts[0]
-		across, down, p.across, p.down = (p.width+7)/8, (p.height+7)/8, 1, 1
+		across, down, unit, p.across, p.down = (p.width+7)/8, (p.height+7)/8, p.v, 1, 1
 	}
 	block := s.blocks()
 	left, marker := d.restart, byte(0)
@@ -116,6 +118,7 @@ func (s *jpegScan) decode(d *jpegDecoder) error {
 				s.blank(x, y)
 				continue
 			}
+			d.lastGood = y / unit
 			for i := range s.parts {
 				p := &s.parts[i]
 				for v := range p.down {
@@ -130,6 +133,7 @@ func (s *jpegScan) decode(d *jpegDecoder) error {
 		}
 	}
 	d.pos = s.bits.pos
+	d.scans++
 	return nil
 }
 
