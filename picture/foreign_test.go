@@ -21,7 +21,8 @@ func TestForeign(t *testing.T) {
 		"\r\n<!DOCTYPE HTML><title>404</title>":            "a page of HTML",
 		"<?xml version=\"1.0\"?>\n<svg xmlns=\"":           "an SVG drawing",
 		"version https://git-lfs.github.com/spec/v1\noid":  "a Git LFS pointer",
-		"just text": "not an image (JPEG,",
+		"Image type: RGB image\r\nName: x":                 "an IM picture",
+		"just text":                                        "not an image (JPEG,",
 	} {
 		_, err := Decode("dir/x.jpg", strings.NewReader(b))
 		if !errors.Is(err, ErrFormat) || !strings.HasPrefix(err.Error(), "dir/x.jpg: "+want) {
