@@ -24,8 +24,13 @@ var foreign = []struct {
 	{"an OpenEXR picture", "v/1\x01", 0}, {"a Radiance picture", "#?RADIANCE", 0}, {"a FITS file", "SIMPLE  =", 0},
 	{"an icon", "\x00\x00\x01\x00", 0}, {"a cursor", "\x00\x00\x02\x00", 0}, {"an icon", "icns", 0},
 	{"an SGI picture", "\x01\xda", 0}, {"a Sun raster", "\x59\xa6\x6a\x95", 0}, {"an X pixmap", "/* XPM */", 0},
+	{"an X bitmap", "#define ", 0}, {"a PCX picture", "\x0a\x05\x01", 0}, {"a PCX picture", "\x0a\x03\x01", 0},
 	{"an animation in FLI or FLC", "\x11\xaf", 4}, {"an animation in FLI or FLC", "\x12\xaf", 4},
-	{"a BigTIFF file", "II+\x00", 0}, {"a BigTIFF file", "MM\x00+", 0},
+	{"a multi-page PCX file", "\xb1\x68\xde\x3a", 0}, {"an FTEX texture", "FTEX", 0}, {"an IM picture", "Image type:", 0},
+	{"a Microsoft Paint picture", "DanM", 0}, {"a Microsoft Paint picture", "LinS", 0}, {"a thumbnail of XV", "P7 332", 0},
+	{"a Photo CD picture", "PCD_", 2048}, {"a PIXAR picture", "\x80\xe8\x00\x00", 0}, {"a GIMP brush", "GIMP", 20},
+	{"a McIDAS area file", "\x00\x00\x00\x00\x00\x00\x00\x04", 0},
+	{"a BMP picture without its file header", "\x28\x00\x00\x00", 0},
 	{"a PAM picture", "P7\n", 0}, {"a picture of floats in colour", "PF\n", 0},
 	{"a DICOM file", "DICM", 128}, {"an HDF5 file", "\x89HDF\r\n", 0},
 	{"a PDF file", "%PDF-", 0}, {"a PostScript file", "%!PS", 0}, {"a PostScript file", "\xc5\xd0\xd3\xc6", 0},
@@ -42,6 +47,9 @@ func foreignName(b []byte) string {
 	}
 	if len(b) >= 12 && string(b[4:8]) == "ftyp" {
 		return brandName(b)
+	}
+	if tail := b[max(len(b)-18, 0):]; hasPrefix(tail, "TRUEVISION-XFILE") {
+		return "a TGA picture"
 	}
 	if text := beginning(b); strings.HasPrefix(text, "<svg") ||
 		strings.HasPrefix(text, "<?xml") && strings.Contains(text, "<svg") {

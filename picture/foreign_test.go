@@ -25,6 +25,7 @@ func TestForeign(t *testing.T) {
 		"{\"error\": \"not found\"}":                         "a message in JSON",
 		"{\"not JSON":                                        "not an image (JPEG,",
 		strings.Repeat("\x00", 500):                          "nothing but zero bytes",
+		"Image type: RGB image\r\nName: x":                   "an IM picture",
 		"just text":                                          "not an image (JPEG,",
 	} {
 		_, err := Decode("dir/x.jpg", strings.NewReader(b))
