@@ -151,7 +151,7 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 }
 
 func (n *Network) forward(b Batch, loss Loss) (Stats, halting.Upstream, error) {
-	if err := errors.Join(loss.Validate(n.config.Layers), b.check(n.config.Classes, n.reads.Inputs()*n.config.Embed, loss),
+	if err := errors.Join(loss.Validate(n.config.Layers), b.Check(n.config, loss),
 		n.prepare(loss)); err != nil {
 		return Stats{}, halting.Upstream{}, err
 	}
