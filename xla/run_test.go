@@ -45,8 +45,8 @@ func handOver(t *testing.T, a, b trainer.Backend, steps int) {
 	}
 }
 
-// TestHandOver: a run that one engine begins and the other goes on with, in both directions, takes the steps of one that
-// our own engine takes alone.
+// TestHandOver: a run that one engine begins and the other goes on with, in both directions, takes the steps of one
+// that our own engine takes alone.
 func TestHandOver(t *testing.T) {
 	d, p := open(t, 1), course()
 	ours := func() trainer.Backend {
