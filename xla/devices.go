@@ -149,19 +149,13 @@ func (d *Devices) compile(name string, same, all int, build func(in []*graph.Nod
 	return &program{d, exec}, nil
 }
 
-// run runs the program. Those of the inputs that donate says give their memory to the outputs and are gone afterwards,
-// whether it succeeds or not.
-func (p *program) run(in []value, donate ...int) (out []value, err error) {
+// run runs the program. Inputs stay what they are, so that a run that fails costs nothing.
+func (p *program) run(in []value) (out []value, err error) {
 	d := p.devices
 	args := make([]any, d.count*len(in))
 	for i := range d.count {
 		for j, v := range in {
 			args[i*len(in)+j] = v[i]
-		}
-		for _, j := range donate {
-			if args[i*len(in)+j], err = graph.DonateTensorBuffer(in[j][i], d.backend, compute.DeviceNum(i)); err != nil {
-				return nil, fmt.Errorf("xla: %w", err)
-			}
 		}
 	}
 	list, err := p.exec.Call(args...)

@@ -17,7 +17,7 @@ type network struct {
 	config  vit.Config
 	reads   halting.Readouts
 	scheme  scheme
-	bf16    bool  // products in bfloat16, summed in float32; all else in float32
+	bf16    bool  // products of bfloat16 numbers; all else in float32
 	remat   bool  // blocks are computed again in the backward pass instead of being kept
 	buckets []int // [L] rows of each block; nil: N in all
 }
@@ -104,13 +104,14 @@ func (n *network) linear(x, weight, bias *Node) *Node {
 	return Add(n.product("bni,oi->bno", x, weight), InsertAxes(bias, 0, 0))
 }
 
-// product is an Einsum in the precision of the network, its sums and result in float32.
+// product is an Einsum in the precision of the network. With an accumulator's type, as Dot gives it to bfloat16, GoMLX
+// would take the gradient's products in that type; a device's own for bfloat16 is float32 all the same.
 func (n *network) product(equation string, x, y *Node) *Node {
 	if !n.bf16 {
 		return Einsum(equation, x, y)
 	}
-	return ConvertDType(Einsum(equation, ConvertDType(x, dtypes.BFloat16), ConvertDType(y, dtypes.BFloat16)),
-		dtypes.Float32)
+	x, y = ConvertDType(x, dtypes.BFloat16), ConvertDType(y, dtypes.BFloat16)
+	return ConvertDType(Dot(x, y).WithAccumulatorDType(dtypes.InvalidDType).Einsum(equation), dtypes.Float32)
 }
 
 // norm is layer norm over the last axis. Rsqrt has no gradient in GoMLX.

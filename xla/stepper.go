@@ -15,7 +15,7 @@ import (
 
 // Options say how a Stepper computes. None of them is part of a recipe: they change last bits, speed and memory.
 type Options struct {
-	BF16    bool // products of bfloat16 numbers, summed in float32; weights, moments and all else stay float32
+	BF16    bool // products of bfloat16 numbers, gradients' too; weights, moments and all else stay float32
 	Remat   bool // compute blocks again in the backward pass instead of keeping what they made
 	Buckets int  // sizes that the rows of an image are gathered to between blocks, 0: all run, masked
 	Threads int  // that load pictures, 1 or more
@@ -241,11 +241,15 @@ func (b *Stepper) update(lr, norm float64, slope []float32) error {
 	}
 	constants := copies(b.devices, rate, rates)
 	defer constants.free()
-	out, err := b.updates.run([]value{b.weights, b.moment1, b.moment2, b.averages, b.gradient, constants}, 0, 1, 2, 3)
+	state := []*value{&b.weights, &b.moment1, &b.moment2, &b.averages}
+	out, err := b.updates.run([]value{b.weights, b.moment1, b.moment2, b.averages, b.gradient, constants})
 	if err != nil {
 		return err
 	}
-	b.weights, b.moment1, b.moment2, b.averages = out[0], out[1], out[2], out[3]
+	for i, v := range state {
+		v.free()
+		*v = out[i]
+	}
 	b.gates.Step(a, follow, slope)
 	b.gates.Store(b.params, b.average)
 	b.steps++
