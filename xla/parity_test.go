@@ -205,8 +205,9 @@ func TestParity(t *testing.T) {
 
 // TestShutGates: a prior over scores as small as those of a model that begins to learn has its gradient.
 func TestShutGates(t *testing.T) {
-	st := parity(t, newProblem(halting.Config{Scheme: "token"}.With("gate_center", 45), nil), 1, Options{})
-	if st.LayerScores[0] > 1e-15 || st.Prior == 0 {
+	shut := halting.Config{Scheme: "token"}.With("gate_scale", 1).With("gate_center", 75)
+	st := parity(t, newProblem(shut, nil), 1, Options{})
+	if slices.Max(st.LayerScores) > 1e-25 || st.Prior == 0 {
 		t.Errorf("scores %v, prior %v: the test shows little", st.LayerScores, st.Prior)
 	}
 }

@@ -60,11 +60,12 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		SilenceUsage: true, RunE: func(*cobra.Command, []string) error {
 			return usage.Errorf("no command given; there are train, eval and bench")
 		}}
+	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Wrap(err) })
 	f := root.PersistentFlags()
 	f.StringVar(&a.plugin, "plugin", "", "PJRT plugin's `file` (default: $"+xla.PluginVariable+")")
 	f.IntVar(&a.devices, "devices", 1, "`number` of devices that each batch is divided among")
-	f.StringVar(&a.precision, "precision", "f32", "`kind` of products: f32 or bf16; weights and sums are float32 in both")
+	f.StringVar(&a.precision, "precision", "f32", "`kind` of products: f32 or bf16; weights and moments are float32 in both")
 	f.IntVar(&a.threads, "threads", 0, "`number` of threads that prepare pictures (default: the CPUs that there are)")
 	f.BoolVar(&a.json, "json", false, "print one JSON object")
 	root.AddCommand(a.train(), a.eval(), a.bench())
