@@ -94,8 +94,8 @@ func NewNetwork(params *vit.Params, threads int) (*Network, error) {
 	return n, nil
 }
 
-// Step runs a batch forward and backward and leaves the gradient of the loss in grad, and that of the gates' constants
-// in GateGradient. After an error both may hold anything.
+// Step runs a batch forward and backward and leaves the gradient of the loss in grad, which may hold anything after an
+// error.
 func (n *Network) Step(b Batch, loss Loss, grad *vit.Params) (Stats, error) {
 	return n.step(b, loss, grad, false)
 }

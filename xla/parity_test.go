@@ -220,6 +220,7 @@ func TestRemat(t *testing.T) { parity(t, problems()["credit, drop path"], 1, Opt
 func parity(t *testing.T, p problem, devices int, o Options, prepare ...func(*Stepper)) train.Stats {
 	t.Helper()
 	d := open(t, devices)
+	p.settings.LearnGate = p.params.Config.Halting.Adaptive()
 	own, other := p.clone(), p.clone()
 	ours, err := train.NewStepper(own.params, own.settings, 2)
 	if err != nil {
@@ -246,7 +247,21 @@ func parity(t *testing.T, p problem, devices int, o Options, prepare ...func(*St
 	if err != nil {
 		t.Fatal(err)
 	}
-	want.Multiplier, want.Target, got.GradNorm = 0, 0, math.Sqrt(float64(s.figures[figureNorm]))
+	slope := [2]float64{float64(s.figures[figureScale]), float64(s.figures[figureCenter])}
+	got.GradNorm = math.Sqrt(float64(s.figures[figureNorm]) + slope[0]*slope[0] + slope[1]*slope[1])
+	if state, _ := ours.State(); p.settings.LearnGate { // the gates' first moments are (1−β1)·g, clipped
+		moments := state[len(state)-1].Data
+		for i, m := range []float32{moments[1], moments[5]} {
+			g := float64(m) / (1 - own.settings.Beta1) / min(1, own.settings.ClipNorm/want.GradNorm)
+			t.Logf("gate %d: gradient %v, want %v", i, slope[i], g)
+			if math.Abs(slope[i]-g) > most*max(math.Abs(g), want.GradNorm/100) {
+				t.Errorf("the gradient of gate constant %d is %v, want %v", i, slope[i], g)
+			}
+		}
+	} else {
+		got.GradNorm = math.Sqrt(float64(s.figures[figureNorm]))
+	}
+	want.Multiplier, want.Target = 0, 0
 	compare(t, got, want, most)
 	g, err := s.Gradient()
 	if err != nil {

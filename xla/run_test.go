@@ -1,6 +1,7 @@
 package xla
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"slices"
@@ -20,17 +21,14 @@ func course() problem {
 	return p
 }
 
-// steps takes so many steps of a course.
-func steps(t *testing.T, b trainer.Backend, p problem, n int) (list []train.Stats) {
+// step takes a step of a course.
+func step(t *testing.T, b trainer.Backend, p problem) train.Stats {
 	t.Helper()
-	for range n {
-		st, err := b.Step(p.update(2))
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, st)
+	st, err := b.Step(p.update(2))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return list
+	return st
 }
 
 // handOver makes b go on from where a stands after so many steps.
@@ -45,67 +43,58 @@ func handOver(t *testing.T, a, b trainer.Backend, steps int) {
 	}
 }
 
-// TestHandOver: a run that one engine begins and the other goes on with, in both directions, takes the steps of one
-// that our own engine takes alone.
+// TestHandOver: the engines go on with each other's runs, and the next step comes to the same from either.
 func TestHandOver(t *testing.T) {
 	d, p := open(t, 1), course()
-	ours := func() trainer.Backend {
-		b, err := train.NewStepper(p.params.Clone(), p.settings, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
+	ours, err := train.NewStepper(p.params.Clone(), p.settings, 1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	alone := ours()
-	want := steps(t, alone, p, 4)
 	theirs, err := NewStepper(d, p.params.Clone(), p.settings, Options{Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer theirs.Close()
-	end := func(b trainer.Backend) (weights, average *vit.Params) {
-		weights, average, err := b.Params()
+	check := func() {
+		t.Helper()
+		compare(t, step(t, theirs, p), step(t, ours, p), most)
+		want, err := ours.State()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return weights, average
-	}
-	check := func(name string, got []train.Stats, last trainer.Backend) {
-		t.Helper()
-		for i := range want {
-			compare(t, got[i], want[i], 1e-3)
+		got, err := theirs.State()
+		if err != nil {
+			t.Fatal(err)
 		}
-		weights, average := end(last)
-		trueWeights, trueAverage := end(alone)
-		if by := apart(weights.Data, trueWeights.Data); by > 1e-3 {
-			t.Errorf("%s: weights differ by %g", name, by)
-		}
-		if by := apart(average.Data, trueAverage.Data); by > 1e-3 {
-			t.Errorf("%s: averages differ by %g", name, by)
-		}
-		for _, key := range []string{"gate_scale", "gate_center"} {
-			was, is := p.params.Config.Halting.Number(key), weights.Config.Halting.Number(key)
-			if is == was || math.Abs(is-trueWeights.Config.Halting.Number(key)) > 1e-4 {
-				t.Errorf("%s: %s is %v after %v, want %v", name, key, is, was, trueWeights.Config.Halting.Number(key))
-			}
-		}
-		for i, tensor := range weights.Tensors() {
-			frozen := tensor.Name == "pos_embed" || strings.HasPrefix(tensor.Name, "blocks.1.")
-			if same := slices.Equal(tensor.Data, p.params.Tensors()[i].Data); same != frozen {
-				t.Errorf("%s: frozen is %t, but %s has its old bits: %t", name, frozen, tensor.Name, same)
+		for i, tensor := range want {
+			// Where a gradient is 0 but for rounding, AdamW makes a step of it all the same.
+			most := map[string]float64{"moment1": most, "moment2": 2 * most, "controller": most}[tensor.Name]
+			if by := apart(got[i].Data, tensor.Data); by > cmp.Or(most, 1e-3) {
+				t.Errorf("%s differs by %g", tensor.Name, by)
 			}
 		}
 	}
+	step(t, ours, p)
+	step(t, ours, p)
+	handOver(t, ours, theirs, 2)
+	check()
+	handOver(t, theirs, ours, 3)
+	check()
 
-	got := steps(t, theirs, p, 2)
-	own := ours()
-	handOver(t, theirs, own, 2)
-	check("there and here", append(got, steps(t, own, p, 2)...), own)
-
-	own = ours()
-	got = steps(t, own, p, 2)
-	handOver(t, own, theirs, 2)
-	check("here and there", append(got, steps(t, theirs, p, 2)...), theirs)
+	weights, average, err := theirs.Params()
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := p.params.Config.Halting.Number("gate_scale")
+	if is := weights.Config.Halting.Number("gate_scale"); is == was || is == average.Config.Halting.Number("gate_scale") {
+		t.Errorf("the gates' scale is %v after %v, and so is its average", is, was)
+	}
+	for i, tensor := range weights.Tensors() {
+		frozen := tensor.Name == "pos_embed" || strings.HasPrefix(tensor.Name, "blocks.1.")
+		if same := slices.Equal(tensor.Data, p.params.Tensors()[i].Data); same != frozen {
+			t.Errorf("frozen is %t, but that %s has its old bits is %t", frozen, tensor.Name, same)
+		}
+	}
 }
 
 // TestNotFinite: a step that goes wrong changes nothing.
