@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	f := root.PersistentFlags()
 	f.StringVar(&a.plugin, "plugin", "", "PJRT plugin's `file` (default: $"+xla.PluginVariable+")")
 	f.IntVar(&a.devices, "devices", 1, "`number` of devices that each batch is divided among")
-	f.StringVar(&a.precision, "precision", "f32", "`kind` of products: f32 or bf16; weights and moments are float32 in both")
+	f.StringVar(&a.precision, "precision", "f32", "`kind` of products: f32 or bf16; weights are float32 in both")
 	f.IntVar(&a.threads, "threads", 0, "`number` of threads that prepare pictures (default: the CPUs that there are)")
 	f.BoolVar(&a.json, "json", false, "print one JSON object")
 	root.AddCommand(a.train(), a.eval(), a.bench())
