@@ -74,7 +74,9 @@ func TestServe(t *testing.T) {
 	for _, want := range []string{
 		`\| capacity, int8 \| micro \| FastAPI int8 \w+ \| 3 × \| \d+\.\d\d .* \| (met|NOT MET) \|`,
 		`\| memory, int8 halting \| micro \|`, `\| first answer, int8 \| micro \|  \| within 150 ms \| \d+ ms \|`,
-		`\| throughput, int8, tensors in \| micro \| its engine \| 90 % \| \d+\.\d % \|`,
+		`\| throughput, int8, tensors in, requests of 1 \| micro \| its engine \| 90 % \| \d+\.\d % \|`,
+		`\| throughput, int8, tensors in, requests of 8 \| micro \| its engine \| 90 % \| \d+\.\d % \|`,
+		`\| median beside inference, int8, tensors in \| micro \| its engine \| at most 0.3 ms \| \d+\.\d\d ms \|`,
 		`\| adavit int8 halting \| \d+.* \| 16 of 16 \|`, `\| FastAPI int8 static \| \d+.* MB \|.* \| 16 of 16 \|`,
 		`FastAPI f32: 1 worker, 1 thread of ONNX Runtime each, model in threads\.`,
 		`FastAPI: fastapi \S+, uvicorn .*; Python 3\.0\.0`, `\| micro \| 100 \(100–100\) \| \d+`,

@@ -35,9 +35,10 @@ func actAdavit(args []string) error {
 	f.IntVar(&o.Connections, "connections", 100, "")
 	f.Uint64Var(&o.Seed, "seed", 1, "")
 	api, rates := f.String("api", "classify", ""), f.String("rate", "", "")
-	for _, name := range []string{"model", "precision", "threads", "batch", "seconds"} {
+	for _, name := range []string{"model", "precision", "threads", "seconds"} {
 		f.String(name, "", "")
 	}
+	f.IntVar(&o.Batch, "batch", 1, "")
 	f.Bool("json", false, "")
 	if err := f.Parse(args[1:]); err != nil {
 		return err
@@ -85,6 +86,7 @@ func fakeServer(address string, service time.Duration) error {
 		for i := range 5 {
 			top = append(top, map[string]any{"class": int(first) + i, "label": "x", "probability": 0.2})
 		}
+		w.Header().Set("Server-Timing", "infer;dur=0.25")
 		json.NewEncoder(w).Encode(map[string]any{"model": "fake", "top": top, "compute_budget_applied": 0.5,
 			"budget_reason": "load"})
 	}))

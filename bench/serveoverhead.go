@@ -12,14 +12,18 @@ import (
 
 // overhead is what our server adds to our engine: the dense model in int8, tensors in.
 type overhead struct {
-	engine, server []float64 // images a second, by rounds: of the best batch, and of the saturated server
-	alone, served  []float64 // median milliseconds of one image: in the engine, and through a server that is nearly idle
+	engine, server, batched []float64 // images a second, by rounds: of the best batch, and of the saturated server
+	alone, served           []float64 // median milliseconds of one image: in the engine, and through a nearly idle server
+	outside                 []float64 // of the latter, what the server did not spend in its engine
 }
 
 // Batches of the engine, and the share of its capacity at which a server is nearly idle.
 var engineBatches = []int{1, 8, 32}
 
-const idleLoad = 0.1
+const (
+	idleLoad    = 0.1
+	serverBatch = 8 // images in a request of clients that send several
+)
 
 // measureOverhead lets engine and server take turns on the same CPUs.
 func (f *serveFindings) measureOverhead(ctx context.Context, m *served) (*overhead, error) {
@@ -35,16 +39,23 @@ func (f *serveFindings) measureOverhead(ctx context.Context, m *served) (*overhe
 			return err
 		}
 		defer r.stop()
-		result, err := f.program.load(ctx, r.url, true, []float64{idleLoad}, o.time, "--api", "v2", "--like", m.dense,
-			"--images", m.pictures)
-		if err != nil {
-			return err
+		for _, batch := range []int{1, serverBatch} {
+			result, err := f.program.load(ctx, r.url, true, []float64{idleLoad}, o.time, "--api", "v2", "--like", m.dense,
+				"--images", m.pictures, "--batch", strconv.Itoa(batch))
+			if err != nil {
+				return err
+			}
+			if result.Rates[0].Latency == nil {
+				return fmt.Errorf("no answer at %v of the capacity", idleLoad)
+			}
+			if batch > 1 {
+				h.batched = append(h.batched, float64(batch)*result.Capacity.Requests)
+				continue
+			}
+			h.server = append(h.server, result.Capacity.Requests)
+			h.served = append(h.served, result.Rates[0].Latency.P50)
+			h.outside = append(h.outside, result.Rates[0].OutsideP50)
 		}
-		if result.Rates[0].Latency == nil {
-			return fmt.Errorf("no answer at %v of the capacity", idleLoad)
-		}
-		h.server = append(h.server, result.Capacity.Requests)
-		h.served = append(h.served, result.Rates[0].Latency.P50)
 		return nil
 	}, nil)
 	f.progress("%s: server and engine compared", m.name)

@@ -23,10 +23,11 @@ func (s *Server) admit(b *batch, timeout time.Duration) error {
 	}
 	if retry, ok := s.control.Admit(time.Now(), timeout, b.items()...); !ok {
 		s.admitted.Add(-n)
-		s.metrics.shed(shedLoad, n)
 		if retry == 0 {
+			s.metrics.shed(shedDeadline, n)
 			return s.hopeless(n, timeout)
 		}
+		s.metrics.shed(shedLoad, n)
 		return overloaded(retry)
 	}
 	return nil

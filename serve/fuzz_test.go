@@ -12,6 +12,14 @@ import (
 	"github.com/adavit/adavit/internal/modeltest"
 )
 
+// read has a tensor's floats read, so that it can be written.
+func (t Tensor) read() Tensor {
+	if t.raw != nil {
+		t.Floats, _ = t.floats(0, len(t.raw)/4, nil)
+	}
+	return t
+}
+
 // FuzzV2 reads requests of any bytes: a tensor that is let in has as many elements as its shape says, and is written as
 // it was read.
 func FuzzV2(f *testing.F) {
@@ -30,14 +38,18 @@ func FuzzV2(f *testing.F) {
 			return
 		}
 		for _, in := range r.Inputs {
+			in = in.read()
 			n, err := elements(in.Shape)
 			if err != nil || n != len(in.Floats)+len(in.Bytes)+len(in.Ints) {
 				t.Fatalf("%s %v holds %d, %d and %d elements", in.Datatype, in.Shape, len(in.Floats), len(in.Bytes), len(in.Ints))
 			}
 			again := Tensor{Name: in.Name, Datatype: in.Datatype, Shape: in.Shape}
 			raw := in.AppendBinary(nil)
-			if err := again.decode(raw); err != nil || !slices.Equal(again.AppendBinary(nil), raw) {
+			if err := again.decode(raw); err != nil {
 				t.Fatalf("%v does not come back: %v", in, err)
+			}
+			if again = again.read(); !slices.Equal(again.AppendBinary(nil), raw) {
+				t.Fatalf("%v came back as %v", in, again)
 			}
 			if in.Datatype != FP32 {
 				continue

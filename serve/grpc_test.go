@@ -319,7 +319,7 @@ func TestGRPCHeaders(t *testing.T) {
 func TestGRPCHealth(t *testing.T) {
 	s, conn, stop := startGRPC(t, Options{Threads: 1}, withLadder(t))
 	health, client := healthpb.NewHealthClient(conn), pb.NewGRPCInferenceServiceClient(conn)
-	name := pb.GRPCInferenceService_ServiceDesc.ServiceName
+	name, model := pb.GRPCInferenceService_ServiceDesc.ServiceName, s.models.entries[0].Name
 	watch, err := health.Watch(t.Context(), &healthpb.HealthCheckRequest{Service: name})
 	if err != nil {
 		t.Fatal(err)
@@ -335,7 +335,8 @@ func TestGRPCHealth(t *testing.T) {
 			t.Errorf("checked %v %v, want %v", one, err, want)
 		}
 		all, err := health.List(t.Context(), &healthpb.HealthListRequest{})
-		if err != nil || len(all.Statuses) != 2 || all.Statuses[name].GetStatus() != want {
+		if err != nil || len(all.Statuses) != 3 || all.Statuses[name].GetStatus() != want ||
+			all.Statuses[model].GetStatus() != want {
 			t.Errorf("listed %v %v, want %v", all, err, want)
 		}
 		ready, err := client.ServerReady(t.Context(), &pb.ServerReadyRequest{})

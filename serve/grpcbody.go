@@ -30,6 +30,7 @@ type messages struct {
 	many   bool   // the call may have any number of messages, and any time between them
 
 	head, rest []byte        // what grpc has not read yet of a message
+	reading    *held         // where that is
 	room       chan struct{} // one for each message that has not been answered
 	closed     chan struct{}
 	close      sync.Once
@@ -131,8 +132,9 @@ func (m *messages) Read(p []byte) (n int, err error) {
 	n = copy(p, m.head)
 	m.head = m.head[n:]
 	more := copy(p[n:], m.rest)
-	if m.rest = m.rest[more:]; len(m.rest) == 0 {
-		m.rest = nil // grpc has its own copy
+	if m.rest = m.rest[more:]; len(m.rest) == 0 && m.reading != nil {
+		m.reading.recycle(nil) // grpc has its own copy
+		m.rest, m.reading = nil, nil
 	}
 	return n + more, nil
 }
@@ -169,7 +171,7 @@ func (m *messages) next() error {
 	if m.rest, err = m.payload(hold, head); err != nil {
 		return m.broken(err)
 	}
-	m.head = head
+	m.head, m.reading = head, hold
 	return nil
 }
 

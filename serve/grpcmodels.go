@@ -177,7 +177,8 @@ func (g *grpcService) LogSettings(context.Context, *pb.LogSettingsRequest) (*pb.
 	return nil, unable("logs are set by the server's flag --log only")
 }
 
-// grpcHealth answers the health checks of gRPC, for the server ("") and for the inference service alike.
+// grpcHealth answers the health checks of gRPC: for the server (""), for the inference service alike, and for each
+// model by its name.
 type grpcHealth struct {
 	healthpb.UnimplementedHealthServer
 	server   *Server
@@ -199,7 +200,11 @@ func (h *grpcHealth) Check(_ context.Context, in *healthpb.HealthCheckRequest) (
 // List says it of all services.
 func (h *grpcHealth) List(context.Context, *healthpb.HealthListRequest) (*healthpb.HealthListResponse, error) {
 	out := &healthpb.HealthListResponse{Statuses: map[string]*healthpb.HealthCheckResponse{}}
-	for _, name := range []string{"", pb.GRPCInferenceService_ServiceDesc.ServiceName} {
+	names := []string{"", pb.GRPCInferenceService_ServiceDesc.ServiceName}
+	for _, e := range h.server.models.entries {
+		names = append(names, e.Name)
+	}
+	for _, name := range names {
 		out.Statuses[name] = &healthpb.HealthCheckResponse{Status: h.state(name)}
 	}
 	return out, nil
@@ -229,10 +234,14 @@ func (h *grpcHealth) Watch(in *healthpb.HealthCheckRequest,
 }
 
 func (h *grpcHealth) state(service string) healthpb.HealthCheckResponse_ServingStatus {
-	if service != "" && service != pb.GRPCInferenceService_ServiceDesc.ServiceName {
-		return healthpb.HealthCheckResponse_SERVICE_UNKNOWN
+	model := service
+	if service == pb.GRPCInferenceService_ServiceDesc.ServiceName {
+		model = ""
 	}
-	if ready, err := h.server.Ready("", ""); err != nil || !ready {
+	switch ready, err := h.server.Ready(model, ""); {
+	case err != nil:
+		return healthpb.HealthCheckResponse_SERVICE_UNKNOWN
+	case !ready:
 		return healthpb.HealthCheckResponse_NOT_SERVING
 	}
 	return healthpb.HealthCheckResponse_SERVING

@@ -189,7 +189,9 @@ func FuzzGRPC(f *testing.F) {
 			}
 			return
 		}
-		for _, tensor := range r.Inputs {
+		for i, tensor := range r.Inputs {
+			tensor = tensor.read()
+			r.Inputs[i] = tensor
 			n, err := elements(tensor.Shape)
 			if err != nil || n != len(tensor.Floats)+len(tensor.Bytes)+len(tensor.Ints) {
 				t.Fatalf("%s %v holds %d, %d and %d elements", tensor.Datatype, tensor.Shape, len(tensor.Floats),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +22,7 @@ type image struct {
 	version *version
 	item    load.Item     // what it may cost, and what it got
 	scheme  int           // of what it may cost; load may have changed Job.Scheme
-	pixels  []float32     // its own memory for a decoded picture; nil: Job.Pixels are the request's
+	pixels  []float32     // memory for what is decoded; Job.Pixels may be the request's own
 	seen    []byte        // the decoded picture as the model saw it, [C, H, W]
 	decode  time.Duration // of a picture file
 }
@@ -49,7 +50,7 @@ func (s *Server) Infer(ctx context.Context, r *Request) (*Response, error) {
 }
 
 func (s *Server) infer(ctx context.Context, v *version, r *Request) (*Response, error) {
-	pixels, files, err := r.batch(&v.config)
+	input, n, err := r.batch(&v.config)
 	if err != nil {
 		return nil, err
 	}
@@ -57,22 +58,19 @@ func (s *Server) infer(ctx context.Context, v *version, r *Request) (*Response, 
 	if err != nil {
 		return nil, err
 	}
-	size := v.config.ImageLen()
 	prepare := time.Duration(0)
-	if files != nil {
+	if input.Datatype == Bytes {
 		prepare = v.decoding.get()
 	}
-	b, err := s.begin(ctx, v, max(len(pixels)/size, len(files)), r.Budget, r.Timeout, prepare)
+	b, err := s.begin(ctx, v, n, r.Budget, r.Timeout, prepare)
 	if err != nil {
 		return nil, err
 	}
 	defer b.end()
-	if files != nil {
-		err = b.prepare(files)
+	if input.Datatype == Bytes {
+		err = b.prepare(input.Bytes)
 	} else {
-		for i, img := range b.images {
-			img.Pixels = pixels[i*size:][:size]
-		}
+		err = input.pixels(b.images, v.config.ImageLen())
 	}
 	if err == nil {
 		err = b.run()
@@ -211,9 +209,8 @@ func (b *batch) decode(img *image, file []byte) error {
 		return pictureError(err)
 	}
 	c := &v.config
-	if size := c.ImageLen(); len(img.pixels) != size {
-		img.pixels, img.seen = make([]float32, size), make([]byte, size)
-	}
+	size := c.ImageLen()
+	img.pixels, img.seen = slices.Grow(img.pixels[:0], size)[:size], slices.Grow(img.seen[:0], size)[:size]
 	if err := v.model.Preprocessor.Bytes(img.seen, decoded, c.Channels, c.Height, c.Width); err != nil {
 		return refuse(http.StatusUnprocessableEntity, "picture: %v", err)
 	}

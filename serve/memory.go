@@ -3,7 +3,9 @@ package serve
 import (
 	"errors"
 	"io"
+	"math/bits"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -24,16 +26,41 @@ func (m *memory) take(n int64) bool {
 	return false
 }
 
+// blocks have been read into, those of 2ᵏ bytes in blocks[k]. They are used again, since a tensor's bytes come faster
+// than the system can clear fresh memory for them.
+var blocks [63]sync.Pool
+
+// block returns memory for n bytes, 1 at least, which holds whatever was there. It goes back into blocks.
+func block(n int64) *[]byte {
+	k := bits.Len64(uint64(n - 1))
+	b, ok := blocks[k].Get().(*[]byte)
+	if !ok {
+		fresh := make([]byte, 1<<k)
+		b = &fresh
+	}
+	return b
+}
+
 // held is what one body holds of it.
 type held struct {
 	memory *memory
 	bytes  int64
+	block  *[]byte // where the body is; nil: nowhere
 }
 
-// release gives it back.
+// release gives it back, with the memory that the body was read into.
 func (h *held) release() {
+	h.recycle(nil)
 	h.memory.used.Add(-h.bytes)
 	h.bytes = 0
+}
+
+// recycle puts another block, or none, into the place of the one that the body was read into.
+func (h *held) recycle(next *[]byte) {
+	if h.block != nil {
+		blocks[bits.Len64(uint64(len(*h.block)-1))].Put(h.block)
+	}
+	h.block = next
 }
 
 // grow reserves room for so many bytes in all.
@@ -53,7 +80,7 @@ func (h *held) grow(bytes int64) error {
 }
 
 // read reads all of in, at most most bytes. size is what the client says it is, −1 if it does not; nothing is reserved
-// for more than has come, twice over.
+// for more than has come, twice over. What it returns is there until release.
 func (h *held) read(in io.Reader, size, most int64) ([]byte, error) {
 	const first = 64 << 10
 	room := int64(first)
@@ -63,7 +90,8 @@ func (h *held) read(in io.Reader, size, most int64) ([]byte, error) {
 	if err := h.grow(room); err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, room)
+	h.recycle(block(room))
+	b := (*h.block)[:0:room]
 	for {
 		n, err := in.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
@@ -85,8 +113,8 @@ func (h *held) read(in io.Reader, size, most int64) ([]byte, error) {
 		if err := h.grow(int64(cap(b)) + room); err != nil { // both while one is copied to the other
 			return nil, err
 		}
-		grown := make([]byte, len(b), room)
-		copy(grown, b)
-		b = grown
+		grown := block(room)
+		b = (*grown)[:copy(*grown, b):room]
+		h.recycle(grown)
 	}
 }

@@ -36,9 +36,10 @@ type metrics struct {
 
 // Reasons why an image is sent away, in metrics; what Plan sheds counts as load.
 const (
-	shedQueue  = "queue"
-	shedLoad   = "load"
-	shedMemory = "memory" // of bodies; how many images they have is not known
+	shedQueue    = "queue"
+	shedLoad     = "load"
+	shedDeadline = "deadline" // nearer than the image takes on an idle server
+	shedMemory   = "memory"   // of bodies; how many images they have is not known
 )
 
 func newMetrics(s *Server) *metrics {
@@ -70,6 +71,9 @@ func newMetrics(s *Server) *metrics {
 		macs:    counter("adavit_macs_total", "Multiply-accumulates computed.", model...),
 		passes:  counter("adavit_passes_total", "Passes through the engine.", model...),
 		refused: counter("adavit_images_refused_total", "Images that were sent away before they waited.", "reason"),
+	}
+	for _, reason := range []string{shedQueue, shedLoad, shedDeadline, shedMemory} {
+		m.refused.WithLabelValues(reason) // a rate over what begins at 0 sees the first one
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "adavit_build_info", Help: "Always 1."},
 		[]string{"version", "go_version"})

@@ -58,42 +58,49 @@ type Cost struct {
 // Times says where the time of an answer went: of several images, the longest each.
 type Times struct{ Decode, Queue, Infer, Total time.Duration }
 
-// batch checks a request's inputs against a model, and returns how many images it has: pixels or files of one length.
-func (r *Request) batch(c *vit.Config) (pixels []float32, files [][]byte, err error) {
+// batch checks a request's input against a model, and returns it with the number of its images: FP32, whose elements
+// (*Tensor).pixels checks, or BYTES, a picture file each.
+func (r *Request) batch(c *vit.Config) (t *Tensor, images int, err error) {
 	if len(r.Inputs) != 1 {
-		return nil, nil, refuse(http.StatusBadRequest, "%d inputs; give either %q (FP32 [-1, %d, %d, %d]) or %q (BYTES [-1])",
+		return nil, 0, refuse(http.StatusBadRequest, "%d inputs; give either %q (FP32 [-1, %d, %d, %d]) or %q (BYTES [-1])",
 			len(r.Inputs), inputPixels, c.Channels, c.Height, c.Width, inputImage)
 	}
-	t := &r.Inputs[0]
+	t = &r.Inputs[0]
 	switch t.Name {
 	case inputPixels:
 		if t.Datatype != FP32 || len(t.Shape) != 4 || t.Shape[1] != int64(c.Channels) ||
 			t.Shape[2] != int64(c.Height) || t.Shape[3] != int64(c.Width) {
-			return nil, nil, t.wrong("%s %v, want FP32 [-1, %d, %d, %d]", t.Datatype, t.Shape, c.Channels, c.Height, c.Width)
+			return nil, 0, t.wrong("%s %v, want FP32 [-1, %d, %d, %d]", t.Datatype, t.Shape, c.Channels, c.Height, c.Width)
 		}
-		if n, err := elements(t.Shape); err != nil || n != len(t.Floats) {
-			return nil, nil, t.wrong("%d elements do not fill shape %v", len(t.Floats), t.Shape)
+		have := len(t.Floats) + len(t.raw)/4
+		if n, err := elements(t.Shape); err != nil || n != have {
+			return nil, 0, t.wrong("%d elements do not fill shape %v", have, t.Shape)
 		}
-		if i := kernels.FirstNotFinite(t.Floats); i >= 0 {
-			return nil, nil, t.wrong("element %d of image %d is %v; all must be finite", i%c.ImageLen(), i/c.ImageLen(),
-				t.Floats[i])
-		}
-		pixels = t.Floats
 	case inputImage:
 		if n, err := elements(t.Shape); err != nil || t.Datatype != Bytes || n != len(t.Bytes) ||
 			len(t.Shape) != 1 && !(len(t.Shape) == 2 && t.Shape[1] == 1) {
-			return nil, nil, t.wrong("%s %v with %d elements, want BYTES [-1], a picture file each", t.Datatype, t.Shape,
+			return nil, 0, t.wrong("%s %v with %d elements, want BYTES [-1], a picture file each", t.Datatype, t.Shape,
 				len(t.Bytes))
 		}
-		files = t.Bytes
 	default:
-		return nil, nil, refuse(http.StatusBadRequest, "there is no input %q; the model takes %q or %q", t.Name, inputPixels,
+		return nil, 0, refuse(http.StatusBadRequest, "there is no input %q; the model takes %q or %q", t.Name, inputPixels,
 			inputImage)
 	}
-	if len(pixels)+len(files) == 0 {
-		return nil, nil, t.wrong("no image in it")
+	if t.Shape[0] == 0 {
+		return nil, 0, t.wrong("no image in it")
 	}
-	return pixels, files, nil
+	return t, int(t.Shape[0]), nil
+}
+
+// pixels gives images the tensor's elements, size each, which must be finite.
+func (t *Tensor) pixels(images []*image, size int) error {
+	for i, img := range images {
+		img.Pixels, img.pixels = t.floats(i*size, size, img.pixels)
+		if at := kernels.FirstNotFinite(img.Pixels); at >= 0 {
+			return t.wrong("element %d of image %d is %v; all must be finite", at, i, img.Pixels[at])
+		}
+	}
+	return nil
 }
 
 // outputs checks which outputs a request wants.

@@ -152,7 +152,7 @@ func (a *v2Answer) floats(t *testing.T, name string, rest []byte) (values []floa
 }
 
 // binaryRequest is a request whose input follows the JSON as bytes.
-func binaryRequest(t *testing.T, head map[string]any, input Tensor) (body []byte, header []string) {
+func binaryRequest(t testing.TB, head map[string]any, input Tensor) (body []byte, header []string) {
 	t.Helper()
 	head["inputs"] = []any{map[string]any{"name": input.Name, "shape": input.Shape, "datatype": input.Datatype,
 		"parameters": map[string]int{"binary_data_size": input.binarySize()}}}

@@ -27,6 +27,22 @@ type Tensor struct {
 	Floats []float32 // FP32
 	Ints   []int32   // INT32
 	Bytes  [][]byte  // BYTES
+
+	raw []byte // FP32 as a client sent it, little endian; read where it is needed, so that no memory is made for it
+}
+
+// floats returns n elements of an FP32 tensor, of which at are before them: its own, or those that are decoded into
+// room, which is made longer where it must be.
+func (t *Tensor) floats(at, n int, room []float32) (elements, grown []float32) {
+	if t.raw == nil {
+		return t.Floats[at:][:n], room
+	}
+	room = slices.Grow(room[:0], n)[:n]
+	raw := t.raw[4*at:][:4*n]
+	for i := range room {
+		room[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+	}
+	return room, room
 }
 
 // elements is the product of a shape's sizes, which may not overflow.
@@ -43,7 +59,7 @@ func elements(shape []int64) (int, error) {
 }
 
 // decode fills the tensor with the elements that raw holds, as the protocol's binary form has them: little endian, and
-// before each element of BYTES its length in four bytes.
+// before each element of BYTES its length in four bytes. Floats and BYTES stay where they are in raw.
 func (t *Tensor) decode(raw []byte) error {
 	n, err := elements(t.Shape)
 	if err != nil {
@@ -54,10 +70,7 @@ func (t *Tensor) decode(raw []byte) error {
 		if len(raw) != 4*n {
 			return t.wrong("%d bytes, but shape %v of FP32 has %d", len(raw), t.Shape, 4*n)
 		}
-		t.Floats = make([]float32, n)
-		for i := range t.Floats {
-			t.Floats[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
-		}
+		t.raw = raw
 	case INT32:
 		if len(raw) != 4*n {
 			return t.wrong("%d bytes, but shape %v of INT32 has %d", len(raw), t.Shape, 4*n)

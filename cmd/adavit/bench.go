@@ -47,6 +47,10 @@ counted as long as they were waited for. Other servers will do that answer the s
 				return err
 			}
 			if load.o.URL != "" {
+				if len(batches) != 1 || batches[0] < 1 {
+					return badUsage("--url takes one --batch of 1 or more")
+				}
+				load.o.Batch = batches[0]
 				return a.loadTest(cmd.Context(), &load, models)
 			}
 			for _, n := range slices.Concat(threads, batches) {
@@ -84,7 +88,7 @@ counted as long as they were waited for. Other servers will do that answer the s
 	f.StringSliceVar(&variants, "variant", nil, "`architecture` with random weights (default deit-small)")
 	f.StringSliceVar(&models, "model", nil, modelUsage)
 	f.IntSliceVar(&threads, "threads", nil, "`number` of threads (default: the CPUs that the process may use)")
-	f.IntSliceVar(&batches, "batch", []int{1}, "`images` in a batch")
+	f.IntSliceVar(&batches, "batch", []int{1}, "`images` in a batch, or with --url --api v2 in a request")
 	f.Float64SliceVar(&o.Active, "active", nil, "`share` of patch tokens that run in each block, falling")
 	f.Lookup("active").DefValue = "" // "[]" would say nothing
 	f.BoolVar(&o.Profile, "profile", false, "print where the time goes, block by block")

@@ -95,7 +95,7 @@
 //	--api kind               kind of request: classify (picture files) or v2 (binary
 //	                         tensors) (default "classify")
 //	--arrivals kind          kind of schedule: poisson or constant (default "poisson")
-//	--batch images           images in a batch (default [1])
+//	--batch images           images in a batch, or with --url --api v2 in a request (default [1])
 //	--budget MEAN[,MAX]      MEAN[,MAX]: shares of the dense model's token-blocks, above 0
 //	                         and at most 1. Images cost MEAN on average (0: no aim; needs a
 //	                         model with a ladder of budgets) and none costs more than MAX
@@ -549,8 +549,8 @@
 //	                                (default ":8080")
 //	--keys file                     file of bearer keys: lines of a scope, infer or admin,
 //	                                and a key
-//	--log form                      form of the log on standard error: text, json, or debug
-//	                                for each request as text (default "text")
+//	--log form                      form of the log on standard error: text, json (as with
+//	                                --json), or debug for each request as text (default "text")
 //	--max-body bytes                most bytes of a request's body, such as 64MiB (default 64MiB)
 //	--max-connections connections   most open connections (default 10000)
 //	--max-pixels number             refuse pictures of more than this number of pixels

@@ -57,7 +57,7 @@ func (l *loadFlags) alone(cmd *cobra.Command) (err error) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		forServers := l.set.Lookup(f.Name) != nil
 		switch {
-		case err != nil || f.Name == "url" || f.Name == "model" || f.Name == "json":
+		case err != nil || f.Name == "url" || f.Name == "model" || f.Name == "batch" || f.Name == "json":
 		case forServers && !remote:
 			err = badUsage("--%s has no effect without --url", f.Name)
 		case !forServers && remote:

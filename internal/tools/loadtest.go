@@ -20,6 +20,7 @@ type LoadOptions struct {
 	Model  string // as the server calls it; "": the first one of APIClassify, the only one of APIV2
 	Images string // a picture file, a folder of them or a data set; for APIV2 also tensors, a .safetensors file
 	Like   string // APIV2 with pictures: the model, as adavit.Open names it, that they are prepared for; "": Model
+	Batch  int    // APIV2: images in a request
 	Budget adavit.Budget
 	Header http.Header // sent with every request
 
@@ -64,7 +65,8 @@ type LoadResult struct {
 	URL         string       `json:"url"`
 	API         LoadAPI      `json:"api"`
 	Model       string       `json:"model"`
-	Pictures    int          `json:"pictures"` // different ones
+	Pictures    int          `json:"pictures"`        // different ones; with a batch, different batches of them
+	Batch       int          `json:"batch,omitempty"` // images in a request, where they are more than one
 	Budget      string       `json:"budget,omitempty"`
 	Arrivals    Arrivals     `json:"arrivals"`
 	Seed        uint64       `json:"seed"`
@@ -96,6 +98,10 @@ type RateResult struct {
 	Success float64  `json:"success"`              // share of the scheduled ones that were answered with 200
 	Goodput float64  `json:"goodput"`              // successes within the objective, a second
 	Latency *Latency `json:"latency_ms,omitempty"` // nil: no request was taken on
+
+	// OutsideP50 is the median of what successes took beyond the server's own figure for inference (Server-Timing), in
+	// milliseconds: sending, waiting, reading and writing.
+	OutsideP50 float64 `json:"outside_p50_ms,omitempty"`
 
 	// ShedP99 is how long those waited that were turned away with 503 or 429, in milliseconds.
 	ShedP99 float64 `json:"shed_p99_ms,omitempty"`
@@ -151,6 +157,9 @@ func (o *LoadOptions) check() error {
 		return usage.Errorf("--url is %q, want the server's address, such as http://localhost:8080", o.URL)
 	}
 	o.URL = strings.TrimRight(o.URL, "/")
+	if o.Batch = max(o.Batch, 1); o.Batch > maxBatch || o.Batch > 1 && o.API != APIV2 {
+		return usage.Errorf("--batch is %d, want 1 to %d, and 1 without --api %s", o.Batch, maxBatch, APIV2)
+	}
 	if len(o.Rates) == 0 {
 		o.Rates, o.FindCapacity = defaultMultiples, true
 	}
@@ -198,6 +207,9 @@ func LoadTest(ctx context.Context, o LoadOptions) (LoadResult, error) {
 		Budget:   budgetText(o.Budget),
 		Arrivals: o.Arrivals, Seed: o.Seed, Connections: o.Connections, SLO: o.SLO.Seconds() * 1000,
 		Timeout: o.Timeout.Seconds() * 1000}
+	if o.Batch > 1 {
+		r.Batch = o.Batch
+	}
 	if o.FindCapacity {
 		if r.Capacity, err = findCapacity(ctx, client, o); err != nil {
 			return r, err

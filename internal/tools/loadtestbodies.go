@@ -122,8 +122,8 @@ type oneBuffer struct{ buffer *png.EncoderBuffer }
 func (b *oneBuffer) Get() *png.EncoderBuffer       { return b.buffer }
 func (b *oneBuffer) Put(buffer *png.EncoderBuffer) { b.buffer = buffer }
 
-// tensorBodies are requests of the Open Inference Protocol with its binary tensor extension: one image [1, C, H, W]
-// each, for the logits.
+// tensorBodies are requests of the Open Inference Protocol with its binary tensor extension: a batch of images
+// [B, C, H, W] each, for the logits. Images that fill no batch are left out.
 func tensorBodies(ctx context.Context, o LoadOptions, model string) (bodies []loadBody, err error) {
 	parameters := map[string]any{}
 	if o.Budget.Mean > 0 {
@@ -132,13 +132,19 @@ func tensorBodies(ctx context.Context, o LoadOptions, model string) (bodies []lo
 	if o.Budget.Max > 0 {
 		parameters["compute_budget_max"] = o.Budget.Max
 	}
+	var batch []float32
+	images := 0
 	add := func(values []float32, channels, height, width int) error {
-		if (len(bodies)+1)*4*len(values) > maxLoadBytes && len(bodies) > 0 || len(bodies) == maxLoadPictures {
+		if (images+1)*4*len(values) > maxLoadBytes && len(bodies) > 0 || len(bodies) == maxLoadPictures {
 			return errEnough
 		}
+		images++
+		if batch = append(batch, values...); len(batch) < o.Batch*len(values) {
+			return nil
+		}
 		request := map[string]any{
-			"inputs": []any{map[string]any{"name": "input", "datatype": "FP32", "shape": []int{1, channels, height, width},
-				"parameters": map[string]any{"binary_data_size": 4 * len(values)}}},
+			"inputs": []any{map[string]any{"name": "input", "datatype": "FP32", "shape": []int{o.Batch, channels, height, width},
+				"parameters": map[string]any{"binary_data_size": 4 * len(batch)}}},
 			"outputs": []any{map[string]any{"name": "logits", "parameters": map[string]any{"binary_data": true}}},
 		}
 		if len(parameters) > 0 {
@@ -148,13 +154,19 @@ func tensorBodies(ctx context.Context, o LoadOptions, model string) (bodies []lo
 		if err != nil {
 			return err
 		}
-		bodies = append(bodies, loadBody{appendFloats(head[:len(head):len(head)], values), "application/octet-stream",
+		bodies = append(bodies, loadBody{appendFloats(head[:len(head):len(head)], batch), "application/octet-stream",
 			len(head)})
+		batch = batch[:0]
 		return nil
 	}
-	if strings.EqualFold(filepath.Ext(o.Images), ".safetensors") {
-		err := tensorsOf(o.Images, add)
+	enough := func(err error) ([]loadBody, error) {
+		if err == nil && len(bodies) == 0 && images > 0 {
+			err = usage.Errorf("%s has %d images, fewer than --batch %d", o.Images, images, o.Batch)
+		}
 		return bodies, err
+	}
+	if strings.EqualFold(filepath.Ext(o.Images), ".safetensors") {
+		return enough(tensorsOf(o.Images, add))
 	}
 	like := cmp.Or(o.Like, model)
 	m, err := adavit.OpenContext(ctx, like, adavit.OpenOptions{})
@@ -167,7 +179,7 @@ func tensorBodies(ctx context.Context, o LoadOptions, model string) (bodies []lo
 	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
 		return nil, fmt.Errorf("%s: %w", like, err)
 	}
-	err = loadPictures(ctx, o.Images, func(content []byte, img image.Image) (err error) {
+	return enough(loadPictures(ctx, o.Images, func(content []byte, img image.Image) (err error) {
 		if img == nil {
 			if img, err = picture.Decode("picture", bytes.NewReader(content)); err != nil {
 				return err
@@ -178,8 +190,7 @@ func tensorBodies(ctx context.Context, o LoadOptions, model string) (bodies []lo
 			return err
 		}
 		return add(values, c.Channels, c.Height, c.Width)
-	})
-	return bodies, err
+	}))
 }
 
 // tensorsOf adds the images of a file of tensors, which holds "input" [B, C, H, W].

@@ -193,6 +193,7 @@ type outcome struct {
 	model   string
 	budget  *float64 // that was applied, where the server says so
 	reason  string
+	infer   time.Duration // the server's figure for inference; 0: it gives none
 }
 
 // loadWorker has one request under way at a time.
@@ -265,7 +266,23 @@ func (w *loadWorker) read(api LoadAPI, answer *http.Response) outcome {
 	default:
 		out.model, out.budget, out.reason = said.Model, said.Budget, said.Reason
 	}
+	if out.kind == statusOK {
+		out.infer = inferTime(answer.Header.Get("Server-Timing"))
+	}
 	return out
+}
+
+// inferTime finds what a Server-Timing header says of inference; 0 if nothing.
+func inferTime(header string) time.Duration {
+	for part := range strings.SplitSeq(header, ",") {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(part), "infer;dur="); ok {
+			ms, err := strconv.ParseFloat(text, 64)
+			if err == nil && ms > 0 && ms < maxLoadTime.Seconds()*1000 {
+				return time.Duration(ms * float64(time.Millisecond))
+			}
+		}
+	}
+	return 0
 }
 
 // shortText is the beginning of an answer, for a message.

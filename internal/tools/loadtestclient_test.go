@@ -130,6 +130,7 @@ func TestLoadTensors(t *testing.T) {
 		bodies <- got
 		head := `{"model_name":"told","parameters":{"compute_budget_applied":0.25,"budget_reason":"load"}}`
 		w.Header().Set(inferenceHeaderLength, fmt.Sprint(len(head)))
+		w.Header().Set("Server-Timing", "queue;dur=1, infer;dur=0.001, total;dur=2")
 		io.WriteString(w, head+"\x00\x01\x02\x03")
 	}))
 	defer server.Close()
@@ -138,26 +139,32 @@ func TestLoadTensors(t *testing.T) {
 	for _, c := range []struct {
 		images, shape string
 		one           []float32
-		count         int
-	}{{file, "[1,1,2,2]", values[:4], 2}, {"fashion-mnist", "[1,1,28,28]", first, maxLoadPictures}} {
-		o.Images, shape = c.images, c.shape
+		count, batch  int
+	}{{file, "[1,1,2,2]", values[:4], 2, 1}, {"fashion-mnist", "[1,1,28,28]", first, maxLoadPictures, 1},
+		{file, "[2,1,2,2]", values[:8], 1, 2}} {
+		o.Images, shape, o.Batch = c.images, c.shape, c.batch
 		r, err := LoadTest(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		x := r.Rates[0]
 		if x.Success != 1 || x.Budget != 0.25 || x.Reasons["load"] != x.Scheduled || r.Model != "told" ||
-			r.Pictures != c.count {
+			r.Pictures != c.count || x.OutsideP50 <= 0 || x.OutsideP50 > x.Latency.P50 {
 			t.Errorf("%s: %+v", c.images, r)
 		}
 		found := false
 		for len(bodies) > 0 {
 			found = slices.Equal(<-bodies, c.one) || found
 		}
-		if !found && c.count == 2 {
+		if !found && c.count <= 2 {
 			t.Errorf("%s: the first image was never sent", c.images)
 		}
 	}
+	o.Batch = 3
+	if _, err := LoadTest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "2 images") {
+		t.Errorf("a batch that no images fill: %v", err)
+	}
+	o.Images, o.Batch = "fashion-mnist", 1
 	client := loadClient{}
 	if client.bodies, err = tensorBodies(t.Context(), o, "fashion-adaptive"); err != nil ||
 		!bytes.HasSuffix(client.bodies[0].content, appendFloats(nil, first)) {

@@ -112,6 +112,7 @@ type tally struct {
 	latency  histogram // of those that were taken on
 	shed     histogram // of those that were turned away
 	lag      histogram // of those that had a free connection
+	outside  histogram // latency of successes beyond the server's figure for inference
 	waited   int
 	budget   float64 // sum over those that said it
 	reasons  map[string]int
@@ -143,6 +144,9 @@ func (t *tally) add(out outcome, latency, lag time.Duration) {
 		t.waited++
 	default:
 		t.lag.add(lag)
+	}
+	if out.infer > 0 {
+		t.outside.add(max(latency-out.infer, 0))
 	}
 	if out.budget != nil {
 		t.budget += *out.budget
@@ -183,6 +187,9 @@ func (l *openLoop) result() RateResult {
 		low, high := h.interval(0.99)
 		r.Latency = &Latency{h.mean(), h.quantile(0.5), h.quantile(0.9), h.quantile(0.99), low, high, h.quantile(0.999),
 			h.max.Seconds() * 1000}
+	}
+	if t.outside.n > 0 {
+		r.OutsideP50 = t.outside.quantile(0.5)
 	}
 	if t.shed.n > 0 {
 		r.ShedP99 = t.shed.quantile(0.99)

@@ -19,6 +19,9 @@ func (r LoadResult) WriteText(w io.Writer) error {
 		b.WriteString(", model " + r.Model)
 	}
 	fmt.Fprintf(&b, ", %s requests, %s arrivals", r.API, r.Arrivals)
+	if r.Batch > 1 {
+		fmt.Fprintf(&b, ", %d images a request", r.Batch)
+	}
 	if r.Budget != "" {
 		fmt.Fprintf(&b, ", budget %s", r.Budget)
 	}
@@ -33,6 +36,9 @@ func (r LoadResult) WriteText(w io.Writer) error {
 	b.WriteString("\n")
 	for _, x := range r.Rates {
 		name := shortNumber(x.Rate) + " requests/s: "
+		if x.OutsideP50 > 0 {
+			fmt.Fprintf(&b, "%smedian of %.3g ms beside inference\n", name, x.OutsideP50)
+		}
 		if len(x.Reasons) > 0 {
 			b.WriteString(name + "budgets by " + counts(x.Reasons, nil) + "\n")
 		}
