@@ -52,7 +52,7 @@ func MeasureControl(ctx context.Context, m *vit.Model, d data.Dataset, o Options
 			continue
 		}
 		planned := infer.Options{Schemes: []halting.Scheme{halting.Planned(scheme, s.depth)}}
-		if s.engine, err = infer.New(e.engine.Weights(), planned); err != nil {
+		if s.engine, err = infer.New(e.weights, planned); err != nil {
 			return Control{}, err
 		}
 		defer s.engine.Close()
