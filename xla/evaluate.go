@@ -42,7 +42,9 @@ func NewRunner(d *Devices, m *vit.Model, batch int, o Options) (*Runner, error) 
 	if err != nil {
 		return nil, err
 	}
-	r.take(m)
+	if err := r.take(m); err != nil {
+		return nil, err
+	}
 	r.figures = make([]float32, batch*(c.Classes+c.Tokens()+c.Layers))
 	return r, nil
 }
@@ -59,11 +61,16 @@ func (r *Runner) runs(m *vit.Model) bool {
 }
 
 // take takes up the weights and gates of a model that r can run.
-func (r *Runner) take(m *vit.Model) {
+func (r *Runner) take(m *vit.Model) error {
+	p, err := m.Params.Whole()
+	if err != nil {
+		return err
+	}
 	h := m.Params.Config.Halting
 	r.gates = []float32{float32(h.Number("gate_scale")), float32(h.Number("gate_center"))}
 	r.weights.free()
-	r.weights = copies(r.devices, m.Params.Data, len(m.Params.Data))
+	r.weights = copies(r.devices, p.Data, len(p.Data))
+	return nil
 }
 
 // outcomes builds [B, classes + N + L]: logits where each image stops, the depth of its tokens, and how many ran in
@@ -176,8 +183,7 @@ func (b *Stepper) Evaluate(ctx context.Context, m *vit.Model, d data.Dataset, o 
 	o.Slice = evaluated * b.devices.count
 	o.Engine = func(m *vit.Model) (eval.Engine, error) {
 		if b.runner.runs(m) { // with what was compiled for the epoch before
-			b.runner.take(m)
-			return kept{b.runner}, nil
+			return kept{b.runner}, b.runner.take(m)
 		}
 		r, err := NewRunner(b.devices, m, o.Slice, Options{})
 		if err != nil {
