@@ -18,6 +18,10 @@ type FileOptions struct {
 	List  string
 	Stdin io.Reader // of "-", in names and in a list
 
+	// Choose, if not nil, is shown the files that names and List stand for before any of them is read, and returns those
+	// that are to be.
+	Choose func([]picture.File) []picture.File
+
 	// Pixels has results keep their pictures as the model saw them, for who wants to show them.
 	Pixels bool
 
@@ -56,6 +60,9 @@ func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) 
 		if err != nil {
 			yield(FileResult{}, err)
 			return
+		}
+		if o.Choose != nil {
+			files = o.Choose(files)
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel() // what is ahead when the loop ends early is not wanted any more
