@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"iter"
 	"time"
@@ -71,7 +72,9 @@ func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) 
 			defer close(ahead)
 			for _, f := range files {
 				select {
-				case ahead <- later(func() (FileResult, error) { return c.file(ctx, l, all, f, o.Pixels) }):
+				case ahead <- later(func() (FileResult, error) {
+					return c.file(ctx, l, f.Name, func() (image.Image, error) { return all.Decode(f) }, o.Pixels)
+				}):
 				case <-ctx.Done():
 					return
 				}
@@ -94,6 +97,20 @@ func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) 
 			yield(FileResult{}, err)
 		}
 	}
+}
+
+// ClassifyFrom classifies one image file that r reads, from an object store or an archive, say. name stands for it in
+// errors; List, Choose and Stdin of o mean nothing here.
+func (c *Classifier) ClassifyFrom(ctx context.Context, name string, r io.Reader, o FileOptions) (FileResult, error) {
+	l, err := c.limits([]Budget{o.Budget})
+	if err == nil {
+		err = o.Decoding.Check()
+	}
+	if err != nil {
+		return FileResult{File: name}, err
+	}
+	decoding := c.model.Preprocessor.DecodedBy(o.Decoding).Decoding()
+	return c.file(ctx, l, name, func() (image.Image, error) { return decoding.Image(name, r) }, o.Pixels)
 }
 
 // outcome is what a function has returned.
@@ -128,21 +145,21 @@ func await[T any](ctx context.Context, done <-chan outcome[T]) (value T, err err
 	}
 }
 
-// file classifies one file and, if keep is true, keeps its pixels. The error names it.
-func (c *Classifier) file(ctx context.Context, l limits, all picture.Files, f picture.File, keep bool) (
+// file classifies one file, which decode reads, and, if keep is true, keeps its pixels. The error names it.
+func (c *Classifier) file(ctx context.Context, l limits, name string, decode func() (image.Image, error), keep bool) (
 	r FileResult, err error) {
-	r.File = f.Name
+	r.File = name
 	var seen *[]byte
 	if keep {
 		seen = &r.Pixels
 	}
 	r.Result, r.Took, err = c.classify(ctx, l, func(dst []float32) error {
-		img, err := all.Decode(f)
+		img, err := decode()
 		if err != nil {
 			return err // names the file itself
 		}
 		if err := c.apply(dst, img, seen); err != nil {
-			return fmt.Errorf("%s: %w", f.Name, err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		return nil
 	})

@@ -8,17 +8,19 @@ import (
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/results"
 	"github.com/adavit/adavit/internal/tools"
 )
 
 // classification is what classify --json prints.
 type classification struct {
-	Model  string             `json:"model"`
-	Images []tools.Classified `json:"images"`
+	Model  string        `json:"model"`
+	Images []results.Row `json:"images"`
 }
 
 func (a *app) classify() *cobra.Command {
 	var o adavit.FileOptions
+	var options adavit.Options
 	var model, budget, dir, output string
 	cmd := &cobra.Command{
 		Use:   "classify --model DIR|NAME [--list FILE] [--output FILE] IMAGE…",
@@ -32,10 +34,11 @@ its patches ran in, and which were left in each block. NAME.jpg gives NAME.jpg.d
 where another picture of the same call has that name. A file that is there already is never overwritten; the command
 stops at it.
 
-With --output the results go into a table instead, FILE.parquet or FILE.jsonl, which appears when all are done. A
-picture that cannot be read has its reason there, in error, and does not fail the command. While it runs,
-FILE.partial keeps what is done: after a kill or a crash the same command goes on from there, and no picture is lost or
-there twice. It refuses to go on with another model or other options, and to overwrite a table.` + imageHelp,
+With --output FILE the results go into a table instead, by FILE's ending in Parquet (.parquet) or lines of JSON
+(.jsonl), which appears when all are done. A picture that cannot be read has its reason there, in error, and does not
+fail the command. While it runs, FILE.partial keeps what is done: after a kill or a crash the same command goes on from
+there, and no picture is lost or there twice. It refuses to go on with another model or other options, and to overwrite
+a table.` + imageHelp,
 		Example: `  adavit classify --model fashion-adaptive shoe.png coat.jpg
   adavit classify --model DIR --json - < photo.jpg
   adavit classify --model DIR --budget 0,0.6 photos/    # at most 60 % of the dense work each
@@ -59,13 +62,14 @@ there twice. It refuses to go on with another model or other options, and to ove
 			if err != nil {
 				return err
 			}
-			c, err := adavit.NewClassifier(m, adavit.Options{Threads: a.threads, Precision: a.precision})
+			options.Threads, options.Precision = a.threads, a.precision
+			c, err := adavit.NewClassifier(m, options)
 			if err != nil {
 				return err
 			}
 			defer c.Close()
 			if output != "" {
-				return a.classifyInto(cmd.Context(), output, model, m, c, o, args)
+				return a.classifyInto(cmd.Context(), output, model, m, options, c, o, args)
 			}
 			var pictures *tools.Pictures
 			if o.Pixels {
@@ -73,7 +77,7 @@ there twice. It refuses to go on with another model or other options, and to ove
 					return err
 				}
 			}
-			all := classification{Model: model, Images: []tools.Classified{}}
+			all := classification{Model: model, Images: []results.Row{}}
 			total, failed := 0, 0
 			stopped := func(err error) error {
 				if total > 0 && a.json { // what is done is not lost
@@ -86,7 +90,7 @@ there twice. It refuses to go on with another model or other options, and to ove
 					return stopped(err)
 				}
 				total++
-				f := tools.Classified{File: r.File}
+				f := results.Row{File: r.File}
 				if err != nil {
 					failed++
 					f.Error = err.Error()
@@ -121,12 +125,14 @@ there twice. It refuses to go on with another model or other options, and to ove
 	f.StringVar(&budget, "budget", "", budgetUsage)
 	f.StringVar(&dir, "pictures", "", "`folder` for a picture of each image and its tokens' depths")
 	f.StringVar(&output, "output", "", "`file` for the results, .parquet or .jsonl; a run that was killed is resumed")
+	f.BoolVar(&options.Embed, "embeddings", false, "results have what the head reads, too: for most models the class "+
+		"token's last value; for indexes of pictures (with --json or --output)")
 	a.imageFlags(cmd, &o)
 	return cmd
 }
 
 // classifiedText is one picture's result for people.
-func classifiedText(f tools.Classified) string {
+func classifiedText(f results.Row) string {
 	b := fmt.Appendf(nil, "%s: %d token-blocks (%.0f %% of dense), %.1f ms\n", f.File, f.Tokens, 100*f.TokenShare,
 		f.Milliseconds)
 	for _, p := range f.Top {

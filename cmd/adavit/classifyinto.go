@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/adavit/adavit"
-	"github.com/adavit/adavit/internal/tools"
+	"github.com/adavit/adavit/internal/results"
 	"github.com/adavit/adavit/picture"
 )
 
@@ -19,22 +19,22 @@ type classifiedInto struct {
 }
 
 // classifyInto classifies pictures into a table, and goes on where an earlier run has left off.
-func (a *app) classifyInto(ctx context.Context, output, name string, m *adavit.Model, c *adavit.Classifier,
-	o adavit.FileOptions, args []string) error {
-	run, err := tools.ResultsRun(m, a.precision, o.Budget, o.Decoding)
+func (a *app) classifyInto(ctx context.Context, output, name string, m *adavit.Model,
+	options adavit.Options, c *adavit.Classifier, o adavit.FileOptions, args []string) error {
+	run, err := results.Run(m, options, o.Budget, o.Decoding)
 	if err != nil {
 		return err
 	}
-	results, err := tools.NewResults(output, run)
+	table, err := results.Open(output, run, options.Embed)
 	if err != nil {
 		return err
 	}
-	defer results.Close()
+	defer table.Close()
 	done, todo := 0, 0
 	o.Choose = func(files []picture.File) []picture.File {
-		chosen := results.Choose(files)
-		if todo = len(chosen); results.Resumed > 0 {
-			fmt.Fprintf(a.err, "%d of %d images were done before; going on\n", results.Resumed, len(files))
+		chosen := table.Choose(files)
+		if todo = len(chosen); table.Resumed > 0 {
+			fmt.Fprintf(a.err, "%d of %d images were done before; going on\n", table.Resumed, len(files))
 		}
 		a.bar.start("classifying")
 		return chosen
@@ -46,25 +46,25 @@ func (a *app) classifyInto(ctx context.Context, output, name string, m *adavit.M
 			}
 			return err
 		}
-		f := tools.Classified{File: r.File}
+		f := results.Row{File: r.File}
 		if err != nil {
 			f.Error = err.Error()
 		} else {
 			f.Result, f.Milliseconds = &r.Result, float64(r.Took.Microseconds())/1000
 		}
-		if err := results.Add(f); err != nil {
+		if err := table.Add(f); err != nil {
 			return err
 		}
 		done++
 		a.bar.update(done, todo)
 	}
 	a.bar.end()
-	if err := results.Finish(); err != nil {
+	if err := table.Finish(); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%s: %d images", output, results.Images)
-	if results.Failed > 0 {
-		text += fmt.Sprintf(", %d of which could not be classified; the column error says why", results.Failed)
+	text := fmt.Sprintf("%s: %d images", output, table.Images)
+	if table.Failed > 0 {
+		text += fmt.Sprintf(", %d of which could not be classified; the column error says why", table.Failed)
 	}
-	return a.show(classifiedInto{name, output, results.Images, results.Failed, results.Resumed}, text+"\n")
+	return a.show(classifiedInto{name, output, table.Images, table.Failed, table.Resumed}, text+"\n")
 }

@@ -194,11 +194,11 @@
 // NAME.jpg.depths.png, or NAME.jpg.2.depths.png where another picture of the same call has that name.
 // A file that is there already is never overwritten; the command stops at it.
 //
-// With --output the results go into a table instead, FILE.parquet or FILE.jsonl, which appears when
-// all are done. A picture that cannot be read has its reason there, in error, and does not fail the
-// command. While it runs, FILE.partial keeps what is done: after a kill or a crash the same command
-// goes on from there, and no picture is lost or there twice. It refuses to go on with another model or
-// other options, and to overwrite a table.
+// With --output FILE the results go into a table instead, by FILE's ending in Parquet (.parquet) or
+// lines of JSON (.jsonl), which appears when all are done. A picture that cannot be read has its
+// reason there, in error, and does not fail the command. While it runs, FILE.partial keeps what is
+// done: after a kill or a crash the same command goes on from there, and no picture is lost or there
+// twice. It refuses to go on with another model or other options, and to overwrite a table.
 //
 // IMAGE is a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file, whatever it is called; a directory, for the
 // images in it and below it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left
@@ -209,6 +209,8 @@
 //	--budget MEAN[,MAX]   MEAN[,MAX]: shares of the dense model's token-blocks, above 0 and
 //	                      at most 1. Images cost MEAN on average (0: no aim; needs a model
 //	                      with a ladder of budgets) and none costs more than MAX
+//	--embeddings          results have what the head reads, too: for most models the class
+//	                      token's last value; for indexes of pictures (with --json or --output)
 //	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
 //	                      as those do whom the model comes from; transformers applies it,
 //	                      torchvision and timm ignore it)

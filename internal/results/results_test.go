@@ -1,4 +1,4 @@
-package tools
+package results
 
 import (
 	"bytes"
@@ -15,8 +15,8 @@ import (
 )
 
 // became is what is said to have become of a file: every fourth is damaged.
-func became(name string, i int) Classified {
-	c := Classified{File: name}
+func became(name string, i int) Row {
+	c := Row{File: name}
 	if i%4 == 3 {
 		c.Error = name + ": <damaged>"
 	} else {
@@ -27,10 +27,10 @@ func became(name string, i int) Classified {
 	return c
 }
 
-// runResults classifies those of names that are not done into path, stopping after n of them.
-func runResults(t *testing.T, path string, names []string, n int) *Results {
+// runFile classifies those of names that are not done into path, stopping after n of them.
+func runFile(t *testing.T, path string, names []string, n int) *File {
 	t.Helper()
-	r, err := NewResults(path, "run")
+	r, err := Open(path, "run", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,21 +53,21 @@ func runResults(t *testing.T, path string, names []string, n int) *Results {
 	return r
 }
 
-// TestResultsCut cuts the journal of a run off, or writes junk there, as a crash may: with what the next run adds, the
+// TestCut cuts the journal of a run off, or writes junk there, as a crash may: with what the next run adds, the
 // table is that of a run that nobody disturbed. Names come twice, and need not be UTF-8.
-func TestResultsCut(t *testing.T) {
+func TestCut(t *testing.T) {
 	dir := t.TempDir()
 	names := []string{"a.png", "b/ü.png", "twice.png", "bad\xe9.png", "bad\xe8.png", "twice.png", "<&>.png", "last.png"}
 	for format, step := range map[string]int{".jsonl": 13, ".parquet": 211} {
 		whole, broken := filepath.Join(dir, "whole"+format), filepath.Join(dir, "broken"+format)
-		if r := runResults(t, whole, names, -1); r.Images != len(names) || r.Failed != 2 || r.Resumed != 0 {
+		if r := runFile(t, whole, names, -1); r.Images != len(names) || r.Failed != 2 || r.Resumed != 0 {
 			t.Errorf("%d images, %d failed, %d resumed", r.Images, r.Failed, r.Resumed)
 		}
 		want, err := os.ReadFile(whole)
 		if err != nil {
 			t.Fatal(err)
 		}
-		runResults(t, broken, names, 6)
+		runFile(t, broken, names, 6)
 		journal, err := os.ReadFile(broken + ".partial")
 		if err != nil {
 			t.Fatal(err)
@@ -81,7 +81,7 @@ func TestResultsCut(t *testing.T) {
 			if err := os.WriteFile(broken+".partial", slices.Concat(journal[:cut], []byte(junk)), 0o666); err != nil {
 				t.Fatal(err)
 			}
-			r := runResults(t, broken, names, -1)
+			r := runFile(t, broken, names, -1)
 			got, err := os.ReadFile(broken)
 			if err != nil || !bytes.Equal(got, want) {
 				t.Fatalf("cut at %d of %d, %q added: another table, %v\n%s", cut, len(journal), junk, err, got)
@@ -99,11 +99,11 @@ func TestResultsCut(t *testing.T) {
 	}
 }
 
-// TestResultsOfOthers: what this call does not name is in its table no more, and what it names besides is done now.
-func TestResultsOfOthers(t *testing.T) {
+// TestOthers: what this call does not name is in its table no more, and what it names besides is done now.
+func TestOthers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "r.jsonl")
-	runResults(t, path, []string{"a", "b", "c"}, 2)
-	if r := runResults(t, path, []string{"0", "b", "c"}, -1); r.Resumed != 1 || r.Images != 3 {
+	runFile(t, path, []string{"a", "b", "c"}, 2)
+	if r := runFile(t, path, []string{"0", "b", "c"}, -1); r.Resumed != 1 || r.Images != 3 {
 		t.Errorf("%d resumed of %d", r.Resumed, r.Images)
 	}
 	b, err := os.ReadFile(path)
@@ -119,13 +119,13 @@ func TestResultsOfOthers(t *testing.T) {
 	}
 }
 
-// TestResultsRefuses: a table of another run or of another program's is left alone.
-func TestResultsRefuses(t *testing.T) {
+// TestRefuses: a table of another run or of another program's is left alone.
+func TestRefuses(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "r.jsonl")
 	refused := func(path, run, want string) {
 		t.Helper()
-		r, err := NewResults(path, run)
+		r, err := Open(path, run, false)
 		if err == nil {
 			r.Close()
 		}
@@ -135,7 +135,7 @@ func TestResultsRefuses(t *testing.T) {
 	}
 	refused(filepath.Join(dir, "r.csv"), "run", "a .parquet or a .jsonl file")
 	refused(filepath.Join(dir, "none", "r.jsonl"), "run", "no such file")
-	r, err := NewResults(path, "run")
+	r, err := Open(path, "run", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestResultsRefuses(t *testing.T) {
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
 		t.Errorf("a run that did nothing leaves %v", left)
 	}
-	runResults(t, path, []string{"a", "b"}, 1)
+	runFile(t, path, []string{"a", "b"}, 1)
 	before, err := os.ReadFile(path + ".partial")
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,6 @@
-package tools
+// Package results writes what became of very many pictures into tables: a row for each picture, in Parquet or in lines
+// of JSON.
+package results
 
 import (
 	"bufio"
@@ -21,8 +23,8 @@ import (
 	"github.com/adavit/adavit/picture"
 )
 
-// Classified is what became of one picture file, in JSON.
-type Classified struct {
+// Row is what became of one picture file, in JSON.
+type Row struct {
 	File string `json:"file"`
 	*adavit.Result
 	Milliseconds float64 `json:"milliseconds,omitempty"` // decoding, resizing, and its share of the pass that it was in
@@ -30,28 +32,29 @@ type Classified struct {
 	Error        string  `json:"error,omitempty"`        // why there is no result
 }
 
-// Results writes what becomes of very many pictures into one file, which appears when all are done. Until then what is
+// File is a table on its way into one file, which appears when all are done. Until then what is
 // done is in a journal beside it, a line for each picture, so that a run which was killed goes on from there: no
 // picture is lost or there twice.
-type Results struct {
+type File struct {
 	Resumed int // pictures of this call that an earlier run has done
 	Images  int // in the file, once it is written
 	Failed  int // of them
 
-	path    string
-	format  resultsFormat
-	run     string // what the results depend on
-	journal *os.File
-	unlock  func()
-	done    map[string]int // pictures in the journal, and how many times, by the names there
-	named   map[string]int // those of this call
-	empty   bool           // there is nothing in the journal
-	synced  time.Time
+	path       string
+	format     Format
+	embeddings bool   // are in the results
+	run        string // what the results depend on
+	journal    *os.File
+	unlock     func()
+	done       map[string]int // pictures in the journal, and how many times, by the names there
+	named      map[string]int // those of this call
+	empty      bool           // there is nothing in the journal
+	synced     time.Time
 }
 
-// resultsHeader is a journal's first line.
-type resultsHeader struct {
-	Run string `json:"adavit_classify"` // Results.run
+// header is a journal's first line.
+type header struct {
+	Run string `json:"adavit_classify"` // File.run
 }
 
 const (
@@ -59,15 +62,15 @@ const (
 	syncEvery     = 5 * time.Second // that is lost at most if the machine stops; if the program does, nothing is
 )
 
-// NewResults begins or resumes a file of results at path, whose ending says of what format. run describes the model
+// Open begins or resumes a file of results at path, whose ending says of what format. run describes the model
 // and all that results depend on: what an earlier call with another one has begun is an error, and so is a file at
 // path. Close must follow.
-func NewResults(path, run string) (r *Results, err error) {
-	format, ok := resultsFormats[filepath.Ext(path)]
+func Open(path, run string, embeddings bool) (r *File, err error) {
+	format, ok := formats[filepath.Ext(path)]
 	if !ok {
 		return nil, usage.Errorf("results go into a .parquet or a .jsonl file, not into %s", path)
 	}
-	r = &Results{path: path, format: format, run: run, named: map[string]int{}, synced: time.Now()}
+	r = &File{path: path, format: format, embeddings: embeddings, run: run, named: map[string]int{}, synced: time.Now()}
 	if err := r.absent(); err != nil { // before there is a journal
 		return nil, err
 	}
@@ -91,7 +94,7 @@ func NewResults(path, run string) (r *Results, err error) {
 }
 
 // absent makes sure that nothing would be overwritten.
-func (r *Results) absent() error {
+func (r *File) absent() error {
 	if _, err := os.Lstat(r.path); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s exists already; remove it, or name another file for the results", r.path)
 	}
@@ -99,7 +102,7 @@ func (r *Results) absent() error {
 }
 
 // resume reads the names in the journal and cuts off what is not whole.
-func (r *Results) resume() error {
+func (r *File) resume() error {
 	r.done = map[string]int{}
 	whole := int64(0)
 	err := r.rows(func(line []byte) error {
@@ -120,7 +123,7 @@ func (r *Results) resume() error {
 		_, err = r.journal.Seek(whole, io.SeekStart)
 	}
 	if err == nil && whole == 0 {
-		err = r.line(resultsHeader{r.run})
+		err = r.line(header{r.run})
 	}
 	r.empty = err == nil && len(r.done) == 0
 	if err != nil {
@@ -129,22 +132,22 @@ func (r *Results) resume() error {
 	return nil
 }
 
-// rows reads the whole lines of the journal behind the first, until f returns an error; io.EOF is none. header gets the
+// rows reads the whole lines of the journal behind the first, until f returns an error; io.EOF is none. first gets the
 // first line's length, 0 if it is not whole.
-func (r *Results) rows(f func(line []byte) error, header *int64) error {
+func (r *File) rows(f func(line []byte) error, first *int64) error {
 	if _, err := r.journal.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
 	b := bufio.NewReaderSize(r.journal, 1<<18)
-	for first := true; ; first = false {
+	for begin := true; ; begin = false {
 		line, err := b.ReadBytes('\n')
-		if err == nil && first {
-			var h resultsHeader
+		if err == nil && begin {
+			var h header
 			if err := strictjson.Unmarshal(line, &h); err != nil || h.Run != r.run {
 				return fmt.Errorf("%s has results of another model or of other options; go on with those, or remove it to "+
 					"begin anew, or name another file for the results", r.journal.Name())
 			}
-			*header = int64(len(line))
+			*first = int64(len(line))
 			continue
 		}
 		if err == nil {
@@ -160,7 +163,7 @@ func (r *Results) rows(f func(line []byte) error, header *int64) error {
 }
 
 // Choose returns the pictures that are not done yet, for adavit.FileOptions. A name that comes twice is done twice.
-func (r *Results) Choose(files []picture.File) (todo []picture.File) {
+func (r *File) Choose(files []picture.File) (todo []picture.File) {
 	left := maps.Clone(r.done)
 	for _, f := range files {
 		name := written(f.Name)
@@ -179,7 +182,7 @@ func (r *Results) Choose(files []picture.File) (todo []picture.File) {
 func written(name string) string { return string([]rune(name)) }
 
 // Add puts a picture's result into the journal.
-func (r *Results) Add(c Classified) error {
+func (r *File) Add(c Row) error {
 	r.empty = false
 	err := r.line(c)
 	if err == nil && time.Since(r.synced) > syncEvery {
@@ -192,7 +195,7 @@ func (r *Results) Add(c Classified) error {
 }
 
 // line writes a line in one piece.
-func (r *Results) line(v any) error {
+func (r *File) line(v any) error {
 	b, err := json.Marshal(v)
 	if err == nil {
 		_, err = r.journal.Write(append(b, '\n'))
@@ -201,16 +204,16 @@ func (r *Results) line(v any) error {
 }
 
 // Finish writes the file with all results that this call names, and removes the journal.
-func (r *Results) Finish() error {
+func (r *File) Finish() error {
 	out, err := atomicfile.CreateAs(r.path, r.path+journalEnding+".tmp")
 	if err != nil {
 		return err
 	}
 	defer out.Discard()
-	table := r.format(out)
-	var header int64
+	table := r.format(out, r.embeddings)
+	var first int64
 	err = r.rows(func(line []byte) error {
-		var c Classified
+		var c Row
 		if err := strictjson.Unmarshal(line, &c); err != nil {
 			return err
 		}
@@ -222,10 +225,10 @@ func (r *Results) Finish() error {
 		if c.Error != "" {
 			r.Failed++
 		}
-		return table.write(bytes.TrimSuffix(line, []byte("\n")), c)
-	}, &header)
+		return table.Write(bytes.TrimSuffix(line, []byte("\n")), c)
+	}, &first)
 	if err == nil {
-		err = table.close()
+		err = table.Close()
 	}
 	if err == nil {
 		err = out.Commit()
@@ -237,7 +240,7 @@ func (r *Results) Finish() error {
 }
 
 // Close lets go of the journal, which stays if it has results that are in no file yet.
-func (r *Results) Close() {
+func (r *File) Close() {
 	if r.journal != nil {
 		if r.empty {
 			os.Remove(r.journal.Name())

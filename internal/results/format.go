@@ -1,4 +1,4 @@
-package tools
+package results
 
 import (
 	"crypto/sha256"
@@ -8,27 +8,34 @@ import (
 	"io"
 	"math"
 
+	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/parquet"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/vit"
 )
 
-// resultsFormat begins a table of results.
-type resultsFormat func(io.Writer) resultsTable
+// Format begins a table.
+type Format func(out io.Writer, embeddings bool) Table
 
-// resultsTable takes one picture after the other: line is c in JSON.
-type resultsTable struct {
-	write func(line []byte, c Classified) error
-	close func() error
+// Table takes one picture after the other: line is c in JSON. Close ends it, but does not close what is written to.
+type Table struct {
+	Write func(line []byte, c Row) error
+	Close func() error
 }
 
-// resultsFormats are those of the files that Results writes, by their endings.
-var resultsFormats = map[string]resultsFormat{".jsonl": jsonLines, ".parquet": parquetTable}
+// formats are those of tables, by the endings of their files.
+var formats = map[string]Format{".jsonl": jsonLines, ".parquet": parquetTable}
 
-func jsonLines(out io.Writer) resultsTable {
-	return resultsTable{
-		func(line []byte, _ Classified) error {
+// FormatOf returns the format of a file whose name has the ending.
+func FormatOf(ending string) (Format, bool) {
+	f, ok := formats[ending]
+	return f, ok
+}
+
+func jsonLines(out io.Writer, _ bool) Table {
+	return Table{
+		func(line []byte, _ Row) error {
 			_, err := out.Write(append(line, '\n'))
 			return err
 		},
@@ -36,9 +43,10 @@ func jsonLines(out io.Writer) resultsTable {
 	}
 }
 
-// parquetTable has a row for each picture. error is missing where there is a result, the rest where there is none.
-func parquetTable(out io.Writer) resultsTable {
-	w := parquet.NewWriter(out, "adavit", []parquet.Column{
+// parquetTable has a row for each picture. error is missing where there is a result, the rest where there is none. A
+// table of embeddings has a column for them.
+func parquetTable(out io.Writer, embeddings bool) Table {
+	columns := []parquet.Column{
 		{Name: "file", Type: parquet.String},
 		{Name: "class", Type: parquet.Int32, Optional: true},
 		{Name: "label", Type: parquet.String, Optional: true},
@@ -53,11 +61,29 @@ func parquetTable(out io.Writer) resultsTable {
 		{Name: "macs", Type: parquet.Int64, Optional: true},
 		{Name: "milliseconds", Type: parquet.Double, Optional: true},
 		{Name: "error", Type: parquet.String, Optional: true},
-	}...)
-	return resultsTable{func(_ []byte, c Classified) error { return w.Write(parquetRow(c)...) }, w.Close}
+	}
+	if embeddings {
+		columns = append(columns, parquet.Column{Name: "embedding", Type: parquet.Float, List: true})
+	}
+	w := parquet.NewWriter(out, "adavit", columns...)
+	return Table{func(_ []byte, c Row) error {
+		row := parquetRow(c)
+		if embeddings {
+			row = append(row, c.embedding())
+		}
+		return w.Write(row...)
+	}, w.Close}
 }
 
-func parquetRow(c Classified) []any {
+// embedding is that of the result, if there is one.
+func (c Row) embedding() []float32 {
+	if c.Result == nil {
+		return nil
+	}
+	return c.Embedding
+}
+
+func parquetRow(c Row) []any {
 	var classes []int32
 	var labels []string
 	var probabilities []float32
@@ -72,14 +98,15 @@ func parquetRow(c Classified) []any {
 		int32(c.Tokens), c.TokenShare, c.MeanDepth, int32(c.Blocks), c.MACs, c.Milliseconds, nil}
 }
 
-// ResultsRun describes what the results of a model depend on, for NewResults: its weights, how pictures become its
-// input, and what is asked of it.
-func ResultsRun(m *vit.Model, p infer.Precision, b infer.Budget, d picture.Decoding) (string, error) {
-	p, err := infer.Resolve(p, m)
+// Run describes what the results of a model depend on, for Open: its weights, how pictures become its input, and what
+// is asked of it.
+func Run(m *vit.Model, o adavit.Options, b adavit.Budget, d picture.Decoding) (string, error) {
+	p, err := infer.Resolve(o.Precision, m)
 	if err != nil {
 		return "", err
 	}
-	about, err := json.Marshal([]any{m.Params.Config, m.Preprocessor.DecodedBy(d), d.MaxPixels, m.Ladder, p, b})
+	about, err := json.Marshal([]any{m.Params.Config, m.Preprocessor.DecodedBy(d), d.MaxPixels, m.Ladder, p, b,
+		o.Embed})
 	if err != nil {
 		return "", err
 	}
