@@ -19,6 +19,7 @@ import (
 type Options struct {
 	Threads   int // that compute; 0 for the CPUs that the process may use. As many goroutines prepare pictures
 	Precision Precision
+	Embed     bool // Result.Embedding is wanted
 }
 
 // Budget bounds what an image may cost, as shares of the token-blocks that the dense model spends on one: Mean is aimed
@@ -51,7 +52,7 @@ func NewClassifier(m *Model, o Options) (*Classifier, error) {
 	if err := m.Preprocessor.Check(config.Channels, config.Height, config.Width); err != nil {
 		return nil, fmt.Errorf("%s: %w", vit.PreprocessorFile, err)
 	}
-	p, err := pool.New(pool.Options{Threads: o.Threads})
+	p, err := pool.New(pool.Options{Threads: o.Threads, Embed: o.Embed})
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"iter"
 	"time"
@@ -17,6 +18,10 @@ type FileOptions struct {
 	// directories, not patterns.
 	List  string
 	Stdin io.Reader // of "-", in names and in a list
+
+	// Choose, if not nil, is shown the files that names and List stand for before any of them is read, and returns those
+	// that are to be.
+	Choose func([]picture.File) []picture.File
 
 	// Pixels has results keep their pictures as the model saw them, for who wants to show them.
 	Pixels bool
@@ -57,6 +62,9 @@ func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) 
 			yield(FileResult{}, err)
 			return
 		}
+		if o.Choose != nil {
+			files = o.Choose(files)
+		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel() // what is ahead when the loop ends early is not wanted any more
 		ahead := make(chan (<-chan outcome[FileResult]), c.inFlight())
@@ -64,7 +72,9 @@ func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) 
 			defer close(ahead)
 			for _, f := range files {
 				select {
-				case ahead <- later(func() (FileResult, error) { return c.file(ctx, l, all, f, o.Pixels) }):
+				case ahead <- later(func() (FileResult, error) {
+					return c.file(ctx, l, f.Name, func() (image.Image, error) { return all.Decode(f) }, o.Pixels)
+				}):
 				case <-ctx.Done():
 					return
 				}
@@ -87,6 +97,20 @@ func (c *Classifier) Files(ctx context.Context, o FileOptions, names ...string) 
 			yield(FileResult{}, err)
 		}
 	}
+}
+
+// ClassifyFrom classifies one image file that r reads, from an object store or an archive, say. name stands for it in
+// errors; List, Choose and Stdin of o mean nothing here.
+func (c *Classifier) ClassifyFrom(ctx context.Context, name string, r io.Reader, o FileOptions) (FileResult, error) {
+	l, err := c.limits([]Budget{o.Budget})
+	if err == nil {
+		err = o.Decoding.Check()
+	}
+	if err != nil {
+		return FileResult{File: name}, err
+	}
+	decoding := c.model.Preprocessor.DecodedBy(o.Decoding).Decoding()
+	return c.file(ctx, l, name, func() (image.Image, error) { return decoding.Image(name, r) }, o.Pixels)
 }
 
 // outcome is what a function has returned.
@@ -121,21 +145,21 @@ func await[T any](ctx context.Context, done <-chan outcome[T]) (value T, err err
 	}
 }
 
-// file classifies one file and, if keep is true, keeps its pixels. The error names it.
-func (c *Classifier) file(ctx context.Context, l limits, all picture.Files, f picture.File, keep bool) (
+// file classifies one file, which decode reads, and, if keep is true, keeps its pixels. The error names it.
+func (c *Classifier) file(ctx context.Context, l limits, name string, decode func() (image.Image, error), keep bool) (
 	r FileResult, err error) {
-	r.File = f.Name
+	r.File = name
 	var seen *[]byte
 	if keep {
 		seen = &r.Pixels
 	}
 	r.Result, r.Took, err = c.classify(ctx, l, func(dst []float32) error {
-		img, err := all.Decode(f)
+		img, err := decode()
 		if err != nil {
 			return err // names the file itself
 		}
 		if err := c.apply(dst, img, seen); err != nil {
-			return fmt.Errorf("%s: %w", f.Name, err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		return nil
 	})

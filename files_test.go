@@ -1,6 +1,7 @@
 package adavit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,34 @@ import (
 
 	"github.com/adavit/adavit/internal/modeltest"
 )
+
+// TestClassifyFrom: a picture that a reader gives is the same picture, and its errors have its name.
+func TestClassifyFrom(t *testing.T) {
+	img := modeltest.Image(t, modeltest.Fashion(t), 3)
+	c, err := NewClassifier(modeltest.Small(t, true), Options{Threads: 1, Embed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	o := FileOptions{Budget: Budget{Max: 0.8}}
+	want, err := c.Classify(t.Context(), img, o.Budget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.ClassifyFrom(t.Context(), "x", bytes.NewReader(b.Bytes()), o)
+	if err != nil || r.File != "x" || !slices.Equal(r.Top, want.Top) || len(want.Embedding) != c.config.Embed ||
+		!slices.Equal(r.Embedding, want.Embedding) {
+		t.Errorf("%+v of a reader, want %+v: %v", r, want, err)
+	}
+	_, err = c.ClassifyFrom(t.Context(), "x", bytes.NewReader(b.Bytes()[:99]), o)
+	if err == nil || !strings.Contains(err.Error(), "x: ") {
+		t.Errorf("a damaged picture of a reader gives %v", err)
+	}
+}
 
 // TestFiles: results in order, a bad file among them, as Classify gives them.
 func TestFiles(t *testing.T) {

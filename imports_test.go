@@ -23,7 +23,7 @@ var floors = [...][]string{
 	{"internal/usage", "internal/cgroup"},
 	{
 		"internal/parallel", "internal/atomicfile", "internal/filelock", "internal/filetest", "internal/regular",
-		"internal/strictjson", "internal/protobuf", "internal/turns", "internal/kernels",
+		"internal/strictjson", "internal/protobuf", "internal/parquet", "internal/turns", "internal/kernels",
 	},
 	{"halting", "picture", "weights", "recipes", "models"},
 	{"vit", "hub", "data"},
@@ -31,7 +31,8 @@ var floors = [...][]string{
 		"internal/tokentest"},
 	{"eval", "internal/pool", "internal/modeltest"},
 	{".", "trainer"},
-	{"serve/inferencepb", "serve/load", "serve/page", "serve/secure", "serve/systemd", "serve/bound"},
+	{"serve/inferencepb", "serve/load", "serve/page", "serve/secure", "serve/systemd", "serve/bound",
+		"internal/results"},
 	{"serve", "compare", "internal/tools"},
 	{"cmd/adavit", "internal/schemetest"},
 }

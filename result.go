@@ -22,6 +22,11 @@ type Result struct {
 	MACs       int64        `json:"macs"`        // of the tokens that ran
 	Depth      []int        `json:"-"`           // [N] blocks each token ran in, special tokens first, then patches
 	Budget     Budget       `json:"budget,omitzero"`
+
+	// Embedding is what the head reads of the image, with Options.Embed: the class token's last value behind the final
+	// norm [E], its weighted mean over the blocks (METHOD.md, 9) where tokens halt; the two special tokens' of a
+	// distilled model, the patches' mean where a model is pooled so.
+	Embedding []float32 `json:"embedding,omitempty"`
 }
 
 // newResult reads what became of an image.
@@ -31,7 +36,7 @@ func newResult(c *vit.Config, j *pool.Job) (Result, error) {
 		return Result{}, err
 	}
 	n := c.Tokens()
-	r := Result{Top: top, Depth: make([]int, n)}
+	r := Result{Top: top, Depth: make([]int, n), Embedding: j.Embedding}
 	for k, d := range j.Depth {
 		r.Depth[k] = int(d)
 		r.Tokens += int(d)

@@ -44,6 +44,7 @@ type Options struct {
 	Threads int  // images run on so many cores at once; 0 means 1
 	Full    bool // run every token to its own depth, leave nothing out and stop no image before
 	Fields  bool // Output.Fields is wanted
+	Embed   bool // Output.Embeddings are wanted
 	Profile bool // measure where the time goes (see Engine.Profile)
 
 	// Schemes decide which tokens go on; nil: the model's own. An image picks one by Batch.Scheme. All threads call
@@ -194,7 +195,7 @@ func (e *Engine) Run(ctx context.Context, batch Batch, out *Output) error {
 		return fmt.Errorf("infer: %w", err)
 	}
 	j, b := &e.job, len(batch.Images)/e.config.ImageLen()
-	out.resize(b, &e.config, e.options.Fields)
+	out.resize(b, &e.config, &e.options)
 	j.Batch, j.ctx, j.out, j.plan = batch, ctx, out, newPlan(b, e.limit, e.options.Threads)
 	j.together = j.plan.passes < len(e.workers) && j.plan.largest() == 1
 	j.ended.Store(false)

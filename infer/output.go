@@ -8,12 +8,13 @@ import (
 
 // Output is what Run finds out about B images of N tokens, special ones first, in L blocks.
 type Output struct {
-	Logits  []float32 // [B, classes]
-	Fields  []float32 // [B, inputs, E] what the heads look at, before a norm that is still to come; with Options.Fields
-	Depth   []int32   // [B, N] blocks that each token really ran in; an image that stopped early stops its tokens
-	Active  []int32   // [B, L] tokens that ran in each block; in block L those that gave keys and values
-	Stopped []bool    // [B] Batch.Stop or ctx ended the image: its logits are void, the rest says what ran until then
-	Trace   *Trace    // set by the caller who wants it filled; needs Options.Full
+	Logits     []float32 // [B, classes]
+	Fields     []float32 // [B, inputs, E] what the heads look at, before a norm that is still to come; with Options.Fields
+	Embeddings []float32 // [B, inputs, E] the same as the heads read it, normalised; with Options.Embed
+	Depth      []int32   // [B, N] blocks that each token really ran in; an image that stopped early stops its tokens
+	Active     []int32   // [B, L] tokens that ran in each block; in block L those that gave keys and values
+	Stopped    []bool    // [B] Batch.Stop or ctx ended the image: its logits are void, the rest says what ran until then
+	Trace      *Trace    // set by the caller who wants it filled; needs Options.Full
 }
 
 // Trace holds the method's own quantities for every token and block.
@@ -25,10 +26,14 @@ type Trace struct {
 }
 
 // resize makes every slice zeros for b images.
-func (o *Output) resize(b int, c *vit.Config, fields bool) {
+func (o *Output) resize(b int, c *vit.Config, options *Options) {
 	n, l := c.Tokens(), c.Layers
-	if fields {
-		zeros(&o.Fields, b*c.Readouts().Inputs()*c.Embed)
+	read := b * c.Readouts().Inputs() * c.Embed
+	if options.Fields {
+		zeros(&o.Fields, read)
+	}
+	if options.Embed {
+		zeros(&o.Embeddings, read)
 	}
 	zeros(&o.Logits, b*c.Classes)
 	zeros(&o.Depth, b*n)

@@ -153,11 +153,14 @@ func (w *worker) pass(first, end int) {
 			w.pool(read, w.field, i, i)
 		}
 	}
+	size := e.readouts.Inputs() * c.Embed
 	if e.options.Fields {
-		size := e.readouts.Inputs() * c.Embed
 		copy(e.job.out.Fields[first*size:end*size], read)
 	}
 	w.heads(e.job.out.Logits[first*c.Classes:end*c.Classes], w.second, read, g)
+	if e.options.Embed {
+		copy(e.job.out.Embeddings[first*size:end*size], read) // which the heads have normalised
+	}
 	w.spentOn(Head)
 	if t := e.job.out.Trace; t != nil {
 		w.trace(t, g)

@@ -8,29 +8,22 @@ import (
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/infer"
+	"github.com/adavit/adavit/internal/results"
 	"github.com/adavit/adavit/internal/tools"
 )
 
 // classification is what classify --json prints.
 type classification struct {
-	Model  string           `json:"model"`
-	Images []classifiedFile `json:"images"`
-}
-
-// classifiedFile is one picture in it.
-type classifiedFile struct {
-	File string `json:"file"`
-	*adavit.Result
-	Milliseconds float64 `json:"milliseconds,omitempty"` // decoding, resizing, and its share of the pass that it was in
-	Picture      string  `json:"picture,omitempty"`      // the file that shows its depths
-	Error        string  `json:"error,omitempty"`        // why there is no result
+	Model  string        `json:"model"`
+	Images []results.Row `json:"images"`
 }
 
 func (a *app) classify() *cobra.Command {
 	var o adavit.FileOptions
-	var model, budget, dir string
+	var options adavit.Options
+	var model, budget, dir, output string
 	cmd := &cobra.Command{
-		Use:   "classify --model DIR|NAME [--list FILE] IMAGE…",
+		Use:   "classify --model DIR|NAME [--list FILE] [--output FILE] IMAGE…",
 		Short: "Say what is on pictures",
 		Long: `Classify prints the five most probable classes of each picture, the token-blocks spent on it (one token in
 one block) and their share of what a dense model spends, and the time that it took. A picture that cannot be read is
@@ -39,11 +32,18 @@ reported and the others go on; the exit status is then 1.
 With --pictures a PNG file shows what became of each picture: the picture as the model saw it, how many blocks each of
 its patches ran in, and which were left in each block. NAME.jpg gives NAME.jpg.depths.png, or NAME.jpg.2.depths.png
 where another picture of the same call has that name. A file that is there already is never overwritten; the command
-stops at it.` + imageHelp,
+stops at it.
+
+With --output FILE the results go into a table instead, by FILE's ending in Parquet (.parquet) or lines of JSON
+(.jsonl), which appears when all are done. A picture that cannot be read has its reason there, in error, and does not
+fail the command. While it runs, FILE.partial keeps what is done: after a kill or a crash the same command goes on from
+there, and no picture is lost or there twice. It refuses to go on with another model or other options, and to overwrite
+a table.` + imageHelp,
 		Example: `  adavit classify --model fashion-adaptive shoe.png coat.jpg
   adavit classify --model DIR --json - < photo.jpg
   adavit classify --model DIR --budget 0,0.6 photos/    # at most 60 % of the dense work each
   adavit classify --model fashion-adaptive --pictures maps photos/
+  adavit classify --model DIR --output results.parquet archive/ # 100 000 files, say; resumable
   find photos -name '*.jpg' -newer last | adavit classify --model DIR --list -`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if o.Budget, err = parseBudget(budget); err != nil {
@@ -52,22 +52,32 @@ stops at it.` + imageHelp,
 			if o.Pixels = dir != ""; !o.Pixels && cmd.Flags().Changed("pictures") {
 				return badUsage("--pictures is empty, want a folder")
 			}
+			if output == "" && cmd.Flags().Changed("output") {
+				return badUsage("--output is empty, want a file")
+			}
+			if o.Pixels && output != "" {
+				return badUsage("--pictures and --output do not go together")
+			}
 			m, err := a.open(cmd.Context(), model)
 			if err != nil {
 				return err
 			}
-			c, err := adavit.NewClassifier(m, adavit.Options{Threads: a.threads, Precision: a.precision})
+			options.Threads, options.Precision = a.threads, a.precision
+			c, err := adavit.NewClassifier(m, options)
 			if err != nil {
 				return err
 			}
 			defer c.Close()
+			if output != "" {
+				return a.classifyInto(cmd.Context(), output, model, m, options, c, o, args)
+			}
 			var pictures *tools.Pictures
 			if o.Pixels {
 				if pictures, err = tools.NewPictures(dir, m); err != nil {
 					return err
 				}
 			}
-			all := classification{Model: model, Images: []classifiedFile{}}
+			all := classification{Model: model, Images: []results.Row{}}
 			total, failed := 0, 0
 			stopped := func(err error) error {
 				if total > 0 && a.json { // what is done is not lost
@@ -80,7 +90,7 @@ stops at it.` + imageHelp,
 					return stopped(err)
 				}
 				total++
-				f := classifiedFile{File: r.File}
+				f := results.Row{File: r.File}
 				if err != nil {
 					failed++
 					f.Error = err.Error()
@@ -96,7 +106,7 @@ stops at it.` + imageHelp,
 				if a.json {
 					all.Images = append(all.Images, f)
 				} else if err == nil {
-					if err := a.print(f.text()); err != nil {
+					if err := a.print(classifiedText(f)); err != nil {
 						return err
 					}
 				}
@@ -114,12 +124,15 @@ stops at it.` + imageHelp,
 	f.StringVar(&model, "model", "", modelUsage)
 	f.StringVar(&budget, "budget", "", budgetUsage)
 	f.StringVar(&dir, "pictures", "", "`folder` for a picture of each image and its tokens' depths")
+	f.StringVar(&output, "output", "", "`file` for the results, .parquet or .jsonl; a run that was killed is resumed")
+	f.BoolVar(&options.Embed, "embeddings", false, "results have what the head reads, too: for most models the class "+
+		"token's last value; for indexes of pictures (with --json or --output)")
 	a.imageFlags(cmd, &o)
 	return cmd
 }
 
-// text is one picture's result for people.
-func (f classifiedFile) text() string {
+// classifiedText is one picture's result for people.
+func classifiedText(f results.Row) string {
 	b := fmt.Appendf(nil, "%s: %d token-blocks (%.0f %% of dense), %.1f ms\n", f.File, f.Tokens, 100*f.TokenShare,
 		f.Milliseconds)
 	for _, p := range f.Top {

@@ -183,7 +183,7 @@
 //
 // Say what is on pictures.
 //
-//	adavit classify --model DIR|NAME [--list FILE] IMAGE…
+//	adavit classify --model DIR|NAME [--list FILE] [--output FILE] IMAGE…
 //
 // Classify prints the five most probable classes of each picture, the token-blocks spent on it (one
 // token in one block) and their share of what a dense model spends, and the time that it took. A
@@ -194,6 +194,12 @@
 // NAME.jpg.depths.png, or NAME.jpg.2.depths.png where another picture of the same call has that name.
 // A file that is there already is never overwritten; the command stops at it.
 //
+// With --output FILE the results go into a table instead, by FILE's ending in Parquet (.parquet) or
+// lines of JSON (.jsonl), which appears when all are done. A picture that cannot be read has its
+// reason there, in error, and does not fail the command. While it runs, FILE.partial keeps what is
+// done: after a kill or a crash the same command goes on from there, and no picture is lost or there
+// twice. It refuses to go on with another model or other options, and to overwrite a table.
+//
 // IMAGE is a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file, whatever it is called; a directory, for the
 // images in it and below it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left
 // alone; or -, an image on standard input.
@@ -203,6 +209,8 @@
 //	--budget MEAN[,MAX]   MEAN[,MAX]: shares of the dense model's token-blocks, above 0 and
 //	                      at most 1. Images cost MEAN on average (0: no aim; needs a model
 //	                      with a ladder of budgets) and none costs more than MAX
+//	--embeddings          results have what the head reads, too: for most models the class
+//	                      token's last value; for indexes of pictures (with --json or --output)
 //	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
 //	                      as those do whom the model comes from; transformers applies it,
 //	                      torchvision and timm ignore it)
@@ -210,6 +218,8 @@
 //	--max-pixels number   refuse pictures of more than this number of pixels (default:
 //	                      Pillow's limit, 178956970)
 //	--model directory     model directory or bundled name
+//	--output file         file for the results, .parquet or .jsonl; a run that was killed is
+//	                      resumed
 //	--pictures folder     folder for a picture of each image and its tokens' depths
 //
 // Examples:
@@ -218,6 +228,7 @@
 //	adavit classify --model DIR --json - < photo.jpg
 //	adavit classify --model DIR --budget 0,0.6 photos/    # at most 60 % of the dense work each
 //	adavit classify --model fashion-adaptive --pictures maps photos/
+//	adavit classify --model DIR --output results.parquet archive/ # 100 000 files, say; resumable
 //	find photos -name '*.jpg' -newer last | adavit classify --model DIR --list -
 //
 // # adavit compare

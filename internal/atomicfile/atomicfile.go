@@ -29,12 +29,19 @@ type File struct {
 // Create starts a file that Commit will put at path. Something other than a regular file at path (a directory,
 // a device) is an error.
 func Create(path string) (*File, error) {
+	// Not os.CreateTemp: it makes the file private, while the final one should follow the user's umask.
+	return create(path, filepath.Join(filepath.Dir(path), TempName()), os.O_EXCL)
+}
+
+// CreateAs is Create with a temporary name of the caller's, which must be the only one to use it. What a program that
+// was killed has left there is overwritten.
+func CreateAs(path, temp string) (*File, error) { return create(path, temp, os.O_TRUNC) }
+
+func create(path, temp string, flag int) (*File, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s exists and is not a regular file", path)
 	}
-	temp := filepath.Join(filepath.Dir(path), TempName())
-	// Not os.CreateTemp: it makes the file private, while the final one should follow the user's umask.
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|flag, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("writing %s: %w", path, err)
 	}

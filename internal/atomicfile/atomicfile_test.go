@@ -136,6 +136,29 @@ func TestFollowsUmask(t *testing.T) {
 	}
 }
 
+// TestCreateAs: what a killed program has left under the temporary name is overwritten.
+func TestCreateAs(t *testing.T) {
+	dir := t.TempDir()
+	path, temp := filepath.Join(dir, "f"), filepath.Join(dir, "f.tmp")
+	if err := os.WriteFile(temp, []byte("left over, and longer"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	p, err := CreateAs(path, temp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Write([]byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "new" {
+		t.Errorf("%q, %v", b, err)
+	}
+	filetest.Names(t, dir, "f")
+}
+
 func TestRemoveTemp(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"f", ".adavit-f", "x.tmp", TempName(), TempName()} {

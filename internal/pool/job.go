@@ -20,13 +20,14 @@ type Job struct {
 	Value    any             // the caller's
 
 	// What became of it. Where Err is set, the slices are void.
-	Logits []float32     // [classes]
-	Depth  []int32       // [N] blocks that each token ran in
-	Active []int32       // [L] tokens that ran in each block
-	Queued time.Duration // from Run to the pass
-	Ran    time.Duration // the whole pass
-	Batch  int           // images in the pass
-	Err    error         // the Context's, Plan's, one that wraps ErrInput, ErrClosed, or the engine's
+	Logits    []float32     // [classes]
+	Embedding []float32     // [inputs·E] as infer.Output.Embeddings; with Options.Embed
+	Depth     []int32       // [N] blocks that each token ran in
+	Active    []int32       // [L] tokens that ran in each block
+	Queued    time.Duration // from Run to the pass
+	Ran       time.Duration // the whole pass
+	Batch     int           // images in the pass
+	Err       error         // the Context's, Plan's, one that wraps ErrInput, ErrClosed, or the engine's
 
 	task *task // while Run has it
 }
@@ -99,6 +100,10 @@ func (m *Model) prepare(j *Job) {
 	if cap(j.Depth) < n || cap(j.Active) < l {
 		both := make([]int32, n+l)
 		j.Depth, j.Active = both[:n:n], both[n:]
+	}
+	if m.pool.options.Embed {
+		size := m.config.Readouts().Inputs() * m.config.Embed
+		j.Embedding = slices.Grow(j.Embedding[:0], size)[:size]
 	}
 	j.Logits = slices.Grow(j.Logits[:0], m.config.Classes)[:m.config.Classes]
 	j.Depth, j.Active = j.Depth[:n], j.Active[:l]

@@ -79,7 +79,7 @@ func (p *Pool) add(weights *infer.Weights, schemes []halting.Scheme) (*Model, er
 
 // newEngine makes an engine for a worker, or for the team.
 func (m *Model) newEngine(shared bool) (*infer.Engine, error) {
-	o := infer.Options{Schemes: m.schemes}
+	o := infer.Options{Schemes: m.schemes, Embed: m.pool.options.Embed}
 	if shared {
 		o.Threads = m.pool.threads
 	}
@@ -100,7 +100,7 @@ func (s *seat) size() int64 {
 	if s.engine != nil {
 		engine = s.engine.Bytes()
 	}
-	return engine + 4*int64(cap(b.Images)+cap(o.Logits)+cap(o.Depth)+cap(o.Active)) +
+	return engine + 4*int64(cap(b.Images)+cap(o.Logits)+cap(o.Embeddings)+cap(o.Depth)+cap(o.Active)) +
 		8*int64(cap(b.Caps)+cap(b.Scheme)) + int64(cap(o.Stopped))
 }
 

@@ -26,6 +26,8 @@ import (
 type Options struct {
 	Threads int // that compute, for all models together; 0 for the CPUs that the process may use
 
+	Embed bool // Job.Embedding is wanted
+
 	// Plan is called before each pass with all images that wait, the most urgent first; Queued says how long. It may
 	// change Scheme, Cap and Work of each, and an image whose Err it sets ends with that error. The queue is locked
 	// meanwhile, so Plan is quick, keeps nothing, and calls nothing that wants the lock: Run, Waiting, Busy, Bytes, Close.

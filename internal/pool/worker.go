@@ -110,6 +110,8 @@ func (w *worker) result(i int, pass *Pass) {
 		j.Err = t.ctx.Err()
 	default:
 		copy(j.Logits, out.Logits[i*c.Classes:(i+1)*c.Classes])
+		size := len(j.Embedding)
+		copy(j.Embedding, out.Embeddings[i*size:])
 		copy(j.Depth, out.Depth[i*n:(i+1)*n])
 		copy(j.Active, out.Active[i*l:(i+1)*l])
 	}

@@ -12,6 +12,9 @@ import (
 // ErrNotRegular is wrapped by errors about paths that name no regular file.
 var ErrNotRegular = errors.New("not a regular file")
 
+// ErrTooLarge is wrapped by errors about files of more bytes than are read.
+var ErrTooLarge = errors.New("too large")
+
 // Open opens a regular file and returns its size in bytes. Errors name the path.
 func Open(path string) (f *os.File, size int64, err error) {
 	switch info, err := os.Stat(path); {
@@ -35,7 +38,7 @@ func Read(path string, limit int64) ([]byte, error) {
 	}
 	defer f.Close()
 	if size > limit {
-		return nil, fmt.Errorf("%s: %d bytes, at most %d are read", path, size, limit)
+		return nil, fmt.Errorf("%s: %w: %d bytes, at most %d are read", path, ErrTooLarge, size, limit)
 	}
 	return ReadAll(path, f, limit)
 }
@@ -47,7 +50,7 @@ func ReadAll(name string, r io.Reader, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("%s: more than %d bytes", name, limit)
+		return nil, fmt.Errorf("%s: %w: more than %d bytes", name, ErrTooLarge, limit)
 	}
 	return b, nil
 }

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/internal/results"
+	"github.com/adavit/adavit/picture"
+)
+
+// classifiedInto is what classify --output --json prints.
+type classifiedInto struct {
+	Model   string `json:"model"`
+	Output  string `json:"output"`
+	Images  int    `json:"images"`
+	Failed  int    `json:"failed"`
+	Resumed int    `json:"resumed"` // of the images, done by a run before this one
+}
+
+// classifyInto classifies pictures into a table, and goes on where an earlier run has left off.
+func (a *app) classifyInto(ctx context.Context, output, name string, m *adavit.Model,
+	options adavit.Options, c *adavit.Classifier, o adavit.FileOptions, args []string) error {
+	run, err := results.Run(m, options, o.Budget, o.Decoding)
+	if err != nil {
+		return err
+	}
+	table, err := results.Open(output, run, options.Embed)
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+	done, todo := 0, 0
+	o.Choose = func(files []picture.File) []picture.File {
+		chosen := table.Choose(files)
+		if todo = len(chosen); table.Resumed > 0 {
+			fmt.Fprintf(a.err, "%d of %d images were done before; going on\n", table.Resumed, len(files))
+		}
+		a.bar.start("classifying")
+		return chosen
+	}
+	for r, err := range c.Files(ctx, o, args...) {
+		if err != nil && r.File == "" {
+			if done > 0 {
+				err = fmt.Errorf("%w; what is done is kept, and the same command goes on from there", err)
+			}
+			return err
+		}
+		f := results.Row{File: r.File}
+		if err != nil {
+			f.Error = err.Error()
+		} else {
+			f.Result, f.Milliseconds = &r.Result, float64(r.Took.Microseconds())/1000
+		}
+		if err := table.Add(f); err != nil {
+			return err
+		}
+		done++
+		a.bar.update(done, todo)
+	}
+	a.bar.end()
+	if err := table.Finish(); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%s: %d images", output, table.Images)
+	if table.Failed > 0 {
+		text += fmt.Sprintf(", %d of which could not be classified; the column error says why", table.Failed)
+	}
+	return a.show(classifiedInto{name, output, table.Images, table.Failed, table.Resumed}, text+"\n")
+}
