@@ -35,7 +35,7 @@ func main() {
 		err = o.Check()
 	}
 	if err == nil {
-		if !o.verbose {
+		if !o.verbose && !dry() {
 			silence()
 		}
 		err = tidily(func() error { return run(ctx, o, os.Stdout) })
@@ -157,11 +157,11 @@ func dry() bool {
 
 // run builds the job, runs it and prints what it has written.
 func run(ctx context.Context, o options, out io.Writer) error {
-	if err := score.Empty(ctx, o.Output); err != nil {
-		return err
-	}
-	if !dry() {
-		if _, err := score.OpenModel(ctx, o.Model); err != nil { // sooner than on a worker
+	if !dry() { // sooner than on a worker
+		if err := score.Empty(ctx, o.Output); err != nil {
+			return err
+		}
+		if _, err := score.OpenModel(ctx, o.Model); err != nil {
 			return err
 		}
 	}
