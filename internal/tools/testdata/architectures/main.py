@@ -151,7 +151,8 @@ class Comparison:
         """The line of the table."""
         def largest(ways):
             found = [r for w, r, _ in self.results if w.removesuffix(w.partition(" of ")[2]) in ways]
-            return next((r for r in found if isinstance(r, str)), f"{max(found):.1e}" if found else "")
+            error = next((r for r in found if isinstance(r, str)), "")
+            return error or (f"{max(found):.1e}" if found else "")
 
         exact = [r for w, r, _ in self.results if w.startswith("pictures") and "torchvision" not in w]
         return "| {} |".format(" | ".join([

@@ -56,6 +56,8 @@ def ways(model, name, work):
     lightning(compiled, path(".pth"))
     yield "compiled in Lightning", path(".pth")
     if large(model):
+        shutil.rmtree(path(""))
+        os.remove(path(".pth"))
         return
     wrapper(path(""), path("-wrapper"))
     yield "wrapper", path("-wrapper")
@@ -70,6 +72,8 @@ def ways(model, name, work):
     yield "Lightning", path(".pth")
     save_file({n: t.contiguous() for n, t in compiled.state_dict().items()}, path(".safetensors"))
     yield "compiled", path(".safetensors")
+    for folder in "", "-wrapper", "-bin":
+        shutil.rmtree(path(folder))
 
 
 def wrapper(src, dst):
@@ -128,7 +132,7 @@ def classes(model, name, work):
         kinds, more = ["IJepa"], dict(intermediate_size=hidden)
     else:
         kinds, more = ["ViT"], dict(intermediate_size=hidden, qkv_bias="blocks.0.attn.qkv.bias" in state)
-        if name in ("vit_tiny_patch16_224", "vit_base_patch16_224") and height == width:
+        if name == "vit_tiny_patch16_224" and height == width:
             kinds += ["ViTMSN", "ViTMAE"]
     for kind in kinds:
         end = {"DeiT": "ImageClassificationWithTeacher", "ViTMAE": "PreTraining"}.get(kind, "ImageClassification")
