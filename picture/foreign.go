@@ -9,8 +9,8 @@ import (
 )
 
 // foreign is what is often met where a picture is expected, and not read, so that the error can name it. Pillow 13
-// reads AVIF and JPEG 2000: of their decoders without cgo, gen2brain/avif 0.4.4 adds 5 MB to the program and gives 13 of
-// Pillow's 16 files other pixels, by up to 43 of 255 (chroma is not interpolated), and no other was to be had
+// reads AVIF and JPEG 2000: of their decoders without cgo, gen2brain/avif 0.4.4 adds 5 MB to the program and gives 13
+// of Pillow's 16 files other pixels, by up to 43 of 255 (it interpolates no chroma), and no other was to be had
 // (2026-11-27).
 var foreign = []struct {
 	name, begins string
