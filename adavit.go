@@ -53,7 +53,8 @@ const (
 // ErrUsage is wrapped by errors about options that no model and no data could make valid.
 var ErrUsage = usage.Err
 
-// OpenOptions say how a model of a hub is downloaded, and what a caller makes of it. The zero value will do.
+// OpenOptions say how a model of a hub is downloaded, and what a caller makes of it; weights stay in their files in any
+// case (Stored). The zero value will do.
 type OpenOptions struct {
 	vit.LoadOptions
 
@@ -65,6 +66,10 @@ type OpenOptions struct {
 // Open loads a model: a bundled one by its name (BundledModels lists them), a directory with config.json, weights and
 // preprocessor_config.json, or hf:owner/name[@revision] from a model hub. A bundled name goes before a directory of the
 // same name; write ./name for the directory. A checkpoint that is a single file must become a directory first.
+//
+// The weights stay in their files, which are open as long as the model is in use, and are read when they are wanted:
+// NewClassifier packs them, a few rows at a time; Model.Params.Whole has them all in memory, where Model.Params has
+// none. A weight that is not finite is an error of these.
 func Open(name string) (*Model, error) { return OpenContext(context.Background(), name, OpenOptions{}) }
 
 // OpenContext is Open with a download that ctx can end and that can be watched. Hub, token and cache are those of the
@@ -74,8 +79,9 @@ func OpenContext(ctx context.Context, name string, o OpenOptions) (*Model, error
 	if name == "" {
 		return nil, fmt.Errorf("no model named; %s", bundled())
 	}
+	o.Stored = true
 	if slices.Contains(models.Names(), name) {
-		return vit.LoadFS(models.FS, name)
+		return o.LoadFS(models.FS, name)
 	}
 	repo, revision, ok, err := hub.ParseReference(name)
 	if err != nil {

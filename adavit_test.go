@@ -25,7 +25,10 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := Open(dir)
-	if err != nil {
+	if err != nil || m.Params.Data != nil {
+		t.Fatalf("%v; the weights should still be in their file", err)
+	}
+	if m.Params, err = m.Params.Whole(); err != nil {
 		t.Fatal(err)
 	}
 	if want := modeltest.Small(t, true); !reflect.DeepEqual(m, want) {
@@ -81,7 +84,12 @@ func TestOpenHub(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(got.Params.Config, want.Params.Config) || !reflect.DeepEqual(got.Params.Data, want.Params.Data) {
+	for _, m := range []*Model{got, want} {
+		if m.Params, err = m.Params.Whole(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !reflect.DeepEqual(got.Params, want.Params) {
 		t.Errorf("opened %+v, want %+v", got.Params.Config, want.Params.Config)
 	}
 	hub.Close() // the cache is enough

@@ -51,7 +51,10 @@ func trainingModel(ctx context.Context, cache, name string, batch int) (*model, 
 		if err != nil {
 			return nil, scheme, err
 		}
-		m.params, preprocessor, scheme = whole.Params.Clone(), whole.Preprocessor, whole.Params.Config.Halting
+		if m.params, err = whole.Params.Whole(); err != nil {
+			return nil, scheme, err
+		}
+		preprocessor, scheme = whole.Preprocessor, m.params.Config.Halting
 		test, err := datasets.FashionMNISTTest()
 		if err != nil {
 			return nil, scheme, err

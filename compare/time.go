@@ -32,7 +32,7 @@ func (r *round) time(ctx context.Context, models []*vit.Model) ([]Speed, error) 
 	count := len(images) / size
 	engines, outputs := make([]*infer.Engine, len(models)), make([]infer.Output, len(models))
 	for i, m := range models {
-		weights, err := infer.Pack(m.Params, r.o.Precision)
+		weights, err := infer.PackOptions{Precision: r.o.Precision, Threads: r.o.Threads}.Pack(m.Params)
 		if err != nil {
 			return nil, err
 		}

@@ -1,7 +1,6 @@
 package data
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/adavit/adavit/internal/regular"
 )
@@ -52,9 +50,9 @@ func readClassFile(path string) ([]string, error) {
 // name does not count, nor do empty lines at the end; anywhere else an empty line would shift the labels, and is an
 // error, as a name that comes twice is. Lines may begin with their numbers, from 0 or 1.
 func parseClasses(b []byte) ([]string, error) {
-	b = bytes.TrimPrefix(b, []byte("\uFEFF")) // Windows' editors begin a file with it
-	if !utf8.Valid(b) {
-		return nil, errors.New("not text in UTF-8")
+	b, err := regular.Text(b)
+	if err != nil {
+		return nil, err
 	}
 	text := strings.TrimRightFunc(string(b), unicode.IsSpace)
 	if text == "" {

@@ -54,3 +54,15 @@ func TestTooLarge(t *testing.T) {
 	_, err = Tolerant(none, 0, nil).Image(0, picture.Decoding{})
 	filetest.WantError(t, err, "all of the 2 pictures are too large")
 }
+
+// TestUnread: pictures of a format that is not read do not go missing: they count as pictures, and say what they are.
+func TestUnread(t *testing.T) {
+	dir := layout(t, "a/{1,2}.png\na/notes.txt: n\nb/3.HEIC: \x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")
+	if got := described(t, dir); got != "train a:2 b:1 - 1 not a picture (notes.txt)" {
+		t.Error(got)
+	}
+	d, err := Open(dir, Train)
+	filetest.Check(t, err)
+	_, err = Image(d, 2, picture.Decoding{})
+	filetest.WantError(t, err, "3.HEIC: a HEIC picture, which is not supported")
+}

@@ -140,7 +140,7 @@ func (s sheet) labelled(file string, x *pictureIndex, known []string) (l *list, 
 	}
 	l = &list{name: filepath.Base(file), column: label.name}
 	l.role, _ = roleOf(l.name)
-	split := s.headed(splitHeads)
+	split, yes := s.headed(splitHeads), s.roleColumns()
 	labels := map[int]string{}
 	for n, row := range s.rows {
 		if at >= len(row) {
@@ -168,6 +168,8 @@ func (s sheet) labelled(file string, x *pictureIndex, known []string) (l *list, 
 			r.role, _ = roleOf(s.roles[n])
 		} else if split >= 0 && split < len(row) {
 			r.role, _ = roleOf(row[split])
+		} else if split < 0 && len(yes) > 0 {
+			r.role = roleOfRow(yes, row)
 		}
 		l.parts = l.parts || r.role != ""
 		l.rows = append(l.rows, r)
@@ -231,13 +233,14 @@ func (s sheet) headed(names []string) int {
 type labelCells struct {
 	name   string
 	column int
-	heads  []string // of each column; nil unless it is a heading
+	plain  func(cell string) string // what a cell of the column is as a label
+	heads  []string                 // of each column; nil unless it is a heading
 }
 
 func (l labelCells) of(row []string) string {
 	if l.heads == nil {
 		if l.column < len(row) {
-			return row[l.column]
+			return l.plain(row[l.column])
 		}
 		return ""
 	}

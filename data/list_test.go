@@ -27,6 +27,25 @@ func TestLists(t *testing.T) {
 			train.csv: image_id,healthy,rust\n1,0,1\n2,1,0\n3,0,1\n`, "train healthy:1 rust:2"},
 		{"numbers", `{1,2,3}.png
 			labels.csv: file,label\n1.png,10\n2.png,9\n3.png,9\n`, "train 9:2 10:1"},
+		{"numbers that pandas wrote where some were missing", `{1,2,3,4}.png
+			labels.csv: ,file,label\n0,1.png,10.0\n1,2.png,9.0\n2,3.png,\n3,4.png,9.0\n`,
+			"train 9:2 10:1 - 1 without a label (3.png)"},
+		{"fractions", `{1,2}.png
+			labels.csv: file,label\n1.png,1.0\n2.png,0.5\n`, "train 0.5:1 1.0:1"},
+		{"leading zeros", `{1,2}.png
+			labels.csv: file,label\n1.png,007\n2.png,07\n`, "train 007:1 07:1"},
+		{"paths of Windows, quotes, semicolons, a mark", `images/{1,2}.png
+			labels.csv: ` + "\uFEFF" + `"path";"label"\n"C:\Users\Jo Doe\images\1.png";"cat, big"\n"D:\images\2.png";"dog"\n`,
+			"train cat, big:1 dog:1"},
+		{"ImageNet at Kaggle", `ILSVRC/Data/CLS-LOC/{train/n01/n01_1,train/n02/n02_1}.JPEG
+			ILSVRC/Data/CLS-LOC/{val/val_1,val/val_2,test/test_1}.JPEG
+			ILSVRC/Annotations/CLS-LOC/val/val_1.xml: <annotation>
+			LOC_synset_mapping.txt: n01 tench, Tinca tinca\nn02 goldfish\n
+			LOC_train_solution.csv: ImageId,PredictionString\nn01_1,n01 1 2 3 4 \nn02_1,n02 5 6 7 8 \n
+			LOC_val_solution.csv: ImageId,PredictionString\nval_1,n02 1 2 3 4 n02 0 0 6 6 \nval_2,n01 1 1 9 9 \n`,
+			"train n01:1 n02:1 - 3 not in LOC_train_solution.csv (test_1.JPEG, …); 2 not a picture (LOC_synset_mapping.txt, " +
+				"…)\nvalidation n01:1 n02:1 - 3 not in LOC_val_solution.csv (test_1.JPEG, …); 2 not a picture " +
+				"(LOC_synset_mapping.txt, …)"},
 		{"numbers of a class list", `{1,2}.png
 			classes.txt: cat\ndog\nowl
 			labels.csv: file,label\n1.png,1\n2.png,0\n`, "train cat:1 dog:1 owl:0"},
@@ -56,6 +75,14 @@ func TestLists(t *testing.T) {
 		{"a column of parts", `images/{1,2,3,4}.png
 			data.csv: path,class,split\nimages/1.png,a,train\nimages/2.png,b,train\nimages/3.png,b,val\nimages/4.png,a,test\n`,
 			"train a:1 b:1\nvalidation a:0 b:1\ntest a:1 b:0"},
+		{"a column of yes and no, as fastai has it", `{1,2,3,4}.png
+			train.csv: fname,labels,is_valid\n1.png,a,False\n2.png,b,False\n3.png,b,True\n4.png,a,False\n`,
+			"train a:2 b:1\nvalidation a:0 b:1"},
+		{"columns of yes and no", `{1,2,3,4}.png
+			data.csv: file,train,label,test\n1,1,a,0\n2,1,b,0\n3,0,b,1\n4,0,a,0\n`,
+			"train a:1 b:1\ntest a:1 b:1"},
+		{"a class that is called like a part", `{1,2}.png
+			data.csv: file,test\n1.png,good\n2.png,bad\n`, "train bad:1 good:1"},
 		{"lists of parts", `images/{1,2,3}.png
 			train.csv: image,label\n1.png,a\n2.png,b\n
 			val.csv: image,label\n3.png,b\n`, "train a:1 b:1 - 1 not in train.csv (3.png); 1 not a picture (val.csv)\n" +
@@ -91,6 +118,15 @@ func TestLists(t *testing.T) {
 				"instances.json: keys annotations, images: not a list of pictures and their classes"},
 		{"two labels", `{1,2}.png
 			data.csv: file,label\n1.png,a\n1.png,b\n`, noLabels + "data.csv: 1.png has two labels, a and b"},
+		{"Roboflow", `{train,valid}/{1,2}.png
+			train/_classes.csv: filename, cat, dog\n1.png, 0, 1\n2.png, 1, 0\n
+			valid/_classes.csv: filename, cat, dog\n1.png, 0, 1\n2.png, 0, 1\n`,
+			"train cat:1 dog:1\nvalidation cat:0 dog:2"},
+		{"several classes", `{1,2}.png
+			_classes.csv: filename, cat, dog\n1.png, 1, 1\n2.png, 1, 0\n`, noLabels + "_classes.csv: its columns cat, … " +
+			"hold zeros and ones, but in some rows not a single 1: pictures of several classes, or of none, are not supported"},
+		{"Latin-1", "{1,2}.png\ndata.csv: file,label\\n1.png,K\xe4se\\n",
+			noLabels + `data.csv: not text in UTF-8: save it so, in a spreadsheet as "CSV UTF-8"`},
 		{"two lists", `{1,2}.png
 			a.csv: file,label\n1.png,a\n2.png,b\n
 			b.csv: file,label\n1.png,a\n2.png,b\n`,

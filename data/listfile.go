@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/adavit/adavit/internal/regular"
 )
@@ -61,13 +60,10 @@ func readSheet(path string) (sheet, error) {
 
 // parseSheet reads a list whose name ends so. Rows differ in length where the list's do.
 func parseSheet(ending string, b []byte) (s sheet, err error) {
-	b = bytes.TrimPrefix(b, []byte("\uFEFF"))
-	switch {
-	case bytes.IndexByte(b, 0) >= 0:
-		return s, errors.New("not text in UTF-8: it has zero bytes")
-	case !utf8.Valid(b):
-		return s, errors.New("not text in UTF-8")
-	case len(bytes.TrimSpace(b)) == 0:
+	if b, err = regular.Text(b); err != nil {
+		return s, err
+	}
+	if len(bytes.TrimSpace(b)) == 0 {
 		return s, errors.New("it is empty")
 	}
 	switch strings.ToLower(ending) {

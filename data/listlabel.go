@@ -11,9 +11,9 @@ import (
 // one 1 in each row, whose headings then are the classes; of a list without headings, the only column of words.
 func (s sheet) labelColumn(file int, known []string) (labelCells, error) {
 	var rest []int // columns that may hold labels
-	split := s.headed(splitHeads)
+	split, yes := s.headed(splitHeads), s.roleColumns()
 	for c := range s.width() {
-		if c != file && c != split {
+		if c != file && c != split && !in(yes, c) {
 			rest = append(rest, c)
 		}
 	}
@@ -23,10 +23,11 @@ func (s sheet) labelColumn(file int, known []string) (labelCells, error) {
 		}
 		return fmt.Sprint(c + 1)
 	}
+	is := func(c int) labelCells { return labelCells{name: head(c), column: c, plain: s.plainer(c)} }
 	if known != nil {
 		fit := slices.DeleteFunc(slices.Clone(rest), func(c int) bool { return !s.ofClasses(c, known) })
 		if len(fit) == 1 {
-			return labelCells{name: head(fit[0]), column: fit[0]}, nil
+			return is(fit[0]), nil
 		}
 	}
 	if c := s.headed(labelHeads); c >= 0 && c != file {
@@ -36,7 +37,7 @@ func (s sheet) labelColumn(file int, known []string) (labelCells, error) {
 				c = other
 			}
 		}
-		return labelCells{name: head(c), column: c}, nil
+		return is(c), nil
 	}
 	if c := s.oneHot(rest); c != nil {
 		return *c, nil
@@ -47,12 +48,26 @@ func (s sheet) labelColumn(file int, known []string) (labelCells, error) {
 	}
 	switch {
 	case len(rest) == 1:
-		return labelCells{name: head(rest[0]), column: rest[0]}, nil
+		return is(rest[0]), nil
 	case s.heads == nil:
 		return labelCells{}, fmt.Errorf("it has %d columns, and which holds the label nothing tells: give it a first line "+
 			"of headings, file_name,label", s.width())
 	}
+	if len(rest) > 1 && !slices.ContainsFunc(rest, func(c int) bool { return !s.allFlags(c) }) {
+		return labelCells{}, fmt.Errorf("its columns %s, … hold zeros and ones, but in some rows not a single 1: pictures "+
+			"of several classes, or of none, are not supported", head(rest[0]))
+	}
 	return labelCells{}, fmt.Errorf("its columns are %s: none of them is headed label", strings.Join(s.heads, ", "))
+}
+
+// allFlags reports whether a column has cells, all of which are zeros and ones.
+func (s sheet) allFlags(column int) bool {
+	some, all := false, true
+	s.cells(column, func(cell string) bool {
+		some, all = true, isOne(cell) || isZero(cell)
+		return all
+	})
+	return some && all
 }
 
 // width is the number of columns.
@@ -79,9 +94,9 @@ func (s sheet) ofClasses(column int, classes []string) bool {
 	for _, name := range classes {
 		is[ClassKey(name)] = true
 	}
-	some, all := false, true
+	some, all, plain := false, true, s.plainer(column)
 	s.cells(column, func(cell string) bool {
-		some, all = true, is[ClassKey(cell)]
+		some, all = true, is[ClassKey(plain(cell))]
 		return all
 	})
 	return some && all

@@ -29,7 +29,8 @@ type foundPicture struct {
 }
 
 // isPicture reports whether a file is a picture: by its name, or, where that does not say, by how it begins. What a
-// file with a picture's name really is shows when it is decoded.
+// file with a picture's name really is shows when it is decoded; so does that a picture is of a format that is not
+// read: it must not go missing without a word.
 func isPicture(path string) bool {
 	if picture.HasEnding(path) {
 		return true
@@ -45,7 +46,7 @@ func isPicture(path string) bool {
 		return false
 	}
 	_, err = picture.Decoding{}.Open(path, head[:n])
-	return !errors.Is(err, picture.ErrFormat)
+	return !errors.Is(err, picture.ErrFormat) || errors.Is(err, picture.ErrUnread)
 }
 
 // scan lists the pictures in dir and below it, by path; what it passes over goes to left. Links are followed to files,
@@ -129,6 +130,8 @@ func readLevel(dir string) (level, error) {
 		switch {
 		case why != "":
 			l.left.add(why, name)
+		case e.Type()&os.ModeSymlink != 0 && encloses(path, dir):
+			l.left.add(whyLinkedFolder, name)
 		case isDir(dir, e):
 			holds, err := holdsPicture(path)
 			if err == nil && !holds {
@@ -178,6 +181,22 @@ func listsIn(dir string) (names []string, err error) {
 		return nil, nil
 	}
 	return names, nil
+}
+
+// encloses reports whether a link leads to the folder that it lies in, or to one around that.
+func encloses(link, dir string) bool {
+	to, err := filepath.EvalSymlinks(link)
+	if err == nil {
+		to, err = filepath.Abs(to)
+	}
+	if err != nil {
+		return false
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err == nil {
+		dir, err = filepath.Abs(dir)
+	}
+	rel, relErr := filepath.Rel(to, dir)
+	return err == nil && relErr == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
 // isDir reports whether e is a folder or a link to one.

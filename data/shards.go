@@ -120,6 +120,8 @@ func findTarFiles(spec string, paths ...string) (Source, error) {
 			return nil, fmt.Errorf("data set %q: %s: %w", spec, path, fs.ErrNotExist)
 		case packedName.MatchString(path):
 			return nil, fmt.Errorf("data set %q: %w", path, errPacked("gunzip"))
+		case foreignFile(filepath.Base(path)) != "":
+			return nil, fmt.Errorf("data set %q: %s", path, foreignFile(filepath.Base(path)))
 		case !strings.HasSuffix(strings.ToLower(path), tarEnding):
 			return nil, fmt.Errorf("data set %q: a file; want a %s file, a list of labels (.csv, .json, …), or a folder "+
 				"(of IDX files, CIFAR's files, %s files, class sub-folders, pictures with a list)", path, tarEnding, tarEnding)

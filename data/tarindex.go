@@ -98,7 +98,8 @@ func indexTar(path string, r io.ReadSeeker, size int64) ([]picturePlace, error) 
 		case !s.pictured:
 			return nil, fmt.Errorf("%q: a label without a picture (%s)", s.member, strings.Join(picture.Endings, ", "))
 		case !s.cls && !s.object:
-			return nil, fmt.Errorf("%q: a picture without a label (.cls or .json)", s.member)
+			return nil, fmt.Errorf("%q: a picture without a label (.cls or .json); where folders "+
+				"in the file are the classes, unpack it and name the folder", s.member)
 		case !s.cls && s.objectErr != nil:
 			return nil, fmt.Errorf("%q: its .json: %w", s.member, s.objectErr)
 		}

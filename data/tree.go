@@ -68,7 +68,7 @@ func findTree(dir string) (Source, error) {
 			return nil, noLabels(dir, top, why)
 		}
 		return nil, fmt.Errorf("data set %q: neither IDX files (%s, …) nor CIFAR's (%s, …), %s files, or sub-folders with "+
-			"image files; %s", dir, IDXNames[Test][0], cifar10.files[Test][0], tarEnding, top.found())
+			"image files; %s%s", dir, IDXNames[Test][0], cifar10.files[Test][0], tarEnding, top.found(), foreignIn(dir))
 	}
 	s.whole = &treePart{dir: dir, folders: top.folders, left: top.leftBeside()}
 	return s, nil

@@ -2,6 +2,7 @@ package data
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -132,9 +133,14 @@ func TestTree(t *testing.T) {
 		{"a test part with one class", "train/{a,b}/1.png\ntest/b/2021/1.png", "train a:1 b:1\ntest a:0 b:1"},
 		{"nothing", "", `error: data set "DIR": neither IDX files (t10k-images-idx3-ubyte, …) nor CIFAR's ` +
 			`(test_batch.bin, …), .tar files, or sub-folders with image files; it is empty`},
-		{"other formats", "train.parquet: p\nimages.zip: z", `error: data set "DIR": neither IDX files ` +
+		{"other formats", "data/train-00000-of-00001.parquet: p\nREADME.md: r", `error: data set "DIR": neither IDX ` +
+			`files (t10k-images-idx3-ubyte, …) nor CIFAR's (test_batch.bin, …), .tar files, or sub-folders with image ` +
+			`files; found are 1 other files (README.md), 1 folder without a picture (data); train-00000-of-00001.parquet ` +
+			`is tables of pictures, as Hugging Face's hub keeps them: write the pictures out, into a folder for each class`},
+		{"CIFAR for Python", "data_batch_1: p\nbatches.meta: m", `error: data set "DIR": neither IDX files ` +
 			`(t10k-images-idx3-ubyte, …) nor CIFAR's (test_batch.bin, …), .tar files, or sub-folders with image files; ` +
-			`found are 2 other files (images.zip, train.parquet)`},
+			`found are 2 other files (batches.meta, data_batch_1); batches.meta is pickles of CIFAR's version for Python: ` +
+			`take the binary version (cifar-10-binary.tar.gz)`},
 		{"pictures alone", "{1,2}.png", `error: data set "DIR": nothing labels its pictures: want a sub-folder for each ` +
 			`class, or a list of file names and labels beside them (labels.csv headed file_name,label, or metadata.jsonl); ` +
 			`found are 2 pictures (1.png, 2.png)`},
@@ -189,4 +195,26 @@ func TestRelabel(t *testing.T) {
 	}
 	_, err = Relabel(d, []int{0}, nil)
 	filetest.WantError(t, err, "1 classes for 3")
+}
+
+// TestLinkedFolders: a class may be a link, but not to the data set itself or to what is around it.
+func TestLinkedFolders(t *testing.T) {
+	dir := layout(t, "set/{a,b}/1.png\nelsewhere/{1,2}.png")
+	link := func(to, name string) {
+		filetest.Check(t, os.Symlink(filepath.FromSlash(to), filepath.Join(dir, "set", name)))
+	}
+	link("../elsewhere", "c")
+	link(".", "again")
+	link("..", "up")
+	link("../set", "self")
+	link("../a", "a/loop")
+	want := "train a:1 b:1 c:2 - 4 linked folder (again, …)"
+	if got := described(t, filepath.Join(dir, "set")); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for _, name := range []string{"pictures.zip", "medmnist.npz"} {
+		filetest.Write(t, nil, dir, name)
+		_, err := Open(filepath.Join(dir, name), Train)
+		filetest.WantError(t, err, name, map[bool]string{true: "unpack it", false: "write the pictures out"}[name[0] == 'p'])
+	}
 }

@@ -97,15 +97,16 @@ func MatchClasses(c vit.Config, n Named, u Unknown) (Matching, error) {
 	for i := 0; i < len(n.Names) && same; i++ {
 		same = data.ClassKey(n.Names[i]) == data.ClassKey(c.Label(i))
 	}
-	index, twice := labelIndex(c)
+	first, index := labelIndex(c)
 	known := 0
 	for i, name := range n.Names {
 		j, ok := index[classKey(name)]
 		switch {
 		case same:
 			j = i
-		case ok && twice[classKey(name)]:
-			return m, fmt.Errorf("two of the model's classes are called %q", name)
+		case ok && first[classKey(name)] != j:
+			return m, fmt.Errorf("the model's classes %d and %d are both called %q, so the name does not tell which is meant: "+
+				"give them names of their own, in its config.json and as folders", first[classKey(name)], j, name)
 		case !ok:
 			if j = -1; n.Used == nil || n.Used[i] {
 				m.Unknown = append(m.Unknown, name)
@@ -171,17 +172,17 @@ func classKey(name string) string {
 	return name
 }
 
-// labelIndex finds a model's classes by their names. Those in twice are of several.
-func labelIndex(c vit.Config) (index map[string]int, twice map[string]bool) {
-	index, twice = map[string]int{}, map[string]bool{}
+// labelIndex finds the first and the last of a model's classes of a name.
+func labelIndex(c vit.Config) (first, last map[string]int) {
+	first, last = map[string]int{}, map[string]int{}
 	for i := range c.Classes {
 		key := classKey(c.Label(i))
-		if _, ok := index[key]; ok {
-			twice[key] = true
+		if _, ok := first[key]; !ok {
+			first[key] = i
 		}
-		index[key] = i
+		last[key] = i
 	}
-	return index, twice
+	return first, last
 }
 
 // labels are the names of a model's classes.

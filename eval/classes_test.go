@@ -62,7 +62,9 @@ func TestMatchClasses(t *testing.T) {
 		{config: config(wordNets...), names: strings.Join(ids, " "), by: ByNumber, want: []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
 			10, 11}},
 		{config: config(wordNets...), names: strings.Join(ids[:9], " "), fault: "the data has 9 classes"},
-		{config: config("crane", "crane", "owl"), names: "owl crane", fault: `two of the model's classes are called "crane"`},
+		{config: config("crane", "crane", "owl"), names: "owl crane", fault: `the model's classes 0 and 1 are ` +
+			`both called "crane"`},
+		{config: config("crane", "crane", "owl"), names: "owl", by: ByName, want: []int{2}},
 		{config: config("crane", "crane", "owl"), names: "crane crane owl", by: ByName, want: []int{0, 1, 2}},
 	} {
 		c.n.Names = strings.Fields(c.names)

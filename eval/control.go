@@ -32,10 +32,15 @@ func MeasureControl(ctx context.Context, m *vit.Model, d data.Dataset, o Options
 	}
 	defer e.engine.Close()
 	c := e.config
-	scheme, err := halting.New(c.Halting)
+	schemes, err := infer.Schemes(m)
 	if err != nil {
 		return Control{}, err
 	}
+	at, _, err := o.Budget.Limits(m)
+	if err != nil {
+		return Control{}, err
+	}
+	scheme := schemes[at]
 	merges := false
 	for l := range c.Layers {
 		merges = merges || scheme.Needs(l+1, c.Layers).Merges
@@ -47,7 +52,7 @@ func MeasureControl(ctx context.Context, m *vit.Model, d data.Dataset, o Options
 			continue
 		}
 		planned := infer.Options{Schemes: []halting.Scheme{halting.Planned(scheme, s.depth)}}
-		if s.engine, err = infer.New(e.engine.Weights(), planned); err != nil {
+		if s.engine, err = infer.New(e.weights, planned); err != nil {
 			return Control{}, err
 		}
 		defer s.engine.Close()

@@ -27,6 +27,17 @@ type Options struct {
 	Precision infer.Precision // the zero value is infer.Auto
 	Budget    infer.Budget    // of every image
 	Progress  func(done, total int)
+
+	// Engine makes what runs a model's images; nil is infer.New, and what the budget is for. It takes Slice images at a
+	// time, all but the last.
+	Engine func(*vit.Model) (Engine, error)
+	Slice  int
+}
+
+// Engine runs batches of images as infer.Engine does, without caps: it fills Logits, Depth and Active of out.
+type Engine interface {
+	Run(ctx context.Context, b infer.Batch, out *infer.Output) error
+	Close()
 }
 
 // Result is what a model reached on a data set.
@@ -43,6 +54,8 @@ type Result struct {
 	Precision       string  `json:"precision"`
 	Damaged         int     `json:"damaged,omitempty"`   // images that cannot be read, and were left out
 	TooLarge        int     `json:"too_large,omitempty"` // images of more pixels than may be decoded, left out
+
+	Control *Control `json:"control,omitempty"` // what MeasureControl said, if it was asked
 }
 
 // Run runs m over d, which is resized to the model's input where it must be. It stops between slices of images when ctx
@@ -91,7 +104,8 @@ type evaluator struct {
 	config       vit.Config
 	data         data.Dataset
 	class        []int // of the model, for each label of the data
-	engine       *infer.Engine
+	engine       Engine
+	weights      *infer.Weights // of our own engine
 
 	total, done int
 	counted     int         // of done, those that could be read
@@ -158,7 +172,17 @@ func fittedEvaluator(m *vit.Model, d data.Dataset, class []int, o Options) (*eva
 	if e.total == 0 {
 		return nil, errors.New("the data set has no images")
 	}
-	weights, err := infer.Pack(m.Params, o.Precision)
+	size := c.ImageLen()
+	if o.Engine != nil {
+		if o.Budget != (infer.Budget{}) {
+			return nil, usage.Errorf("this engine keeps to no budget")
+		}
+		e.size = min(max(o.Slice, 1), e.total)
+		e.engine, err = o.Engine(m)
+		e.room(size)
+		return e, err
+	}
+	e.weights, err = infer.PackOptions{Precision: o.Precision, Threads: o.Threads}.Pack(m.Params)
 	if err != nil {
 		return nil, err
 	}
@@ -170,18 +194,22 @@ func fittedEvaluator(m *vit.Model, d data.Dataset, class []int, o Options) (*eva
 	if err != nil {
 		return nil, err
 	}
-	if e.engine, err = infer.New(weights, infer.Options{Threads: o.Threads, Schemes: schemes}); err != nil {
+	if e.engine, err = infer.New(e.weights, infer.Options{Threads: o.Threads, Schemes: schemes}); err != nil {
 		return nil, err
 	}
-	size := c.ImageLen()
 	e.size = min(max(sliceFloats/size, o.Threads), o.Threads*max(1, int(sliceMACs/float64(c.MACs(nil)))), 500, e.total)
-	e.images, e.labels = make([]float32, e.size*size), make([]int, e.size)
 	e.batch = infer.Batch{Scheme: slices.Repeat([]int{scheme}, e.size), Caps: slices.Repeat([]int{most}, e.size)}
-	e.pixels = make([][]byte, o.Threads)
+	e.room(size)
+	return e, nil
+}
+
+// room makes the memory of slices of images of so many numbers.
+func (e *evaluator) room(size int) {
+	e.images, e.labels = make([]float32, e.size*size), make([]int, e.size)
+	e.pixels = make([][]byte, e.options.Threads)
 	for i := range e.pixels {
 		e.pixels[i] = make([]byte, size)
 	}
-	return e, nil
 }
 
 // runAll runs the images of evaluators of the same data in turns, and stops between slices when ctx ends.
@@ -213,7 +241,10 @@ func (e *evaluator) slice(ctx context.Context, n int) error {
 	if err := e.load(n); err != nil {
 		return err
 	}
-	batch := infer.Batch{Images: e.images[:n*len(e.pixels[0])], Caps: e.batch.Caps[:n], Scheme: e.batch.Scheme[:n]}
+	batch := infer.Batch{Images: e.images[:n*len(e.pixels[0])]}
+	if e.options.Engine == nil {
+		batch.Caps, batch.Scheme = e.batch.Caps[:n], e.batch.Scheme[:n]
+	}
 	if err := e.engine.Run(ctx, batch, &e.out); err != nil {
 		return err
 	}

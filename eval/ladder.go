@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/infer"
 )
 
 // How near a rung's mean has to be to its budget, as a share of it: where a search ends, on few images and on all; what
@@ -213,11 +214,10 @@ func (k *curve) stepAt(target float64) (step float64, crossed bool) {
 	return math.Abs((b.value-a.value)/(b.cost-a.cost)) * part * target, true
 }
 
-// Two rungs are joined by interpolation where that is right to joinTolerance halfway between them, or where they are
-// so near each other, joinNear, that nothing is lost without.
+// Two rungs are joined by interpolation where that is right to joinTolerance halfway between them. Those that are so
+// near each other (infer.Near) that nothing is lost without are not joined.
 const (
 	joinTolerance = 0.02
-	joinNear      = 1.03
 	joinStep      = 1.01
 	joinGap       = 1.005 // between two rungs at least
 )
@@ -240,7 +240,7 @@ func (c *calibration) fill(ctx context.Context, list []*outcome) ([]*outcome, er
 
 // between returns an outcome to be put between a and b, or nil.
 func (c *calibration) between(ctx context.Context, a, b *outcome) (*outcome, error) {
-	if b.mean <= joinNear*a.mean {
+	if b.mean <= infer.Near*a.mean {
 		return nil, nil
 	}
 	inside := func(o *outcome) bool { return o.mean >= joinGap*a.mean && o.mean*joinGap <= b.mean }

@@ -126,7 +126,7 @@ const (
 // time returns how many milliseconds an image takes with each of the outcomes' constants when it runs alone: the mean
 // over images of the fastest of their repeats.
 func (c *calibration) time(ctx context.Context, list []*outcome) ([]float64, error) {
-	weights, err := infer.Pack(c.model.Params, c.Precision)
+	weights, err := infer.PackOptions{Precision: c.Precision, Threads: c.Threads}.Pack(c.model.Params)
 	if err != nil {
 		return nil, err
 	}

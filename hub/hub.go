@@ -50,6 +50,7 @@ const (
 	defaultRevision = "main"
 	hubConfig       = "config.json"
 	hubPreprocessor = "preprocessor_config.json"
+	hubProcessor    = "processor_config.json" // which newer repositories have in its place
 	hubWeights      = "model.safetensors"
 	hubPickle       = "pytorch_model.bin"
 
@@ -152,8 +153,12 @@ func (r *remote) fetch(ctx context.Context, config remoteFile) error {
 		return err
 	}
 	commit := config.commit
-	if _, err := r.getOptional(ctx, commit, hubPreprocessor, maxHubJSON); err != nil {
-		return err
+	for _, name := range []string{hubPreprocessor, hubProcessor} {
+		if found, err := r.getOptional(ctx, commit, name, maxHubJSON); err != nil {
+			return err
+		} else if found {
+			break
+		}
 	}
 	for _, file := range weightFiles {
 		found, err := r.getOptional(ctx, commit, file.name, file.limit)

@@ -77,9 +77,13 @@ const (
 	mostSteps = 400
 )
 
+// Near is how much more than one rung of a ladder the next one costs that has nothing between the two: their constants
+// may be far apart all the same, where an exit takes over from a gate, and those halfway may cost more than both.
+const Near = 1.03
+
 // steps returns how many schemes stand for the means from rung i of a ladder to the next, the rung's own included.
 func steps(ladder []vit.Rung, i int) int {
-	if i+1 == len(ladder) {
+	if i+1 == len(ladder) || ladder[i+1].Mean <= Near*ladder[i].Mean {
 		return 1
 	}
 	a, b := ladder[i].Mean, ladder[i+1].Mean

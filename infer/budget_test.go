@@ -11,7 +11,7 @@ import (
 )
 
 // TestMeanBudget: a mean on a rung has the rung's constants, one between two rungs those that lie between, unless the
-// two differ in more than the tuned constant; beyond the ends it is the last rung.
+// two differ in more than the tuned constant or cost nearly the same; beyond the ends it is the last rung.
 func TestMeanBudget(t *testing.T) {
 	c := smallConfig(4)
 	c.Halting = halting.Config{Scheme: "token"}.With("gate_center", 3).With("epsilon", 0.1)
@@ -20,6 +20,7 @@ func TestMeanBudget(t *testing.T) {
 		{Mean: 0.3, Constants: map[string]float64{"gate_center": -10, "epsilon": 0.1}}, // as in the configuration
 		{Mean: 0.5, Constants: center(10)},
 		{Mean: 0.6, Constants: center(12)},
+		{Mean: 0.615, Constants: center(13)},
 		{Mean: 0.8, Constants: map[string]float64{"gate_center": 14, "epsilon": 0.2}},
 		{Mean: 0.9, Constants: map[string]float64{"gate_center": 14, "epsilon": 0.2}},
 		{Mean: 1, Constants: map[string]float64{"gate_center": 90, "epsilon": 0.2}},
@@ -35,7 +36,8 @@ func TestMeanBudget(t *testing.T) {
 		t.Errorf("the model's own scheme is %+v", own)
 	}
 	for mean, want := range map[float64]float64{
-		0.001: -10, 0.3: -10, 0.4: 0, 0.35: -5, 0.45: 5, 0.5: 10, 0.55: 11, 0.6: 12, 0.7: 12, 0.799: 12, 0.8: 14, 0.85: 14,
+		0.001: -10, 0.3: -10, 0.4: 0, 0.35: -5, 0.45: 5, 0.5: 10, 0.55: 11, 0.6: 12,
+		0.607: 12, 0.614: 12, 0.7: 13, 0.799: 13, 0.8: 14, 0.85: 14,
 		0.9: 14, 0.95: 52, 0.99999: 90, 1: 90,
 	} {
 		scheme, most, err := Budget{Mean: mean}.Limits(m)

@@ -7,6 +7,7 @@ import (
 	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/vit"
+	"github.com/adavit/adavit/weights"
 )
 
 // Precision is the arithmetic of the large products: q, k, v, proj, fc1 and fc2 of every block. Everything else stays
@@ -37,9 +38,9 @@ func ParsePrecision(name string) (Precision, error) {
 }
 
 // Resolve returns the precision that p means for a model, which may be nil where there is no more than an architecture.
-// Auto is the one that the model's card names, else the fastest that costs it no more than a tenth of a point of top-1
-// by that card; where the card says nothing of precisions, F32. A wish of the environment that this machine's kernels
-// cannot fulfil is an error here, before anything is packed.
+// Auto is the one that the model's card names, else that which its stored weights are rounded for, else the fastest
+// that costs it no more than a tenth of a point of top-1 by that card; where nothing is said of precisions, F32. A wish
+// of the environment that this machine's kernels cannot fulfil is an error here, before anything is packed.
 func Resolve(p Precision, m *vit.Model) (Precision, error) {
 	if err := kernels.Configured(); err != nil {
 		return Auto, usage.Wrap(err)
@@ -57,6 +58,9 @@ func Resolve(p Precision, m *vit.Model) (Precision, error) {
 	if p != Auto {
 		return p, nil
 	}
+	if p = roundedFor(m); p != Auto {
+		return p, nil
+	}
 	if kernels.Path() != "portable" { // plain Go gains nothing from fewer bits
 		for _, p := range []Precision{Int8, BF16} {
 			if loss, ok := m.PrecisionLoss[string(p)]; ok && loss <= 0.1 {
@@ -65,6 +69,24 @@ func Resolve(p Precision, m *vit.Model) (Precision, error) {
 		}
 	}
 	return F32, nil
+}
+
+// roundedFor returns the precision that a model's stored weights were rounded for, Auto if they were not.
+func roundedFor(m *vit.Model) Precision {
+	if m.Params == nil {
+		return Auto
+	}
+	return map[weights.DType]Precision{weights.I8: Int8, weights.BF16: BF16}[m.Params.Rounded()]
+}
+
+// Caution returns what a user should know who runs a model in the precision that Resolve returned: that its stored
+// weights were rounded for another. "" is nothing.
+func Caution(p Precision, m *vit.Model) string {
+	if of := roundedFor(m); of != Auto && of != p {
+		return fmt.Sprintf("the model's weights are stored as %s rounds them, and run in %s with what that has left of them",
+			of, p)
+	}
+	return ""
 }
 
 // operand is a matrix of activations [rows, width] as the products of one precision take it.

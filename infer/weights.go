@@ -1,11 +1,6 @@
 package infer
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
-	"slices"
-
 	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
 )
@@ -29,55 +24,6 @@ type block struct {
 	proj            residual
 	fc1             linear
 	fc2             residual
-}
-
-// Pack copies and packs a model's parameters; Auto means F32, for parameters come without a card (see Resolve).
-func Pack(p *vit.Params, precision Precision) (*Weights, error) {
-	if p == nil {
-		return nil, errors.New("infer: no model given")
-	}
-	if err := p.Config.Validate(); err != nil {
-		return nil, fmt.Errorf("infer: %w", err)
-	}
-	if len(p.Data) != p.Config.ParamCount() || len(p.Blocks) != p.Config.Layers {
-		return nil, fmt.Errorf("infer: %d parameters in %d blocks do not belong to a configuration with %d in %d",
-			len(p.Data), len(p.Blocks), p.Config.ParamCount(), p.Config.Layers)
-	}
-	precision, err := ParsePrecision(string(precision))
-	if err != nil {
-		return nil, fmt.Errorf("infer: %w", err)
-	}
-	precision = cmp.Or(precision, F32)
-	c := &p.Config
-	e := c.Embed
-	w := &Weights{
-		config:    *c,
-		precision: precision,
-		special:   slices.Concat(p.ClassToken, p.DistToken, p.Registers),
-		patch:     newLinear(F32, p.PatchWeight, p.PatchBias, c.PatchLen()),
-		blocks:    make([]block, c.Layers),
-		norm:      newNorm(p.NormWeight, p.NormBias, c.Eps),
-		heads:     []linear{newLinear(F32, p.HeadWeight, p.HeadBias, c.HeadInputs())},
-	}
-	if c.Classifiers() > 1 {
-		w.heads = append(w.heads, newLinear(F32, p.HeadDistWeight, p.HeadDistBias, e))
-	}
-	patches := len(p.Position) - c.Patches()*e
-	w.position = slices.Concat(p.Position[:patches], make([]float32, len(p.Registers)), p.Position[patches:])
-	kernels.Add(w.special, w.position[:len(w.special)])
-	for l := range w.blocks {
-		from := &p.Blocks[l]
-		w.blocks[l] = block{
-			norm1:    newNorm(from.Norm1Weight, from.Norm1Bias, c.Eps),
-			query:    newLinear(precision, from.QKVWeight[:e*e], from.QKVBias[:e], e),
-			keyValue: newLinear(precision, from.QKVWeight[e*e:], from.QKVBias[e:], e),
-			proj:     newResidual(precision, from.ProjWeight, from.ProjBias, e),
-			norm2:    newNorm(from.Norm2Weight, from.Norm2Bias, c.Eps),
-			fc1:      newLinear(precision, from.FC1Weight, from.FC1Bias, e),
-			fc2:      newResidual(precision, from.FC2Weight, from.FC2Bias, c.Hidden),
-		}
-	}
-	return w, nil
 }
 
 // Precision returns the arithmetic of the large products: F32, BF16 or Int8.
@@ -108,16 +54,16 @@ type linear struct {
 	bias      []float32 // [N]
 }
 
-// newLinear packs a weight [outputs, inputs] and copies its bias.
-func newLinear(p Precision, weight, bias []float32, inputs int) linear {
-	l := linear{precision: p, bias: slices.Clone(bias)}
+// newLinear makes room for the packed weights of a map of so many inputs, with the given bias.
+func newLinear(p Precision, inputs int, bias []float32) linear {
+	l := linear{precision: p, bias: bias}
 	switch p {
 	case BF16:
-		kernels.PackBF16(&l.bf16, weight, inputs, inputs, len(bias))
+		l.bf16 = kernels.MakePanels[uint16](inputs, len(bias))
 	case Int8:
-		kernels.PackInt8(&l.int8, weight, inputs, inputs, len(bias))
+		l.int8 = kernels.MakePackedInt8(inputs, len(bias))
 	default:
-		kernels.PackTransposed(&l.f32, weight, inputs, inputs, len(bias))
+		l.f32 = kernels.MakePanels[float32](inputs, len(bias))
 	}
 	return l
 }
@@ -169,19 +115,6 @@ type residual struct {
 	shift  float32   // and its bias
 }
 
-// newResidual packs a weight [outputs, inputs].
-func newResidual(p Precision, weight, bias []float32, inputs int) residual {
-	if p == F32 {
-		return residual{linear: newLinear(p, weight, bias, inputs)}
-	}
-	r := residual{gate: slices.Clone(weight[:inputs]), shift: bias[0]}
-	weight, bias = slices.Clone(weight), slices.Clone(bias)
-	clear(weight[:inputs])
-	bias[0] = 0
-	r.linear = newLinear(p, weight, bias, inputs)
-	return r
-}
-
 // addGate adds the gate's share of x·Wᵀ + b to the tokens y, rows ldy apart: in f32, where nothing is gained by
 // computing one output, that of the whole first panel. x has rows ldx apart.
 func (r *residual) addGate(y []float32, ldy int, x []float32, ldx, rows int) {
@@ -219,10 +152,6 @@ func (r *residual) addAll(y []float32, ldy int, x []float32, ldx, rows int, room
 type norm struct {
 	gamma, beta []float32
 	eps         float32
-}
-
-func newNorm(gamma, beta []float32, eps float64) norm {
-	return norm{slices.Clone(gamma), slices.Clone(beta), float32(eps)}
 }
 
 // to writes y = norm(x), both [rows, E] without gaps; y may be x.

@@ -118,6 +118,12 @@ func write(w io.Writer, data *beside, p *vit.Params, o Options) error {
 	}
 	err := check(p, o, data == nil)
 	if err == nil {
+		p, err = p.Whole()
+	}
+	if err == nil {
+		err = checkData(p)
+	}
+	if err == nil {
 		var about []protobuf.Message
 		if about, err = metadata(p.Config, o); err == nil {
 			err = encode(w, data, build(p, o), o.Opset, about)
@@ -181,7 +187,12 @@ func check(p *vit.Params, o Options, single bool) error {
 			return err
 		}
 	}
-	if got, want := len(p.Data), c.ParamCount(); got != want {
+	return nil
+}
+
+// checkData reports what is wrong with the parameters themselves.
+func checkData(p *vit.Params) error {
+	if got, want := len(p.Data), p.Config.ParamCount(); got != want {
 		return fmt.Errorf("%d parameters, but the configuration wants %d", got, want)
 	}
 	for _, t := range p.Tensors() {

@@ -19,11 +19,30 @@ type preprocessorJSON struct {
 	DoCenterCrop *bool    `json:"do_center_crop"`
 	CropSize     sizeJSON `json:"crop_size"`
 	CropPct      *float64 `json:"crop_pct"`
+	CropDown     *bool    `json:"crop_down"`
+	Resample     filter   `json:"resample"`
 	Mean         numbers  `json:"image_mean"`
 	Std          numbers  `json:"image_std"`
 }
 
-// sizeJSON is a Size, or a plain number, which makes a square.
+// filter is a way to resize, as Pillow numbers it or, as newer files have it, by torchvision's name.
+type filter int
+
+func (f *filter) UnmarshalJSON(b []byte) error {
+	names := map[string]filter{`"bilinear"`: Bilinear, `"bicubic"`: Bicubic}
+	if n, ok := names[string(b)]; ok {
+		*f = n
+		return nil
+	}
+	n := int(*f)
+	if strictjson.Unmarshal(b, &n) != nil {
+		return fmt.Errorf("%.60s: want %d or \"bilinear\", %d or \"bicubic\"", b, Bilinear, Bicubic)
+	}
+	*f = filter(n)
+	return nil
+}
+
+// sizeJSON is a Size; a plain number, which makes a square; or a list of height and width.
 type sizeJSON struct {
 	Size
 	plain bool // it was a number
@@ -41,8 +60,12 @@ func (s *sizeJSON) UnmarshalJSON(b []byte) error {
 		*s = sizeJSON{Size{Height: n, Width: n}, true}
 		return nil
 	}
+	if list := []int(nil); strictjson.Unmarshal(b, &list) == nil && len(list) == 2 {
+		s.Height, s.Width = list[0], list[1]
+		return nil
+	}
 	if strictjson.UnmarshalKnown(b, &s.Size) != nil || s.Size == (Size{}) {
-		return fmt.Errorf(`%.60s: want a whole number, {"height", "width"} or {"shortest_edge"}`, b)
+		return fmt.Errorf(`%.60s: want a whole number, {"height", "width"}, [height, width] or {"shortest_edge"}`, b)
 	}
 	return nil
 }
@@ -69,13 +92,15 @@ func (l *numbers) UnmarshalJSON(b []byte) error {
 // ParsePreprocessor reads preprocessor_config.json; name stands for the file in errors. Unknown keys are ignored,
 // absent ones have ViTImageProcessor's values (resize to 224×224, bilinear; no crop; 1/255; mean and deviation ½).
 //
-// A size may be {"height", "width"}, {"shortest_edge"} or a plain number. The number is the shortest edge if a centre
-// crop follows, as in DeiT's and torchvision's evaluation, and both sides of a square if none does. crop_pct implies
-// the crop, unless do_center_crop forbids it; its size is then crop_size or, without one, size. pillow, a version, asks
-// for the bytes that this version's resize makes.
+// A size may be {"height", "width"}, [height, width], {"shortest_edge"} or a plain number. The number is the shortest
+// edge if a centre crop follows, as in DeiT's and torchvision's evaluation, and both sides of a square if none does.
+// crop_pct implies the crop, unless do_center_crop forbids it; its size is then crop_size or, without one, size.
+// resample is Pillow's number or a name, "bilinear" or "bicubic". pillow, a version, asks for the bytes that this
+// version's resize makes.
 //
-// A file that names an image processor, and does not say do_exif_transpose, is one of transformers', whose load_image
-// (5.24.0) turns pictures as EXIF says.
+// A file that names an image processor is one of transformers' (5.24.0), whose load_image turns pictures as EXIF says,
+// unless do_exif_transpose says otherwise; and whose centre crop rounds its place down, unless there is a crop_pct,
+// which is timm's, or crop_down says otherwise.
 func ParsePreprocessor(name string, b []byte) (Preprocessor, error) {
 	p, err := parsePreprocessor(b)
 	if err != nil {
@@ -87,16 +112,17 @@ func ParsePreprocessor(name string, b []byte) (Preprocessor, error) {
 func parsePreprocessor(b []byte) (Preprocessor, error) {
 	j := preprocessorJSON{
 		Preprocessor: Preprocessor{
-			DoResize: true, Resample: Bilinear, DoRescale: true, RescaleFactor: 1.0 / 255, DoNormalize: true,
+			DoResize: true, DoRescale: true, RescaleFactor: 1.0 / 255, DoNormalize: true,
 		},
-		Size: sizeJSON{Size: Size{Height: 224, Width: 224}}, Mean: numbers{0.5}, Std: numbers{0.5},
+		Size: sizeJSON{Size: Size{Height: 224, Width: 224}}, Mean: numbers{0.5}, Std: numbers{0.5}, Resample: Bilinear,
 	}
 	if err := strictjson.UnmarshalKnown(b, &j); err != nil {
 		return Preprocessor{}, err
 	}
 	p := j.Preprocessor
-	p.Mean, p.Std = j.Mean, j.Std
-	if p.Exif = j.Processor != "" || j.Extractor != ""; j.Exif != nil {
+	p.Mean, p.Std, p.Resample = j.Mean, j.Std, int(j.Resample)
+	transformers := j.Processor != "" || j.Extractor != ""
+	if p.Exif = transformers; j.Exif != nil {
 		p.Exif = *j.Exif
 	}
 	if j.CropPct != nil && (j.DoCenterCrop == nil || *j.DoCenterCrop) {
@@ -109,6 +135,9 @@ func parsePreprocessor(b []byte) (Preprocessor, error) {
 	}
 	size := j.Size.Size
 	if p.DoCenterCrop {
+		if p.CropDown = transformers && p.CropPct == 0; j.CropDown != nil {
+			p.CropDown = *j.CropDown
+		}
 		// Its plain number or shortest edge is a square: there is nothing to keep the shape of.
 		p.Crop = j.CropSize.Size
 		if p.Crop == (Size{}) && p.CropPct != 0 {
@@ -138,12 +167,17 @@ func (p Preprocessor) Marshal() ([]byte, error) {
 			p.Size = Size{ShortestEdge: cover.Height}
 		}
 	}
+	var down *bool
+	if p.DoCenterCrop && p.CropDown != (p.CropPct == 0) { // which goes without saying
+		down = &p.CropDown
+	}
 	var b []byte
 	if err == nil {
 		b, err = json.MarshalIndent(struct {
 			Type string `json:"image_processor_type"`
 			Preprocessor
-		}{"ViTImageProcessor", p}, "", "  ")
+			CropDown *bool `json:"crop_down,omitempty"`
+		}{"ViTImageProcessor", p, down}, "", "  ")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("preprocessor: %w", err)

@@ -17,8 +17,14 @@ func TestPreprocessorConfig(t *testing.T) {
 		p.Crop != (Size{Height: 32, Width: 32}) {
 		t.Errorf("%+v", p)
 	}
+	if p := mustParse(t, `{"size": [32, 48], "resample": "bicubic"}`); p.Size != (Size{Height: 32, Width: 48}) ||
+		p.Resample != Bicubic {
+		t.Errorf("%+v", p)
+	}
 	for _, config := range []string{
-		`{}`, `{"size": 36, "crop_size": 32, "do_center_crop": true, "resample": 3, "image_mean": 0.5}`,
+		`{"size": 36, "crop_size": 32, "do_center_crop": true, "image_processor_type": "BitImageProcessor"}`,
+		`{"size": 36, "crop_pct": 0.9, "crop_down": true}`, `{}`,
+		`{"size": 36, "crop_size": 32, "do_center_crop": true, "resample": 3, "image_mean": 0.5}`,
 		`{"size": 224, "crop_pct": 0.9}`, `{"do_resize": false, "do_normalize": false, "do_rescale": false}`,
 		`{"size": {"shortest_edge": 20}, "do_center_crop": true, "rescale_factor": 0.5}`,
 	} {
@@ -40,7 +46,10 @@ func TestPreprocessorConfig(t *testing.T) {
 		`{"size": 1e9}`:                "size",
 		`{"size": {"longest_edge":4}}`: "size",
 		`{"size": {"height": 4}}`:      "size",
+		`{"size": [4]}`:                "size",
+		`{"size": [4, 0], "crop": 1}`:  "size",
 		`{"resample": 0}`:              "resample 0",
+		`{"resample": "lanczos"}`:      `"lanczos": want 2 or "bilinear"`,
 		`{"do_center_crop": true, "crop_size": {"height": 3, "width": -1}}`: "crop_size",
 		`{"crop_pct": 0}`:          "crop_pct",
 		`{"crop_pct": 1.5}`:        "crop_pct",

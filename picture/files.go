@@ -192,7 +192,7 @@ func looksLikeImage(path string) bool {
 		return false
 	}
 	defer f.Close()
-	b := make([]byte, magicBytes)
+	b := make([]byte, 64)     // more than formatOf wants: brands of HEIC follow behind its first bytes
 	n, _ := io.ReadFull(f, b) // a short file has a short beginning
-	return formatOf(b[:n]) != nil
+	return formatOf(b[:n]) != nil || isPictureName(foreignName(b[:n]))
 }

@@ -19,6 +19,8 @@ const supported = "JPEG, PNG, GIF, WebP, BMP, TIFF and PNM"
 var (
 	ErrFormat   = errors.New("not an image (" + supported + " are supported)")
 	ErrTooLarge = errors.New("too large")
+	// ErrUnread is an ErrFormat about what is a picture all the same, of a format that is not read, such as HEIC.
+	ErrUnread = errors.New("a picture of a format that is not supported")
 )
 
 // Decoding says how image files become pictures.
@@ -146,9 +148,7 @@ func openImage(name string, b []byte, most limits, exif bool) (o *Opened, err er
 	case len(b) == 0:
 		err = errors.New("image file is empty")
 	case f == nil:
-		if err = ErrFormat; foreignName(b) != "" {
-			err = formatError{foreignName(b)}
-		}
+		err = notRead(b)
 	default:
 		h, err = f.header(b, most)
 	}

@@ -13,8 +13,8 @@ import (
 )
 
 // Go's own JPEG decoder differs from libjpeg by up to 3 and refuses colour that is subsampled in an uncommon way,
-// CMYK's above all. This one gives libjpeg's bytes: baseline and progressive Huffman coding, 8 bits, 1, 3 or 4
-// components. Arithmetic coding, 12 bits and lossless JPEG are not supported.
+// CMYK's above all. This one gives libjpeg's bytes: baseline and progressive, Huffman and arithmetic coding, 8
+// bits, 1, 3 or 4 components. 12 bits and lossless JPEG are not supported.
 
 func isJPEG(b []byte) bool { return hasPrefix(b, "\xff\xd8\xff") }
 
@@ -22,6 +22,9 @@ func isJPEG(b []byte) bool { return hasPrefix(b, "\xff\xd8\xff") }
 const (
 	jpegSOF0  = 0xc0 // baseline; 0xc1 is extended, which for 8 bits is the same
 	jpegSOF2  = 0xc2 // progressive
+	jpegSOF9  = 0xc9 // arithmetic coding
+	jpegSOF10 = 0xca // both
+	jpegDAC   = 0xcc
 	jpegDHT   = 0xc4
 	jpegRST0  = 0xd0 // to 0xd7
 	jpegEOI   = 0xd9
@@ -75,6 +78,7 @@ type jpegDecoder struct {
 	exif, xmp     []byte
 	width, height int
 	progressive   bool
+	arithmetic    bool
 	components    []jpegComponent
 
 	most                   struct{ h, v int } // the largest sampling factors
@@ -82,6 +86,8 @@ type jpegDecoder struct {
 	quantisation           [4]*kernels.DCTBlock
 	huffman                [2][4]*jpegHuffman // DC, AC
 	restart                int                // units between restart markers; 0 for none
+	scans, lastGood        int                // scans so far; the last row of units for which the last one has data
+	bounds                 *jpegBounds        // nil for the usual ones
 	jfif, adobe            bool
 	transform              byte // Adobe's
 }
@@ -98,6 +104,7 @@ type jpegComponent struct {
 	quantisation  kernels.DCTBlock
 	latched, seen bool     // has its table; has been in a scan
 	left          [10]int8 // bits that are missing of the first coefficients in a progressive file; −1: all
+	leftBefore    [10]int8 // the same before the component's last scan; 0 if that is the file's first
 }
 
 func openJPEG(b []byte, most limits) (header, error) { return new(jpegDecoder).open(b, most) }
@@ -122,10 +129,13 @@ func (d *jpegDecoder) open(b []byte, most limits) (header, error) {
 	if scans > most.scans {
 		return header{}, fmt.Errorf("more than %d scans", most.scans)
 	}
+	// A block has one bit at least; in arithmetic coding hardly any.
+	least := int64(d.unitsAcross) * int64(d.unitsDown) * int64(d.most.h*d.most.v) / 8
+	if d.arithmetic {
+		least /= 1 << 10
+	}
 	return header{
-		width: d.width, height: d.height, exif: d.exif, xmp: d.xmp,
-		// A block has one bit at least.
-		least: int64(d.unitsAcross) * int64(d.unitsDown) * int64(d.most.h*d.most.v) / 8,
+		width: d.width, height: d.height, exif: d.exif, xmp: d.xmp, least: least,
 		decode: func() (image.Image, error) {
 			if err := d.samples(); err != nil {
 				return nil, err
@@ -151,7 +161,9 @@ func (d *jpegDecoder) segments(b []byte, pos int) (err error) {
 			err = fmt.Errorf("unknown marker %#x", kind)
 		case kind == jpegDHT:
 			err = d.codes(p)
-		case kind >= jpegSOF0 && kind <= 0xcf && kind != 0xc8 && kind != 0xcc: // a frame of any kind
+		case kind == jpegDAC:
+			err = d.conditioning(p)
+		case kind >= jpegSOF0 && kind <= 0xcf && kind != 0xc8: // a frame of any kind
 			err = d.frame(kind, p)
 		case kind == jpegDQT:
 			err = d.tables(p)
@@ -177,8 +189,8 @@ func (d *jpegDecoder) frame(kind byte, p []byte) error {
 	switch {
 	case len(d.components) > 0:
 		return errors.New("a second frame")
-	case kind > jpegSOF2:
-		return fmt.Errorf("coding process %d (arithmetic, lossless or hierarchical) is not supported", kind-jpegSOF0)
+	case kind > jpegSOF2 && kind != jpegSOF9 && kind != jpegSOF10:
+		return fmt.Errorf("coding process %d, lossless or hierarchical JPEG, is not supported", kind-jpegSOF0)
 	case len(p) < 6 || len(p) != 6+3*int(p[5]):
 		return errors.New("bad SOF segment")
 	case p[0] != 8:
@@ -186,7 +198,7 @@ func (d *jpegDecoder) frame(kind byte, p []byte) error {
 	case p[5] != 1 && p[5] != 3 && p[5] != 4:
 		return fmt.Errorf("%d components are not supported", p[5])
 	}
-	d.progressive = kind == jpegSOF2
+	d.progressive, d.arithmetic = kind == jpegSOF2 || kind == jpegSOF10, kind >= jpegSOF9
 	d.height, d.width = int(binary.BigEndian.Uint16(p[1:])), int(binary.BigEndian.Uint16(p[3:]))
 	if d.height < 1 || d.width < 1 {
 		return fmt.Errorf("a picture of %d×%d pixels", d.width, d.height)
@@ -289,11 +301,14 @@ func (d *jpegDecoder) samples() error {
 			return err
 		}
 	}
-	if d.smoothed() {
-		return errors.New("scans of a progressive picture are missing, which is not supported")
-	}
+	smoothed := d.smoothed()
 	for i := range d.components {
 		c := &d.components[i]
+		if smoothed {
+			d.smooth(c)
+			c.coefficients, c.there = nil, nil
+			continue
+		}
 		if !c.seen && !d.progressive { // as libjpeg leaves it
 			for i := range c.pix {
 				c.pix[i] = 128
@@ -310,19 +325,4 @@ func (d *jpegDecoder) samples() error {
 		c.coefficients, c.there = nil, nil
 	}
 	return nil
-}
-
-// smoothed reports whether libjpeg would make up what scans that are not there leave open: by its rule, that happens if
-// all means are known and not all of the nine coefficients after them, to their last bits, of all components.
-func (d *jpegDecoder) smoothed() (yes bool) {
-	for i := range d.components {
-		c := &d.components[i]
-		for k, left := range c.left {
-			if k == 0 && left < 0 || c.quantisation[jpegPlace[k]] == 0 {
-				return false
-			}
-			yes = yes || k > 0 && left != 0
-		}
-	}
-	return yes && d.progressive
 }

@@ -7,6 +7,8 @@ import (
 	"image/jpeg"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/adavit/adavit/internal/kernels"
@@ -125,4 +127,26 @@ func BenchmarkJPEG(b *testing.B) {
 			})
 		}
 	}
+}
+
+// FuzzJPEG decodes files of all kinds of coding.
+func FuzzJPEG(f *testing.F) {
+	files, err := filepath.Glob("testdata/pillow/*.jpg")
+	if err != nil || len(files) < 30 {
+		f.Fatal(len(files), err)
+	}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		most := limits{file: 1 << 16, pixels: 1 << 16, side: 1 << 12, scans: 20}
+		if _, err := decodeImage("x", bytes.NewReader(b), most, true); err != nil &&
+			strings.Contains(err.Error(), "panicked") {
+			t.Fatal(err)
+		}
+	})
 }

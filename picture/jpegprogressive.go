@@ -11,6 +11,9 @@ import (
 
 // blocks returns what reads the scan's part of the block at column bx and row by.
 func (s *jpegScan) blocks() func(s *jpegScan, p *jpegPart, bx, by int) {
+	if s.arith != nil {
+		return s.blocksArith()
+	}
 	switch {
 	case !s.progressive:
 		return (*jpegScan).whole

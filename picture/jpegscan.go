@@ -19,6 +19,8 @@ type jpegScan struct {
 	run         int  // of blocks that have no more coefficients in this scan
 	dry         bool // the data ran out, and nothing more comes before the next restart marker
 	bits        jpegBits
+	arith       *jpegArith // of a file in arithmetic coding
+	bounds      jpegBounds
 	work        kernels.DCTBlock // of a file that is not progressive
 }
 
@@ -29,6 +31,7 @@ type jpegPart struct {
 	dc, ac       *jpegHuffman
 	across, down int   // blocks in a unit
 	previous     int32 // the last block's first coefficient
+	context      int   // of its difference, in arithmetic coding
 }
 
 // startScan reads an SOS segment.
@@ -37,6 +40,11 @@ func (d *jpegDecoder) startScan(p []byte) (*jpegScan, error) {
 		return nil, errors.New("bad SOS segment")
 	}
 	s := &jpegScan{progressive: d.progressive}
+	if d.arithmetic {
+		if s.arith, s.bounds = newJPEGArith(), jpegUsualBounds; d.bounds != nil {
+			s.bounds = *d.bounds
+		}
+	}
 	n, blocks := int(p[0]), 0
 	for i := range n {
 		id, tables := p[1+2*i], p[2+2*i]
@@ -73,7 +81,7 @@ func (d *jpegDecoder) startScan(p []byte) (*jpegScan, error) {
 			}
 		}
 		c, needDC := p.jpegComponent, s.first == 0 && s.high == 0
-		if needDC && p.dc == nil || s.last > 0 && p.ac == nil {
+		if !d.arithmetic && (needDC && p.dc == nil || s.last > 0 && p.ac == nil) {
 			return nil, errors.New("a scan without its Huffman table")
 		}
 		if !c.latched { // later tables are for other components
@@ -83,7 +91,9 @@ func (d *jpegDecoder) startScan(p []byte) (*jpegScan, error) {
 			}
 			c.quantisation, c.latched = *t, true
 		}
-		c.seen = c.seen || s.first == 0
+		if c.seen = c.seen || s.first == 0; d.scans > 0 {
+			c.leftBefore = c.left
+		}
 		for k := s.first; k <= min(s.last, len(c.left)-1); k++ {
 			c.left[k] = int8(s.low)
 		}
@@ -96,14 +106,15 @@ func (s *jpegScan) decode(d *jpegDecoder) error {
 	s.bits = jpegBits{b: d.b, pos: d.pos}
 	// A scan of one component has its blocks alone, row by row; else each unit has h·v blocks of each component, and
 	// the units cover the edges.
-	across, down := d.unitsAcross, d.unitsDown
+	across, down, unit := d.unitsAcross, d.unitsDown, 1
 	if len(s.parts) == 1 {
 		p := &s.parts[0]
-		across, down, p.across, p.down = (p.width+7)/8, (p.height+7)/8, 1, 1
+		across, down, unit, p.across, p.down = (p.width+7)/8, (p.height+7)/8, p.v, 1, 1
 	}
 	block := s.blocks()
 	left, marker := d.restart, byte(0)
 	for y := range down {
+		row := y / unit
 		for x := range across {
 			if d.restart > 0 && left == 0 {
 				if err := s.restart(marker); err != nil {
@@ -116,6 +127,7 @@ func (s *jpegScan) decode(d *jpegDecoder) error {
 				s.blank(x, y)
 				continue
 			}
+			d.lastGood = row
 			for i := range s.parts {
 				p := &s.parts[i]
 				for v := range p.down {
@@ -130,6 +142,7 @@ func (s *jpegScan) decode(d *jpegDecoder) error {
 		}
 	}
 	d.pos = s.bits.pos
+	d.scans++
 	return nil
 }
 
@@ -140,7 +153,10 @@ func (s *jpegScan) decode(d *jpegDecoder) error {
 func (s *jpegScan) restart(number byte) error {
 	s.bits.acc, s.bits.n, s.run = 0, 0, 0 // what is left before the marker does not count
 	for i := range s.parts {
-		s.parts[i].previous = 0
+		s.parts[i].previous, s.parts[i].context = 0, 0
+	}
+	if s.arith != nil {
+		s.arith = newJPEGArith()
 	}
 	for {
 		kind, at := jpegFind(s.bits.b, s.bits.pos)

@@ -29,13 +29,12 @@ func exifOrientation(b []byte) int {
 	if !hasPrefix(b, "MM") && !hasPrefix(b, "II") {
 		return 0
 	}
-	order, entries, _ := tiffEntries(b) // what there is of them
-	for e := range slices.Chunk(entries, 12) {
-		if order.Uint16(e) != tiffOrientation {
+	d, _ := readTIFFDirectory(b) // what there is of it
+	for e := range slices.Chunk(d.entries, d.size) {
+		if d.order.Uint16(e) != tiffOrientation {
 			continue
 		}
-		v := tiffField{order: order, kind: order.Uint16(e[2:]), count: int(order.Uint32(e[4:])), data: e[8:]}
-		if tiffSizes[v.kind] > 0 && v.count == 1 && v.at(0) >= 1 && v.at(0) <= 8 {
+		if v, ok := d.field(b, e); ok && v.count == 1 && v.at(0) >= 1 && v.at(0) <= 8 {
 			return int(v.at(0))
 		}
 		return 1

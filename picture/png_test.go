@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"image"
 	"image/png"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -89,6 +91,30 @@ func TestOrientationElsewhere(t *testing.T) {
 		}
 		if img.Bounds() != image.Rect(0, 0, 2, 1) {
 			t.Errorf("%s: a picture of %v, want it turned", name, img.Bounds())
+		}
+	}
+}
+
+// TestOrientationOfJPEG: XMP counts where there is no EXIF, and not beside it.
+func TestOrientationOfJPEG(t *testing.T) {
+	plain, err := os.ReadFile("testdata/pillow/420.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := mustDecode(t, "testdata/pillow/420.jpg").Bounds()
+	segment := func(text string) string {
+		return string(binary.BigEndian.AppendUint16([]byte{0xff, jpegAPP1}, uint16(2+len(text)))) + text
+	}
+	xmp := segment(jpegXMP + "<tiff:Orientation>6</tiff:Orientation>")
+	upright := segment("Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x01\x00\x00")
+	for segments, turned := range map[string]bool{"": false, xmp: true, upright + xmp: false} {
+		b := slices.Concat(plain[:2], []byte(segments), plain[2:])
+		img, err := Decoding{Exif: ExifApply}.Image("x", bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := img.Bounds().Dx() != stored.Dx(); got != turned {
+			t.Errorf("%.60q: turned %v, want %v", segments, got, turned)
 		}
 	}
 }

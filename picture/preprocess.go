@@ -32,6 +32,9 @@ type Preprocessor struct {
 	// CropPct, if not 0, replaces Size by timm's rule: each side of the crop is divided by CropPct and cut to a whole
 	// number, and the picture, keeping its shape, becomes just large enough to cover that.
 	CropPct float64 `json:"crop_pct,omitempty"`
+	// CropDown places a crop that cannot lie in the middle to the pixel half a pixel up and left, as transformers does;
+	// torchvision and timm round half to even. In the file the key, crop_down, is ours: see ParsePreprocessor.
+	CropDown bool `json:"-"`
 
 	DoRescale     bool    `json:"do_rescale"`
 	RescaleFactor float64 `json:"rescale_factor"` // a byte is multiplied by it, usually 1/255
@@ -226,10 +229,13 @@ func (p Preprocessor) covered(crop Size) Size {
 }
 
 // centred places a crop of n pixels on a side of m: the offset of the crop, or, where the side is shorter, how much
-// black goes before it. torchvision's rounding: half to even when cropping, down when padding.
-func centred(m, n int) (offset, pad int) {
-	if n > m {
+// black goes before it, rounded down.
+func (p Preprocessor) centred(m, n int) (offset, pad int) {
+	switch {
+	case n > m:
 		return 0, (n - m) / 2
+	case p.CropDown:
+		return (m - n) / 2, 0
 	}
 	return int(math.RoundToEven(float64(m-n) / 2)), 0
 }
@@ -257,8 +263,8 @@ func (p Preprocessor) Bytes(dst []byte, img image.Image, channels, height, width
 	win.height, win.width = win.fullHeight, win.fullWidth
 	if p.DoCenterCrop {
 		crop := p.crop(height, width)
-		win.top, padTop = centred(win.fullHeight, crop.Height)
-		win.left, padLeft = centred(win.fullWidth, crop.Width)
+		win.top, padTop = p.centred(win.fullHeight, crop.Height)
+		win.left, padLeft = p.centred(win.fullWidth, crop.Width)
 		win.height, win.width = min(win.fullHeight, crop.Height), min(win.fullWidth, crop.Width)
 	} else if win.height != height || win.width != width {
 		return fmt.Errorf("a picture of %d×%d pixels becomes %d×%d, the model takes %d×%d (do_center_crop is off)",

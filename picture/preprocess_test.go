@@ -318,3 +318,30 @@ func TestKeeping(t *testing.T) {
 		}
 	}
 }
+
+// TestCropDown: where a crop cannot lie in the middle, transformers (5.24.0) takes the pixel before it; torchvision and
+// timm round half to even.
+func TestCropDown(t *testing.T) {
+	img := image.NewGray(image.Rect(0, 0, 27, 8))
+	for i := range img.Pix {
+		img.Pix[i] = byte(i % 27)
+	}
+	const config = `"do_resize": false, "do_center_crop": true, "crop_size": 8`
+	for head, want := range map[string]byte{
+		`{`: 10, `{"image_processor_type": "BitImageProcessor", `: 9, `{"feature_extractor_type": "DeiT", `: 9,
+		`{"image_processor_type": "ViTImageProcessor", "crop_pct": 0.9, `: 10, `{"crop_down": true, `: 9,
+		`{"image_processor_type": "BitImageProcessor", "crop_down": false, `: 10,
+	} {
+		p := mustParse(t, head+config+"}")
+		b, err := p.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []Preprocessor{p, mustParse(t, string(b))} {
+			got := make([]byte, 64)
+			if err := p.Bytes(got, img, 1, 8, 8); err != nil || got[0] != want {
+				t.Errorf("%s: the crop begins at %d, want %d; %v", head, got[0], want, err)
+			}
+		}
+	}
+}

@@ -1,11 +1,10 @@
 package picture
 
 import (
+	"encoding/binary"
 	"image"
 	"math"
 	"slices"
-
-	"github.com/adavit/adavit/internal/kernels"
 )
 
 // stored is how many samples of a pixel go into the picture: the colours, and alpha.
@@ -19,6 +18,10 @@ func (f *tiffFile) stored() int {
 // store puts a decompressed block of rows rows at column x0 and row y0. If samples are kept apart, it holds number
 // plane alone.
 func (f *tiffFile) store(block []byte, x0, y0, rows, plane int) {
+	if f.photometric == tiffYCbCr && f.compression != tiffJPEG {
+		f.storeYCC(block, x0, y0, rows)
+		return
+	}
 	first, last := 0, f.stored()
 	if f.separate {
 		first, last = plane, plane+1
@@ -40,6 +43,15 @@ func (f *tiffFile) row8(dst, line []byte, width, s int) {
 		for x := range width {
 			dst[x*f.step] = line[x*f.joint+s]
 		}
+	case f.bits == 12: // grey, of which more than 255 is cut off
+		for x := range width {
+			three := line[x/2*3:]
+			if dst[x] = 255; x&1 == 0 && three[0] < 16 {
+				dst[x] = three[0]<<4 | three[1]>>4
+			} else if x&1 == 1 && three[1]&15 == 0 {
+				dst[x] = three[2]
+			}
+		}
 	case f.bits > 8:
 		for x := range width {
 			dst[x*f.step] = f.byteOf(line[f.bits/8*(x*f.joint+s):])
@@ -60,25 +72,30 @@ func (f *tiffFile) row8(dst, line []byte, width, s int) {
 }
 
 // byteOf is Pillow's byte of a sample of 16 or 32 bits: of colours the upper 8 of them; grey is cut off, see
-// Decoding.Image.
+// Decoding.Image. Numbers with signs and fractions of a compressed file it takes for little-endian after libtiff has
+// made them so.
 func (f *tiffFile) byteOf(p []byte) byte {
 	var v int64
+	order := f.order
+	if f.compression != tiffRaw && (f.float || f.signed) && order == binary.ByteOrder(binary.BigEndian) {
+		order = binary.LittleEndian
+	}
 	switch {
 	case f.float:
-		if v := math.Float32frombits(f.order.Uint32(p)); v > 0 {
+		if v := math.Float32frombits(order.Uint32(p)); v > 0 {
 			return byte(min(v, 255))
 		}
 		return 0 // so is a NaN
 	case f.colours > 1:
-		return byte(f.order.Uint16(p) >> 8)
+		return byte(order.Uint16(p) >> 8)
 	case f.bits == 32 && f.signed:
-		v = int64(int32(f.order.Uint32(p)))
+		v = int64(int32(order.Uint32(p)))
 	case f.bits == 32:
-		v = int64(f.order.Uint32(p))
+		v = int64(order.Uint32(p))
 	case f.signed:
-		v = int64(int16(f.order.Uint16(p)))
+		v = int64(int16(order.Uint16(p)))
 	default:
-		v = int64(f.order.Uint16(p))
+		v = int64(order.Uint16(p))
 	}
 	return byte(min(max(v, 0), 255))
 }
@@ -94,14 +111,18 @@ func (f *tiffFile) image() image.Image {
 	case f.photometric == tiffCMYK:
 		return &image.CMYK{Pix: f.pix, Stride: 4 * f.width, Rect: bounds}
 	}
-	premultiplied := f.number(tiffExtraSamples, 0) == 1
+	var sign byte // of a* and b*; Pillow does not heed it where samples are kept apart
+	if !f.separate {
+		sign = 128
+	}
 	for p := range slices.Chunk(f.pix, 4) {
-		switch {
-		case f.photometric == tiffYCbCr && f.compression != tiffJPEG:
-			p[0], p[1], p[2] = kernels.PixelRGB(p[0], p[1], p[2])
-		case f.alpha && premultiplied && p[3] != 0:
+		if f.photometric == tiffCIELab {
+			rgb := labRGB(p[0], p[1]^sign, p[2]^sign)
+			copy(p, rgb[:])
+		}
+		if f.premultiplied {
 			for c := range 3 {
-				p[c] = byte(min(255*int(p[c])/int(p[3]), 255))
+				p[c] = byte(min(255*int(p[c])/max(int(p[3]), 1), 255) * min(int(p[3]), 1))
 			}
 		}
 		if !f.alpha {

@@ -48,6 +48,9 @@ func (s *Server) load(name string, number int, m *vit.Model) (*version, error) {
 	if err != nil {
 		return nil, err
 	}
+	if text := infer.Caution(engine.Precision(), m); text != "" {
+		s.log.Warn(text, "model", name)
+	}
 	shape := *m
 	shape.Params = &vit.Params{Config: c}
 	v := &version{name: name, number: number, model: &shape, config: c, engine: engine, dense: c.Tokens() * c.Layers,

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/vit"
 )
 
 // Batch is what a step learns from. Load writes image i (0..Size−1) as [C,H,W]; it is called from several goroutines,
@@ -75,9 +76,9 @@ func (b Batch) stopped() error {
 	return b.Stop()
 }
 
-// check reports what a batch lacks for a model with this many classes, and numbers in an image's readouts, and for this
-// loss.
-func (b Batch) check(classes, tokens int, loss Loss) error {
+// Check reports what a batch lacks for a model and for this loss.
+func (b Batch) Check(c vit.Config, loss Loss) error {
+	classes, tokens := c.Classes, c.Readouts().Inputs()*c.Embed
 	if b.Size < 1 || len(b.Labels) != b.Size {
 		return fmt.Errorf("train: a batch of %d images with %d labels", b.Size, len(b.Labels))
 	}

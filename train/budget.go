@@ -18,7 +18,10 @@ import (
 //
 // A model that is to serve every budget has one drawn for each step: b + r·u, u from −1 to 1, and with it the gates'
 // center. The share is then m + n·u, n followed as m is, and α gets a second part, P·(n − r) + I·Σ (n − r), times u.
-type controller struct{ state []float32 } // m, n, I·Σ (m − b), I·Σ (n − r)
+//
+// A Controller is that, for any backend. State is all of it, m, n, I·Σ (m − b), I·Σ (n − r): [4], nil where there is no
+// budget.
+type Controller struct{ State []float32 }
 
 const (
 	proportional = 0.2     // P: an error of 0.01, an eighth of a block in 12, is worth an α of 0.002
@@ -27,50 +30,52 @@ const (
 	mostAlpha    = 0.2     // in size
 )
 
-func newController() controller { return controller{[]float32{1, 0, 0, 0}} }
+// NewController returns one for a run's beginning.
+func NewController() Controller { return Controller{[]float32{1, 0, 0, 0}} }
 
-// drawn is what a step is to cost.
-type drawn struct {
-	u            float64 // where between −1 and 1 its budget is drawn
+// Drawn is what a step is to cost.
+type Drawn struct {
+	Alpha        float64 // the multiplier of the ponder cost, for Loss.Multiplier
 	center       float64 // what is added to the gates' center
+	u            float64 // where between −1 and 1 its budget is drawn
 	mean, spread float64 // the targets of m and n
-	least, alpha float64 // bound and value of the multiplier
+	least        float64 // bound of the multiplier
 }
 
-// target is the share that the step is steered to.
-func (d drawn) target() float64 { return d.mean + d.spread*d.u }
+// Target is the share that the step is steered to.
+func (d Drawn) Target() float64 { return d.mean + d.spread*d.u }
 
-// draw returns what a step of a run is to cost after progress, from 0 to 1.
-func (c controller) draw(l Loss, step int, progress float64) drawn {
+// Draw returns what step (from 0) of a run is to cost after progress, from 0 to 1.
+func (c Controller) Draw(l Loss, step int, progress float64) Drawn {
 	_, at := math.Modf(float64(step) * math.Phi) // multiples of the golden ratio fill an interval evenly
 	come := (1 - math.Cos(math.Pi*min(1, 3*progress))) / 2
-	d := drawn{u: 2*at - 1, mean: 1 - (1-l.Budget)*come, spread: l.BudgetSpread * come}
+	d := Drawn{u: 2*at - 1, mean: 1 - (1-l.Budget)*come, spread: l.BudgetSpread * come}
 	d.center = l.CenterSpread * come * d.u
 	if come == 1 { // tokens that leave early as it is need not first be taught to stay
 		d.least = -mostAlpha
 	}
-	m, n, sumM, sumN := float64(c.state[0]), float64(c.state[1]), float64(c.state[2]), float64(c.state[3])
-	d.alpha = proportional*(m-d.mean) + sumM + (proportional*(n-d.spread)+sumN)*d.u
-	d.alpha = max(d.least, min(mostAlpha, d.alpha))
+	m, n, sumM, sumN := float64(c.State[0]), float64(c.State[1]), float64(c.State[2]), float64(c.State[3])
+	d.Alpha = proportional*(m-d.mean) + sumM + (proportional*(n-d.spread)+sumN)*d.u
+	d.Alpha = max(d.least, min(mostAlpha, d.Alpha))
 	return d
 }
 
-// observe takes up what share a step's tokens cost.
-func (c controller) observe(share float64, d drawn) {
-	m, n := float64(c.state[0]), float64(c.state[1])
+// Observe takes up what share a step's tokens cost.
+func (c Controller) Observe(share float64, d Drawn) {
+	m, n := float64(c.State[0]), float64(c.State[1])
 	by := follow * (share - m - n*d.u)
 	m, n = m+by, n+by*d.u
-	c.state[0], c.state[1] = float32(m), float32(n)
-	if e := m - d.mean; d.alpha < mostAlpha && e > 0 || d.alpha > d.least && e < 0 {
-		c.state[2] += float32(integral * e)
+	c.State[0], c.State[1] = float32(m), float32(n)
+	if e := m - d.mean; d.Alpha < mostAlpha && e > 0 || d.Alpha > d.least && e < 0 {
+		c.State[2] += float32(integral * e)
 	}
-	if e := (n - d.spread) * d.u; d.alpha < mostAlpha && e > 0 || d.alpha > d.least && e < 0 {
-		c.state[3] += float32(integral * (n - d.spread))
+	if e := (n - d.spread) * d.u; d.Alpha < mostAlpha && e > 0 || d.Alpha > d.least && e < 0 {
+		c.State[3] += float32(integral * (n - d.spread))
 	}
 }
 
-// shifted returns the gates' constants with the step's center.
-func (d drawn) shifted(h halting.Config) halting.Config {
+// Shifted returns the gates' constants with the step's center.
+func (d Drawn) Shifted(h halting.Config) halting.Config {
 	if d.center == 0 {
 		return h
 	}

@@ -16,18 +16,18 @@ func TestController(t *testing.T) {
 	for _, gain := range []float64{0.1, 0.2, 0.5} { // share a step, for each unit of α
 		for _, l := range []Loss{{Budget: 0.3}, {Budget: 0.5, BudgetSpread: 0.25}, {Budget: 0.8, BudgetSpread: 0.1}} {
 			const steps = 4000
-			c, r := newController(), rand.New(rand.NewPCG(1, 2))
+			c, r := NewController(), rand.New(rand.NewPCG(1, 2))
 			mean, slope := 1.0, 0.0 // of the share, and of what it owes to u
 			var off [2]float64
 			for step := range steps {
-				d := c.draw(l, step, float64(step)/steps)
-				if math.Abs(d.alpha) > mostAlpha {
-					t.Fatalf("gain %v: α is %v", gain, d.alpha)
+				d := c.Draw(l, step, float64(step)/steps)
+				if math.Abs(d.Alpha) > mostAlpha {
+					t.Fatalf("gain %v: α is %v", gain, d.Alpha)
 				}
 				share := mean + slope*d.u
-				push := gain * (d.alpha - 0.002*(1-share)) // what a block is worth grows as they grow fewer
+				push := gain * (d.Alpha - 0.002*(1-share)) // what a block is worth grows as they grow fewer
 				mean, slope = min(1, mean-push), slope-push*d.u
-				c.observe(share+0.03*r.NormFloat64(), d)
+				c.Observe(share+0.03*r.NormFloat64(), d)
 				off[0] += (mean - l.Budget - off[0]) / 100
 				off[1] += (slope - l.BudgetSpread - off[1]) / 100
 				slack := 0.05
@@ -45,14 +45,14 @@ func TestController(t *testing.T) {
 
 // TestControllerWindsDown: a budget that nothing reaches does not pile up a debt.
 func TestControllerWindsDown(t *testing.T) {
-	c, l := newController(), Loss{Budget: 0.3}
+	c, l := NewController(), Loss{Budget: 0.3}
 	for step := range 100000 {
-		c.observe(1, c.draw(l, step, 1))
+		c.Observe(1, c.Draw(l, step, 1))
 	}
 	for step := range 200 {
-		c.observe(0.1, c.draw(l, step, 1))
+		c.Observe(0.1, c.Draw(l, step, 1))
 	}
-	if alpha := c.draw(l, 0, 1).alpha; alpha > mostAlpha/2 {
+	if alpha := c.Draw(l, 0, 1).Alpha; alpha > mostAlpha/2 {
 		t.Errorf("α is %v long after tokens have become cheap", alpha)
 	}
 }
@@ -106,7 +106,7 @@ func TestBudgetIsKept(t *testing.T) {
 			t.Errorf("budget %v: tokens cost %v of the dense ones", budget, mean)
 		}
 		if _, other := run(true); !slices.Equal(o.params.Data, other.params.Data) ||
-			!slices.Equal(o.controller.state, other.controller.state) {
+			!slices.Equal(o.controller.State, other.controller.State) {
 			t.Errorf("budget %v: a run that went on ended elsewhere", budget)
 		}
 	}

@@ -29,8 +29,8 @@ func crossEntropy(grad, z []float32, target []float64, temperature, factor float
 	return temperature * temperature * sum
 }
 
-// target fills t [classes] with the distribution that image i is to have: its own, or that of its label.
-func (b Batch) target(t []float64, i int, smoothing float64) {
+// Target fills t [classes] with the distribution that image i is to have: its own, or that of its label.
+func (b Batch) Target(t []float64, i int, smoothing float64) {
 	if b.Targets != nil {
 		for j, v := range b.Targets[i*len(t) : (i+1)*len(t)] {
 			t[j] = float64(v)

@@ -10,10 +10,10 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// freeze tells which tensors of a model, in the order of its Tensors, training is to leave alone: those whose name
+// Frozen tells which tensors of a model, in the order of its Tensors, training is to leave alone: those whose name
 // in timm matches one of the patterns, as path.Match reads them (blocks.[0-5].*, *.bias, pos_embed). A pattern that
 // matches no tensor is an error, and so is nothing left to learn.
-func freeze(p *vit.Params, patterns []string) ([]bool, error) {
+func Frozen(p *vit.Params, patterns []string) ([]bool, error) {
 	tensors := p.Tensors()
 	frozen := make([]bool, len(tensors))
 	for _, pattern := range patterns {

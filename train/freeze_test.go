@@ -70,7 +70,7 @@ func TestFirstLearnt(t *testing.T) {
 		"cls_token *_embed* blocks.*":                             4,
 		"cls_token *_embed* blocks.* norm.*":                      4,
 	} {
-		frozen, err := freeze(p, strings.Fields(patterns))
+		frozen, err := Frozen(p, strings.Fields(patterns))
 		if err != nil {
 			t.Fatal(err)
 		}

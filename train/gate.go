@@ -23,44 +23,45 @@ func (g *gateGradient) add(d, scale, gate float32) {
 	}
 }
 
-// learnGates makes s step the gates' constants too: value, first and second moment and average of the scale, then of
-// the center, are its gates [8].
-func (s *Stepper) learnGates() error {
-	h := s.params.Config.Halting
-	if s.net.scheme.learner == nil {
-		return fmt.Errorf("train: halting scheme %q has no gates to learn", h.Scheme)
+// Gates are learnt gates of a run, [8]: value, first and second moment and average of the scale, then of the center.
+// nil are gates that are not learnt.
+type Gates []float32
+
+// NewGates begins to learn the gates of a configuration, and refuses one that has none.
+func NewGates(h halting.Config) (Gates, error) {
+	scheme, err := halting.NewTraining(h)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := scheme.(halting.Learner); !ok {
+		return nil, fmt.Errorf("train: halting scheme %q has no gates to learn", h.Scheme)
 	}
 	if h.Number("gate_scale") == 0 {
-		return errors.New("train: a gate of scale 0 cannot be learnt: it looks at nothing")
+		return nil, errors.New("train: a gate of scale 0 cannot be learnt: it looks at nothing")
 	}
 	scale, center := float32(h.Number("gate_scale")), float32(h.Number("gate_center"))
-	s.gates = []float32{scale, 0, 0, scale, center, 0, 0, center}
-	s.storeGates()
-	return nil
+	return Gates{scale, 0, 0, scale, center, 0, 0, center}, nil
 }
 
-// stepGates takes AdamW's step a; the average follows by so much.
-func (s *Stepper) stepGates(a kernels.AdamWStep, follow float32) {
-	if s.gates == nil {
+// Step takes AdamW's step a, without weight decay, down slope [2], the loss's gradient with respect to scale and
+// center. The average follows by so much.
+func (g Gates) Step(a kernels.AdamWStep, follow float32, slope []float32) {
+	a.Decay = 0
+	for i := range len(g) / 4 {
+		v := g[4*i : 4*i+4]
+		kernels.AdamW(v[:1], v[1:2], v[2:3], slope[i:i+1], a)
+		v[0] = max(-halting.MaxGate, min(halting.MaxGate, v[0]))
+		kernels.Lerp(v[3:], v[:1], follow)
+	}
+}
+
+// Store writes the constants into the configurations of the weights and of their average.
+func (g Gates) Store(weights, average *vit.Params) {
+	if g == nil {
 		return
 	}
-	a.Decay = 0
-	for i, d := range []float64{s.net.gate.scale, s.net.gate.center} {
-		g := s.gates[4*i : 4*i+4]
-		s.gateSlope[0] = float32(d)
-		kernels.AdamW(g[:1], g[1:2], g[2:3], s.gateSlope[:], a)
-		g[0] = max(-halting.MaxGate, min(halting.MaxGate, g[0]))
-		if s.settings.EMA > 0 {
-			kernels.Lerp(g[3:], g[:1], follow)
-		}
-	}
-	s.storeGates()
-}
-
-// storeGates writes the constants into the configurations of the weights and of their average.
-func (s *Stepper) storeGates() {
-	for i, p := range []*vit.Params{s.params, s.average} {
-		scale, center := float64(s.gates[3*i]), float64(s.gates[4+3*i])
+	for i, p := range []*vit.Params{weights, average} {
+		scale, center := float64(g[3*i]), float64(g[4+3*i])
 		p.Config.Halting = p.Config.Halting.With("gate_scale", scale).With("gate_center", center)
 	}
 }

@@ -81,7 +81,7 @@ func (n *Network) classify(d *decision, s *shard, b Batch, loss Loss, w *scratch
 	factor := loss.scale()
 	for i := range s.images {
 		lo, hi := i*classes, (i+1)*classes
-		b.target(w.target, s.first+i, loss.LabelSmoothing)
+		b.Target(w.target, s.first+i, loss.LabelSmoothing)
 		if b.Teacher == nil {
 			dz := d.dheads[0][lo:hi]
 			d.label[i] = crossEntropy(dz, d.logits[lo:hi], w.target, 1, factor, b.Size, false)

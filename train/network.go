@@ -82,6 +82,9 @@ func NewNetwork(params *vit.Params, threads int) (*Network, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	if got, want := len(params.Data), c.ParamCount(); got != want { // they may still be in a file: vit.Params.Whole
+		return nil, fmt.Errorf("train: %d parameters in memory, but the configuration wants %d", got, want)
+	}
 	s, err := newScheme(c)
 	if err != nil {
 		return nil, err
@@ -94,8 +97,8 @@ func NewNetwork(params *vit.Params, threads int) (*Network, error) {
 	return n, nil
 }
 
-// Step runs a batch forward and backward and leaves the gradient of the loss in grad, and that of the gates' constants
-// in GateGradient. After an error both may hold anything.
+// Step runs a batch forward and backward and leaves the gradient of the loss in grad, which may hold anything after an
+// error.
 func (n *Network) Step(b Batch, loss Loss, grad *vit.Params) (Stats, error) {
 	return n.step(b, loss, grad, false)
 }
@@ -151,7 +154,7 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 }
 
 func (n *Network) forward(b Batch, loss Loss) (Stats, halting.Upstream, error) {
-	if err := errors.Join(loss.Validate(n.config.Layers), b.check(n.config.Classes, n.reads.Inputs()*n.config.Embed, loss),
+	if err := errors.Join(loss.Validate(n.config.Layers), b.Check(n.config, loss),
 		n.prepare(loss)); err != nil {
 		return Stats{}, halting.Upstream{}, err
 	}

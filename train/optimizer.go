@@ -30,16 +30,8 @@ func (s *Stepper) update(grad *vit.Params, lr float64) float64 {
 	if !finite(norm) {
 		return norm
 	}
-	scale := 1.0
-	if r.ClipNorm > 0 && norm > r.ClipNorm {
-		scale = r.ClipNorm / norm
-	}
 	s.steps++
-	step := kernels.AdamWStep{LR: float32(lr), Beta1: float32(r.Beta1), Beta2: float32(r.Beta2), Eps: 1e-8,
-		GradScale: float32(scale), Correction1: float32(1 - math.Pow(r.Beta1, float64(s.steps))),
-		Correction2: float32(1 - math.Pow(r.Beta2, float64(s.steps)))}
-	// Early averages follow closely, since the first weights are not worth remembering.
-	follow := float32(1 - min(r.EMA, float64(1+s.steps)/float64(10+s.steps)))
+	step, follow := r.AdamW(s.steps, lr, norm)
 	s.net.parallel(len(tensors), func(i int, _ *scratch) {
 		if s.frozen[i] {
 			return
@@ -54,6 +46,26 @@ func (s *Stepper) update(grad *vit.Params, lr float64) float64 {
 			kernels.Lerp(s.average.Data[lo:hi], p.Data[lo:hi], follow)
 		}
 	})
-	s.stepGates(step, follow)
+	if s.gates != nil {
+		s.slope = [2]float32{float32(s.net.gate.scale), float32(s.net.gate.center)}
+		s.gates.Step(step, follow, s.slope[:])
+		s.gates.Store(s.params, s.average)
+	}
 	return norm
+}
+
+// AdamW returns the constants of step number steps (from 1) down a gradient of the given norm, whose Decay is left for
+// those tensors that have it, and how far the average follows, METHOD.md (40)–(42).
+func (s Settings) AdamW(steps int, lr, norm float64) (a kernels.AdamWStep, follow float32) {
+	scale := 1.0
+	if s.ClipNorm > 0 && norm > s.ClipNorm {
+		scale = s.ClipNorm / norm
+	}
+	a = kernels.AdamWStep{LR: float32(lr), Beta1: float32(s.Beta1), Beta2: float32(s.Beta2), Eps: 1e-8,
+		GradScale: float32(scale), Correction1: float32(1 - math.Pow(s.Beta1, float64(steps))),
+		Correction2: float32(1 - math.Pow(s.Beta2, float64(steps)))}
+	if s.EMA > 0 { // early averages follow closely, since the first weights are not worth remembering
+		follow = float32(1 - min(s.EMA, float64(1+steps)/float64(10+steps)))
+	}
+	return a, follow
 }

@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math/rand/v2"
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/vit"
@@ -101,21 +102,27 @@ func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, up halting.
 	}
 }
 
-// drawDrops decides which images skip the branches of block l (stochastic depth, Huang et al. 2016). The draw depends
-// on the seed, the block and the image's place in the batch alone.
+// drawDrops decides which images skip the branches of block l.
 func (s *shard) drawDrops(l, layers int, seed uint64, rate float64, w *scratch) {
 	a := &s.blocks[l]
 	if a.drops = rate > 0 && l > 0; !a.drops {
 		return
 	}
-	keep := 1 - rate*float64(l)/float64(layers-1)
 	for i := range s.images {
-		w.source.Seed(seed, uint64(l)<<32|uint64(s.first+i))
-		for _, f := range []*float32{&a.drop1[i], &a.drop2[i]} {
-			*f = 0
-			if w.random.Float64() < keep {
-				*f = float32(1 / keep)
-			}
+		a.drop1[i], a.drop2[i] = DropPath(w.random, &w.source, seed, l, layers, s.first+i, rate)
+	}
+}
+
+// DropPath draws the factors of an image's two branches in block l (from 0): 0 where the path is dropped, 1 by the
+// chance to stay otherwise (stochastic depth, Huang et al. 2016). The draw depends on the seed, the block and the
+// image's place in the batch alone; r draws from source, which is seeded.
+func DropPath(r *rand.Rand, source *rand.PCG, seed uint64, l, layers, image int, rate float64) (attend, mlp float32) {
+	keep := 1 - rate*float64(l)/float64(max(layers-1, 1))
+	source.Seed(seed, uint64(l)<<32|uint64(image))
+	for _, f := range []*float32{&attend, &mlp} {
+		if r.Float64() < keep {
+			*f = float32(1 / keep)
 		}
 	}
+	return attend, mlp
 }

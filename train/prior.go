@@ -65,6 +65,12 @@ func newPrior(layers int, loss Loss) (prior, error) {
 	return p, nil
 }
 
+// PriorLog returns the logarithm of a loss's prior over the blocks, METHOD.md (26), [layers].
+func PriorLog(layers int, loss Loss) ([]float64, error) {
+	p, err := newPrior(layers, loss)
+	return p.log, err
+}
+
 // loss returns the divergence for mean scores [L] (the mean over images and tokens of h[k,l], a halted token counting
 // 0) and writes its gradient with respect to them. With S = Σ mean and q = mean/S, METHOD.md (34):
 //

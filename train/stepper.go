@@ -56,9 +56,9 @@ type Stepper struct {
 	m, v                  []float32  // first and second moments, laid out as vit.Params.Data
 	steps                 int        // taken
 	frozen                []bool     // [tensors] those that keep their bits
-	controller            controller // with a budget
-	gates                 []float32  // see learnGates; nil: not learnt
-	gateSlope             [1]float32 // stepGates', a local one would escape
+	controller            Controller // with a budget
+	gates                 Gates      // nil: not learnt
+	slope                 [2]float32 // of the gates; a local one would escape
 }
 
 // NewStepper prepares to train params, which stay the caller's and change with every step.
@@ -67,7 +67,7 @@ func NewStepper(params *vit.Params, s Settings, threads int) (*Stepper, error) {
 	if err != nil {
 		return nil, err
 	}
-	frozen, err := freeze(params, s.Freeze)
+	frozen, err := Frozen(params, s.Freeze)
 	if err != nil {
 		return nil, err
 	}
@@ -79,22 +79,23 @@ func NewStepper(params *vit.Params, s Settings, threads int) (*Stepper, error) {
 			return nil, fmt.Errorf("train: halting scheme %q has no ponder cost that could keep to a budget",
 				params.Config.Halting.Scheme)
 		}
-		o.controller = newController()
+		o.controller = NewController()
 	}
 	if s.LearnGate {
-		err = o.learnGates()
+		o.gates, err = NewGates(params.Config.Halting)
 	}
+	o.gates.Store(o.params, o.average)
 	return o, err
 }
 
 // Step takes a step. If it fails, weights, moments and average are as they were.
 func (s *Stepper) Step(u Update) (Stats, error) {
-	loss, d := s.settings.Loss, drawn{}
+	loss, d := s.settings.Loss, Drawn{}
 	if loss.Budget > 0 {
-		d = s.controller.draw(loss, s.steps, u.Progress)
-		loss.Multiplier = d.alpha
+		d = s.controller.Draw(loss, s.steps, u.Progress)
+		loss.Multiplier = d.Alpha
 	}
-	stats, size, err := s.passes(u, loss, d.shifted(s.params.Config.Halting))
+	stats, size, err := s.passes(u, loss, d.Shifted(s.params.Config.Halting))
 	if err != nil {
 		return stats, err
 	}
@@ -103,8 +104,8 @@ func (s *Stepper) Step(u Update) (Stats, error) {
 		return stats, &NotFiniteError{stats.Loss, stats.GradNorm, s.net.whereBad(s.grad, size)}
 	}
 	if loss.Budget > 0 {
-		stats.Multiplier, stats.Target = d.alpha, d.target()
-		s.controller.observe(stats.MeanDepth/float64(s.params.Config.Layers), d)
+		stats.Multiplier, stats.Target = d.Alpha, d.Target()
+		s.controller.Observe(stats.MeanDepth/float64(s.params.Config.Layers), d)
 	}
 	return stats, nil
 }
@@ -150,8 +151,8 @@ func (s *Stepper) Gradient() *vit.Params { return s.grad }
 // moments and average of the scale, then of the center. All of it is the Stepper's own memory.
 func (s *Stepper) State() ([]Tensor, error) {
 	state := []Tensor{{"weights", s.params.Data}, {"moment1", s.m}, {"moment2", s.v}, {"average", s.average.Data}}
-	if s.controller.state != nil {
-		state = append(state, Tensor{"controller", s.controller.state})
+	if s.controller.State != nil {
+		state = append(state, Tensor{"controller", s.controller.State})
 	}
 	if s.gates != nil {
 		state = append(state, Tensor{"gates", s.gates})
@@ -165,6 +166,16 @@ func (s *Stepper) Restore(steps int, state []Tensor) error {
 	if err != nil {
 		return err
 	}
+	if err := Restore(own, state); err != nil {
+		return err
+	}
+	s.gates.Store(s.params, s.average)
+	s.steps = steps
+	return nil
+}
+
+// Restore copies a saved state into a backend's own, whose tensors it must have, in their order.
+func Restore(own, state []Tensor) error {
 	if len(state) != len(own) {
 		return fmt.Errorf("train: a state of %d tensors, want %d", len(state), len(own))
 	}
@@ -173,16 +184,10 @@ func (s *Stepper) Restore(steps int, state []Tensor) error {
 			return fmt.Errorf("train: state %s [%d], want %s [%d]", state[i].Name, len(state[i].Data), t.Name, len(t.Data))
 		}
 		copy(t.Data, state[i].Data)
-	}
-	for name, values := range map[string][]float32{"learnt gates": s.gates, "a budget's state": s.controller.state} {
-		if at := kernels.FirstNotFinite(values); at >= 0 {
-			return fmt.Errorf("train: %s: %v", name, values[at])
+		if at := kernels.FirstNotFinite(t.Data); at >= 0 {
+			return fmt.Errorf("train: %s: %v", t.Name, t.Data[at])
 		}
 	}
-	if s.gates != nil {
-		s.storeGates()
-	}
-	s.steps = steps
 	return nil
 }
 

@@ -70,7 +70,7 @@ func newTeacher(m *vit.Model, name string, c vit.Config, p picture.Preprocessor,
 	t.class, t.match = match.Class, match
 	t.mean, t.std = p.MeanStd(c.Channels)
 	t.ownMean, t.ownStd = m.Preprocessor.MeanStd(c.Channels)
-	w, err := infer.Pack(m.Params, infer.F32)
+	w, err := infer.PackOptions{Threads: threads}.Pack(m.Params)
 	if err == nil {
 		t.engine, err = infer.New(w, infer.Options{Threads: threads, Fields: tokens})
 	}

@@ -199,7 +199,10 @@ func (o *Options) start() (p *vit.Params, prep picture.Preprocessor, err error) 
 		}
 	}
 	if m != nil {
-		p, prep = m.Params.Clone(), m.Preprocessor
+		if p, err = m.Params.Whole(); err != nil {
+			return nil, prep, err
+		}
+		p, prep = p.Clone(), m.Preprocessor
 	} else if p, err = r.initialise(classes); err != nil {
 		return nil, prep, err
 	} else {

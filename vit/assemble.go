@@ -9,7 +9,7 @@ import (
 
 // MarshalConfig returns what config.json of a model of that configuration holds.
 func MarshalConfig(c Config) ([]byte, error) {
-	text, err := marshalConfig(c)
+	text, err := marshalConfig(c, weights.F32)
 	if err != nil {
 		return nil, fmt.Errorf("vit: %s: %w", ConfigFile, err)
 	}
@@ -32,6 +32,9 @@ func Assemble(config, preprocessor []byte, f *weights.File) (*Model, error) {
 	s, err := readState(f, "", false)
 	if err == nil {
 		m.Params, err = s.params(c, true)
+	}
+	if err == nil {
+		m.Params, err = m.Params.whole()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("vit: %w", err)

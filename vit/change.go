@@ -8,6 +8,7 @@ import (
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/weights"
 )
 
 // WithHalting returns the model with another halting scheme or other constants; the weights are shared. If these are
@@ -30,9 +31,13 @@ func (m *Model) ReplaceHead(classes int, labels []string, seed uint64) (*Model, 
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("new head: %w", err)
 	}
+	own, err := m.Params.whole()
+	if err != nil {
+		return nil, err
+	}
 	p := Initialize(c, seed, deitStd)
 	heads := c.Classifiers() * c.Classes * (c.HeadInputs() + 1) // parameters, the last ones
-	copy(p.Data[:len(p.Data)-heads], m.Params.Data)
+	copy(p.Data[:len(p.Data)-heads], own.Data)
 	return &Model{Params: p, Preprocessor: m.Preprocessor, Notes: m.Notes}, nil
 }
 
@@ -50,18 +55,44 @@ func (m *Model) resize(height, width int, filter taps) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("image size: %w", err)
 	}
-	p := NewParams(c)
-	old := m.Params.Tensors()
-	for i, t := range p.Tensors() {
-		if t.Name != "pos_embed" {
-			copy(t.Data, old[i].Data)
-		}
+	tensors := m.Params.Tensors()
+	t := tensors[slices.IndexFunc(tensors, func(t Tensor) bool { return t.Name == "pos_embed" })]
+	old := make([]float32, t.Len())
+	if err := m.Params.Read(old, t.Offset); err != nil {
+		return nil, err
 	}
 	special := c.positioned() * c.Embed
-	copy(p.Position, m.Params.Position[:special])
-	resampleGrid(p.Position[special:], c.GridH(), c.GridW(),
-		m.Params.Position[special:], from.GridH(), from.GridW(), c.Embed, filter)
+	position := make([]float32, special+c.Patches()*c.Embed)
+	copy(position, old[:special])
+	resampleGrid(position[special:], c.GridH(), c.GridW(), old[special:], from.GridH(), from.GridW(), c.Embed, filter)
+	p := m.Params.replacing(c, t.Offset, len(old), position)
 	return &Model{Params: p, Preprocessor: resized(m.Preprocessor, from, c), Notes: m.Notes}, nil
+}
+
+// replacing returns parameters of another configuration that differ from p in the tensor at the given place, of n
+// elements, alone. They are in memory or stored as p is.
+func (p *Params) replacing(c Config, offset, n int, by []float32) *Params {
+	end, longer := offset+n, len(by)-n
+	if p.Data != nil {
+		q := NewParams(c)
+		copy(q.Data[:offset], p.Data)
+		copy(q.Data[offset:], by)
+		copy(q.Data[end+longer:], p.Data[end:])
+		return q
+	}
+	c.Labels = slices.Clone(c.Labels)
+	q := &Params{Config: c, Blocks: make([]Block, c.Layers), stored: &stored{file: p.stored.file}}
+	for _, piece := range p.stored.pieces {
+		switch {
+		case piece.begin == offset:
+			piece = storedPiece{tensor: weights.Float32Tensor(piece.tensor.Name, []int{len(by)}, by), begin: offset}
+			piece.end = offset + len(by)
+		case piece.begin >= end:
+			piece.begin, piece.end = piece.begin+longer, piece.end+longer
+		}
+		q.stored.pieces = append(q.stored.pieces, piece)
+	}
+	return q
 }
 
 // resized is the preprocessor of a model whose image size changed. Sizes are cut to whole numbers, as DeiT and timm do;

@@ -10,41 +10,30 @@ import (
 
 // foldLayerScale multiplies proj and fc2 of every block by the learnt scales γ that follow them: γ ⊙ (W·x + b) = (γ ⊙
 // W)·x + γ ⊙ b.
-func (s *state) foldLayerScale() (err error) {
+func (s *state) foldLayerScale() error {
+	s.scales = make(map[string][]float32)
 	for _, timm := range slices.Clone(s.order) {
 		for scale, linear := range map[string]string{".ls1.gamma": ".attn.proj", ".ls2.gamma": ".mlp.fc2"} {
 			block, ok := strings.CutSuffix(timm, scale)
 			if !ok {
 				continue
 			}
+			by, err := s.tensors[timm].Float32s()
+			if err != nil {
+				return err
+			}
 			for _, kind := range [...]string{".weight", ".bias"} {
-				if t, ok := s.get(block + linear + kind); ok {
-					if s.tensors[block+linear+kind], err = scaled(t, s.tensors[timm]); err != nil {
-						return err
-					}
+				t, ok := s.get(block + linear + kind)
+				if ok && (len(t.Shape) == 0 || t.Shape[0] != len(by)) {
+					return fmt.Errorf("tensor %.120q of shape %v cannot be scaled by %d numbers of LayerScale",
+						t.Name, t.Shape, len(by))
 				}
+				s.scales[block+linear+kind] = by
 			}
 			delete(s.tensors, timm)
 		}
 	}
 	return nil
-}
-
-// scaled multiplies a tensor's rows by the elements of gamma.
-func scaled(t, gamma weights.Tensor) (weights.Tensor, error) {
-	by, err := gamma.Float32s()
-	if err != nil {
-		return t, err
-	}
-	x, err := t.Float32s()
-	if err != nil || len(t.Shape) == 0 || t.Shape[0] != len(by) {
-		return t, fmt.Errorf("tensor %.120q of shape %v cannot be scaled by %d numbers of LayerScale",
-			t.Name, t.Shape, len(by))
-	}
-	for i := range x {
-		x[i] *= by[i/(len(x)/len(by))]
-	}
-	return weights.Float32Tensor(t.Name, t.Shape, x), nil
 }
 
 // complete adds zeros for what a file may lack: the special tokens' rows of the position embedding and, if it has no

@@ -2,12 +2,14 @@ package vit
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/adavit/adavit/halting"
+	"github.com/adavit/adavit/weights"
 )
 
 func mustVariant(t interface{ Fatal(...any) }, name string) Config {
@@ -168,7 +170,7 @@ func goldenModelConfig(t *testing.T) Config {
 
 func TestGoldenConfig(t *testing.T) {
 	c := goldenModelConfig(t)
-	got, err := marshalConfig(c)
+	got, err := marshalConfig(c, weights.F32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +186,7 @@ func TestGoldenConfig(t *testing.T) {
 	}
 	// A dense, square model has a plain number and no "halting".
 	c = mustVariant(t, "micro")
-	got, err = marshalConfig(c)
+	got, err = marshalConfig(c, weights.F32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,6 +229,16 @@ func TestConfigDefaults(t *testing.T) {
 		Height: 32, Width: 16, Patch: 8, Channels: 1, Classes: 5, Eps: 1e-6, Halting: halting.Dense()}
 	if diff := cmp.Diff(want, c); diff != "" || bias {
 		t.Error(bias, diff)
+	}
+}
+
+// TestLabelList: names may be a list, which has no numbers to go wrong.
+func TestLabelList(t *testing.T) {
+	from, to := strings.Index(goldenConfig, `"id2label": {`), strings.Index(goldenConfig, "}")
+	text := goldenConfig[:from] + `"id2label": ["x", 7, "y"]` + goldenConfig[to+1:]
+	c, _, err := parseConfig([]byte(text))
+	if err != nil || !slices.Equal(c.Labels, []string{"x", "7", "y"}) {
+		t.Errorf("%q, %v", c.Labels, err)
 	}
 }
 
@@ -309,7 +321,7 @@ func FuzzParseConfig(f *testing.F) {
 		if err != nil {
 			return
 		}
-		text, err := marshalConfig(c)
+		text, err := marshalConfig(c, weights.F32)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/strictjson"
+	"github.com/adavit/adavit/weights"
 )
 
 // configJSON is config.json: the keys of transformers' ViTConfig and Dinov2Config that bear on a model's results, and
@@ -38,6 +39,7 @@ type configJSON struct {
 	Labels        labels          `json:"id2label"`
 	Classes       *int            `json:"num_labels,omitempty"` // not written: id2label has as many
 	Halting       *halting.Config `json:"halting,omitempty"`
+	Quantization  *quantization   `json:"quantization_config,omitempty"`
 }
 
 // distillation tells from model_type and architectures what tokens and heads a model has.
@@ -77,9 +79,9 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 			return fail(fmt.Errorf("key %q is missing", key))
 		}
 	}
-	if keys["quantization_config"] != nil {
-		return fail(errors.New("the weights are quantized (key \"quantization_config\"), which is not supported: save the " +
-			"model in a floating type"))
+	if raw := keys["quantization_config"]; raw != nil && !knownQuantization(raw) {
+		return fail(errors.New("the weights are quantized (key \"quantization_config\") in a way that is not supported: " +
+			"save the model in a floating type, or in 8 bits by compressed-tensors with one scale for each output"))
 	}
 	j := configJSON{ModelType: "vit", Act: "gelu", QKVBias: true, Channels: 3}
 	if err := strictjson.UnmarshalKnown(b, &j); err != nil {
@@ -99,7 +101,7 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 	switch {
 	case err != nil:
 		return fail(err)
-	case j.Act != "gelu":
+	case j.Act != "gelu" && j.Act != "gelu_python": // the same function, written otherwise
 		return fail(fmt.Errorf("hidden_act is %.60q, but only %q (the exact form) is supported", j.Act, "gelu"))
 	case j.PatchSize.h != j.PatchSize.w:
 		return fail(fmt.Errorf("patches of %d×%d pixels are not square", j.PatchSize.h, j.PatchSize.w))
@@ -118,8 +120,9 @@ func parseConfig(b []byte) (c Config, qkvBias bool, err error) {
 	return c, j.QKVBias, c.Validate()
 }
 
-// marshalConfig writes config.json. Classes without names get transformers' LABEL_0, LABEL_1, ….
-func marshalConfig(c Config) ([]byte, error) {
+// marshalConfig writes config.json. Classes without names get transformers' LABEL_0, LABEL_1, …. dtype is
+// that of the weights of the blocks.
+func marshalConfig(c Config, dtype weights.DType) ([]byte, error) {
 	j := configJSON{
 		Embed: c.Embed, Layers: c.Layers, Heads: c.Heads, Hidden: c.Hidden, Act: "gelu", Eps: c.Eps, QKVBias: true,
 		ImageSize: size{c.Height, c.Width}, PatchSize: size{c.Patch, c.Patch}, Channels: c.Channels,
@@ -132,6 +135,9 @@ func marshalConfig(c Config) ([]byte, error) {
 		}
 	}
 	j.setTokens(c)
+	if dtype == weights.I8 {
+		j.Quantization = newQuantization(c)
+	}
 	if c.Halting.Adaptive() {
 		j.Halting = &c.Halting
 	}
@@ -165,13 +171,23 @@ func (s size) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, "[%d,%d]", s.h, s.w), nil
 }
 
-// labels is id2label: an object whose keys are the classes' numbers, and whose values may be numbers, too. In a Go map
+// labels is id2label: an object whose keys are the classes' numbers, or a list; names may be numbers, too. In a Go map
 // "10" would come before "2".
 type labels []string
 
 func (l *labels) UnmarshalJSON(b []byte) error {
 	var names map[string]label
 	if string(b) == "null" {
+		return nil
+	}
+	if b[0] == '[' {
+		var list []label
+		if err := strictjson.Unmarshal(b, &list, strictjson.NoNull); err != nil {
+			return err
+		}
+		for _, name := range list {
+			*l = append(*l, string(name))
+		}
 		return nil
 	}
 	if err := strictjson.Unmarshal(b, &names, strictjson.NoNull); err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// params makes a model's parameters of a file's tensors. All of them must be there with their shapes, of a floating
-// type and finite; qkvBias says whether there are biases of queries, keys and values. A tensor that is none of them is
-// an error. Nothing of the model's size is allocated before names and shapes have been checked.
+// params finds a model's parameters among a file's tensors, where they stay (Params.whole). All of them must be there
+// with their shapes and of a floating type; qkvBias says whether there are biases of queries, keys and values. A tensor
+// that is none of them is an error.
 func (s *state) params(c Config, qkvBias bool) (*Params, error) {
 	if err := s.foldLayerScale(); err != nil {
 		return nil, err
@@ -23,6 +23,9 @@ func (s *state) params(c Config, qkvBias bool) (*Params, error) {
 	var missing []string
 	for i, p := range pieces {
 		wanted[p.stored] = true
+		for _, companion := range [...]string{stepsEnd, firstEnd} {
+			wanted[p.stored+companion] = s.rounds(p)
+		}
 		t, ok := s.get(p.stored)
 		if !ok {
 			missing = append(missing, s.full(p.stored))
@@ -47,17 +50,22 @@ func (s *state) params(c Config, qkvBias bool) (*Params, error) {
 	case len(extra) > 0:
 		return nil, fmt.Errorf("%s no part of this model: %s", plural(len(extra), "tensor is", "tensors are"), some(extra))
 	}
-	params := NewParams(c)
+	from := &stored{}
 	for i, p := range pieces {
-		dst := params.Data[p.Offset:][:p.Len()]
-		if err := found[i].CopyFloat32s(dst); err != nil {
+		piece := storedPiece{tensor: found[i], begin: p.Offset, end: p.Offset + p.Len(), scales: s.scales[p.stored]}
+		if err := s.companions(&piece, p); err != nil {
 			return nil, err
 		}
-		if err := finite(found[i].Name, dst); err != nil {
-			return nil, err
+		if piece.steps == nil {
+			if err := found[i].ReadFloat32s(nil, 0); err != nil { // of no floating type
+				return nil, err
+			}
 		}
+		from.pieces = append(from.pieces, piece)
 	}
-	return params, nil
+	s.noteRounded(from)
+	c.Labels = slices.Clone(c.Labels)
+	return &Params{Config: c, stored: from, Blocks: make([]Block, c.Layers)}, nil
 }
 
 // pieces lists the tensors that a model of that configuration has, as the file divides them: stored is timm's name, or
@@ -80,10 +88,10 @@ func (s *state) pieces(c Config, qkvBias bool) (list []piece) {
 	return list
 }
 
-// finite refuses NaN and infinity.
-func finite(name string, x []float32) error {
+// finite refuses NaN and infinity; x begins at a tensor's given element.
+func finite(name string, x []float32, from int) error {
 	if i := kernels.FirstNotFinite(x); i >= 0 {
-		return fmt.Errorf("tensor %q: element %d is %v", name, i, x[i])
+		return fmt.Errorf("tensor %q: element %d is %v", name, from+i, x[i])
 	}
 	return nil
 }

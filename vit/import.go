@@ -39,6 +39,9 @@ var publishedHeads = map[int]int{64: 2, 96: 3, 192: 3, 256: 4, 320: 5, 384: 6, 5
 // blocks, is an error.
 func Import(f *weights.File, o ImportOptions) (*Model, error) {
 	m, guesses, err := importModel(f, o)
+	if err == nil {
+		m.Params, err = m.Params.whole()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("vit: %w", err)
 	}

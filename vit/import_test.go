@@ -119,6 +119,11 @@ func TestImportVariants(t *testing.T) {
 		}
 	}
 	same("LayerScale", scaled, f, ImportOptions{})
+	authors := renamed(f, replaced("ls1.gamma", "gamma_1", "ls2.gamma", "gamma_2"))
+	if m := same("DeiT III of its authors", scaled, authors, ImportOptions{}); !strings.Contains(
+		strings.Join(m.Notes, "\n"), "DeiT III's evaluation") {
+		t.Errorf("notes %q", m.Notes)
+	}
 
 	bare := p.Clone() // a class token without position
 	clear(bare.Position[:c.Embed])

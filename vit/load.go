@@ -1,6 +1,7 @@
 package vit
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,8 +22,9 @@ const (
 	ConfigFile       = "config.json"
 	WeightsFile      = "model.safetensors"
 	PreprocessorFile = "preprocessor_config.json"
-	CardFile         = "training.json" // how a model came about; not needed to run it
-	LadderFile       = "budgets.json"  // a model's ladder of measured budgets; not needed either
+	processorFile    = "processor_config.json" // which may have it under "image_processor"
+	CardFile         = "training.json"         // how a model came about; not needed to run it
+	LadderFile       = "budgets.json"          // a model's ladder of measured budgets; not needed either
 	pytorchFile      = "pytorch_model.bin"
 	adapterFile      = "adapter_config.json" // of PEFT: the directory is none of a model
 )
@@ -51,12 +53,19 @@ type LoadOptions struct {
 	// NewHead says that the head will be replaced (Model.ReplaceHead). The model need not have one then; it gets one of
 	// one class, and whatever the files have in a head's place is left out.
 	NewHead bool
+
+	// Stored leaves the weights in model.safetensors, or its shards, which stay open as long as the model is in use:
+	// Params.Data is nil, and Params.Read, Params.Whole and infer.Pack read from there, so that a model that is packed
+	// never takes the memory of all its float32s. What is not finite is found then. What PyTorch saved, in storages of
+	// any order, is read at once all the same.
+	Stored bool
 }
 
 // Load reads a model directory as transformers lays it out (ViT and DeiT image classifiers) or as timm's hub does;
-// preprocessor_config.json may be absent. Whatever else is missing, superfluous, of a wrong shape or not finite is an
-// error that names the file and the tensor or key; so is a model_type, architecture or hidden_act that this program
-// does not compute. One without a head is an error that wraps ErrNoHead.
+// preprocessor_config.json may be absent, or part of processor_config.json. Whatever else is missing, superfluous, of a
+// wrong shape or not finite is an error that names the file and the tensor or key, and what the directory has instead;
+// so is a model_type, architecture or hidden_act that this program does not compute. One without a head is an error
+// that wraps ErrNoHead.
 func Load(dir string) (*Model, error) { return LoadOptions{}.Load(dir) }
 
 // Load is Load with options.
@@ -70,18 +79,32 @@ func (o LoadOptions) Load(dir string) (*Model, error) {
 			dir, ConfigFile, WeightsFile, PreprocessorFile)
 	}
 	shown := func(name string) string { return filepath.Join(dir, name) }
-	return load(source{os.DirFS(dir), ".", dir, shown, o.NewHead})
+	return load(source{os.DirFS(dir), ".", dir, shown, o, new([]io.Closer)})
 }
 
 // LoadFS is Load from a file system, such as one embedded in the program. dir is a slash-separated path in it.
-func LoadFS(fsys fs.FS, dir string) (*Model, error) {
-	return load(source{fsys, dir, "", func(name string) string { return path.Join(dir, name) }, false})
+func LoadFS(fsys fs.FS, dir string) (*Model, error) { return LoadOptions{}.LoadFS(fsys, dir) }
+
+// LoadFS is LoadFS with options. Weights stay in files alone that are io.ReaderAts.
+func (o LoadOptions) LoadFS(fsys fs.FS, dir string) (*Model, error) {
+	shown := func(name string) string { return path.Join(dir, name) }
+	return load(source{fsys, dir, "", shown, o, new([]io.Closer)})
 }
 
 func load(s source) (*Model, error) {
 	m, err := s.model()
 	if err != nil {
-		return nil, fmt.Errorf("vit: %w", err)
+		err = fmt.Errorf("vit: %w", err)
+	} else if !s.Stored {
+		m.Params, err = m.Params.Whole()
+	}
+	if err != nil || !s.Stored {
+		for _, file := range *s.opened {
+			file.Close()
+		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	return m, nil
 }
@@ -91,6 +114,9 @@ func (s source) model() (*Model, error) {
 		return nil, fmt.Errorf("%s: %w%s", s.shown(adapterFile), errAdapter, s.base())
 	}
 	text, err := s.read(ConfigFile, maxJSON)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = s.lacks(err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -109,10 +135,10 @@ func (s source) model() (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := readState(file, "", s.newHead)
+	st, err := readState(file, "", s.NewHead)
 	if err == nil {
 		if !st.has("head.weight") {
-			if c.Classes, c.Labels = 1, nil; !s.newHead {
+			if c.Classes, c.Labels = 1, nil; !s.NewHead {
 				err = st.headless()
 			}
 		}
@@ -123,6 +149,7 @@ func (s source) model() (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.shown(name), err)
 	}
+	m.Params.stored.file = s.shown(name)
 	m.Notes = st.notes
 	if kindOf(m.Params.Config).scales {
 		if m, err = m.suited(); err != nil {
@@ -140,12 +167,20 @@ func (s source) model() (*Model, error) {
 // readPreprocessor changes nothing where there is no file. A preprocessor that stays zero is one that data refuses to
 // use; tensors can still go in.
 func (s source) readPreprocessor(m *Model) error {
-	text, err := s.read(PreprocessorFile, maxJSON)
-	if err == nil {
-		m.Preprocessor, err = picture.ParsePreprocessor(s.shown(PreprocessorFile), text)
-	}
+	name := PreprocessorFile
+	text, err := s.read(name, maxJSON)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		var j struct {
+			Image json.RawMessage `json:"image_processor"`
+		}
+		name = processorFile
+		if err = s.optional(name, &j); err != nil || j.Image == nil {
+			return err
+		}
+		text = j.Image
+	}
+	if err == nil {
+		m.Preprocessor, err = picture.ParsePreprocessor(s.shown(name), text)
 	}
 	return err
 }
@@ -163,7 +198,8 @@ type source struct {
 	disk  string                   // the directory's path, "" if it is not on disk
 	shown func(name string) string // a file's name in errors
 
-	newHead bool // LoadOptions.NewHead
+	LoadOptions
+	opened *[]io.Closer // the files of weights that tensors are still in
 }
 
 // base says which model an adapter was trained on, if its file does.
@@ -225,15 +261,25 @@ func (s source) optional(name string, v any) error {
 }
 
 // tensors reads the weights: model.safetensors, or the shards that its index lists, or PyTorch's file or shards. A file
-// much larger than a model of that many parameters is refused before it is read.
+// much larger than a model of that many parameters is refused before it is read. Safetensors stay in their files where
+// these can be read from anywhere.
 func (s source) tensors(parameters int) (f *weights.File, name string, err error) {
 	const widest, besides = 8, 160 << 20 // MAE's usual decoder has 100 MB, however small the ViT is
 	limit := widest*int64(parameters) + besides
-	open := func(name string) (io.ReadCloser, int64, error) { return s.open(name, limit) }
+	open := func(name string) (io.ReadCloser, int64, error) {
+		r, size, err := s.open(name, limit)
+		if err == nil {
+			*s.opened = append(*s.opened, r)
+		}
+		return r, size, err
+	}
 	switch r, size, err := open(WeightsFile); {
 	case err == nil:
-		defer r.Close()
-		f, err = weights.ReadSafetensorsFrom(s.shown(WeightsFile), r, size)
+		if at, ok := r.(io.ReaderAt); ok {
+			f, err = weights.OpenSafetensors(s.shown(WeightsFile), at, size)
+		} else {
+			f, err = weights.ReadSafetensorsFrom(s.shown(WeightsFile), r, size)
+		}
 		return f, WeightsFile, err
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, WeightsFile, err
@@ -244,7 +290,7 @@ func (s source) tensors(parameters int) (f *weights.File, name string, err error
 		}
 		index, err := s.read(name, maxJSON)
 		if err == nil {
-			f, err = weights.ReadSharded(s.shown(name), index, open)
+			f, err = weights.OpenSharded(s.shown(name), index, open)
 		}
 		return f, name, err
 	case s.disk != "" && s.has(pytorchFile):
@@ -258,10 +304,8 @@ func (s source) tensors(parameters int) (f *weights.File, name string, err error
 			return nil, pytorchFile, err
 		}
 		return c.File, pytorchFile, nil
-	case s.has("model.onnx"):
-		return nil, WeightsFile, fmt.Errorf("%w; beside it is model.onnx, which can be converted by itself", err)
 	default:
-		return nil, WeightsFile, err
+		return nil, WeightsFile, s.lacks(err)
 	}
 }
 

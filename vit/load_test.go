@@ -196,7 +196,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"bad preprocessor", func(f fstest.MapFS) { f["models/m/"+PreprocessorFile].Data = []byte("{") },
 			"models/m/preprocessor_config.json"},
 		{"empty weights", func(f fstest.MapFS) { f["models/m/"+WeightsFile].Data = nil },
-			"models/m/model.safetensors: 0 bytes is too short"},
+			"models/m/model.safetensors: empty file"},
 		{"truncated weights", func(f fstest.MapFS) {
 			w := f["models/m/"+WeightsFile]
 			w.Data = w.Data[:len(w.Data)-1]
@@ -277,6 +277,88 @@ func TestLoadOddDirectories(t *testing.T) {
 	}
 }
 
+// TestLacks: what a directory has in the place of a file that it lacks is told.
+func TestLacks(t *testing.T) {
+	file := func(names ...string) func(fstest.MapFS) {
+		return func(f fstest.MapFS) {
+			for _, name := range names {
+				f["models/m/"+name] = &fstest.MapFile{Data: []byte("{}")}
+			}
+		}
+	}
+	without := func(names ...string) func(fstest.MapFS) {
+		return func(f fstest.MapFS) {
+			for _, name := range names {
+				delete(f, "models/m/"+name)
+			}
+		}
+	}
+	for _, c := range []struct {
+		change []func(fstest.MapFS)
+		want   []string
+	}{
+		{[]func(fstest.MapFS){without(ConfigFile, WeightsFile), file("checkpoint-500/config.json", "logs/x")},
+			[]string{"models/m/config.json: file does not exist; models are its folders \"checkpoint-500\": name one"}},
+		{[]func(fstest.MapFS){without(ConfigFile)},
+			[]string{"config.json", `it has "model.safetensors": convert that file by itself`}},
+		{[]func(fstest.MapFS){without(WeightsFile), file("tf_model.h5", "onnx/model.onnx", "model.fp16.safetensors")},
+			[]string{"models/m/model.safetensors: file does not exist; it has \"model.fp16.safetensors\", " +
+				"\"onnx/model.onnx\": convert", `; it has "tf_model.h5", which is not read as a model's weights`}},
+	} {
+		_, err := LoadFS(damaged(t, func(f fstest.MapFS) {
+			for _, change := range c.change {
+				change(f)
+			}
+		}), "models/m")
+		for _, want := range c.want {
+			if err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%v, want %q", err, want)
+			}
+		}
+	}
+}
+
+// TestProcessorFile: newer directories may have the image processor within another file; the older file goes before.
+func TestProcessorFile(t *testing.T) {
+	const nested = `{"processor_class": "P", "image_processor": {"size": [32, 32], "image_mean": 0.25}}`
+	for _, c := range []struct {
+		own, processor string
+		mean           float64 // 0: the directory does not say
+	}{
+		{"", nested, 0.25}, {`{"size": 32, "image_mean": 0.75}`, nested, 0.75}, {"", `{"processor_class": "P"}`, 0},
+		{"", "", 0},
+	} {
+		m, err := LoadFS(damaged(t, func(f fstest.MapFS) {
+			for name, text := range map[string]string{PreprocessorFile: c.own, processorFile: c.processor} {
+				if delete(f, "models/m/"+name); text != "" {
+					f["models/m/"+name] = &fstest.MapFile{Data: []byte(text)}
+				}
+			}
+		}), "models/m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := m.Preprocessor; c.mean == 0 && p.Mean != nil || c.mean != 0 && (p.Mean[0] != c.mean || p.Size.Width != 32) {
+			t.Errorf("%+v: %+v", c, p)
+		}
+	}
+	_, err := LoadFS(damaged(t, func(f fstest.MapFS) {
+		delete(f, "models/m/"+PreprocessorFile)
+		f["models/m/"+processorFile] = &fstest.MapFile{Data: []byte(`{"image_processor": {"size": 0}}`)}
+	}), "models/m")
+	if err == nil || !strings.Contains(err.Error(), processorFile) {
+		t.Errorf("a bad one: %v", err)
+	}
+}
+
+// TestGELU: the name that transformers gives the exact function written in Python is known.
+func TestGELU(t *testing.T) {
+	python := editConfig(`"hidden_act": "gelu"`, `"hidden_act": "gelu_python"`)
+	if _, err := LoadFS(damaged(t, python), "models/m"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestWithoutBiases: a model with qkv_bias false has zero biases.
 func TestWithoutBiases(t *testing.T) {
 	isBias := func(x weights.Tensor) bool {
@@ -303,65 +385,5 @@ func TestWithoutBiases(t *testing.T) {
 	}
 	if !slices.Equal(m.Params.Data, whole.Params.Data) {
 		t.Error("other parameters than those of the whole model with zero biases")
-	}
-}
-
-// TestLoadIJepa: transformers' class for models without a class token, the mean of whose normalised patches decides.
-func TestLoadIJepa(t *testing.T) {
-	whole, err := Load(hfDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := whole.Params.Config.Embed
-	files := damaged(t, func(files fstest.MapFS) {
-		config := string(files["models/m/"+ConfigFile].Data)
-		config = replaced("ViTForImageClassification", "IJepaForImageClassification", `"vit"`, `"ijepa"`)(config)
-		files["models/m/"+ConfigFile].Data = []byte(config)
-		reencoded(t, files, func(f *weights.File) *weights.File {
-			f = renamed(f, replaced("vit.embeddings.cls_token", "", "vit.", "ijepa."))
-			for i, x := range f.Tensors {
-				if strings.HasSuffix(x.Name, "position_embeddings") {
-					f.Tensors[i] = weights.Float32Tensor(x.Name, []int{1, whole.Params.Config.Patches(), e}, whole.Params.Position[e:])
-				}
-			}
-			return f
-		})
-	})
-	m, err := Load(onDisk(t, files))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c := m.Params.Config; !c.NoClassToken || c.Pooling != NormedMean || c.Eps != whole.Params.Config.Eps {
-		t.Errorf("%+v", c)
-	}
-	if !slices.Equal(m.Params.Position, whole.Params.Position[e:]) ||
-		!slices.Equal(m.Params.HeadWeight, whole.Params.HeadWeight) {
-		t.Error("other parameters")
-	}
-}
-
-// TestLoadFolderOfONNX: where optimum has put a graph in place of the weights, the error names it.
-func TestLoadFolderOfONNX(t *testing.T) {
-	_, err := LoadFS(damaged(t, func(files fstest.MapFS) {
-		delete(files, "models/m/"+WeightsFile)
-		files["models/m/model.onnx"] = &fstest.MapFile{Data: []byte("x")}
-	}), "models/m")
-	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "model.onnx, which can be converted") {
-		t.Error(err)
-	}
-}
-
-// TestLoadSize: weights that are much more than the configuration's are not read; MAE's decoder may be beside a small
-// ViT.
-func TestLoadSize(t *testing.T) {
-	dir := onDisk(t, damaged(t, func(fstest.MapFS) {}))
-	for size, refused := range map[int64]bool{105 << 20: false, 300 << 20: true} {
-		if err := os.Truncate(filepath.Join(dir, WeightsFile), size); err != nil {
-			t.Fatal(err)
-		}
-		_, err := Load(dir) // zeros behind the tensors are wrong, too
-		if err == nil || strings.Contains(err.Error(), "bytes, expected at most") != refused {
-			t.Errorf("%d bytes: %v", size, err)
-		}
 	}
 }

@@ -39,7 +39,19 @@ var families = [...]*family{
 			{"attn.qkv.bias", "self_attention.in_proj_bias"}, {"attn.proj.", "self_attention.out_proj."},
 			{"norm2.", "ln_2."}, {"mlp.fc1.", "mlp.0."}, {"mlp.fc2.", "mlp.3."},
 			{"mlp.fc1.", "mlp.linear_1."}, {"mlp.fc2.", "mlp.linear_2."}}},
+	mmpretrain,
 	jax,
+}
+
+// mmpretrain's names (OpenMMLab's; mmcls before).
+var mmpretrain = &family{name: "mmpretrain", sep: ".", anchor: "patch_embed.projection.weight",
+	blocks: []string{"layers."},
+	outer: [][2]string{{"cls_token", "cls_token"}, {"pos_embed", "pos_embed"},
+		{"patch_embed.proj.", "patch_embed.projection."}, {"norm.", "ln1."}, {"fc_norm.", "ln2."},
+		{"head.", "head.layers.head."}},
+	inner: [][2]string{{"norm1.", "ln1."}, {"attn.qkv.", "attn.qkv."}, {"attn.proj.", "attn.proj."}, {"norm2.", "ln2."},
+		{"mlp.fc1.", "ffn.layers.0.0."}, {"mlp.fc2.", "ffn.layers.1."}, {"ls1.gamma", "attn.gamma1.weight"},
+		{"ls2.gamma", "ffn.gamma2.weight"}},
 }
 
 // transformers' names, of models that version 4 or 5 saved and of what version 5 has in memory, which others save; with
@@ -82,12 +94,15 @@ func (f *family) timm(name string) (string, bool) {
 			return block + row[0], true
 		}
 		if rest, ok := strings.CutPrefix(name, row[1]); ok && strings.HasSuffix(row[1], f.sep) &&
-			(rest == "weight" || rest == "bias") {
+			slices.Contains(kinds[:], rest) {
 			return block + row[0] + rest, true
 		}
 	}
 	return "", false
 }
+
+// kinds are the parts of a linear map or a norm.
+var kinds = [...]string{"weight", "bias", "weight" + stepsEnd, "weight" + firstEnd}
 
 // own is the inverse: a name of timm's as the family has it.
 func (f *family) own(timm string) string {

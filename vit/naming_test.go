@@ -68,6 +68,11 @@ func TestNaming(t *testing.T) {
 	five := replaced("encoder.layer.", "layers.", "attention.attention.query", "attention.q_proj",
 		"attention.attention.key", "attention.k_proj", "attention.attention.value", "attention.v_proj",
 		"attention.output.dense", "attention.o_proj", "intermediate.dense", "mlp.fc1", "output.dense", "mlp.fc2")
+	mm := func(name string) string {
+		return behind("backbone.", "head.layers.head.")(replaced("blocks.", "layers.", "norm.", "ln1.", "norm1.", "ln1.",
+			"norm2.", "ln2.", "mlp.fc1.", "ffn.layers.0.0.", "mlp.fc2.", "ffn.layers.1.", "embed.proj.",
+			"embed.projection.")(name))
+	}
 	for _, v := range []struct {
 		what   string
 		file   *weights.File
@@ -101,6 +106,7 @@ func TestNaming(t *testing.T) {
 		{"transformers in Lightning", renamed(hf, func(name string) string { return "model." + five(name) }), "",
 			[]string{`begin with "model.vit."`, `the head is "model.classifier"`}},
 		{"transformers 5 saves ViTMSN", renamed(hf, replaced("vit.encoder.", "encoder.")), "", nil},
+		{"mmpretrain", renamed(f, mm), "", []string{`begin with "backbone."`, `the head is "head.layers.head"`}},
 		{"a pooler", beside(hf, "vit.pooler.dense.weight"), "", []string{`"vit.pooler."`}},
 	} {
 		m, err := Import(v.file, ImportOptions{Heads: 2, Prefix: v.prefix})

@@ -21,9 +21,10 @@ type Block struct {
 
 // Params is all that training changes. Everything lies in Data, one block of memory without gaps, so that an optimizer,
 // an average or a norm is one loop; the other slices are parts of it. Gradients and moments take the same form.
+// Without Data there are none of these slices: Read and Whole give what they would hold.
 type Params struct {
 	Config Config
-	Data   []float32 // [Config.ParamCount()]
+	Data   []float32 // [Config.ParamCount()]; nil while the parameters stay in their files (LoadOptions.Stored)
 
 	ClassToken  []float32 // [E], nil in a model without one
 	DistToken   []float32 // [E], nil in a model without one
@@ -39,6 +40,8 @@ type Params struct {
 
 	HeadDistWeight []float32 // [classes, E], nil in a model without one
 	HeadDistBias   []float32 // [classes]
+
+	stored *stored // where they are, if they were left there
 }
 
 // Tensor is a parameter under its name in timm.
@@ -123,19 +126,25 @@ func NewParams(c Config) *Params {
 	return p
 }
 
-// Tensors lists all parameters in the order of Data, which they cover without gaps.
+// Tensors lists all parameters in the order of Data, which they cover without gaps. Where that is nil so is theirs.
 func (p *Params) Tensors() []Tensor {
 	list, _ := p.layout()
 	for i := range list {
 		t := &list[i]
-		end := t.Offset + t.Len()
-		t.Data = p.Data[t.Offset:end:end]
+		if end := t.Offset + t.Len(); p.Data != nil {
+			t.Data = p.Data[t.Offset:end:end]
+		}
 	}
 	return list
 }
 
-// Clone copies the parameters.
+// Clone copies the parameters; of those that stay in their files, which nothing changes, the copy reads, too.
 func (p *Params) Clone() *Params {
+	if p.stored != nil {
+		q := *p
+		q.Config.Labels = slices.Clone(p.Config.Labels)
+		return &q
+	}
 	q := NewParams(p.Config)
 	copy(q.Data, p.Data)
 	return q

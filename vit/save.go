@@ -25,8 +25,21 @@ import (
 // all files are on disk under temporary names before the first takes its own. If more than the weights change, the old
 // config.json is removed first and the new one comes last, so that a crash leaves the old model, the new one, or one
 // that Load refuses, never a mixture.
-func Save(dir string, m *Model, dtype weights.DType) error {
-	files, err := render(m, dtype)
+func Save(dir string, m *Model, dtype weights.DType) error { return save(dir, m, dtype, encode) }
+
+// SaveRounded is Save with the weights of the blocks' linear maps alone as a precision of package infer takes them, and
+// all else in F32: BF16, or I8 with a scale for each row. The model gives the same bits in that precision as before.
+// transformers takes the former as it is, if with a word about tensors that it does not know, the latter by its own
+// compressed-tensors.
+func SaveRounded(dir string, m *Model, dtype weights.DType) error {
+	return save(dir, m, dtype, encodeRounded)
+}
+
+// encoder makes the tensors of a file from parameters.
+type encoder func(params *Params, pieces []piece, dtype weights.DType) ([]weights.Tensor, error)
+
+func save(dir string, m *Model, dtype weights.DType, by encoder) error {
+	files, err := render(m, dtype, by)
 	if err != nil {
 		return fmt.Errorf("vit: saving %s: %w", dir, err)
 	}
@@ -55,7 +68,7 @@ type rendered []struct {
 }
 
 // render checks a model and makes its files' content.
-func render(m *Model, dtype weights.DType) (rendered, error) {
+func render(m *Model, dtype weights.DType, by encoder) (rendered, error) {
 	if m == nil || m.Params == nil {
 		return nil, errors.New("no parameters")
 	}
@@ -63,10 +76,10 @@ func render(m *Model, dtype weights.DType) (rendered, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	if got, want := len(m.Params.Data), c.ParamCount(); got != want {
+	if got, want := len(m.Params.Data), c.ParamCount(); got != want && m.Params.stored == nil {
 		return nil, fmt.Errorf("%d parameters, but the configuration wants %d", got, want)
 	}
-	config, err := marshalConfig(c)
+	config, err := marshalConfig(c, dtype)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ConfigFile, err)
 	}
@@ -74,7 +87,7 @@ func render(m *Model, dtype weights.DType) (rendered, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", PreprocessorFile, err)
 	}
-	tensors, err := encode(m.Params, hfPieces(c), dtype)
+	tensors, err := by(m.Params, hfPieces(c), dtype)
 	if err != nil {
 		return nil, err
 	}
@@ -110,24 +123,36 @@ var encodings = map[weights.DType]struct {
 
 // encode makes the tensors of a file from parts of the parameters.
 func encode(params *Params, pieces []piece, dtype weights.DType) ([]weights.Tensor, error) {
-	encoding, ok := encodings[dtype]
-	if !ok {
-		return nil, fmt.Errorf("weights can be saved as F32, F16 or BF16, not as %q", dtype)
-	}
 	tensors := make([]weights.Tensor, 0, len(pieces))
 	for _, p := range pieces {
-		x := params.Data[p.Offset:][:p.Len()]
-		if err := finite(p.stored, x); err != nil {
+		x := make([]float32, p.Len())
+		if err := params.Read(x, p.Offset); err != nil {
 			return nil, err
 		}
-		for i, v := range x {
-			if math.Abs(float64(v)) >= encoding.end {
-				return nil, fmt.Errorf("tensor %q: element %d is %v, beyond the range of %s", p.stored, i, v, dtype)
-			}
+		t, err := encodeFloats(p, x, dtype)
+		if err != nil {
+			return nil, err
 		}
-		tensors = append(tensors, encoding.tensor(p.stored, p.Shape, x))
+		tensors = append(tensors, t)
 	}
 	return tensors, nil
+}
+
+// encodeFloats makes the tensor of a piece, whose numbers are x.
+func encodeFloats(p piece, x []float32, dtype weights.DType) (t weights.Tensor, err error) {
+	encoding, ok := encodings[dtype]
+	if !ok {
+		return t, fmt.Errorf("weights can be saved as F32, F16 or BF16, not as %q", dtype)
+	}
+	if err := finite(p.stored, x, 0); err != nil {
+		return t, err
+	}
+	for i, v := range x {
+		if math.Abs(float64(v)) >= encoding.end {
+			return t, fmt.Errorf("tensor %q: element %d is %v, beyond the range of %s", p.stored, i, v, dtype)
+		}
+	}
+	return encoding.tensor(p.stored, p.Shape, x), nil
 }
 
 // SaveTimm writes the parameters alone, under timm's names, to a safetensors file that appears whole or not at all. The

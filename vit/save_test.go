@@ -99,7 +99,7 @@ func TestRoundTrip(t *testing.T) {
 
 // inMemory is a saved model as a file system.
 func inMemory(t interface{ Fatal(...any) }, m *Model, dtype weights.DType) fstest.MapFS {
-	r, err := render(m, dtype)
+	r, err := render(m, dtype, encode)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func TestCrash(t *testing.T) {
 				t.Fatalf("%s: a mixture of two models", v.name)
 			}
 		}
-		files, err := render(newer, weights.F32)
+		files, err := render(newer, weights.F32, encode)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,6 +17,7 @@ type state struct {
 	extra   []string                  // the file's names of tensors that have no place in a model
 	heads   int                       // attention heads, where the shapes say; else 0
 	deit3   bool                      // LayerScale is called as its authors do
+	scales  map[string][]float32      // by timm's name, what a tensor's rows are to be multiplied by
 	msn     bool                      // transformers 5 has saved ViTMSN
 	notes   []string
 }

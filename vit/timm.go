@@ -84,7 +84,7 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 	if len(size) == 3 {
 		o.Height, o.Width = size[1], size[2]
 	}
-	if s.newHead {
+	if s.NewHead {
 		o.Classes = 1
 	}
 	m, _, err := importModel(file, o)
@@ -94,6 +94,9 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.shown(name), err)
 	}
+	if m.Params.stored != nil {
+		m.Params.stored.file = s.shown(name)
+	}
 	c := &m.Params.Config
 	labels := j.Labels
 	if len(labels) == 0 {
@@ -102,7 +105,7 @@ func (s source) loadTimm(text []byte) (*Model, error) {
 	switch {
 	case len(size) == 3 && size[0] != c.Channels:
 		return fail(fmt.Errorf("input_size is %v, but the weights are for %d channels", size, c.Channels))
-	case s.newHead: // whose number of classes, and their names, are to come
+	case s.NewHead: // whose number of classes, and their names, are to come
 	case j.Classes != 0 && j.Classes != c.Classes:
 		return fail(fmt.Errorf("num_classes is %d, but the weights' head has %d", j.Classes, c.Classes))
 	case len(labels) == c.Classes:

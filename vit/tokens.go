@@ -33,7 +33,12 @@ func (s *state) placeTokens(c Config) {
 	shape := []int{t.Shape[0], own + c.Patches(), width}
 	switch {
 	case rows == c.Patches() && own > 0:
-		t.Data = slices.Concat(make([]byte, own*width*t.DType.Size()), t.Data)
+		data, err := t.Bytes()
+		if err != nil {
+			return
+		}
+		data = slices.Concat(make([]byte, own*width*t.DType.Size()), data)
+		t = weights.Tensor{Name: t.Name, DType: t.DType, Data: data}
 	case rows == c.Tokens() && c.Registers > 0:
 		x, err := t.Float32s()
 		if err != nil {

@@ -107,27 +107,15 @@ func decodeCheckpoint(r io.ReaderAt, size int64, key string) (*Checkpoint, error
 	case len(start) > 1 && start[0] == opProto:
 		p, err = openPthLegacy(r, size)
 	default:
-		return nil, unknownFormat(start)
+		if err := mistaken(start); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("starts with %q: neither safetensors nor a PyTorch checkpoint nor NumPy's .npz", start)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return p.checkpoint(key)
-}
-
-// unknownFormat names the usual mistakes.
-func unknownFormat(start []byte) error {
-	switch text := string(start); {
-	case text == "":
-		return errors.New("empty file")
-	case strings.HasPrefix(text, "version https://"):
-		return errors.New("a pointer of Git LFS, not the file itself: fetch it with git lfs pull")
-	case strings.HasPrefix(text, npyMagic):
-		return errors.New("a single array of NumPy, not the archive of several (.npz) that a checkpoint is")
-	case strings.HasPrefix(text, "<"):
-		return errors.New("a page of HTML or XML, not a checkpoint: was the download refused?")
-	}
-	return fmt.Errorf("starts with %q: neither safetensors nor a PyTorch checkpoint nor NumPy's .npz", start)
 }
 
 // checkpoint chooses the dict and reads its tensors.
@@ -341,7 +329,8 @@ func (p *pthFile) tensors(dict *pyDict) ([]Tensor, error) {
 		if uses[t.storage]--; uses[t.storage] == 0 {
 			delete(storages, t.storage)
 		}
-		tensors = append(tensors, Tensor{name, t.dtype, shape, t.read(storage, shape, strides, n)})
+		tensors = append(tensors, Tensor{Name: name, DType: t.dtype, Shape: shape,
+			Data: t.read(storage, shape, strides, n)})
 	}
 	return tensors, nil
 }

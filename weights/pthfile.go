@@ -46,7 +46,7 @@ func openPthZip(z *zipArchive, size int64) (*pthFile, error) {
 		}
 	}
 	if folder == "" {
-		return nil, errors.New("a zip archive without FOLDER/data.pkl: not a PyTorch checkpoint")
+		return nil, z.foreignZip()
 	}
 	if e := z.entries[folder+"data.pkl"]; e.size > maxPickle {
 		return nil, fmt.Errorf("data.pkl has %d bytes, at most %d are read", e.size, maxPickle)

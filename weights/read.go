@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/internal/strictjson"
@@ -43,38 +44,59 @@ func ReadSafetensorsFrom(name string, r io.Reader, size int64) (*File, error) {
 }
 
 func decodeSafetensors(r io.Reader, size int64) (*File, error) {
-	var prefix [8]byte
-	if size < int64(len(prefix)) {
-		return nil, fmt.Errorf("%d bytes is too short for a safetensors file", size)
-	}
-	if _, err := io.ReadFull(r, prefix[:]); err != nil {
-		return nil, fmt.Errorf("reading the header's length: %w", err)
-	}
-	length := binary.LittleEndian.Uint64(prefix[:])
-	if length > maxHeader {
-		return nil, fmt.Errorf("header length %d is beyond the limit of %d: not a safetensors file?", length, maxHeader)
-	}
-	if int64(length) > size-8 {
-		return nil, fmt.Errorf("header length %d is beyond the file's end (%d bytes): truncated?", length, size)
-	}
-	text := make([]byte, length)
-	if _, err := io.ReadFull(r, text); err != nil {
-		return nil, fmt.Errorf("reading the header: %w", err)
-	}
-	metadata, entries, err := parseHeader(text, size-8-int64(length))
+	metadata, entries, begin, err := decodeHeader(r, size)
 	if err != nil {
 		return nil, err
 	}
-	data := make([]byte, size-8-int64(length))
+	data := make([]byte, size-begin)
 	if _, err := io.ReadFull(r, data); err != nil {
 		return nil, fmt.Errorf("reading the data: %w", err)
 	}
 	f := &File{Metadata: metadata, Tensors: make([]Tensor, len(entries))}
 	for i, e := range entries {
-		f.Tensors[i] = Tensor{e.name, e.dtype, e.shape, data[e.begin:e.end:e.end]}
+		f.Tensors[i] = Tensor{Name: e.name, DType: e.dtype, Shape: e.shape, Data: data[e.begin:e.end:e.end]}
 	}
 	f.reindex()
 	return f, nil
+}
+
+// decodeHeader reads what comes before the tensors' bytes, which begin at byte begin.
+func decodeHeader(r io.Reader, size int64) (metadata map[string]string, entries []entry, begin int64, err error) {
+	fail := func(err error) (map[string]string, []entry, int64, error) { return nil, nil, 0, err }
+	start := make([]byte, min(size, 16))
+	if _, err := io.ReadFull(r, start); err != nil {
+		return fail(fmt.Errorf("reading the header's length: %w", err))
+	}
+	if len(start) < 9 || start[8] != '{' { // as every header begins
+		if err := mistaken(start); err != nil {
+			return fail(err)
+		}
+		if strings.HasPrefix(string(start), zipLocal) {
+			return fail(errors.New("a zip archive, as PyTorch's checkpoints are, not safetensors: is its name wrong?"))
+		}
+	}
+	r = io.MultiReader(bytes.NewReader(start), r)
+	var prefix [8]byte
+	if size < int64(len(prefix)) {
+		return fail(fmt.Errorf("%d bytes is too short for a safetensors file", size))
+	}
+	if _, err := io.ReadFull(r, prefix[:]); err != nil {
+		return fail(fmt.Errorf("reading the header's length: %w", err))
+	}
+	length := binary.LittleEndian.Uint64(prefix[:])
+	if length > maxHeader {
+		return fail(fmt.Errorf("header length %d is beyond the limit of %d: not a safetensors file?", length, maxHeader))
+	}
+	if int64(length) > size-8 {
+		return fail(fmt.Errorf("header length %d is beyond the file's end (%d bytes): truncated?", length, size))
+	}
+	text := make([]byte, length)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return fail(fmt.Errorf("reading the header: %w", err))
+	}
+	begin = 8 + int64(length)
+	metadata, entries, err = parseHeader(text, size-begin)
+	return metadata, entries, begin, err
 }
 
 // entry is one tensor's description; begin and end count from the first byte behind the header.

@@ -38,8 +38,10 @@ var malformed = []struct {
 	file  []byte
 	fault string
 }{
-	{"empty", nil, "too short"},
+	{"empty", nil, "empty file"},
 	{"seven bytes", make([]byte, 7), "too short"},
+	{"a pointer", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"), "git lfs pull"},
+	{"a refusal", []byte("<html>403 Forbidden</html>"), "was the download refused?"},
 	{"length only", withLength(2, ""), "beyond the file's end"},
 	{"no header", withLength(0, ""), "does not start with '{'"},
 	{"header cut", withLength(100, `{"a":{`), "beyond the file's end"},
@@ -50,7 +52,7 @@ var malformed = []struct {
 	{"length 2^64-8", withLength(math.MaxUint64-7, "{}"), "beyond the limit"},
 	{"leading space", raw(` {}`, 0), "does not start with '{'"},
 	{"an array", raw(`[]`, 0), "does not start with '{'"},
-	{"a zip", append([]byte("PK\x03\x04\x00\x00\x00\x00"), make([]byte, 100)...), "beyond the file's end"},
+	{"a zip", append([]byte("PK\x03\x04\x00\x00\x00\x00"), make([]byte, 100)...), "not safetensors: is its name wrong?"},
 	{"open brace", raw(`{`, 0), "unexpected end"},
 	{"open tensor", raw(`{"a":{`+f32x2, 8), "unexpected end"},
 	{"comma at the end", raw(`{"a":{`+f32x2+`},}`, 8), "invalid JSON"},

@@ -42,6 +42,18 @@ const (
 // of the shards' names, then of their bytes; its Metadata has the first shard's word where shards differ. No more
 // memory is taken than the shards have bytes.
 func ReadSharded(indexName string, index []byte, open func(shard string) (io.ReadCloser, int64, error)) (*File, error) {
+	return sharded(indexName, index, open, false)
+}
+
+// OpenSharded is ReadSharded that leaves the tensors of those safetensors files where they are that are io.ReaderAts,
+// as OpenSafetensors does: these files stay open.
+func OpenSharded(indexName string, index []byte, open func(shard string) (io.ReadCloser, int64, error)) (*File, error) {
+	return sharded(indexName, index, open, true)
+}
+
+// sharded is ReadSharded, or OpenSharded if the tensors stay.
+func sharded(indexName string, index []byte, open func(shard string) (io.ReadCloser, int64, error), stay bool) (
+	*File, error) {
 	x, err := parseShardIndex(index)
 	if err != nil {
 		return nil, fmt.Errorf("weights: %s: %w", indexName, err)
@@ -49,7 +61,7 @@ func ReadSharded(indexName string, index []byte, open func(shard string) (io.Rea
 	whole := &File{Metadata: make(map[string]string)}
 	for _, shard := range x.shards {
 		path := filepath.Join(filepath.Dir(indexName), shard)
-		f, err := readShard(path, shard, open)
+		f, err := readShard(path, shard, open, stay)
 		if err != nil {
 			return nil, err
 		}
@@ -80,17 +92,21 @@ func ReadSharded(indexName string, index []byte, open func(shard string) (io.Rea
 	return whole, nil
 }
 
-// readShard reads one file whole.
-func readShard(path, shard string, open func(string) (io.ReadCloser, int64, error)) (*File, error) {
+// readShard reads one file, whole unless it stays open.
+func readShard(path, shard string, open func(string) (io.ReadCloser, int64, error), stay bool) (*File, error) {
 	r, size, err := open(shard)
 	if err != nil {
 		return nil, fmt.Errorf("weights: %s: %w", path, err)
 	}
+	at, ok := r.(io.ReaderAt)
+	safe := strings.HasSuffix(shard, shardSuffixes[0])
+	if safe && stay && ok {
+		return OpenSafetensors(path, at, size)
+	}
 	defer r.Close()
-	if strings.HasSuffix(shard, shardSuffixes[0]) {
+	if safe {
 		return ReadSafetensorsFrom(path, r, size)
 	}
-	at, ok := r.(io.ReaderAt)
 	if !ok {
 		return nil, fmt.Errorf("weights: %s: PyTorch's files can be read from disk only", path)
 	}

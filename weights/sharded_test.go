@@ -202,7 +202,7 @@ func TestReadShardedTwice(t *testing.T) {
 		{"in two shards", func(o *opener) { o.files[shardB] = encoded(t, nil, "ccc", "a") },
 			`tensor "a" should be in ` + shardA},
 		{"cut", func(o *opener) { o.files[shardB] = o.files[shardB][:20] }, shardB + ": header length"},
-		{"empty", func(o *opener) { o.files[shardA] = nil }, "too short"},
+		{"empty", func(o *opener) { o.files[shardA] = nil }, "empty file"},
 		{"no tensor", func(o *opener) { o.files[shardB] = encoded(t, nil) }, `tensor "ccc" is not in`},
 	} {
 		o := shards(t)

@@ -18,6 +18,7 @@ package weights
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 )
@@ -55,6 +56,8 @@ type Tensor struct {
 	DType DType
 	Shape []int  // empty for a scalar; a dimension may be 0
 	Data  []byte // little endian, row-major; product(Shape) elements
+
+	Stored *io.SectionReader // where the bytes are if they stay in a file (OpenSafetensors); Data is nil then
 }
 
 // Len returns the number of elements, or an error if the shape has a negative dimension or too many elements to count.
@@ -76,9 +79,9 @@ func (t Tensor) check() error {
 	if err != nil {
 		return err
 	}
-	if n > math.MaxInt/size || n*size != len(t.Data) {
+	if n > math.MaxInt/size || int64(n*size) != t.size() {
 		return fmt.Errorf("tensor %s: %d bytes of data, but shape %v of %s needs %d×%d",
-			quoted(t.Name), len(t.Data), t.Shape, t.DType, n, size)
+			quoted(t.Name), t.size(), t.Shape, t.DType, n, size)
 	}
 	return nil
 }
@@ -89,8 +92,8 @@ func (t Tensor) Float32s() ([]float32, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	x := make([]float32, len(t.Data)/t.DType.Size())
-	if err := t.CopyFloat32s(x); err != nil {
+	x := make([]float32, int(t.size())/t.DType.Size())
+	if err := t.ReadFloat32s(x, 0); err != nil {
 		return nil, err
 	}
 	return x, nil
@@ -101,29 +104,10 @@ func (t Tensor) CopyFloat32s(dst []float32) error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	if n := len(t.Data) / t.DType.Size(); n != len(dst) {
+	if n := int(t.size()) / t.DType.Size(); n != len(dst) {
 		return fmt.Errorf("tensor %s: %d elements (shape %v), wanted %d", quoted(t.Name), n, t.Shape, len(dst))
 	}
-	b := t.Data
-	switch t.DType {
-	case F32:
-		binary.Decode(b, binary.LittleEndian, dst)
-	case F16:
-		for i := range dst {
-			dst[i] = Float16(binary.LittleEndian.Uint16(b[2*i:])).Float32()
-		}
-	case BF16:
-		for i := range dst {
-			dst[i] = BFloat16(binary.LittleEndian.Uint16(b[2*i:])).Float32()
-		}
-	case F64:
-		for i := range dst {
-			dst[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:])))
-		}
-	default:
-		return fmt.Errorf("tensor %s: has dtype %s, wanted one of F32, F16, BF16, F64", quoted(t.Name), t.DType)
-	}
-	return nil
+	return t.ReadFloat32s(dst, 0)
 }
 
 // Int32s returns the elements of an I32 tensor, or of an I64 one whose values all fit.
@@ -131,13 +115,17 @@ func (t Tensor) Int32s() ([]int32, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	x := make([]int32, len(t.Data)/t.DType.Size())
+	b, err := t.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	x := make([]int32, len(b)/t.DType.Size())
 	switch t.DType {
 	case I32:
-		binary.Decode(t.Data, binary.LittleEndian, x)
+		binary.Decode(b, binary.LittleEndian, x)
 	case I64:
 		for i := range x {
-			v := int64(binary.LittleEndian.Uint64(t.Data[8*i:]))
+			v := int64(binary.LittleEndian.Uint64(b[8*i:]))
 			if int64(int32(v)) != v {
 				return nil, fmt.Errorf("tensor %s: element %d is %d, which does not fit 32 bits", quoted(t.Name), i, v)
 			}
@@ -177,14 +165,19 @@ func Int32Tensor(name string, shape []int, data []int32) Tensor {
 	return newTensor(name, I32, shape, data)
 }
 
+// Int8Tensor makes an I8 tensor.
+func Int8Tensor(name string, shape []int, data []int8) Tensor {
+	return newTensor(name, I8, shape, data)
+}
+
 // Uint8Tensor makes a U8 tensor.
 func Uint8Tensor(name string, shape []int, data []uint8) Tensor {
 	return newTensor(name, U8, shape, data)
 }
 
-func newTensor[T float32 | uint16 | int32 | uint8](name string, dtype DType, shape []int, data []T) Tensor {
+func newTensor[T float32 | uint16 | int32 | int8 | uint8](name string, dtype DType, shape []int, data []T) Tensor {
 	b, _ := binary.Append(nil, binary.LittleEndian, data) // fails for types of no fixed size alone
-	return Tensor{name, dtype, slices.Clone(shape), b}
+	return Tensor{Name: name, DType: dtype, Shape: slices.Clone(shape), Data: b}
 }
 
 // File is the content of one file of tensors.

@@ -39,7 +39,11 @@ func EncodeSafetensors(w io.Writer, metadata map[string]string, tensors []Tensor
 		return err
 	}
 	for _, t := range sorted {
-		if _, err := w.Write(t.Data); err != nil {
+		b, err := t.Bytes()
+		if err == nil {
+			_, err = w.Write(b)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -82,8 +86,8 @@ func encodeHeader(metadata map[string]string, tensors []Tensor) ([]byte, error) 
 		}
 		appendJSON(&b, t.Name)
 		shape := strings.ReplaceAll(fmt.Sprint(t.Shape), " ", ",")
-		fmt.Fprintf(&b, `:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, t.DType, shape, begin, begin+len(t.Data))
-		begin += len(t.Data)
+		fmt.Fprintf(&b, `:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, t.DType, shape, begin, begin+int(t.size()))
+		begin += int(t.size())
 	}
 	b.WriteByte('}')
 	for b.Len()%8 != 0 {

@@ -118,7 +118,7 @@ func TestEncodeRefuses(t *testing.T) {
 			`tensor "y": 8 bytes of data, but shape [3]`},
 		{"negative shape", nil, []Tensor{Float32Tensor("y", []int{-2, -1}, []float32{1, 2})}, "negative"},
 		{"huge shape", nil, []Tensor{Float32Tensor("y", []int{1 << 62, 4}, nil)}, "too many"},
-		{"dtype", nil, []Tensor{{"y", "F8", []int{1}, []byte{1}}}, "unknown dtype"},
+		{"dtype", nil, []Tensor{{Name: "y", DType: "F8", Shape: []int{1}, Data: []byte{1}}}, "unknown dtype"},
 		{"name's encoding", nil, []Tensor{Float32Tensor("\xff", []int{0}, nil)}, "UTF-8"},
 		{"metadata's encoding", map[string]string{"k": "\xff"}, nil, "UTF-8"},
 		{"rank", nil, []Tensor{Uint8Tensor("y", make([]int, 65), nil)}, "65 dimensions"},
@@ -152,8 +152,9 @@ func TestConversions(t *testing.T) {
 	}{
 		{Float32Tensor("x", []int{2, 3}, x), x},
 		{Float16Tensor("x", []int{6}, x), x},
-		{Tensor{"x", F64, []int{6}, f64}, x},
-		{Tensor{"x", BF16, []int{6}, bf16}, []float32{0, 1, -1.5, 65536, 0x1p-24, float32(math.Inf(1))}},
+		{Tensor{Name: "x", DType: F64, Shape: []int{6}, Data: f64}, x},
+		{Tensor{Name: "x", DType: BF16, Shape: []int{6}, Data: bf16},
+			[]float32{0, 1, -1.5, 65536, 0x1p-24, float32(math.Inf(1))}},
 	} {
 		got, err := c.tensor.Float32s()
 		if err != nil || !cmp.Equal(got, c.want) {
@@ -165,11 +166,11 @@ func TestConversions(t *testing.T) {
 		t.Errorf("I32: %v %v", got, err)
 	}
 	i64 := binary.LittleEndian.AppendUint64(nil, ^uint64(4)) // −5
-	if got, err := (Tensor{"n", I64, []int{1}, i64}).Int32s(); err != nil || got[0] != -5 {
+	if got, err := (Tensor{Name: "n", DType: I64, Shape: []int{1}, Data: i64}).Int32s(); err != nil || got[0] != -5 {
 		t.Errorf("I64: %v %v", got, err)
 	}
 	big := binary.LittleEndian.AppendUint64(nil, 1<<31)
-	if _, err := (Tensor{"n", I64, []int{1}, big}).Int32s(); err == nil {
+	if _, err := (Tensor{Name: "n", DType: I64, Shape: []int{1}, Data: big}).Int32s(); err == nil {
 		t.Error("2^31 fits an int32?")
 	}
 	if _, err := Uint8Tensor("n", []int{1}, []byte{1}).Float32s(); err == nil ||

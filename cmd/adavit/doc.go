@@ -308,9 +308,15 @@
 // .safetensors, else a model directory that every command and transformers take. DST appears whole or
 // not at all; weights beyond 2 GiB, which one ONNX file cannot hold, go into DST.data beside it.
 //
-// A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision or
-// Google's JAX code has them, behind any prefix. What was chosen and what was left out is logged.
-// Weights without a head get one where --num-classes asks for it.
+// With --precision int8 or bf16 a model directory runs in that unless another is asked for, and stores
+// the weights that it rounds in 8 bits, with scales beside, or in 16: a third or half of the file, and
+// the same results, bit for bit, as of weights that are rounded when they are loaded. They can be
+// trained, exported and run in other precisions still, with what rounding has left, which is then
+// said. transformers reads both, the former with the package compressed-tensors.
+//
+// A single file's tensors may be named as timm, DeiT, DINO, DINOv2, MAE, transformers, torchvision,
+// mmpretrain or Google's JAX code has them, behind any prefix. What was chosen and what was left out
+// is logged. Weights without a head get one where --num-classes asks for it.
 //
 // Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum
 // export them: the weights are found by what the graph computes, and a graph that computes anything
@@ -360,8 +366,9 @@
 //	                                  pictures become the model's input (default: the
 //	                                  checkpoint's own, or the usual one of those who name
 //	                                  tensors as it does)
-//	--store type                      type of the stored weights: F32, F16 or BF16 (default
-//	                                  "F32")
+//	--store type                      type of all stored weights: F32, F16 or BF16 (default:
+//	                                  F32, but what --precision int8 or bf16 rounds is
+//	                                  stored in 8 or 16 bits)
 //
 // Examples:
 //
@@ -372,7 +379,7 @@
 //	adavit convert dino.pth flowers --key teacher --prefix backbone. --num-classes 5
 //	adavit convert fashion-adaptive fashion.onnx
 //	adavit convert exported.onnx DIR --labels flowers.txt --preprocessor preprocessor_config.json
-//	adavit convert deit-tiny quick --precision int8    # what it runs in unless another is asked for
+//	adavit convert deit-tiny quick --precision int8    # a third of the file, and runs in that by default
 //
 // # adavit demo
 //
@@ -416,6 +423,8 @@
 //	--budget MEAN[,MAX]       MEAN[,MAX]: shares of the dense model's token-blocks, above 0
 //	                          and at most 1. Images cost MEAN on average (0: no aim; needs a
 //	                          model with a ladder of budgets) and none costs more than MAX
+//	--control                 also run the images with their tokens' depths in random order,
+//	                          which says what the choice of tokens is worth
 //	--damaged share           share of the pictures that may be damaged: they are left out
 //	                          (default 0.01)
 //	--data set                data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
@@ -436,6 +445,7 @@
 //
 //	adavit eval --model fashion-adaptive --data fashion-mnist
 //	adavit eval --model my-model --data folder-of-classes --limit 1000 --json
+//	adavit eval --model fashion-adaptive --data fashion-mnist --budget 0.4 --control
 //
 // # adavit inspect
 //

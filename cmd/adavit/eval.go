@@ -38,7 +38,8 @@ Classes are matched by their names. Where no name matches, numbers are the model
 other names if the model's classes have none or classes.txt lists the data's. Damaged pictures, and those of too many
 pixels, are left out and counted; of large data sets the table has a ? in their place, for they show as they are read.`,
 		Example: `  adavit eval --model fashion-adaptive --data fashion-mnist
-  adavit eval --model my-model --data folder-of-classes --limit 1000 --json`,
+  adavit eval --model my-model --data folder-of-classes --limit 1000 --json
+  adavit eval --model fashion-adaptive --data fashion-mnist --budget 0.4 --control`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.Budget, err = parseBudget(budget); err != nil {
 				return err
@@ -58,9 +59,17 @@ pixels, are left out and counted; of large data sets the table has a ? in their 
 			if ev.Damaged+ev.TooLarge > 0 {
 				left = fmt.Sprintf(" (left out: %d damaged, %d too large)", ev.Damaged, ev.TooLarge)
 			}
+			control := ""
+			if c := ev.Control; c != nil {
+				control = fmt.Sprintf("depth        deviates by %.2f blocks between images, by %.2f within one\n", c.Images,
+					c.Tokens)
+				if c.Random != nil {
+					control += fmt.Sprintf("by lot       %.2f %% with each image's depths in random order\n", *c.Random)
+				}
+			}
 			return a.show(ev, fmt.Sprintf(evalText, ev.Model, ev.Images, left, ev.Top1, ev.Top5, ev.MeanDepth,
 				m.Params.Config.Layers, ev.MACs/1e6, ev.DenseMACs/1e6, 100*ev.MACs/ev.DenseMACs,
-				ev.ImagesPerSecond, ev.Threads, ev.Precision))
+				ev.ImagesPerSecond, ev.Threads, ev.Precision)+control)
 		},
 	}
 	f := cmd.Flags()
@@ -69,6 +78,8 @@ pixels, are left out and counted; of large data sets the table has a ? in their 
 	unknownClasses(f, &o.Unknown)
 	f.Float64Var(&o.Damaged, "damaged", trainer.DefaultRecipe().Damaged, damagedUsage)
 	f.StringVar(&budget, "budget", "", budgetUsage)
+	f.BoolVar(&o.Control, "control", false, "also run the images with their tokens' depths in random order, which says "+
+		"what the choice of tokens is worth")
 	f.IntVar(&o.Limit, "limit", 0, limitUsage)
 	decodingFlags(cmd, &decoding)
 	return cmd

@@ -240,5 +240,18 @@ func (a *app) fetch(ctx context.Context, name string) error {
 // open loads a command's model, and shows how far a download has come.
 func (a *app) open(ctx context.Context, name string) (*vit.Model, error) {
 	a.bar.start("downloading")
-	return adavit.OpenContext(ctx, name, adavit.OpenOptions{Progress: a.bar.download, Log: a.log})
+	m, err := adavit.OpenContext(ctx, name, adavit.OpenOptions{Progress: a.bar.download, Log: a.log})
+	if err == nil {
+		a.caution(m, a.precision)
+	}
+	return m, err
+}
+
+// caution says what a user should know who runs a model in that precision.
+func (a *app) caution(m *vit.Model, p infer.Precision) {
+	if p, err := infer.Resolve(p, m); err == nil { // else it is an error where the model is run
+		if text := infer.Caution(p, m); text != "" {
+			a.log.Warn(text)
+		}
+	}
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
+
 	"github.com/spf13/cobra"
 
 	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/tools"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/train"
@@ -65,6 +68,7 @@ grad.NAME for every tensor under its name in timm's layout, in evaluation mode.`
 			if err != nil {
 				return err
 			}
+			a.caution(m, cmp.Or(a.precision, infer.F32))
 			o := tools.PredictOptions{Threads: a.threads, Precision: a.precision}
 			if gradients {
 				if o.Loss = &loss; !cmd.Flag("target-layer").Changed {

@@ -1,25 +1,29 @@
 package kernels
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+	"unsafe"
+)
 
 // FirstNotFinite returns the place of the first NaN or infinity in x, −1 if there is none.
 func FirstNotFinite(x []float32) int {
-	at := 0
-	for ; len(x)-at >= 8; at += 8 {
-		v := (*[8]float32)(x[at:])
-		a, b := notFinite(v[0])|notFinite(v[1]), notFinite(v[2])|notFinite(v[3])
-		c, d := notFinite(v[4])|notFinite(v[5]), notFinite(v[6])|notFinite(v[7])
-		if int32(a|b|c|d) < 0 {
+	at, b := 0, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
+	for ; len(b) >= 32; b = b[32:] {
+		two := func(i int) uint64 { return notFinite(binary.NativeEndian.Uint64(b[8*i:])) }
+		if (two(0)|two(1)|two(2)|two(3))&(1<<63|1<<31) != 0 {
 			break
 		}
+		at += 8
 	}
 	for i, v := range x[at:] {
-		if int32(notFinite(v)) < 0 {
+		if int32(notFinite(uint64(math.Float32bits(v)))) < 0 {
 			return at + i
 		}
 	}
 	return -1
 }
 
-// notFinite has its highest bit set if v is NaN or an infinity: one added to an exponent of all ones carries into it.
-func notFinite(v float32) uint32 { return math.Float32bits(v)&absBits + 1<<23 }
+// notFinite has the highest bit of each half set that is NaN or an infinity, of two numbers' bits: one added to an
+// exponent of all ones carries into it.
+func notFinite(two uint64) uint64 { return two&(absBits<<32|absBits) + (1<<55 | 1<<23) }

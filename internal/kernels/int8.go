@@ -1,5 +1,10 @@
 package kernels
 
+import (
+	"encoding/binary"
+	"unsafe"
+)
+
 // PackedInt8 is a linear map's weight [N, K], quantised symmetrically by outputs: w[j][l] ≈ Scale[j]·q, |q| ≤ 127.
 type PackedInt8 struct {
 	Panels[int8]
@@ -19,21 +24,75 @@ func PackInt8(dst *PackedInt8, w []float32, ldw, k, n int) {
 	}
 	dst.reshape(k, n)
 	dst.Scale, dst.Offset = resize(dst.Scale, n), resize(dst.Offset, n)
-	clear(dst.Data)
-	size := 4 * panelWidth * steps[int8](k)
-	for j := range n {
-		row := w[j*ldw : j*ldw+k]
-		var perScale float32
-		dst.Scale[j], perScale = int8Scale(largestBits(row))
-		panel, at := dst.Data[j/panelWidth*size:], j%panelWidth*4
-		sum := int32(0)
-		for l, v := range row {
-			q := roundInt8(v, perScale)
-			sum += q
-			panel[l/4*4*panelWidth+at+l%4] = int8(q)
-		}
-		dst.Offset[j] = 128 * sum
+	if len(dst.Data) > 0 {
+		active.packRowsInt8(*dst, w, ldw)
+	} else {
+		clear(dst.Scale)
+		clear(dst.Offset)
 	}
+}
+
+// PackInt8Rows is PackInt8 of what is quantised already: q [n, k] without gaps, −127 … 127, and its rows' scales [n].
+func PackInt8Rows(dst *PackedInt8, q []int8, scale []float32, k, n int) {
+	checkMatrix("PackInt8Rows", "q", len(q), k, n, k)
+	checkLen("PackInt8Rows", "scale", len(scale), n)
+	if k > maxInt8K {
+		panic("kernels: PackInt8Rows: k is too large for sums of 32 bits")
+	}
+	dst.reshape(k, n)
+	dst.Scale, dst.Offset = append(dst.Scale[:0], scale[:n]...), resize(dst.Offset, n)
+	for j := range n {
+		dst.Offset[j] = 128 * sumInt8(q[j*k:(j+1)*k])
+	}
+	panel := 4 * panelWidth * steps[int8](k)
+	if k%4 == 0 && len(dst.Data) > 0 { // fours go as if they were floats
+		rows, panels := fours(q), fours(dst.Data)
+		for j := 0; j < n; j += panelWidth {
+			to := panels[j*k/4 : (j+panelWidth)*k/4]
+			active.transposePanel(to, rows[j*k/4:], k/4, k/4, min(panelWidth, n-j))
+		}
+		return
+	}
+	clear(dst.Data)
+	for j := range n {
+		to, at := dst.Data[j/panelWidth*panel:], j%panelWidth*4
+		for l, v := range q[j*k : (j+1)*k] {
+			to[l/4*4*panelWidth+at+l%4] = v
+		}
+	}
+}
+
+// fours is the memory of q as a fourth as many floats.
+func fours(q []int8) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(q))), len(q)/4)
+}
+
+// sumInt8 returns the sum of q.
+func sumInt8(q []int8) (sum int32) {
+	const evens, most = 0x00ff00ff00ff00ff, 1024 // bytes whose sums in four 16-bit numbers stay below 2¹⁶
+	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(q))), len(q))
+	for len(b) >= 8 {
+		part := b[:min(len(b), most)&^7]
+		b = b[len(part):]
+		sum -= 128 * int32(len(part))
+		four := uint64(0)
+		for ; len(part) >= 8; part = part[8:] {
+			v := binary.NativeEndian.Uint64(part) ^ 0x8080808080808080 // + 128
+			four += v&evens + v>>8&evens
+		}
+		for ; four > 0; four >>= 16 {
+			sum += int32(four & 0xffff)
+		}
+	}
+	for _, v := range b {
+		sum += int32(int8(v))
+	}
+	return sum
+}
+
+// MakePackedInt8 returns a [k, n] matrix of zeros, whose columns PackInt8 may fill part by part (see Columns).
+func MakePackedInt8(k, n int) PackedInt8 {
+	return PackedInt8{MakePanels[int8](k, n), make([]float32, n), make([]int32, n)}
 }
 
 // Columns is Panels.Columns.

@@ -63,6 +63,25 @@ func (p *productInt8) putPair(i, j int, s int64) {
 	}
 }
 
+// packRowsInt8Generic fills dst, of its K and N, with w [N, K].
+func packRowsInt8Generic(dst PackedInt8, w []float32, ldw int) {
+	clear(dst.Data)
+	size := 4 * panelWidth * steps[int8](dst.K)
+	for j := range dst.N {
+		row := w[j*ldw : j*ldw+dst.K]
+		var perScale float32
+		dst.Scale[j], perScale = int8Scale(largestBits(row))
+		panel, at := dst.Data[j/panelWidth*size:], j%panelWidth*4
+		sum := int32(0)
+		for l, v := range row {
+			q := roundInt8(v, perScale)
+			sum += q
+			panel[l/4*4*panelWidth+at+l%4] = int8(q)
+		}
+		dst.Offset[j] = 128 * sum
+	}
+}
+
 func quantizeRowsGeneric(q []uint8, ldq int, scale, x []float32, ldx, rows, k int) {
 	for i := range rows {
 		row, out := x[i*ldx:i*ldx+k], q[i*ldq:i*ldq+int8Padded(k)]

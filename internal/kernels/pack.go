@@ -39,6 +39,13 @@ func (dst *Panels[T]) reshape(k, n int) {
 	*dst = Panels[T]{k, n, resize(dst.Data, panelsLen[T](k, n))}
 }
 
+// MakePanels returns a [k, n] matrix of zeros, whose columns PackTransposed or PackBF16 may fill part by part (see
+// Columns).
+func MakePanels[T float32 | uint16 | int8](k, n int) (p Panels[T]) {
+	p.reshape(k, n)
+	return p
+}
+
 // resize returns a slice of n elements, x's own where it is large enough.
 func resize[T any](x []T, n int) []T {
 	if cap(x) < n {

@@ -2,7 +2,10 @@
 
 package kernels
 
-import "unsafe"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 func transposePanelAVX512(dst, b []float32, ldb, k, n int) {
 	for j := 0; j < panelWidth; j += 16 {
@@ -59,4 +62,55 @@ func packPairsBF16AVX512(dst PackedBF16, b []float32, ldb int) {
 			}
 		}
 	}
+}
+
+func packRowsInt8AVX512(dst PackedInt8, w []float32, ldw int) { packRowsInt8(dst, w, ldw, true) }
+func packRowsInt8AVX2(dst PackedInt8, w []float32, ldw int)   { packRowsInt8(dst, w, ldw, false) }
+
+// packRowsInt8 quantises 16 rows at a time and transposes fours as if they were floats.
+func packRowsInt8(dst PackedInt8, w []float32, ldw int, avx512 bool) {
+	const rows, usual = 16, 2048 // bytes of a row that are on the stack
+	var fixed [rows * usual / 4]float32
+	floats, fours, ld := fixed[:], steps[int8](dst.K), int8Padded(dst.K)
+	if rows*ld > 4*len(fixed) {
+		floats = make([]float32, rows*ld/4)
+	}
+	q := unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(floats))), 4*len(floats))
+	all := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(dst.Data))), len(dst.Data)/4)
+	for j := 0; j < panelsOf(dst.N)*panelWidth; j += rows {
+		n := min(rows, max(dst.N-j, 0))
+		switch {
+		case n == 0: // the panel's second half
+		case avx512:
+			quantizeRowsAVX512(q, ld, dst.Scale[j:], w[j*ldw:], ldw, n, dst.K)
+		default:
+			quantizeRowsAVX2(q, ld, dst.Scale[j:], w[j*ldw:], ldw, n, dst.K)
+		}
+		for i := range n {
+			row := q[i*ld : (i+1)*ld]
+			if scale := dst.Scale[j+i]; scale != scale { // its bytes are anything
+				for l := range row {
+					row[l] = 128
+				}
+			}
+			dst.Offset[j+i] = 128 * sumInt8(centre(row))
+		}
+		columns := all[j/panelWidth*panelWidth*fours+j%panelWidth:]
+		if avx512 {
+			transposeAVX512(columns, floats, ld/4, max(n, 1), fours, lowBits(n))
+			continue
+		}
+		for i := 0; i < rows; i += 8 {
+			count := min(max(n-i, 1), 8)
+			transposeAVX2(columns[i:], floats[min(i, max(n-count, 0))*ld/4:], ld/4, count, fours, lowBits(n-i))
+		}
+	}
+}
+
+// centre takes 128 off every byte of q, a multiple of 8 of them, and returns what is left in the same memory.
+func centre(q []uint8) []int8 {
+	for b := q; len(b) >= 8; b = b[8:] {
+		binary.NativeEndian.PutUint64(b, binary.NativeEndian.Uint64(b)^0x8080808080808080)
+	}
+	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(q))), len(q))
 }

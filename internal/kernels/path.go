@@ -20,6 +20,7 @@ type path struct {
 	transposePanel func(dst, b []float32, ldb, k, n int)
 	packRowsBF16   func(dst PackedBF16, w []float32, ldw int)
 	packPairsBF16  func(dst PackedBF16, b []float32, ldb int)
+	packRowsInt8   func(dst PackedInt8, w []float32, ldw int)
 
 	// activation.go
 	gelu, geluQuick              activation
@@ -62,7 +63,8 @@ var portable = path{
 	name: "portable",
 	gemm: gemmGeneric, gemmBF16: gemmBF16Generic, gemmInt8: gemmInt8Generic,
 	transposePanel: transposePanelGeneric, packRowsBF16: packRowsBF16Generic, packPairsBF16: packPairsBF16Generic,
-	gelu: geluGeneric, geluQuick: geluQuickGeneric, geluBackward: geluBackwardGeneric,
+	packRowsInt8: packRowsInt8Generic,
+	gelu:         geluGeneric, geluQuick: geluQuickGeneric, geluBackward: geluBackwardGeneric,
 	softmaxRows: softmaxRowsGeneric, softmaxRowsBF16: softmaxRowsBF16Generic, softmaxBackward: softmaxBackwardGeneric,
 	layerNorm: layerNormGeneric, layerNormBF16: layerNormBF16Generic, layerNormBackward: layerNormBackwardGeneric,
 	roundBF16: roundBF16Generic, quantizeRows: quantizeRowsGeneric,

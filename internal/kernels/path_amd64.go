@@ -31,7 +31,8 @@ func avx2(vnni bool) *path {
 		name: "avx2",
 		gemm: gemmAVX2, gemmBF16: gemmBF16AVX2, gemmInt8: gemmInt8AVX2,
 		transposePanel: transposePanelAVX2, packRowsBF16: packRowsBF16AVX2, packPairsBF16: packPairsBF16Generic,
-		gelu: geluAVX2, geluQuick: geluQuickAVX2, geluBackward: geluBackwardAVX2,
+		packRowsInt8: packRowsInt8AVX2,
+		gelu:         geluAVX2, geluQuick: geluQuickAVX2, geluBackward: geluBackwardAVX2,
 		softmaxRows: softmaxRowsAVX2, softmaxRowsBF16: softmaxRowsBF16Generic, softmaxBackward: softmaxBackwardAVX2,
 		layerNorm: layerNormAVX2, layerNormBF16: layerNormHalfAVX2, layerNormBackward: layerNormBackwardAVX2,
 		roundBF16: roundHalfAVX2, quantizeRows: quantizeRowsAVX2,
@@ -59,7 +60,7 @@ func avx512(bf16, vnni, vnni256 bool) *path {
 	p.gelu, p.geluQuick, p.geluBackward = geluAVX512, geluQuickAVX512, geluBackwardAVX512
 	p.softmaxRows, p.softmaxBackward = softmaxRowsAVX512, softmaxBackwardAVX512
 	p.layerNorm, p.layerNormBF16, p.layerNormBackward = layerNormAVX512, layerNormHalfAVX512, layerNormBackwardAVX512
-	p.roundBF16, p.quantizeRows = roundHalfAVX512, quantizeRowsAVX512
+	p.roundBF16, p.quantizeRows, p.packRowsInt8 = roundHalfAVX512, quantizeRowsAVX512, packRowsInt8AVX512
 	p.axpy, p.lerp, p.scale, p.scaleRows = axpyAVX512, lerpAVX512, scaleAVX512, scaleRowsAVX512
 	p.dot, p.dotRows, p.sumSquares, p.columnSums = dotAVX512, dotRowsAVX512, sumSquaresAVX512, columnSumsAVX512
 	p.adamW, p.resample = adamWAVX512, resampleAVX512

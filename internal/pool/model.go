@@ -51,7 +51,7 @@ func (p *Pool) Add(m *vit.Model, precision infer.Precision) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	weights, err := infer.Pack(m.Params, precision)
+	weights, err := infer.PackOptions{Precision: precision, Threads: p.threads}.Pack(m.Params)
 	if err != nil {
 		return nil, err
 	}

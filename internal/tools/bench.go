@@ -118,7 +118,7 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 		schemes = [][]halting.Scheme{{shares}, {halting.None{}}}
 		c.Halting = halting.Dense() // the model's own scheme does not run, nor what it costs to decide
 	}
-	weights, err := infer.Pack(p, o.Precision)
+	weights, err := infer.PackOptions{Precision: o.Precision, Threads: o.Threads}.Pack(p)
 	if err != nil {
 		return BenchResult{}, err
 	}

@@ -28,6 +28,8 @@ func converted(t *testing.T, src string, o ConvertOptions) (*vit.Model, Conversi
 	filetest.Check(t, err)
 	m, err := adavit.Open(dst)
 	filetest.Check(t, err)
+	m.Params, err = m.Params.Whole()
+	filetest.Check(t, err)
 	return m, done
 }
 

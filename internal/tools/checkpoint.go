@@ -31,7 +31,7 @@ type ConvertOptions struct {
 	Key           string          // entry of a PyTorch checkpoint that holds the weights, such as model_ema
 	Prefix        string          // of the names of a single file's tensors, where it holds several networks
 	Precision     infer.Precision // that the model is to run in unless another is asked for; Auto leaves that open
-	Store         weights.DType   // type of the stored weights: F32 (also ""), F16 or BF16
+	Store         weights.DType   // type of all stored weights: F32, F16 or BF16; "": as Precision rounds them, or F32
 	Opset         int             // of ONNX as output; 0 = onnx.DefaultOpset
 	Progress      func(file string, done, total int64)
 }
@@ -50,7 +50,6 @@ type Conversion struct {
 // what torch.save wrote of a state dict, JAX's .npz, or ONNX. dst appears whole or not at all.
 func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion, error) {
 	done, ext := Conversion{Source: src, Output: dst}, strings.ToLower(filepath.Ext(dst))
-	store := cmp.Or(o.Store, weights.F32)
 	if dst == "" {
 		return done, usage.Errorf("no output named")
 	}
@@ -106,13 +105,24 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 		return done, nil
 	case ".safetensors":
 		done.Kind = "safetensors"
-		return done, vit.SaveTimm(dst, m.Params, store)
+		return done, vit.SaveTimm(dst, m.Params, cmp.Or(o.Store, weights.F32))
 	}
 	done.Kind = "directory"
 	if info, err := os.Stat(dst); err == nil && info.IsDir() && !vit.Replaceable(dst) {
 		return done, fmt.Errorf("%s holds other files than a model's; name a new directory", dst)
 	}
-	return done, vit.Save(dst, m, store)
+	return done, o.save(dst, m, &done)
+}
+
+// save writes a model directory. Unless a type is asked for, the weights are stored as the precision rounds them.
+func (o ConvertOptions) save(dst string, m *vit.Model, done *Conversion) error {
+	rounded := map[infer.Precision]weights.DType{infer.Int8: weights.I8, infer.BF16: weights.BF16}[o.Precision]
+	if o.Store != "" || rounded == "" {
+		return vit.Save(dst, m, cmp.Or(o.Store, weights.F32))
+	}
+	done.note("the weights of the blocks are stored as %s, and give the same in %s; for training, ONNX and other "+
+		"precisions keep %s, or store all of them (--store F32)", rounded, o.Precision, done.Source)
+	return vit.SaveRounded(dst, m, rounded)
 }
 
 // open reads the model, from a single file or as adavit.Open does.
@@ -220,6 +230,9 @@ func readLabels(path string) ([]string, error) {
 	text, err := regular.Read(path, maxLabels)
 	if err != nil {
 		return nil, fmt.Errorf("labels: %w", err)
+	}
+	if text, err = regular.Text(text); err != nil {
+		return nil, fmt.Errorf("labels: %s: %w", path, err)
 	}
 	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n"), "\n")
 	for i, line := range lines {

@@ -87,7 +87,7 @@ func TestConvertCheckpoints(t *testing.T) {
 func TestReadLabels(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "labels")
 	for text, want := range map[string]string{"a\nb b\r\n": "a|b b", "a": "a", "a\n\nb\n": "line 2 is empty",
-		"": "line 1 is empty"} {
+		"\ufeffa\r\nb": "a|b", "\xff\xfea\x00\n\x00b\x00": "a|b", "caf\xe9": "save it so", "": "line 1 is empty"} {
 		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestReadLabels(t *testing.T) {
 		if err != nil {
 			got = []string{err.Error()}
 		}
-		if s := strings.Join(got, "|"); !strings.HasSuffix(s, want) {
+		if s := strings.Join(got, "|"); s != want && (err == nil || !strings.Contains(s, want)) {
 			t.Errorf("%q: %q, want %q", text, s, want)
 		}
 	}

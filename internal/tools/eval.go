@@ -18,6 +18,7 @@ type EvalOptions struct {
 	eval.Options
 	Data     string // a data set as datasets.Find names it
 	Unknown  eval.Unknown
+	Control  bool                  // measure what the choice of tokens is worth, too
 	Damaged  float64               // share of the pictures that may be damaged: they are left out
 	Contents func([]data.Contents) // told what the data are before the model runs; may be nil
 	Log      *slog.Logger          // told what a user should know; may be nil
@@ -57,7 +58,12 @@ func Eval(ctx context.Context, m *vit.Model, o EvalOptions) (r eval.Result, err 
 	if err != nil {
 		return r, err
 	}
-	return eval.Run(ctx, m, t, o.Options)
+	if r, err = eval.Run(ctx, m, t, o.Options); err != nil || !o.Control {
+		return r, err
+	}
+	control, err := eval.MeasureControl(ctx, m, t, o.Options)
+	r.Control = &control
+	return r, err
 }
 
 // tell says what a part of a data set is made of, and what the data set has besides, if contents is not nil.

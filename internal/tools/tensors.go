@@ -104,7 +104,7 @@ func PredictFile(ctx context.Context, m *vit.Model, input, output string, o Pred
 // forward runs the engine with a trace and names what comes out.
 func (o PredictOptions) forward(ctx context.Context, m *vit.Model, images []float32) ([]weights.Tensor, error) {
 	c := m.Params.Config
-	packed, err := infer.Pack(m.Params, o.Precision)
+	packed, err := infer.PackOptions{Precision: o.Precision, Threads: o.Threads}.Pack(m.Params)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,11 @@ func (o PredictOptions) forward(ctx context.Context, m *vit.Model, images []floa
 
 // backward runs a training step without an update and names what comes out.
 func (o PredictOptions) backward(m *vit.Model, images []float32, labels []int32) (out []weights.Tensor, err error) {
-	net, err := train.NewNetwork(m.Params, o.Threads)
+	params, err := m.Params.Whole()
+	if err != nil {
+		return nil, err
+	}
+	net, err := train.NewNetwork(params, o.Threads)
 	if err != nil {
 		return nil, err
 	}

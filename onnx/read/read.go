@@ -119,6 +119,7 @@ func (s *store) foreign(f *file, o Options) (*Result, error) {
 	if f.functions > 0 {
 		return nil, errors.New("the graph uses functions of its own; export it with these inlined (onnx.inliner)")
 	}
+	f.graph.nodes = ordered(f.graph.nodes)
 	input, output, r := "", "", &Result{}
 	for _, p := range f.graph.inputs {
 		switch {

@@ -1,0 +1,2 @@
+// Package onnx is empty: see go.mod.
+package onnx
