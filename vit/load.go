@@ -304,8 +304,6 @@ func (s source) tensors(parameters int) (f *weights.File, name string, err error
 			return nil, pytorchFile, err
 		}
 		return c.File, pytorchFile, nil
-	case s.has("model.onnx"):
-		return nil, WeightsFile, fmt.Errorf("%w; beside it is model.onnx, which can be converted by itself", err)
 	default:
 		return nil, WeightsFile, s.lacks(err)
 	}

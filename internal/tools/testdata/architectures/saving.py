@@ -38,12 +38,12 @@ def large(model):
 
 
 class Theirs:
-    """Logits of a model for x in single and in double precision, and the eps of its layer norms."""
+    """Logits of a model for x in single and in double precision, and the eps that its layer norms have."""
 
     def __init__(self, model, x):
         run = lambda net, x: net(x).logits if isinstance(net, transformers.PreTrainedModel) else net(x)
         self.single, self.double = run(model, x), run(copy.deepcopy(model).double(), x.double())
-        self.eps, = {m.eps for m in model.modules() if isinstance(m, torch.nn.LayerNorm)}
+        self.eps = {m.eps for m in model.modules() if isinstance(m, torch.nn.LayerNorm)}
 
 
 def ways(model, name, work):
