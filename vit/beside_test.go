@@ -81,14 +81,3 @@ func TestProcessorFile(t *testing.T) {
 		t.Errorf("a bad one: %v", err)
 	}
 }
-
-// TestLoadFolderOfONNX: where optimum has put a graph in place of the weights, the error names it.
-func TestLoadFolderOfONNX(t *testing.T) {
-	_, err := LoadFS(damaged(t, func(files fstest.MapFS) {
-		delete(files, "models/m/"+WeightsFile)
-		files["models/m/model.onnx"] = &fstest.MapFile{Data: []byte("x")}
-	}), "models/m")
-	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "model.onnx, which can be converted") {
-		t.Error(err)
-	}
-}
