@@ -13,7 +13,8 @@ import (
 // BenchmarkInfer has the bundled model answer clients on the same machine by HTTP and by gRPC, tensors in, as many at a
 // time as there are CPUs: what each interface costs beside the engine's time, which is in all of them.
 func BenchmarkInfer(b *testing.B) {
-	s, conn, _ := startGRPC(b, Options{HTTP: "127.0.0.1:0"}, bundled)
+	// A second thread would share single images with the first, and both wait for each other on the clients' CPUs.
+	s, conn, _ := startGRPC(b, Options{Threads: 1, HTTP: "127.0.0.1:0"}, bundled)
 	client := pb.NewGRPCInferenceServiceClient(conn)
 	url := "http://" + s.Addresses()["http"] + "/v2/models/" + bundled.Name + "/infer"
 	for _, images := range []int{1, 8} {

@@ -128,6 +128,18 @@ func TestLadder(t *testing.T) {
 			t.Errorf("%+v comes to %+v on the validation images, %v", r, got, err)
 		}
 	}
+	// A run that has ended stays as it is, with what somebody has measured since.
+	m.Ladder = m.Ladder[:2]
+	if err := vit.SaveLadder(o.Dir, m); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := vit.Load(o.Dir); err != nil || len(again.Ladder) != 2 ||
+		again.Params.Config.Halting.String() != m.Params.Config.Halting.String() {
+		t.Errorf("resumed after its end: %+v, %v", again, err)
+	}
 	// A model that does not halt, and a run without validation images, have none.
 	o = stripesRun(t, filepath.Join(t.TempDir(), "dense"))
 	o.Recipe.Ladder, o.Recipe.Epochs, o.Data.Validation = true, 1, stripes(t, 40)

@@ -268,21 +268,44 @@ func (r *runner) endEpoch(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// finished returns the model of a run that had ended before this call, which somebody may have calibrated since; else
+// nil.
+func (r *runner) finished() *vit.Model {
+	c, err := ReadCard(r.Dir)
+	if !r.Resume || err != nil || c.Steps != r.step || r.Recipe.changes(c.Recipe) != "" {
+		return nil
+	}
+	m, err := vit.Load(r.Dir)
+	if err != nil {
+		return nil
+	}
+	return m
+}
+
+// store writes the model of the weights that are kept, its ladder, and last its card. changed says whether the model
+// that is stored halts by other constants than those that were measured.
+func (r *runner) store(ctx context.Context, kept choice) (changed bool, err error) {
+	m := &vit.Model{Params: kept.params, Preprocessor: r.preprocessor}
+	if err := vit.Save(r.Dir, m, weights.DType(r.Recipe.Store)); err != nil {
+		return false, err
+	}
+	if changed, err = r.calibrate(ctx); err != nil {
+		return false, err
+	}
+	return changed, r.writeCard(ctx, kept)
+}
+
 // finish makes a model of the weights that are kept, its card, and the report.
 func (r *runner) finish(ctx context.Context) (Result, error) {
 	kept, err := r.choose()
 	if err != nil {
 		return Result{}, err
 	}
-	m := &vit.Model{Params: kept.params, Preprocessor: r.preprocessor}
-	if err := vit.Save(r.Dir, m, weights.DType(r.Recipe.Store)); err != nil {
-		return Result{}, err
-	}
-	changed, err := r.calibrate(ctx)
-	if err != nil {
-		return Result{}, err
-	}
-	if err := r.writeCard(ctx, kept); err != nil {
+	stored, changed := r.finished(), false
+	if stored != nil {
+		r.Log.Info("the run had ended; its model stays as it is")
+		changed = stored.Params.Config.Halting.String() != kept.params.Config.Halting.String()
+	} else if changed, err = r.store(ctx, kept); err != nil {
 		return Result{}, err
 	}
 	for _, c := range r.Data.Contents() {

@@ -62,6 +62,7 @@ a table.` + imageHelp,
 			if err != nil {
 				return err
 			}
+			a.aboutBudget(m, o.Budget)
 			options.Threads, options.Precision = a.threads, a.precision
 			c, err := adavit.NewClassifier(m, options)
 			if err != nil {
@@ -177,4 +178,16 @@ func parseBudget(text string) (b adavit.Budget, err error) {
 		return b, badUsage("--budget is %v", err)
 	}
 	return b, nil
+}
+
+// aboutBudget says where a mean budget is beyond the model's ladder.
+func (a *app) aboutBudget(m *adavit.Model, b adavit.Budget) {
+	if b.Mean == 0 || len(m.Ladder) == 0 {
+		return
+	}
+	least, most := m.Ladder[0].Mean, m.Ladder[len(m.Ladder)-1].Mean
+	if b.Mean < least || b.Mean > infer.Near*most {
+		a.log.Warn("the budget is beyond the model's ladder, whose end is taken; 'adavit calibrate' measures others",
+			"budget", b.Mean, "least", least, "most", most)
+	}
 }

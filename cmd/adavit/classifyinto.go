@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/internal/results"
@@ -18,6 +21,27 @@ type classifiedInto struct {
 	Resumed int    `json:"resumed"` // of the images, done by a run before this one
 }
 
+// mistyped returns what is wrong with an argument that stands for no picture at all, which would else be a row of the
+// table as if it were a damaged one.
+func mistyped(files []picture.File, args []string) error {
+	named := map[string]bool{}
+	for _, name := range args {
+		named[name] = name != "-"
+	}
+	for _, f := range files {
+		if !named[f.Name] {
+			continue
+		}
+		if f.Err != nil {
+			return f.Err
+		}
+		if _, err := os.Stat(f.Name); errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // classifyInto classifies pictures into a table, and goes on where an earlier run has left off.
 func (a *app) classifyInto(ctx context.Context, output, name string, m *adavit.Model,
 	options adavit.Options, c *adavit.Classifier, o adavit.FileOptions, args []string) error {
@@ -31,8 +55,19 @@ func (a *app) classifyInto(ctx context.Context, output, name string, m *adavit.M
 	}
 	defer table.Close()
 	done, todo := 0, 0
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	o.Choose = func(files []picture.File) []picture.File {
+		if err := mistyped(files, args); err != nil {
+			stop(err)
+			return nil
+		}
 		chosen := table.Choose(files)
+		if table.Others > 0 {
+			stop(fmt.Errorf("%s.partial has results of %d pictures that this command does not name: name them as the "+
+				"command did that was interrupted, or remove the file to begin anew", output, table.Others))
+			return nil
+		}
 		if todo = len(chosen); table.Resumed > 0 {
 			fmt.Fprintf(a.err, "%d of %d images were done before; going on\n", table.Resumed, len(files))
 		}
@@ -41,6 +76,9 @@ func (a *app) classifyInto(ctx context.Context, output, name string, m *adavit.M
 	}
 	for r, err := range c.Files(ctx, o, args...) {
 		if err != nil && r.File == "" {
+			if cause := context.Cause(ctx); cause != nil && cause != context.Canceled {
+				return cause
+			}
 			if done > 0 {
 				err = fmt.Errorf("%w; what is done is kept, and the same command goes on from there", err)
 			}
@@ -59,6 +97,9 @@ func (a *app) classifyInto(ctx context.Context, output, name string, m *adavit.M
 		a.bar.update(done, todo)
 	}
 	a.bar.end()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err := table.Finish(); err != nil {
 		return err
 	}

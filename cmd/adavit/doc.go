@@ -444,7 +444,8 @@
 //	--exif what               what to do with an orientation in EXIF: apply or ignore
 //	                          (default: as those do whom the model comes from; transformers
 //	                          applies it, torchvision and timm ignore it)
-//	--limit many              use the first so many images only
+//	--limit many              use the first so many images only, or, where the data are in
+//	                          the order of their classes, so many of all
 //	--max-pixels number       refuse pictures of more than this number of pixels (default:
 //	                          Pillow's limit, 178956970)
 //	--model directory         model directory or bundled name

@@ -48,6 +48,7 @@ pixels, are left out and counted; of large data sets the table has a ? in their 
 			if err != nil {
 				return err
 			}
+			a.aboutBudget(m, o.Budget)
 			m.Preprocessor = m.Preprocessor.DecodedBy(decoding)
 			a.bar.start("images")
 			o.Threads, o.Precision, o.Progress = a.threads, a.precision, a.bar.update
@@ -80,7 +81,7 @@ pixels, are left out and counted; of large data sets the table has a ? in their 
 	f.StringVar(&budget, "budget", "", budgetUsage)
 	f.BoolVar(&o.Control, "control", false, "also run the images with their tokens' depths in random order, which says "+
 		"what the choice of tokens is worth")
-	f.IntVar(&o.Limit, "limit", 0, limitUsage)
+	f.IntVar(&o.Limit, "limit", 0, limitUsage+", or, where the data are in the order of their classes, so many of all")
 	decodingFlags(cmd, &decoding)
 	return cmd
 }

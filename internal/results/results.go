@@ -37,6 +37,7 @@ type Row struct {
 // picture is lost or there twice.
 type File struct {
 	Resumed int // pictures of this call that an earlier run has done
+	Others  int // pictures that an earlier run has done, and this call does not name
 	Images  int // in the file, once it is written
 	Failed  int // of them
 
@@ -174,6 +175,9 @@ func (r *File) Choose(files []picture.File) (todo []picture.File) {
 			continue
 		}
 		todo = append(todo, f)
+	}
+	for _, n := range left {
+		r.Others += n
 	}
 	return todo
 }

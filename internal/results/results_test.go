@@ -99,12 +99,12 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestOthers: what this call does not name is in its table no more, and what it names besides is done now.
+// TestOthers: what this call does not name is counted, and in its table no more; what it names besides is done now.
 func TestOthers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "r.jsonl")
 	runFile(t, path, []string{"a", "b", "c"}, 2)
-	if r := runFile(t, path, []string{"0", "b", "c"}, -1); r.Resumed != 1 || r.Images != 3 {
-		t.Errorf("%d resumed of %d", r.Resumed, r.Images)
+	if r := runFile(t, path, []string{"0", "b", "c"}, -1); r.Resumed != 1 || r.Images != 3 || r.Others != 1 {
+		t.Errorf("%d resumed of %d, %d others", r.Resumed, r.Images, r.Others)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -58,12 +58,37 @@ func Eval(ctx context.Context, m *vit.Model, o EvalOptions) (r eval.Result, err 
 	if err != nil {
 		return r, err
 	}
-	if r, err = eval.Run(ctx, m, t, o.Options); err != nil || !o.Control {
+	d = t
+	if byClass(d) && o.Limit > 0 && o.Limit < d.Len() { // the first ones would be the first class's
+		if d, err = data.Subset(d, spaced(o.Limit, d.Len())); err != nil {
+			return r, err
+		}
+	}
+	if r, err = eval.Run(ctx, m, d, o.Options); err != nil || !o.Control {
 		return r, err
 	}
-	control, err := eval.MeasureControl(ctx, m, t, o.Options)
+	control, err := eval.MeasureControl(ctx, m, d, o.Options)
 	r.Control = &control
 	return r, err
+}
+
+// byClass reports whether all pictures of a class come before those of the next.
+func byClass(d data.Dataset) bool {
+	for i := 1; i < d.Len(); i++ {
+		if d.Label(i) < d.Label(i-1) {
+			return false
+		}
+	}
+	return true
+}
+
+// spaced returns n of the numbers below all, evenly spaced.
+func spaced(n, all int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i * all / n
+	}
+	return list
 }
 
 // tell says what a part of a data set is made of, and what the data set has besides, if contents is not nil.

@@ -161,7 +161,7 @@ func tensorBodies(ctx context.Context, o LoadOptions, model string) (bodies []lo
 	}
 	enough := func(err error) ([]loadBody, error) {
 		if err == nil && len(bodies) == 0 && images > 0 {
-			err = usage.Errorf("%s has %d images, fewer than --batch %d", o.Images, images, o.Batch)
+			err = usage.Errorf("%d images of %s are held to be sent, fewer than --batch %d", images, o.Images, o.Batch)
 		}
 		return bodies, err
 	}
