@@ -66,7 +66,8 @@ func (m *Model) resize(height, width int, filter taps) (*Model, error) {
 	copy(position, old[:special])
 	resampleGrid(position[special:], c.GridH(), c.GridW(), old[special:], from.GridH(), from.GridW(), c.Embed, filter)
 	p := m.Params.replacing(c, t.Offset, len(old), position)
-	return &Model{Params: p, Preprocessor: resized(m.Preprocessor, from, c), Notes: m.Notes}, nil
+	return &Model{Params: p, Preprocessor: resized(m.Preprocessor, from, c), Notes: m.Notes, TrainedOn: m.TrainedOn,
+		HeldOut: m.HeldOut}, nil
 }
 
 // replacing returns parameters of another configuration that differ from p in the tensor at the given place, of n

@@ -42,6 +42,11 @@ type Model struct {
 	PrecisionLoss map[string]float64
 	Precision     string // that the model is to run in unless another is asked for, as its card says; "" if it does not
 
+	// TrainedOn is the data set that the card says the model was trained on, and HeldOut the share of its pictures that
+	// was kept out of that, so that a copy, too, is calibrated by those.
+	TrainedOn string
+	HeldOut   float64
+
 	Ladder      []Rung      // measured budgets, if LadderFile is there
 	Calibration Calibration // how they were measured, as far as the file says
 
@@ -161,6 +166,11 @@ func (s source) model() (*Model, error) {
 		return nil, err
 	}
 	m.Precision, m.PrecisionLoss = card.Precision, card.PrecisionLoss
+	var recipe cardRecipe
+	var data string
+	if json.Unmarshal(card.Recipe, &recipe) == nil && json.Unmarshal(card.Data, &data) == nil { // they may be anybody's
+		m.TrainedOn, m.HeldOut = data, recipe.Validation
+	}
 	return m, s.readLadder(m)
 }
 
@@ -189,6 +199,12 @@ func (s source) readPreprocessor(m *Model) error {
 type card struct {
 	Precision     string             `json:"precision,omitempty"`
 	PrecisionLoss map[string]float64 `json:"precision_loss,omitempty"`
+	Data          json.RawMessage    `json:"data,omitempty"`
+	Recipe        json.RawMessage    `json:"recipe,omitempty"`
+}
+
+type cardRecipe struct {
+	Validation float64 `json:"validation"`
 }
 
 // source is the directory that a model is read from.

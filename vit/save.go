@@ -94,8 +94,13 @@ func render(m *Model, dtype weights.DType, by encoder) (rendered, error) {
 	tensors = append(tensors, kindOf(c).extras(c)...)
 	files := rendered{{name: PreprocessorFile, content: preprocessor},
 		{name: WeightsFile, tensors: tensors}, {name: ConfigFile, content: config}}
-	if m.Precision != "" || m.PrecisionLoss != nil {
-		text, err := json.MarshalIndent(card{m.Precision, m.PrecisionLoss}, "", "  ")
+	if m.Precision != "" || m.PrecisionLoss != nil || m.TrainedOn != "" {
+		out := card{Precision: m.Precision, PrecisionLoss: m.PrecisionLoss}
+		if m.TrainedOn != "" {
+			out.Data, _ = json.Marshal(m.TrainedOn) // neither can fail
+			out.Recipe, _ = json.Marshal(cardRecipe{m.HeldOut})
+		}
+		text, err := json.MarshalIndent(out, "", "  ")
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", CardFile, err)
 		}

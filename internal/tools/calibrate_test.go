@@ -75,6 +75,20 @@ func TestCalibratePart(t *testing.T) {
 			t.Errorf("image %d is not the one that training holds out", i)
 		}
 	}
+	// So is a copy in another precision, or for larger images.
+	whole, err := vit.Load(model)
+	filetest.Check(t, err)
+	larger, err := whole.Resize(56, 56)
+	filetest.Check(t, err)
+	for _, m := range []*vit.Model{whole, larger} {
+		copied := filepath.Join(t.TempDir(), "copy")
+		m.Precision = "int8"
+		filetest.Check(t, vit.Save(copied, m, weights.F32))
+		if d, part, err := (CalibrateOptions{Model: copied, Data: photos}).open(t.Context(), m); err != nil ||
+			part != "validation" || d.Len() != 10 {
+			t.Errorf("a copy: %d images of %s, %v", d.Len(), part, err)
+		}
+	}
 	d, part, err = CalibrateOptions{Model: model, Data: photos, Part: "train"}.open(t.Context(), m)
 	if err != nil || part != "train" || d.Len() != 20 {
 		t.Errorf("%d images of %s, %v", d.Len(), part, err)
