@@ -51,8 +51,12 @@ func Open(spec string, split data.Split, log *slog.Logger) (data.Dataset, error)
 // OpenFound is Open for what Find has found.
 func OpenFound(spec string, s data.Source, split data.Split, log *slog.Logger) (data.Dataset, error) {
 	apart := s.Has(data.Test) || s.Has(data.Validation) || len(data.Rest(s)) > 0
+	d, err := data.OpenPart(spec, s, split)
+	if err != nil {
+		return nil, err
+	}
 	if split == data.Test && !apart && log != nil {
 		log.Warn("no test part: all pictures are used, those too that a model may have learnt from", "data", spec)
 	}
-	return data.OpenPart(spec, s, split)
+	return d, nil
 }
