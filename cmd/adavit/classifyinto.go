@@ -55,17 +55,15 @@ func (a *app) classifyInto(ctx context.Context, output, name string, m *adavit.M
 	}
 	defer table.Close()
 	done, todo := 0, 0
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	var refused error
 	o.Choose = func(files []picture.File) []picture.File {
-		if err := mistyped(files, args); err != nil {
-			stop(err)
+		if refused = mistyped(files, args); refused != nil {
 			return nil
 		}
 		chosen := table.Choose(files)
 		if table.Others > 0 {
-			stop(fmt.Errorf("%s.partial has results of %d pictures that this command does not name: name them as the "+
-				"command did that was interrupted, or remove the file to begin anew", output, table.Others))
+			refused = fmt.Errorf("%s.partial has results of %d pictures that this command does not name: name them as the "+
+				"command did that was interrupted, or remove the file to begin anew", output, table.Others)
 			return nil
 		}
 		if todo = len(chosen); table.Resumed > 0 {
@@ -76,9 +74,6 @@ func (a *app) classifyInto(ctx context.Context, output, name string, m *adavit.M
 	}
 	for r, err := range c.Files(ctx, o, args...) {
 		if err != nil && r.File == "" {
-			if cause := context.Cause(ctx); cause != nil && cause != context.Canceled {
-				return cause
-			}
 			if done > 0 {
 				err = fmt.Errorf("%w; what is done is kept, and the same command goes on from there", err)
 			}
@@ -97,8 +92,8 @@ func (a *app) classifyInto(ctx context.Context, output, name string, m *adavit.M
 		a.bar.update(done, todo)
 	}
 	a.bar.end()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	if refused != nil {
+		return refused
 	}
 	if err := table.Finish(); err != nil {
 		return err
