@@ -118,7 +118,7 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	threads := f.String("threads", allThreads(), "`numbers` of threads")
 	batches := f.String("batches", "1", "`numbers` of images in a batch")
 	precisions := f.String("precisions", "f32,bf16,int8", "our `precisions`; the accuracy and memory tables run them too")
-	paths := f.String("paths", "avx2,portable", "slower `kernels` of ours that get a contest of their own")
+	paths := f.String("paths", "avxvnni,avx2,portable", "slower `kernels` of ours that get a contest of their own")
 	f.StringVar(&o.training, "training", "all", "`model` whose training is timed: deit-tiny, fashion, all or none")
 	skip := f.String("skip", "", "`names` of peers to leave out")
 	f.IntVar(&o.rounds, "rounds", 9, "`times` that each side has its turn")

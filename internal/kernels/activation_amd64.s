@@ -1479,7 +1479,7 @@ DATA constff800000<>+28(SB)/4, $0xff800000
 GLOBL constff800000<>(SB), RODATA|NOPTR, $32
 
 // func softmaxRowsAVX2(x []float32, inverse []float32, ld int, rows int, cols int, scale float32)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-76
 	MOVQ         x_base+0(FP), AX
 	MOVQ         inverse_base+24(FP), CX
@@ -1498,22 +1498,36 @@ TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-76
 	SUBQ         R8, R9
 	VMOVUPS      32(R9), Y0
 	VBROADCASTSS scale+72(FP), Y1
-	VBROADCASTSS constff800000<>+0(SB), Y2
-	VBROADCASTSS constc2aeac50<>+0(SB), Y3
-	VBROADCASTSS const3fb8aa3b<>+0(SB), Y4
-	TESTQ        BX, BX
+	VBROADCASTSS constc2fe0000<>+0(SB), Y2
+	VMULPS       const3fb8aa3b<>+0(SB), Y1, Y1
+	MOVQ         CX, R9
+	LEAQ         1(BX), R10
+	SHRQ         $0x01, R10
+	TESTQ        R10, R10
 	JLE          end2
 
 row1:
-	VMOVAPS Y2, Y5
-	XORQ    R8, R8
-	CMPQ    R8, DI
-	JGE     tail4
+	LEAQ         (AX)(DX*1), R11
+	LEAQ         4(CX), R12
+	CMPQ         BX, $0x01
+	CMOVQEQ      AX, R11
+	CMOVQEQ      CX, R12
+	VBROADCASTSS constff800000<>+0(SB), Y3
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VMOVAPS      Y3, Y4
+	VMOVAPS      Y3, Y5
+	XORQ         R8, R8
+	CMPQ         R8, DI
+	JGE          tail4
 
 vector3:
-	VMOVUPS (AX)(R8*1), Y6
-	VMULPS  Y6, Y1, Y6
-	VMAXPS  Y6, Y5, Y5
+	VMOVUPS (AX)(R8*1), Y8
+	VMOVUPS (R11)(R8*1), Y9
+	VMULPS  Y8, Y1, Y8
+	VMAXPS  Y8, Y4, Y4
+	VMULPS  Y9, Y1, Y9
+	VMAXPS  Y9, Y5, Y5
 	ADDQ    $+32, R8
 	CMPQ    R8, DI
 	JLT     vector3
@@ -1521,46 +1535,75 @@ vector3:
 tail4:
 	CMPQ       R8, SI
 	JGE        done5
-	VMASKMOVPS (AX)(R8*1), Y0, Y6
-	VMULPS     Y6, Y1, Y6
-	VBLENDVPS  Y0, Y6, Y2, Y6
-	VMAXPS     Y6, Y5, Y5
+	VMASKMOVPS (AX)(R8*1), Y0, Y8
+	VMASKMOVPS (R11)(R8*1), Y0, Y9
+	VMULPS     Y8, Y1, Y8
+	VBLENDVPS  Y0, Y8, Y3, Y8
+	VMAXPS     Y8, Y4, Y4
+	VMULPS     Y9, Y1, Y9
+	VBLENDVPS  Y0, Y9, Y3, Y9
+	VMAXPS     Y9, Y5, Y5
 
 done5:
-	VEXTRACTF128 $0x01, Y5, X6
-	VMAXPS       X6, X5, X5
-	VPERMILPS    $0x4e, X5, X6
-	VMAXPS       X6, X5, X5
-	VPERMILPS    $0xb1, X5, X6
-	VMAXPS       X6, X5, X5
+	VEXTRACTF128 $0x01, Y4, X3
+	VMAXPS       X3, X4, X4
+	VPERMILPS    $0x4e, X4, X3
+	VMAXPS       X3, X4, X4
+	VPERMILPS    $0xb1, X4, X3
+	VMAXPS       X3, X4, X4
+	VBROADCASTSS X4, Y4
+	VEXTRACTF128 $0x01, Y5, X3
+	VMAXPS       X3, X5, X5
+	VPERMILPS    $0x4e, X5, X3
+	VMAXPS       X3, X5, X5
+	VPERMILPS    $0xb1, X5, X3
+	VMAXPS       X3, X5, X5
 	VBROADCASTSS X5, Y5
-	VXORPS       Y6, Y6, Y6
 	XORQ         R8, R8
 	CMPQ         R8, DI
 	JGE          tail7
 
 vector6:
-	VMOVUPS      (AX)(R8*1), Y7
-	VFMSUB213PS  Y5, Y1, Y7
-	VCMPPS       $0x05, Y3, Y7, Y10
-	VMAXPS       Y7, Y3, Y7
-	VMULPS       Y7, Y4, Y8
-	VROUNDPS     $0x08, Y8, Y8
-	VFNMADD231PS const3f317200<>+0(SB), Y8, Y7
-	VFNMADD231PS const35bfbe8e<>+0(SB), Y8, Y7
-	VBROADCASTSS const3ab5121a<>+0(SB), Y9
-	VFMADD213PS  const3c091cf1<>+0(SB), Y7, Y9
-	VFMADD213PS  const3d2aac79<>+0(SB), Y7, Y9
-	VFMADD213PS  const3e2aaa49<>+0(SB), Y7, Y9
-	VFMADD213PS  const3efffffe<>+0(SB), Y7, Y9
-	VFMADD213PS  const3f800000<>+0(SB), Y7, Y9
-	VFMADD213PS  const3f800000<>+0(SB), Y7, Y9
-	VCVTPS2DQ    Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       Y8, Y9, Y7
-	VANDPS       Y10, Y7, Y7
-	VMOVUPS      Y7, (AX)(R8*1)
-	VADDPS       Y7, Y6, Y6
+	VMOVUPS      (AX)(R8*1), Y3
+	VMOVUPS      (R11)(R8*1), Y8
+	VFMSUB213PS  Y4, Y1, Y3
+	VFMSUB213PS  Y5, Y1, Y8
+	VMAXPS       Y3, Y2, Y3
+	VADDPS       const4b40007f<>+0(SB), Y3, Y9
+	VSUBPS       const4b40007f<>+0(SB), Y9, Y10
+	VSUBPS       Y10, Y3, Y3
+	VBROADCASTSS const392385a5<>+0(SB), Y10
+	VMAXPS       Y8, Y2, Y8
+	VADDPS       const4b40007f<>+0(SB), Y8, Y11
+	VSUBPS       const4b40007f<>+0(SB), Y11, Y12
+	VSUBPS       Y12, Y8, Y8
+	VBROADCASTSS const392385a5<>+0(SB), Y12
+	VBROADCASTSS const3aafb93b<>+0(SB), Y13
+	VFMADD213PS  Y13, Y3, Y10
+	VFMADD213PS  Y13, Y8, Y12
+	VBROADCASTSS const3c1d9387<>+0(SB), Y13
+	VFMADD213PS  Y13, Y3, Y10
+	VFMADD213PS  Y13, Y8, Y12
+	VBROADCASTSS const3d635739<>+0(SB), Y13
+	VFMADD213PS  Y13, Y3, Y10
+	VFMADD213PS  Y13, Y8, Y12
+	VBROADCASTSS const3e75fdf1<>+0(SB), Y13
+	VFMADD213PS  Y13, Y3, Y10
+	VFMADD213PS  Y13, Y8, Y12
+	VBROADCASTSS const3f317219<>+0(SB), Y13
+	VFMADD213PS  Y13, Y3, Y10
+	VFMADD213PS  Y13, Y8, Y12
+	VBROADCASTSS const3f800000<>+0(SB), Y13
+	VFMADD213PS  Y13, Y3, Y10
+	VFMADD213PS  Y13, Y8, Y12
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y3
+	VPSLLD       $0x17, Y11, Y11
+	VMULPS       Y11, Y12, Y8
+	VMOVUPS      Y3, (AX)(R8*1)
+	VADDPS       Y3, Y6, Y6
+	VMOVUPS      Y8, (R11)(R8*1)
+	VADDPS       Y8, Y7, Y7
 	ADDQ         $+32, R8
 	CMPQ         R8, DI
 	JLT          vector6
@@ -1568,55 +1611,92 @@ vector6:
 tail7:
 	CMPQ         R8, SI
 	JGE          done8
-	VMASKMOVPS   (AX)(R8*1), Y0, Y7
-	VFMSUB213PS  Y5, Y1, Y7
-	VCMPPS       $0x05, Y3, Y7, Y9
-	VMAXPS       Y7, Y3, Y7
-	VMULPS       Y7, Y4, Y5
-	VROUNDPS     $0x08, Y5, Y5
-	VFNMADD231PS const3f317200<>+0(SB), Y5, Y7
-	VFNMADD231PS const35bfbe8e<>+0(SB), Y5, Y7
-	VBROADCASTSS const3ab5121a<>+0(SB), Y8
-	VFMADD213PS  const3c091cf1<>+0(SB), Y7, Y8
-	VFMADD213PS  const3d2aac79<>+0(SB), Y7, Y8
-	VFMADD213PS  const3e2aaa49<>+0(SB), Y7, Y8
-	VFMADD213PS  const3efffffe<>+0(SB), Y7, Y8
-	VFMADD213PS  const3f800000<>+0(SB), Y7, Y8
-	VFMADD213PS  const3f800000<>+0(SB), Y7, Y8
-	VCVTPS2DQ    Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y5, Y8, Y7
-	VANDPS       Y9, Y7, Y7
-	VMASKMOVPS   Y7, Y0, (AX)(R8*1)
-	VANDPS       Y7, Y0, Y7
-	VADDPS       Y7, Y6, Y6
+	VMASKMOVPS   (AX)(R8*1), Y0, Y3
+	VMASKMOVPS   (R11)(R8*1), Y0, Y8
+	VFMSUB213PS  Y4, Y1, Y3
+	VFMSUB213PS  Y5, Y1, Y8
+	VMAXPS       Y3, Y2, Y3
+	VADDPS       const4b40007f<>+0(SB), Y3, Y4
+	VSUBPS       const4b40007f<>+0(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VBROADCASTSS const392385a5<>+0(SB), Y5
+	VMAXPS       Y8, Y2, Y8
+	VADDPS       const4b40007f<>+0(SB), Y8, Y9
+	VSUBPS       const4b40007f<>+0(SB), Y9, Y10
+	VSUBPS       Y10, Y8, Y8
+	VBROADCASTSS const392385a5<>+0(SB), Y10
+	VBROADCASTSS const3aafb93b<>+0(SB), Y11
+	VFMADD213PS  Y11, Y3, Y5
+	VFMADD213PS  Y11, Y8, Y10
+	VBROADCASTSS const3c1d9387<>+0(SB), Y11
+	VFMADD213PS  Y11, Y3, Y5
+	VFMADD213PS  Y11, Y8, Y10
+	VBROADCASTSS const3d635739<>+0(SB), Y11
+	VFMADD213PS  Y11, Y3, Y5
+	VFMADD213PS  Y11, Y8, Y10
+	VBROADCASTSS const3e75fdf1<>+0(SB), Y11
+	VFMADD213PS  Y11, Y3, Y5
+	VFMADD213PS  Y11, Y8, Y10
+	VBROADCASTSS const3f317219<>+0(SB), Y11
+	VFMADD213PS  Y11, Y3, Y5
+	VFMADD213PS  Y11, Y8, Y10
+	VBROADCASTSS const3f800000<>+0(SB), Y11
+	VFMADD213PS  Y11, Y3, Y5
+	VFMADD213PS  Y11, Y8, Y10
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y3
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y10, Y8
+	VMASKMOVPS   Y3, Y0, (AX)(R8*1)
+	VANDPS       Y3, Y0, Y3
+	VADDPS       Y3, Y6, Y6
+	VMASKMOVPS   Y8, Y0, (R11)(R8*1)
+	VANDPS       Y8, Y0, Y8
+	VADDPS       Y8, Y7, Y7
 
 done8:
-	VEXTRACTF128 $0x01, Y6, X5
-	VADDPS       X5, X6, X6
-	VPERMILPS    $0x4e, X6, X5
-	VADDPS       X5, X6, X6
-	VPERMILPS    $0xb1, X6, X5
-	VADDPS       X5, X6, X6
+	VEXTRACTF128 $0x01, Y6, X3
+	VADDPS       X3, X6, X6
+	VPERMILPS    $0x4e, X6, X3
+	VADDPS       X3, X6, X6
+	VPERMILPS    $0xb1, X6, X3
+	VADDPS       X3, X6, X6
 	VBROADCASTSS X6, Y6
-	VMOVSS       const3f800000<>+0(SB), X5
-	VDIVSS       X6, X5, X5
-	TESTQ        CX, CX
+	VEXTRACTF128 $0x01, Y7, X3
+	VADDPS       X3, X7, X7
+	VPERMILPS    $0x4e, X7, X3
+	VADDPS       X3, X7, X7
+	VPERMILPS    $0xb1, X7, X3
+	VADDPS       X3, X7, X7
+	VBROADCASTSS X7, Y7
+	TESTQ        R9, R9
 	JEQ          normalise9
-	VMOVSS       X5, (CX)
-	ADDQ         $0x04, CX
+	VMOVSS       const3f800000<>+0(SB), X3
+	VDIVSS       X6, X3, X3
+	VMOVSS       X3, (CX)
+	VMOVSS       const3f800000<>+0(SB), X3
+	VDIVSS       X7, X3, X3
+	VMOVSS       X3, (R12)
 	JMP          done10
 
 normalise9:
-	VBROADCASTSS X5, Y6
+	VMOVSS       const3f800000<>+0(SB), X3
+	VDIVSS       X6, X3, X3
+	VBROADCASTSS X3, Y6
+	VMOVSS       const3f800000<>+0(SB), X3
+	VDIVSS       X7, X3, X3
+	VBROADCASTSS X3, Y7
 	XORQ         R8, R8
 	CMPQ         R8, DI
 	JGE          tail12
 
 vector11:
-	VMOVUPS (AX)(R8*1), Y5
-	VMULPS  Y5, Y6, Y5
-	VMOVUPS Y5, (AX)(R8*1)
+	VMOVUPS (AX)(R8*1), Y3
+	VMOVUPS (R11)(R8*1), Y4
+	VMULPS  Y3, Y6, Y3
+	VMOVUPS Y3, (AX)(R8*1)
+	VMULPS  Y4, Y7, Y4
+	VMOVUPS Y4, (R11)(R8*1)
 	ADDQ    $+32, R8
 	CMPQ    R8, DI
 	JLT     vector11
@@ -1624,19 +1704,104 @@ vector11:
 tail12:
 	CMPQ       R8, SI
 	JGE        done13
-	VMASKMOVPS (AX)(R8*1), Y0, Y5
-	VMULPS     Y5, Y6, Y5
-	VMASKMOVPS Y5, Y0, (AX)(R8*1)
+	VMASKMOVPS (AX)(R8*1), Y0, Y3
+	VMASKMOVPS (R11)(R8*1), Y0, Y4
+	VMULPS     Y3, Y6, Y3
+	VMASKMOVPS Y3, Y0, (AX)(R8*1)
+	VMULPS     Y4, Y7, Y4
+	VMASKMOVPS Y4, Y0, (R11)(R8*1)
 
 done13:
 done10:
-	ADDQ DX, AX
-	DECQ BX
+	SUBQ $0x02, BX
+	LEAQ (R11)(DX*1), AX
+	LEAQ 4(R12), CX
+	DECQ R10
 	JNE  row1
 
 end2:
 	VZEROUPPER
 	RET
+
+DATA constc2fe0000<>+0(SB)/4, $0xc2fe0000
+DATA constc2fe0000<>+4(SB)/4, $0xc2fe0000
+DATA constc2fe0000<>+8(SB)/4, $0xc2fe0000
+DATA constc2fe0000<>+12(SB)/4, $0xc2fe0000
+DATA constc2fe0000<>+16(SB)/4, $0xc2fe0000
+DATA constc2fe0000<>+20(SB)/4, $0xc2fe0000
+DATA constc2fe0000<>+24(SB)/4, $0xc2fe0000
+DATA constc2fe0000<>+28(SB)/4, $0xc2fe0000
+GLOBL constc2fe0000<>(SB), RODATA|NOPTR, $32
+
+DATA const4b40007f<>+0(SB)/4, $0x4b40007f
+DATA const4b40007f<>+4(SB)/4, $0x4b40007f
+DATA const4b40007f<>+8(SB)/4, $0x4b40007f
+DATA const4b40007f<>+12(SB)/4, $0x4b40007f
+DATA const4b40007f<>+16(SB)/4, $0x4b40007f
+DATA const4b40007f<>+20(SB)/4, $0x4b40007f
+DATA const4b40007f<>+24(SB)/4, $0x4b40007f
+DATA const4b40007f<>+28(SB)/4, $0x4b40007f
+GLOBL const4b40007f<>(SB), RODATA|NOPTR, $32
+
+DATA const392385a5<>+0(SB)/4, $0x392385a5
+DATA const392385a5<>+4(SB)/4, $0x392385a5
+DATA const392385a5<>+8(SB)/4, $0x392385a5
+DATA const392385a5<>+12(SB)/4, $0x392385a5
+DATA const392385a5<>+16(SB)/4, $0x392385a5
+DATA const392385a5<>+20(SB)/4, $0x392385a5
+DATA const392385a5<>+24(SB)/4, $0x392385a5
+DATA const392385a5<>+28(SB)/4, $0x392385a5
+GLOBL const392385a5<>(SB), RODATA|NOPTR, $32
+
+DATA const3aafb93b<>+0(SB)/4, $0x3aafb93b
+DATA const3aafb93b<>+4(SB)/4, $0x3aafb93b
+DATA const3aafb93b<>+8(SB)/4, $0x3aafb93b
+DATA const3aafb93b<>+12(SB)/4, $0x3aafb93b
+DATA const3aafb93b<>+16(SB)/4, $0x3aafb93b
+DATA const3aafb93b<>+20(SB)/4, $0x3aafb93b
+DATA const3aafb93b<>+24(SB)/4, $0x3aafb93b
+DATA const3aafb93b<>+28(SB)/4, $0x3aafb93b
+GLOBL const3aafb93b<>(SB), RODATA|NOPTR, $32
+
+DATA const3c1d9387<>+0(SB)/4, $0x3c1d9387
+DATA const3c1d9387<>+4(SB)/4, $0x3c1d9387
+DATA const3c1d9387<>+8(SB)/4, $0x3c1d9387
+DATA const3c1d9387<>+12(SB)/4, $0x3c1d9387
+DATA const3c1d9387<>+16(SB)/4, $0x3c1d9387
+DATA const3c1d9387<>+20(SB)/4, $0x3c1d9387
+DATA const3c1d9387<>+24(SB)/4, $0x3c1d9387
+DATA const3c1d9387<>+28(SB)/4, $0x3c1d9387
+GLOBL const3c1d9387<>(SB), RODATA|NOPTR, $32
+
+DATA const3d635739<>+0(SB)/4, $0x3d635739
+DATA const3d635739<>+4(SB)/4, $0x3d635739
+DATA const3d635739<>+8(SB)/4, $0x3d635739
+DATA const3d635739<>+12(SB)/4, $0x3d635739
+DATA const3d635739<>+16(SB)/4, $0x3d635739
+DATA const3d635739<>+20(SB)/4, $0x3d635739
+DATA const3d635739<>+24(SB)/4, $0x3d635739
+DATA const3d635739<>+28(SB)/4, $0x3d635739
+GLOBL const3d635739<>(SB), RODATA|NOPTR, $32
+
+DATA const3e75fdf1<>+0(SB)/4, $0x3e75fdf1
+DATA const3e75fdf1<>+4(SB)/4, $0x3e75fdf1
+DATA const3e75fdf1<>+8(SB)/4, $0x3e75fdf1
+DATA const3e75fdf1<>+12(SB)/4, $0x3e75fdf1
+DATA const3e75fdf1<>+16(SB)/4, $0x3e75fdf1
+DATA const3e75fdf1<>+20(SB)/4, $0x3e75fdf1
+DATA const3e75fdf1<>+24(SB)/4, $0x3e75fdf1
+DATA const3e75fdf1<>+28(SB)/4, $0x3e75fdf1
+GLOBL const3e75fdf1<>(SB), RODATA|NOPTR, $32
+
+DATA const3f317219<>+0(SB)/4, $0x3f317219
+DATA const3f317219<>+4(SB)/4, $0x3f317219
+DATA const3f317219<>+8(SB)/4, $0x3f317219
+DATA const3f317219<>+12(SB)/4, $0x3f317219
+DATA const3f317219<>+16(SB)/4, $0x3f317219
+DATA const3f317219<>+20(SB)/4, $0x3f317219
+DATA const3f317219<>+24(SB)/4, $0x3f317219
+DATA const3f317219<>+28(SB)/4, $0x3f317219
+GLOBL const3f317219<>(SB), RODATA|NOPTR, $32
 
 // func softmaxBackwardAVX512(ds []float32, p []float32, dot []float32, ld int, rows int, cols int, scale float32)
 // Requires: AVX, AVX512F, BMI2

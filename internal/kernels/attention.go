@@ -28,7 +28,7 @@ func AttentionScratch(n, headDim int) int {
 func AttentionReducedScratch(n, headDim int) int {
 	_, ld := scoreBlock(n)
 	halves := panelsLen[uint16](headDim, n) + panelsLen[uint16](n, headDim) + n*BF16Stride(headDim)
-	return max(halves/2+max(ld, scoreFloats)+n, AttentionScratch(n, headDim))
+	return max(halves/2+max(ld, scoreFloats)+n, attentionWordsScratch(n, headDim), AttentionScratch(n, headDim))
 }
 
 // Queries says which rows of an image attend to all of them, and how.
@@ -44,7 +44,8 @@ type Queries struct {
 	// Reduced rounds q, k, v and the exponentials to bfloat16 before they are multiplied; sums, the bias and the softmax
 	// itself are float32. Rounding q and k moves a score by at most δ = 2⁻⁷·Σ|q·k|/√headDim, and an element of out by at
 	// most (2⁻⁷ + 2δ)·max|v| to first order, δ and |v| being the largest of the head. A path without the machine's dot
-	// product does not do so: it is faster in float32.
+	// product of bfloat16 takes 16-bit integers of a scale for each row of q and k and each column of v, if that is
+	// faster than float32: of 13 bits and a sign for a head of 32, of one bit less for each four times as many.
 	Reduced bool
 }
 
@@ -55,13 +56,17 @@ func Attention(out []float32, ldo int, qkv []float32, ldq, n, heads, headDim int
 	if queries <= 0 || embed <= 0 {
 		return
 	}
-	reduced, size := s.Reduced && active.bf16Dots, AttentionScratch(n, headDim)
-	if reduced {
+	reduced, words, size := s.Reduced && active.bf16Dots, s.Reduced && active.wordDots, AttentionScratch(n, headDim)
+	if reduced || words {
 		size = AttentionReducedScratch(n, headDim)
 	}
 	checkMatrix("Attention", "out", len(out), ldo, queries, embed)
 	checkMatrix("Attention", "qkv", len(qkv), ldq, n, 3*embed)
 	checkLen("Attention", "scratch", len(scratch), size)
+	if words {
+		attentionWords(out, ldo, qkv, ldq, n, heads, headDim, s, scratch)
+		return
+	}
 	rows, ld := scoreBlock(n)
 	scores, scratch := carve(scratch, rows*ld)
 	inverse, scratch := carve(scratch, rows)

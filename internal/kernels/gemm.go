@@ -51,8 +51,8 @@ const depthBlock = 256
 const rowBlock = 384
 
 // product is c [m, n] = a·b (+ bias) (+ c) (then gelu), and the panel of it that is being computed. A step of k is
-// one number of a row in float32, two in bfloat16, four in 8 bits.
-type product[A any, B float32 | uint16 | int8] struct {
+// one number of a row in float32, two in bfloat16 or words, four in 8 bits.
+type product[A any, B float32 | uint16 | int16 | int8] struct {
 	c           []float32
 	ldc         int
 	a           []A // step l of row i at i·rowA + l·colA

@@ -26,7 +26,7 @@ type gemmArgs struct {
 	nextStep           int     // the prefetching starts at next and goes on by nextStep for each step of a tile
 	_                  uintptr // the assembly's own: a of the current tile
 	rowScale, scale    *float32
-	offset             *int32 // these three for bytes only
+	offset             *int32 // these three for bytes only, but the scales for words, too
 
 	// Not for the assembly: the first of the columns in the panel, and whether there are all of them.
 	column int
@@ -178,6 +178,33 @@ func gemmInt8AVX2(w productInt8) {
 			gemmBytes3x32AVX2(&g)
 		} else {
 			gemmBytes3x32EdgeAVX2(&g)
+		}
+	}
+}
+
+// scales adds to g what a product of words needs besides.
+func (w *productInt16) scales(g *gemmArgs) {
+	g.rowScale, g.scale = &w.rowScale[w.i], &w.scale[w.j+g.column]
+}
+
+func gemmInt16VNNI256(w productInt16) {
+	g := w.args()
+	for w.columns(&g, 16, 6, 6) {
+		if w.scales(&g); g.whole {
+			gemmWords6x16VNNI256(&g)
+		} else {
+			gemmWords6x16EdgeVNNI256(&g)
+		}
+	}
+}
+
+func gemmInt16AVX2(w productInt16) {
+	g := w.args()
+	for w.columns(&g, 16, 6, 6) {
+		if w.scales(&g); g.whole {
+			gemmWords6x16AVX2(&g)
+		} else {
+			gemmWords6x16EdgeAVX2(&g)
 		}
 	}
 }

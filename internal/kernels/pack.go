@@ -9,9 +9,9 @@ const panelWidth = 32
 func panelsOf(n int) int { return (n + panelWidth - 1) / panelWidth }
 
 // Panels is a matrix [K, N] laid out for the right-hand side of a product: panel j holds columns 32j … 32j+31 as
-// [K/d][32][d] numbers, the d that stand together being neighbours in k: 1 float32, 2 bfloat16s or 4 bytes. Where K is
-// no multiple of d, or N none of 32, zeros fill it up.
-type Panels[T float32 | uint16 | int8] struct {
+// [K/d][32][d] numbers, the d that stand together being neighbours in k: 1 float32, 2 of 16 bits or 4 bytes. Where
+// K is no multiple of d, or N none of 32, zeros fill it up.
+type Panels[T float32 | uint16 | int16 | int8] struct {
 	K, N int
 	Data []T
 }
@@ -41,7 +41,7 @@ func (dst *Panels[T]) reshape(k, n int) {
 
 // MakePanels returns a [k, n] matrix of zeros, whose columns PackTransposed or PackBF16 may fill part by part (see
 // Columns).
-func MakePanels[T float32 | uint16 | int8](k, n int) (p Panels[T]) {
+func MakePanels[T float32 | uint16 | int16 | int8](k, n int) (p Panels[T]) {
 	p.reshape(k, n)
 	return p
 }

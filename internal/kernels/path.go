@@ -16,6 +16,13 @@ type path struct {
 	gemmInt8 func(w productInt8)
 	bf16Dots bool // sums of products of bfloat16 are faster than those of float32
 
+	// int16.go
+	gemmInt16    func(w productInt16)
+	wordRows     func(q []int16, ldq int, scale, x []float32, ldx, rows, k int, limit float32)
+	wordColumns  func(q []int16, scale, x []float32, ldx, rows, cols int, limit float32)
+	softmaxWords func(x, inverse []float32, ld, rows, cols int, scale, log2Limit float32)
+	wordDots     bool // sums of products of words are faster than those of float32, and bf16Dots is not there
+
 	// pack.go
 	transposePanel func(dst, b []float32, ldb, k, n int)
 	packRowsBF16   func(dst PackedBF16, w []float32, ldw int)
@@ -64,6 +71,8 @@ var portable = path{
 	gemm: gemmGeneric, gemmBF16: gemmBF16Generic, gemmInt8: gemmInt8Generic,
 	transposePanel: transposePanelGeneric, packRowsBF16: packRowsBF16Generic, packPairsBF16: packPairsBF16Generic,
 	packRowsInt8: packRowsInt8Generic,
+	gemmInt16:    gemmInt16Generic, wordRows: wordRowsGeneric, wordColumns: wordColumnsGeneric,
+	softmaxWords: softmaxWordsGeneric,
 	gelu:         geluGeneric, geluQuick: geluQuickGeneric, geluBackward: geluBackwardGeneric,
 	softmaxRows: softmaxRowsGeneric, softmaxRowsBF16: softmaxRowsBF16Generic, softmaxBackward: softmaxBackwardGeneric,
 	layerNorm: layerNormGeneric, layerNormBF16: layerNormBF16Generic, layerNormBackward: layerNormBackwardGeneric,

@@ -12,27 +12,36 @@ import "golang.org/x/sys/cpu"
 //go:generate go run -C _asm . vector
 //go:generate go run -C _asm . bf16
 //go:generate go run -C _asm . int8
+//go:generate go run -C _asm . int16
 //go:generate go run -C _asm . resample
 //go:generate go run -C _asm . jpeg
 
 func init() {
 	x := &cpu.X86
-	if x.HasAVX2 && x.HasFMA && x.HasBMI2 {
-		register(avx2(x.HasAVXVNNI))
-		if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
-			register(avx512(x.HasAVX512BF16, x.HasAVX512VNNI, x.HasAVXVNNI))
-		}
+	if !x.HasAVX2 || !x.HasFMA || !x.HasBMI2 {
+		return
+	}
+	best := avx2()
+	register(best)
+	if x.HasAVXVNNI {
+		best = avxVNNI()
+		register(best)
+	}
+	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
+		register(avx512(best, x.HasAVX512BF16, x.HasAVX512VNNI))
 	}
 }
 
-// avx2 is the path for vectors of 256 bits, with the dot product of bytes (vnni) where the machine has it.
-func avx2(vnni bool) *path {
-	p := path{
+// avx2 is the path for vectors of 256 bits.
+func avx2() *path {
+	return &path{
 		name: "avx2",
 		gemm: gemmAVX2, gemmBF16: gemmBF16AVX2, gemmInt8: gemmInt8AVX2,
 		transposePanel: transposePanelAVX2, packRowsBF16: packRowsBF16AVX2, packPairsBF16: packPairsBF16Generic,
 		packRowsInt8: packRowsInt8AVX2,
-		gelu:         geluAVX2, geluQuick: geluQuickAVX2, geluBackward: geluBackwardAVX2,
+		gemmInt16:    gemmInt16AVX2, wordRows: wordRowsAVX2, wordColumns: wordColumnsAVX2, softmaxWords: softmaxWordsAVX2,
+		wordDots: true,
+		gelu:     geluAVX2, geluQuick: geluQuickAVX2, geluBackward: geluBackwardAVX2,
 		softmaxRows: softmaxRowsAVX2, softmaxRowsBF16: softmaxRowsBF16Generic, softmaxBackward: softmaxBackwardAVX2,
 		layerNorm: layerNormAVX2, layerNormBF16: layerNormHalfAVX2, layerNormBackward: layerNormBackwardAVX2,
 		roundBF16: roundHalfAVX2, quantizeRows: quantizeRowsAVX2,
@@ -45,17 +54,22 @@ func avx2(vnni bool) *path {
 		peak: peakLoop{multiplyAddsAVX2, 12 * 8 * 2}, peakBF16: peakLoop{multiplyAddsAVX2, 12 * 8 * 2},
 		peakInt8: peakLoop{dotsInt8AVX2, 12 * 32 * 2},
 	}
-	if vnni {
-		p.gemmInt8, p.peakInt8 = gemmInt8VNNI256, peakLoop{dotsInt8VNNI256, 12 * 32 * 2}
-	}
-	return &p
 }
 
-// avx512 is the path for vectors of 512 bits, with the dot products of bfloat16 (bf16) and of bytes (vnni, and
-// vnni256 for vectors of 256 bits) where the machine has them.
-func avx512(bf16, vnni, vnni256 bool) *path {
-	p := *avx2(vnni256)
-	p.name = "avx512"
+// avxVNNI is avx2 with the dot products of bytes and of words.
+func avxVNNI() *path {
+	p := avx2()
+	p.name = "avxvnni"
+	p.gemmInt8, p.gemmInt16 = gemmInt8VNNI256, gemmInt16VNNI256
+	p.peakInt8 = peakLoop{dotsInt8VNNI256, 12 * 32 * 2}
+	return p
+}
+
+// avx512 is the path for vectors of 512 bits, with the dot products of bfloat16 (bf16) and of bytes (vnni) where the
+// machine has them. What it has no routine for is that of the best path of 256 bits.
+func avx512(narrow *path, bf16, vnni bool) *path {
+	p := *narrow
+	p.name, p.wordDots = "avx512", false
 	p.gemm, p.gemmBF16, p.transposePanel = gemmAVX512, gemmBF16AVX512, transposePanelAVX512
 	p.gelu, p.geluQuick, p.geluBackward = geluAVX512, geluQuickAVX512, geluBackwardAVX512
 	p.softmaxRows, p.softmaxBackward = softmaxRowsAVX512, softmaxBackwardAVX512

@@ -2,14 +2,39 @@
 
 package kernels
 
-// The path of AVX-512 also without dot products, that of AVX2 too, if this machine has them.
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// The path of AVX-512 also without dot products, if this machine has it.
 func init() {
-	for _, p := range paths[:len(paths)-1] {
-		v := avx2(false)
-		if p.name == "avx512" {
-			v = avx512(false, false, false)
-		}
+	if paths[0].name == "avx512" {
+		v := avx512(avx2(), false, false)
 		v.name += "-nodots"
 		variants = append(variants, v)
+	}
+}
+
+// TestSameBitsVNNI demands the same bits of products of bytes and of words with the machine's dot products and without.
+func TestSameBitsVNNI(t *testing.T) {
+	if !slices.Contains(Paths(), "avxvnni") {
+		t.Skip("no AVX-VNNI here")
+	}
+	defer func(old *path) { active = old }(active)
+	rng := rand.New(rand.NewPCG(6, 27))
+	const m, k, n, heads, headDim, embed = 197, 192, 72, 3, 64, 192
+	b, x, qkv := randomPackedInt8(rng, k, n), quantize(normal(rng, m*k), k, m, k), normal(rng, m*3*embed)
+	scratch := make([]float32, AttentionReducedScratch(m, headDim))
+	var c, out [2][]float32
+	for i, p := range []*path{avx2(), avxVNNI()} {
+		active = p
+		c[i], out[i] = make([]float32, m*n), make([]float32, m*embed)
+		GemmInt8(c[i], n, x.q, x.ld, x.scale, m, b, Epilogue{GELU: true})
+		Attention(out[i], embed, qkv, 3*embed, m, heads, headDim, Queries{Count: m, Reduced: true}, scratch)
+	}
+	if !slices.Equal(c[0], c[1]) || !slices.Equal(out[0], out[1]) {
+		t.Error("the bits differ")
 	}
 }

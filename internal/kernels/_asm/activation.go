@@ -70,6 +70,10 @@ func geluBackward(s isa) {
 
 // softmaxRows: x = exp(scale·x − largest), then either divided by its sum, or with the sum's reciprocal in inverse.
 func softmaxRows(s isa) {
+	if s.width == 8 {
+		softmaxPairs(s)
+		return
+	}
 	x, inverse, ld, count := pointer("x"), pointer("inverse"), number("ld"), number("rows")
 	SHLQ(Imm(2), ld)
 	p := s.newSpan(number("cols"))
@@ -82,14 +86,10 @@ func softmaxRows(s isa) {
 		p.each(func(p span) {
 			v := p.load(x)
 			VMULPS(v, scale, v)
-			switch {
-			case p.mask == nil:
+			if p.mask == nil {
 				VMAXPS(v, largest, largest)
-			case p.width == 16:
+			} else {
 				VMAXPS(v, largest, p.mask, largest)
-			default:
-				VBLENDVPS(p.mask, v, lowest, v)
-				VMAXPS(v, largest, largest)
 			}
 		})
 		s.fold(VMAXPS, largest)

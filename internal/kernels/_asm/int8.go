@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	. "github.com/mmcloughlin/avo/build"
-	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
@@ -60,17 +59,12 @@ func (g gemmKernel) stepDot(rows, u int) {
 	g.products(rows, u, VPBROADCASTD, g.dotBytes)
 }
 
-// dotBytes emits sums += Σ x·w over the four bytes of each lane, those of x without a sign (VPDPBUSD). The assembler
-// knows only the form of AVX-512; that of AVX-VNNI is VEX.256.66.0F38.W0 50 /r.
+// dotBytes emits sums += Σ x·w over the four bytes of each lane, those of x without a sign.
 func (g gemmKernel) dotBytes(w, x, sums VecPhysical) {
 	if g.width == 16 {
 		VPDPBUSD(w, x, sums)
-		return
-	}
-	r, v, m := byte(sums.ID().Index()), byte(x.ID().Index()), byte(w.ID().Index())
-	Commentf("VPDPBUSD Y%d, Y%d, Y%d", m, v, r)
-	for _, b := range []byte{0xc4, (^r&8)<<4 | 0x40 | (^m&8)<<2 | 0x02, (^v&15)<<3 | 0x05, 0x50, 0xc0 | r&7<<3 | m&7} {
-		Instruction(&ir.Instruction{Opcode: "BYTE", Operands: []Op{U8(b)}})
+	} else {
+		vex("VPDPBUSD", 0x50, w, x, sums)
 	}
 }
 
