@@ -32,14 +32,17 @@ func BenchmarkStep(b *testing.B) {
 		{"credit", "fashion-adaptive", 1, 0, steered},
 		{"exit", "fashion-adaptive", 1, 1, steered},
 	} {
-		for _, threads := range []int{1, 2} {
-			b.Run(fmt.Sprintf("%s/threads=%d", of.name, threads), func(b *testing.B) {
+		for _, with := range []struct {
+			precision string
+			threads   int
+		}{{F32, 1}, {F32, 2}, {BF16, 1}, {BF16, 2}} {
+			b.Run(fmt.Sprintf("%s/%s/threads=%d", of.name, with.precision, with.threads), func(b *testing.B) {
 				m, err := vit.LoadFS(models.FS, of.model)
 				if err != nil {
 					b.Fatal(err)
 				}
 				s, batch := usual, 64
-				s.Loss, s.EMA = of.loss, 0.9995
+				s.Loss, s.EMA, s.Precision = of.loss, 0.9995, with.precision
 				p := m.Params
 				if h := &p.Config.Halting; of.credit > 0 {
 					*h = h.With("credit", of.credit).With("exit", of.exit)
@@ -50,7 +53,7 @@ func BenchmarkStep(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				stepper, err := NewStepper(p, s, threads)
+				stepper, err := NewStepper(p, s, with.threads)
 				if err != nil {
 					b.Fatal(err)
 				}

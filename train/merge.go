@@ -103,10 +103,9 @@ func (n *Network) shareBackward(s *shard, l int, w *scratch) {
 		return
 	}
 	for i := range s.images {
-		if lo, hi, in, _ := a.image(i); a.merge.done[i] {
-			at := in * 3 * c.Embed
-			kernels.AttentionRowBackward(w.dqkv[at:], a.merge.dattention[lo:hi], a.qkv[at:], 3*c.Embed, hi-lo, 0,
-				c.Heads, c.HeadDim(), w.attention)
+		if lo, hi, in, end := a.image(i); a.merge.done[i] {
+			kernels.AttentionRowBackward(w.dqkv[in*3*c.Embed:], a.merge.dattention[lo:hi], n.qkvOf(a, in, end, w), 3*c.Embed,
+				hi-lo, 0, c.Heads, c.HeadDim(), w.attention)
 		}
 	}
 }

@@ -36,10 +36,11 @@ const (
 
 // Network runs forward and backward passes over batches for one set of weights. It is not safe for concurrent use.
 type Network struct {
-	params *vit.Params
-	config vit.Config
-	reads  halting.Readouts
-	scheme scheme
+	params    *vit.Params
+	config    vit.Config
+	precision string // F32 or BF16
+	reads     halting.Readouts
+	scheme    scheme
 
 	patch  linear
 	heads  [2]linear // the second is empty in a model without one
@@ -65,6 +66,8 @@ type linear struct {
 	bias     []float32
 	forward  kernels.Packed // [in, out] for y
 	backward kernels.Packed // [out, in] for dx = dy·W
+
+	forwardHalf, backwardHalf kernels.PackedBF16 // instead, in a block in BF16
 }
 
 func (l *linear) pack(w, bias []float32, out, in int) {
@@ -73,12 +76,25 @@ func (l *linear) pack(w, bias []float32, out, in int) {
 	kernels.Pack(&l.backward, w, in, out, in)
 }
 
+func (l *linear) packHalf(w, bias []float32, out, in int) {
+	l.in, l.bias = in, bias
+	kernels.PackBF16(&l.forwardHalf, w, in, in, out)
+	kernels.PackRowsBF16(&l.backwardHalf, w, in, out, in)
+}
+
 type blockWeights struct{ qkv, proj, fc1, fc2 linear }
 
 // NewNetwork prepares to train params, which stay the caller's: after changing them, or the constants of their
-// halting, the next Step takes them up.
+// halting, the next Step takes them up. It computes in F32.
 func NewNetwork(params *vit.Params, threads int) (*Network, error) {
+	return newNetwork(params, F32, threads)
+}
+
+func newNetwork(params *vit.Params, precision string, threads int) (*Network, error) {
 	c := params.Config
+	if err := CheckPrecision(precision); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -89,10 +105,11 @@ func NewNetwork(params *vit.Params, threads int) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{params: params, config: c, reads: c.Readouts(), scheme: s, blocks: make([]blockWeights, c.Layers)}
+	n := &Network{params: params, config: c, precision: cmp.Or(precision, F32), reads: c.Readouts(), scheme: s,
+		blocks: make([]blockWeights, c.Layers)}
 	n.shardSize = max(1, shardRows/c.Tokens())
 	for range max(1, threads) {
-		n.scratch = append(n.scratch, newScratch(c, s, n.shardSize))
+		n.scratch = append(n.scratch, newScratch(c, s, n.shardSize, n.precision))
 	}
 	return n, nil
 }
@@ -206,11 +223,14 @@ func (n *Network) pack() {
 			}
 			return
 		}
-		w, b := &n.blocks[l], &p.Blocks[l]
-		w.qkv.pack(b.QKVWeight, b.QKVBias, 3*c.Embed, c.Embed)
-		w.proj.pack(b.ProjWeight, b.ProjBias, c.Embed, c.Embed)
-		w.fc1.pack(b.FC1Weight, b.FC1Bias, c.Hidden, c.Embed)
-		w.fc2.pack(b.FC2Weight, b.FC2Bias, c.Embed, c.Hidden)
+		w, b, pack := &n.blocks[l], &p.Blocks[l], (*linear).pack
+		if n.precision == BF16 {
+			pack = (*linear).packHalf
+		}
+		pack(&w.qkv, b.QKVWeight, b.QKVBias, 3*c.Embed, c.Embed)
+		pack(&w.proj, b.ProjWeight, b.ProjBias, c.Embed, c.Embed)
+		pack(&w.fc1, b.FC1Weight, b.FC1Bias, c.Hidden, c.Embed)
+		pack(&w.fc2, b.FC2Weight, b.FC2Bias, c.Embed, c.Hidden)
 	})
 }
 
@@ -218,7 +238,7 @@ func (n *Network) pack() {
 func (n *Network) active(size int) []*shard {
 	count := (size + n.shardSize - 1) / n.shardSize
 	for len(n.shards) < count {
-		n.shards = append(n.shards, newShard(n.config, n.scheme, n.shardSize))
+		n.shards = append(n.shards, newShard(n.config, n.scheme, n.shardSize, n.precision))
 	}
 	for i, s := range n.shards[:count] {
 		s.first = i * n.shardSize

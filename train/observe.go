@@ -11,8 +11,8 @@ import (
 // where it is to write.
 func (n *Network) observe(s *shard, l, i int, out []float32, w *scratch) halting.Rows {
 	c, needs, a := n.config, n.scheme.needs[l], &s.blocks[l]
-	lo, hi, in, _ := a.image(i)
-	e, heads, d, qkv := c.Embed, c.Heads, c.HeadDim(), a.qkv[in*3*c.Embed:]
+	lo, hi, in, end := a.image(i)
+	e, heads, d := c.Embed, c.Heads, c.HeadDim()
 	r := halting.Rows{Layer: l + 1, Layers: c.Layers, Readouts: n.reads, X: out[lo*e : hi*e], Stride: e,
 		Token: a.token[in : in+hi-lo], Score: a.score[lo:hi], Weight: a.weight[lo:hi], Scratch: &w.halting}
 	if needs.Previous {
@@ -21,6 +21,10 @@ func (n *Network) observe(s *shard, l, i int, out []float32, w *scratch) halting
 	if needs.Attention || needs.Merges {
 		a.merge = a.merge.forImage(i, len(s.state), len(a.token))
 		r.Into, r.Share = a.merge.into[lo:hi], a.merge.share[lo:hi]
+	}
+	var qkv []float32
+	if needs.Attention || needs.Received || needs.Keys {
+		qkv = n.qkvOf(a, in, end, w)
 	}
 	if needs.Attention {
 		r.Attention = a.merge.attention[lo:hi]

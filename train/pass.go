@@ -37,8 +37,13 @@ func (n *Network) forwardShard(s *shard, b Batch, loss Loss, w *scratch) error {
 			out = w.dx // for x[l+1] has rows besides, those that are frozen
 		}
 		n.beginLast(s, l)
-		n.attendForward(s, l, w)
-		n.mlpForward(s, l, out, w)
+		if n.precision == BF16 {
+			n.attendForwardHalf(s, l, w)
+			n.mlpForwardHalf(s, l, out, w)
+		} else {
+			n.attendForward(s, l, w)
+			n.mlpForward(s, l, out, w)
+		}
 		n.haltForward(s, l, out, w)
 	}
 	for _, d := range s.decisions {
@@ -93,8 +98,13 @@ func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, up halting.
 			continue
 		}
 		n.haltBackward(s, l, above, w)
-		n.mlpBackward(s, l, g, w)
-		n.attendBackward(s, l, g, w)
+		if n.precision == BF16 {
+			n.mlpBackwardHalf(s, l, g, w)
+			n.attendBackwardHalf(s, l, g, w)
+		} else {
+			n.mlpBackward(s, l, g, w)
+			n.attendBackward(s, l, g, w)
+		}
 		above = &s.blocks[l]
 	}
 	if n.lowest == 0 {

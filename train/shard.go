@@ -57,6 +57,9 @@ type activation struct {
 	norm2        []float32 // [T', E]
 	mean2, rstd2 []float32 // [T']
 	hidden       []float32 // [T', F] before GELU
+
+	half halfActivation // of qkv, attended and hidden, in BF16; then these, and what is of norms, are not there
+
 	drops        bool      // some branches are dropped in this pass
 	drop1, drop2 []float32 // [images] factor of each branch then: 0 dropped, 1/keep kept
 	score        []float32 // [T']
@@ -77,7 +80,7 @@ func (a *activation) image(i int) (lo, hi, in, end int) {
 	return int(a.run[i]), int(a.run[i+1]), int(a.offset[i]), int(a.offset[i+1])
 }
 
-func newShard(c vit.Config, p scheme, images int) *shard {
+func newShard(c vit.Config, p scheme, images int, precision string) *shard {
 	p.prior = true // room for every loss: another pass may have one that looks at all scores
 	t, e, q := images*c.Tokens(), c.Embed, c.Readouts().Fields()
 	s := &shard{
@@ -95,10 +98,8 @@ func newShard(c vit.Config, p scheme, images int) *shard {
 	}
 	for l := range s.blocks {
 		s.x[l], s.readout[l] = make([]float32, t*e), make([]float32, images*q*e)
-		a := activation{
-			offset: make([]int32, images+1), some: make([]int32, images+1), token: make([]int32, t),
-			norm1: make([]float32, t*e), mean1: make([]float32, t), rstd1: make([]float32, t), qkv: make([]float32, 3*t*e),
-		}
+		a := activation{offset: make([]int32, images+1), some: make([]int32, images+1), token: make([]int32, t)}
+		inputs := t
 		if p.needs[l].Sizes {
 			a.bias = make([]float32, t)
 		}
@@ -108,8 +109,13 @@ func newShard(c vit.Config, p scheme, images int) *shard {
 		if p.provisional() {
 			a.left = make([]float32, t)
 		}
-		a.attended, a.middle, a.norm2 = make([]float32, t*e), make([]float32, t*e), make([]float32, t*e)
-		a.mean2, a.rstd2, a.hidden = make([]float32, t), make([]float32, t), make([]float32, t*c.Hidden)
+		if a.middle = make([]float32, t*e); precision == BF16 {
+			a.half = newHalfActivation(c, inputs, t)
+		} else {
+			a.norm1, a.mean1, a.rstd1 = make([]float32, inputs*e), make([]float32, inputs), make([]float32, inputs)
+			a.qkv, a.attended, a.norm2 = make([]float32, 3*inputs*e), make([]float32, t*e), make([]float32, t*e)
+			a.mean2, a.rstd2, a.hidden = make([]float32, t), make([]float32, t), make([]float32, t*c.Hidden)
+		}
 		a.drop1, a.drop2 = make([]float32, images), make([]float32, images)
 		a.score, a.weight = make([]float32, t), make([]float32, t)
 		s.blocks[l] = a
@@ -137,12 +143,13 @@ func newShard(c vit.Config, p scheme, images int) *shard {
 type scratch struct {
 	image     []float32 // [C, H, W]
 	branch    []float32 // [T, E] a residual branch, or its gradient
-	gelu      []float32 // [T, F]
+	gelu      []float32 // [T, F]; nil in BF16
 	dx        []float32 // [T, E] gradient of a block's output, then of its input; forward, an output that is laid out anew
 	dxBelow   []float32 // [T, E] gradient of the input of the block above
 	dinput    []float32 // [T, E] gradient of a block's input while that of its output is still wanted
 	dnorm     []float32 // [T, E]
-	dhidden   []float32 // [T, F]
+	dhidden   []float32 // [T, F]; nil in BF16
+	half      halfScratch
 	dqkv      []float32 // [T, 3E]
 	attention []float32
 	dfield    []float32 // [images, Q, E]
@@ -162,15 +169,20 @@ type scratch struct {
 	source    rand.PCG
 }
 
-func newScratch(c vit.Config, p scheme, images int) *scratch {
+func newScratch(c vit.Config, p scheme, images int, precision string) *scratch {
 	t, e, n, q := images*c.Tokens(), c.Embed, c.Tokens(), c.Readouts().Fields()
 	w := &scratch{
-		image: make([]float32, c.ImageLen()), branch: make([]float32, t*e), gelu: make([]float32, t*c.Hidden),
+		image: make([]float32, c.ImageLen()), branch: make([]float32, t*e),
 		dx: make([]float32, t*e), dxBelow: make([]float32, t*e), dinput: make([]float32, t*e), dnorm: make([]float32, t*e),
-		dhidden: make([]float32, t*c.Hidden), dqkv: make([]float32, 3*t*e),
+		dqkv:   make([]float32, 3*t*e),
 		dfield: make([]float32, images*q*e), credit: make([]float32, t), dgate: make([]float32, c.Layers*n),
 		dweight: make([]float32, q*c.Layers),
 		target:  make([]float64, c.Classes), series: make([]float64, 4*c.Layers),
+	}
+	if precision == BF16 {
+		w.half = newHalfScratch(c, t)
+	} else {
+		w.gelu, w.dhidden = make([]float32, t*c.Hidden), make([]float32, t*c.Hidden)
 	}
 	d := c.HeadDim()
 	w.attention = make([]float32, max(kernels.AttentionScratch(n, d), kernels.AttentionBackwardScratch(n, d)))

@@ -18,6 +18,7 @@ type Settings struct {
 	ClipNorm    float64 `json:"clip_norm"` // largest norm of the whole gradient; 0 = no limit
 	EMA         float64 `json:"ema"`       // decay of the averaged weights, which are what is kept; 0 = no averaging
 	Loss                // Scale apart, which is the Stepper's own
+	Precision   string  `json:"precision,omitempty"`  // of the blocks' products: F32, which is also "", or BF16
 	LearnGate   bool    `json:"learn_gate,omitempty"` // the gate's scale and center are learnt too
 	// tensors that keep their values: timm's names, or patterns as path.Match has them ("blocks.[0-5].*")
 	Freeze []string `json:"freeze,omitempty"`
@@ -63,7 +64,7 @@ type Stepper struct {
 
 // NewStepper prepares to train params, which stay the caller's and change with every step.
 func NewStepper(params *vit.Params, s Settings, threads int) (*Stepper, error) {
-	net, err := NewNetwork(params, threads)
+	net, err := newNetwork(params, s.Precision, threads)
 	if err != nil {
 		return nil, err
 	}

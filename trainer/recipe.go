@@ -77,6 +77,20 @@ func DefaultRecipe() Recipe {
 		Checkpoints: 2, Keep: KeepLast, Store: "F32"}
 }
 
+// In is r for a run in dir that computes in the given precision. "" leaves that to the recipe; where this says nothing,
+// either, to the run that is resumed, and else it is the fastest of this machine.
+func (r Recipe) In(precision, dir string, resume bool) Recipe {
+	if r.Precision = cmp.Or(precision, r.Precision); r.Precision != "" {
+		return r
+	}
+	if before, ok := begun(dir); ok && resume {
+		r.Precision = before.Precision
+	} else if train.Fastest() == train.BF16 {
+		r.Precision = train.BF16
+	}
+	return r
+}
+
 // mostLayers bounds a target layer where the model is not known yet.
 const mostLayers = 1e4
 
@@ -102,6 +116,9 @@ func (r Recipe) Validate() error {
 		}
 	}
 	if err := (picture.Decoding{Exif: r.Exif, MaxPixels: r.MaxPixels}).Check(); err != nil {
+		return err
+	}
+	if err := train.CheckPrecision(r.Precision); err != nil {
 		return err
 	}
 	if r.Distill != nil && r.Distill.Model == "" {

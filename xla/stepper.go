@@ -52,6 +52,7 @@ func NewStepper(d *Devices, p *vit.Params, s train.Settings, o Options) (*Steppe
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	o.BF16 = o.BF16 || s.Precision == train.BF16
 	scheme, err := newScheme(c)
 	if err != nil {
 		return nil, err

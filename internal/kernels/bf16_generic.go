@@ -27,23 +27,23 @@ func gemmBF16Generic(w productBF16) {
 // tileBF16 is rows i, i+1 of a times columns j, j+1 of b. Products are exact: fusing them with sums changes nothing.
 func tileBF16(p *productBF16, i, j int) {
 	var s0, s1, t0, t1 float32
-	n := 2 * p.k
-	a0, a1 := p.a[i*p.rowA:][:n], p.a[(i+1)*p.rowA:][:n]
-	ib := 2 * j
-	for l := 0; l+1 < len(a0) && l+1 < len(a1); l += 2 {
-		w := (*[4]uint16)(p.b[ib:])
-		x, y := widen(a0[l]), widen(a1[l])
+	a0, a1 := p.a[i*p.rowA:], p.a[(i+1)*p.rowA:]
+	ia, ib := 0, 2*j
+	for range p.k {
+		w, p0, p1 := (*[4]uint16)(p.b[ib:]), (*[2]uint16)(a0[ia:]), (*[2]uint16)(a1[ia:])
+		x, y := widen(p0[0]), widen(p1[0])
 		u, v := widen(w[0]), widen(w[2])
 		s0 += x * u
 		s1 += x * v
 		t0 += y * u
 		t1 += y * v
-		x, y = widen(a0[l+1]), widen(a1[l+1])
+		x, y = widen(p0[1]), widen(p1[1])
 		u, v = widen(w[1]), widen(w[3])
 		s0 += x * u
 		s1 += x * v
 		t0 += y * u
 		t1 += y * v
+		ia += p.colA
 		ib += 2 * panelWidth
 	}
 	p.put(i, j, s0, s1)
@@ -52,10 +52,11 @@ func tileBF16(p *productBF16, i, j int) {
 
 func sumBF16(p *productBF16, i, j int) float32 {
 	var s float32
-	ib := 2 * j
-	for l := range p.k {
-		s += widen(p.a[i*p.rowA+2*l]) * widen(p.b[ib])
-		s += widen(p.a[i*p.rowA+2*l+1]) * widen(p.b[ib+1])
+	ia, ib := i*p.rowA, 2*j
+	for range p.k {
+		s += widen(p.a[ia]) * widen(p.b[ib])
+		s += widen(p.a[ia+1]) * widen(p.b[ib+1])
+		ia += p.colA
 		ib += 2 * panelWidth
 	}
 	return s

@@ -42,6 +42,18 @@ type path struct {
 	roundBF16         func(y []uint16, ldy int, x []float32, ldx, rows, k int)
 	quantizeRows      func(q []uint8, ldq int, scale, x []float32, ldx, rows, k int)
 
+	// bf16_train.go, attention_train_bf16.go
+	interleaveBF16   func(dst PackedBF16, at int, x []uint16, ldx, rows int)
+	roundPairsBF16   func(y []uint16, ldy int, dst PackedBF16, at int, x []float32, ldx, rows int)
+	columnSumsBF16   func(dst []float32, p PackedBF16)
+	geluBF16         func(h, y []uint16, ldy int, x []float32, rows, cols int)
+	geluBackwardBF16 func(dx []uint16, ldx int, dxPairs, yPairs PackedBF16, at int, h []uint16, dy []float32,
+		rows int)
+	softmaxBackwardBF16 func(ds []uint16, ldd int, dsPairs, pPairs PackedBF16, dp, p, inverse []float32, ld int,
+		scale float32)
+	layerNormBackwardBF16 func(dx, dgamma, dbeta []float32, y []uint16, ldy int, dy, x, gamma, beta []float32, rows,
+		dim int, eps float32)
+
 	// vector.go
 	axpy, lerp func(dst, src []float32, factor float32)
 	scale      func(x []float32, alpha float32)
@@ -77,6 +89,9 @@ var portable = path{
 	softmaxRows: softmaxRowsGeneric, softmaxRowsBF16: softmaxRowsBF16Generic, softmaxBackward: softmaxBackwardGeneric,
 	layerNorm: layerNormGeneric, layerNormBF16: layerNormBF16Generic, layerNormBackward: layerNormBackwardGeneric,
 	roundBF16: roundBF16Generic, quantizeRows: quantizeRowsGeneric,
+	interleaveBF16: interleaveBF16Generic, roundPairsBF16: roundPairsBF16Generic, columnSumsBF16: columnSumsBF16Generic,
+	geluBF16: geluBF16Generic, geluBackwardBF16: geluBackwardBF16Generic,
+	softmaxBackwardBF16: softmaxBackwardBF16Generic, layerNormBackwardBF16: layerNormBackwardBF16Generic,
 	axpy: axpyGeneric, lerp: lerpGeneric, scale: scaleGeneric, scaleRows: scaleRowsGeneric,
 	dot: dotGeneric, dotRows: dotRowsGeneric, sumSquares: sumSquaresGeneric, columnSums: columnSumsGeneric,
 	adamW:    adamWGeneric,

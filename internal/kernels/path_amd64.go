@@ -11,6 +11,7 @@ import "golang.org/x/sys/cpu"
 //go:generate go run -C _asm . norm
 //go:generate go run -C _asm . vector
 //go:generate go run -C _asm . bf16
+//go:generate go run -C _asm . bf16_train
 //go:generate go run -C _asm . int8
 //go:generate go run -C _asm . int16
 //go:generate go run -C _asm . resample
@@ -45,6 +46,9 @@ func avx2() *path {
 		softmaxRows: softmaxRowsAVX2, softmaxRowsBF16: softmaxRowsBF16Generic, softmaxBackward: softmaxBackwardAVX2,
 		layerNorm: layerNormAVX2, layerNormBF16: layerNormHalfAVX2, layerNormBackward: layerNormBackwardAVX2,
 		roundBF16: roundHalfAVX2, quantizeRows: quantizeRowsAVX2,
+		interleaveBF16: interleaveBF16Generic, roundPairsBF16: roundPairsBF16Generic, columnSumsBF16: columnSumsBF16Generic,
+		geluBF16: geluBF16Generic, geluBackwardBF16: geluBackwardBF16Generic,
+		softmaxBackwardBF16: softmaxBackwardBF16Generic, layerNormBackwardBF16: layerNormBackwardBF16Generic,
 		axpy: axpyAVX2, lerp: lerpAVX2, scale: scaleAVX2, scaleRows: scaleRowsAVX2,
 		dot: dotAVX2, dotRows: dotRowsAVX2, sumSquares: sumSquaresAVX2, columnSums: columnSumsAVX2,
 		adamW:    adamWAVX2,
@@ -88,6 +92,10 @@ func avx512(narrow *path, bf16, vnni bool) *path {
 		p.softmaxRowsBF16 = softmaxHalfAVX512BF16
 		p.layerNormBF16 = layerNormHalfAVX512BF16
 		p.roundBF16 = roundHalfAVX512BF16
+		p.interleaveBF16, p.roundPairsBF16 = interleaveBF16AVX512, roundPairsBF16AVX512
+		p.columnSumsBF16 = columnSumsBF16AVX512
+		p.geluBF16, p.geluBackwardBF16 = geluHalfAVX512BF16, geluBackwardBF16AVX512
+		p.softmaxBackwardBF16, p.layerNormBackwardBF16 = softmaxBackwardBF16AVX512, layerNormBackwardHalfAVX512BF16
 		p.peakBF16 = peakLoop{dotsBF16AVX512, 24 * 32 * 2}
 	}
 	if vnni {

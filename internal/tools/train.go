@@ -18,19 +18,20 @@ import (
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
+	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/trainer"
 	"github.com/adavit/adavit/vit"
 )
 
 // Train runs o's recipe, with TensorBoard's files and a report. Data and models are opened by their names: o.DataName
 // as datasets.Find has it, and o.InitName ("" for the recipe's own) and the recipe's teacher as adavit.Open has them.
-// Training computes in F32, which Auto stands for here; another precision is an error.
+// Training computes in F32 or BF16, and with Auto as trainer.Recipe.In says.
 func Train(ctx context.Context, o trainer.Options, p infer.Precision) (r trainer.Result, err error) {
-	if p, err = infer.Resolve(p, nil); err != nil {
+	if _, err = infer.Resolve(p, nil); err != nil {
 		return r, err
 	}
-	if p != infer.F32 {
-		return r, usage.Errorf("training computes in f32, not in %s", p)
+	if train.CheckPrecision(string(p)) != nil {
+		return r, usage.Errorf("training computes in f32 or bf16, not in %s", p)
 	}
 	if o.Threads, err = parallel.Threads(o.Threads); err != nil {
 		return r, err
@@ -44,6 +45,10 @@ func Train(ctx context.Context, o trainer.Options, p infer.Precision) (r trainer
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Recipe = o.Recipe.In(string(p), o.Dir, o.Resume)
+	if o.Recipe.Precision == train.BF16 && train.Fastest() != train.BF16 {
+		o.Log.Warn("this machine has no instructions for bf16, so that f32 is faster")
 	}
 	source, err := datasets.Find(o.DataName, o.Log)
 	if err != nil {
