@@ -5,18 +5,25 @@
 #	xla/gpu.sh fetch FOLDER               JAX's CUDA plugin and PyTorch from PyPI (7 GB), adavit-xla built
 #	xla/gpu.sh run FOLDER [BATCH]         the table, in FOLDER/gpu.md; needs no network
 #	xla/gpu.sh test FOLDER                the tests of this module on the card
+#	xla/gpu.sh dry FOLDER                 a line of the table, of two steps of two pictures on the processor, to try it:
+#	                                      by the plugin that $ADAVIT_PJRT_PLUGIN names and $PYTHON with PyTorch
 #
 # fetch wants python3 with pip and venv, Go and a C compiler; run and test want a driver for CUDA 12 and for what PyTorch
 # is built for. Each figure is the median of 30 steps, from pictures in the host's memory to new weights; the programs
-# run one after the other, row by row.
+# run one after the other, row by row. Where one fails (for want of memory, say: take a smaller BATCH), the table has a
+# dash and FOLDER/gpu.log the reason.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 what=${1:-} folder=${2:-}
-[ -n "$folder" ] || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
+usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 2; }
+[ -n "$folder" ] || usage
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 plugin=$folder/jax/jax_plugins/xla_cuda12/xla_cuda_plugin.so
 cuda=$folder/jax/nvidia
+python=$folder/torch/bin/python device=cuda steps=30 models="deit-tiny deit-small"
+
+build() { (cd "$here" && go build -o "$folder/adavit-xla" ./cmd/adavit-xla && go test -c -o "$folder/xla.test" .); }
 
 fetch() {
 	python3 -m pip install -q --no-deps --target "$folder/jax" jax-cuda12-pjrt==0.11.2 nvidia-cublas-cu12==12.9.3.13 \
@@ -27,7 +34,7 @@ fetch() {
 	test -e "$plugin"
 	python3 -m venv "$folder/torch"
 	"$folder/torch/bin/pip" install -q torch==2.15.0 numpy
-	(cd "$here" && go build -o "$folder/adavit-xla" ./cmd/adavit-xla && go test -c -o "$folder/xla.test" .)
+	build
 }
 
 with_cuda() { # XLA looks for ptxas and libdevice below xla_gpu_cuda_data_dir, and for libraries by their names
@@ -35,29 +42,47 @@ with_cuda() { # XLA looks for ptxas and libdevice below xla_gpu_cuda_data_dir, a
 		XLA_FLAGS="--xla_gpu_cuda_data_dir=$cuda/cuda_nvcc" PATH=$cuda/cuda_nvcc/bin:$PATH "$@"
 }
 
-run() {
-	local batch=${1:-256} table=$folder/gpu.md
+# cell COMMAND… is the number that it prints, by itself or as images_per_second; a dash where it fails.
+cell() {
+	local out
+	if out=$("$@" 2>>"$folder/gpu.log"); then
+		sed 's/.*"images_per_second":\([0-9.]*\).*/\1/' <<<"$out" | awk '{printf $1 < 10 ? "%.1f" : "%.0f", $1}'
+	else
+		printf '–'
+	fi
+}
+
+table() { # WHERE BATCH BENCH…
+	local where=$1 batch=$2 row variant precision mode
+	shift 2
+	: >"$folder/gpu.log"
 	{
-		echo "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -1), batch $batch, images/s"
+		echo "$where, batch $batch, images/s"
 		echo
-		echo "| model | precision | PyTorch 2.15, compile | adavit-xla dense | masked | buckets |"
+		echo "| model | precision | PyTorch, compile | adavit-xla dense | masked | buckets |"
 		echo "|---|---|---|---|---|---|"
-	} | tee "$table"
-	for variant in deit-tiny deit-small; do
+	} | tee "$folder/gpu.md"
+	for variant in $models; do
 		for precision in f32 bf16; do
-			row="| $variant | $precision | $("$folder/torch/bin/python" "$here/peer.py" $variant $precision "$batch") |"
+			row="| $variant | $precision | $(cell "$python" "$here/peer.py" $variant $precision "$batch" $steps $device) |"
 			for mode in dense masked buckets; do
-				row+=" $(with_cuda "$folder/adavit-xla" bench --variant $variant --mode $mode --precision $precision \
-					--batch "$batch" --json | sed 's/.*"images_per_second":\([0-9]*\).*/\1/') |"
+				row+=" $(cell "$@" "$folder/adavit-xla" bench --variant $variant --mode $mode --precision $precision \
+					--batch "$batch" --steps $steps --json) |"
 			done
-			echo "$row" | tee -a "$table"
+			echo "$row" | tee -a "$folder/gpu.md"
 		done
 	done
 }
 
 case $what in
 fetch) fetch ;;
-run) run "${3:-256}" ;;
+run) table "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -1)" "${3:-256}" with_cuda ;;
 test) with_cuda "$folder/xla.test" -test.v -test.short ;;
-*) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit 2 ;;
+dry)
+	python=${PYTHON:-python3} device=cpu steps=2 models=deit-tiny
+	build
+	table "a dry run on the processor" 2 env
+	! grep -q – "$folder/gpu.md" || { cat "$folder/gpu.log" && exit 1; }
+	;;
+*) usage ;;
 esac

@@ -15,8 +15,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// open returns so many devices of the plugin that PluginVariable names, and skips the test without one. A plugin's
-// devices are the same for all tests.
+// open returns so many devices of the plugin that PluginVariable names, and skips the test without one, or where it has
+// fewer. A plugin's devices are the same for all tests.
 func open(t testing.TB, count int) *Devices {
 	t.Helper()
 	if os.Getenv(PluginVariable) == "" {
@@ -24,12 +24,17 @@ func open(t testing.TB, count int) *Devices {
 	}
 	opened.Lock()
 	defer opened.Unlock()
-	if opened.devices[count] == nil {
-		d, err := Open("", count)
-		if err != nil {
-			t.Fatal(err)
+	for _, n := range []int{1, count} { // of one it can be asked how many there are
+		if one := opened.devices[1]; one != nil && !one.host && int(one.backend.NumDevices()) < n {
+			t.Skipf("there are not %d devices", n)
 		}
-		opened.devices[count] = d
+		if opened.devices[n] == nil {
+			d, err := Open("", n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			opened.devices[n] = d
+		}
 	}
 	return opened.devices[count]
 }

@@ -1,6 +1,7 @@
-"""Times training steps of a dense DeiT in PyTorch with torch.compile on a GPU, for gpu.sh:
+"""Times training steps of a dense DeiT in PyTorch with torch.compile on a GPU (or on the processor, to try it), for
+gpu.sh:
 
-    python peer.py deit-tiny|deit-small f32|bf16 BATCH
+    python peer.py deit-tiny|deit-small f32|bf16 BATCH STEPS cuda|cpu
 
 A step goes from pictures in the host's memory (pinned) to new weights, as in adavit-xla bench: forward in f32 or in
 bf16 by autocast, cross-entropy with label smoothing and drop path 0.1, backward, clipping to norm 1, fused AdamW, and a
@@ -15,8 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 
 E, HEADS = {"deit-tiny": (192, 3), "deit-small": (384, 6)}[sys.argv[1]]
-BF16, BATCH = sys.argv[2] == "bf16", int(sys.argv[3])
-LAYERS, STEPS, WARM = 12, 30, 5
+BF16, BATCH, STEPS, DEVICE = sys.argv[2] == "bf16", int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
+LAYERS, WARM = 12, 5
 
 
 class Block(nn.Module):
@@ -57,7 +58,8 @@ class ViT(nn.Module):
 def main():
     torch.manual_seed(1)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    model = ViT().cuda()
+    model = ViT().to(DEVICE)
+    synchronize = torch.cuda.synchronize if DEVICE == "cuda" else lambda: None
     forward = torch.compile(model)
     matrices = [p for p in model.parameters() if p.ndim in (2, 4)]
     others = [p for p in model.parameters() if p.ndim not in (2, 4)]
@@ -65,14 +67,15 @@ def main():
                                   weight_decay=0.05, fused=True)
     weights = list(model.parameters())
     average = [p.detach().clone() for p in weights]
-    images = torch.randn(BATCH, 3, 224, 224).pin_memory()
-    labels = torch.randint(1000, (BATCH,)).pin_memory()
+    images, labels = torch.randn(BATCH, 3, 224, 224), torch.randint(1000, (BATCH,))
+    if DEVICE == "cuda":
+        images, labels = images.pin_memory(), labels.pin_memory()
     took = []
     for step in range(WARM + STEPS):
-        torch.cuda.synchronize()
+        synchronize()
         begin = time.perf_counter()
-        x, y = images.cuda(non_blocking=True), labels.cuda(non_blocking=True)
-        with torch.autocast("cuda", torch.bfloat16, enabled=BF16):
+        x, y = images.to(DEVICE, non_blocking=True), labels.to(DEVICE, non_blocking=True)
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=BF16):
             loss = F.cross_entropy(forward(x), y, label_smoothing=0.1)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -80,10 +83,10 @@ def main():
         optimizer.step()
         torch._foreach_lerp_(average, [p.detach() for p in weights], 1e-4)
         loss.item()
-        torch.cuda.synchronize()
+        synchronize()
         if step >= WARM:
             took.append(time.perf_counter() - begin)
-    print(f"{BATCH / statistics.median(took):.0f}")
+    print(f"{BATCH / statistics.median(took):.2f}")
 
 
 main()

@@ -3,7 +3,6 @@ package score
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -62,7 +61,7 @@ func (f *scoreFn) ProcessElement(ctx context.Context, name string, rows, dead fu
 	err := members(ctx, name, func(member string, content []byte, err error) error {
 		return f.start(ctx, rows, dead, member, func() ([]byte, error) { return content, err })
 	})
-	if err != nil && isDead(err) { // what could be read of it is on its way
+	if err != nil && permanent(err) { // what could be read of it is on its way
 		return f.emit(ctx, rows, dead, scored{row: results.Row{File: name, Error: err.Error()}})
 	}
 	return err
@@ -101,7 +100,7 @@ func (f *scoreFn) start(ctx context.Context, rows, dead func(int, []byte), name 
 		switch {
 		case err == nil:
 			r.row, r.err = s.row(ctx, name, content)
-		case isDead(err):
+		case permanent(err):
 			r.row = results.Row{File: name, Error: err.Error()}
 		default:
 			r.err = err
@@ -109,12 +108,6 @@ func (f *scoreFn) start(ctx context.Context, rows, dead func(int, []byte), name 
 		done <- r
 	}()
 	return nil
-}
-
-// isDead reports whether an error in reading is about the file.
-func isDead(err error) bool {
-	var damaged *damagedError
-	return errors.As(err, &damaged) || permanent(err)
 }
 
 // next emits the oldest picture's result.

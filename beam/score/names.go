@@ -3,6 +3,7 @@ package score
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -60,9 +61,18 @@ func (*listFn) ProcessElement(ctx context.Context, list string, emit func(string
 	if err != nil {
 		return fmt.Errorf("list of pictures: %w", err)
 	}
-	if bytes.IndexByte(b, 0) >= 0 {
-		return fmt.Errorf("%s: not a list of files, one a line: it has zero bytes", list)
+	if err := readList(b, emit); err != nil {
+		return fmt.Errorf("%s: %w", list, err)
 	}
+	return nil
+}
+
+// readList takes a list apart: one name a line, which ends with LF or CR LF.
+func readList(b []byte, emit func(string)) error {
+	if bytes.IndexByte(b, 0) >= 0 {
+		return errors.New("not a list of files, one a line: it has zero bytes")
+	}
+	b = bytes.TrimPrefix(b, []byte("\uFEFF"))
 	for line := range bytes.Lines(b) {
 		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
 			emit(string(line))

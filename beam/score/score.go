@@ -127,10 +127,10 @@ func shardFile(shard, shards int, format string) string {
 	return fmt.Sprintf("results-%05d-of-%05d.%s", shard, shards, format)
 }
 
-// join puts a file's name behind a folder's.
+// join puts a file's name behind a folder's. In an object store .. is a name like any other.
 func join(folder, name string) string {
-	if scheme, rest, ok := strings.Cut(folder, "://"); ok {
-		return scheme + "://" + path.Join(rest, name)
+	if schemeOf(folder) != "" {
+		return strings.TrimRight(folder, "/") + "/" + name
 	}
 	return path.Join(folder, name)
 }

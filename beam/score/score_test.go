@@ -97,7 +97,7 @@ func rowsOf(t *testing.T, output, pattern string) map[string]results.Row {
 }
 
 // packed is a tar file of members in the order of their names.
-func packed(t *testing.T, files map[string][]byte) []byte {
+func packed(t testing.TB, files map[string][]byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -144,15 +144,15 @@ func TestJob(t *testing.T) {
 	files["elsewhere.bin"] = photo(t, 46)
 	want[filepath.Join(dir, "elsewhere.bin")] = 46
 	list := strings.Join([]string{filepath.Join(dir, "elsewhere.bin"), filepath.Join(dir, "nowhere.png"), "",
-		filepath.Join(dir, "in/00.png"), filepath.Join(dir, "in")}, "\r\n")
+		filepath.Join(dir, "in/00.png"), filepath.Join(dir, "in"), "http://example.org/a.png"}, "\r\n")
 	files["list.txt"] = []byte(list)
 	put(t, dir, files)
 	o := Options{Settings: Settings{Model: model, Budget: adavit.Budget{Max: 0.8}, Threads: 2, Embeddings: true},
 		Inputs: []string{filepath.Join(dir, "in/*"), filepath.Join(dir, "*.tar"), filepath.Join(dir, "in/01.png")},
 		Lists:  []string{filepath.Join(dir, "list.txt")}, Output: out, Format: "jsonl", Shards: 4}
 	sum := job(t, o)
-	if sum.Images != len(want) || sum.Dead != 5 || len(sum.Files) != 5 || sum.Model != model {
-		t.Errorf("the summary is %+v, want %d images and 5 dead letters in 5 files", sum, len(want))
+	if sum.Images != len(want) || sum.Dead != 6 || len(sum.Files) != 5 || sum.Model != model {
+		t.Errorf("the summary is %+v, want %d images and 6 dead letters in 5 files", sum, len(want))
 	}
 
 	m, err := adavit.Open(model)
@@ -180,6 +180,9 @@ func TestJob(t *testing.T) {
 		t.Errorf("%d results, want %d", len(got), len(want))
 	}
 	dead := rowsOf(t, out, "dead.jsonl")
+	if r := dead["http://example.org/a.png"]; !strings.Contains(r.Error, "http:// is not known here") {
+		t.Errorf("the dead letter of an address says %q", r.Error)
+	}
 	for name, reason := range map[string]string{"in/damaged.png": "png", "shard.tar/b.png": "not an image",
 		"cut.tar": "the rest of the archive cannot be read", "nowhere.png": "no such file", "in": "is a folder"} {
 		if r := dead[filepath.Join(dir, name)]; !strings.Contains(r.Error, reason) {

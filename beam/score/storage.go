@@ -61,6 +61,9 @@ func openRead(ctx context.Context, name string) (io.ReadCloser, error) {
 		f, _, err := regular.Open(name)
 		return f, err
 	}
+	if err := checkName(name); err != nil { // a list's names are looked at here alone
+		return nil, &damagedError{err}
+	}
 	files, err := open(ctx, name)
 	if err != nil {
 		return nil, err
@@ -71,6 +74,9 @@ func openRead(ctx context.Context, name string) (io.ReadCloser, error) {
 // readAll reads a file of at most limit bytes, again if a network fails. Errors name it.
 func readAll(ctx context.Context, name string, limit int64) ([]byte, error) {
 	b, err := retry(ctx, func() ([]byte, error) {
+		if schemeOf(name) == "" {
+			return regular.Read(name, limit)
+		}
 		r, err := openRead(ctx, name)
 		if err != nil {
 			return nil, err
@@ -108,7 +114,8 @@ var fleeting = []error{syscall.EIO, syscall.EMFILE, syscall.ENFILE, syscall.ENOM
 // permanent reports whether an error in reading is about the file, which is then a dead letter. Others are the runner's
 // affair: a bucket that may not be read should end the job, not make a million of dead letters.
 func permanent(err error) bool {
-	if errors.Is(err, storage.ErrObjectNotExist) || errors.Is(err, regular.ErrNotRegular) ||
+	var damaged *damagedError
+	if errors.As(err, &damaged) || errors.Is(err, storage.ErrObjectNotExist) || errors.Is(err, regular.ErrNotRegular) ||
 		errors.Is(err, regular.ErrTooLarge) {
 		return true
 	}

@@ -24,6 +24,11 @@ func members(ctx context.Context, name string, take func(member string, content 
 		return err
 	}
 	defer r.Close()
+	return readTar(name, r, take)
+}
+
+// readTar is members of an archive that is open.
+func readTar(name string, r io.Reader, take func(member string, content []byte, err error) error) error {
 	input := &watched{r: r}
 	for archive := tar.NewReader(input); ; {
 		h, err := archive.Next()
@@ -37,14 +42,31 @@ func members(ctx context.Context, name string, take func(member string, content 
 			continue
 		}
 		member := name + "/" + strings.TrimPrefix(h.Name, "./")
-		b, err := regular.ReadAll(member, archive, maxPicture)
-		if err != nil && !errors.Is(err, regular.ErrTooLarge) {
-			return input.blame(name, err)
+		var content []byte
+		switch {
+		case sparse(h): // a few bytes of it would take 256 MB, and as often as it likes
+			err = &damagedError{fmt.Errorf("%s: stored with holes (GNU sparse), which no picture has", member)}
+		case h.Size > maxPicture:
+			err = fmt.Errorf("%s: %w: %d bytes, at most %d are read", member, regular.ErrTooLarge, h.Size, maxPicture)
+		default:
+			if content, err = regular.ReadAll(member, archive, maxPicture); err != nil {
+				return input.blame(name, err)
+			}
 		}
-		if err := take(member, b, err); err != nil {
+		if err := take(member, content, err); err != nil {
 			return err
 		}
 	}
+}
+
+// sparse reports whether a file is stored without its zeros. Such files of GNU's own type are none to readTar anyhow.
+func sparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // watched tells errors of reading from those of what is read.

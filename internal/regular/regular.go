@@ -3,6 +3,7 @@
 package regular
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -40,19 +41,23 @@ func Read(path string, limit int64) ([]byte, error) {
 	if size > limit {
 		return nil, fmt.Errorf("%s: %w: %d bytes, at most %d are read", path, ErrTooLarge, size, limit)
 	}
-	return ReadAll(path, f, limit)
+	return readAll(path, f, limit, size)
 }
 
 // ReadAll returns what r holds, which is an error if it is more than limit bytes; name stands for r in errors.
-func ReadAll(name string, r io.Reader, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
+func ReadAll(name string, r io.Reader, limit int64) ([]byte, error) { return readAll(name, r, limit, 0) }
+
+// readAll is ReadAll of probably so many bytes.
+func readAll(name string, r io.Reader, limit, size int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(size) + bytes.MinRead) // so that it never moves
+	if _, err := b.ReadFrom(io.LimitReader(r, limit+1)); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if int64(len(b)) > limit {
+	if int64(b.Len()) > limit {
 		return nil, fmt.Errorf("%s: %w: more than %d bytes", name, ErrTooLarge, limit)
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
 
 // CutShort words an end of file where more was expected; other errors stay what they are.
