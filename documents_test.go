@@ -17,7 +17,7 @@ func TestDocuments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names = append(names, "deploy/README.md", "beam/README.md")
+	names = append(names, "deploy/README.md", "beam/README.md", "xla/README.md")
 	link := regexp.MustCompile(`\]\(([^):#]+)\)`)
 	for _, name := range names {
 		text := read(t, name)
