@@ -108,7 +108,7 @@ func (n *Network) attendBackwardHalf(s *shard, l int, g *vit.Params, w *scratch)
 	h.inputPairs.Reshape(t, e)
 	kernels.RoundPairsBF16(h.rows, ldn, &h.narrowPairs, 0, n.residualBackward(w.dx, s, a, a.drop1, w), e, t)
 	kernels.InterleaveBF16(&h.inputPairs, 0, a.half.attended, ld, t)
-	linearBackwardHalf(d.ProjWeight, d.ProjBias, &h.narrowPairs, &h.inputPairs)
+	linearBackwardHalf(d.ProjWeight, d.ProjBias, &h.narrowPairs, &h.inputPairs, w.fresh)
 	kernels.GemmBF16(w.dnorm, e, h.rows, ldn, t, &k.proj.backwardHalf, kernels.Epilogue{})
 	kernels.RoundBF16(h.dout, ldo, w.dnorm, e, t, e)
 	for i := range s.images {
@@ -138,7 +138,7 @@ func (n *Network) attendBackwardHalf(s *shard, l int, g *vit.Params, w *scratch)
 	kernels.LayerNormBackwardBF16(w.dx, d.Norm1Weight, d.Norm1Bias, h.norm, ldn, w.dnorm, s.x[l], p.Norm1Weight,
 		p.Norm1Bias, t, e, float32(c.Eps))
 	kernels.InterleaveBF16(&h.inputPairs, 0, h.norm, ldn, t)
-	linearBackwardHalf(d.QKVWeight, d.QKVBias, &h.widePairs, &h.inputPairs)
+	linearBackwardHalf(d.QKVWeight, d.QKVBias, &h.widePairs, &h.inputPairs, w.fresh)
 }
 
 // mlpForwardHalf is mlpForward in BF16.
@@ -174,8 +174,8 @@ func (n *Network) mlpBackwardHalf(s *shard, l int, g *vit.Params, w *scratch) {
 			p.Norm2Weight, p.Norm2Bias, m, e, float32(c.Eps))
 		kernels.InterleaveBF16(&h.inputPairs, at, h.norm, ldn, m)
 	})
-	linearBackwardHalf(d.FC2Weight, d.FC2Bias, &h.narrowPairs, &h.hiddenPairs)
-	linearBackwardHalf(d.FC1Weight, d.FC1Bias, &h.widePairs, &h.inputPairs)
+	linearBackwardHalf(d.FC2Weight, d.FC2Bias, &h.narrowPairs, &h.hiddenPairs, w.fresh)
+	linearBackwardHalf(d.FC1Weight, d.FC1Bias, &h.widePairs, &h.inputPairs, w.fresh)
 }
 
 // residualHalf adds x·Wᵀ + b to the rows at … of dst [T', E], x [m, in] being ld apart; where paths are dropped, it
@@ -195,9 +195,9 @@ func (n *Network) dropHalf(dst []float32, s *shard, a *activation, factor []floa
 	}
 }
 
-// linearBackwardHalf is linearBackward of pairs dy [t, out] and x [t, in].
-func linearBackwardHalf(dw, db []float32, dy, x *kernels.PackedBF16) {
-	kernels.GemmTNBF16(dw, x.N, dy, x, true)
+// linearBackwardHalf is linearBackward of pairs dy [t, out] and x [t, in], which in a fresh lane overwrites dw.
+func linearBackwardHalf(dw, db []float32, dy, x *kernels.PackedBF16, fresh bool) {
+	kernels.GemmTNBF16(dw, x.N, dy, x, !fresh)
 	kernels.ColumnSumsBF16(db, dy)
 }
 

@@ -3,6 +3,7 @@ package train
 import (
 	"maps"
 	"math"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -17,7 +18,7 @@ func halfNetwork(t *testing.T, p *vit.Params, threads int) *Network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.shardSize = 3
+	n.shardSize, n.largest = 3, 3
 	return n
 }
 
@@ -139,5 +140,29 @@ func TestHalfIsDeterministic(t *testing.T) {
 		if st.CrossEntropy != label {
 			t.Errorf("image %d costs %v among others, %v alone", i, label, st.CrossEntropy)
 		}
+	}
+}
+
+// TestHalfMemory: what is kept for the backward pass takes half as much.
+func TestHalfMemory(t *testing.T) {
+	c, err := vit.Variant("deit-tiny")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newScheme(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := func(precision string) float64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		runtime.KeepAlive(newShard(c, s, 4, precision))
+		runtime.ReadMemStats(&after)
+		return float64(after.TotalAlloc - before.TotalAlloc)
+	}
+	plain, half := size(F32), size(BF16)
+	t.Logf("a shard of 4 images: %.1f MB in f32, %.1f MB in bf16", plain/1e6, half/1e6)
+	if half > 0.53*plain {
+		t.Errorf("%.1f MB of %.1f", half/1e6, plain/1e6)
 	}
 }

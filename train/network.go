@@ -31,6 +31,7 @@ import (
 
 const (
 	shardRows = 400 // tokens a shard aims at: its widest activation then about fills a 1 MiB L2
+	halfRows  = 800 // the same in BF16; with so many, sums over rows pay for being added to gradients
 	maxLanes  = 8   // gradient copies, and so the most threads that a backward pass can use
 )
 
@@ -46,7 +47,10 @@ type Network struct {
 	heads  [2]linear // the second is empty in a model without one
 	blocks []blockWeights
 
-	shardSize int
+	matrices  [][][2]int // [L] where the weights of a block's linear maps lie in vit.Params.Data
+	shardSize int        // images, the fewest of a shard that is not the last
+	largest   int        // and the most where there are enough images for all lanes, if that is more
+	capacity  int        // images that the shards have memory for
 	shards    []*shard
 	lanes     []*vit.Params // gradient of each lane
 	scratch   []*scratch    // of each thread
@@ -106,10 +110,19 @@ func newNetwork(params *vit.Params, precision string, threads int) (*Network, er
 		return nil, err
 	}
 	n := &Network{params: params, config: c, precision: cmp.Or(precision, F32), reads: c.Readouts(), scheme: s,
-		blocks: make([]blockWeights, c.Layers)}
+		blocks: make([]blockWeights, c.Layers), matrices: make([][][2]int, c.Layers)}
 	n.shardSize = max(1, shardRows/c.Tokens())
+	if n.precision == BF16 {
+		n.largest = max(1, halfRows/c.Tokens())
+	}
+	for _, t := range params.Tensors() {
+		l := 0
+		if k, _ := fmt.Sscanf(t.Name, "blocks.%d.", &l); k == 1 && t.Decay {
+			n.matrices[l] = append(n.matrices[l], [2]int{t.Offset, t.Offset + len(t.Data)})
+		}
+	}
 	for range max(1, threads) {
-		n.scratch = append(n.scratch, newScratch(c, s, n.shardSize, n.precision))
+		n.scratch = append(n.scratch, newScratch(c, s, max(n.shardSize, n.largest), n.precision))
 	}
 	return n, nil
 }
@@ -134,10 +147,15 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 		n.lanes = append(n.lanes, vit.NewParams(n.config))
 	}
 	errs := make([]error, lanes)
+	sums := append([]*vit.Params{grad}, n.lanes[1:lanes]...)
+	if add {
+		sums[0] = n.lanes[0]
+	}
 	n.parallel(lanes, func(lane int, w *scratch) {
-		g := n.lanes[lane]
-		clear(g.Data)
+		g := sums[lane]
+		n.clear(g)
 		for s := lane; s < len(shards); s += lanes {
+			w.fresh = s == lane
 			if errs[lane] = b.stopped(); errs[lane] != nil {
 				return
 			}
@@ -150,14 +168,12 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 	const chunk = 1 << 14
 	n.parallel((len(grad.Data)+chunk-1)/chunk, func(i int, _ *scratch) {
 		lo, hi := i*chunk, min((i+1)*chunk, len(grad.Data))
-		sum := n.lanes[0].Data[lo:hi]
-		for _, g := range n.lanes[1:lanes] {
+		sum := sums[0].Data[lo:hi]
+		for _, g := range sums[1:] {
 			kernels.Add(sum, g.Data[lo:hi])
 		}
 		if add {
 			kernels.Add(grad.Data[lo:hi], sum)
-		} else {
-			copy(grad.Data[lo:hi], sum)
 		}
 	})
 	if !add {
@@ -168,6 +184,20 @@ func (n *Network) step(b Batch, loss Loss, grad *vit.Params, add bool) (Stats, e
 		n.gate.center += s.gateGradient.center
 	}
 	return stats, nil
+}
+
+// clear makes a lane's gradients 0, but for what its first shard overwrites: in BF16 the weights of linear maps.
+func (n *Network) clear(g *vit.Params) {
+	at := 0
+	if n.precision == BF16 {
+		for _, block := range n.matrices[n.lowest:] {
+			for _, m := range block {
+				clear(g.Data[at:m[0]])
+				at = m[1]
+			}
+		}
+	}
+	clear(g.Data[at:])
 }
 
 func (n *Network) forward(b Batch, loss Loss) (Stats, halting.Upstream, error) {
@@ -236,13 +266,17 @@ func (n *Network) pack() {
 
 // active cuts a batch of the given size into shards and returns them; their memory is kept from step to step.
 func (n *Network) active(size int) []*shard {
-	count := (size + n.shardSize - 1) / n.shardSize
+	images := max(n.shardSize, min(n.largest, (size+maxLanes-1)/maxLanes))
+	if images > n.capacity {
+		n.shards, n.capacity = nil, images
+	}
+	count := (size + images - 1) / images
 	for len(n.shards) < count {
-		n.shards = append(n.shards, newShard(n.config, n.scheme, n.shardSize, n.precision))
+		n.shards = append(n.shards, newShard(n.config, n.scheme, n.capacity, n.precision))
 	}
 	for i, s := range n.shards[:count] {
-		s.first = i * n.shardSize
-		s.images = min(n.shardSize, size-s.first)
+		s.first = i * images
+		s.images = min(images, size-s.first)
 	}
 	return n.shards[:count]
 }

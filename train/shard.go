@@ -150,6 +150,7 @@ type scratch struct {
 	dnorm     []float32 // [T, E]
 	dhidden   []float32 // [T, F]; nil in BF16
 	half      halfScratch
+	fresh     bool      // the shard is its lane's first
 	dqkv      []float32 // [T, 3E]
 	attention []float32
 	dfield    []float32 // [images, Q, E]

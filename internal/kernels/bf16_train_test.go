@@ -110,7 +110,7 @@ func TestGemmTNBF16(t *testing.T) {
 					InterleaveBF16(&pb, 0, b.data, b.ld, k)
 					got := randomMatrix(rng, m, n, n+7)
 					want := exact{m: m, n: n, k: k, a: func(i, l int) float64 { return a.at(l, i) }, b: b.at}
-					if add := k != 17; add {
+					if add := k > 1; add {
 						old := got.clone()
 						want.c = &old
 					}
