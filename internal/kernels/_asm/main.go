@@ -17,7 +17,7 @@ import (
 
 var subjects = map[string]func(){
 	"gemm": gemm, "pack": pack, "activation": activation, "norm": norm, "vector": vector, "int8": int8s,
-	"bf16": bf16, "bf16_gemm": bf16Gemm, "resample": resample, "jpeg": jpeg,
+	"bf16": bf16, "bf16_gemm": bf16Gemm, "gated": gated, "attention": attention, "resample": resample, "jpeg": jpeg,
 }
 
 // stubs are the declarations of the routines that begin has begun.
