@@ -40,9 +40,13 @@ func (w *worker) embed(m *worker, lo, hi int) {
 		first := min(max(from, s.at+special), to) // patch
 		copy(c.x[from*e:first*e], p.special[min(from-s.at, special)*e:])
 		copy(c.x[first*e:to*e], p.position[(first-s.at)*e:])
-		patches, image := c.hidden[first*pixels:to*pixels], w.engine.job.Images[(w.first+s.image)*size:][:size]
-		config.CutPatches(first-s.at-special, patches, image)
-		p.patch.to(c.x[first*e:], e, operand{f32: patches, stride: pixels}, to-first, add)
+		image, parts := w.engine.job.Images[(w.first+s.image)*size:][:size], partsOf(to-first, pixels)
+		for i := range parts {
+			a, b := first+(to-first)*i/parts, first+(to-first)*(i+1)/parts
+			patches := c.hidden[first*pixels : (first+b-a)*pixels]
+			config.CutPatches(a-s.at-special, patches, image)
+			p.patch.to(c.x[a*e:], e, operand{f32: patches, stride: pixels}, b-a, add)
+		}
 	}
 }
 
@@ -74,24 +78,36 @@ func (w *worker) project(m *worker, lo, hi int) {
 func (w *worker) attend(m *worker, lo, hi int) {
 	w.mix(m, lo, hi)
 	c, e, stride := &w.chunk, w.engine.config.Embed, hiddenStride(w.engine.config.Hidden)
-	hidden, most := c.hidden[lo*stride:], chunkRows
+	hidden, activation, parts := c.hidden[lo*stride:], gelu, partsOf(hi-lo, stride)
 	if c.split {
-		most = hi - lo
+		parts = 1
+	} else if w.engine.weights.precision != F32 {
+		activation = plain // the rounding does it
 	}
-	for ; lo < hi; lo += most {
-		x, n := c.x[lo*e:], min(most, hi-lo)
-		normed := c.rounded.from(lo).ofNorm(&c.block.norm2, c.y[lo*e:], x, n)
+	for i := range parts {
+		from := lo + (hi-lo)*i/parts
+		x, n := c.x[from*e:], lo+(hi-lo)*(i+1)/parts-from
+		normed := c.rounded.from(from).ofNorm(&c.block.norm2, c.y[from*e:], x, n)
 		m.spentOn(Norm)
-		c.block.fc1.to(hidden, stride, normed, n, gelu)
-		m.spentOn(FC1)
+		c.block.fc1.to(hidden, stride, normed, n, activation)
 		if c.split {
+			m.spentOn(FC1)
 			c.block.fc2.addGate(x, e, hidden, stride, n)
 		} else {
-			c.block.fc2.addAll(x, e, hidden, stride, n, c.roundedH.from(lo))
+			rounded := c.block.fc2.round(x, e, hidden, stride, n, c.roundedH.from(from), true)
+			m.spentOn(FC1)
+			c.block.fc2.to(x, e, rounded, n, add)
 		}
 		m.spentOn(FC2)
 	}
 }
+
+// partFloats is about how many floats of the MLP's hidden layer, or of patches, are in the making at a time, so that
+// they are still in the second cache when they are read.
+const partFloats = 80 << 10
+
+// partsOf cuts rows of so many floats into parts of about partFloats.
+func partsOf(rows, floats int) int { return max(1, (rows*floats+partFloats/2)/partFloats) }
 
 // mix adds proj(attention) to the query rows lo … hi−1.
 func (w *worker) mix(m *worker, lo, hi int) {
@@ -108,10 +124,12 @@ func (w *worker) mix(m *worker, lo, hi int) {
 		}
 		keys, first := s.active+s.frozen, s.first-c.base
 		kernels.Attention(c.y[from*e:], e, c.qkv[first*3*e:], 3*e, keys, config.Heads, config.HeadDim(), kernels.Queries{
-			First: from - s.at, Count: to - from, Bias: w.bias(s), Reduced: w.engine.weights.precision != F32}, m.scratch)
+			First: from - s.at, Count: to - from, Bias: w.bias(s),
+			Reduced: w.engine.weights.precision != F32, Int8: w.engine.weights.precision == Int8}, m.scratch)
 	}
 	m.spentOn(Attention)
-	c.block.proj.addAll(c.x[lo*e:], e, c.y[lo*e:], e, hi-lo, c.rounded.from(lo))
+	rounded := c.block.proj.round(c.x[lo*e:], e, c.y[lo*e:], e, hi-lo, c.rounded.from(lo), false)
+	c.block.proj.to(c.x[lo*e:], e, rounded, hi-lo, add)
 	m.spentOn(Proj)
 }
 

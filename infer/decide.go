@@ -47,10 +47,11 @@ func (w *worker) record() {
 	}
 	for i := range c.slots {
 		s := &c.slots[i]
-		image := w.first + s.image
+		image, tokens := w.first+s.image, config.Tokens()
 		out.Active[image*config.Layers+c.layer-1] = int32(s.active)
+		depth, l := out.Depth[image*tokens:(image+1)*tokens], int32(c.layer)
 		for _, k := range w.token[s.first : s.first+s.active] {
-			out.Depth[image*config.Tokens()+int(k)] = int32(c.layer)
+			depth[k] = l
 		}
 	}
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// Precision is the arithmetic of the large products: q, k, v, proj, fc1 and fc2 of every block. Everything else stays
-// in float32 whatever the precision: patch embedding, layer norms, softmax, GELU, the residual stream, the mean field,
-// the heads, and the gate, the first number of every token, by which tokens halt (see residual).
+// Precision is the arithmetic of the large products: q, k, v, proj, fc1 and fc2 of every block, and of attention's own
+// where that is faster (see kernels.Queries). Everything else stays in float32 whatever the precision: patch embedding,
+// layer norms, softmax, GELU, the residual stream, the mean field, the heads, and the gate, the first number of every
+// token, by which tokens halt (see residual).
 type Precision string
 
 // The precisions, Auto being the wish for the fastest that the model bears (see Resolve).
@@ -97,6 +98,7 @@ type operand struct {
 	bf16      []uint16
 	int8      []uint8   // value + 128
 	scale     []float32 // [rows] of int8
+	sums      []float32 // [rows] not of the operand: what gated returns
 }
 
 // newOperand makes room for rows of the given width. In f32 there is none: a float32 matrix is taken as it is.
@@ -105,10 +107,10 @@ func newOperand(w *worker, p Precision, rows, width int) operand {
 	switch p {
 	case BF16:
 		o.stride = kernels.BF16Stride(width)
-		o.bf16 = room[uint16](w, rows*o.stride)
+		o.bf16, o.sums = room[uint16](w, rows*o.stride), room[float32](w, rows)
 	case Int8:
 		o.stride = kernels.Int8Stride(width)
-		o.int8, o.scale = room[uint8](w, rows*o.stride), room[float32](w, rows)
+		o.int8, o.scale, o.sums = room[uint8](w, rows*o.stride), room[float32](w, rows), room[float32](w, rows)
 	}
 	return o
 }
@@ -117,9 +119,9 @@ func newOperand(w *worker, p Precision, rows, width int) operand {
 func (o operand) from(i int) operand {
 	switch o.precision {
 	case BF16:
-		o.bf16 = o.bf16[i*o.stride:]
+		o.bf16, o.sums = o.bf16[i*o.stride:], o.sums[i:]
 	case Int8:
-		o.int8, o.scale = o.int8[i*o.stride:], o.scale[i:]
+		o.int8, o.scale, o.sums = o.int8[i*o.stride:], o.scale[i:], o.sums[i:]
 	default:
 		o.f32 = o.f32[i*o.stride:]
 	}
@@ -137,6 +139,18 @@ func (o operand) of(x []float32, ldx, rows, width int) operand {
 		o.f32, o.stride = x, ldx
 	}
 	return o
+}
+
+// gated makes an operand in bf16 or int8 of x [rows, len(gate)], rows ldx apart, or with gelu of its GELU, and returns
+// its rows' products with gate [rows] in float32. With gelu it leaves anything in x.
+func (o operand) gated(x []float32, ldx, rows int, gate []float32, gelu bool) []float32 {
+	sums := o.sums[:rows]
+	if o.precision == BF16 {
+		kernels.RoundGated(o.bf16, o.stride, sums, x, ldx, rows, len(gate), gate, gelu)
+	} else {
+		kernels.QuantizeGated(o.int8, o.stride, o.scale, sums, x, ldx, rows, len(gate), gate, gelu)
+	}
+	return sums
 }
 
 // ofRows returns the given rows of x alone, in increasing order, as an operand in o's memory. In f32 they close up

@@ -6,7 +6,7 @@ import "time"
 type Activity int
 
 // The activities, in the order of a block. Rounding to bf16 or int8 counts with what it follows: with Norm before qkv
-// and fc1, with Attention before proj, and with FC2 after the GELU, which itself counts with FC1.
+// and fc1, and with FC1 after the GELU; before proj it counts with that.
 const (
 	Embed Activity = iota // cutting and embedding patches
 	Norm

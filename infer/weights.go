@@ -140,12 +140,16 @@ func (r *residual) addRest(y []float32, ldy int, x operand, rows, lo, hi int) {
 	}
 }
 
-// addAll adds x·Wᵀ + b to the tokens y; room is where x is rounded to.
-func (r *residual) addAll(y []float32, ldy int, x []float32, ldx, rows int, room operand) {
-	if r.precision != F32 {
-		r.addGate(y, ldy, x, ldx, rows)
+// round returns x, or with gelu its GELU, as the product takes it: rounded to room in bf16 and int8, where it adds the
+// gate's share to the tokens y on the way. In f32 x is taken as it is, and the product has the gate in it.
+func (r *residual) round(y []float32, ldy int, x []float32, ldx, rows int, room operand, gelu bool) operand {
+	if r.precision == F32 {
+		return room.of(x, ldx, rows, r.f32.K)
 	}
-	r.to(y, ldy, room.of(x, ldx, rows, max(r.f32.K, len(r.gate))), rows, add)
+	for i, s := range room.gated(x, ldx, rows, r.gate, gelu) {
+		y[i*ldy] += s + r.shift
+	}
+	return room
 }
 
 // norm is a LayerNorm's scale and shift [E].

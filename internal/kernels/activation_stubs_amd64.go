@@ -17,6 +17,12 @@ func geluQuickAVX512(y, x []float32, ld, rows, cols int)
 func geluQuickAVX2(y, x []float32, ld, rows, cols int)
 
 //go:noescape
+func geluCoarseAVX512(y, x []float32, ld, rows, cols int)
+
+//go:noescape
+func geluCoarseAVX2(y, x []float32, ld, rows, cols int)
+
+//go:noescape
 func geluBackwardAVX512(dx, y, x, dy []float32)
 
 //go:noescape

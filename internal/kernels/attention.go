@@ -1,14 +1,19 @@
 package kernels
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // scoreFloats bounds the block of scores that is worked on at a time: 32 KiB, so that it stays in the first cache.
 const scoreFloats = 8 << 10
 
 // scoreBlock returns the block of scores' rows for n keys, a multiple of 12 unless n is small or huge, and row stride.
-func scoreBlock(n int) (rows, ld int) {
+func scoreBlock(n int) (rows, ld int) { return scoreBlockOf(n, scoreFloats) }
+
+func scoreBlockOf(n, floats int) (rows, ld int) {
 	ld = (n + 15) &^ 15
-	rows = max(1, scoreFloats/max(ld, 1))
+	rows = max(1, floats/max(ld, 1))
 	if rows >= n {
 		return n, ld
 	}
@@ -28,7 +33,8 @@ func AttentionScratch(n, headDim int) int {
 func AttentionReducedScratch(n, headDim int) int {
 	_, ld := scoreBlock(n)
 	halves := panelsLen[uint16](headDim, n) + panelsLen[uint16](n, headDim) + n*BF16Stride(headDim)
-	return max(halves/2+max(ld, scoreFloats)+n, attentionWordsScratch(n, headDim), AttentionScratch(n, headDim))
+	return max(halves/2+max(ld, scoreFloats)+n, AttentionScratch(n, headDim), attentionWordsScratch(n, headDim),
+		attentionInt8Scratch(n, headDim))
 }
 
 // Queries says which rows of an image attend to all of them, and how.
@@ -47,6 +53,12 @@ type Queries struct {
 	// product of bfloat16 takes 16-bit integers of a scale for each row of q and k and each column of v, if that is
 	// faster than float32: of 13 bits and a sign for a head of 32, of one bit less for each four times as many.
 	Reduced bool
+
+	// Int8 goes beyond Reduced: q and k are rounded to 8 bits as QuantizeRows does, head by head, v so by columns, and
+	// the exponentials to multiples of 1/255 of the row's largest, up or down by thresholds that depend on the places
+	// of query and key (softmaxThreshold), so that their sums are kept. Sums are exact, the bias and the softmax itself
+	// float32. A path without fast products of bytes does as without Int8, and so does one image of huge n.
+	Int8 bool
 }
 
 // Attention computes softmax((q·kᵀ + bias)/√headDim)·v of each head of one image. qkv [n, 3E], E = heads·headDim, has
@@ -67,6 +79,11 @@ func Attention(out []float32, ldo int, qkv []float32, ldq, n, heads, headDim int
 		attentionWords(out, ldo, qkv, ldq, n, heads, headDim, s, scratch)
 		return
 	}
+	if s.Int8 && active.int8Attention && n <= maxInt8K {
+		checkLen("Attention", "scratch", len(scratch), attentionInt8Scratch(n, headDim))
+		attentionInt8(out, ldo, qkv, ldq, n, heads, headDim, s, scratch)
+		return
+	}
 	rows, ld := scoreBlock(n)
 	scores, scratch := carve(scratch, rows*ld)
 	inverse, scratch := carve(scratch, rows)
@@ -76,9 +93,9 @@ func Attention(out []float32, ldo int, qkv []float32, ldq, n, heads, headDim int
 	var q16 []uint16
 	stride := BF16Stride(headDim)
 	if reduced {
-		keys16.Data, scratch = carveHalves(scratch, panelsLen[uint16](headDim, n))
-		values16.Data, scratch = carveHalves(scratch, panelsLen[uint16](n, headDim))
-		q16, _ = carveHalves(scratch, rows*stride)
+		keys16.Data, scratch = carveAs[uint16](scratch, panelsLen[uint16](headDim, n))
+		values16.Data, scratch = carveAs[uint16](scratch, panelsLen[uint16](n, headDim))
+		q16, _ = carveAs[uint16](scratch, rows*stride)
 	} else {
 		keys.Data, _ = carve(scratch, PackedLen(headDim, n))
 	}
@@ -187,8 +204,13 @@ func carve(scratch []float32, n int) (part, rest []float32) {
 	return scratch[:n:n], scratch[n:]
 }
 
-// carveHalves cuts n uint16s, an even number, off scratch.
-func carveHalves(scratch []float32, n int) (part []uint16, rest []float32) {
-	f, rest := carve(scratch, n/2)
-	return halves(f), rest
+// carveAs cuts n numbers of another type off scratch, a whole number of floats.
+func carveAs[T uint8 | int8 | uint16 | int32](scratch []float32, n int) (part []T, rest []float32) {
+	f, rest := carve(scratch, n*int(unsafe.Sizeof(*new(T)))/4)
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(f))), n), rest
+}
+
+// bytesOf is the memory of x as four times as many bytes.
+func bytesOf(x []float32) []uint8 {
+	return unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
 }

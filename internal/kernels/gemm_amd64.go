@@ -31,6 +31,7 @@ type gemmArgs struct {
 	// Not for the assembly: the first of the columns in the panel, and whether there are all of them.
 	column int
 	whole  bool
+	cut    struct{ rows, most, tiles, height, extra int } // the last cut of rows into tiles, for most are alike
 }
 
 // edgeMasks[panelWidth−n:] masks the first n of a panel's columns.
@@ -61,8 +62,11 @@ func (w *product[A, B]) columns(g *gemmArgs, cols, rows, edge int) bool {
 	}
 	g.bits, g.lanes = 1<<n-1, &edgeMasks[panelWidth-n]
 	// Tiles of nearly equal heights.
-	g.tiles = (w.rows + rows - 1) / rows
-	g.rows, g.extra = w.rows/g.tiles, w.rows%g.tiles
+	if c := &g.cut; c.rows != w.rows || c.most != rows {
+		c.rows, c.most, c.tiles = w.rows, rows, (w.rows+rows-1)/rows
+		c.height, c.extra = w.rows/c.tiles, w.rows%c.tiles
+	}
+	g.tiles, g.rows, g.extra = g.cut.tiles, g.cut.height, g.cut.extra
 	g.c = &w.c[w.i*w.ldc+w.j+j]
 	if w.bias != nil {
 		g.bias = &w.bias[w.j+j]
@@ -152,10 +156,14 @@ func (w *productInt8) scales(g *gemmArgs) {
 func gemmInt8VNNI512(w productInt8) {
 	g := w.args()
 	for w.columns(&g, 32, 12, 12) {
-		if w.scales(&g); g.whole {
+		w.scales(&g)
+		switch {
+		case g.whole:
 			gemmBytes12x32VNNI512(&g)
-		} else {
+		case w.cols > 16:
 			gemmBytes12x32EdgeVNNI512(&g)
+		default:
+			gemmBytes12x16EdgeVNNI512(&g)
 		}
 	}
 }

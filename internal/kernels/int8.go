@@ -102,10 +102,10 @@ func (p *PackedInt8) Columns(lo, hi int) PackedInt8 {
 
 // GemmInt8 computes c = scale·Scale·Σ (a − 128)·w (+ bias) (+ c) (then gelu) with c [m, b.N] of row stride ldc, and
 // rows a [m, b.K] of stride lda with scales scale [m] as QuantizeRows writes them. The sum over k is exact; element
-// (i, j) is float32(sum)·Scale[j]·scale[i] + Bias[j], then + c. Gelu is that of geluQuick, within 1.5e-5.
+// (i, j) is float32(sum)·Scale[j]·scale[i] + Bias[j], then + c. Gelu is that of geluCoarse, within 1.9e-4.
 func GemmInt8(c []float32, ldc int, a []uint8, lda int, scale []float32, m int, b *PackedInt8, e Epilogue) {
 	w := productInt8{rowScale: scale, scale: b.Scale, offset: b.Offset}
-	if w.packed("GemmInt8", c, ldc, a, lda, m, &b.Panels, e, active.geluQuick) {
+	if w.packed("GemmInt8", c, ldc, a, lda, m, &b.Panels, e, active.geluCoarse) {
 		checkLen("GemmInt8", "scale", len(scale), m)
 		checkLen("GemmInt8", "scales of b", len(b.Scale), b.N)
 		checkLen("GemmInt8", "offsets of b", len(b.Offset), b.N)

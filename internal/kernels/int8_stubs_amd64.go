@@ -11,6 +11,9 @@ func gemmBytes12x32VNNI512(args *gemmArgs)
 func gemmBytes12x32EdgeVNNI512(args *gemmArgs)
 
 //go:noescape
+func gemmBytes12x16EdgeVNNI512(args *gemmArgs)
+
+//go:noescape
 func dotsInt8VNNI512(rounds int)
 
 //go:noescape

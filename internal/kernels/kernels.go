@@ -1,7 +1,7 @@
 // Package kernels holds the arithmetic that the models spend their time in: matrix products on packed panels,
 // attention over the rows of one image, layer norm, softmax, the exact GELU and the optimizer's step, in float32; and
-// products in bfloat16, for inference in 8 bits, too, with the roundings that they need, and attention in bfloat16. For
-// pictures it sums and transposes bytes, and decodes JPEG's blocks and colours.
+// for inference products and attention in bfloat16 and in integers of 8 and 16 bits, for training products in bfloat16,
+// with the roundings that they need. For pictures it sums and transposes bytes, and decodes JPEG's blocks and colours.
 //
 // Every routine runs on the caller's goroutine and allocates nothing; callers spread the work over their workers.
 // Matrices are row-major slices with a row stride ("leading dimension") counted in elements, so that a routine can

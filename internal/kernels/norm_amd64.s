@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func layerNormAVX512(y []float32, mean []float32, rstd []float32, x []float32, gamma []float32, beta []float32, rows int, dim int, eps float32)
-// Requires: AVX, AVX512F, BMI2, FMA3
+// Requires: AVX, AVX512F, AVX512VL, BMI2, FMA3
 TEXT ·layerNormAVX512(SB), NOSPLIT, $0-164
 	MOVQ         y_base+0(FP), AX
 	MOVQ         mean_base+24(FP), CX
@@ -72,7 +72,7 @@ done7:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y5
 	VADDPS        Y5, Y2, Y2
-	VEXTRACTF128  $0x01, Y2, X5
+	VEXTRACTF32X4 $0x01, Y2, X5
 	VADDPS        X5, X2, X2
 	VPERMILPS     $0x4e, X2, X5
 	VADDPS        X5, X2, X2
@@ -122,7 +122,7 @@ done12:
 	VADDPS        Z3, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y5
 	VADDPS        Y5, Y4, Y4
-	VEXTRACTF128  $0x01, Y4, X5
+	VEXTRACTF32X4 $0x01, Y4, X5
 	VADDPS        X5, X4, X4
 	VPERMILPS     $0x4e, X4, X5
 	VADDPS        X5, X4, X4
@@ -379,7 +379,7 @@ DATA maskTable<>+60(SB)/4, $0x00000000
 GLOBL maskTable<>(SB), RODATA|NOPTR, $64
 
 // func layerNormBackwardAVX512(dx []float32, dgamma []float32, dbeta []float32, dy []float32, x []float32, gamma []float32, mean []float32, rstd []float32, rows int, dim int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·layerNormBackwardAVX512(SB), NOSPLIT, $0-208
 	MOVQ         dx_base+0(FP), AX
 	MOVQ         dgamma_base+24(FP), CX
@@ -461,7 +461,7 @@ tail4:
 done5:
 	VEXTRACTF64X4 $0x01, Z2, Y5
 	VADDPS        Y5, Y2, Y2
-	VEXTRACTF128  $0x01, Y2, X5
+	VEXTRACTF32X4 $0x01, Y2, X5
 	VADDPS        X5, X2, X2
 	VPERMILPS     $0x4e, X2, X5
 	VADDPS        X5, X2, X2
@@ -470,7 +470,7 @@ done5:
 	VBROADCASTSS  X2, Z2
 	VEXTRACTF64X4 $0x01, Z3, Y5
 	VADDPS        Y5, Y3, Y3
-	VEXTRACTF128  $0x01, Y3, X5
+	VEXTRACTF32X4 $0x01, Y3, X5
 	VADDPS        X5, X3, X3
 	VPERMILPS     $0x4e, X3, X5
 	VADDPS        X5, X3, X3

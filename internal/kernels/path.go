@@ -23,6 +23,11 @@ type path struct {
 	softmaxWords func(x, inverse []float32, ld, rows, cols int, scale, log2Limit float32)
 	wordDots     bool // sums of products of words are faster than those of float32, and bf16Dots is not there
 
+	// attention_int8.go
+	int8Attention   bool // products of bytes with all that they need are faster than those of bfloat16
+	softmaxRowsInt8 func(x, inverse []float32, ld, rows, cols, first int, scale float32)
+	packValuesInt8  func(dst PackedInt8, b []float32, ldb int)
+
 	// pack.go
 	transposePanel func(dst, b []float32, ldb, k, n int)
 	packRowsBF16   func(dst PackedBF16, w []float32, ldw int)
@@ -30,7 +35,7 @@ type path struct {
 	packRowsInt8   func(dst PackedInt8, w []float32, ldw int)
 
 	// activation.go
-	gelu, geluQuick              activation
+	gelu, geluQuick, geluCoarse  activation
 	geluBackward                 func(dx, y, x, dy []float32)
 	softmaxRows, softmaxRowsBF16 func(x, inverse []float32, ld, rows, cols int, scale float32)
 	softmaxBackward              func(ds, p, dot []float32, ld, rows, cols int, scale float32)
@@ -53,6 +58,10 @@ type path struct {
 		scale float32)
 	layerNormBackwardBF16 func(dx, dgamma, dbeta []float32, y []uint16, ldy int, dy, x, gamma, beta []float32, rows,
 		dim int, eps float32)
+
+	// gated.go; nil where there is nothing faster than the path's other routines one after the other
+	quantizeGated, geluQuantize func(q []uint8, ldq int, scale, sums, x []float32, ldx, rows, k int, gate []float32)
+	roundGated, geluRound       func(y []uint16, ldy int, sums, x []float32, ldx, rows, k int, gate []float32)
 
 	// vector.go
 	axpy, lerp func(dst, src []float32, factor float32)
@@ -82,11 +91,12 @@ var portable = path{
 	name: "portable",
 	gemm: gemmGeneric, gemmBF16: gemmBF16Generic, gemmInt8: gemmInt8Generic,
 	transposePanel: transposePanelGeneric, packRowsBF16: packRowsBF16Generic, packPairsBF16: packPairsBF16Generic,
-	packRowsInt8: packRowsInt8Generic,
-	gemmInt16:    gemmInt16Generic, wordRows: wordRowsGeneric, wordColumns: wordColumnsGeneric,
+	packRowsInt8: packRowsInt8Generic, packValuesInt8: packValuesInt8Generic, softmaxRowsInt8: softmaxRowsInt8Generic,
+	gemmInt16: gemmInt16Generic, wordRows: wordRowsGeneric, wordColumns: wordColumnsGeneric,
 	softmaxWords: softmaxWordsGeneric,
-	gelu:         geluGeneric, geluQuick: geluQuickGeneric, geluBackward: geluBackwardGeneric,
-	softmaxRows: softmaxRowsGeneric, softmaxRowsBF16: softmaxRowsBF16Generic, softmaxBackward: softmaxBackwardGeneric,
+	gelu:         geluGeneric, geluQuick: geluQuickGeneric, geluCoarse: geluCoarseGeneric,
+	geluBackward: geluBackwardGeneric,
+	softmaxRows:  softmaxRowsGeneric, softmaxRowsBF16: softmaxRowsBF16Generic, softmaxBackward: softmaxBackwardGeneric,
 	layerNorm: layerNormGeneric, layerNormBF16: layerNormBF16Generic, layerNormBackward: layerNormBackwardGeneric,
 	roundBF16: roundBF16Generic, quantizeRows: quantizeRowsGeneric,
 	interleaveBF16: interleaveBF16Generic, roundPairsBF16: roundPairsBF16Generic, columnSumsBF16: columnSumsBF16Generic,

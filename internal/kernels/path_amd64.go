@@ -14,6 +14,8 @@ import "golang.org/x/sys/cpu"
 //go:generate go run -C _asm . bf16_train
 //go:generate go run -C _asm . int8
 //go:generate go run -C _asm . int16
+//go:generate go run -C _asm . gated
+//go:generate go run -C _asm . attention
 //go:generate go run -C _asm . resample
 //go:generate go run -C _asm . jpeg
 
@@ -39,10 +41,10 @@ func avx2() *path {
 		name: "avx2",
 		gemm: gemmAVX2, gemmBF16: gemmBF16AVX2, gemmInt8: gemmInt8AVX2,
 		transposePanel: transposePanelAVX2, packRowsBF16: packRowsBF16AVX2, packPairsBF16: packPairsBF16Generic,
-		packRowsInt8: packRowsInt8AVX2,
-		gemmInt16:    gemmInt16AVX2, wordRows: wordRowsAVX2, wordColumns: wordColumnsAVX2, softmaxWords: softmaxWordsAVX2,
+		packRowsInt8: packRowsInt8AVX2, packValuesInt8: packValuesInt8Generic, softmaxRowsInt8: softmaxRowsInt8Generic,
+		gemmInt16: gemmInt16AVX2, wordRows: wordRowsAVX2, wordColumns: wordColumnsAVX2, softmaxWords: softmaxWordsAVX2,
 		wordDots: true,
-		gelu:     geluAVX2, geluQuick: geluQuickAVX2, geluBackward: geluBackwardAVX2,
+		gelu:     geluAVX2, geluQuick: geluQuickAVX2, geluCoarse: geluCoarseAVX2, geluBackward: geluBackwardAVX2,
 		softmaxRows: softmaxRowsAVX2, softmaxRowsBF16: softmaxRowsBF16Generic, softmaxBackward: softmaxBackwardAVX2,
 		layerNorm: layerNormAVX2, layerNormBF16: layerNormHalfAVX2, layerNormBackward: layerNormBackwardAVX2,
 		roundBF16: roundHalfAVX2, quantizeRows: quantizeRowsAVX2,
@@ -75,7 +77,9 @@ func avx512(narrow *path, bf16, vnni bool) *path {
 	p := *narrow
 	p.name, p.wordDots = "avx512", false
 	p.gemm, p.gemmBF16, p.transposePanel = gemmAVX512, gemmBF16AVX512, transposePanelAVX512
-	p.gelu, p.geluQuick, p.geluBackward = geluAVX512, geluQuickAVX512, geluBackwardAVX512
+	p.gelu, p.geluQuick, p.geluCoarse = geluAVX512, geluQuickAVX512, geluCoarseAVX512
+	p.geluBackward = geluBackwardAVX512
+	p.quantizeGated, p.geluQuantize = quantizeGatedAVX512, geluQuantizeAVX512
 	p.softmaxRows, p.softmaxBackward = softmaxRowsAVX512, softmaxBackwardAVX512
 	p.layerNorm, p.layerNormBF16, p.layerNormBackward = layerNormAVX512, layerNormHalfAVX512, layerNormBackwardAVX512
 	p.roundBF16, p.quantizeRows, p.packRowsInt8 = roundHalfAVX512, quantizeRowsAVX512, packRowsInt8AVX512
@@ -96,10 +100,13 @@ func avx512(narrow *path, bf16, vnni bool) *path {
 		p.columnSumsBF16 = columnSumsBF16AVX512
 		p.geluBF16, p.geluBackwardBF16 = geluHalfAVX512BF16, geluBackwardBF16AVX512
 		p.softmaxBackwardBF16, p.layerNormBackwardBF16 = softmaxBackwardBF16AVX512, layerNormBackwardHalfAVX512BF16
+		p.roundGated, p.geluRound = roundGatedAVX512BF16, geluRoundAVX512BF16
 		p.peakBF16 = peakLoop{dotsBF16AVX512, 24 * 32 * 2}
 	}
 	if vnni {
 		p.gemmInt8, p.peakInt8 = gemmInt8VNNI512, peakLoop{dotsInt8VNNI512, 24 * 64 * 2}
+		p.packRowsInt8, p.packValuesInt8 = packRowsInt8VNNI512, packValuesInt8AVX512
+		p.int8Attention, p.softmaxRowsInt8 = true, softmaxBytesAVX512
 	}
 	return &p
 }

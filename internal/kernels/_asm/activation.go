@@ -10,7 +10,8 @@ import (
 
 func activation() {
 	each("gelu", "func(y, x []float32, ld, rows, cols int)", gelu)
-	each("geluQuick", "func(y, x []float32, ld, rows, cols int)", geluQuick)
+	each("geluQuick", "func(y, x []float32, ld, rows, cols int)", func(s isa) { geluBy(s, s.quickBump()) })
+	each("geluCoarse", "func(y, x []float32, ld, rows, cols int)", func(s isa) { geluBy(s, s.coarseBump()) })
 	each("geluBackward", "func(dx, y, x, dy []float32)", geluBackward)
 	each("softmaxRows", "func(x, inverse []float32, ld, rows, cols int, scale float32)", softmaxRows)
 	each("softmaxBackward", "func(ds, p, dot []float32, ld, rows, cols int, scale float32)", softmaxBackward)
@@ -144,31 +145,65 @@ func softmaxBackward(s isa) {
 }
 
 // The constants are those of activation_generic.go, which says where they come from.
-var geluBumpPoly = []float64{0.012220983, -0.031710345, 0.03574155, -0.021631464, 0.0060958276,
-	0.00064377516, -0.0009893096, 0.00017060371, 4.3906733e-05, -1.2893748e-05}
+var (
+	geluBumpPoly = []float64{0.012220983, -0.031710345, 0.03574155, -0.021631464, 0.0060958276,
+		0.00064377516, -0.0009893096, 0.00017060371, 4.3906733e-05, -1.2893748e-05}
+	geluCoarsePoly = []float64{0.49932952, -0.38519542, -0.05218324, 0.14727491, -0.06046698, 0.01049046, -0.00068655}
+)
 
-const geluBumpEnd = 4.5
+const (
+	geluBumpEnd   = 4.5
+	geluCoarseEnd = 3.9
+)
 
-// geluQuick writes y = max(x, 0) − t·P(t − end/2), t = min(|x|, end), for count rows of cols floats, ld apart.
-func geluQuick(s isa) {
+// bump is what GELU as max(x, 0) − t·P(t − middle), t = min(|x|, end), needs; middle is nil for 0.
+type bump struct {
+	isa
+	abs, end, middle, zero VecVirtual
+	poly                   polynomial
+}
+
+func (s isa) quickBump() bump {
+	b := s.newBump(geluBumpPoly, geluBumpEnd)
+	b.middle = s.fill(geluBumpEnd / 2)
+	return b
+}
+
+func (s isa) coarseBump() bump { return s.newBump(geluCoarsePoly, geluCoarseEnd) }
+
+func (s isa) newBump(poly []float64, end float64) bump {
+	return bump{isa: s, abs: s.spread(constantBits(absBits)), end: s.fill(end), zero: s.cleared(),
+		poly: s.polynomial(poly, s.width == 16)}
+}
+
+// gelu replaces v by its GELU.
+func (b bump) gelu(v VecVirtual) {
+	t, g := b.vec(), b.vec()
+	VANDPS(b.abs, v, t)
+	VMINPS(t, b.end, t) // the operands' order keeps NaN
+	u := t
+	if b.middle != nil {
+		u = b.vec()
+		VSUBPS(b.middle, t, u)
+	}
+	VMAXPS(v, b.zero, v)
+	last := len(b.poly.c) - 1
+	VBROADCASTSS(constant(b.poly.c[last]), g)
+	for i := last - 1; i >= 0; i-- {
+		b.poly.step(i, g, u)
+	}
+	VFNMADD231PS(g, t, v)
+}
+
+// geluBy writes y = gelu(x) for count rows of cols floats, ld apart.
+func geluBy(s isa, b bump) {
 	y, x, ld, count := pointer("y"), pointer("x"), number("ld"), number("rows")
 	SHLQ(Imm(2), ld)
 	p := s.newSpan(number("cols"))
-	abs, end, middle, zero := s.spread(constantBits(absBits)), s.fill(geluBumpEnd), s.fill(geluBumpEnd/2), s.cleared()
-	poly := s.polynomial(geluBumpPoly, s.width == 16)
 	rows(count, func() {
 		p.eachUnrolled(2, func(p span, _ int) {
-			v, t, u, g := p.load(x), p.vec(), p.vec(), p.vec()
-			VANDPS(abs, v, t)
-			VMINPS(t, end, t) // the operands' order keeps NaN
-			VSUBPS(middle, t, u)
-			VMAXPS(v, zero, v)
-			last := len(geluBumpPoly) - 1
-			VBROADCASTSS(constant(geluBumpPoly[last]), g)
-			for i := last - 1; i >= 0; i-- {
-				poly.step(i, g, u)
-			}
-			VFNMADD231PS(g, t, v)
+			v := p.load(x)
+			b.gelu(v)
 			p.store(v, y)
 		})
 	}, [2]Register{y, ld}, [2]Register{x, ld})

@@ -20,6 +20,11 @@ func int8s() {
 		g.emit()
 		g.edge, g.unroll = true, 1
 		g.emit()
+		if g.isa == vnni512 { // for a last half of a panel, which attention's keys often have
+			half := g
+			half.vectors = 1
+			half.emit()
+		}
 		g.peakInt8(g.isa != avx2)
 	}
 	each("quantizeRows", "func(q []uint8, ldq int, scale, x []float32, ldx, rows, k int)", quantizeRows)
@@ -230,30 +235,59 @@ func (s isa) newByteRow(k Register) byteRow {
 
 // each emits a loop over the blocks of the row at x; body gets what loads vector u of the block.
 func (r byteRow) each(x Register, body func(load func(u int) VecVirtual)) {
+	r.blocks(x, func(row Register, mask func(u int) Op) {
+		body(func(u int) VecVirtual {
+			v := r.vec()
+			r.loadMasked(Mem{Base: row, Disp: u * r.bytes()}, mask(u), v)
+			return v
+		})
+	})
+}
+
+// blocks is each whose body gets the block's address and what masks its vector u: nil where all floats exist.
+func (r byteRow) blocks(x Register, body func(row Register, mask func(u int) Op)) {
 	row, left := GP64(), GP64()
 	MOVQ(x, row)
 	MOVQ(r.full, left)
-	load := func(u int, mask Op) VecVirtual {
-		v := r.vec()
-		r.loadMasked(Mem{Base: row, Disp: u * r.bytes()}, mask, v)
-		return v
-	}
 	rows(left, func() {
-		body(func(u int) VecVirtual { return load(u, nil) })
+		body(row, func(int) Op { return nil })
 		ADDQ(I32(4*byteBlock), row)
 	})
 	done := label("whole")
 	TESTQ(r.tail, r.tail)
 	JEQ(LabelRef(done))
-	body(func(u int) VecVirtual {
+	body(row, func(u int) Op {
 		if r.width == 16 {
-			return load(u, r.masks[u])
+			return r.masks[u]
 		}
 		mask := r.vec()
 		VMOVUPS(Mem{Base: r.table, Disp: u * r.bytes()}, mask)
-		return load(u, mask)
+		return mask
 	})
 	Label(done)
+}
+
+// writeBytes writes the bytes of the row at x to q: what sign makes of the numbers times perScale, rounded.
+func (r byteRow) writeBytes(q, x Register, perScale, order, sign VecVirtual) {
+	out := GP64()
+	MOVQ(q, out)
+	r.each(x, func(load func(u int) VecVirtual) {
+		for first := 0; first < byteBlock/r.width; first += 4 {
+			var v [4]VecVirtual
+			for u := range v {
+				v[u] = load(first + u)
+				VMULPS(perScale, v[u], v[u])
+				VCVTPS2DQ(v[u], v[u])
+			}
+			VPACKSSDW(v[1], v[0], v[0])
+			VPACKSSDW(v[3], v[2], v[2])
+			VPACKSSWB(v[2], v[0], v[0])
+			VPERMD(v[0], order, v[0])
+			VXORPS(sign, v[0], v[0]) // + 128
+			VMOVUPS(v[0], Mem{Base: out, Disp: first * r.width})
+		}
+		ADDQ(Imm(byteBlock), out)
+	})
 }
 
 // quantizeRows reads a row twice: for its largest number, compared as integers so that NaN and infinity win, then to
@@ -276,25 +310,7 @@ func quantizeRows(s isa) {
 		})
 		perScale := s.scaleOf(s.fold(VPMAXUD, t...), scale)
 		ADDQ(Imm(4), scale)
-		out := GP64()
-		MOVQ(q, out)
-		r.each(x, func(load func(u int) VecVirtual) {
-			for first := 0; first < byteBlock/s.width; first += 4 {
-				var v [4]VecVirtual
-				for u := range v {
-					v[u] = load(first + u)
-					VMULPS(perScale, v[u], v[u])
-					VCVTPS2DQ(v[u], v[u])
-				}
-				VPACKSSDW(v[1], v[0], v[0])
-				VPACKSSDW(v[3], v[2], v[2])
-				VPACKSSWB(v[2], v[0], v[0])
-				VPERMD(v[0], order, v[0])
-				VXORPS(sign, v[0], v[0]) // + 128
-				VMOVUPS(v[0], Mem{Base: out, Disp: first * s.width})
-			}
-			ADDQ(Imm(byteBlock), out)
-		})
+		r.writeBytes(q, x, perScale, order, sign)
 	}, [2]Register{q, ldq}, [2]Register{x, ldx})
 }
 

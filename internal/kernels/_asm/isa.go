@@ -133,7 +133,11 @@ func upper(v VecVirtual, bytes int) (high, low Op) {
 		return high, v.AsY()
 	}
 	high = XMM()
-	VEXTRACTF128(Imm(1), v.AsY(), high)
+	if v.Size() == 64 { // there are registers that the other instruction does not reach
+		VEXTRACTF32X4(Imm(1), v.AsY(), high)
+	} else {
+		VEXTRACTF128(Imm(1), v.AsY(), high)
+	}
 	return high, v.AsX()
 }
 

@@ -17,7 +17,8 @@ import (
 
 var subjects = map[string]func(){
 	"gemm": gemm, "pack": pack, "activation": activation, "norm": norm, "vector": vector, "int8": int8s,
-	"int16": int16s, "bf16": bf16, "bf16_gemm": bf16Gemm, "bf16_train": bf16Train, "resample": resample, "jpeg": jpeg,
+	"int16": int16s, "bf16": bf16, "bf16_gemm": bf16Gemm, "bf16_train": bf16Train, "gated": gated, "attention": attention,
+	"resample": resample, "jpeg": jpeg,
 }
 
 // stubs are the declarations of the routines that begin has begun.

@@ -1,0 +1,42 @@
+//go:build !purego
+
+package kernels
+
+import "unsafe"
+
+// packRowsInt8VNNI512 is packRowsInt8 that leaves the bytes as quantizeRows writes them until they are in the panel,
+// where vectors take 128 off and add up what the offsets are.
+func packRowsInt8VNNI512(dst PackedInt8, w []float32, ldw int) {
+	const rows, usual = 16, 128 // bytes of a row that are on the stack
+	var fixed [rows * usual / 4]float32
+	floats, fours, ld := fixed[:], steps[int8](dst.K), int8Padded(dst.K)
+	if rows*ld > 4*len(fixed) {
+		floats = make([]float32, rows*ld/4)
+	}
+	q := bytesOf(floats)
+	all := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(dst.Data))), len(dst.Data)/4)
+	for j := 0; j < dst.N; j += panelWidth {
+		for i := j; i < j+panelWidth; i += rows {
+			n := min(rows, max(dst.N-i, 0))
+			if n > 0 {
+				quantizeRowsAVX512(q, ld, dst.Scale[i:], w[i*ldw:], ldw, n, dst.K)
+				for r, scale := range dst.Scale[i : i+n] {
+					if scale != scale { // its bytes are anything
+						for l := range ld {
+							q[r*ld+l] = 128
+						}
+					}
+				}
+			}
+			transposeAVX512(all[j*fours+i-j:], floats, ld/4, max(n, 1), fours, lowBits(n))
+		}
+		centrePanelAVX512(dst.Data[4*j*fours:], dst.Offset[j:], fours, lowBits(min(panelWidth, dst.N-j)))
+	}
+}
+
+func packValuesInt8AVX512(dst PackedInt8, b []float32, ldb int) {
+	panel := 4 * steps[int8](dst.K)
+	for j := 0; j < dst.N; j += panelWidth {
+		packValuesAVX512(dst.Data[j*panel:], dst.Scale[j:], b[j:], ldb, dst.K, lowBits(min(panelWidth, dst.N-j)))
+	}
+}
