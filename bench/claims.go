@@ -147,8 +147,8 @@ func (c *contest) timeGoes(e *entry) string {
 		p, whole := t.median(), e.milliseconds().value
 		percent := func(ms float64) float64 { return 100 * ms / whole }
 		return fmt.Sprintf("products %.0f %% of the time, at %.0f %% of the peak; attention %.0f %%; GELU %.0f %%; norms "+
-			"and rounding %.0f %%; all else %.0f %%", percent(p.products), 100*p.rate()/c.peak[e.precision], percent(p.attention),
-			percent(p.gelu), percent(p.prepare), percent(whole-p.sum()))
+			"and rounding %.0f %%; all else %.0f %%", percent(p.products), 100*p.rate()/c.peak[e.precision],
+			percent(p.attention), percent(p.gelu), percent(p.prepare), percent(whole-p.sum()))
 	}
 	return ""
 }

@@ -45,7 +45,8 @@ func (f *findings) write(w io.Writer) {
 	f.writeMemory(w)
 	f.writeTraining(w)
 	p("\n## Commands\n\nCACHE is the folder for what is made for the runs (`-cache`), VENV that of what is installed " +
-		"(`-venv`). Our side runs in the benchmark's own process, as `adavit bench --variant MODEL --precision P --threads N` does.\n")
+		"(`-venv`). Our side runs in the benchmark's own process,\n" +
+		"as `adavit bench --variant MODEL --precision P --threads N` does.\n")
 	p("    %s", o.makeCommand())
 	for _, line := range f.commands.lines {
 		p("    %s", line)
