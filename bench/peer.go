@@ -151,7 +151,8 @@ const trial = 300 // ms
 // logits. Settings that fail are left out unless all do.
 func (f *findings) startFastest(ctx context.Context, p peer, j job, precision string, answer int) (
 	best *process, setting string, err error) {
-	all, key := p.settings(j, precision), fmt.Sprint(p.name(), precision, j.model.dir, j.batch)
+	all := p.settings(j, precision)
+	key := fmt.Sprint(p.name(), precision, j.model.dir, j.batch, all)
 	if s, ok := f.chosen[key]; ok {
 		all = []string{s}
 	}

@@ -1,6 +1,5 @@
 """PyTorch 2 on the CPU as a peer. MODEL is a directory; bf16 is autocast's, int8 that of torchao's X86InductorQuantizer,
-calibrated on the images. SETTING is eager, or compile: torch.compile with frozen weights, which wants a C++ compiler, or
-autotune: the same, looking for the fastest of several kernels."""
+calibrated on the images. SETTING is eager, or compile: torch.compile with frozen weights, which wants a C++ compiler."""
 import peer  # first
 
 import torch
@@ -29,9 +28,9 @@ def load(same):
     net = ViT(peer.model).eval()
     if peer.precision == "int8":
         net = quantized(net, torch.from_numpy(same))
-    if peer.setting != "eager":
+    if peer.setting == "compile":
         torch._inductor.config.freezing = True
-        net = torch.compile(net, mode="max-autotune-no-cudagraphs" if peer.setting == "autotune" else None)
+        net = torch.compile(net)
 
     def infer(x):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=peer.precision == "bf16"):
