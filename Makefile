@@ -4,7 +4,7 @@ build:            ; CGO_ENABLED=0 go build -ldflags "-X main.version=$(VERSION)"
 test:             ; go test ./...
 demo:             ; go run ./cmd/adavit demo
 bench:            ; go run ./cmd/adavit bench --variant deit-small --threads 1,2
-bench-peers:      ; cd bench && go run . -out ../BENCHMARKS.md
+bench-peers:      ; cd bench && go run . $(if $(TORCH),-torch) -out ../BENCHMARKS.md
 bench-serve:      ; cd bench && go run . -serve -out ../BENCHMARKS.md
 bench-overload:   ; cd bench && go run . -overload -overload-out ../out/overload
 generate:         ; go generate ./internal/kernels ./serve/inferencepb ./cmd/adavit

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
 
+	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/vit"
 )
 
@@ -22,9 +24,14 @@ type findings struct {
 	versions []string
 	notes    []string // what was left out, and why
 	commands commandLog
+	absent   map[string]string // peers that could not be had, and why
+	chosen   map[string]string // the fastest settings of peers, see startFastest
 	contests []*contest
+	unplayed []*contest // which this machine has no kernels for
+	scalings []*scaling
 	accuracy []accuracy
 	memory   []memoryOf
+	starts   *starts
 
 	trained      []*training
 	trainingPeak int64 // bytes
@@ -38,10 +45,9 @@ type memoryOf struct {
 
 // compare runs everything and writes the report.
 func compare(ctx context.Context, o options) error {
-	f := &findings{options: o, date: time.Now(), machine: describeMachine(ctx)}
-	if o.cache != "" {
-		f.commands.replace = [][2]string{{o.cache, "CACHE"}}
-	}
+	f := &findings{options: o, date: time.Now(), machine: describeMachine(ctx), absent: map[string]string{},
+		chosen: map[string]string{}}
+	f.commands.replace = [][2]string{{o.venv, "VENV"}, {o.cache, "CACHE"}}
 	f.versions = append(f.versions, "adavit: "+revision(ctx)+", "+runtime.Version())
 	present, err := f.preparePeers(ctx)
 	if err != nil {
@@ -51,12 +57,26 @@ func compare(ctx context.Context, o options) error {
 		return err
 	}
 	for _, name := range o.models {
+		f.progress("making %s", name)
 		m, err := makeModel(ctx, o.cache, name, &f.commands)
 		if err != nil {
 			return fmt.Errorf("model %s: %w", name, err)
 		}
+		for _, p := range present {
+			if err := p.convert(ctx, m, &f.commands); err != nil {
+				return fmt.Errorf("model %s, %s: %w", name, p.name(), err)
+			}
+		}
 		if err := f.contestsOf(ctx, m, present); err != nil {
 			return err
+		}
+		if err := f.scale(ctx, m); err != nil {
+			return err
+		}
+		if name == o.startModel {
+			if err := f.measureStarts(ctx, m, present); err != nil {
+				return fmt.Errorf("from start to answer: %w", err)
+			}
 		}
 		for _, p := range f.options.precisions {
 			use, err := measureMemory(m.dir, p)
@@ -98,26 +118,29 @@ func (f *findings) note(format string, args ...any) {
 	f.progress("%s", text)
 }
 
+// progress tells whoever waits, with the minutes since the start.
 func (f *findings) progress(format string, args ...any) {
-	fmt.Fprintf(f.options.stderr, "bench: "+format+"\n", args...)
+	minutes := time.Since(f.date).Minutes()
+	fmt.Fprintf(f.options.stderr, "bench: %4.1f min: "+format+"\n", append([]any{minutes}, args...)...)
 }
 
 // preparePeers returns those that can run here.
 func (f *findings) preparePeers(ctx context.Context) ([]peer, error) {
-	if err := os.MkdirAll(f.options.cache, 0o777); err != nil {
+	w := workplace{programs: filepath.Join(f.options.cache, "peers"), venv: f.options.venv, log: &f.commands}
+	if err := unpackAll(w.programs); err != nil {
 		return nil, err
 	}
 	var present []peer
-	for _, p := range peers() {
+	for _, p := range peers(f.options) {
 		if f.options.skip[p.name()] {
-			f.note("%s was left out by -skip", p.name())
+			f.leaveOut(p, "-skip")
 			continue
 		}
 		f.progress("preparing %s", p.name())
-		version, err := p.prepare(ctx, f.options.cache, &f.commands)
+		version, err := p.prepare(ctx, w)
 		switch {
 		case errors.Is(err, errAbsent):
-			f.note("%s was left out: %v", p.name(), err)
+			f.leaveOut(p, err.Error())
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("%s: %w", p.name(), err)
@@ -126,6 +149,12 @@ func (f *findings) preparePeers(ctx context.Context) ([]peer, error) {
 		present = append(present, p)
 	}
 	return present, nil
+}
+
+// leaveOut notes that there is no such peer, and why.
+func (f *findings) leaveOut(p peer, why string) {
+	f.absent[p.name()] = p.name() + " was left out: " + oneLine(why)
+	f.note("%s", f.absent[p.name()])
 }
 
 // knownPrecisions keeps those that the engine has.
@@ -157,36 +186,51 @@ func (f *findings) contestsOf(ctx context.Context, m *model, present []peer) err
 	for _, batch := range f.options.batches {
 		for _, threads := range f.options.threads {
 			c := &contest{job: job{m, threads, batch}, title: fmt.Sprintf("%s, %s, batch %d", m.name, count(threads, "thread"),
-				batch)}
-			if err := f.play(ctx, c, present); err != nil {
+				batch), peers: present}
+			if err := f.play(ctx, c); err != nil {
 				return err
 			}
-			if threads != 1 || batch != f.options.batches[0] {
-				continue
+		}
+	}
+	for _, path := range f.options.paths {
+		c := &contest{job: job{m, 1, 1}, title: fmt.Sprintf("%s, 1 thread, batch 1, our %s kernels", m.name, path),
+			path: path}
+		isa, known := isas[path]
+		for _, p := range present {
+			if o, ok := p.(*openVINO); ok && known {
+				c.peers, c.title = []peer{o.held(isa)}, c.title+", OpenVINO held to "+isa
+			} else if !known && p.name() == "ONNX Runtime" && m.name == f.options.models[0] {
+				c.peers = []peer{p}
 			}
-			if m.name != f.options.models[0] {
-				continue
-			}
-			for _, path := range f.options.paths {
-				c := &contest{job: job{m, threads, batch}, title: fmt.Sprintf("%s, 1 thread, batch %d, our %s kernels", m.name,
-					batch, path), path: path}
-				if err := f.play(ctx, c, present[:min(1, len(present))]); err != nil {
-					return err
-				}
-			}
+		}
+		if !known && m.name != f.options.models[0] {
+			continue // it takes long, and one model says it all
+		}
+		if err := f.play(ctx, c); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// isas says, for our slower kernels, what oneDNN is held to in order to have the same instructions.
+var isas = map[string]string{"avx2": "AVX2", "avxvnni": "AVX2_VNNI"}
+
 // play loads all sides, checks that they compute the same, and lets them take turns. Sides that are compared stand
 // beside each other.
-func (f *findings) play(ctx context.Context, c *contest, present []peer) error {
+func (f *findings) play(ctx context.Context, c *contest) error {
 	defer c.close()
 	f.progress("%s", c.title)
 	precisions := f.options.precisions
+	if c.path != "" && !slices.Contains(kernels.Paths(), c.path) {
+		const why = "this machine, or build, has no such kernels"
+		f.note("%s was left out: %s", c.title, why)
+		c.missing = map[string]string{oursName + " " + f32: why, oursName + " " + int8Name: why}
+		f.unplayed = append(f.unplayed, c)
+		return nil
+	}
 	for _, p := range precisions {
-		if err := f.addPeers(ctx, c, present, p); err != nil {
+		if err := f.addPeers(ctx, c, p); err != nil {
 			return err
 		}
 		for _, pruned := range []bool{false, true} {
@@ -201,10 +245,6 @@ func (f *findings) play(ctx context.Context, c *contest, present []peer) error {
 			}
 			s, err := newEngineSide(c.job, p, c.path, shares)
 			if err != nil {
-				if c.path != "" { // a machine or build without these kernels
-					f.note("%s was left out: %v", c.title, err)
-					return nil
-				}
 				return err
 			}
 			e.side = s
@@ -219,7 +259,11 @@ func (f *findings) play(ctx context.Context, c *contest, present []peer) error {
 	if err := c.check(ctx, f.options.shares); err != nil {
 		return err
 	}
-	if err := c.measure(ctx, f.options.rounds, f.options.turn); err != nil {
+	rounds := f.options.rounds
+	if c.batch > 1 || c.path != "" { // long ones, or many
+		rounds = max(rounds/2, min(rounds, 3))
+	}
+	if err := c.measure(ctx, rounds, f.options.turn); err != nil {
 		return fmt.Errorf("%s: %w", c.title, err)
 	}
 	c.writeTable(f.options.stderr)
@@ -227,18 +271,24 @@ func (f *findings) play(ctx context.Context, c *contest, present []peer) error {
 	return nil
 }
 
-// addPeers takes every peer that has this precision into the contest.
-func (f *findings) addPeers(ctx context.Context, c *contest, present []peer, precision string) error {
-	for _, p := range present {
+// addPeers takes every peer that has this precision into the contest. One that cannot run is left out.
+func (f *findings) addPeers(ctx context.Context, c *contest, precision string) error {
+	for _, p := range c.peers {
 		if !slices.Contains(p.precisions(), precision) {
 			continue
 		}
-		s, err := startPeer(ctx, p, c.job, precision, &f.commands, c.model.logitsLen())
-		if err != nil {
-			return err
+		s, setting, err := f.startFastest(ctx, p, c.job, precision, c.model.logitsLen())
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		c.add(&entry{who: p.name(), what: precision, side: s, precision: precision, held: s.held})
-		if c.threads == 1 && c.batch == 1 {
+		if err != nil {
+			c.failed(p, precision, err)
+			f.note("%s, %s: %v", c.title, p.name(), err)
+			continue
+		}
+		c.add(&entry{who: p.name(), what: precision, side: s, precision: precision, held: s.held, setting: setting,
+			note: s.note})
+		if c.threads == 1 && c.batch == 1 && c.path == "" {
 			f.recordMemory(c.model.name, p.name(), precision, s.held)
 		}
 	}

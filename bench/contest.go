@@ -27,6 +27,7 @@ type entry struct {
 	precision          string  // whose peak it is held against
 	performed, nominal float64 // multiply-adds of one image: really done, and by the usual count
 	held               int64   // a peer's memory, in bytes; 0 if not known
+	setting, note      string  // of a peer: the fastest of its settings, and what else is to be known
 }
 
 // key is how claims name a side.
@@ -37,7 +38,9 @@ type contest struct {
 	job
 	title   string
 	path    string // our kernels; "" for the fastest
+	peers   []peer
 	entries []*entry
+	missing map[string]string  // by their keys, sides that could not run, and why
 	parts   []*partsTurns      // where the time goes; in contests of one thread and one image
 	peak    map[string]float64 // operations a second of each precision, best of the rounds
 	checks  []check
@@ -47,6 +50,14 @@ func (c *contest) close() {
 	for _, e := range c.entries {
 		e.side.close()
 	}
+}
+
+// failed keeps why a peer cannot run.
+func (c *contest) failed(p peer, precision string, err error) {
+	if c.missing == nil {
+		c.missing = map[string]string{}
+	}
+	c.missing[p.name()+" "+precision] = oneLine(err.Error())
 }
 
 // add takes a side into the contest.

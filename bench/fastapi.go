@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -18,37 +17,18 @@ type fastAPI struct{ dir, python string }
 var fastAPIPackages = []string{"fastapi==0.165.0", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0",
 	"orjson==3.13.0", "pillow==13.0.0", "numpy==2.4.6", "onnxruntime==1.32.0", "onnx==1.23.2", "sympy==1.14.0"}
 
-// prepare makes the environment, once for each list of packages, and returns what is in it. An error that wraps
-// errAbsent means that it cannot be had here.
+// prepare makes the environment and returns what is in it. An error that wraps errAbsent means that it cannot be had
+// here.
 func (f *fastAPI) prepare(ctx context.Context, cache string, log *commandLog) (version string, err error) {
 	f.dir = filepath.Join(cache, "fastapi")
-	f.python = filepath.Join(f.dir, "venv", "bin", "python")
+	e := &environment{dir: f.dir, packages: fastAPIPackages}
+	f.python = e.python()
 	for _, program := range []string{"fastapi_server.py", "fastapi_quantize.py"} {
 		if _, err := unpack(f.dir, program); err != nil {
 			return "", err
 		}
 	}
-	make := []string{"python3", "-m", "venv", "--clear", filepath.Join(f.dir, "venv")}
-	install := append([]string{f.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"},
-		fastAPIPackages...)
-	log.add(make...)
-	log.add(install...)
-	wanted, done := strings.Join(fastAPIPackages, "\n")+"\n", filepath.Join(f.dir, "installed.txt")
-	if there, err := os.ReadFile(done); err != nil || string(there) != wanted {
-		for _, args := range [][]string{make, install} {
-			if text, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
-				if ctx.Err() != nil {
-					return "", ctx.Err()
-				}
-				return "", fmt.Errorf("%w: %s: %w: %s", errAbsent, strings.Join(args[:4], " "), err, text)
-			}
-		}
-		if err := os.WriteFile(done, []byte(wanted), 0o666); err != nil {
-			return "", err
-		}
-	}
-	python := output(ctx, f.python, "--version")
-	return strings.ReplaceAll(strings.Join(fastAPIPackages, ", "), "==", " ") + "; " + python, nil
+	return e.prepare(ctx, log)
 }
 
 // quantize writes the model's int8 forms: with scales of activations found while it runs, and found beforehand.

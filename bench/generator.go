@@ -21,27 +21,32 @@ type ourProgram struct {
 	generatorCPUs string
 }
 
-// newProgram builds the program, unless one is named.
+// newProgram finds the program.
 func newProgram(ctx context.Context, o options) (*ourProgram, error) {
 	if _, err := exec.LookPath("taskset"); err != nil {
 		return nil, fmt.Errorf("server and generator are kept on CPUs of their own by taskset (util-linux): %w", err)
 	}
-	a := &ourProgram{path: o.program, generatorCPUs: o.generatorCPUs}
-	if a.path != "" {
-		return a, nil
+	path, err := buildProgram(ctx, o)
+	return &ourProgram{path: path, generatorCPUs: o.generatorCPUs}, err
+}
+
+// buildProgram builds the program, unless one is named, and returns where it lies.
+func buildProgram(ctx context.Context, o options) (string, error) {
+	if o.program != "" {
+		return o.program, nil
 	}
-	a.path = filepath.Join(o.cache, "adavit")
+	path := filepath.Join(o.cache, "adavit")
 	root := output(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/adavit/adavit")
 	if root == "" {
-		return nil, errors.New("go list does not say where the module github.com/adavit/adavit lies: run this in bench/, " +
+		return "", errors.New("go list does not say where the module github.com/adavit/adavit lies: run this in bench/, " +
 			"or name a program by -adavit")
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", a.path, "./cmd/adavit")
+	build := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/adavit")
 	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building adavit: %w\n%s", err, text)
+		return "", fmt.Errorf("building adavit: %w\n%s", err, text)
 	}
-	return a, nil
+	return path, nil
 }
 
 // run runs a command of the program that prints JSON, on some CPUs.

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		act(actAdavit)
 	case os.Getenv("BENCH_TEST_PEER") != "":
 		actPeer(os.Getenv("BENCH_TEST_PEER"))
-	case len(os.Args) > 1 && os.Args[1] == memoryCommand:
+	case len(os.Args) > 1 && (os.Args[1] == memoryCommand || os.Args[1] == startCommand):
 		os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	default:
 		os.Exit(m.Run())
@@ -50,7 +50,11 @@ func actPeer(how string) {
 		say(map[string]string{"error": "out of memory"})
 		os.Exit(1)
 	}
-	say(map[string]any{"ready": true, "version": "7", "held": 42})
+	if how == "settings" && os.Args[3] == "fails" {
+		say(map[string]string{"error": "no compiler"})
+		os.Exit(1)
+	}
+	say(map[string]any{"ready": true, "version": "7", "held": 42, "note": "odd"})
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		switch {
@@ -59,6 +63,8 @@ func actPeer(how string) {
 			os.Exit(139)
 		case how == "sleeps":
 			time.Sleep(time.Hour)
+		case how == "settings" && os.Args[3] == "fast":
+			say(map[string]any{"ms": []float64{1, 1, 1}})
 		case how == "lazy":
 			say(map[string]any{"ms": []float64{1}})
 		case how == "lies":

@@ -106,7 +106,7 @@ func reportTrainingMemory(stdout io.Writer) error {
 		return err
 	}
 	m := &model{params: vit.Initialize(c, 1, 0), images: drawImages(c, trainingMemoryBatch)}
-	s, err := newTrainSide(job{m, 1, trainingMemoryBatch}, halting.Dense())
+	s, err := newTrainSide(job{m, 1, trainingMemoryBatch}, f32, halting.Dense())
 	if err != nil {
 		return err
 	}

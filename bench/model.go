@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/internal/tools"
@@ -17,16 +17,23 @@ import (
 
 // model is one set of weights in all the forms that sides load, and the images that they are given.
 type model struct {
-	name           string
-	params         *vit.Params
-	dir            string    // model directory in transformers' layout
-	onnx, onnxInt8 string    // the same weights as ONNX: float32, and quantised as ONNX Runtime's tools do it
-	images         []float32 // [checkImages, C, H, W]
-	input          string    // the same as a file
+	name        string
+	params      *vit.Params
+	base        string    // path of all its files, to which their endings are added
+	dir         string    // model directory in transformers' layout
+	onnx        string    // the same weights as ONNX, in float32
+	images      []float32 // [checkImages, C, H, W]
+	input       string    // the same as a file
+	calibration string    // file of other images, by which peers find the scales of their int8
+
+	preprocessor picture.Preprocessor
 }
 
-// checkImages is how many images logits are compared on.
-const checkImages = 16
+// checkImages is how many images logits are compared on, calibrationImages how many peers calibrate with.
+const (
+	checkImages       = 16
+	calibrationImages = 32
+)
 
 // makeModel writes a dense model with random weights and its exports into the cache folder. All of it follows from the
 // variant's name; it is made anew each time, so that it cannot be an older program's.
@@ -39,9 +46,10 @@ func makeModel(ctx context.Context, cache, name string, log *commandLog) (*model
 	if err := os.MkdirAll(filepath.Dir(base), 0o777); err != nil {
 		return nil, err
 	}
-	m := &model{name: name, params: vit.Initialize(c, 1, 0), dir: base, onnx: base + ".onnx", onnxInt8: base +
-		".int8.onnx", input: base + ".input"}
-	whole := &vit.Model{Params: m.params, Preprocessor: picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)}
+	m := &model{name: name, params: vit.Initialize(c, 1, 0), base: base, dir: base, onnx: base + ".onnx",
+		input: base + ".input", calibration: base + ".calibration"}
+	m.preprocessor = picture.DefaultPreprocessor(c.Height, c.Width, c.Channels)
+	whole := &vit.Model{Params: m.params, Preprocessor: m.preprocessor}
 	if err := vit.Save(m.dir, whole, weights.F32); err != nil {
 		return nil, err
 	}
@@ -49,11 +57,12 @@ func makeModel(ctx context.Context, cache, name string, log *commandLog) (*model
 	if _, err := tools.Convert(ctx, m.dir, m.onnx, tools.ConvertOptions{}); err != nil {
 		return nil, err
 	}
-	if err := quantizeFile(m.onnx, m.onnxInt8); err != nil {
+	images := drawImages(c, checkImages+calibrationImages)
+	m.images = images[:checkImages*c.ImageLen()]
+	if err := writeImages(m.calibration, images[len(m.images):]); err != nil {
 		return nil, err
 	}
-	m.images = drawImages(c, checkImages)
-	return m, m.writeInput()
+	return m, writeImages(m.input, m.images)
 }
 
 // logitsLen is the number of all images' logits.
@@ -62,13 +71,19 @@ func (m *model) logitsLen() int {
 	return len(m.images) / (c.Channels * c.Height * c.Width) * c.Classes
 }
 
-// writeInput stores the images for the peers.
-func (m *model) writeInput() error {
-	bytes := make([]byte, 0, 4*len(m.images))
-	for _, v := range m.images {
+// shape is the size of the model's images as peers take it.
+func (m *model) shape() []string {
+	c := m.params.Config
+	return []string{strconv.Itoa(c.Channels), strconv.Itoa(c.Height), strconv.Itoa(c.Width)}
+}
+
+// writeImages stores images for the peers.
+func writeImages(path string, images []float32) error {
+	bytes := make([]byte, 0, 4*len(images))
+	for _, v := range images {
 		bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(v))
 	}
-	return os.WriteFile(m.input, bytes, 0o666)
+	return os.WriteFile(path, bytes, 0o666)
 }
 
 // drawImages makes n random images [n, C, H, W] about as bright as normalised photographs: a few waves across each
@@ -97,16 +112,4 @@ func drawImages(c vit.Config, n int) []float32 {
 		}
 	}
 	return images
-}
-
-// quantizeFile is quantizeONNX from file to file.
-func quantizeFile(src, dst string) error {
-	file, err := os.ReadFile(src)
-	if err != nil {
-		return err
-	}
-	if file, err = quantizeONNX(file); err != nil {
-		return fmt.Errorf("%s: %w", src, err)
-	}
-	return os.WriteFile(dst, file, 0o666)
 }

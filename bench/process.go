@@ -16,13 +16,15 @@ import (
 
 // process is a peer's program at work. It is started with the arguments
 //
-//	MODEL THREADS BATCH INPUT CHANNELS HEIGHT WIDTH
+//	MODEL PRECISION SETTING THREADS BATCH INPUT CHANNELS HEIGHT WIDTH
 //
-// where INPUT is a file of images [n, C, H, W], float32, little endian, of which a run takes the first BATCH. It loads
-// the model, runs one batch, and then speaks lines of JSON, one for each line that it is sent:
+// where SETTING is one of the peer's own, and INPUT is a file of images [n, C, H, W], float32, little endian, of which
+// a run takes the first BATCH. It loads the model, runs one batch, and then speaks lines of JSON, one for each line
+// that it is sent:
 //
-//	at the start      {"ready": true, "version": "1.2.3", "held": 12345}
-//	                  held: the bytes that model and session hold beyond the empty program
+//	at the start      {"ready": true, "version": "1.2.3", "held": 12345, "note": "…"}
+//	                  held: the bytes that model and session hold beyond the empty program; note: what a reader of the
+//	                  figures must know, if anything
 //	{"run": 1.5}      {"ms": [12.1, 12.3, …]}
 //	                  1.5 seconds of batches, after one that does not count, three at least
 //	{"logits": true}  {"logits": [0.12, …]}
@@ -30,9 +32,11 @@ import (
 //	anything          {"error": "…"}
 //	                  what went wrong
 //
-// It ends when its standard input does.
+// It ends when its standard input does. With one more argument, "once", it runs the first image instead, prints the
+// number of its class, and ends.
 type process struct {
 	version string
+	note    string
 	held    int64
 
 	count   int // numbers that logits must have
@@ -50,6 +54,7 @@ type message struct {
 	Ready   bool      `json:"ready"`
 	Version string    `json:"version"`
 	Held    int64     `json:"held"`
+	Note    string    `json:"note"`
 	MS      []float64 `json:"ms"`
 	Logits  []float32 `json:"logits"`
 	Error   string    `json:"error"`
@@ -100,7 +105,7 @@ func startProcess(ctx context.Context, args []string, count int) (*process, erro
 		p.close()
 		return nil, fmt.Errorf("loading %s: %w", args[0], p.explain(err))
 	}
-	p.version, p.held = a.Version, a.Held
+	p.version, p.held, p.note = a.Version, a.Held, a.Note
 	return p, nil
 }
 

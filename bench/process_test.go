@@ -21,8 +21,8 @@ func TestProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	if p.version != "7" || p.held != 42 {
-		t.Errorf("version %q, held %d, want 7 and 42", p.version, p.held)
+	if p.version != "7" || p.held != 42 || p.note != "odd" {
+		t.Errorf("version %q, held %d, note %q, want 7, 42 and odd", p.version, p.held, p.note)
 	}
 	for range 2 {
 		ms, err := p.run(t.Context(), 0.01)

@@ -14,8 +14,8 @@ func (f *findings) write(w io.Writer) {
 	p := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 	o := f.options
 	p("# Benchmarks\n")
-	p("Written by `make bench-peers` on %s; do not edit. It took %.0f minutes.\n", f.date.Format("2006-01-02 15:04 MST"),
-		f.took.Minutes())
+	p("Written by `%s` on %s; do not edit. It took %.0f minutes.\n", o.makeCommand(),
+		f.date.Format("2006-01-02 15:04 MST"), f.took.Minutes())
 	p("All sides load the same random weights and are given the same images. They take turns: %d rounds of %v for each "+
 		"side, another one first each time. A", o.rounds, o.turn)
 	p("ratio is one of medians of a batch's time over all rounds; in brackets the smallest and the largest ratio " +
@@ -28,69 +28,29 @@ func (f *findings) write(w io.Writer) {
 	p("the image; removing them is really done. Nobody else removes tokens here, so those rows compare an adaptive " +
 		"model with a dense one.\n")
 	f.writeMachine(p, "Not measured")
+	f.writeShort(w)
 	f.writeClaims(w)
-	p("\n## Side by side\n\nOur slower kernels are for processors that have no AVX-512, or none of the instructions " +
-		"that we write. ONNX Runtime has no switch for that: beside them it uses\nall that this machine has.")
+	p("\n## Side by side\n\nOur slower kernels are for processors that have no AVX-512, or none of the instructions "+
+		"that we write. Beside them OpenVINO is held to the same instructions\n(`%s`), as far as it lets itself be held; "+
+		"ONNX Runtime has no switch for that and uses all that this machine has.", isaVariable)
 	for _, c := range f.contests {
 		p("")
 		c.writeTable(w)
 	}
+	f.writeScaling(w)
 	f.writeParts(w)
 	f.writeChecks(w)
 	f.writeAccuracy(w)
+	f.writeStarts(w)
 	f.writeMemory(w)
 	f.writeTraining(w)
-	p("\n## Commands\n\nCACHE is the folder for what is installed (`-cache`). Our side runs in the benchmark's own " +
-		"process, as `adavit bench --variant MODEL --precision P --threads N` does.\n")
-	p("    make bench-peers")
+	p("\n## Commands\n\nCACHE is the folder for what is made for the runs (`-cache`), VENV that of what is installed " +
+		"(`-venv`). Our side runs in the benchmark's own process,\n" +
+		"as `adavit bench --variant MODEL --precision P --threads N` does.\n")
+	p("    %s", o.makeCommand())
 	for _, line := range f.commands.lines {
 		p("    %s", line)
 	}
-}
-
-// writeClaims writes what was asked for beside what was measured.
-func (f *findings) writeClaims(w io.Writer) {
-	fmt.Fprintf(w, "\n## What was asked for\n\n")
-	t := report.NewTable(9, "work", "model", "threads", "against", "asked", "measured", "", "of the peak",
-		"where the time goes")
-	for _, c := range f.contests {
-		if c.path != "" {
-			continue
-		}
-		for _, v := range c.judge() {
-			asked, measured := fmt.Sprintf("%.2f ×", v.asked), v.speedup.ratio()
-			if v.dense {
-				asked = fmt.Sprintf("%.0f %% of the saving", 100*v.asked)
-				measured = fmt.Sprintf("%.0f %% (%.0f–%.0f)", 100*v.saving.value, 100*v.saving.low, 100*v.saving.high)
-			}
-			t.Add(v.work, modelAndBatch(c), fmt.Sprint(c.threads), v.theirs, asked, measured, yes(v.met),
-				fmt.Sprintf("%.0f %%", 100*c.share(v.ours)), f.heldBack(v))
-		}
-	}
-	for _, a := range f.accuracy {
-		allowed, ok := map[string]float64{int8Name: 0.1, bf16: 0.02}[a.precision]
-		if !ok {
-			continue
-		}
-		loss := f.accuracy[0].top1 - a.top1
-		t.Add("top-1 in "+a.precision, accuracyModel, "", "its own f32", fmt.Sprintf("at most %.2f points lost", allowed),
-			fmt.Sprintf("%+.2f points", -loss), yes(loss <= allowed), "", "rounding: see below")
-	}
-	for _, m := range f.memory {
-		if m.who == oursName && m.what == int8Name && m.model == "deit-small" {
-			t.Add("memory, int8", m.model, "1", "", "at most 40 MB", megabytes(m.Held), yes(m.Held <= 40e6), "",
-				"weights of the blocks take 1 byte each, the rest is float32")
-		}
-	}
-	io.WriteString(w, t.Markdown())
-}
-
-// modelAndBatch leaves the usual batch of one unsaid.
-func modelAndBatch(c *contest) string {
-	if c.batch == 1 {
-		return c.model.name
-	}
-	return fmt.Sprintf("%s, batch %d", c.model.name, c.batch)
 }
 
 // writeTable writes all sides of a contest.
@@ -133,7 +93,24 @@ func (c *contest) writeTable(w io.Writer) {
 			peaks = append(peaks, fmt.Sprintf("%s %.0f", p, rate/1e9))
 		}
 	}
-	fmt.Fprintf(w, "\nPeak, 10⁹ operations a second on %s: %s.\n", count(c.threads, "core"), strings.Join(peaks, ", "))
+	if len(peaks) > 0 {
+		fmt.Fprintf(w, "\nPeak, 10⁹ operations a second on %s: %s.\n", count(c.threads, "core"), strings.Join(peaks, ", "))
+	}
+	var settings, notes []string
+	for _, e := range c.entries {
+		if e.setting != "" {
+			settings = append(settings, e.key()+" "+e.setting)
+		}
+		if e.note != "" {
+			notes = append(notes, e.key()+": "+e.note)
+		}
+	}
+	if len(settings) > 0 {
+		fmt.Fprintf(w, "\nThe fastest of their settings: %s.\n", strings.Join(settings, ", "))
+	}
+	for _, n := range notes {
+		fmt.Fprintf(w, "\n%s.\n", n)
+	}
 }
 
 // writeParts writes where the time of one dense image goes.
@@ -161,8 +138,8 @@ func (f *findings) writeParts(w io.Writer) {
 func (f *findings) writeChecks(w io.Writer) {
 	fmt.Fprintf(w,
 		"\n## Same logits\n\nOn %d images, against our own float32 with the same tokens. Allowed: f32 %g of the largest "+
-			"logit, bf16 a cosine of %g, int8 %g.\n\n",
-		checkImages, f32Relative, bf16Cosine, int8Cosine)
+			"logit, bf16 a cosine of %g, int8 %g (peers %g).\n\n",
+		checkImages, f32Relative, bf16Cosine, int8Cosine, peersCosine)
 	t := report.NewTable(2, "contest", "side", "largest difference", "smallest cosine", "same class")
 	for _, c := range f.contests {
 		for _, k := range c.checks {

@@ -2,17 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/picture"
-	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
@@ -33,10 +33,14 @@ var trainingJobs = []trainingJob{{"deit-tiny", 32}, {"fashion", 32}}
 
 const (
 	haltingTag       = " halting" // of our side whose tokens halt while it trains
-	trainingAsked    = 2.0        // times PyTorch
 	trainingOverhead = 0.10       // how much more of a dense step's time an adaptive one may take than its share of tokens
 	gradientRelative = 1e-3       // allowed difference, of the largest element
+	gradientBF16     = 0.1        // the same where products are rounded
 )
+
+// trainingAsked is how many times as fast as PyTorch a dense step is to be: in float32 as its float32, in bfloat16 as
+// the fastest that it can do.
+var trainingAsked = map[string]float64{f32: 1.3, bf16: 1.7}
 
 // trainingModel makes weights and images. Those of "fashion" are the bundled adaptive model's and Fashion-MNIST's, so
 // that tokens halt as they do in a real run; a random model's gates are set so that tokens run in some seven of twelve
@@ -86,7 +90,7 @@ func trainingModel(ctx context.Context, cache, name string, batch int) (*model, 
 	if err := vit.Save(m.dir, &vit.Model{Params: m.params, Preprocessor: preprocessor}, weights.F32); err != nil {
 		return nil, scheme, err
 	}
-	return m, scheme, m.writeInput()
+	return m, scheme, writeImages(m.input, m.images)
 }
 
 // trainSide is our own training, in this process.
@@ -98,7 +102,11 @@ type trainSide struct {
 	layers  int
 }
 
-func newTrainSide(j job, scheme halting.Config) (*trainSide, error) {
+// newTrainSide makes one. An error that wraps errAbsent means that nothing trains in this precision here.
+func newTrainSide(j job, precision string, scheme halting.Config) (*trainSide, error) {
+	if precision != f32 {
+		return nil, fmt.Errorf("%w: training in %s", errAbsent, precision)
+	}
 	p := j.model.params.Clone()
 	p.Config.Halting = scheme
 	settings := train.Settings{Loss: train.Loss{LabelSmoothing: 0.1, TargetLayer: 7}, WeightDecay: 0.05, Beta1: 0.9,
@@ -187,47 +195,27 @@ func (f *findings) trainWith(ctx context.Context, j job, scheme halting.Config, 
 		count(j.threads, "thread"), j.batch)}}
 	defer c.close()
 	f.progress("%s", c.title)
-	var dense *trainSide
-	for _, p := range present {
-		t, ok := p.(trainer)
-		if !ok {
+	for _, precision := range f.options.precisions {
+		if trainingAsked[precision] == 0 {
 			continue
 		}
-		s, err := startPeer(ctx, t, j, f32, &f.commands, gradientLen(j.model.params.Config), t.trains())
-		if err != nil {
+		if err := f.addTraining(ctx, c, precision, scheme, present); err != nil {
 			return err
 		}
-		c.add(&entry{who: p.name(), what: f32, side: s, precision: f32})
 	}
-	for _, adaptive := range []bool{false, true} {
-		e, h := &entry{who: oursName, what: f32, precision: f32}, halting.Dense()
-		if adaptive {
-			e.what, h = f32+haltingTag, scheme
-		}
-		s, err := newTrainSide(j, h)
-		if err != nil {
-			return err
-		}
-		if e.side = s; adaptive {
-			c.halting = s
-		} else {
-			dense = s
-		}
-		c.add(e)
-	}
-	want, err := dense.logits(ctx)
+	want, err := c.find(oursName + " " + f32).side.logits(ctx)
 	if err != nil {
 		return err
 	}
 	for _, e := range c.entries {
-		if e.who == oursName {
+		if e.who == oursName && e.precision == f32 || strings.HasSuffix(e.what, haltingTag) {
 			continue
 		}
 		got, err := e.side.logits(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", e.key(), err)
 		}
-		if err := sameGradients(got, want); err != nil {
+		if err := sameGradients(got, want, e.precision); err != nil {
 			return fmt.Errorf("%s learns something else: %w", e.key(), err)
 		}
 	}
@@ -240,15 +228,62 @@ func (f *findings) trainWith(ctx context.Context, j job, scheme halting.Config, 
 	return nil
 }
 
+// addTraining adds all sides of one precision.
+func (f *findings) addTraining(ctx context.Context, c *training, precision string, scheme halting.Config,
+	present []peer) error {
+	for _, p := range present {
+		t, ok := p.(trainer)
+		if !ok {
+			continue
+		}
+		s, setting, err := f.startFastest(ctx, t.training(), c.job, precision, gradientLen(c.model.params.Config))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			c.failed(p, precision, err)
+			f.note("%s, %s: %v", c.title, p.name(), err)
+			continue
+		}
+		c.add(&entry{who: p.name(), what: precision, side: s, precision: precision, setting: setting})
+	}
+	for _, h := range []halting.Config{halting.Dense(), scheme} {
+		e := &entry{who: oursName, what: precision, precision: precision}
+		s, err := newTrainSide(c.job, precision, h)
+		switch {
+		case errors.Is(err, errAbsent):
+			if c.missing == nil {
+				c.missing = map[string]string{}
+			}
+			c.missing[e.key()] = err.Error()
+			return nil
+		case err != nil:
+			return err
+		}
+		if e.side = s; h.Adaptive() {
+			e.what += haltingTag
+			if precision == f32 {
+				c.halting = s
+			}
+		}
+		c.add(e)
+	}
+	return nil
+}
+
 // gradientLen is how many numbers logits returns.
 func gradientLen(c vit.Config) int { return 1 + c.Embed + c.Tokens()*c.Embed + c.Embed + c.Classes }
 
 // sameGradients compares losses, and gradients by their largest element.
-func sameGradients(got, want []float32) error {
+func sameGradients(got, want []float32, precision string) error {
+	loss, gradient := 1e-4, gradientRelative
+	if precision == bf16 {
+		loss, gradient = 1e-2, gradientBF16
+	}
 	if len(got) != len(want) {
 		return fmt.Errorf("%d numbers, want %d", len(got), len(want))
 	}
-	if d := math.Abs(float64(got[0] - want[0])); !(d <= 1e-4*math.Abs(float64(want[0]))) {
+	if d := math.Abs(float64(got[0] - want[0])); !(d <= loss*math.Abs(float64(want[0]))) {
 		return fmt.Errorf("the loss is %v, ours %v", got[0], want[0])
 	}
 	largest, worst := 0.0, 0.0
@@ -258,47 +293,8 @@ func sameGradients(got, want []float32) error {
 			worst = d
 		}
 	}
-	if !(worst <= gradientRelative*largest) {
-		return fmt.Errorf("gradients differ by %.2g of the largest, allowed %g", worst/largest, gradientRelative)
+	if !(worst <= gradient*largest) {
+		return fmt.Errorf("gradients differ by %.2g of the largest, allowed %g", worst/largest, gradient)
 	}
 	return nil
-}
-
-// writeTraining writes the contests, beside what was asked for.
-func (f *findings) writeTraining(w io.Writer) {
-	if len(f.trained) == 0 {
-		return
-	}
-	fmt.Fprintf(w,
-		"\n## Training\n\nMilliseconds a step: forward, cross-entropy, backward, clipping, AdamW, in float32. Losses and "+
-			"gradients were compared first. *Halting*: tokens halt as they\n"+
-			"train, so its step should cost its share of a dense one; asked is that share and %.0f points of overhead at "+
-			"most.\n\n", 100*trainingOverhead)
-	asked := report.NewTable(7, "model", "batch", "threads", "against", "asked", "measured", "")
-	for _, c := range f.trained {
-		ours := c.find(oursName + " " + f32)
-		for _, e := range c.entries {
-			if e.who != oursName {
-				s := ours.speedup(e)
-				asked.Add(c.model.name, fmt.Sprint(c.batch), fmt.Sprint(c.threads), e.key(), fmt.Sprintf("%.1f ×", trainingAsked),
-					s.ratio(), yes(s.value >= trainingAsked))
-			}
-		}
-		share := c.halting.depth / float64(c.halting.layers)
-		cost := ours.speedup(c.find(oursName + " " + f32 + haltingTag))
-		asked.Add(c.model.name, fmt.Sprint(c.batch), fmt.Sprint(c.threads), "its own dense step",
-			fmt.Sprintf("at most %.0f %% of it (%.0f %% of the tokens run)", 100*(share+trainingOverhead), 100*share),
-			fmt.Sprintf("%.0f %%", 100*cost.value), yes(cost.value <= share+trainingOverhead))
-	}
-	io.WriteString(w, asked.Markdown())
-	for _, c := range f.trained {
-		fmt.Fprintln(w)
-		c.writeTable(w)
-	}
-	if f.trainingPeak > 0 {
-		fmt.Fprintf(w,
-			"\nTwo steps of %s at 224×224, batch %d, on one thread keep %.2f GB resident at most, the program counted "+
-				"(asked: at most 12).\n",
-			trainingMemoryModel, trainingMemoryBatch, float64(f.trainingPeak)/1e9)
-	}
 }

@@ -84,7 +84,7 @@ type job struct {
 	ctx      context.Context
 	out      *Output
 	plan     plan
-	together bool        // all workers share each image (see team)
+	together bool        // workers share each image (see team)
 	ended    atomic.Bool // ctx did, before some image was done
 }
 
@@ -197,7 +197,7 @@ func (e *Engine) Run(ctx context.Context, batch Batch, out *Output) error {
 	j, b := &e.job, len(batch.Images)/e.config.ImageLen()
 	out.resize(b, &e.config, &e.options)
 	j.Batch, j.ctx, j.out, j.plan = batch, ctx, out, newPlan(b, e.limit, e.options.Threads)
-	j.together = j.plan.passes < len(e.workers) && j.plan.largest() == 1
+	j.together = j.plan.passes < min(len(e.workers), MaxTeam) && j.plan.largest() == 1
 	j.ended.Store(false)
 	e.lookAhead(batch.Scheme)
 	e.next.Store(0)

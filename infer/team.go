@@ -9,6 +9,10 @@ import (
 	"github.com/adavit/adavit/internal/kernels"
 )
 
+// MaxTeam is how many workers share an image at most. Of a DeiT each has a dozen rows then, and a stage takes some ten
+// microseconds, of which waiting for each other is a part; more of them are better off with images of their own.
+const MaxTeam = 16
+
 // team is what workers have in common that share each image, where there are fewer than threads: worker 0 leads and
 // owns the image's rows, and in every stage each member computes a part of them. Rows of a product, of a norm and of
 // attention's queries do not depend on each other, so the bits are those of one worker. The leader writes the fields
@@ -19,16 +23,17 @@ type team struct {
 	bounds  []int     // [members+1] member i's part is the rows, or columns, bounds[i] … bounds[i+1]−1
 
 	sequence atomic.Uint32 // stages begun
+	_        [64]byte      // members look at sequence while others count down
 	left     atomic.Int32  // members that have not finished the stage
 }
 
-// runTogether runs the job's images one after the other on all workers.
+// runTogether runs the job's images one after the other on all workers, or as many as a team has.
 func (e *Engine) runTogether() {
 	t := &e.workers[0].team
 	t.sequence.Store(0)
-	t.members = e.workers
-	zeros(&t.bounds, len(e.workers)+1)
-	for _, m := range e.workers[1:] {
+	t.members = e.workers[:min(len(e.workers), MaxTeam)]
+	zeros(&t.bounds, len(t.members)+1)
+	for _, m := range t.members[1:] {
 		m.wake <- struct{}{}
 	}
 	e.workers[0].work()

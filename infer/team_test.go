@@ -4,7 +4,47 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/adavit/adavit/vit"
 )
+
+// TestTeamIsSmall: on a machine of many cores a team shares one image, and as many images as that has members are run
+// side by side, with the same bits.
+func TestTeamIsSmall(t *testing.T) {
+	c, err := vit.Variant("micro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := vit.Initialize(c, 1, 0)
+	images := drawImages(c, MaxTeam, 1)
+	alone := run(t, p, options{}, images)
+	o := options{}
+	o.Threads = MaxTeam + 24
+	e := newEngine(t, p, o)
+	defer e.Close()
+	for _, n := range []int{1, MaxTeam - 1, MaxTeam} {
+		var out Output
+		if err := e.Run(background, Batch{Images: images[:n*c.ImageLen()]}, &out); err != nil {
+			t.Fatal(err)
+		}
+		if want := n < MaxTeam; e.job.together != want {
+			t.Errorf("%d images on %d threads: together is %t, want %t", n, o.Threads, e.job.together, want)
+		}
+		sameBits(t, "logits", out.Logits, alone.Logits[:n*c.Classes])
+		if n > 1 {
+			continue
+		}
+		members := 0
+		for _, w := range e.workers {
+			if w.scratch != nil {
+				members++
+			}
+		}
+		if members != MaxTeam {
+			t.Errorf("%d workers shared an image, want %d", members, MaxTeam)
+		}
+	}
+}
 
 // TestTeam: an image that several workers share has the bits that one worker gives it, with depths and scores.
 func TestTeam(t *testing.T) {

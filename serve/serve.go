@@ -194,7 +194,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 func (s *Server) start(ctx context.Context) (err error) {
 	o := s.options
 	s.decoders = newDecoders(s.pool.Threads(), o.Decoding.MaxPixels, o.MaxMemory)
-	s.control, err = load.New(load.Options{Workers: s.pool.Threads(), Objective: o.Objective, Mode: o.Overload})
+	s.control, err = load.New(load.Options{Workers: s.pool.Threads(), Team: infer.MaxTeam, Objective: o.Objective,
+		Mode: o.Overload})
 	if err != nil {
 		return err
 	}

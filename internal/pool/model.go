@@ -81,7 +81,7 @@ func (p *Pool) add(weights *infer.Weights, schemes []halting.Scheme) (*Model, er
 func (m *Model) newEngine(shared bool) (*infer.Engine, error) {
 	o := infer.Options{Schemes: m.schemes, Embed: m.pool.options.Embed}
 	if shared {
-		o.Threads = m.pool.threads
+		o.Threads = m.pool.team()
 	}
 	return infer.New(m.weights, o)
 }

@@ -152,6 +152,29 @@ func TestTeam(t *testing.T) {
 	release()
 }
 
+// TestSmallTeam: on a machine of many cores no more threads share an image than a team has, and as many images as that
+// run side by side.
+func TestSmallTeam(t *testing.T) {
+	b := newBench(t, Options{Threads: infer.MaxTeam + 8})
+	for _, n := range []int{infer.MaxTeam - 1, infer.MaxTeam} {
+		before, jobs := len(b.ran()), b.jobs(0, n)
+		if err := b.model.Run(jobs...); err != nil {
+			t.Fatal(err)
+		}
+		b.check(infer.F32, jobs...)
+		shared := n < infer.MaxTeam
+		if got := b.ran()[before]; got.Shared != shared || shared && got.Images != n {
+			t.Errorf("%d images: the first pass has %d, shared %t", n, got.Images, got.Shared)
+		}
+		b.until("nobody is at work", func() bool { return b.Busy() == 0 })
+	}
+	release := b.hold(1)
+	if n := b.Busy(); n != infer.MaxTeam {
+		t.Errorf("a team is at work: %d threads busy, want %d", n, infer.MaxTeam)
+	}
+	release()
+}
+
 // TestModels: a pass holds images of one model, that of the most urgent image; shares are of the work of all models.
 func TestModels(t *testing.T) {
 	b := newBench(t, Options{Threads: 2})

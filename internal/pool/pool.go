@@ -2,9 +2,9 @@
 //
 // Images wait in one queue, the most urgent first: by deadline, then by arrival. A free worker takes the first and goes
 // on with others of its model until it has its share of the work that waits, ⌈all predicted work / threads⌉, or a full
-// pass; nobody waits for a pass to fill. Where fewer images wait than there are threads, and nobody is at work, one
-// worker takes those of the first one's model to the model's team, whose threads share each image, and the others rest
-// meanwhile.
+// pass; nobody waits for a pass to fill. Where fewer images wait than there are threads (or infer.MaxTeam, if that is
+// less), and nobody is at work, one worker takes those of the first one's model to the model's team, whose threads
+// share each image, and the others rest meanwhile.
 //
 // A model has its weights once, and engines for as many workers as ever ran it at the same time, made when first
 // needed. An image's result has the same bits alone and in any pass, and what is wrong with one image is nobody else's
@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/parallel"
 )
 
@@ -113,12 +114,15 @@ func (p *Pool) Waiting() int {
 	return len(p.waiting)
 }
 
-// Busy returns how many threads are at work: all of them where a team is.
+// team returns how many threads share an image.
+func (p *Pool) team() int { return min(p.threads, infer.MaxTeam) }
+
+// Busy returns how many threads are at work, a team's all.
 func (p *Pool) Busy() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.shared {
-		return p.threads
+		return p.team()
 	}
 	return p.busy
 }

@@ -110,7 +110,7 @@ func (p *Pool) drop(w *worker, fault func(*task) error) {
 func (p *Pool) choose(w *worker) {
 	w.model = p.waiting[0].model
 	share, most := math.Inf(1), len(p.waiting)
-	if w.shared = p.threads > 1 && len(p.waiting) < p.threads && p.busy == 0; w.shared {
+	if w.shared = p.threads > 1 && len(p.waiting) < p.team() && p.busy == 0; w.shared {
 		p.shared = true
 	} else {
 		p.busy++

@@ -67,7 +67,11 @@ func (c *Controller) workers(waiting int) (together bool) {
 	if n := len(c.running) - (c.options.Workers - 1); n > 0 { // passes that were planned and had no images in the end
 		c.running = slices.Delete(c.running, 0, n)
 	}
-	if c.options.Workers > 1 && waiting < c.options.Workers && len(c.running) == 0 {
+	team := c.options.Workers
+	if c.options.Team > 0 {
+		team = min(team, c.options.Team)
+	}
+	if team > 1 && waiting < team && len(c.running) == 0 {
 		p.busy, p.free = p.busy[:1], p.free[:1]
 		p.busy[0] = 0
 		return true

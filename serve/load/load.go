@@ -127,6 +127,7 @@ type Item struct {
 // Options are what New needs to know.
 type Options struct {
 	Workers   int           // that run passes at the same time, at least 1
+	Team      int           // of those, how many share each image where fewer wait and nobody is at work; 0: all
 	Objective time.Duration // from arrival to answer, for 99 of 100 images; 0: none, only the requests' own deadlines
 	Mode      Mode
 }

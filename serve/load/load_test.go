@@ -34,6 +34,23 @@ func admit(c *Controller, class *Class, now float64, n int, least float64) (item
 	return items
 }
 
+// TestTeam: images share workers where fewer wait than a team has, and nobody is at work.
+func TestTeam(t *testing.T) {
+	for _, x := range []struct {
+		team, waiting, running int
+		together               bool
+	}{{0, 39, 0, true}, {0, 40, 0, false}, {16, 15, 0, true}, {16, 16, 0, false}, {16, 1, 1, false}, {64, 39, 0, true}} {
+		c, err := New(Options{Workers: 40, Team: x.team})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.running = make([]running, x.running)
+		if got := c.workers(x.waiting); got != x.together {
+			t.Errorf("%+v: together is %t", x, got)
+		}
+	}
+}
+
 func TestModes(t *testing.T) {
 	for _, m := range []Mode{Degrade, Shed, Queue} {
 		if got, err := ParseMode(m.String()); err != nil || got != m {
