@@ -98,8 +98,8 @@ func TestStartFastest(t *testing.T) {
 	if setting != "fast" || len(f.notes) != 1 || !strings.Contains(f.notes[0], "no compiler") {
 		t.Errorf("setting %q, notes %q", setting, f.notes)
 	}
-	if p, setting, err = f.startFastest(t.Context(), &fakePeer{[]string{"slow", "fails", "fast"}}, j, f32, 3); err != nil ||
-		setting != "fast" || strings.Count(told.String(), "fast: ") != 1 {
+	p, setting, err = f.startFastest(t.Context(), &fakePeer{[]string{"slow", "fails", "fast"}}, j, f32, 3)
+	if err != nil || setting != "fast" || strings.Count(told.String(), "fast: ") != 1 {
 		t.Fatalf("the second time: %q, %v, and it was said:\n%s", setting, err, &told)
 	}
 	p.close()
