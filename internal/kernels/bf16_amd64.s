@@ -537,8 +537,8 @@ DATA maskTable<>+60(SB)/4, $0x00000000
 GLOBL maskTable<>(SB), RODATA|NOPTR, $64
 
 // func layerNormHalfAVX512BF16(y []uint16, ldy int, x []float32, gamma []float32, beta []float32, rows int, dim int, eps float32)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, FMA3
-TEXT ·layerNormHalfAVX512BF16(SB), NOSPLIT, $0-124
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV, FMA3
+TEXT ·layerNormHalfAVX512BF16(SB), NOSPLIT, $64-124
 	MOVQ         y_base+0(FP), AX
 	MOVQ         ldy+24(FP), CX
 	SHLQ         $0x01, CX
@@ -564,43 +564,54 @@ TEXT ·layerNormHalfAVX512BF16(SB), NOSPLIT, $0-124
 	NOTQ         R11
 	KMOVW        R11, K1
 	TESTQ        DI, DI
-	JLE          end2
+	JLE          none2
 
-row1:
+some1:
+	MOVQ    $0x00000008, R13
+	CMPQ    DI, R13
+	CMOVQLT DI, R13
+	SUBQ    R13, DI
+	MOVQ    R13, R14
+	MOVQ    DX, R11
+	LEAQ    (SP), R12
+	TESTQ   R13, R13
+	JLE     end4
+
+row3:
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	XORQ   R10, R10
-	MOVQ   R9, R11
-	SUBQ   $+128, R11
-	JLT    rest4
+	MOVQ   R9, R15
+	SUBQ   $+128, R15
+	JLT    rest6
 
-many3:
-	VMOVUPS (DX)(R10*1), Z5
+many5:
+	VMOVUPS (R11)(R10*1), Z5
 	VADDPS  Z5, Z2, Z2
-	VMOVUPS 64(DX)(R10*1), Z5
+	VMOVUPS 64(R11)(R10*1), Z5
 	VADDPS  Z5, Z3, Z3
 	ADDQ    $+128, R10
-	CMPQ    R10, R11
-	JLE     many3
+	CMPQ    R10, R15
+	JLE     many5
 
-rest4:
+rest6:
 	CMPQ R10, R9
-	JGE  tail6
+	JGE  tail8
 
-vector5:
-	VMOVUPS (DX)(R10*1), Z5
+vector7:
+	VMOVUPS (R11)(R10*1), Z5
 	VADDPS  Z5, Z2, Z2
 	ADDQ    $+64, R10
 	CMPQ    R10, R9
-	JLT     vector5
+	JLT     vector7
 
-tail6:
+tail8:
 	CMPQ      R10, R8
-	JGE       done7
-	VMOVUPS.Z (DX)(R10*1), K1, Z5
+	JGE       done9
+	VMOVUPS.Z (R11)(R10*1), K1, Z5
 	VADDPS    Z5, Z2, Z2
 
-done7:
+done9:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y5
 	VADDPS        Y5, Y2, Y2
@@ -615,42 +626,42 @@ done7:
 	VPXORD        Z4, Z4, Z4
 	VPXORD        Z3, Z3, Z3
 	XORQ          R10, R10
-	MOVQ          R9, R11
-	SUBQ          $+128, R11
-	JLT           rest9
+	MOVQ          R9, R15
+	SUBQ          $+128, R15
+	JLT           rest11
 
-many8:
-	VMOVUPS     (DX)(R10*1), Z5
+many10:
+	VMOVUPS     (R11)(R10*1), Z5
 	VSUBPS      Z2, Z5, Z5
 	VFMADD231PS Z5, Z5, Z4
-	VMOVUPS     64(DX)(R10*1), Z5
+	VMOVUPS     64(R11)(R10*1), Z5
 	VSUBPS      Z2, Z5, Z5
 	VFMADD231PS Z5, Z5, Z3
 	ADDQ        $+128, R10
-	CMPQ        R10, R11
-	JLE         many8
+	CMPQ        R10, R15
+	JLE         many10
 
-rest9:
+rest11:
 	CMPQ R10, R9
-	JGE  tail11
+	JGE  tail13
 
-vector10:
-	VMOVUPS     (DX)(R10*1), Z5
+vector12:
+	VMOVUPS     (R11)(R10*1), Z5
 	VSUBPS      Z2, Z5, Z5
 	VFMADD231PS Z5, Z5, Z4
 	ADDQ        $+64, R10
 	CMPQ        R10, R9
-	JLT         vector10
+	JLT         vector12
 
-tail11:
+tail13:
 	CMPQ        R10, R8
-	JGE         done12
-	VMOVUPS.Z   (DX)(R10*1), K1, Z5
+	JGE         done14
+	VMOVUPS.Z   (R11)(R10*1), K1, Z5
 	VSUBPS      Z2, Z5, Z5
 	VMOVAPS.Z   Z5, K1, Z5
 	VFMADD231PS Z5, Z5, Z4
 
-done12:
+done14:
 	VADDPS        Z3, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y5
 	VADDPS        Y5, Y4, Y4
@@ -665,57 +676,76 @@ done12:
 	VSQRTSS       X4, X4, X4
 	VMOVSS        const3f800000<>+0(SB), X5
 	VDIVSS        X4, X5, X5
-	VBROADCASTSS  X5, Z4
-	XORQ          R10, R10
-	CMPQ          R10, R9
-	JGE           tail14
+	VMOVSS        X2, (R12)
+	VMOVSS        X5, 4(R12)
+	ADDQ          $0x08, R12
+	ADDQ          R8, R11
+	DECQ          R13
+	JNE           row3
 
-vector13:
-	VMOVUPS     (DX)(R10*1), Z5
-	VSUBPS      Z2, Z5, Z5
-	VMULPS      Z4, Z5, Z5
-	VMOVUPS     (SI)(R10*1), Z6
-	VMOVUPS     (BX)(R10*1), Z7
-	VFMADD132PS Z7, Z6, Z5
+end4:
+	LEAQ  (SP), R12
+	TESTQ R14, R14
+	JLE   end16
+
+row15:
+	VBROADCASTSS (R12), Z5
+	VBROADCASTSS 4(R12), Z6
+	ADDQ         $0x08, R12
+	XORQ         R10, R10
+	CMPQ         R10, R9
+	JGE          tail18
+
+vector17:
+	VMOVUPS     (DX)(R10*1), Z7
+	VSUBPS      Z5, Z7, Z7
+	VMULPS      Z6, Z7, Z7
+	VMOVUPS     (SI)(R10*1), Z8
+	VMOVUPS     (BX)(R10*1), Z9
+	VFMADD132PS Z9, Z8, Z7
 	MOVQ        R10, R11
 	SHRQ        $0x01, R11
-	VMOVAPS     Z5, Z30
+	VMOVAPS     Z7, Z30
 	LONG        $0x487e0262
 	WORD        $0xfe72
 	VMOVDQU16   Y31, (AX)(R11*1)
 	ADDQ        $+64, R10
 	CMPQ        R10, R9
-	JLT         vector13
+	JLT         vector17
 
-tail14:
+tail18:
 	CMPQ        R10, R8
-	JGE         done15
-	VMOVUPS.Z   (DX)(R10*1), K1, Z5
-	VSUBPS      Z2, Z5, Z5
-	VMULPS      Z4, Z5, Z5
-	VMOVUPS.Z   (SI)(R10*1), K1, Z6
-	VMOVUPS.Z   (BX)(R10*1), K1, Z7
-	VFMADD132PS Z7, Z6, Z5
+	JGE         done19
+	VMOVUPS.Z   (DX)(R10*1), K1, Z7
+	VSUBPS      Z5, Z7, Z7
+	VMULPS      Z6, Z7, Z7
+	VMOVUPS.Z   (SI)(R10*1), K1, Z5
+	VMOVUPS.Z   (BX)(R10*1), K1, Z6
+	VFMADD132PS Z6, Z5, Z7
 	SHRQ        $0x01, R10
-	VMOVAPS     Z5, Z30
+	VMOVAPS     Z7, Z30
 	LONG        $0x487e0262
 	WORD        $0xfe72
 	VMOVDQU16   Y31, K1, (AX)(R10*1)
 
-done15:
+done19:
 	MOVQ  R8, R10
 	SHRQ  $0x01, R10
 	TESTQ $0x00000002, R10
-	JEQ   even16
+	JEQ   even20
 	MOVW  $0x0000, (AX)(R10*1)
 
-even16:
+even20:
 	ADDQ CX, AX
 	ADDQ R8, DX
-	DECQ DI
-	JNE  row1
+	DECQ R14
+	JNE  row15
 
-end2:
+end16:
+	TESTQ DI, DI
+	JNE   some1
+
+none2:
 	VZEROUPPER
 	RET
 
@@ -730,8 +760,8 @@ DATA const3f800000<>+28(SB)/4, $0x3f800000
 GLOBL const3f800000<>(SB), RODATA|NOPTR, $32
 
 // func layerNormHalfAVX512(y []uint16, ldy int, x []float32, gamma []float32, beta []float32, rows int, dim int, eps float32)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, FMA3
-TEXT ·layerNormHalfAVX512(SB), NOSPLIT, $0-124
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV, FMA3
+TEXT ·layerNormHalfAVX512(SB), NOSPLIT, $64-124
 	MOVQ         y_base+0(FP), AX
 	MOVQ         ldy+24(FP), CX
 	SHLQ         $0x01, CX
@@ -763,43 +793,54 @@ TEXT ·layerNormHalfAVX512(SB), NOSPLIT, $0-124
 	NOTQ         R11
 	KMOVW        R11, K1
 	TESTQ        DI, DI
-	JLE          end2
+	JLE          none2
 
-row1:
+some1:
+	MOVQ    $0x00000008, R13
+	CMPQ    DI, R13
+	CMOVQLT DI, R13
+	SUBQ    R13, DI
+	MOVQ    R13, R14
+	MOVQ    DX, R11
+	LEAQ    (SP), R12
+	TESTQ   R13, R13
+	JLE     end4
+
+row3:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	XORQ   R10, R10
-	MOVQ   R9, R11
-	SUBQ   $+128, R11
-	JLT    rest4
+	MOVQ   R9, R15
+	SUBQ   $+128, R15
+	JLT    rest6
 
-many3:
-	VMOVUPS (DX)(R10*1), Z10
+many5:
+	VMOVUPS (R11)(R10*1), Z10
 	VADDPS  Z10, Z6, Z6
-	VMOVUPS 64(DX)(R10*1), Z10
+	VMOVUPS 64(R11)(R10*1), Z10
 	VADDPS  Z10, Z7, Z7
 	ADDQ    $+128, R10
-	CMPQ    R10, R11
-	JLE     many3
+	CMPQ    R10, R15
+	JLE     many5
 
-rest4:
+rest6:
 	CMPQ R10, R9
-	JGE  tail6
+	JGE  tail8
 
-vector5:
-	VMOVUPS (DX)(R10*1), Z10
+vector7:
+	VMOVUPS (R11)(R10*1), Z10
 	VADDPS  Z10, Z6, Z6
 	ADDQ    $+64, R10
 	CMPQ    R10, R9
-	JLT     vector5
+	JLT     vector7
 
-tail6:
+tail8:
 	CMPQ      R10, R8
-	JGE       done7
-	VMOVUPS.Z (DX)(R10*1), K1, Z10
+	JGE       done9
+	VMOVUPS.Z (R11)(R10*1), K1, Z10
 	VADDPS    Z10, Z6, Z6
 
-done7:
+done9:
 	VADDPS        Z7, Z6, Z6
 	VEXTRACTF64X4 $0x01, Z6, Y10
 	VADDPS        Y10, Y6, Y6
@@ -814,42 +855,42 @@ done7:
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z7, Z7, Z7
 	XORQ          R10, R10
-	MOVQ          R9, R11
-	SUBQ          $+128, R11
-	JLT           rest9
+	MOVQ          R9, R15
+	SUBQ          $+128, R15
+	JLT           rest11
 
-many8:
-	VMOVUPS     (DX)(R10*1), Z10
+many10:
+	VMOVUPS     (R11)(R10*1), Z10
 	VSUBPS      Z6, Z10, Z10
 	VFMADD231PS Z10, Z10, Z8
-	VMOVUPS     64(DX)(R10*1), Z10
+	VMOVUPS     64(R11)(R10*1), Z10
 	VSUBPS      Z6, Z10, Z10
 	VFMADD231PS Z10, Z10, Z7
 	ADDQ        $+128, R10
-	CMPQ        R10, R11
-	JLE         many8
+	CMPQ        R10, R15
+	JLE         many10
 
-rest9:
+rest11:
 	CMPQ R10, R9
-	JGE  tail11
+	JGE  tail13
 
-vector10:
-	VMOVUPS     (DX)(R10*1), Z10
+vector12:
+	VMOVUPS     (R11)(R10*1), Z10
 	VSUBPS      Z6, Z10, Z10
 	VFMADD231PS Z10, Z10, Z8
 	ADDQ        $+64, R10
 	CMPQ        R10, R9
-	JLT         vector10
+	JLT         vector12
 
-tail11:
+tail13:
 	CMPQ        R10, R8
-	JGE         done12
-	VMOVUPS.Z   (DX)(R10*1), K1, Z10
+	JGE         done14
+	VMOVUPS.Z   (R11)(R10*1), K1, Z10
 	VSUBPS      Z6, Z10, Z10
 	VMOVAPS.Z   Z10, K1, Z10
 	VFMADD231PS Z10, Z10, Z8
 
-done12:
+done14:
 	VADDPS        Z7, Z8, Z8
 	VEXTRACTF64X4 $0x01, Z8, Y10
 	VADDPS        Y10, Y8, Y8
@@ -864,73 +905,92 @@ done12:
 	VSQRTSS       X8, X8, X8
 	VMOVSS        const3f800000<>+0(SB), X10
 	VDIVSS        X8, X10, X10
-	VBROADCASTSS  X10, Z8
-	XORQ          R10, R10
-	CMPQ          R10, R9
-	JGE           tail14
+	VMOVSS        X6, (R12)
+	VMOVSS        X10, 4(R12)
+	ADDQ          $0x08, R12
+	ADDQ          R8, R11
+	DECQ          R13
+	JNE           row3
 
-vector13:
-	VMOVUPS     (DX)(R10*1), Z10
-	VSUBPS      Z6, Z10, Z10
-	VMULPS      Z8, Z10, Z10
-	VMOVUPS     (SI)(R10*1), Z11
-	VMOVUPS     (BX)(R10*1), Z12
-	VFMADD132PS Z12, Z11, Z10
+end4:
+	LEAQ  (SP), R12
+	TESTQ R14, R14
+	JLE   end16
+
+row15:
+	VBROADCASTSS (R12), Z10
+	VBROADCASTSS 4(R12), Z11
+	ADDQ         $0x08, R12
+	XORQ         R10, R10
+	CMPQ         R10, R9
+	JGE          tail18
+
+vector17:
+	VMOVUPS     (DX)(R10*1), Z12
+	VSUBPS      Z10, Z12, Z12
+	VMULPS      Z11, Z12, Z12
+	VMOVUPS     (SI)(R10*1), Z13
+	VMOVUPS     (BX)(R10*1), Z14
+	VFMADD132PS Z14, Z13, Z12
 	MOVQ        R10, R11
 	SHRQ        $0x01, R11
-	VPTESTNMD   Z0, Z10, K2
-	VPANDD      Z1, Z10, K2, Z10
-	VPSRLD      $0x10, Z10, Z11
-	VPANDD      Z2, Z11, Z11
-	VPADDD      Z10, Z11, Z11
-	VPADDD      Z3, Z11, Z11
-	VCMPPS      $0x03, Z10, Z10, K2
-	VPORD       Z4, Z10, K2, Z11
-	VMOVAPS     Z11, Z10
-	VPSRLD      $0x10, Z10, Z10
-	VPMOVDW     Z10, Y10
-	VMOVDQU16   Y10, (AX)(R11*1)
+	VPTESTNMD   Z0, Z12, K2
+	VPANDD      Z1, Z12, K2, Z12
+	VPSRLD      $0x10, Z12, Z13
+	VPANDD      Z2, Z13, Z13
+	VPADDD      Z12, Z13, Z13
+	VPADDD      Z3, Z13, Z13
+	VCMPPS      $0x03, Z12, Z12, K2
+	VPORD       Z4, Z12, K2, Z13
+	VMOVAPS     Z13, Z12
+	VPSRLD      $0x10, Z12, Z12
+	VPMOVDW     Z12, Y12
+	VMOVDQU16   Y12, (AX)(R11*1)
 	ADDQ        $+64, R10
 	CMPQ        R10, R9
-	JLT         vector13
+	JLT         vector17
 
-tail14:
+tail18:
 	CMPQ        R10, R8
-	JGE         done15
-	VMOVUPS.Z   (DX)(R10*1), K1, Z10
-	VSUBPS      Z6, Z10, Z10
-	VMULPS      Z8, Z10, Z10
-	VMOVUPS.Z   (SI)(R10*1), K1, Z11
-	VMOVUPS.Z   (BX)(R10*1), K1, Z12
-	VFMADD132PS Z12, Z11, Z10
+	JGE         done19
+	VMOVUPS.Z   (DX)(R10*1), K1, Z12
+	VSUBPS      Z10, Z12, Z12
+	VMULPS      Z11, Z12, Z12
+	VMOVUPS.Z   (SI)(R10*1), K1, Z10
+	VMOVUPS.Z   (BX)(R10*1), K1, Z11
+	VFMADD132PS Z11, Z10, Z12
 	SHRQ        $0x01, R10
-	VPTESTNMD   Z0, Z10, K2
-	VPANDD      Z1, Z10, K2, Z10
-	VPSRLD      $0x10, Z10, Z11
-	VPANDD      Z2, Z11, Z11
-	VPADDD      Z10, Z11, Z11
-	VPADDD      Z3, Z11, Z11
-	VCMPPS      $0x03, Z10, Z10, K2
-	VPORD       Z4, Z10, K2, Z11
-	VMOVAPS     Z11, Z10
-	VPSRLD      $0x10, Z10, Z10
-	VPMOVDW     Z10, Y10
-	VMOVDQU16   Y10, K1, (AX)(R10*1)
+	VPTESTNMD   Z0, Z12, K2
+	VPANDD      Z1, Z12, K2, Z12
+	VPSRLD      $0x10, Z12, Z10
+	VPANDD      Z2, Z10, Z10
+	VPADDD      Z12, Z10, Z10
+	VPADDD      Z3, Z10, Z10
+	VCMPPS      $0x03, Z12, Z12, K2
+	VPORD       Z4, Z12, K2, Z10
+	VMOVAPS     Z10, Z12
+	VPSRLD      $0x10, Z12, Z12
+	VPMOVDW     Z12, Y12
+	VMOVDQU16   Y12, K1, (AX)(R10*1)
 
-done15:
+done19:
 	MOVQ  R8, R10
 	SHRQ  $0x01, R10
 	TESTQ $0x00000002, R10
-	JEQ   even16
+	JEQ   even20
 	MOVW  $0x0000, (AX)(R10*1)
 
-even16:
+even20:
 	ADDQ CX, AX
 	ADDQ R8, DX
-	DECQ DI
-	JNE  row1
+	DECQ R14
+	JNE  row15
 
-end2:
+end16:
+	TESTQ DI, DI
+	JNE   some1
+
+none2:
 	VZEROUPPER
 	RET
 
@@ -1065,35 +1125,35 @@ done12:
 	VSQRTSS      X10, X10, X10
 	VMOVSS       const3f800000<>+0(SB), X9
 	VDIVSS       X10, X9, X9
-	VBROADCASTSS X9, Y10
+	VBROADCASTSS X9, Y9
 	XORQ         R10, R10
 	CMPQ         R10, R9
 	JGE          tail14
 
 vector13:
-	VMOVUPS     (DX)(R10*1), Y9
-	VSUBPS      Y8, Y9, Y9
-	VMULPS      Y10, Y9, Y9
+	VMOVUPS     (DX)(R10*1), Y10
+	VSUBPS      Y8, Y10, Y10
+	VMULPS      Y9, Y10, Y10
 	VMOVUPS     (SI)(R10*1), Y11
 	VMOVUPS     (BX)(R10*1), Y12
-	VFMADD132PS Y12, Y11, Y9
+	VFMADD132PS Y12, Y11, Y10
 	MOVQ        R10, R11
 	SHRQ        $0x01, R11
-	VPAND       Y0, Y9, Y12
+	VPAND       Y0, Y10, Y12
 	VPCMPEQD    Y4, Y12, Y12
 	VPSRLD      $0x01, Y12, Y12
-	VPANDN      Y9, Y12, Y9
-	VPSRLD      $0x10, Y9, Y11
+	VPANDN      Y10, Y12, Y10
+	VPSRLD      $0x10, Y10, Y11
 	VPAND       Y1, Y11, Y11
-	VPADDD      Y9, Y11, Y11
+	VPADDD      Y10, Y11, Y11
 	VPADDD      Y2, Y11, Y11
-	VCMPPS      $0x03, Y9, Y9, Y12
-	VPOR        Y3, Y9, Y9
-	VBLENDVPS   Y12, Y9, Y11, Y9
-	VPSRLD      $0x10, Y9, Y9
-	VPACKUSDW   Y9, Y9, Y9
-	VPERMQ      $0x08, Y9, Y9
-	VMOVDQU     X9, (AX)(R11*1)
+	VCMPPS      $0x03, Y10, Y10, Y12
+	VPOR        Y3, Y10, Y10
+	VBLENDVPS   Y12, Y10, Y11, Y10
+	VPSRLD      $0x10, Y10, Y10
+	VPACKUSDW   Y10, Y10, Y10
+	VPERMQ      $0x08, Y10, Y10
+	VMOVDQU     X10, (AX)(R11*1)
 	ADDQ        $+32, R10
 	CMPQ        R10, R9
 	JLT         vector13
@@ -1101,47 +1161,47 @@ vector13:
 tail14:
 	CMPQ        R10, R8
 	JGE         done15
-	VMASKMOVPS  (DX)(R10*1), Y7, Y9
-	VSUBPS      Y8, Y9, Y9
-	VMULPS      Y10, Y9, Y9
+	VMASKMOVPS  (DX)(R10*1), Y7, Y10
+	VSUBPS      Y8, Y10, Y10
+	VMULPS      Y9, Y10, Y10
 	VMASKMOVPS  (SI)(R10*1), Y7, Y8
-	VMASKMOVPS  (BX)(R10*1), Y7, Y10
-	VFMADD132PS Y10, Y8, Y9
+	VMASKMOVPS  (BX)(R10*1), Y7, Y9
+	VFMADD132PS Y9, Y8, Y10
 	SHRQ        $0x01, R10
-	VPAND       Y0, Y9, Y10
-	VPCMPEQD    Y4, Y10, Y10
-	VPSRLD      $0x01, Y10, Y10
-	VPANDN      Y9, Y10, Y9
-	VPSRLD      $0x10, Y9, Y8
+	VPAND       Y0, Y10, Y9
+	VPCMPEQD    Y4, Y9, Y9
+	VPSRLD      $0x01, Y9, Y9
+	VPANDN      Y10, Y9, Y10
+	VPSRLD      $0x10, Y10, Y8
 	VPAND       Y1, Y8, Y8
-	VPADDD      Y9, Y8, Y8
+	VPADDD      Y10, Y8, Y8
 	VPADDD      Y2, Y8, Y8
-	VCMPPS      $0x03, Y9, Y9, Y10
-	VPOR        Y3, Y9, Y9
-	VBLENDVPS   Y10, Y9, Y8, Y9
-	VPSRLD      $0x10, Y9, Y9
-	VPACKUSDW   Y9, Y9, Y9
-	VPERMQ      $0x08, Y9, Y9
+	VCMPPS      $0x03, Y10, Y10, Y9
+	VPOR        Y3, Y10, Y10
+	VBLENDVPS   Y9, Y10, Y8, Y10
+	VPSRLD      $0x10, Y10, Y10
+	VPACKUSDW   Y10, Y10, Y10
+	VPERMQ      $0x08, Y10, Y10
 	MOVQ        R8, R11
 	SUBQ        R9, R11
 	LEAQ        (AX)(R10*1), R10
 	TESTQ       $0x00000010, R11
 	JEQ         skip16
-	VMOVQ       X9, (R10)
+	VMOVQ       X10, (R10)
 	ADDQ        $0x08, R10
-	VPSRLDQ     $0x08, X9, X9
+	VPSRLDQ     $0x08, X10, X10
 
 skip16:
 	TESTQ   $0x00000008, R11
 	JEQ     skip17
-	VMOVD   X9, (R10)
+	VMOVD   X10, (R10)
 	ADDQ    $0x04, R10
-	VPSRLDQ $0x04, X9, X9
+	VPSRLDQ $0x04, X10, X10
 
 skip17:
 	TESTQ   $0x00000004, R11
 	JEQ     skip18
-	VPEXTRW $0x00, X9, (R10)
+	VPEXTRW $0x00, X10, (R10)
 
 skip18:
 done15:

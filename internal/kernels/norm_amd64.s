@@ -5,8 +5,8 @@
 #include "textflag.h"
 
 // func layerNormAVX512(y []float32, mean []float32, rstd []float32, x []float32, gamma []float32, beta []float32, rows int, dim int, eps float32)
-// Requires: AVX, AVX512F, AVX512VL, BMI2, FMA3
-TEXT ·layerNormAVX512(SB), NOSPLIT, $0-164
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV, FMA3
+TEXT ·layerNormAVX512(SB), NOSPLIT, $64-164
 	MOVQ         y_base+0(FP), AX
 	MOVQ         mean_base+24(FP), CX
 	MOVQ         rstd_base+48(FP), DX
@@ -32,43 +32,54 @@ TEXT ·layerNormAVX512(SB), NOSPLIT, $0-164
 	NOTQ         R12
 	KMOVW        R12, K1
 	TESTQ        R8, R8
-	JLE          end2
+	JLE          none2
 
-row1:
+some1:
+	MOVQ    $0x00000008, R14
+	CMPQ    R8, R14
+	CMOVQLT R8, R14
+	SUBQ    R14, R8
+	MOVQ    R14, R15
+	MOVQ    BX, R12
+	LEAQ    (SP), R13
+	TESTQ   R14, R14
+	JLE     end4
+
+row3:
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	XORQ   R11, R11
-	MOVQ   R10, R12
-	SUBQ   $+128, R12
-	JLT    rest4
+	MOVQ   R10, BP
+	SUBQ   $+128, BP
+	JLT    rest6
 
-many3:
-	VMOVUPS (BX)(R11*1), Z5
+many5:
+	VMOVUPS (R12)(R11*1), Z5
 	VADDPS  Z5, Z2, Z2
-	VMOVUPS 64(BX)(R11*1), Z5
+	VMOVUPS 64(R12)(R11*1), Z5
 	VADDPS  Z5, Z3, Z3
 	ADDQ    $+128, R11
-	CMPQ    R11, R12
-	JLE     many3
+	CMPQ    R11, BP
+	JLE     many5
 
-rest4:
+rest6:
 	CMPQ R11, R10
-	JGE  tail6
+	JGE  tail8
 
-vector5:
-	VMOVUPS (BX)(R11*1), Z5
+vector7:
+	VMOVUPS (R12)(R11*1), Z5
 	VADDPS  Z5, Z2, Z2
 	ADDQ    $+64, R11
 	CMPQ    R11, R10
-	JLT     vector5
+	JLT     vector7
 
-tail6:
+tail8:
 	CMPQ      R11, R9
-	JGE       done7
-	VMOVUPS.Z (BX)(R11*1), K1, Z5
+	JGE       done9
+	VMOVUPS.Z (R12)(R11*1), K1, Z5
 	VADDPS    Z5, Z2, Z2
 
-done7:
+done9:
 	VADDPS        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y5
 	VADDPS        Y5, Y2, Y2
@@ -83,42 +94,42 @@ done7:
 	VPXORD        Z4, Z4, Z4
 	VPXORD        Z3, Z3, Z3
 	XORQ          R11, R11
-	MOVQ          R10, R12
-	SUBQ          $+128, R12
-	JLT           rest9
+	MOVQ          R10, BP
+	SUBQ          $+128, BP
+	JLT           rest11
 
-many8:
-	VMOVUPS     (BX)(R11*1), Z5
+many10:
+	VMOVUPS     (R12)(R11*1), Z5
 	VSUBPS      Z2, Z5, Z5
 	VFMADD231PS Z5, Z5, Z4
-	VMOVUPS     64(BX)(R11*1), Z5
+	VMOVUPS     64(R12)(R11*1), Z5
 	VSUBPS      Z2, Z5, Z5
 	VFMADD231PS Z5, Z5, Z3
 	ADDQ        $+128, R11
-	CMPQ        R11, R12
-	JLE         many8
+	CMPQ        R11, BP
+	JLE         many10
 
-rest9:
+rest11:
 	CMPQ R11, R10
-	JGE  tail11
+	JGE  tail13
 
-vector10:
-	VMOVUPS     (BX)(R11*1), Z5
+vector12:
+	VMOVUPS     (R12)(R11*1), Z5
 	VSUBPS      Z2, Z5, Z5
 	VFMADD231PS Z5, Z5, Z4
 	ADDQ        $+64, R11
 	CMPQ        R11, R10
-	JLT         vector10
+	JLT         vector12
 
-tail11:
+tail13:
 	CMPQ        R11, R9
-	JGE         done12
-	VMOVUPS.Z   (BX)(R11*1), K1, Z5
+	JGE         done14
+	VMOVUPS.Z   (R12)(R11*1), K1, Z5
 	VSUBPS      Z2, Z5, Z5
 	VMOVAPS.Z   Z5, K1, Z5
 	VFMADD231PS Z5, Z5, Z4
 
-done12:
+done14:
 	VADDPS        Z3, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y5
 	VADDPS        Y5, Y4, Y4
@@ -134,48 +145,67 @@ done12:
 	VMOVSS        const3f800000<>+0(SB), X5
 	VDIVSS        X4, X5, X5
 	TESTQ         CX, CX
-	JEQ           skip13
+	JEQ           skip15
 	VMOVSS        X2, (CX)
 	VMOVSS        X5, (DX)
 	ADDQ          $0x04, CX
 	ADDQ          $0x04, DX
 
-skip13:
-	VBROADCASTSS X5, Z4
+skip15:
+	VMOVSS X2, (R13)
+	VMOVSS X5, 4(R13)
+	ADDQ   $0x08, R13
+	ADDQ   R9, R12
+	DECQ   R14
+	JNE    row3
+
+end4:
+	LEAQ  (SP), R13
+	TESTQ R15, R15
+	JLE   end17
+
+row16:
+	VBROADCASTSS (R13), Z5
+	VBROADCASTSS 4(R13), Z6
+	ADDQ         $0x08, R13
 	XORQ         R11, R11
 	CMPQ         R11, R10
-	JGE          tail15
+	JGE          tail19
 
-vector14:
-	VMOVUPS     (BX)(R11*1), Z5
-	VSUBPS      Z2, Z5, Z5
-	VMULPS      Z4, Z5, Z5
-	VMOVUPS     (DI)(R11*1), Z6
-	VMOVUPS     (SI)(R11*1), Z7
-	VFMADD132PS Z7, Z6, Z5
-	VMOVUPS     Z5, (AX)(R11*1)
+vector18:
+	VMOVUPS     (BX)(R11*1), Z7
+	VSUBPS      Z5, Z7, Z7
+	VMULPS      Z6, Z7, Z7
+	VMOVUPS     (DI)(R11*1), Z8
+	VMOVUPS     (SI)(R11*1), Z9
+	VFMADD132PS Z9, Z8, Z7
+	VMOVUPS     Z7, (AX)(R11*1)
 	ADDQ        $+64, R11
 	CMPQ        R11, R10
-	JLT         vector14
+	JLT         vector18
 
-tail15:
+tail19:
 	CMPQ        R11, R9
-	JGE         done16
-	VMOVUPS.Z   (BX)(R11*1), K1, Z5
-	VSUBPS      Z2, Z5, Z5
-	VMULPS      Z4, Z5, Z5
-	VMOVUPS.Z   (DI)(R11*1), K1, Z6
-	VMOVUPS.Z   (SI)(R11*1), K1, Z7
-	VFMADD132PS Z7, Z6, Z5
-	VMOVUPS     Z5, K1, (AX)(R11*1)
+	JGE         done20
+	VMOVUPS.Z   (BX)(R11*1), K1, Z7
+	VSUBPS      Z5, Z7, Z7
+	VMULPS      Z6, Z7, Z7
+	VMOVUPS.Z   (DI)(R11*1), K1, Z5
+	VMOVUPS.Z   (SI)(R11*1), K1, Z6
+	VFMADD132PS Z6, Z5, Z7
+	VMOVUPS     Z7, K1, (AX)(R11*1)
 
-done16:
+done20:
 	ADDQ R9, AX
 	ADDQ R9, BX
-	DECQ R8
-	JNE  row1
+	DECQ R15
+	JNE  row16
 
-end2:
+end17:
+	TESTQ R8, R8
+	JNE   some1
+
+none2:
 	VZEROUPPER
 	RET
 
@@ -322,19 +352,19 @@ done12:
 	ADDQ         $0x04, DX
 
 skip13:
-	VBROADCASTSS X4, Y5
+	VBROADCASTSS X4, Y4
 	XORQ         R11, R11
 	CMPQ         R11, R10
 	JGE          tail15
 
 vector14:
-	VMOVUPS     (BX)(R11*1), Y4
-	VSUBPS      Y3, Y4, Y4
-	VMULPS      Y5, Y4, Y4
+	VMOVUPS     (BX)(R11*1), Y5
+	VSUBPS      Y3, Y5, Y5
+	VMULPS      Y4, Y5, Y5
 	VMOVUPS     (DI)(R11*1), Y6
 	VMOVUPS     (SI)(R11*1), Y7
-	VFMADD132PS Y7, Y6, Y4
-	VMOVUPS     Y4, (AX)(R11*1)
+	VFMADD132PS Y7, Y6, Y5
+	VMOVUPS     Y5, (AX)(R11*1)
 	ADDQ        $+32, R11
 	CMPQ        R11, R10
 	JLT         vector14
@@ -342,13 +372,13 @@ vector14:
 tail15:
 	CMPQ        R11, R9
 	JGE         done16
-	VMASKMOVPS  (BX)(R11*1), Y2, Y4
-	VSUBPS      Y3, Y4, Y4
-	VMULPS      Y5, Y4, Y4
+	VMASKMOVPS  (BX)(R11*1), Y2, Y5
+	VSUBPS      Y3, Y5, Y5
+	VMULPS      Y4, Y5, Y5
 	VMASKMOVPS  (DI)(R11*1), Y2, Y3
-	VMASKMOVPS  (SI)(R11*1), Y2, Y5
-	VFMADD132PS Y5, Y3, Y4
-	VMASKMOVPS  Y4, Y2, (AX)(R11*1)
+	VMASKMOVPS  (SI)(R11*1), Y2, Y4
+	VFMADD132PS Y4, Y3, Y5
+	VMASKMOVPS  Y5, Y2, (AX)(R11*1)
 
 done16:
 	ADDQ R9, AX

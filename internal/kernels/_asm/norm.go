@@ -48,7 +48,8 @@ func (s isa) layerNorm(y, step, mean, rstd Register, store func(p span, v VecVir
 	if !half {
 		step = dim
 	}
-	rows(count, func() {
+	// moments returns mean and 1/deviation of the row at x, the first in all lanes, the second in one.
+	moments := func(x Register) (mu VecVirtual, one Register) {
 		mu, t := s.cleared(), s.cleared()
 		p.eachUnrolled(2, func(p span, u int) {
 			a := []VecVirtual{mu, t}[u]
@@ -67,7 +68,8 @@ func (s isa) layerNorm(y, step, mean, rstd Register, store func(p span, v VecVir
 		})
 		s.fold(VADDPS, r, t)
 		// Only one lane's root and division, for they are slow.
-		x1, one := r.AsX(), XMM()
+		x1 := r.AsX()
+		one = XMM()
 		VFMADD213SS(eps.AsX(), perDim.AsX(), x1)
 		VSQRTSS(x1, x1, x1)
 		VMOVSS(constant(1), one)
@@ -82,7 +84,9 @@ func (s isa) layerNorm(y, step, mean, rstd Register, store func(p span, v VecVir
 			ADDQ(Imm(4), rstd)
 			Label(skip)
 		}
-		VBROADCASTSS(one, r)
+		return mu, one
+	}
+	result := func(mu, r VecVirtual) {
 		p.each(func(p span) {
 			v := p.load(x)
 			VSUBPS(mu, v, v)
@@ -94,7 +98,47 @@ func (s isa) layerNorm(y, step, mean, rstd Register, store func(p span, v VecVir
 		if half {
 			p.evenHalf(y)
 		}
+	}
+	if s.width != 16 {
+		rows(count, func() {
+			mu, one := moments(x)
+			r := s.vec()
+			VBROADCASTSS(one, r)
+			result(mu, r)
+		}, [2]Register{y, step}, [2]Register{x, dim})
+		return
+	}
+	// Some rows' moments first, then their results: the steps to a row's moments depend on each other, and those of
+	// several rows go side by side.
+	const some = 8
+	kept := AllocLocal(8 * some)
+	head, done := label("some"), label("none")
+	TESTQ(count, count)
+	JLE(LabelRef(done))
+	Label(head)
+	row, at, left, again := GP64(), GP64(), GP64(), GP64()
+	MOVQ(U32(some), left)
+	CMPQ(count, left)
+	CMOVQLT(count, left)
+	SUBQ(left, count)
+	MOVQ(left, again)
+	MOVQ(x, row)
+	LEAQ(kept, at)
+	rows(left, func() {
+		mu, one := moments(row)
+		VMOVSS(mu.AsX(), Mem{Base: at})
+		VMOVSS(one, Mem{Base: at, Disp: 4})
+		ADDQ(Imm(8), at)
+	}, [2]Register{row, dim})
+	LEAQ(kept, at)
+	rows(again, func() {
+		mu, r := s.spread(Mem{Base: at}), s.spread(Mem{Base: at, Disp: 4})
+		ADDQ(Imm(8), at)
+		result(mu, r)
 	}, [2]Register{y, step}, [2]Register{x, dim})
+	TESTQ(count, count)
+	JNE(LabelRef(head))
+	Label(done)
 }
 
 // layerNormBackward reads a row twice: dgamma, dbeta and the two sums, then dx.
