@@ -104,13 +104,13 @@ type trainSide struct {
 
 // newTrainSide makes one. An error that wraps errAbsent means that nothing trains in this precision here.
 func newTrainSide(j job, precision string, scheme halting.Config) (*trainSide, error) {
-	if precision != f32 {
-		return nil, fmt.Errorf("%w: training in %s", errAbsent, precision)
+	if precision == bf16 && train.Fastest() != train.BF16 {
+		return nil, fmt.Errorf("%w: training in %s without the instructions", errAbsent, precision)
 	}
 	p := j.model.params.Clone()
 	p.Config.Halting = scheme
 	settings := train.Settings{Loss: train.Loss{LabelSmoothing: 0.1, TargetLayer: 7}, WeightDecay: 0.05, Beta1: 0.9,
-		Beta2: 0.999, ClipNorm: 1}
+		Beta2: 0.999, ClipNorm: 1, Precision: precision}
 	lr := 1e-4
 	if scheme.Adaptive() {
 		settings.Loss.AlphaPonder, settings.Loss.AlphaPrior = 5e-4, 0.1

@@ -137,12 +137,24 @@ func TestRunLearns(t *testing.T) {
 // TestResume interrupts a run twice, once mid-epoch, damages the newest checkpoint, and wants the bits of an
 // undisturbed run.
 func TestResume(t *testing.T) {
+	for _, precision := range []string{train.F32, train.BF16} {
+		t.Run(precision, func(t *testing.T) {
+			testResume(t, func(dir string) Options {
+				o := stripesRun(t, dir)
+				o.Recipe.Precision = precision
+				return o
+			})
+		})
+	}
+}
+
+func testResume(t *testing.T, options func(dir string) Options) {
 	// a name that is no pattern
 	whole, broken := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "broken[1]")
-	if _, err := Run(t.Context(), stripesRun(t, whole)); err != nil {
+	if _, err := Run(t.Context(), options(whole)); err != nil {
 		t.Fatal(err)
 	}
-	o := stripesRun(t, broken)
+	o := options(broken)
 	o.Resume = true // there is nothing to resume at first
 	for _, stop := range []int{7, 20} {
 		ctx, cancel := context.WithCancel(t.Context())
