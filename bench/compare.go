@@ -34,7 +34,7 @@ type findings struct {
 	starts   *starts
 
 	trained      []*training
-	trainingPeak int64 // bytes
+	trainingPeak []memoryOf // of each precision
 }
 
 // memoryOf is what a model takes in one program.
@@ -95,11 +95,17 @@ func compare(ctx context.Context, o options) error {
 		return err
 	}
 	if o.training == "all" {
-		f.progress("memory of training")
-		if use, err := measureTrainingMemory(); err != nil {
-			f.note("memory of training not measured: %v", err)
-		} else {
-			f.trainingPeak = use.Peak
+		for _, p := range f.options.precisions {
+			if trainingAsked[p] == 0 {
+				continue
+			}
+			f.progress("memory of training in %s", p)
+			use, err := measureTrainingMemory(p)
+			if err != nil {
+				f.note("memory of training in %s not measured: %v", p, err)
+				continue
+			}
+			f.trainingPeak = append(f.trainingPeak, memoryOf{trainingMemoryModel, oursName, p, use})
 		}
 	}
 	f.took = time.Since(f.date)

@@ -90,7 +90,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return finish(stderr, reportMemory(stdout, args[1:]))
 	}
 	if len(args) > 0 && args[0] == trainingMemoryCommand {
-		return finish(stderr, reportTrainingMemory(stdout))
+		return finish(stderr, reportTrainingMemory(stdout, args[1:]))
 	}
 	if len(args) > 0 && args[0] == startCommand {
 		return finish(stderr, reportStart(stdout, args[1:]))

@@ -34,6 +34,7 @@ func TestRun(t *testing.T) {
 		"| adavit int8 pruned |", "| micro, 1 thread, batch 1 | adavit f32 | 0.0e+00 | 1.000000 | 16 of 16 |",
 		"| f32, tokens halting | micro | 2 | adavit f32 | 95 % of the saving |",
 		"30 test images", "### Training fashion, 2 threads, batch 32\n", "| fashion | 32 | 1 | its own dense step | at most ",
+		"| fashion | 32 | 2 | PyTorch's fastest | bf16 1.7 × | not measured: PyTorch was left out", "| adavit bf16 halting |",
 		"| micro | f32 |", "products ", "| micro | bf16 | 2 | ", "\n| batch 1 | micro, 1 thread | micro, 2 threads |\n",
 		"\n| adavit bf16 × the fastest peer's |", "adavit convert CACHE/models/micro CACHE/models/micro.onnx"}
 	if runtime.GOOS == "linux" {

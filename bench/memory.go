@@ -44,7 +44,9 @@ func measureMemory(dir, precision string) (memoryUse, error) {
 }
 
 // measureTrainingMemory takes two training steps in a fresh process.
-func measureTrainingMemory() (memoryUse, error) { return askSelf(trainingMemoryCommand) }
+func measureTrainingMemory(precision string) (memoryUse, error) {
+	return askSelf(trainingMemoryCommand, precision)
+}
 
 // askSelf starts this program with the given arguments.
 func askSelf(args ...string) (memoryUse, error) {
@@ -100,13 +102,16 @@ func reportMemory(stdout io.Writer, args []string) error {
 }
 
 // reportTrainingMemory is the process that trains.
-func reportTrainingMemory(stdout io.Writer) error {
+func reportTrainingMemory(stdout io.Writer, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%s wants a precision", trainingMemoryCommand)
+	}
 	c, err := vit.Variant(trainingMemoryModel)
 	if err != nil {
 		return err
 	}
 	m := &model{params: vit.Initialize(c, 1, 0), images: drawImages(c, trainingMemoryBatch)}
-	s, err := newTrainSide(job{m, 1, trainingMemoryBatch}, f32, halting.Dense())
+	s, err := newTrainSide(job{m, 1, trainingMemoryBatch}, args[0], halting.Dense())
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -102,15 +101,11 @@ type trainSide struct {
 	layers  int
 }
 
-// newTrainSide makes one. An error that wraps errAbsent means that nothing trains in this precision here.
 func newTrainSide(j job, precision string, scheme halting.Config) (*trainSide, error) {
-	if precision == bf16 && train.Fastest() != train.BF16 {
-		return nil, fmt.Errorf("%w: training in %s without the instructions", errAbsent, precision)
-	}
 	p := j.model.params.Clone()
 	p.Config.Halting = scheme
-	settings := train.Settings{Loss: train.Loss{LabelSmoothing: 0.1, TargetLayer: 7}, WeightDecay: 0.05, Beta1: 0.9,
-		Beta2: 0.999, ClipNorm: 1, Precision: precision}
+	settings := train.Settings{Precision: precision, Loss: train.Loss{LabelSmoothing: 0.1, TargetLayer: 7},
+		WeightDecay: 0.05, Beta1: 0.9, Beta2: 0.999, ClipNorm: 1}
 	lr := 1e-4
 	if scheme.Adaptive() {
 		settings.Loss.AlphaPonder, settings.Loss.AlphaPrior = 5e-4, 0.1
@@ -250,14 +245,7 @@ func (f *findings) addTraining(ctx context.Context, c *training, precision strin
 	for _, h := range []halting.Config{halting.Dense(), scheme} {
 		e := &entry{who: oursName, what: precision, precision: precision}
 		s, err := newTrainSide(c.job, precision, h)
-		switch {
-		case errors.Is(err, errAbsent):
-			if c.missing == nil {
-				c.missing = map[string]string{}
-			}
-			c.missing[e.key()] = err.Error()
-			return nil
-		case err != nil:
+		if err != nil {
 			return err
 		}
 		if e.side = s; h.Adaptive() {

@@ -27,11 +27,9 @@ func (f *findings) writeTraining(w io.Writer) {
 		fmt.Fprintln(w)
 		c.writeTable(w)
 	}
-	if f.trainingPeak > 0 {
-		fmt.Fprintf(w,
-			"\nTwo steps of %s at 224×224, batch %d, on one thread keep %.2f GB resident at most, the program counted "+
-				"(asked: at most 12).\n",
-			trainingMemoryModel, trainingMemoryBatch, float64(f.trainingPeak)/1e9)
+	for _, m := range f.trainingPeak {
+		fmt.Fprintf(w, "\nTwo steps of %s at 224×224 in %s, batch %d, on one thread keep %.2f GB resident at most, the "+
+			"program counted (asked: at most 12).\n", m.model, m.what, trainingMemoryBatch, float64(m.Peak)/1e9)
 	}
 }
 
