@@ -327,13 +327,6 @@ GLOBL const3f3504f3<>(SB), RODATA|NOPTR, $32
 // func geluAVX2(y []float32, x []float32, ld int, rows int, cols int)
 // Requires: AVX, FMA3
 TEXT ·geluAVX2(SB), NOSPLIT, $0-72
-	VBROADCASTSS constc06147ae<>+0(SB), Y0
-	VBROADCASTSS const406147ae<>+0(SB), Y1
-	VBROADCASTSS constbf800000<>+0(SB), Y2
-	VBROADCASTSS const3f800000<>+0(SB), Y3
-	VBROADCASTSS const3e272f05<>+0(SB), Y4
-	VBROADCASTSS const3f000000<>+0(SB), Y5
-	VBROADCASTSS const3f3504f3<>+0(SB), Y6
 	MOVQ         y_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         ld+48(FP), DX
@@ -349,79 +342,127 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-72
 	LEAQ         maskTable<>+0(SB), R9
 	SHLQ         $0x02, R8
 	SUBQ         R8, R9
-	VMOVUPS      32(R9), Y7
+	VMOVUPS      32(R9), Y0
+	VBROADCASTSS const7fffffff<>+0(SB), Y1
+	VBROADCASTSS const40a33333<>+0(SB), Y2
+	VBROADCASTSS const40233333<>+0(SB), Y3
+	VXORPS       Y4, Y4, Y4
 	TESTQ        BX, BX
 	JLE          end2
 
 row1:
 	XORQ R8, R8
-	CMPQ R8, DI
-	JGE  tail4
+	MOVQ DI, R9
+	SUBQ $+64, R9
+	JLT  rest4
 
-vector3:
-	VMOVUPS      (CX)(R8*1), Y8
-	VMULPS       Y8, Y5, Y9
-	VMULPS       Y8, Y6, Y8
-	VMAXPS       Y8, Y0, Y8
-	VMINPS       Y8, Y1, Y8
-	VMULPS       Y8, Y8, Y10
-	VFMADD213PS  Y2, Y4, Y10
-	VMULPS       Y10, Y10, Y11
-	VBROADCASTSS const3ac21c01<>+0(SB), Y12
-	VBROADCASTSS constbb82a869<>+0(SB), Y13
-	VFMADD213PS  const3b929cfe<>+0(SB), Y11, Y12
-	VFMADD213PS  constbbecd839<>+0(SB), Y11, Y13
-	VFMADD213PS  const3c8baba7<>+0(SB), Y11, Y12
-	VFMADD213PS  constbcf60526<>+0(SB), Y11, Y13
-	VFMADD213PS  const3d38621c<>+0(SB), Y11, Y12
-	VFMADD213PS  constbd84a67a<>+0(SB), Y11, Y13
-	VFMADD213PS  const3db50c33<>+0(SB), Y11, Y12
-	VFMADD213PS  constbdeaba17<>+0(SB), Y11, Y13
-	VFMADD213PS  const3e1645ae<>+0(SB), Y11, Y12
-	VFMADD213PS  constbe4d8493<>+0(SB), Y11, Y13
-	VFMADD213PS  const3ecec871<>+0(SB), Y11, Y12
-	VFMADD231PS  Y13, Y10, Y12
-	VMULPS       Y8, Y12, Y12
-	VMAXPS       Y12, Y2, Y12
-	VMINPS       Y12, Y3, Y12
-	VFMADD213PS  Y9, Y9, Y12
-	VMOVUPS      Y12, (AX)(R8*1)
+many3:
+	VMOVUPS      (CX)(R8*1), Y5
+	VANDPS       Y1, Y5, Y6
+	VCMPPS       $0x01, Y2, Y6, Y7
+	VANDPS       Y7, Y6, Y6
+	VSUBPS       Y3, Y6, Y7
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS const32bc9b24<>+0(SB), Y8
+	VFMADD213PS  constb45f4b8f<>+0(SB), Y7, Y8
+	VFMADD213PS  const339883e2<>+0(SB), Y7, Y8
+	VFMADD213PS  const36a8ce77<>+0(SB), Y7, Y8
+	VFMADD213PS  constb7823fa2<>+0(SB), Y7, Y8
+	VFMADD213PS  constb7ea8a7b<>+0(SB), Y7, Y8
+	VFMADD213PS  const3983495f<>+0(SB), Y7, Y8
+	VFMADD213PS  constb9e469a3<>+0(SB), Y7, Y8
+	VFMADD213PS  constba52de4a<>+0(SB), Y7, Y8
+	VFMADD213PS  const3bbcbca5<>+0(SB), Y7, Y8
+	VFMADD213PS  constbc682d75<>+0(SB), Y7, Y8
+	VFMADD213PS  const3ca15683<>+0(SB), Y7, Y8
+	VFMADD213PS  constbc7d1cba<>+0(SB), Y7, Y8
+	VFMADD213PS  const3bb07fb2<>+0(SB), Y7, Y8
+	VFNMADD231PS Y8, Y6, Y5
+	VMOVUPS      Y5, (AX)(R8*1)
+	VMOVUPS      32(CX)(R8*1), Y5
+	VANDPS       Y1, Y5, Y6
+	VCMPPS       $0x01, Y2, Y6, Y7
+	VANDPS       Y7, Y6, Y6
+	VSUBPS       Y3, Y6, Y7
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS const32bc9b24<>+0(SB), Y8
+	VFMADD213PS  constb45f4b8f<>+0(SB), Y7, Y8
+	VFMADD213PS  const339883e2<>+0(SB), Y7, Y8
+	VFMADD213PS  const36a8ce77<>+0(SB), Y7, Y8
+	VFMADD213PS  constb7823fa2<>+0(SB), Y7, Y8
+	VFMADD213PS  constb7ea8a7b<>+0(SB), Y7, Y8
+	VFMADD213PS  const3983495f<>+0(SB), Y7, Y8
+	VFMADD213PS  constb9e469a3<>+0(SB), Y7, Y8
+	VFMADD213PS  constba52de4a<>+0(SB), Y7, Y8
+	VFMADD213PS  const3bbcbca5<>+0(SB), Y7, Y8
+	VFMADD213PS  constbc682d75<>+0(SB), Y7, Y8
+	VFMADD213PS  const3ca15683<>+0(SB), Y7, Y8
+	VFMADD213PS  constbc7d1cba<>+0(SB), Y7, Y8
+	VFMADD213PS  const3bb07fb2<>+0(SB), Y7, Y8
+	VFNMADD231PS Y8, Y6, Y5
+	VMOVUPS      Y5, 32(AX)(R8*1)
+	ADDQ         $+64, R8
+	CMPQ         R8, R9
+	JLE          many3
+
+rest4:
+	CMPQ R8, DI
+	JGE  tail6
+
+vector5:
+	VMOVUPS      (CX)(R8*1), Y5
+	VANDPS       Y1, Y5, Y6
+	VCMPPS       $0x01, Y2, Y6, Y7
+	VANDPS       Y7, Y6, Y6
+	VSUBPS       Y3, Y6, Y7
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS const32bc9b24<>+0(SB), Y8
+	VFMADD213PS  constb45f4b8f<>+0(SB), Y7, Y8
+	VFMADD213PS  const339883e2<>+0(SB), Y7, Y8
+	VFMADD213PS  const36a8ce77<>+0(SB), Y7, Y8
+	VFMADD213PS  constb7823fa2<>+0(SB), Y7, Y8
+	VFMADD213PS  constb7ea8a7b<>+0(SB), Y7, Y8
+	VFMADD213PS  const3983495f<>+0(SB), Y7, Y8
+	VFMADD213PS  constb9e469a3<>+0(SB), Y7, Y8
+	VFMADD213PS  constba52de4a<>+0(SB), Y7, Y8
+	VFMADD213PS  const3bbcbca5<>+0(SB), Y7, Y8
+	VFMADD213PS  constbc682d75<>+0(SB), Y7, Y8
+	VFMADD213PS  const3ca15683<>+0(SB), Y7, Y8
+	VFMADD213PS  constbc7d1cba<>+0(SB), Y7, Y8
+	VFMADD213PS  const3bb07fb2<>+0(SB), Y7, Y8
+	VFNMADD231PS Y8, Y6, Y5
+	VMOVUPS      Y5, (AX)(R8*1)
 	ADDQ         $+32, R8
 	CMPQ         R8, DI
-	JLT          vector3
+	JLT          vector5
 
-tail4:
+tail6:
 	CMPQ         R8, SI
-	JGE          done5
-	VMASKMOVPS   (CX)(R8*1), Y7, Y8
-	VMULPS       Y8, Y5, Y9
-	VMULPS       Y8, Y6, Y8
-	VMAXPS       Y8, Y0, Y8
-	VMINPS       Y8, Y1, Y8
-	VMULPS       Y8, Y8, Y10
-	VFMADD213PS  Y2, Y4, Y10
-	VMULPS       Y10, Y10, Y11
-	VBROADCASTSS const3ac21c01<>+0(SB), Y12
-	VBROADCASTSS constbb82a869<>+0(SB), Y13
-	VFMADD213PS  const3b929cfe<>+0(SB), Y11, Y12
-	VFMADD213PS  constbbecd839<>+0(SB), Y11, Y13
-	VFMADD213PS  const3c8baba7<>+0(SB), Y11, Y12
-	VFMADD213PS  constbcf60526<>+0(SB), Y11, Y13
-	VFMADD213PS  const3d38621c<>+0(SB), Y11, Y12
-	VFMADD213PS  constbd84a67a<>+0(SB), Y11, Y13
-	VFMADD213PS  const3db50c33<>+0(SB), Y11, Y12
-	VFMADD213PS  constbdeaba17<>+0(SB), Y11, Y13
-	VFMADD213PS  const3e1645ae<>+0(SB), Y11, Y12
-	VFMADD213PS  constbe4d8493<>+0(SB), Y11, Y13
-	VFMADD213PS  const3ecec871<>+0(SB), Y11, Y12
-	VFMADD231PS  Y13, Y10, Y12
-	VMULPS       Y8, Y12, Y12
-	VMAXPS       Y12, Y2, Y12
-	VMINPS       Y12, Y3, Y12
-	VFMADD213PS  Y9, Y9, Y12
-	VMASKMOVPS   Y12, Y7, (AX)(R8*1)
+	JGE          done7
+	VMASKMOVPS   (CX)(R8*1), Y0, Y5
+	VANDPS       Y1, Y5, Y6
+	VCMPPS       $0x01, Y2, Y6, Y7
+	VANDPS       Y7, Y6, Y6
+	VSUBPS       Y3, Y6, Y7
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS const32bc9b24<>+0(SB), Y8
+	VFMADD213PS  constb45f4b8f<>+0(SB), Y7, Y8
+	VFMADD213PS  const339883e2<>+0(SB), Y7, Y8
+	VFMADD213PS  const36a8ce77<>+0(SB), Y7, Y8
+	VFMADD213PS  constb7823fa2<>+0(SB), Y7, Y8
+	VFMADD213PS  constb7ea8a7b<>+0(SB), Y7, Y8
+	VFMADD213PS  const3983495f<>+0(SB), Y7, Y8
+	VFMADD213PS  constb9e469a3<>+0(SB), Y7, Y8
+	VFMADD213PS  constba52de4a<>+0(SB), Y7, Y8
+	VFMADD213PS  const3bbcbca5<>+0(SB), Y7, Y8
+	VFMADD213PS  constbc682d75<>+0(SB), Y7, Y8
+	VFMADD213PS  const3ca15683<>+0(SB), Y7, Y8
+	VFMADD213PS  constbc7d1cba<>+0(SB), Y7, Y8
+	VFMADD213PS  const3bb07fb2<>+0(SB), Y7, Y8
+	VFNMADD231PS Y8, Y6, Y5
+	VMASKMOVPS   Y5, Y0, (AX)(R8*1)
 
-done5:
+done7:
 	ADDQ DX, AX
 	ADDQ DX, CX
 	DECQ BX
@@ -448,6 +489,176 @@ DATA maskTable<>+52(SB)/4, $0x00000000
 DATA maskTable<>+56(SB)/4, $0x00000000
 DATA maskTable<>+60(SB)/4, $0x00000000
 GLOBL maskTable<>(SB), RODATA|NOPTR, $64
+
+DATA const7fffffff<>+0(SB)/4, $0x7fffffff
+DATA const7fffffff<>+4(SB)/4, $0x7fffffff
+DATA const7fffffff<>+8(SB)/4, $0x7fffffff
+DATA const7fffffff<>+12(SB)/4, $0x7fffffff
+DATA const7fffffff<>+16(SB)/4, $0x7fffffff
+DATA const7fffffff<>+20(SB)/4, $0x7fffffff
+DATA const7fffffff<>+24(SB)/4, $0x7fffffff
+DATA const7fffffff<>+28(SB)/4, $0x7fffffff
+GLOBL const7fffffff<>(SB), RODATA|NOPTR, $32
+
+DATA const40a33333<>+0(SB)/4, $0x40a33333
+DATA const40a33333<>+4(SB)/4, $0x40a33333
+DATA const40a33333<>+8(SB)/4, $0x40a33333
+DATA const40a33333<>+12(SB)/4, $0x40a33333
+DATA const40a33333<>+16(SB)/4, $0x40a33333
+DATA const40a33333<>+20(SB)/4, $0x40a33333
+DATA const40a33333<>+24(SB)/4, $0x40a33333
+DATA const40a33333<>+28(SB)/4, $0x40a33333
+GLOBL const40a33333<>(SB), RODATA|NOPTR, $32
+
+DATA const40233333<>+0(SB)/4, $0x40233333
+DATA const40233333<>+4(SB)/4, $0x40233333
+DATA const40233333<>+8(SB)/4, $0x40233333
+DATA const40233333<>+12(SB)/4, $0x40233333
+DATA const40233333<>+16(SB)/4, $0x40233333
+DATA const40233333<>+20(SB)/4, $0x40233333
+DATA const40233333<>+24(SB)/4, $0x40233333
+DATA const40233333<>+28(SB)/4, $0x40233333
+GLOBL const40233333<>(SB), RODATA|NOPTR, $32
+
+DATA const32bc9b24<>+0(SB)/4, $0x32bc9b24
+DATA const32bc9b24<>+4(SB)/4, $0x32bc9b24
+DATA const32bc9b24<>+8(SB)/4, $0x32bc9b24
+DATA const32bc9b24<>+12(SB)/4, $0x32bc9b24
+DATA const32bc9b24<>+16(SB)/4, $0x32bc9b24
+DATA const32bc9b24<>+20(SB)/4, $0x32bc9b24
+DATA const32bc9b24<>+24(SB)/4, $0x32bc9b24
+DATA const32bc9b24<>+28(SB)/4, $0x32bc9b24
+GLOBL const32bc9b24<>(SB), RODATA|NOPTR, $32
+
+DATA constb45f4b8f<>+0(SB)/4, $0xb45f4b8f
+DATA constb45f4b8f<>+4(SB)/4, $0xb45f4b8f
+DATA constb45f4b8f<>+8(SB)/4, $0xb45f4b8f
+DATA constb45f4b8f<>+12(SB)/4, $0xb45f4b8f
+DATA constb45f4b8f<>+16(SB)/4, $0xb45f4b8f
+DATA constb45f4b8f<>+20(SB)/4, $0xb45f4b8f
+DATA constb45f4b8f<>+24(SB)/4, $0xb45f4b8f
+DATA constb45f4b8f<>+28(SB)/4, $0xb45f4b8f
+GLOBL constb45f4b8f<>(SB), RODATA|NOPTR, $32
+
+DATA const339883e2<>+0(SB)/4, $0x339883e2
+DATA const339883e2<>+4(SB)/4, $0x339883e2
+DATA const339883e2<>+8(SB)/4, $0x339883e2
+DATA const339883e2<>+12(SB)/4, $0x339883e2
+DATA const339883e2<>+16(SB)/4, $0x339883e2
+DATA const339883e2<>+20(SB)/4, $0x339883e2
+DATA const339883e2<>+24(SB)/4, $0x339883e2
+DATA const339883e2<>+28(SB)/4, $0x339883e2
+GLOBL const339883e2<>(SB), RODATA|NOPTR, $32
+
+DATA const36a8ce77<>+0(SB)/4, $0x36a8ce77
+DATA const36a8ce77<>+4(SB)/4, $0x36a8ce77
+DATA const36a8ce77<>+8(SB)/4, $0x36a8ce77
+DATA const36a8ce77<>+12(SB)/4, $0x36a8ce77
+DATA const36a8ce77<>+16(SB)/4, $0x36a8ce77
+DATA const36a8ce77<>+20(SB)/4, $0x36a8ce77
+DATA const36a8ce77<>+24(SB)/4, $0x36a8ce77
+DATA const36a8ce77<>+28(SB)/4, $0x36a8ce77
+GLOBL const36a8ce77<>(SB), RODATA|NOPTR, $32
+
+DATA constb7823fa2<>+0(SB)/4, $0xb7823fa2
+DATA constb7823fa2<>+4(SB)/4, $0xb7823fa2
+DATA constb7823fa2<>+8(SB)/4, $0xb7823fa2
+DATA constb7823fa2<>+12(SB)/4, $0xb7823fa2
+DATA constb7823fa2<>+16(SB)/4, $0xb7823fa2
+DATA constb7823fa2<>+20(SB)/4, $0xb7823fa2
+DATA constb7823fa2<>+24(SB)/4, $0xb7823fa2
+DATA constb7823fa2<>+28(SB)/4, $0xb7823fa2
+GLOBL constb7823fa2<>(SB), RODATA|NOPTR, $32
+
+DATA constb7ea8a7b<>+0(SB)/4, $0xb7ea8a7b
+DATA constb7ea8a7b<>+4(SB)/4, $0xb7ea8a7b
+DATA constb7ea8a7b<>+8(SB)/4, $0xb7ea8a7b
+DATA constb7ea8a7b<>+12(SB)/4, $0xb7ea8a7b
+DATA constb7ea8a7b<>+16(SB)/4, $0xb7ea8a7b
+DATA constb7ea8a7b<>+20(SB)/4, $0xb7ea8a7b
+DATA constb7ea8a7b<>+24(SB)/4, $0xb7ea8a7b
+DATA constb7ea8a7b<>+28(SB)/4, $0xb7ea8a7b
+GLOBL constb7ea8a7b<>(SB), RODATA|NOPTR, $32
+
+DATA const3983495f<>+0(SB)/4, $0x3983495f
+DATA const3983495f<>+4(SB)/4, $0x3983495f
+DATA const3983495f<>+8(SB)/4, $0x3983495f
+DATA const3983495f<>+12(SB)/4, $0x3983495f
+DATA const3983495f<>+16(SB)/4, $0x3983495f
+DATA const3983495f<>+20(SB)/4, $0x3983495f
+DATA const3983495f<>+24(SB)/4, $0x3983495f
+DATA const3983495f<>+28(SB)/4, $0x3983495f
+GLOBL const3983495f<>(SB), RODATA|NOPTR, $32
+
+DATA constb9e469a3<>+0(SB)/4, $0xb9e469a3
+DATA constb9e469a3<>+4(SB)/4, $0xb9e469a3
+DATA constb9e469a3<>+8(SB)/4, $0xb9e469a3
+DATA constb9e469a3<>+12(SB)/4, $0xb9e469a3
+DATA constb9e469a3<>+16(SB)/4, $0xb9e469a3
+DATA constb9e469a3<>+20(SB)/4, $0xb9e469a3
+DATA constb9e469a3<>+24(SB)/4, $0xb9e469a3
+DATA constb9e469a3<>+28(SB)/4, $0xb9e469a3
+GLOBL constb9e469a3<>(SB), RODATA|NOPTR, $32
+
+DATA constba52de4a<>+0(SB)/4, $0xba52de4a
+DATA constba52de4a<>+4(SB)/4, $0xba52de4a
+DATA constba52de4a<>+8(SB)/4, $0xba52de4a
+DATA constba52de4a<>+12(SB)/4, $0xba52de4a
+DATA constba52de4a<>+16(SB)/4, $0xba52de4a
+DATA constba52de4a<>+20(SB)/4, $0xba52de4a
+DATA constba52de4a<>+24(SB)/4, $0xba52de4a
+DATA constba52de4a<>+28(SB)/4, $0xba52de4a
+GLOBL constba52de4a<>(SB), RODATA|NOPTR, $32
+
+DATA const3bbcbca5<>+0(SB)/4, $0x3bbcbca5
+DATA const3bbcbca5<>+4(SB)/4, $0x3bbcbca5
+DATA const3bbcbca5<>+8(SB)/4, $0x3bbcbca5
+DATA const3bbcbca5<>+12(SB)/4, $0x3bbcbca5
+DATA const3bbcbca5<>+16(SB)/4, $0x3bbcbca5
+DATA const3bbcbca5<>+20(SB)/4, $0x3bbcbca5
+DATA const3bbcbca5<>+24(SB)/4, $0x3bbcbca5
+DATA const3bbcbca5<>+28(SB)/4, $0x3bbcbca5
+GLOBL const3bbcbca5<>(SB), RODATA|NOPTR, $32
+
+DATA constbc682d75<>+0(SB)/4, $0xbc682d75
+DATA constbc682d75<>+4(SB)/4, $0xbc682d75
+DATA constbc682d75<>+8(SB)/4, $0xbc682d75
+DATA constbc682d75<>+12(SB)/4, $0xbc682d75
+DATA constbc682d75<>+16(SB)/4, $0xbc682d75
+DATA constbc682d75<>+20(SB)/4, $0xbc682d75
+DATA constbc682d75<>+24(SB)/4, $0xbc682d75
+DATA constbc682d75<>+28(SB)/4, $0xbc682d75
+GLOBL constbc682d75<>(SB), RODATA|NOPTR, $32
+
+DATA const3ca15683<>+0(SB)/4, $0x3ca15683
+DATA const3ca15683<>+4(SB)/4, $0x3ca15683
+DATA const3ca15683<>+8(SB)/4, $0x3ca15683
+DATA const3ca15683<>+12(SB)/4, $0x3ca15683
+DATA const3ca15683<>+16(SB)/4, $0x3ca15683
+DATA const3ca15683<>+20(SB)/4, $0x3ca15683
+DATA const3ca15683<>+24(SB)/4, $0x3ca15683
+DATA const3ca15683<>+28(SB)/4, $0x3ca15683
+GLOBL const3ca15683<>(SB), RODATA|NOPTR, $32
+
+DATA constbc7d1cba<>+0(SB)/4, $0xbc7d1cba
+DATA constbc7d1cba<>+4(SB)/4, $0xbc7d1cba
+DATA constbc7d1cba<>+8(SB)/4, $0xbc7d1cba
+DATA constbc7d1cba<>+12(SB)/4, $0xbc7d1cba
+DATA constbc7d1cba<>+16(SB)/4, $0xbc7d1cba
+DATA constbc7d1cba<>+20(SB)/4, $0xbc7d1cba
+DATA constbc7d1cba<>+24(SB)/4, $0xbc7d1cba
+DATA constbc7d1cba<>+28(SB)/4, $0xbc7d1cba
+GLOBL constbc7d1cba<>(SB), RODATA|NOPTR, $32
+
+DATA const3bb07fb2<>+0(SB)/4, $0x3bb07fb2
+DATA const3bb07fb2<>+4(SB)/4, $0x3bb07fb2
+DATA const3bb07fb2<>+8(SB)/4, $0x3bb07fb2
+DATA const3bb07fb2<>+12(SB)/4, $0x3bb07fb2
+DATA const3bb07fb2<>+16(SB)/4, $0x3bb07fb2
+DATA const3bb07fb2<>+20(SB)/4, $0x3bb07fb2
+DATA const3bb07fb2<>+24(SB)/4, $0x3bb07fb2
+DATA const3bb07fb2<>+28(SB)/4, $0x3bb07fb2
+GLOBL const3bb07fb2<>(SB), RODATA|NOPTR, $32
 
 // func geluQuickAVX512(y []float32, x []float32, ld int, rows int, cols int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
@@ -586,16 +797,6 @@ done7:
 end2:
 	VZEROUPPER
 	RET
-
-DATA const7fffffff<>+0(SB)/4, $0x7fffffff
-DATA const7fffffff<>+4(SB)/4, $0x7fffffff
-DATA const7fffffff<>+8(SB)/4, $0x7fffffff
-DATA const7fffffff<>+12(SB)/4, $0x7fffffff
-DATA const7fffffff<>+16(SB)/4, $0x7fffffff
-DATA const7fffffff<>+20(SB)/4, $0x7fffffff
-DATA const7fffffff<>+24(SB)/4, $0x7fffffff
-DATA const7fffffff<>+28(SB)/4, $0x7fffffff
-GLOBL const7fffffff<>(SB), RODATA|NOPTR, $32
 
 DATA const40900000<>+0(SB)/4, $0x40900000
 DATA const40900000<>+4(SB)/4, $0x40900000

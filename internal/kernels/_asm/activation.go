@@ -19,6 +19,10 @@ func activation() {
 
 // gelu: y = h·erf(x/√2) + h, h = x/2.
 func gelu(s isa) {
+	if s.width == 8 {
+		geluBump(s)
+		return
+	}
 	erf, half, sqrtHalf := s.erfConstants(true), s.fill(0.5), s.fill(math.Sqrt(0.5))
 	y, x, ld, count := pointer("y"), pointer("x"), number("ld"), number("rows")
 	SHLQ(Imm(2), ld)

@@ -16,7 +16,7 @@ func gemm() {
 		{"gemm", avx512, 2, false, 12, 4, f32},
 		{"gemm", avx512, 2, true, 12, 1, f32},
 		{"gemm", avx512, 1, true, 12, 1, f32},
-		{"gemm", avx2, 2, false, 6, 4, f32},
+		{"gemm", avx2, 2, false, 6, 8, f32},
 		{"gemm", avx2, 2, true, 5, 1, f32},
 	} {
 		g.emit()
