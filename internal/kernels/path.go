@@ -6,6 +6,11 @@ import (
 	"slices"
 )
 
+// The assembly of arm64 is generated from here, so that every machine checks that it is current; that of amd64 from
+// path_amd64.go.
+//
+//go:generate go run -C _asm ./arm64
+
 // A path is an implementation of all routines, which X_generic.go describes. The exported functions check operands.
 type path struct {
 	name string
