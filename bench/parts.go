@@ -198,5 +198,5 @@ func (k *partKernels) product(l int, y []float32, ldy, in, out int, e kernels.Ep
 func (k *partKernels) attend() {
 	n, c := k.c.Tokens(), k.c
 	kernels.Attention(k.attended, c.Embed, k.wide, 3*c.Embed, n, c.Heads, c.HeadDim(),
-		kernels.Queries{Count: n, Reduced: k.precision != f32}, k.scratch)
+		kernels.Queries{Count: n, Reduced: k.precision != f32, Int8: k.precision == int8Name}, k.scratch)
 }
