@@ -30,6 +30,7 @@ func main() {
 		return
 	}
 	var page strings.Builder
+	check(checkNames(strings.Replace(*mca, "llvm-mca", "llvm-mc", 1), *kernels))
 	check(writeLoops(&page, *mca, *kernels))
 	if *count {
 		check(writeCounts(&page))
