@@ -44,6 +44,7 @@ func (f *findings) write(w io.Writer) {
 	f.writeStarts(w)
 	f.writeMemory(w)
 	f.writeTraining(w)
+	p("\n%s", strings.TrimSuffix(arm64Section, "\n"))
 	p("\n## Commands\n\nCACHE is the folder for what is made for the runs (`-cache`), VENV that of what is installed " +
 		"(`-venv`). Our side runs in the benchmark's own process,\n" +
 		"as `adavit bench --variant MODEL --precision P --threads N` does.\n")

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/adavit/adavit/report"
+)
+
+// processors are those that LLVM is asked for.
+var processors = []string{"cortex-a76", "neoverse-n1", "neoverse-v1", "neoverse-v2", "apple-m1"}
+
+// A loop is the inner one of a product.
+type loop struct {
+	what, file, routine string
+	multiplyAdds        int    // of a turn
+	instruction         string // the one that they are bounded by
+	each                int    // multiply-adds of one instruction
+	newer               bool   // only for processors of 2020 and later
+}
+
+const (
+	fmla   = "fmla v%d.4s, v30.4s, v31.s[0]"
+	sdot   = "sdot v%d.4s, v30.16b, v31.4b[0]"
+	usmmla = "usmmla v%d.4s, v30.16b, v31.16b"
+	bfdot  = "bfdot v%d.4s, v30.8h, v31.2h[0]"
+)
+
+var loops = []loop{
+	{"f32, 5 × 16", "gemm", "gemm5x16NEON", 5 * 16 * 4, fmla, 4, false},
+	{"f32, 8 × 8", "gemm", "gemm8x8NEON", 8 * 8 * 4, fmla, 4, false},
+	{"int8, dot products, 5 × 16", "int8", "gemmBytes5x16Dot", 5 * 16 * 16, sdot, 16, false},
+	{"int8, matrix products, 6 × 16", "int8", "gemmBytes6x16I8MM", 6 * 16 * 16, usmmla, 32, true},
+	{"bf16, dot products, 5 × 16", "bf16", "gemmPairs5x16BF16", 5 * 16 * 8, bfdot, 8, true},
+}
+
+// others are loops over rows of floats, with the floats of a turn.
+var others = []struct {
+	what, file, routine string
+	floats              int
+}{
+	{"softmax's exponentials", "activation", "softmaxRowsNEON", 8}, {"GELU, exact", "activation", "geluNEON", 4},
+	{"GELU, for bf16 and int8", "activation", "geluQuickNEON", 8}, {"layer norm's last pass", "norm", "layerNormNEON", 8},
+	{"quantising to bytes", "int8", "quantizeRowsNEON", 16}, {"AdamW", "vector", "adamWNEON", 4},
+}
+
+// writeLoops writes the table of inner loops.
+func writeLoops(w io.Writer, mca, folder string) error {
+	version, err := exec.Command(mca, "--version").Output()
+	if err != nil {
+		return fmt.Errorf("%s: %w (Debian has it in llvm-19; -mca names another)", mca, err)
+	}
+	fmt.Fprintf(w, "%s\nWritten by `cd bench && go run ./arm64`; do not edit. **No time was measured on arm64**: nobody "+
+		"here has such a machine. This is what can be said without one.\n\n", heading)
+	fmt.Fprintf(w, "*Computed*: the products' inner loops as %s models processors (llvm-mca): all data in the first "+
+		"cache, branches foreseen, nothing fetched. A share is the\ncycles that the loop's multiply-adds take at least "+
+		"(that many of their instruction alone, none waiting for another) of those that it takes.",
+		release.FindString(string(version)))
+	fmt.Fprint(w, " LLVM has models of the\nNeoverses; for Cortex-A76 it takes Cortex-A57's, for Apple's M1 that of "+
+		"Cyclone (2013), so those two columns say less. –: no such instructions.\n\n")
+	head := []string{"inner loop", "instructions a multiply-add"}
+	head = append(head, processors...)
+	t := report.NewTable(1, head...)
+	for _, l := range loops {
+		body, err := inner(filepath.Join(folder, l.file+"_arm64.s"), l.routine)
+		if err != nil {
+			return err
+		}
+		row := []string{l.what, fmt.Sprintf("%.3f", float64(len(body)-1)/float64(l.multiplyAdds))} // less the label
+		for i, p := range processors {
+			if l.newer && (i < 2 || i == 4) {
+				row = append(row, "–")
+				continue
+			}
+			share, err := l.share(mca, p, body)
+			if err != nil {
+				return err
+			}
+			row = append(row, fmt.Sprintf("%.0f %%", 100*share))
+		}
+		t.Add(row...)
+	}
+	fmt.Fprintln(w, t.Markdown())
+	head[0], head[1] = "loop over rows, cycles a float", "instructions a float"
+	t = report.NewTable(1, head...)
+	for _, l := range others {
+		body, err := inner(filepath.Join(folder, l.file+"_arm64.s"), l.routine)
+		if err != nil {
+			return err
+		}
+		row := []string{l.what, fmt.Sprintf("%.2f", float64(len(body)-1)/float64(l.floats))}
+		for _, p := range processors {
+			cycles, err := model(mca, p, body)
+			if err != nil {
+				return err
+			}
+			row = append(row, fmt.Sprintf("%.2f", cycles/float64(l.floats)))
+		}
+		t.Add(row...)
+	}
+	fmt.Fprint(w, t.Markdown())
+	return nil
+}
+
+var release = regexp.MustCompile(`LLVM version [0-9.]+`)
+
+// share is the least number of cycles that the loop's multiply-adds take of those that it takes.
+func (l loop) share(mca, processor string, body []string) (float64, error) {
+	const independent = 24
+	var peak []string
+	for i := range independent {
+		peak = append(peak, fmt.Sprintf(l.instruction, i))
+	}
+	least, err := model(mca, processor, peak)
+	if err != nil {
+		return 0, err
+	}
+	cycles, err := model(mca, processor, body)
+	return least / independent * float64(l.multiplyAdds/l.each) / cycles, err
+}
+
+// inner returns the longest loop of a routine, as the assembly's comments name its instructions.
+func inner(path, routine string) ([]string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	_, body, ok := strings.Cut(string(text), "\nTEXT ·"+routine+"(SB)")
+	if !ok {
+		return nil, fmt.Errorf("%s has no %s", path, routine)
+	}
+	body, _, _ = strings.Cut(body, "\nTEXT ")
+	var lines, longest []string
+	starts := map[string]int{}
+	for line := range strings.SplitSeq(body, "\n") {
+		if name, ok := strings.CutSuffix(line, ":"); ok {
+			starts[name] = len(lines)
+			lines = append(lines, line)
+			continue
+		}
+		_, instruction, ok := strings.Cut(line, " // ")
+		if !ok {
+			continue
+		}
+		lines = append(lines, instruction)
+		fields := strings.Fields(instruction)
+		start, back := starts[fields[len(fields)-1]]
+		// Loops that have others in them are not inner ones.
+		if part := lines[start:]; back && fields[0] != "b" && loopsIn(part) == 1 && len(part) > len(longest) {
+			longest = append([]string(nil), part...)
+		}
+	}
+	if longest == nil {
+		return nil, fmt.Errorf("%s: %s has no loop", path, routine)
+	}
+	return longest, nil
+}
+
+// loopsIn counts the labels of part that part jumps back to.
+func loopsIn(part []string) (n int) {
+	seen := map[string]bool{}
+	for _, line := range part {
+		if name, ok := strings.CutSuffix(line, ":"); ok {
+			seen[name] = true
+		} else if f := strings.Fields(line); seen[f[len(f)-1]] {
+			n++
+		}
+	}
+	return n
+}
+
+// model returns the cycles of a turn.
+func model(mca, processor string, body []string) (float64, error) {
+	const turns = 1000
+	cmd := exec.Command(mca, "-march=aarch64", "-mcpu="+processor, "-mattr=+dotprod,+i8mm,+bf16",
+		fmt.Sprint("-iterations=", turns))
+	cmd.Stdin = strings.NewReader(strings.Join(body, "\n") + "\n")
+	out, err := cmd.Output()
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		return 0, fmt.Errorf("%s: %w: %s", mca, err, failed.Stderr)
+	}
+	if err != nil {
+		return 0, err
+	}
+	found := cycles.FindSubmatch(out)
+	if found == nil {
+		return 0, fmt.Errorf("%s says no cycles:\n%s", mca, out)
+	}
+	n, err := strconv.Atoi(string(found[1]))
+	return float64(n) / turns, err
+}
+
+var cycles = regexp.MustCompile(`Total Cycles: +([0-9]+)`)
