@@ -45,7 +45,9 @@ func Read(path string, limit int64) ([]byte, error) {
 }
 
 // ReadAll returns what r holds, which is an error if it is more than limit bytes; name stands for r in errors.
-func ReadAll(name string, r io.Reader, limit int64) ([]byte, error) { return readAll(name, r, limit, 0) }
+func ReadAll(name string, r io.Reader, limit int64) ([]byte, error) {
+	return readAll(name, r, limit, 0)
+}
 
 // readAll is ReadAll of probably so many bytes.
 func readAll(name string, r io.Reader, limit, size int64) ([]byte, error) {
