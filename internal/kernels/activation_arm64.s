@@ -68,35 +68,53 @@ DATA constants<>+480(SB)/8, $0xbd01e2b5bd01e2b5
 DATA constants<>+488(SB)/8, $0xbd01e2b5bd01e2b5
 DATA constants<>+496(SB)/8, $0x3c483a853c483a85
 DATA constants<>+504(SB)/8, $0x3c483a853c483a85
-DATA constants<>+512(SB)/8, $0xc2aeac50c2aeac50
-DATA constants<>+520(SB)/8, $0xc2aeac50c2aeac50
-DATA constants<>+528(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+536(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+544(SB)/8, $0x3f3172003f317200
-DATA constants<>+552(SB)/8, $0x3f3172003f317200
-DATA constants<>+560(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+568(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+576(SB)/8, $0xc1700000c1700000
-DATA constants<>+584(SB)/8, $0xc1700000c1700000
-DATA constants<>+592(SB)/8, $0x4170000041700000
-DATA constants<>+600(SB)/8, $0x4170000041700000
-DATA constants<>+608(SB)/8, $0xbf000000bf000000
-DATA constants<>+616(SB)/8, $0xbf000000bf000000
-DATA constants<>+624(SB)/8, $0x3ab5121a3ab5121a
-DATA constants<>+632(SB)/8, $0x3ab5121a3ab5121a
-DATA constants<>+640(SB)/8, $0x3c091cf13c091cf1
-DATA constants<>+648(SB)/8, $0x3c091cf13c091cf1
-DATA constants<>+656(SB)/8, $0x3d2aac793d2aac79
-DATA constants<>+664(SB)/8, $0x3d2aac793d2aac79
-DATA constants<>+672(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+680(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+688(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+696(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+704(SB)/8, $0x3ecc422a3ecc422a
-DATA constants<>+712(SB)/8, $0x3ecc422a3ecc422a
-DATA constants<>+720(SB)/8, $0xff800000ff800000
-DATA constants<>+728(SB)/8, $0xff800000ff800000
-GLOBL constants<>(SB), RODATA|NOPTR, $736
+DATA constants<>+512(SB)/8, $0x4079999a4079999a
+DATA constants<>+520(SB)/8, $0x4079999a4079999a
+DATA constants<>+528(SB)/8, $0x0000000000000000
+DATA constants<>+536(SB)/8, $0x0000000000000000
+DATA constants<>+544(SB)/8, $0xba33f997ba33f997
+DATA constants<>+552(SB)/8, $0xba33f997ba33f997
+DATA constants<>+560(SB)/8, $0x3c2be02e3c2be02e
+DATA constants<>+568(SB)/8, $0x3c2be02e3c2be02e
+DATA constants<>+576(SB)/8, $0xbd77ac39bd77ac39
+DATA constants<>+584(SB)/8, $0xbd77ac39bd77ac39
+DATA constants<>+592(SB)/8, $0x3e16cf3c3e16cf3c
+DATA constants<>+600(SB)/8, $0x3e16cf3c3e16cf3c
+DATA constants<>+608(SB)/8, $0xbd55be18bd55be18
+DATA constants<>+616(SB)/8, $0xbd55be18bd55be18
+DATA constants<>+624(SB)/8, $0xbec53856bec53856
+DATA constants<>+632(SB)/8, $0xbec53856bec53856
+DATA constants<>+640(SB)/8, $0x3effa81e3effa81e
+DATA constants<>+648(SB)/8, $0x3effa81e3effa81e
+DATA constants<>+656(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+664(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+672(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+680(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+688(SB)/8, $0x3f3172003f317200
+DATA constants<>+696(SB)/8, $0x3f3172003f317200
+DATA constants<>+704(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+712(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+720(SB)/8, $0xc1700000c1700000
+DATA constants<>+728(SB)/8, $0xc1700000c1700000
+DATA constants<>+736(SB)/8, $0x4170000041700000
+DATA constants<>+744(SB)/8, $0x4170000041700000
+DATA constants<>+752(SB)/8, $0xbf000000bf000000
+DATA constants<>+760(SB)/8, $0xbf000000bf000000
+DATA constants<>+768(SB)/8, $0x3ab5121a3ab5121a
+DATA constants<>+776(SB)/8, $0x3ab5121a3ab5121a
+DATA constants<>+784(SB)/8, $0x3c091cf13c091cf1
+DATA constants<>+792(SB)/8, $0x3c091cf13c091cf1
+DATA constants<>+800(SB)/8, $0x3d2aac793d2aac79
+DATA constants<>+808(SB)/8, $0x3d2aac793d2aac79
+DATA constants<>+816(SB)/8, $0x3e2aaa493e2aaa49
+DATA constants<>+824(SB)/8, $0x3e2aaa493e2aaa49
+DATA constants<>+832(SB)/8, $0x3efffffe3efffffe
+DATA constants<>+840(SB)/8, $0x3efffffe3efffffe
+DATA constants<>+848(SB)/8, $0x3ecc422a3ecc422a
+DATA constants<>+856(SB)/8, $0x3ecc422a3ecc422a
+DATA constants<>+864(SB)/8, $0xff800000ff800000
+DATA constants<>+872(SB)/8, $0xff800000ff800000
+GLOBL constants<>(SB), RODATA|NOPTR, $880
 
 // func geluNEON(y, x []float32, ld, rows, cols int)
 TEXT ·geluNEON(SB), NOSPLIT|NOFRAME, $0-72
@@ -294,8 +312,8 @@ many3:
 	WORD $0x3dc000c3 // ldr q3, [x6, #0]
 	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
 	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
-	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
 	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
+	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
 	WORD $0x3dc058a6 // ldr q6, [x5, #352]
 	WORD $0x3dc05ca7 // ldr q7, [x5, #368]
 	WORD $0x4e25ccc7 // fmla v7.4s, v6.4s, v5.4s
@@ -320,8 +338,8 @@ many3:
 	WORD $0x3dc004c3 // ldr q3, [x6, #16]
 	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
 	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
-	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
 	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
+	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
 	WORD $0x3dc058a6 // ldr q6, [x5, #352]
 	WORD $0x3dc05ca7 // ldr q7, [x5, #368]
 	WORD $0x4e25ccc7 // fmla v7.4s, v6.4s, v5.4s
@@ -358,8 +376,8 @@ vector5:
 	WORD $0x3dc000c3 // ldr q3, [x6, #0]
 	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
 	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
-	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
 	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
+	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
 	WORD $0x3dc058a6 // ldr q6, [x5, #352]
 	WORD $0x3dc05ca7 // ldr q7, [x5, #368]
 	WORD $0x4e25ccc7 // fmla v7.4s, v6.4s, v5.4s
@@ -391,8 +409,8 @@ two6:
 	WORD $0xfd4000c3 // ldr d3, [x6, #0]
 	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
 	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
-	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
 	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
+	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
 	WORD $0x3dc058a6 // ldr q6, [x5, #352]
 	WORD $0x3dc05ca7 // ldr q7, [x5, #368]
 	WORD $0x4e25ccc7 // fmla v7.4s, v6.4s, v5.4s
@@ -422,8 +440,8 @@ one7:
 	WORD $0xbd4000c3 // ldr s3, [x6, #0]
 	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
 	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
-	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
 	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
+	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
 	WORD $0x3dc058a6 // ldr q6, [x5, #352]
 	WORD $0x3dc05ca7 // ldr q7, [x5, #368]
 	WORD $0x4e25ccc7 // fmla v7.4s, v6.4s, v5.4s
@@ -457,6 +475,161 @@ done8:
 end2:
 	RET // ret
 
+// func geluCoarseNEON(y, x []float32, ld, rows, cols int)
+TEXT ·geluCoarseNEON(SB), NOSPLIT|NOFRAME, $0-72
+	MOVD y_base+0(FP), R0 // ldr x0, [sp, #8]
+	MOVD x_base+24(FP), R1 // ldr x1, [sp, #32]
+	MOVD ld+48(FP), R2 // ldr x2, [sp, #56]
+	MOVD rows+56(FP), R3 // ldr x3, [sp, #64]
+	MOVD cols+64(FP), R4 // ldr x4, [sp, #72]
+	MOVD $constants<>(SB), R5 // adr x5, constants
+	WORD $0x3dc080a0 // ldr q0, [x5, #512]
+	WORD $0x3dc084a1 // ldr q1, [x5, #528]
+	WORD $0x6f00e402 // movi v2.2d, #0
+	LSL $2, R2, R2 // lsl x2, x2, #2
+	CMP $0, R3 // cmp x3, #0
+	BLE end2 // ble end2
+
+row1:
+	MOVD R1, R6 // mov x6, x1
+	MOVD R0, R7 // mov x7, x0
+	MOVD R4, R8 // mov x8, x4
+	SUBS $8, R8, R8 // subs x8, x8, #8
+	BLT rest4 // blt rest4
+	PCALIGN $16
+
+many3:
+	WORD $0x3dc000c3 // ldr q3, [x6, #0]
+	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
+	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
+	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
+	WORD $0x3dc088a6 // ldr q6, [x5, #544]
+	WORD $0x3dc08ca7 // ldr q7, [x5, #560]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc090a6 // ldr q6, [x5, #576]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x3dc094a7 // ldr q7, [x5, #592]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc098a6 // ldr q6, [x5, #608]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x3dc09ca7 // ldr q7, [x5, #624]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc0a0a6 // ldr q6, [x5, #640]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x4ea4ccc3 // fmls v3.4s, v6.4s, v4.4s
+	WORD $0x3d8000e3 // str q3, [x7, #0]
+	WORD $0x3dc004c3 // ldr q3, [x6, #16]
+	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
+	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
+	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
+	WORD $0x3dc088a6 // ldr q6, [x5, #544]
+	WORD $0x3dc08ca7 // ldr q7, [x5, #560]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc090a6 // ldr q6, [x5, #576]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x3dc094a7 // ldr q7, [x5, #592]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc098a6 // ldr q6, [x5, #608]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x3dc09ca7 // ldr q7, [x5, #624]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc0a0a6 // ldr q6, [x5, #640]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x4ea4ccc3 // fmls v3.4s, v6.4s, v4.4s
+	WORD $0x3d8004e3 // str q3, [x7, #16]
+	ADD $32, R6, R6 // add x6, x6, #32
+	ADD $32, R7, R7 // add x7, x7, #32
+	SUBS $8, R8, R8 // subs x8, x8, #8
+	BGE many3 // bge many3
+
+rest4:
+	ADD $8, R8, R8 // add x8, x8, #8
+	SUBS $4, R8, R8 // subs x8, x8, #4
+	BLT two6 // blt two6
+	PCALIGN $16
+
+vector5:
+	WORD $0x3dc000c3 // ldr q3, [x6, #0]
+	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
+	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
+	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
+	WORD $0x3dc088a6 // ldr q6, [x5, #544]
+	WORD $0x3dc08ca7 // ldr q7, [x5, #560]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc090a6 // ldr q6, [x5, #576]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x3dc094a7 // ldr q7, [x5, #592]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc098a6 // ldr q6, [x5, #608]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x3dc09ca7 // ldr q7, [x5, #624]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc0a0a6 // ldr q6, [x5, #640]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x4ea4ccc3 // fmls v3.4s, v6.4s, v4.4s
+	WORD $0x3d8000e3 // str q3, [x7, #0]
+	ADD $16, R6, R6 // add x6, x6, #16
+	ADD $16, R7, R7 // add x7, x7, #16
+	SUBS $4, R8, R8 // subs x8, x8, #4
+	BGE vector5 // bge vector5
+
+two6:
+	TBZ $1, R8, one7 // tbz x8, #1, one7
+	WORD $0xfd4000c3 // ldr d3, [x6, #0]
+	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
+	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
+	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
+	WORD $0x3dc088a6 // ldr q6, [x5, #544]
+	WORD $0x3dc08ca7 // ldr q7, [x5, #560]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc090a6 // ldr q6, [x5, #576]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x3dc094a7 // ldr q7, [x5, #592]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc098a6 // ldr q6, [x5, #608]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x3dc09ca7 // ldr q7, [x5, #624]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc0a0a6 // ldr q6, [x5, #640]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x4ea4ccc3 // fmls v3.4s, v6.4s, v4.4s
+	WORD $0xfd0000e3 // str d3, [x7, #0]
+	ADD $8, R6, R6 // add x6, x6, #8
+	ADD $8, R7, R7 // add x7, x7, #8
+
+one7:
+	TBZ $0, R8, done8 // tbz x8, #0, done8
+	WORD $0xbd4000c3 // ldr s3, [x6, #0]
+	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
+	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
+	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
+	WORD $0x3dc088a6 // ldr q6, [x5, #544]
+	WORD $0x3dc08ca7 // ldr q7, [x5, #560]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc090a6 // ldr q6, [x5, #576]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x3dc094a7 // ldr q7, [x5, #592]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc098a6 // ldr q6, [x5, #608]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x3dc09ca7 // ldr q7, [x5, #624]
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x3dc0a0a6 // ldr q6, [x5, #640]
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x4ea4ccc3 // fmls v3.4s, v6.4s, v4.4s
+	WORD $0xbd0000e3 // str s3, [x7, #0]
+	ADD $4, R6, R6 // add x6, x6, #4
+	ADD $4, R7, R7 // add x7, x7, #4
+
+done8:
+	ADD R2, R1, R1 // add x1, x1, x2
+	ADD R2, R0, R0 // add x0, x0, x2
+	SUBS $1, R3, R3 // subs x3, x3, #1
+	BNE row1 // bne row1
+
+end2:
+	RET // ret
+
 // func geluBackwardNEON(dx, y, x, dy []float32)
 TEXT ·geluBackwardNEON(SB), NOSPLIT|NOFRAME, $0-96
 	MOVD x_len+56(FP), R0 // ldr x0, [sp, #64]
@@ -466,10 +639,10 @@ TEXT ·geluBackwardNEON(SB), NOSPLIT|NOFRAME, $0-96
 	MOVD dy_base+72(FP), R4 // ldr x4, [sp, #80]
 	MOVD R2, R5 // mov x5, x2
 	MOVD $constants<>(SB), R6 // adr x6, constants
-	WORD $0x3dc080c0 // ldr q0, [x6, #512]
-	WORD $0x3dc084c1 // ldr q1, [x6, #528]
-	WORD $0x3dc088c2 // ldr q2, [x6, #544]
-	WORD $0x3dc08cc3 // ldr q3, [x6, #560]
+	WORD $0x3dc0a4c0 // ldr q0, [x6, #656]
+	WORD $0x3dc0a8c1 // ldr q1, [x6, #672]
+	WORD $0x3dc0acc2 // ldr q2, [x6, #688]
+	WORD $0x3dc0b0c3 // ldr q3, [x6, #704]
 	WORD $0x3dc000c4 // ldr q4, [x6, #0]
 	WORD $0x3dc004c5 // ldr q5, [x6, #16]
 	WORD $0x3dc008c6 // ldr q6, [x6, #32]
@@ -483,13 +656,13 @@ TEXT ·geluBackwardNEON(SB), NOSPLIT|NOFRAME, $0-96
 
 vector1:
 	WORD $0x3dc0006a // ldr q10, [x3, #0]
-	WORD $0x3dc090cd // ldr q13, [x6, #576]
-	WORD $0x3dc094ce // ldr q14, [x6, #592]
+	WORD $0x3dc0b4cd // ldr q13, [x6, #720]
+	WORD $0x3dc0b8ce // ldr q14, [x6, #736]
 	WORD $0x4eaa1d4b // mov v11.16b, v10.16b
 	WORD $0x4e2df56b // fmax v11.4s, v11.4s, v13.4s
 	WORD $0x4eaef56b // fmin v11.4s, v11.4s, v14.4s
 	WORD $0x6e2bdd6c // fmul v12.4s, v11.4s, v11.4s
-	WORD $0x3dc098cd // ldr q13, [x6, #608]
+	WORD $0x3dc0bccd // ldr q13, [x6, #752]
 	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 	WORD $0x6eace40d // fcmgt v13.4s, v0.4s, v12.4s
 	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
@@ -497,14 +670,14 @@ vector1:
 	WORD $0x4e2189ce // frintn v14.4s, v14.4s
 	WORD $0x4ea2cdcc // fmls v12.4s, v14.4s, v2.4s
 	WORD $0x4ea3cdcc // fmls v12.4s, v14.4s, v3.4s
-	WORD $0x3dc09ccf // ldr q15, [x6, #624]
-	WORD $0x3dc0a0d0 // ldr q16, [x6, #640]
+	WORD $0x3dc0c0cf // ldr q15, [x6, #768]
+	WORD $0x3dc0c4d0 // ldr q16, [x6, #784]
 	WORD $0x4e2ccdf0 // fmla v16.4s, v15.4s, v12.4s
-	WORD $0x3dc0a4cf // ldr q15, [x6, #656]
+	WORD $0x3dc0c8cf // ldr q15, [x6, #800]
 	WORD $0x4e2cce0f // fmla v15.4s, v16.4s, v12.4s
-	WORD $0x3dc0a8d0 // ldr q16, [x6, #672]
+	WORD $0x3dc0ccd0 // ldr q16, [x6, #816]
 	WORD $0x4e2ccdf0 // fmla v16.4s, v15.4s, v12.4s
-	WORD $0x3dc0accf // ldr q15, [x6, #688]
+	WORD $0x3dc0d0cf // ldr q15, [x6, #832]
 	WORD $0x4e2cce0f // fmla v15.4s, v16.4s, v12.4s
 	WORD $0x3dc00cd0 // ldr q16, [x6, #48]
 	WORD $0x4e2ccdf0 // fmla v16.4s, v15.4s, v12.4s
@@ -553,7 +726,7 @@ vector1:
 	WORD $0x4ea7f631 // fmin v17.4s, v17.4s, v7.4s
 	WORD $0x4ea91d2d // mov v13.16b, v9.16b
 	WORD $0x4e29ce2d // fmla v13.4s, v17.4s, v9.4s
-	WORD $0x3dc0b0ce // ldr q14, [x6, #704]
+	WORD $0x3dc0d4ce // ldr q14, [x6, #848]
 	WORD $0x4ead1dac // mov v12.16b, v13.16b
 	WORD $0x4e2ecdec // fmla v12.4s, v15.4s, v14.4s
 	WORD $0x3dc0008e // ldr q14, [x4, #0]
@@ -574,13 +747,13 @@ skip5:
 two2:
 	TBZ $1, R7, one3 // tbz x7, #1, one3
 	WORD $0xfd40006a // ldr d10, [x3, #0]
-	WORD $0x3dc090cd // ldr q13, [x6, #576]
-	WORD $0x3dc094ce // ldr q14, [x6, #592]
+	WORD $0x3dc0b4cd // ldr q13, [x6, #720]
+	WORD $0x3dc0b8ce // ldr q14, [x6, #736]
 	WORD $0x4eaa1d4b // mov v11.16b, v10.16b
 	WORD $0x4e2df56b // fmax v11.4s, v11.4s, v13.4s
 	WORD $0x4eaef56b // fmin v11.4s, v11.4s, v14.4s
 	WORD $0x6e2bdd6c // fmul v12.4s, v11.4s, v11.4s
-	WORD $0x3dc098cd // ldr q13, [x6, #608]
+	WORD $0x3dc0bccd // ldr q13, [x6, #752]
 	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 	WORD $0x6eace40d // fcmgt v13.4s, v0.4s, v12.4s
 	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
@@ -588,14 +761,14 @@ two2:
 	WORD $0x4e2189ce // frintn v14.4s, v14.4s
 	WORD $0x4ea2cdcc // fmls v12.4s, v14.4s, v2.4s
 	WORD $0x4ea3cdcc // fmls v12.4s, v14.4s, v3.4s
-	WORD $0x3dc09ccf // ldr q15, [x6, #624]
-	WORD $0x3dc0a0d0 // ldr q16, [x6, #640]
+	WORD $0x3dc0c0cf // ldr q15, [x6, #768]
+	WORD $0x3dc0c4d0 // ldr q16, [x6, #784]
 	WORD $0x4e2ccdf0 // fmla v16.4s, v15.4s, v12.4s
-	WORD $0x3dc0a4cf // ldr q15, [x6, #656]
+	WORD $0x3dc0c8cf // ldr q15, [x6, #800]
 	WORD $0x4e2cce0f // fmla v15.4s, v16.4s, v12.4s
-	WORD $0x3dc0a8d0 // ldr q16, [x6, #672]
+	WORD $0x3dc0ccd0 // ldr q16, [x6, #816]
 	WORD $0x4e2ccdf0 // fmla v16.4s, v15.4s, v12.4s
-	WORD $0x3dc0accf // ldr q15, [x6, #688]
+	WORD $0x3dc0d0cf // ldr q15, [x6, #832]
 	WORD $0x4e2cce0f // fmla v15.4s, v16.4s, v12.4s
 	WORD $0x3dc00cd0 // ldr q16, [x6, #48]
 	WORD $0x4e2ccdf0 // fmla v16.4s, v15.4s, v12.4s
@@ -644,7 +817,7 @@ two2:
 	WORD $0x4ea7f631 // fmin v17.4s, v17.4s, v7.4s
 	WORD $0x4ea91d2d // mov v13.16b, v9.16b
 	WORD $0x4e29ce2d // fmla v13.4s, v17.4s, v9.4s
-	WORD $0x3dc0b0ce // ldr q14, [x6, #704]
+	WORD $0x3dc0d4ce // ldr q14, [x6, #848]
 	WORD $0x4ead1dac // mov v12.16b, v13.16b
 	WORD $0x4e2ecdec // fmla v12.4s, v15.4s, v14.4s
 	WORD $0xfd40008e // ldr d14, [x4, #0]
@@ -663,13 +836,13 @@ skip6:
 one3:
 	TBZ $0, R7, done4 // tbz x7, #0, done4
 	WORD $0xbd40006a // ldr s10, [x3, #0]
-	WORD $0x3dc090cd // ldr q13, [x6, #576]
-	WORD $0x3dc094ce // ldr q14, [x6, #592]
+	WORD $0x3dc0b4cd // ldr q13, [x6, #720]
+	WORD $0x3dc0b8ce // ldr q14, [x6, #736]
 	WORD $0x4eaa1d4b // mov v11.16b, v10.16b
 	WORD $0x4e2df56b // fmax v11.4s, v11.4s, v13.4s
 	WORD $0x4eaef56b // fmin v11.4s, v11.4s, v14.4s
 	WORD $0x6e2bdd6c // fmul v12.4s, v11.4s, v11.4s
-	WORD $0x3dc098cd // ldr q13, [x6, #608]
+	WORD $0x3dc0bccd // ldr q13, [x6, #752]
 	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 	WORD $0x6eace40d // fcmgt v13.4s, v0.4s, v12.4s
 	WORD $0x4e20f58c // fmax v12.4s, v12.4s, v0.4s
@@ -677,14 +850,14 @@ one3:
 	WORD $0x4e2189ce // frintn v14.4s, v14.4s
 	WORD $0x4ea2cdcc // fmls v12.4s, v14.4s, v2.4s
 	WORD $0x4ea3cdcc // fmls v12.4s, v14.4s, v3.4s
-	WORD $0x3dc09ccf // ldr q15, [x6, #624]
-	WORD $0x3dc0a0d0 // ldr q16, [x6, #640]
+	WORD $0x3dc0c0cf // ldr q15, [x6, #768]
+	WORD $0x3dc0c4d0 // ldr q16, [x6, #784]
 	WORD $0x4e2ccdf0 // fmla v16.4s, v15.4s, v12.4s
-	WORD $0x3dc0a4cf // ldr q15, [x6, #656]
+	WORD $0x3dc0c8cf // ldr q15, [x6, #800]
 	WORD $0x4e2cce0f // fmla v15.4s, v16.4s, v12.4s
-	WORD $0x3dc0a8d0 // ldr q16, [x6, #672]
+	WORD $0x3dc0ccd0 // ldr q16, [x6, #816]
 	WORD $0x4e2ccdf0 // fmla v16.4s, v15.4s, v12.4s
-	WORD $0x3dc0accf // ldr q15, [x6, #688]
+	WORD $0x3dc0d0cf // ldr q15, [x6, #832]
 	WORD $0x4e2cce0f // fmla v15.4s, v16.4s, v12.4s
 	WORD $0x3dc00cd0 // ldr q16, [x6, #48]
 	WORD $0x4e2ccdf0 // fmla v16.4s, v15.4s, v12.4s
@@ -733,7 +906,7 @@ one3:
 	WORD $0x4ea7f631 // fmin v17.4s, v17.4s, v7.4s
 	WORD $0x4ea91d2d // mov v13.16b, v9.16b
 	WORD $0x4e29ce2d // fmla v13.4s, v17.4s, v9.4s
-	WORD $0x3dc0b0ce // ldr q14, [x6, #704]
+	WORD $0x3dc0d4ce // ldr q14, [x6, #848]
 	WORD $0x4ead1dac // mov v12.16b, v13.16b
 	WORD $0x4e2ecdec // fmla v12.4s, v15.4s, v14.4s
 	WORD $0xbd40008e // ldr s14, [x4, #0]
@@ -762,12 +935,12 @@ TEXT ·softmaxRowsNEON(SB), NOSPLIT|NOFRAME, $0-76
 	FMOVS scale+72(FP), F0 // ldr s0, [sp, #80]
 	WORD $0x4e040400 // dup v0.4s, v0.s[0]
 	MOVD $constants<>(SB), R5 // adr x5, constants
-	WORD $0x3dc0b4a1 // ldr q1, [x5, #720]
+	WORD $0x3dc0d8a1 // ldr q1, [x5, #864]
 	WORD $0x3dc00ca2 // ldr q2, [x5, #48]
-	WORD $0x3dc080a3 // ldr q3, [x5, #512]
-	WORD $0x3dc084a4 // ldr q4, [x5, #528]
-	WORD $0x3dc088a5 // ldr q5, [x5, #544]
-	WORD $0x3dc08ca6 // ldr q6, [x5, #560]
+	WORD $0x3dc0a4a3 // ldr q3, [x5, #656]
+	WORD $0x3dc0a8a4 // ldr q4, [x5, #672]
+	WORD $0x3dc0aca5 // ldr q5, [x5, #688]
+	WORD $0x3dc0b0a6 // ldr q6, [x5, #704]
 	LSL $2, R2, R2 // lsl x2, x2, #2
 	CMP $0, R3 // cmp x3, #0
 	BLE end2 // ble end2
@@ -857,14 +1030,14 @@ many9:
 	WORD $0x4e2189ad // frintn v13.4s, v13.4s
 	WORD $0x4ea5cda8 // fmls v8.4s, v13.4s, v5.4s
 	WORD $0x4ea6cda8 // fmls v8.4s, v13.4s, v6.4s
-	WORD $0x3dc09cae // ldr q14, [x5, #624]
-	WORD $0x3dc0a0af // ldr q15, [x5, #640]
+	WORD $0x3dc0c0ae // ldr q14, [x5, #768]
+	WORD $0x3dc0c4af // ldr q15, [x5, #784]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
-	WORD $0x3dc0a4ae // ldr q14, [x5, #656]
+	WORD $0x3dc0c8ae // ldr q14, [x5, #800]
 	WORD $0x4e28cdee // fmla v14.4s, v15.4s, v8.4s
-	WORD $0x3dc0a8af // ldr q15, [x5, #672]
+	WORD $0x3dc0ccaf // ldr q15, [x5, #816]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
-	WORD $0x3dc0acae // ldr q14, [x5, #688]
+	WORD $0x3dc0d0ae // ldr q14, [x5, #832]
 	WORD $0x4e28cdee // fmla v14.4s, v15.4s, v8.4s
 	WORD $0x3dc00caf // ldr q15, [x5, #48]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
@@ -885,14 +1058,14 @@ many9:
 	WORD $0x4e2189ad // frintn v13.4s, v13.4s
 	WORD $0x4ea5cda8 // fmls v8.4s, v13.4s, v5.4s
 	WORD $0x4ea6cda8 // fmls v8.4s, v13.4s, v6.4s
-	WORD $0x3dc09cae // ldr q14, [x5, #624]
-	WORD $0x3dc0a0af // ldr q15, [x5, #640]
+	WORD $0x3dc0c0ae // ldr q14, [x5, #768]
+	WORD $0x3dc0c4af // ldr q15, [x5, #784]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
-	WORD $0x3dc0a4ae // ldr q14, [x5, #656]
+	WORD $0x3dc0c8ae // ldr q14, [x5, #800]
 	WORD $0x4e28cdee // fmla v14.4s, v15.4s, v8.4s
-	WORD $0x3dc0a8af // ldr q15, [x5, #672]
+	WORD $0x3dc0ccaf // ldr q15, [x5, #816]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
-	WORD $0x3dc0acae // ldr q14, [x5, #688]
+	WORD $0x3dc0d0ae // ldr q14, [x5, #832]
 	WORD $0x4e28cdee // fmla v14.4s, v15.4s, v8.4s
 	WORD $0x3dc00caf // ldr q15, [x5, #48]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
@@ -924,14 +1097,14 @@ vector11:
 	WORD $0x4e2189ad // frintn v13.4s, v13.4s
 	WORD $0x4ea5cda8 // fmls v8.4s, v13.4s, v5.4s
 	WORD $0x4ea6cda8 // fmls v8.4s, v13.4s, v6.4s
-	WORD $0x3dc09cae // ldr q14, [x5, #624]
-	WORD $0x3dc0a0af // ldr q15, [x5, #640]
+	WORD $0x3dc0c0ae // ldr q14, [x5, #768]
+	WORD $0x3dc0c4af // ldr q15, [x5, #784]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
-	WORD $0x3dc0a4ae // ldr q14, [x5, #656]
+	WORD $0x3dc0c8ae // ldr q14, [x5, #800]
 	WORD $0x4e28cdee // fmla v14.4s, v15.4s, v8.4s
-	WORD $0x3dc0a8af // ldr q15, [x5, #672]
+	WORD $0x3dc0ccaf // ldr q15, [x5, #816]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
-	WORD $0x3dc0acae // ldr q14, [x5, #688]
+	WORD $0x3dc0d0ae // ldr q14, [x5, #832]
 	WORD $0x4e28cdee // fmla v14.4s, v15.4s, v8.4s
 	WORD $0x3dc00caf // ldr q15, [x5, #48]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
@@ -958,14 +1131,14 @@ two12:
 	WORD $0x4e2189ad // frintn v13.4s, v13.4s
 	WORD $0x4ea5cda8 // fmls v8.4s, v13.4s, v5.4s
 	WORD $0x4ea6cda8 // fmls v8.4s, v13.4s, v6.4s
-	WORD $0x3dc09cae // ldr q14, [x5, #624]
-	WORD $0x3dc0a0af // ldr q15, [x5, #640]
+	WORD $0x3dc0c0ae // ldr q14, [x5, #768]
+	WORD $0x3dc0c4af // ldr q15, [x5, #784]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
-	WORD $0x3dc0a4ae // ldr q14, [x5, #656]
+	WORD $0x3dc0c8ae // ldr q14, [x5, #800]
 	WORD $0x4e28cdee // fmla v14.4s, v15.4s, v8.4s
-	WORD $0x3dc0a8af // ldr q15, [x5, #672]
+	WORD $0x3dc0ccaf // ldr q15, [x5, #816]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
-	WORD $0x3dc0acae // ldr q14, [x5, #688]
+	WORD $0x3dc0d0ae // ldr q14, [x5, #832]
 	WORD $0x4e28cdee // fmla v14.4s, v15.4s, v8.4s
 	WORD $0x3dc00caf // ldr q15, [x5, #48]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
@@ -991,14 +1164,14 @@ one13:
 	WORD $0x4e2189ad // frintn v13.4s, v13.4s
 	WORD $0x4ea5cda8 // fmls v8.4s, v13.4s, v5.4s
 	WORD $0x4ea6cda8 // fmls v8.4s, v13.4s, v6.4s
-	WORD $0x3dc09cae // ldr q14, [x5, #624]
-	WORD $0x3dc0a0af // ldr q15, [x5, #640]
+	WORD $0x3dc0c0ae // ldr q14, [x5, #768]
+	WORD $0x3dc0c4af // ldr q15, [x5, #784]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
-	WORD $0x3dc0a4ae // ldr q14, [x5, #656]
+	WORD $0x3dc0c8ae // ldr q14, [x5, #800]
 	WORD $0x4e28cdee // fmla v14.4s, v15.4s, v8.4s
-	WORD $0x3dc0a8af // ldr q15, [x5, #672]
+	WORD $0x3dc0ccaf // ldr q15, [x5, #816]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s
-	WORD $0x3dc0acae // ldr q14, [x5, #688]
+	WORD $0x3dc0d0ae // ldr q14, [x5, #832]
 	WORD $0x4e28cdee // fmla v14.4s, v15.4s, v8.4s
 	WORD $0x3dc00caf // ldr q15, [x5, #48]
 	WORD $0x4e28cdcf // fmla v15.4s, v14.4s, v8.4s

@@ -11,6 +11,9 @@ func geluNEON(y, x []float32, ld, rows, cols int)
 func geluQuickNEON(y, x []float32, ld, rows, cols int)
 
 //go:noescape
+func geluCoarseNEON(y, x []float32, ld, rows, cols int)
+
+//go:noescape
 func geluBackwardNEON(dx, y, x, dy []float32)
 
 //go:noescape

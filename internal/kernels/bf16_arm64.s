@@ -996,6 +996,8 @@ rows1:
 	WORD $0x6f00e401 // movi v1.2d, #0
 	WORD $0x6f00e402 // movi v2.2d, #0
 	WORD $0x6f00e403 // movi v3.2d, #0
+	CMP $4, R7 // cmp x7, #4
+	BNE rest1 // bne rest1
 	SUBS $2, R3, R3 // subs x3, x3, #2
 	BLT few1 // blt few1
 	PCALIGN $16
@@ -1050,10 +1052,16 @@ two1:
 	BGE two1 // bge two1
 
 few1:
-	TBZ $0, R3, finish1 // tbz x3, #0, finish1
+	ADD $2, R3, R3 // add x3, x3, #2
+
+rest1:
+	CBZ R3, finish1 // cbz x3, finish1
+	PCALIGN $16
+
+one1:
 	WORD $0xbc616a18 // ldr s24, [x16, x1]
 	WORD $0x2e613b18 // shll v24.4s, v24.4h, #16
-	ADD $4, R1, R1 // add x1, x1, #4
+	ADD R7, R1, R1 // add x1, x1, x7
 	WORD $0xad405454 // ldp q20, q21, [x2, #0]
 	WORD $0xad415c56 // ldp q22, q23, [x2, #32]
 	WORD $0x4f305694 // shl v20.4s, v20.4s, #16
@@ -1075,6 +1083,8 @@ few1:
 	WORD $0x4e3d1ef7 // and v23.16b, v23.16b, v29.16b
 	WORD $0x4fb812e3 // fmla v3.4s, v23.4s, v24.s[1]
 	ADD R8, R2, R2 // add x2, x2, x8
+	SUBS $1, R3, R3 // subs x3, x3, #1
+	BNE one1 // bne one1
 
 finish1:
 	MOVD 56(R0), R14 // ldr x14, [x0, #56]
@@ -1114,6 +1124,8 @@ rows2:
 	WORD $0x6f00e405 // movi v5.2d, #0
 	WORD $0x6f00e406 // movi v6.2d, #0
 	WORD $0x6f00e407 // movi v7.2d, #0
+	CMP $4, R7 // cmp x7, #4
+	BNE rest2 // bne rest2
 	SUBS $2, R3, R3 // subs x3, x3, #2
 	BLT few2 // blt few2
 	PCALIGN $16
@@ -1186,12 +1198,18 @@ two2:
 	BGE two2 // bge two2
 
 few2:
-	TBZ $0, R3, finish2 // tbz x3, #0, finish2
+	ADD $2, R3, R3 // add x3, x3, #2
+
+rest2:
+	CBZ R3, finish2 // cbz x3, finish2
+	PCALIGN $16
+
+one2:
 	WORD $0xbc616a18 // ldr s24, [x16, x1]
 	WORD $0x2e613b18 // shll v24.4s, v24.4h, #16
 	WORD $0xbc616a39 // ldr s25, [x17, x1]
 	WORD $0x2e613b39 // shll v25.4s, v25.4h, #16
-	ADD $4, R1, R1 // add x1, x1, #4
+	ADD R7, R1, R1 // add x1, x1, x7
 	WORD $0xad405454 // ldp q20, q21, [x2, #0]
 	WORD $0xad415c56 // ldp q22, q23, [x2, #32]
 	WORD $0x4f305694 // shl v20.4s, v20.4s, #16
@@ -1221,6 +1239,8 @@ few2:
 	WORD $0x4fb812e3 // fmla v3.4s, v23.4s, v24.s[1]
 	WORD $0x4fb912e7 // fmla v7.4s, v23.4s, v25.s[1]
 	ADD R8, R2, R2 // add x2, x2, x8
+	SUBS $1, R3, R3 // subs x3, x3, #1
+	BNE one2 // bne one2
 
 finish2:
 	MOVD 56(R0), R14 // ldr x14, [x0, #56]
@@ -1278,6 +1298,8 @@ rows3:
 	WORD $0x6f00e409 // movi v9.2d, #0
 	WORD $0x6f00e40a // movi v10.2d, #0
 	WORD $0x6f00e40b // movi v11.2d, #0
+	CMP $4, R7 // cmp x7, #4
+	BNE rest3 // bne rest3
 	SUBS $2, R3, R3 // subs x3, x3, #2
 	BLT few3 // blt few3
 	PCALIGN $16
@@ -1368,14 +1390,20 @@ two3:
 	BGE two3 // bge two3
 
 few3:
-	TBZ $0, R3, finish3 // tbz x3, #0, finish3
+	ADD $2, R3, R3 // add x3, x3, #2
+
+rest3:
+	CBZ R3, finish3 // cbz x3, finish3
+	PCALIGN $16
+
+one3:
 	WORD $0xbc616a18 // ldr s24, [x16, x1]
 	WORD $0x2e613b18 // shll v24.4s, v24.4h, #16
 	WORD $0xbc616a39 // ldr s25, [x17, x1]
 	WORD $0x2e613b39 // shll v25.4s, v25.4h, #16
 	WORD $0xbc616a7a // ldr s26, [x19, x1]
 	WORD $0x2e613b5a // shll v26.4s, v26.4h, #16
-	ADD $4, R1, R1 // add x1, x1, #4
+	ADD R7, R1, R1 // add x1, x1, x7
 	WORD $0xad405454 // ldp q20, q21, [x2, #0]
 	WORD $0xad415c56 // ldp q22, q23, [x2, #32]
 	WORD $0x4f305694 // shl v20.4s, v20.4s, #16
@@ -1413,6 +1441,8 @@ few3:
 	WORD $0x4fb912e7 // fmla v7.4s, v23.4s, v25.s[1]
 	WORD $0x4fba12eb // fmla v11.4s, v23.4s, v26.s[1]
 	ADD R8, R2, R2 // add x2, x2, x8
+	SUBS $1, R3, R3 // subs x3, x3, #1
+	BNE one3 // bne one3
 
 finish3:
 	MOVD 56(R0), R14 // ldr x14, [x0, #56]
@@ -1488,6 +1518,8 @@ rows4:
 	WORD $0x6f00e40d // movi v13.2d, #0
 	WORD $0x6f00e40e // movi v14.2d, #0
 	WORD $0x6f00e40f // movi v15.2d, #0
+	CMP $4, R7 // cmp x7, #4
+	BNE rest4 // bne rest4
 	SUBS $2, R3, R3 // subs x3, x3, #2
 	BLT few4 // blt few4
 	PCALIGN $16
@@ -1596,7 +1628,13 @@ two4:
 	BGE two4 // bge two4
 
 few4:
-	TBZ $0, R3, finish4 // tbz x3, #0, finish4
+	ADD $2, R3, R3 // add x3, x3, #2
+
+rest4:
+	CBZ R3, finish4 // cbz x3, finish4
+	PCALIGN $16
+
+one4:
 	WORD $0xbc616a18 // ldr s24, [x16, x1]
 	WORD $0x2e613b18 // shll v24.4s, v24.4h, #16
 	WORD $0xbc616a39 // ldr s25, [x17, x1]
@@ -1605,7 +1643,7 @@ few4:
 	WORD $0x2e613b5a // shll v26.4s, v26.4h, #16
 	WORD $0xbc616a9b // ldr s27, [x20, x1]
 	WORD $0x2e613b7b // shll v27.4s, v27.4h, #16
-	ADD $4, R1, R1 // add x1, x1, #4
+	ADD R7, R1, R1 // add x1, x1, x7
 	WORD $0xad405454 // ldp q20, q21, [x2, #0]
 	WORD $0xad415c56 // ldp q22, q23, [x2, #32]
 	WORD $0x4f305694 // shl v20.4s, v20.4s, #16
@@ -1651,6 +1689,8 @@ few4:
 	WORD $0x4fba12eb // fmla v11.4s, v23.4s, v26.s[1]
 	WORD $0x4fbb12ef // fmla v15.4s, v23.4s, v27.s[1]
 	ADD R8, R2, R2 // add x2, x2, x8
+	SUBS $1, R3, R3 // subs x3, x3, #1
+	BNE one4 // bne one4
 
 finish4:
 	MOVD 56(R0), R14 // ldr x14, [x0, #56]
@@ -1744,6 +1784,8 @@ rows5:
 	WORD $0x6f00e411 // movi v17.2d, #0
 	WORD $0x6f00e412 // movi v18.2d, #0
 	WORD $0x6f00e413 // movi v19.2d, #0
+	CMP $4, R7 // cmp x7, #4
+	BNE rest5 // bne rest5
 	SUBS $2, R3, R3 // subs x3, x3, #2
 	BLT few5 // blt few5
 	PCALIGN $16
@@ -1870,7 +1912,13 @@ two5:
 	BGE two5 // bge two5
 
 few5:
-	TBZ $0, R3, finish5 // tbz x3, #0, finish5
+	ADD $2, R3, R3 // add x3, x3, #2
+
+rest5:
+	CBZ R3, finish5 // cbz x3, finish5
+	PCALIGN $16
+
+one5:
 	WORD $0xbc616a18 // ldr s24, [x16, x1]
 	WORD $0x2e613b18 // shll v24.4s, v24.4h, #16
 	WORD $0xbc616a39 // ldr s25, [x17, x1]
@@ -1881,7 +1929,7 @@ few5:
 	WORD $0x2e613b7b // shll v27.4s, v27.4h, #16
 	WORD $0xbc616abc // ldr s28, [x21, x1]
 	WORD $0x2e613b9c // shll v28.4s, v28.4h, #16
-	ADD $4, R1, R1 // add x1, x1, #4
+	ADD R7, R1, R1 // add x1, x1, x7
 	WORD $0xad405454 // ldp q20, q21, [x2, #0]
 	WORD $0xad415c56 // ldp q22, q23, [x2, #32]
 	WORD $0x4f305694 // shl v20.4s, v20.4s, #16
@@ -1935,6 +1983,8 @@ few5:
 	WORD $0x4fbb12ef // fmla v15.4s, v23.4s, v27.s[1]
 	WORD $0x4fbc12f3 // fmla v19.4s, v23.4s, v28.s[1]
 	ADD R8, R2, R2 // add x2, x2, x8
+	SUBS $1, R3, R3 // subs x3, x3, #1
+	BNE one5 // bne one5
 
 finish5:
 	MOVD 56(R0), R14 // ldr x14, [x0, #56]

@@ -5,8 +5,9 @@ package kernels
 // panels beside, or instead of, rows, for the rows at … at+rows−1 of K: at is even, and so is rows unless the last one
 // is among them.
 
-// FastBF16 reports whether products of bfloat16 are faster than those of float32 on the path in use.
-func FastBF16() bool { return active.bf16Dots }
+// FastBF16 reports whether training in bfloat16 is faster than in float32 on the path in use: products are, and what
+// this file has is no plain Go.
+func FastBF16() bool { return active.bf16Dots && !active.plainBF16Training }
 
 // PackRowsBF16 lays out b [k, n] (row stride ldb), rounded, in dst, whose memory is used again if it is large enough.
 func PackRowsBF16(dst *PackedBF16, b []float32, ldb, k, n int) {

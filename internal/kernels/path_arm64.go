@@ -22,7 +22,7 @@ func neon() *path {
 	p.name = "neon"
 	p.gemm, p.gemmBF16, p.gemmInt8 = gemmNEON, gemmBF16NEON, gemmInt8NEON
 	p.transposePanel, p.packRowsBF16, p.packRowsInt8 = transposePanelNEON, packRowsBF16NEON, packRowsInt8NEON
-	p.gelu, p.geluQuick, p.geluBackward = geluNEON, geluQuickNEON, geluBackwardNEON
+	p.gelu, p.geluQuick, p.geluCoarse, p.geluBackward = geluNEON, geluQuickNEON, geluCoarseNEON, geluBackwardNEON
 	p.softmaxRows, p.softmaxBackward = softmaxRowsNEON, softmaxBackwardNEON
 	p.layerNorm, p.layerNormBF16, p.layerNormBackward = layerNormNEON, layerNormHalfNEON, layerNormBackwardNEON
 	p.roundBF16, p.quantizeRows = roundHalfNEON, quantizeRowsNEON
@@ -49,7 +49,7 @@ func i8mm(bf16 bool) *path {
 	p.name = "i8mm"
 	p.gemmInt8, p.peakInt8 = gemmInt8I8MM, peakLoop{matricesI8MM, 24 * 32 * 2}
 	if bf16 {
-		p.bf16Dots = true
+		p.bf16Dots, p.plainBF16Training = true, true
 		p.gemmBF16, p.peakBF16 = gemmBF16Dots, peakLoop{dotsBF16, 24 * 8 * 2}
 		p.packRowsBF16, p.packPairsBF16 = packRowsBF16BF16, packPairsBF16BF16
 		p.softmaxRowsBF16, p.layerNormBF16, p.roundBF16 = softmaxHalfBF16, layerNormHalfBF16, roundHalfBF16

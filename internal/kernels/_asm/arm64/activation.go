@@ -4,7 +4,12 @@ import "math"
 
 func activation() {
 	routine("geluNEON", "(y, x []float32, ld, rows, cols int)", gelu)
-	routine("geluQuickNEON", "(y, x []float32, ld, rows, cols int)", geluQuick)
+	routine("geluQuickNEON", "(y, x []float32, ld, rows, cols int)", func() {
+		geluBump(geluBumpPoly, geluBumpEnd, geluBumpEnd/2)
+	})
+	routine("geluCoarseNEON", "(y, x []float32, ld, rows, cols int)", func() {
+		geluBump(geluCoarsePoly, geluCoarseEnd, 0)
+	})
 	routine("geluBackwardNEON", "(dx, y, x, dy []float32)", geluBackward)
 	routine("softmaxRowsNEON", "(x, inverse []float32, ld, rows, cols int, scale float32)", func() { softmaxRows(nil) })
 	routine("softmaxBackwardNEON", "(ds, p, dot []float32, ld, rows, cols int, scale float32)", softmaxBackward)
@@ -28,24 +33,28 @@ func gelu() {
 	}, [2]int{x, ld}, [2]int{y, ld})
 }
 
-// geluQuick writes y = max(x, 0) − t·P(t − end/2), t = min(|x|, end).
-func geluQuick() {
+// geluBump writes y = max(x, 0) − t·P(t − middle), t = min(|x|, end).
+func geluBump(poly []float64, end, middle float64) {
 	y, x, ld, count, n := pointer("y"), pointer("x"), param("ld"), param("rows"), param("cols")
 	withConstants()
-	end, middle, zero := fill(geluBumpEnd), fill(geluBumpEnd/2), cleared(1)[0]
+	most, shift, zero := fill(end), fill(middle), cleared(1)[0]
 	lsl(ld, ld, 2)
 	rows(count, func() {
 		from, to := newRow(x, 4), newRow(y, 4)
 		eachUnrolled(n, 2, func(p span, _ int) {
 			g, t, u := p.load(from), vec(), vec()
 			v("fabs", t, g)
-			v("fmin", t, t, end)
-			v("fsub", u, t, middle)
+			v("fmin", t, t, most)
 			v("fmax", g, g, zero)
-			last := len(geluBumpPoly) - 1
-			q := fill(geluBumpPoly[last])
+			if middle == 0 {
+				u = t
+			} else {
+				v("fsub", u, t, shift)
+			}
+			last := len(poly) - 1
+			q := fill(poly[last])
 			for i := last - 1; i >= 0; i-- {
-				q = horner(q, u, geluBumpPoly[i])
+				q = horner(q, u, poly[i])
 			}
 			v("fmls", g, q, t)
 			p.store(g, to)

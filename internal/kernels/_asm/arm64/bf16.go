@@ -37,7 +37,7 @@ func bf16() {
 }
 
 // innerWidened adds a pair's products in float32: the lower halves', shifted up, then the upper ones', masked. Four k's
-// of a row fill a vector.
+// of a row fill a vector; pairs that do not lie side by side go one by one.
 func innerWidened(k kernel, rows int) {
 	name := func(s string) string { return fmt.Sprint(s, rows) }
 	load := func(instruction string, bytes int) {
@@ -45,7 +45,11 @@ func innerWidened(k kernel, rows int) {
 			v(instruction, k.a(i), rowRegisters[i], rOffset)
 			v("shll", k.a(i), k.a(i))
 		}
-		addi(rOffset, rOffset, bytes)
+		if bytes > 0 {
+			addi(rOffset, rOffset, bytes)
+		} else {
+			add(rOffset, rOffset, rColA)
+		}
 	}
 	pair := func(lane int) {
 		for half := range 2 {
@@ -63,6 +67,8 @@ func innerWidened(k kernel, rows int) {
 		}
 		add(rB, rB, rLDB)
 	}
+	cmpi(rColA, 4)
+	branch("bne", name("rest"))
 	subs(rK, rK, 2)
 	branch("blt", name("few"))
 	head(name("two"))
@@ -72,9 +78,14 @@ func innerWidened(k kernel, rows int) {
 	subs(rK, rK, 2)
 	branch("bge", name("two"))
 	label(name("few"))
-	tbz(rK, 0, name("finish"))
-	load("ldr s x", 4)
+	addi(rK, rK, 2)
+	label(name("rest"))
+	cbz(rK, name("finish"))
+	head(name("one"))
+	load("ldr s x", 0)
 	pair(0)
+	subs(rK, rK, 1)
+	branch("bne", name("one"))
 	label(name("finish"))
 }
 

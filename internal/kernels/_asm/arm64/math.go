@@ -9,6 +9,7 @@ var (
 		-0.030031752, 0.017049624, -0.007227924, 0.0044742813, -0.003987361, 0.0014809371}
 	geluBumpPoly = []float64{0.012220983, -0.031710345, 0.03574155, -0.021631464, 0.0060958276,
 		0.00064377516, -0.0009893096, 0.00017060371, 4.3906733e-05, -1.2893748e-05}
+	geluCoarsePoly = []float64{0.49932952, -0.38519542, -0.05218324, 0.14727491, -0.06046698, 0.01049046, -0.00068655}
 )
 
 const (
@@ -19,6 +20,8 @@ const (
 	erfScale    = 2 / (3.5 * 3.5)
 	invSqrt2Pi  = 0.39894228040143267794
 	geluBumpEnd = 4.5
+
+	geluCoarseEnd = 3.9
 )
 
 // horner returns p·x + c in a new vector, and gives p back: a multiply-add overwrites what it adds to, so the constant
