@@ -22,16 +22,16 @@ func TestRemovedIsMasked(t *testing.T) {
 	})
 }
 
-// nudged returns the image with pixels larger and smaller by some units of float32's last place, in one of many ways.
-func nudged(image []float32, way uint64) []float32 {
-	out, r := slices.Clone(image), rand.New(rand.NewPCG(1, way))
+// nudged returns numbers that are larger or smaller by some units of float32's last place, in one of many ways.
+func nudged(x []float32, way uint64) []float32 {
+	out, r := slices.Clone(x), rand.New(rand.NewPCG(1, way))
 	for i := range out {
 		out[i] *= 1 + float32(1-r.IntN(2)*2)*0x1p-22
 	}
 	return out
 }
 
-// nudges is in how many ways images are nudged: one alone may happen to change little.
+// nudges is in how many ways weights and images are nudged: one alone may happen to change little.
 const nudges = 6
 
 func checkAgainstMasked(t fataler, p *vit.Params, images []float32) {
@@ -47,7 +47,9 @@ func checkAgainstMasked(t fataler, p *vit.Params, images []float32) {
 		}
 		off := make([]float64, c.Classes)
 		for way := range uint64(nudges) {
-			nearby := maskedForward(p, nudged(images[i*size:(i+1)*size], way))
+			q := p.Clone()
+			copy(q.Data, nudged(p.Data, way))
+			nearby := maskedForward(q, nudged(images[i*size:(i+1)*size], way))
 			for j, v := range want.logits {
 				off[j] = max(off[j], math.Abs(nearby.logits[j]-v))
 			}
