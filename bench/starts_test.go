@@ -20,7 +20,9 @@ func testModel(t *testing.T) *model {
 	return &model{name: "micro", params: vit.Initialize(c, 1, 0), input: "images", onnx: "model.onnx", base: "model"}
 }
 
-// TestReportStart: a process is timed until it answers, its memory is its own, and one that fails says why.
+// TestReportStart: a process is timed until it answers, and one that fails says why. Memory is at least something: Linux
+// counts what the parent held when it started the child, which is little in the process that reportStart is for, but not
+// in this one.
 func TestReportStart(t *testing.T) {
 	var out bytes.Buffer
 	if err := reportStart(&out, []string{"sh", "-c", "sleep 0.05; echo 7"}); err != nil {
@@ -33,7 +35,7 @@ func TestReportStart(t *testing.T) {
 	if said.MS < 50 || said.Answer != "7\n" {
 		t.Errorf("%+v, want 7 after more than 50 ms", said)
 	}
-	if runtime.GOOS == "linux" && (said.Peak < 1<<18 || said.Peak > 1<<30) {
+	if runtime.GOOS == "linux" && said.Peak < 1<<18 {
 		t.Errorf("%d bytes resident", said.Peak)
 	}
 	for command, want := range map[string]string{"echo wrong >&2; exit 3": "wrong", "true": "prints nothing"} {
