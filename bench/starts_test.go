@@ -20,9 +20,9 @@ func testModel(t *testing.T) *model {
 	return &model{name: "micro", params: vit.Initialize(c, 1, 0), input: "images", onnx: "model.onnx", base: "model"}
 }
 
-// TestReportStart: a process is timed until it answers, and one that fails says why. Memory is at least something: Linux
-// counts what the parent held when it started the child, which is little in the process that reportStart is for, but not
-// in this one.
+// TestReportStart: a process is timed until it answers, and one that fails says why. Memory is at least something:
+// Linux counts what the parent held when it started the child, which is little in the process that reportStart is for,
+// but not in this one.
 func TestReportStart(t *testing.T) {
 	var out bytes.Buffer
 	if err := reportStart(&out, []string{"sh", "-c", "sleep 0.05; echo 7"}); err != nil {
