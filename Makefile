@@ -17,7 +17,7 @@ depths:
 # The two bundled models, from nothing: the same 50 epochs, and 40 more with the same schedule; the dense models teach
 # the adaptive ones. Some three hours on two cores.
 .PHONY: models
-TRAIN = go run ./cmd/adavit train --data fashion-mnist
+TRAIN = go run ./cmd/adavit train --data fashion-mnist --precision f32
 models:
 	$(TRAIN) --recipe fashion-dense --out out/fashion-30
 	$(TRAIN) --recipe fashion-dense-more --init out/fashion-30 --out out/fashion-50 --set lr=5e-4 --set min_lr=1e-5

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -36,7 +38,9 @@ func main() {
 			tidyWorker()
 		}
 		beam.Init() // a worker stays in there
-		err = o.Check()
+		if err = o.Check(); err == nil {
+			err = checkRunner(*runners.Runner, isSet("dry_run"))
+		}
 	}
 	if err == nil {
 		if !o.verbose && !dry() {
@@ -83,7 +87,7 @@ func parse(f *flag.FlagSet, args []string) (o options, err error) {
 	var budget, precision, exif string
 	f.Var((*names)(&o.Inputs), "input", "pictures and tar shards: a `name` or pattern, local, gs:// or s3://; "+
 		"several times for more")
-	f.Var((*names)(&o.Lists), "list", "`file` that lists more of them, one a line; several times for more")
+	f.Var((*names)(&o.Lists), "list", "`file` that lists names of more of them, one a line; several times for more")
 	f.StringVar(&o.Output, "output", "", "`folder` for the results, local (one that all workers share), gs:// or s3://")
 	f.StringVar(&o.Model, "model", "", "model: a bundled `name`, hf:owner/name, or a directory, local (on all workers), "+
 		"gs:// or s3://")
@@ -151,6 +155,23 @@ func tidily(f func() error) error {
 		return err
 	}
 	return f()
+}
+
+// known are the runners that a job can be given to; Beam accepts others of its names as well, and ends without a word
+// where it knows none.
+var known = []string{"prism", "universal", "flink", "spark", "dataflow", "dot"}
+
+// checkRunner reports a runner that there is not, or one that would run a job that was only to be shown.
+func checkRunner(name string, dryRun bool) error {
+	name = cmp.Or(name, known[0])
+	if !slices.Contains(known, name) {
+		return usage.Errorf("--runner is %q, want one of %s", name, strings.Join(known, ", "))
+	}
+	if dryRun && name != "dataflow" {
+		return usage.Errorf("--dry_run is a flag of Dataflow's, and %s would run the job; --runner dot --dot_file FILE draws "+
+			"any job", name)
+	}
+	return nil
 }
 
 // dry reports whether the runner only shows the job's graph, or keeps it for later.

@@ -50,6 +50,7 @@ func Train(ctx context.Context, o trainer.Options, p infer.Precision) (r trainer
 	if o.Recipe.Precision == train.BF16 && train.Fastest() != train.BF16 {
 		o.Log.Warn("this machine has no instructions for bf16, so that f32 is faster")
 	}
+	o.Log.Info("arithmetic", "precision", cmp.Or(o.Recipe.Precision, train.F32), "threads", o.Threads)
 	source, err := datasets.Find(o.DataName, o.Log)
 	if err != nil {
 		return r, err
