@@ -168,8 +168,8 @@ func checkRunner(name string, dryRun bool) error {
 		return usage.Errorf("--runner is %q, want one of %s", name, strings.Join(known, ", "))
 	}
 	if dryRun && name != "dataflow" {
-		return usage.Errorf("--dry_run is a flag of Dataflow's, and %s would run the job; --runner dot --dot_file FILE draws "+
-			"any job", name)
+		return usage.Errorf("--dry_run is a flag of Dataflow's, and %s would run the job; --runner dot --dot_file FILE "+
+			"draws any job", name)
 	}
 	return nil
 }
