@@ -80,6 +80,7 @@ type options struct {
 	venv           string          // folder for the peers' virtual environments
 	skip           map[string]bool // names of peers that are left out
 	stdout, stderr io.Writer
+	changed        []string // flags that were given, as -NAME VALUE, but for ofThisMachine
 
 	serveOptions
 }
@@ -148,6 +149,11 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
+	f.Visit(func(g *flag.Flag) {
+		if !slices.Contains(ofThisMachine, g.Name) {
+			o.changed = append(o.changed, fmt.Sprintf("-%s %s", g.Name, g.Value))
+		}
+	})
 	if *quick {
 		if err := shorten(f); err != nil {
 			return o, err
@@ -197,6 +203,17 @@ func (o options) makeCommand() string {
 		return "make bench-peers TORCH=1"
 	}
 	return "make bench-peers"
+}
+
+// ofThisMachine are flags that say where things lie, not what is measured.
+var ofThisMachine = []string{"adavit", "cache", "out", "torch", "venv"}
+
+// butFor says which flags the page was written with that makeCommand has not.
+func (o options) butFor() string {
+	if len(o.changed) == 0 {
+		return ""
+	}
+	return " with `" + strings.Join(o.changed, " ") + "`"
 }
 
 // shorten gives the flags that the user leaves alone values with which everything runs, and little of each.

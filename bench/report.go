@@ -14,7 +14,7 @@ func (f *findings) write(w io.Writer) {
 	p := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 	o := f.options
 	p("# Benchmarks\n")
-	p("Written by `%s` on %s; do not edit. It took %.0f minutes.\n", o.makeCommand(),
+	p("Written by `%s`%s on %s; do not edit. It took %.0f minutes.\n", o.makeCommand(), o.butFor(),
 		f.date.Format("2006-01-02 15:04 MST"), f.took.Minutes())
 	p("All sides load the same random weights and are given the same images. They take turns: %d rounds of %v for each "+
 		"side, another one first each time. A", o.rounds, o.turn)
