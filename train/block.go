@@ -47,14 +47,20 @@ func (n *Network) attendBackward(s *shard, l int, g *vit.Params, w *scratch) {
 	t = a.inputs(s.images)
 	linearBackward(d.QKVWeight, d.QKVBias, w.dqkv, 3*e, a.norm1, e, e, t)
 	kernels.GemmPacked(w.dnorm, e, w.dqkv, 3*e, t, &k.qkv.backward, kernels.Epilogue{})
-	if a.partial {
-		for i := range s.images {
-			lo, hi, in, _ := a.image(i)
-			copy(w.dinput[in*e:], w.dx[lo*e:hi*e])
-		}
-		w.dx, w.dinput = w.dinput, w.dx
-	}
+	a.layBack(s.images, e, w)
 	kernels.LayerNormBackward(w.dx, d.Norm1Weight, d.Norm1Bias, w.dnorm, s.x[l], p.Norm1Weight, a.mean1, a.rstd1, t, e)
+}
+
+// layBack lays w.dx, the gradient of the rows that ran, among that of all rows, where some did not.
+func (a *activation) layBack(images, e int, w *scratch) {
+	if !a.partial {
+		return
+	}
+	for i := range images {
+		lo, hi, in, _ := a.image(i)
+		copy(w.dinput[in*e:], w.dx[lo*e:hi*e])
+	}
+	w.dx, w.dinput = w.dinput, w.dx
 }
 
 // mlpForward is out = middle + fc2(gelu(fc1(norm2(middle)))).

@@ -128,13 +128,7 @@ func (n *Network) attendBackwardHalf(s *shard, l int, g *vit.Params, w *scratch)
 	h.inputPairs.Reshape(t, e)
 	kernels.RoundPairsBF16(h.rows, ldw, &h.widePairs, 0, w.dqkv, 3*e, t)
 	kernels.GemmBF16(w.dnorm, e, h.rows, ldw, t, &k.qkv.backwardHalf, kernels.Epilogue{})
-	if a.partial {
-		for i := range s.images {
-			lo, hi, in, _ := a.image(i)
-			copy(w.dinput[in*e:], w.dx[lo*e:hi*e])
-		}
-		w.dx, w.dinput = w.dinput, w.dx
-	}
+	a.layBack(s.images, e, w)
 	kernels.LayerNormBackwardBF16(w.dx, d.Norm1Weight, d.Norm1Bias, h.norm, ldn, w.dnorm, s.x[l], p.Norm1Weight,
 		p.Norm1Bias, t, e, float32(c.Eps))
 	kernels.InterleaveBF16(&h.inputPairs, 0, h.norm, ldn, t)

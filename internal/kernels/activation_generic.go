@@ -177,7 +177,7 @@ func softmaxRowsBF16Generic(x, inverse []float32, ld, rows, cols int, scale floa
 	for i := range rows {
 		row := x[i*ld : (i+1)*ld]
 		// Number j's place lies before those that are still to be read.
-		roundBF16Generic(halves(row), 2*ld, row, ld, 1, cols)
+		roundBF16Generic(as[uint16](row), 2*ld, row, ld, 1, cols)
 	}
 }
 

@@ -2,7 +2,6 @@ package kernels
 
 import (
 	"math"
-	"unsafe"
 )
 
 // scoreFloats bounds the block of scores that is worked on at a time: 32 KiB, so that it stays in the first cache.
@@ -115,7 +114,7 @@ func Attention(out []float32, ldo int, qkv []float32, ldq, n, heads, headDim int
 				RoundBF16(q16, stride, qi, ldq, m, headDim)
 				GemmBF16(scores, ld, q16, stride, m, &keys16, Epilogue{Bias: s.Bias})
 				active.softmaxRowsBF16(scores, inverse, ld, m, n, scale)
-				GemmBF16(o, ldo, halves(scores), 2*ld, m, &values16, Epilogue{})
+				GemmBF16(o, ldo, as[uint16](scores), 2*ld, m, &values16, Epilogue{})
 			} else {
 				GemmPacked(scores, ld, qi, ldq, m, &keys, Epilogue{Bias: s.Bias})
 				active.softmaxRows(scores, inverse, ld, m, n, scale)
@@ -197,20 +196,4 @@ func AttentionBackward(dqkv, credit, dout []float32, ldo int, qkv []float32, ldq
 		}
 	}
 	Scale(credit, 1/scale)
-}
-
-// carve cuts the first n floats off scratch. What it cuts cannot grow into the rest.
-func carve(scratch []float32, n int) (part, rest []float32) {
-	return scratch[:n:n], scratch[n:]
-}
-
-// carveAs cuts n numbers of another type off scratch, a whole number of floats.
-func carveAs[T uint8 | int8 | uint16 | int32](scratch []float32, n int) (part []T, rest []float32) {
-	f, rest := carve(scratch, n*int(unsafe.Sizeof(*new(T)))/4)
-	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(f))), n), rest
-}
-
-// bytesOf is the memory of x as four times as many bytes.
-func bytesOf(x []float32) []uint8 {
-	return unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
 }

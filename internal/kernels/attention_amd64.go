@@ -2,8 +2,6 @@
 
 package kernels
 
-import "unsafe"
-
 // packRowsInt8VNNI512 is packRowsInt8 that leaves the bytes as quantizeRows writes them until they are in the panel,
 // where vectors take 128 off and add up what the offsets are.
 func packRowsInt8VNNI512(dst PackedInt8, w []float32, ldw int) {
@@ -13,20 +11,14 @@ func packRowsInt8VNNI512(dst PackedInt8, w []float32, ldw int) {
 	if rows*ld > 4*len(fixed) {
 		floats = make([]float32, rows*ld/4)
 	}
-	q := bytesOf(floats)
-	all := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(dst.Data))), len(dst.Data)/4)
+	q := as[uint8](floats)
+	all := as[float32](dst.Data)
 	for j := 0; j < dst.N; j += panelWidth {
 		for i := j; i < j+panelWidth; i += rows {
 			n := min(rows, max(dst.N-i, 0))
 			if n > 0 {
 				quantizeRowsAVX512(q, ld, dst.Scale[i:], w[i*ldw:], ldw, n, dst.K)
-				for r, scale := range dst.Scale[i : i+n] {
-					if scale != scale { // its bytes are anything
-						for l := range ld {
-							q[r*ld+l] = 128
-						}
-					}
-				}
+				blankRows(q, ld, dst.Scale[i:i+n])
 			}
 			transposeAVX512(all[j*fours+i-j:], floats, ld/4, max(n, 1), fours, lowBits(n))
 		}

@@ -144,7 +144,7 @@ func TestSoftmaxRowsBF16(t *testing.T) {
 					for j := range cols {
 						largest = max(largest, exact.at(i, j)*float64(scale))
 					}
-					half := halves(x.data[i*ld : (i+1)*ld])
+					half := as[uint16](x.data[i*ld : (i+1)*ld])
 					for j := range cols {
 						want := math.Exp(exact.at(i, j)*float64(scale) - largest)
 						total += want
@@ -171,7 +171,7 @@ func TestSoftmaxRowsBF16(t *testing.T) {
 		x, inverse := normal(rng, 3*48), make([]float32, 3)
 		x[5], x[48+40] = -inf, nan
 		active.softmaxRowsBF16(x, inverse, 48, 3, 41, 1)
-		if v := halves(x)[5]; v != 0 {
+		if v := as[uint16](x)[5]; v != 0 {
 			t.Errorf("exp(-Inf) is %v", widen(v))
 		}
 		for i, v := range inverse {

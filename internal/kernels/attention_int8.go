@@ -26,7 +26,7 @@ func attentionInt8(out []float32, ldo int, qkv []float32, ldq, n, heads, headDim
 			active.quantizeRows(q8, stride, queryScale, q[i*ldq:], ldq, m, headDim)
 			GemmInt8(scores, ld, q8, stride, queryScale, m, &keys, Epilogue{Bias: s.Bias})
 			active.softmaxRowsInt8(scores, inverse, ld, m, n, s.First+i, scale)
-			GemmInt8(out[i*ldo+at:], ldo, bytesOf(scores), 4*ld, inverse, m, &values, Epilogue{})
+			GemmInt8(out[i*ldo+at:], ldo, as[uint8](scores), 4*ld, inverse, m, &values, Epilogue{})
 		}
 	}
 }
@@ -70,7 +70,7 @@ func softmaxThreshold(row, key int) float32 {
 func softmaxRowsInt8Generic(x, inverse []float32, ld, rows, cols, first int, scale float32) {
 	for i := range rows {
 		row := x[i*ld : (i+1)*ld]
-		out, largest, sum := bytesOf(row), float32(math.Inf(-1)), float32(0)
+		out, largest, sum := as[uint8](row), float32(math.Inf(-1)), float32(0)
 		for _, v := range row[:cols] {
 			largest = max(largest, v)
 		}
@@ -97,7 +97,7 @@ func packValuesInt8Generic(dst PackedInt8, b []float32, ldb int) {
 			largest = max(largest, math.Float32bits(b[l*ldb+j])&absBits)
 		}
 		var perScale float32
-		dst.Scale[j], perScale = int8Scale(largest)
+		dst.Scale[j], perScale = scaleOf(largest, int8Limit)
 		to := dst.Data[j/panelWidth*panel+j%panelWidth*4:]
 		for l := range dst.K {
 			to[l/4*4*panelWidth+l%4] = int8(roundInt8(b[l*ldb+j], perScale))

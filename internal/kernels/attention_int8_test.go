@@ -115,7 +115,7 @@ func TestSoftmaxRowsInt8(t *testing.T) {
 				inverse.checkCanaries(t)
 				x.checkCanaries(t)
 				for i := range rows {
-					bytes := bytesOf(x.data[i*ld : (i+1)*ld])
+					bytes := as[uint8](x.data[i*ld : (i+1)*ld])
 					largest, sum := float64(slices.Max(exact.data[i*ld:i*ld+cols])), 0.0
 					for j, u := range bytes[:(cols+63)&^63] {
 						sum += float64(u)
@@ -145,7 +145,7 @@ func TestSoftmaxRowsInt8(t *testing.T) {
 			x[16+j] = nan
 		}
 		active.softmaxRowsInt8(x, inverse, 16, 2, 16, 0, 1)
-		if b := bytesOf(x); b[5] != 0 || !math.IsInf(float64(inverse[1]), 1) {
+		if b := as[uint8](x); b[5] != 0 || !math.IsInf(float64(inverse[1]), 1) {
 			t.Errorf("exp(-Inf) is %d, one over a sum of NaN %v", b[5], inverse[1])
 		}
 	})

@@ -2,7 +2,6 @@ package kernels
 
 import (
 	"math"
-	"unsafe"
 )
 
 // AttentionBF16 is attention in training: of q, k and v in bfloat16, probabilities and what comes back to the scores
@@ -41,7 +40,7 @@ func (w *AttentionBF16) Forward(out []uint16, ldo int, qkv []uint16, ldq, n, que
 			m, o := min(rows, queries-i), w.out[i*embed+at:]
 			GemmBF16(w.scores, ld, qkv[i*ldq+at:], ldq, m, &w.keysT, Epilogue{Bias: bias})
 			active.softmaxRowsBF16(w.scores, w.inverse, ld, m, n, scale)
-			GemmBF16(o, embed, halves(w.scores), 2*ld, m, &w.values, Epilogue{})
+			GemmBF16(o, embed, as[uint16](w.scores), 2*ld, m, &w.values, Epilogue{})
 			active.scaleRows(o, embed, m, headDim, w.inverse)
 		}
 	}
@@ -136,13 +135,8 @@ func transposePairs(dst *PackedBF16, x []uint16, ldx, k, n int) {
 		fill(*dst, 0, k, func(i, j int) uint16 { return x[j*ldx+i] })
 		return
 	}
-	to, from := floats(dst.Data), floats(x)
+	to, from := as[float32](dst.Data), as[float32](x)
 	for j := 0; j < n; j += panelWidth {
 		active.transposePanel(to[j*k/2:(j+panelWidth)*k/2], from[j*ldx/2:], ldx/2, k/2, min(panelWidth, n-j))
 	}
-}
-
-// floats is the memory of x as half as many float32s.
-func floats(x []uint16) []float32 {
-	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(x))), len(x)/2)
 }

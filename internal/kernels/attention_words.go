@@ -12,11 +12,11 @@ func attentionWords(out []float32, ldo int, qkv []float32, ldq, n, heads, headDi
 	values := packedInt16{Panels: Panels[int16]{K: n, N: headDim}}
 	keys.scale, scratch = carve(scratch, n)
 	values.scale, scratch = carve(scratch, headDim)
-	keys.Data, scratch = carveWords(scratch, panelsLen[int16](headDim, n))
-	values.Data, scratch = carveWords(scratch, panelsLen[int16](n, headDim))
+	keys.Data, scratch = carveAs[int16](scratch, panelsLen[int16](headDim, n))
+	values.Data, scratch = carveAs[int16](scratch, panelsLen[int16](n, headDim))
 	stride := wordStride(headDim)
-	buffer, scratch := carveWords(scratch, panelWidth*stride)
-	q16, scratch := carveWords(scratch, rows*stride)
+	buffer, scratch := carveAs[int16](scratch, panelWidth*stride)
+	q16, scratch := carveAs[int16](scratch, rows*stride)
 	scales, _ := carve(scratch, rows)
 	scale, limit := float32(1/math.Sqrt(float64(headDim))), float32(wordLimit(headDim))
 	log2Limit := float32(math.Log2(float64(wordLimit(n)) - 0.5)) // room for the error of the exponential
@@ -29,7 +29,7 @@ func attentionWords(out []float32, ldo int, qkv []float32, ldq, n, heads, headDi
 			active.wordRows(q16, stride, scales, q, ldq, m, headDim, limit)
 			gemmInt16(scores, ld, q16, stride, scales, m, &keys, s.Bias)
 			active.softmaxWords(scores, inverse, ld, m, n, scale, log2Limit)
-			gemmInt16(o, ldo, words(scores), 2*ld, inverse, m, &values, nil)
+			gemmInt16(o, ldo, as[int16](scores), 2*ld, inverse, m, &values, nil)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package kernels
 
 import (
 	"math"
-	"unsafe"
 )
 
 // A bfloat16 is the upper half of a float32, kept in a uint16: 8 bits of exponent and 8 of precision. The product of
@@ -57,8 +56,3 @@ func GemmBF16(c []float32, ldc int, a []uint16, lda, m int, b *PackedBF16, e Epi
 
 // widen returns the float32 that a bfloat16 is.
 func widen(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
-
-// halves is the memory of x as twice as many bfloat16s.
-func halves(x []float32) []uint16 {
-	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
-}

@@ -7,7 +7,7 @@ import (
 
 // guardedHalves returns n uint16s, an even number, right below a page that may not be touched.
 func guardedHalves(t *testing.T, rng *rand.Rand, n int) []uint16 {
-	return halves(guarded(t, rng, n/2))
+	return as[uint16](guarded(t, rng, n/2))
 }
 
 // TestNoReadBeyondBF16 runs the routines on memory that ends where their operands end.

@@ -3,7 +3,6 @@ package kernels
 import (
 	"encoding/binary"
 	"math"
-	"unsafe"
 )
 
 // FirstNotFinite returns the place of the first NaN or infinity in x, −1 if there is none.
@@ -12,7 +11,7 @@ func FirstNotFinite(x []float32) int {
 	if s := SumSquares(x); s-s == 0 {
 		return -1
 	}
-	at, b := 0, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
+	at, b := 0, as[uint8](x)
 	for ; len(b) >= 32; b = b[32:] {
 		two := func(i int) uint64 { return notFinite(binary.NativeEndian.Uint64(b[8*i:])) }
 		if (two(0)|two(1)|two(2)|two(3))&(1<<63|1<<31) != 0 {

@@ -105,15 +105,64 @@ const (
 	edgeColumns = 16
 )
 
-// enter copies what c holds in m rows of g.columns from row i of the current block on, leave copies the result back.
-func (w *product[A, B]) enter(e *edge, g *gemmArgs, i, m int) {
-	for r := range m {
-		copy(e.c[r*edgeColumns:][:g.columns], w.c[(w.i+i+r)*w.ldc+w.j+g.column:])
+// multiplyEdge computes the columns of a panel that are too few for a routine by way of e, where what belongs to bytes
+// is already.
+func (w *product[A, B]) multiplyEdge(r routine, g gemmArgs, e *edge) {
+	n := g.columns
+	if w.bias != nil {
+		copy(e.bias[:n], w.bias[w.j+g.column:])
+		g.bias = &e.bias[0]
+	}
+	g.c, g.ldc = &e.c[0], 4*edgeColumns
+	a, rowScale := g.a, unsafe.Pointer(g.rowScale)
+	for i := 0; i < w.rows; i += edgeRows {
+		m := min(edgeRows, w.rows-i)
+		row := func(k int) []float32 { return w.c[(w.i+i+k)*w.ldc+w.j+g.column:][:n] }
+		if w.add {
+			for k := range m {
+				copy(e.c[k*edgeColumns:], row(k))
+			}
+		}
+		g.a = unsafe.Add(a, i*g.rowA)
+		if rowScale != nil {
+			g.rowScale = (*float32)(unsafe.Add(rowScale, 4*i))
+		}
+		g.tile(m, r.rows)
+		r.kind.run(&g)
+		for k := range m {
+			copy(row(k), e.c[k*edgeColumns:])
+		}
 	}
 }
 
-func (w *product[A, B]) leave(e *edge, g *gemmArgs, i, m int) {
-	for r := range m {
-		copy(w.c[(w.i+i+r)*w.ldc+w.j+g.column:][:g.columns], e.c[r*edgeColumns:])
+// A routine is what multiplies pairs of bfloat16s or bytes, by its shape.
+type routine struct {
+	kind          kind
+	rows, columns int
+}
+
+type kind int
+
+const (
+	pairsPlain kind = iota
+	pairsDot
+	bytesPlain
+	bytesDot
+	bytesMatrices
+)
+
+// run calls the routine by its name: through a pointer, its argument would not stay on the stack.
+func (k kind) run(g *gemmArgs) {
+	switch k {
+	case pairsPlain:
+		gemmPairs5x16NEON(g)
+	case pairsDot:
+		gemmPairs5x16BF16(g)
+	case bytesPlain:
+		gemmBytes4x8NEON(g)
+	case bytesDot:
+		gemmBytes5x16Dot(g)
+	case bytesMatrices:
+		gemmBytes6x16I8MM(g)
 	}
 }

@@ -2,7 +2,6 @@ package kernels
 
 import (
 	"math"
-	"unsafe"
 )
 
 // Words are 16-bit numbers that attention makes of q, k, v and its exponentials where the machine multiplies pairs of
@@ -45,7 +44,7 @@ func (b *packedInt16) packRows(w []float32, ldw int, buffer []int16) {
 	for j := 0; j < b.N; j += panelWidth {
 		n := min(panelWidth, b.N-j)
 		active.wordRows(buffer, ld, b.scale[j:], w[j*ldw:], ldw, n, b.K, float32(limit))
-		active.transposePanel(wordPairs(b.Data)[j*pairs:(j+panelWidth)*pairs], wordPairs(buffer), ld/2, pairs, n)
+		active.transposePanel(as[float32](b.Data)[j*pairs:(j+panelWidth)*pairs], as[float32](buffer), ld/2, pairs, n)
 	}
 }
 
@@ -57,19 +56,4 @@ func (b *packedInt16) packColumns(w []float32, ldw int) {
 		to := b.Data[j/panelWidth*panel+j%panelWidth*2:]
 		active.wordColumns(to, b.scale[j:], w[j:], ldw, b.K, min(columns, b.N-j), limit)
 	}
-}
-
-// wordPairs is the memory of w as half as many floats, words the opposite.
-func wordPairs(w []int16) []float32 {
-	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(w))), len(w)/2)
-}
-
-func words(x []float32) []int16 {
-	return unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
-}
-
-// carveWords cuts n words, an even number, off scratch.
-func carveWords(scratch []float32, n int) (part []int16, rest []float32) {
-	f, rest := carve(scratch, n/2)
-	return words(f), rest
 }

@@ -17,18 +17,6 @@ func gemmInt16Generic(w productInt16) {
 	}
 }
 
-// wordScale returns the scale of numbers the bits of whose largest size are these, and what to multiply them with.
-func wordScale(largest uint32, limit float32) (scale, perScale float32) {
-	switch {
-	case largest >= infBits:
-		return float32(math.NaN()), 0
-	case largest < tinyBits:
-		return 0, 0
-	}
-	v := math.Float32frombits(largest)
-	return v / limit, limit / v
-}
-
 // word rounds v·perScale, or returns 0 for what no scale fits.
 func word(v, perScale float32) int16 {
 	if perScale == 0 {
@@ -43,7 +31,7 @@ func wordRowsGeneric(q []int16, ldq int, scale, x []float32, ldx, rows, k int, l
 	for i := range rows {
 		row, out := x[i*ldx:i*ldx+k], q[i*ldq:i*ldq+wordStride(k)]
 		var perScale float32
-		scale[i], perScale = wordScale(largestBits(row), limit)
+		scale[i], perScale = scaleOf(largestBits(row), limit)
 		for l, v := range row {
 			out[l] = word(v, perScale)
 		}
@@ -60,7 +48,7 @@ func wordColumnsGeneric(q []int16, scale, x []float32, ldx, rows, cols int, limi
 			largest = max(largest, math.Float32bits(x[i*ldx+j])&absBits)
 		}
 		var perScale float32
-		scale[j], perScale = wordScale(largest, limit)
+		scale[j], perScale = scaleOf(largest, limit)
 		for i := range rows + rows&1 {
 			at := i/2*2*panelWidth + 2*j + i&1
 			if q[at] = 0; i < rows {
@@ -77,7 +65,7 @@ func softmaxWordsGeneric(x, inverse []float32, ld, rows, cols int, scale, log2Li
 	limit := float32(math.Exp2(float64(log2Limit)))
 	for i := range rows {
 		row := x[i*ld : i*ld+cols]
-		out := words(x[i*ld : i*ld+ld])
+		out := as[int16](x[i*ld : i*ld+ld])
 		largest := float32(math.Inf(-1))
 		for _, v := range row {
 			largest = max(largest, v*scale)

@@ -12,12 +12,12 @@ func TestInt16NoReadBeyond(t *testing.T) {
 		for _, n := range []int{1, 7, 15, 16, 17, 31, 32, 33, 50} {
 			for _, m := range []int{1, 5, 12} {
 				const k = 19
-				q, scale := words(guarded(t, rng, m*wordStride(k)/2)), guarded(t, rng, m)
+				q, scale := as[int16](guarded(t, rng, m*wordStride(k)/2)), guarded(t, rng, m)
 				active.wordRows(q, wordStride(k), scale, guarded(t, rng, m*k), k, m, k, 100)
-				b := packedInt16{Panels[int16]{k, n, words(guarded(t, rng, panelsLen[int16](k, n)/2))}, guarded(t, rng, n)}
+				b := packedInt16{Panels[int16]{k, n, as[int16](guarded(t, rng, panelsLen[int16](k, n)/2))}, guarded(t, rng, n)}
 				b.packColumns(guarded(t, rng, k*n), n)
 				gemmInt16(guarded(t, rng, m*n), n, q, wordStride(k), scale, m, &b, guarded(t, rng, n))
-				b.packRows(guarded(t, rng, k*n), k, words(guarded(t, rng, panelWidth*wordStride(k)/2)))
+				b.packRows(guarded(t, rng, k*n), k, as[int16](guarded(t, rng, panelWidth*wordStride(k)/2)))
 				ld := (n + 15) &^ 15
 				active.softmaxWords(guarded(t, rng, m*ld), guarded(t, rng, m), ld, m, n, 1, 10)
 			}

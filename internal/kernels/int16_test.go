@@ -144,7 +144,7 @@ func TestSoftmaxWords(t *testing.T) {
 					for j := range cols {
 						largest = max(largest, 0.5*exact.at(i, j))
 					}
-					out := words(x.data[i*ld : (i+1)*ld])
+					out := as[int16](x.data[i*ld : (i+1)*ld])
 					for j := range cols {
 						want := (limit - 0.5) * math.Exp(0.5*exact.at(i, j)-largest)
 						total += want
@@ -165,7 +165,7 @@ func TestSoftmaxWords(t *testing.T) {
 		x, inverse := normal(rng, 3*48), make([]float32, 3)
 		x[5], x[48+40] = -inf, nan
 		active.softmaxWords(x, inverse, 48, 3, 41, 1, 10)
-		if v := words(x)[5]; v != 0 {
+		if v := as[int16](x)[5]; v != 0 {
 			t.Errorf("exp(-Inf) is %v", v)
 		}
 		for i, v := range inverse {

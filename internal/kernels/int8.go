@@ -2,7 +2,6 @@ package kernels
 
 import (
 	"encoding/binary"
-	"unsafe"
 )
 
 // PackedInt8 is a linear map's weight [N, K], quantised symmetrically by outputs: w[j][l] ≈ Scale[j]·q, |q| ≤ 127.
@@ -46,7 +45,7 @@ func PackInt8Rows(dst *PackedInt8, q []int8, scale []float32, k, n int) {
 	}
 	panel := 4 * panelWidth * steps[int8](k)
 	if k%4 == 0 && len(dst.Data) > 0 { // fours go as if they were floats
-		rows, panels := fours(q), fours(dst.Data)
+		rows, panels := as[float32](q), as[float32](dst.Data)
 		for j := 0; j < n; j += panelWidth {
 			to := panels[j*k/4 : (j+panelWidth)*k/4]
 			active.transposePanel(to, rows[j*k/4:], k/4, k/4, min(panelWidth, n-j))
@@ -62,15 +61,10 @@ func PackInt8Rows(dst *PackedInt8, q []int8, scale []float32, k, n int) {
 	}
 }
 
-// fours is the memory of q as a fourth as many floats.
-func fours(q []int8) []float32 {
-	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(q))), len(q)/4)
-}
-
 // sumInt8 returns the sum of q.
 func sumInt8(q []int8) (sum int32) {
 	const evens, most = 0x00ff00ff00ff00ff, 1024 // bytes whose sums in four 16-bit numbers stay below 2¹⁶
-	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(q))), len(q))
+	b := as[uint8](q)
 	for len(b) >= 8 {
 		part := b[:min(len(b), most)&^7]
 		b = b[len(part):]

@@ -70,7 +70,7 @@ func packRowsInt8Generic(dst PackedInt8, w []float32, ldw int) {
 	for j := range dst.N {
 		row := w[j*ldw : j*ldw+dst.K]
 		var perScale float32
-		dst.Scale[j], perScale = int8Scale(largestBits(row))
+		dst.Scale[j], perScale = scaleOf(largestBits(row), int8Limit)
 		panel, at := dst.Data[j/panelWidth*size:], j%panelWidth*4
 		sum := int32(0)
 		for l, v := range row {
@@ -86,7 +86,7 @@ func quantizeRowsGeneric(q []uint8, ldq int, scale, x []float32, ldx, rows, k in
 	for i := range rows {
 		row, out := x[i*ldx:i*ldx+k], q[i*ldq:i*ldq+int8Padded(k)]
 		var perScale float32
-		scale[i], perScale = int8Scale(largestBits(row))
+		scale[i], perScale = scaleOf(largestBits(row), int8Limit)
 		for l, v := range row {
 			out[l] = uint8(roundInt8(v, perScale) + 128)
 		}
@@ -113,8 +113,12 @@ func largestBits(x []float32) uint32 {
 	return largest
 }
 
-// int8Scale returns the scale of a row with this largest, and what to multiply the row with before rounding.
-func int8Scale(largest uint32) (scale, perScale float32) {
+// int8Limit is the size that the largest of a row of bytes gets.
+const int8Limit = 127
+
+// scaleOf returns the scale of numbers the bits of whose largest size are these and that are to go up to limit, and what
+// to multiply them with before rounding.
+func scaleOf(largest uint32, limit float32) (scale, perScale float32) {
 	switch {
 	case largest >= infBits:
 		return float32(math.NaN()), 0
@@ -122,7 +126,7 @@ func int8Scale(largest uint32) (scale, perScale float32) {
 		return 0, 0
 	}
 	v := math.Float32frombits(largest)
-	return v / 127, 127 / v
+	return v / limit, limit / v
 }
 
 // roundInt8 returns round(v·perScale), −127 … 127, or 0 for what no scale fits.

@@ -2,11 +2,6 @@
 
 package kernels
 
-import (
-	"encoding/binary"
-	"unsafe"
-)
-
 func transposePanelAVX512(dst, b []float32, ldb, k, n int) {
 	for j := 0; j < panelWidth; j += 16 {
 		count := min(max(n-j, 1), 16)
@@ -27,23 +22,19 @@ func lowBits(n int) uint64 { return 1<<uint(max(n, 0)) - 1 }
 func packRowsBF16AVX512(dst PackedBF16, w []float32, ldw int) { packRowsBF16(dst, w, ldw, true) }
 func packRowsBF16AVX2(dst PackedBF16, w []float32, ldw int)   { packRowsBF16(dst, w, ldw, false) }
 
-// packRowsBF16 rounds 32 rows at a time and transposes pairs as if they were floats.
-func packRowsBF16(dst PackedBF16, w []float32, ldw int, avx512 bool) {
-	const depth = 64 // k's at a time
-	var buffer [panelWidth * depth / 2]float32
-	for j := 0; j < dst.N; j += panelWidth {
-		n := min(panelWidth, dst.N-j)
-		for l := 0; l < dst.K; l += depth {
-			k, x, to := min(depth, dst.K-l), w[j*ldw+l:], dst.Data[j*(dst.K+dst.K&1)+l*panelWidth:]
-			pairs := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(to))), len(to)/2)
-			if avx512 {
-				roundHalfAVX512BF16(halves(buffer[:]), depth, x, ldw, n, k)
-				transposePanelAVX512(pairs, buffer[:], depth/2, (k+1)/2, n)
-			} else {
-				roundHalfAVX2(halves(buffer[:]), depth, x, ldw, n, k)
-				transposePanelAVX2(pairs, buffer[:], depth/2, (k+1)/2, n)
-			}
-		}
+func roundHalf(y []uint16, ldy int, x []float32, ldx, rows, k int, avx512 bool) {
+	if avx512 {
+		roundHalfAVX512BF16(y, ldy, x, ldx, rows, k)
+	} else {
+		roundHalfAVX2(y, ldy, x, ldx, rows, k)
+	}
+}
+
+func transposeHalves(dst, b []float32, ldb, k, n int, avx512 bool) {
+	if avx512 {
+		transposePanelAVX512(dst, b, ldb, k, n)
+	} else {
+		transposePanelAVX2(dst, b, ldb, k, n)
 	}
 }
 
@@ -75,8 +66,8 @@ func packRowsInt8(dst PackedInt8, w []float32, ldw int, avx512 bool) {
 	if rows*ld > 4*len(fixed) {
 		floats = make([]float32, rows*ld/4)
 	}
-	q := unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(floats))), 4*len(floats))
-	all := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(dst.Data))), len(dst.Data)/4)
+	q := as[uint8](floats)
+	all := as[float32](dst.Data)
 	for j := 0; j < panelsOf(dst.N)*panelWidth; j += rows {
 		n := min(rows, max(dst.N-j, 0))
 		switch {
@@ -86,14 +77,8 @@ func packRowsInt8(dst PackedInt8, w []float32, ldw int, avx512 bool) {
 		default:
 			quantizeRowsAVX2(q, ld, dst.Scale[j:], w[j*ldw:], ldw, n, dst.K)
 		}
-		for i := range n {
-			row := q[i*ld : (i+1)*ld]
-			if scale := dst.Scale[j+i]; scale != scale { // its bytes are anything
-				for l := range row {
-					row[l] = 128
-				}
-			}
-			dst.Offset[j+i] = 128 * sumInt8(centre(row))
+		if n > 0 {
+			centreRows(q, ld, dst.Scale[j:j+n], dst.Offset[j:j+n])
 		}
 		columns := all[j/panelWidth*panelWidth*fours+j%panelWidth:]
 		if avx512 {
@@ -105,12 +90,4 @@ func packRowsInt8(dst PackedInt8, w []float32, ldw int, avx512 bool) {
 			transposeAVX2(columns[i:], floats[min(i, max(n-count, 0))*ld/4:], ld/4, count, fours, lowBits(n-i))
 		}
 	}
-}
-
-// centre takes 128 off every byte of q, a multiple of 8 of them, and returns what is left in the same memory.
-func centre(q []uint8) []int8 {
-	for b := q; len(b) >= 8; b = b[8:] {
-		binary.NativeEndian.PutUint64(b, binary.NativeEndian.Uint64(b)^0x8080808080808080)
-	}
-	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(q))), len(q))
 }
