@@ -116,8 +116,8 @@ func largestBits(x []float32) uint32 {
 // int8Limit is the size that the largest of a row of bytes gets.
 const int8Limit = 127
 
-// scaleOf returns the scale of numbers, the bits of whose largest size are these, that are to go up to limit, and what to
-// multiply them with before rounding.
+// scaleOf returns the scale of numbers, the bits of whose largest size are these, that are to go up to limit, and what
+// they are multiplied with before they are rounded.
 func scaleOf(largest uint32, limit float32) (scale, perScale float32) {
 	switch {
 	case largest >= infBits:
