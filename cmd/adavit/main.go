@@ -52,7 +52,7 @@ type app struct {
 
 // run is the whole program. It returns the exit status.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) (status int) {
-	a := &app{in: in, out: out, err: errs, bar: newProgress(errs)}
+	a := &app{in: in, out: out, err: visibleWriter{errs}, bar: newProgress(errs)}
 	a.log = slog.New(slog.NewTextHandler(a.bar, nil))
 	defer func() {
 		if p := recover(); p != nil {
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		return exitDone
 	}
 	what := strings.ReplaceAll(err.Error(), context.Canceled.Error(), "interrupted")
-	fmt.Fprintf(errs, "%s: %s\n", cmd.CommandPath(), what)
+	fmt.Fprintf(a.err, "%s: %s\n", cmd.CommandPath(), what)
 	if errors.Is(err, infer.ErrNoLadder) {
 		fmt.Fprintln(errs, "To cap what each image costs instead, say --budget 0,MAX.")
 	}

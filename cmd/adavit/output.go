@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -26,10 +28,38 @@ func (a *app) show(v any, text string) error {
 // print writes a result in one piece, so that a failing standard output is noticed.
 func (a *app) print(text string) error {
 	a.bar.end()
-	if _, err := io.WriteString(a.out, text); err != nil && text != "" {
+	if _, err := io.WriteString(a.out, visible(text)); err != nil && text != "" {
 		return fmt.Errorf("writing the result: %w", err)
 	}
 	return nil
+}
+
+// visible is text with its control characters as \u0000: a file's name must not steer the terminal. In JSON they mean the
+// same.
+func visible(text string) string {
+	steers := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+	if strings.IndexFunc(text, steers) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if steers(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// visibleWriter writes what is visible of text.
+type visibleWriter struct{ io.Writer }
+
+func (w visibleWriter) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(w.Writer, visible(string(b))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // progress shows how far a long piece of work has come: as a bar where standard error is a terminal and the work takes
