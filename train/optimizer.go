@@ -1,6 +1,8 @@
 package train
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 
 	"github.com/adavit/adavit/internal/kernels"
@@ -37,6 +39,7 @@ func (s *Stepper) update(grad *vit.Params, lr float64) float64 {
 			return
 		}
 		t, a := tensors[i], step
+		a.LR = float32(lr * s.pace[i])
 		if t.Decay {
 			a.Decay = float32(r.WeightDecay)
 		}
@@ -52,6 +55,21 @@ func (s *Stepper) update(grad *vit.Params, lr float64) float64 {
 		s.gates.Store(s.params, s.average)
 	}
 	return norm
+}
+
+// Pace returns what each tensor of a model, in the order of its Tensors, learns at, as a share of the learning rate,
+// METHOD.md (43): 1 for the last norm and the heads, LayerDecay times less with each block below, the embedding last.
+func (s Settings) Pace(p *vit.Params) (pace []float64) {
+	layers, depth := len(p.Blocks), 0
+	for _, t := range p.Tensors() {
+		if _, err := fmt.Sscanf(t.Name, "blocks.%d.", &depth); err == nil {
+			depth++
+		} else if depth == layers { // what is not of a block comes before them all or after
+			depth++
+		}
+		pace = append(pace, math.Pow(cmp.Or(s.LayerDecay, 1), float64(layers+1-depth)))
+	}
+	return pace
 }
 
 // AdamW returns the constants of step number steps (from 1) down a gradient of the given norm, whose Decay is left for

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -204,5 +205,39 @@ func TestLearnGatesRefuses(t *testing.T) {
 	}
 	if err := optimize(t, p, s).Restore(1, append(state, Tensor{"gates", make([]float32, 8)})); err == nil {
 		t.Error("gates that are not learnt were restored")
+	}
+}
+
+// TestLayerDecay: AdamW's first step moves every weight by its rate, which is half as large with each block below.
+func TestLayerDecay(t *testing.T) {
+	p := tiny(3)
+	before := p.Clone()
+	s := usual
+	s.WeightDecay, s.LayerDecay = 0, 0.5
+	const lr = 0.01
+	o, err := NewStepper(p, s, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := func(int) (Batch, error) { return randomBatch(p.Config, 6, 1), nil }
+	if _, err := o.Step(Update{LR: lr, Batch: batch}); err != nil {
+		t.Fatal(err)
+	}
+	was := before.Tensors()
+	for i, now := range p.Tensors() {
+		below := 0 // blocks between the tensor and the heads, the last norm's among them
+		if block := 0; strings.HasSuffix(now.Name, "_token") || strings.HasSuffix(now.Name, "_embed") ||
+			strings.HasPrefix(now.Name, "patch_embed") {
+			below = len(p.Blocks) + 1
+		} else if _, err := fmt.Sscanf(now.Name, "blocks.%d", &block); err == nil {
+			below = len(p.Blocks) - block
+		}
+		moved, want := 0.0, lr*math.Pow(0.5, float64(below))
+		for k, v := range now.Data {
+			moved = max(moved, math.Abs(float64(v-was[i].Data[k])))
+		}
+		if moved < 0.9*want || moved > 1.01*want {
+			t.Errorf("%s moved by %v, want %v", now.Name, moved, want)
+		}
 	}
 }

@@ -13,13 +13,16 @@ import (
 // part of a recipe.
 type Settings struct {
 	WeightDecay float64 `json:"weight_decay"` // not on biases, norms, class and position tokens
-	Beta1       float64 `json:"beta1"`        // AdamW's
-	Beta2       float64 `json:"beta2"`
-	ClipNorm    float64 `json:"clip_norm"` // largest norm of the whole gradient; 0 = no limit
-	EMA         float64 `json:"ema"`       // decay of the averaged weights, which are what is kept; 0 = no averaging
-	Loss                // Scale apart, which is the Stepper's own
-	Precision   string  `json:"precision,omitempty"`  // of the blocks' products: F32, which is also "", or BF16
-	LearnGate   bool    `json:"learn_gate,omitempty"` // the gate's scale and center are learnt too
+	// LayerDecay is how much slower than the block above it each block learns, METHOD.md (43), so that fine-tuning keeps
+	// what early blocks know; 0 = 1, all alike. Published for fine-tuning are 0.65 to 0.75 (BEiT, MAE).
+	LayerDecay float64 `json:"layer_decay,omitempty"`
+	Beta1      float64 `json:"beta1"` // AdamW's
+	Beta2      float64 `json:"beta2"`
+	ClipNorm   float64 `json:"clip_norm"` // largest norm of the whole gradient; 0 = no limit
+	EMA        float64 `json:"ema"`       // decay of the averaged weights, which are what is kept; 0 = no averaging
+	Loss               // Scale apart, which is the Stepper's own
+	Precision  string  `json:"precision,omitempty"`  // of the blocks' products: F32, which is also "", or BF16
+	LearnGate  bool    `json:"learn_gate,omitempty"` // the gate's scale and center are learnt too
 	// tensors that keep their values: timm's names, or patterns as path.Match has them ("blocks.[0-5].*")
 	Freeze []string `json:"freeze,omitempty"`
 }
@@ -57,6 +60,7 @@ type Stepper struct {
 	m, v                  []float32  // first and second moments, laid out as vit.Params.Data
 	steps                 int        // taken
 	frozen                []bool     // [tensors] those that keep their bits
+	pace                  []float64  // [tensors] their rates, of the step's
 	controller            Controller // with a budget
 	gates                 Gates      // nil: not learnt
 	slope                 [2]float32 // of the gates; a local one would escape
@@ -74,7 +78,7 @@ func NewStepper(params *vit.Params, s Settings, threads int) (*Stepper, error) {
 	}
 	net.lowest = firstLearnt(params, frozen)
 	o := &Stepper{settings: s, net: net, params: params, grad: vit.NewParams(params.Config), average: params.Clone(),
-		m: make([]float32, len(params.Data)), v: make([]float32, len(params.Data)), frozen: frozen}
+		m: make([]float32, len(params.Data)), v: make([]float32, len(params.Data)), frozen: frozen, pace: s.Pace(params)}
 	if s.Budget > 0 {
 		if !net.scheme.couples() {
 			return nil, fmt.Errorf("train: halting scheme %q has no ponder cost that could keep to a budget",

@@ -103,6 +103,7 @@ func (r Recipe) Validate() error {
 		{"epochs", float64(r.Epochs), 1, 1e5}, {"batch", float64(r.Batch), 1, 1 << 16},
 		{"limit", float64(r.Limit), 0, 1 << 40}, {"lr", r.LR, 0, 10}, {"min_lr", r.MinLR, 0, 10},
 		{"warmup_lr", r.WarmupLR, 0, 10}, {"warmup_epochs", r.WarmupEpochs, 0, 1e5}, {"weight_decay", r.WeightDecay, 0, 10},
+		{"layer_decay", r.LayerDecay, 0, 1},
 		{"beta1", r.Beta1, 0, 0.99999}, {"beta2", r.Beta2, 0, 0.9999999}, {"clip_norm", r.ClipNorm, 0, 1e9},
 		{"ema", r.EMA, 0, 0.9999999}, {"init_std", r.InitStd, 0, 10},
 		{"checkpoint_steps", float64(r.CheckpointSteps), 0, 1 << 40},

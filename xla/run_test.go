@@ -17,7 +17,7 @@ import (
 // course is a run in which all of a stepper's state changes: a budget, learnt gates, frozen tensors, batches in parts.
 func course() problem {
 	p := problems()["exit, budget, teacher's tokens"]
-	p.settings.LearnGate, p.settings.Freeze = true, []string{"blocks.1.*", "pos_embed"}
+	p.settings.LearnGate, p.settings.Freeze, p.settings.LayerDecay = true, []string{"blocks.1.*", "pos_embed"}, 0.7
 	return p
 }
 

@@ -125,7 +125,7 @@ func (n *network) gradient(loss *Node, tensors []*Node, g gates, before *Node, f
 
 // Constants of an update, in the order of its last input.
 const (
-	rateKeep = iota // 1 − LR·Decay, of tensors that decay
+	rateLost = iota // LR·Decay, of tensors that decay
 	rateBeta1
 	rateRest1 // 1 − β1
 	rateBeta2
@@ -141,28 +141,30 @@ const (
 const adamEps = 1e-8
 
 // update makes the program of AdamW's step and the average's, METHOD.md (40)–(42): of weights, both moments, average
-// and gradient, [P] each, and constants it makes the first four anew. Frozen tensors keep their bits.
-func (n *network) update(d *Devices, frozen []bool, averaged bool) (*program, error) {
+// and gradient, [P] each, and constants it makes the first four anew. Frozen tensors keep their bits; pace is what the
+// others learn at, see train.Settings.Pace.
+func (n *network) update(d *Devices, frozen []bool, pace []float64, averaged bool) (*program, error) {
 	return d.compile("update", 6, 6, func(in []*Node) []*Node {
 		p, m, v, average, g := in[0], in[1], in[2], in[3], in[4]
 		rate := func(i int) *Node { return Squeeze(Slice(in[5], AxisElem(i))) }
 		one := Const(p.Graph(), float32(1))
-		var keeps, learns []*Node
+		var keeps, learns, paces []*Node
 		for i, t := range vit.NewParams(n.config).Tensors() {
 			keep := one
 			if t.Decay {
-				keep = rate(rateKeep)
+				keep = OneMinus(MulScalar(rate(rateLost), pace[i]))
 			}
 			learn := Const(p.Graph(), !frozen[i])
 			keeps = append(keeps, BroadcastToDims(keep, t.Len()))
 			learns = append(learns, BroadcastToDims(learn, t.Len()))
+			paces = append(paces, BroadcastToDims(Const(p.Graph(), float32(pace[i])), t.Len()))
 		}
 		learn := Concatenate(learns, 0)
 		g = Mul(g, rate(rateScale))
 		m2 := Add(Mul(m, rate(rateBeta1)), Mul(g, rate(rateRest1)))
 		v2 := Add(Mul(v, rate(rateBeta2)), Mul(Mul(g, g), rate(rateRest2)))
 		by := Div(m2, AddScalar(Sqrt(Mul(v2, rate(rateVariance))), adamEps))
-		p2 := Sub(Mul(p, Concatenate(keeps, 0)), Mul(by, rate(rateStep)))
+		p2 := Sub(Mul(p, Concatenate(keeps, 0)), Mul(by, Mul(Concatenate(paces, 0), rate(rateStep))))
 		out := []*Node{Where(learn, p2, p), Where(learn, m2, m), Where(learn, v2, v), average}
 		if averaged {
 			out[3] = Where(learn, Add(average, Mul(Sub(p2, average), rate(rateFollow))), average)

@@ -79,7 +79,7 @@ func NewStepper(d *Devices, p *vit.Params, s train.Settings, o Options) (*Steppe
 		}
 		b.gates.Store(b.params, b.average)
 	}
-	if b.updates, err = b.net.update(d, frozen, s.EMA > 0); err != nil {
+	if b.updates, err = b.net.update(d, frozen, s.Pace(p), s.EMA > 0); err != nil {
 		return nil, err
 	}
 	b.batch.random = rand.New(&b.batch.source)
@@ -236,7 +236,7 @@ func (b *Stepper) program(loss train.Loss, first bool) (*program, error) {
 func (b *Stepper) update(lr, norm float64, slope []float32) error {
 	a, follow := b.settings.AdamW(b.steps+1, lr, norm)
 	rate := make([]float32, rates)
-	for i, v := range []float32{1 - a.LR*float32(b.settings.WeightDecay), a.Beta1, 1 - a.Beta1, a.Beta2, 1 - a.Beta2,
+	for i, v := range []float32{a.LR * float32(b.settings.WeightDecay), a.Beta1, 1 - a.Beta1, a.Beta2, 1 - a.Beta2,
 		a.GradScale, a.LR / a.Correction1, 1 / a.Correction2, follow} {
 		rate[i] = v
 	}

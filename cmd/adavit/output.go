@@ -34,8 +34,8 @@ func (a *app) print(text string) error {
 	return nil
 }
 
-// visible is text with its control characters as \u0000: a file's name must not steer the terminal. In JSON they mean the
-// same.
+// visible is text with its control characters as \u0000: a file's name must not steer the terminal. In JSON they mean
+// the same.
 func visible(text string) string {
 	steers := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
 	if strings.IndexFunc(text, steers) < 0 {
