@@ -29,7 +29,7 @@ var floors = [...][]string{
 	{"vit", "hub", "data"},
 	{"infer", "train", "onnx", "onnx/read", "report", "internal/tfevents", "datasets", "internal/machine",
 		"internal/tokentest"},
-	{"eval", "internal/pool", "internal/modeltest"},
+	{"eval", "slicing", "internal/pool", "internal/modeltest"},
 	{".", "trainer"},
 	{"serve/inferencepb", "serve/load", "serve/page", "serve/secure", "serve/systemd", "serve/bound",
 		"internal/results"},

@@ -40,9 +40,6 @@ type Augment struct {
 	// (not below 0). 0 is off. As in timm it is left out where RandAugment is on, unless ColorJitterAlways.
 	ColorJitter       float64 `json:"color_jitter,omitempty"`
 	ColorJitterAlways bool    `json:"color_jitter_always,omitempty"`
-
-	// Defects, if there are any, are drawn before all else.
-	Defects *Defects `json:"defects,omitempty"`
 }
 
 // bound is a number of a recipe and what it may be.
@@ -87,9 +84,6 @@ func (a Augment) Validate() error {
 	}
 	if err == nil && a.RandAugment != "" {
 		_, err = ParseRandAugment(a.RandAugment)
-	}
-	if err == nil && a.Defects != nil {
-		err = a.Defects.Validate()
 	}
 	if err != nil {
 		return fmt.Errorf("augment: %w", err)

@@ -13,8 +13,8 @@ import (
 // Augmenter turns the pictures of a training set into a model's input, augmented at random. Its steps, of which an
 // Augment says those that there are:
 //
-//  1. bytes of the model's size, after defects: a random crop, resized; else
-//     what the preprocessor makes
+//  1. bytes of the model's size: a random crop, resized; else what the
+//     preprocessor makes
 //  2. mirroring, RandAugment, colour jitter, on bytes
 //  3. shift and affine map, normalising, erasing
 //
@@ -26,8 +26,6 @@ type Augmenter struct {
 	whole    Dataset // as they are, for RandomResizedCrop
 	decoding picture.Decoding
 	place    place
-	prep     picture.Preprocessor
-	defects  *defects
 	mean     []float32
 	std      []float32
 	shape    shape
@@ -44,7 +42,7 @@ func NewAugmenter(a Augment, d Dataset, p picture.Preprocessor, channels, height
 	if err != nil {
 		return nil, err
 	}
-	g := &Augmenter{a: a, fitted: fit, whole: d, decoding: p.Decoding(), prep: p, shape: shape{channels, height, width}}
+	g := &Augmenter{a: a, fitted: fit, whole: d, decoding: p.Decoding(), shape: shape{channels, height, width}}
 	if f, ok := d.(fitted); ok {
 		g.whole = f.Dataset // crop what has not been resized yet
 		if f.shape == g.shape {
@@ -60,13 +58,6 @@ func NewAugmenter(a Augment, d Dataset, p picture.Preprocessor, channels, height
 		if g.place.filter, err = crop.filter(g.place.filter); err != nil {
 			return nil, err
 		}
-	}
-	if a.Defects != nil {
-		if g.defects, err = a.Defects.of(d.Classes()); err != nil {
-			return nil, err
-		}
-	}
-	if a.RandomResizedCrop != nil || a.Defects != nil {
 		if err := checkImages(g.whole); err != nil {
 			return nil, err
 		}
@@ -94,9 +85,10 @@ func (g *Augmenter) Load(dst []float32, i int, rng *rand.Rand) (label int, err e
 	}
 	p := g.scratch.Get().(*canvas)
 	defer g.scratch.Put(p)
-	if label, err = g.read(p.pix, i, rng); err != nil {
+	if err := g.read(p.pix, i, rng); err != nil {
 		return 0, err
 	}
+	label = g.fitted.Label(i)
 	rest := g.a
 	jitter := g.a.ColorJitter > 0 && (g.a.RandAugment == "" || g.a.ColorJitterAlways)
 	if g.a.RandAugment != "" || jitter {
@@ -115,36 +107,24 @@ func (g *Augmenter) Load(dst []float32, i int, rng *rand.Rand) (label int, err e
 	return label, nil
 }
 
-// read writes picture i to dst, as bytes of the model's size, and returns its label.
-func (g *Augmenter) read(dst []byte, i int, rng *rand.Rand) (label int, err error) {
-	if g.a.RandomResizedCrop == nil && g.defects == nil {
-		err := g.fitted.Pixels(dst, i)
-		return g.fitted.Label(i), err
+// read writes picture i to dst, as bytes of the model's size.
+func (g *Augmenter) read(dst []byte, i int, rng *rand.Rand) error {
+	if g.a.RandomResizedCrop == nil {
+		return g.fitted.Pixels(dst, i)
 	}
 	img, err := Image(g.whole, i, g.decoding)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	label = g.whole.Label(i)
 	h, w, err := picture.Sides(img)
-	part := picture.Part{Height: h, Width: w}
-	if err == nil && g.a.RandomResizedCrop != nil {
-		part = g.a.RandomResizedCrop.draw(h, w, rng)
-	}
-	if err == nil && g.defects != nil {
-		img, label, err = g.defects.apply(img, part, label, rng)
-	}
-	switch s := g.shape; {
-	case err != nil:
-	case g.a.RandomResizedCrop != nil:
-		err = picture.ResizePart(dst, img, part, s.channels, s.height, s.width, g.place.filter)
-	default:
-		err = g.prep.Bytes(dst, img, s.channels, s.height, s.width)
+	if err == nil {
+		kept := g.a.RandomResizedCrop.draw(h, w, rng)
+		err = picture.ResizePart(dst, img, kept, g.shape.channels, g.shape.height, g.shape.width, g.place.filter)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("picture %d: %w", i, err)
+		return fmt.Errorf("picture %d: %w", i, err)
 	}
-	return label, nil
+	return nil
 }
 
 // flip mirrors left and right.

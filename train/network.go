@@ -62,6 +62,8 @@ type Network struct {
 	// lowest is the first block, counted from 0, whose gradient is wanted: Step leaves those of the blocks before and
 	// of the embedding 0. With 0 everything has one, with the number of blocks only the last norm and the heads.
 	lowest int
+
+	show func(Observed) // see Observe
 }
 
 // linear is y = x·Wᵀ + b, its weights packed for both directions.

@@ -103,7 +103,9 @@ func (n *Network) backwardShard(s *shard, g *vit.Params, w *scratch, up halting.
 			n.attendBackwardHalf(s, l, g, w)
 		} else {
 			n.mlpBackward(s, l, g, w)
+			n.showMLP(s, l, w)
 			n.attendBackward(s, l, g, w)
+			n.showAttention(s, l, w)
 		}
 		above = &s.blocks[l]
 	}

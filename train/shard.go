@@ -148,6 +148,7 @@ type scratch struct {
 	dxBelow   []float32 // [T, E] gradient of the input of the block above
 	dinput    []float32 // [T, E] gradient of a block's input while that of its output is still wanted
 	dnorm     []float32 // [T, E]
+	ran       []int32   // [T'] see Observe
 	dhidden   []float32 // [T, F]; nil in BF16
 	half      halfScratch
 	fresh     bool      // the shard is its lane's first

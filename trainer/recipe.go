@@ -9,6 +9,7 @@ import (
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/slicing"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
@@ -22,6 +23,8 @@ type Recipe struct {
 	InitStd     float64         `json:"init_std,omitempty"` // deviation of new weights; 0 = 1/√fan_in
 	Halting     *halting.Config `json:"halting,omitempty"`  // how tokens halt; absent = as in the starting model
 
+	// Slice is what the starting model is cut to before it is trained, see package slicing.
+	Slice *slicing.Size `json:"slice,omitempty"`
 	// ImageSize is the side of the images in pixels, if not the starting model's: its position embeddings are
 	// resampled.
 	ImageSize int `json:"image_size,omitempty"`

@@ -160,6 +160,11 @@ func (o Options) open(ctx context.Context) (r *runner, err error) {
 	if err := o.look(ctx, prep); err != nil {
 		return nil, err
 	}
+	if o.Recipe.Slice != nil {
+		if p, err = o.slice(p, prep); err != nil {
+			return nil, err
+		}
+	}
 	o.Recipe = o.Recipe.resolve(p.Config)
 	if err := os.MkdirAll(o.Dir, 0o777); err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/slicing"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
@@ -146,6 +147,13 @@ func TestResume(t *testing.T) {
 			})
 		})
 	}
+	t.Run("sliced", func(t *testing.T) {
+		testResume(t, func(dir string) Options {
+			o := stripesRun(t, dir)
+			o.Recipe.Slice = &slicing.Size{Embed: 8, Heads: 1, Hidden: 20}
+			return o
+		})
+	})
 }
 
 func testResume(t *testing.T, options func(dir string) Options) {
@@ -239,10 +247,14 @@ func TestRunRefuses(t *testing.T) {
 			o.Init.Params.Config.Classes = 5
 			o.Init.Params = vit.Initialize(o.Init.Params.Config, 1, 0)
 		},
-		"no variant":      func(o *Options) { o.Init = nil },
-		"unknown variant": func(o *Options) { o.Init, o.Recipe.Variant = nil, "resnet" },
-		"unwritable":      func(o *Options) { o.Dir = "/dev/null/model" },
-		"absurd prior":    func(o *Options) { o.Recipe.TargetLayer = 300 },
+		"no variant":       func(o *Options) { o.Init = nil },
+		"unknown variant":  func(o *Options) { o.Init, o.Recipe.Variant = nil, "resnet" },
+		"unwritable":       func(o *Options) { o.Dir = "/dev/null/model" },
+		"absurd prior":     func(o *Options) { o.Recipe.TargetLayer = 300 },
+		"too wide a slice": func(o *Options) { o.Recipe.Slice = &slicing.Size{Hidden: 64} },
+		"a slice of nothing": func(o *Options) {
+			o.Init, o.Recipe.Variant, o.Recipe.Slice = nil, "fashion-small", &slicing.Size{Hidden: 20}
+		},
 	} {
 		o := stripesRun(t, filepath.Join(t.TempDir(), "model"))
 		change(&o)

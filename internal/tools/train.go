@@ -282,9 +282,6 @@ func describeAugment(a data.Augment, m data.Mix) string {
 			parts = append(parts, fmt.Sprintf(format, args...))
 		}
 	}
-	if d := a.Defects; d != nil {
-		add(true, "defects in %.3g %% of %s", 100*d.Prob, d.From)
-	}
 	if c := a.RandomResizedCrop; c != nil {
 		add(true, "crop of %.3g–%.3g %% of the area", 100*c.Scale[0], 100*c.Scale[1])
 	}
