@@ -44,15 +44,16 @@ next() {
 $dir: 1800 pictures to learn from and 200 to test on, split by seed $seed
 The pictures are under the MIT licence: $dir/LICENSE
 
-What to do next, in a clone of adavit:
+What to do next, in a clone of adavit (recipes/textile-all.sh does all of it):
   go build -o bin/adavit ./cmd/adavit
-From nothing:
-  bin/adavit train --recipe textile-student-dense --data $d --out out/textile
-Or from a pretrained ViT, a model directory or hf:owner/name:
-  bin/adavit train --recipe textile-dense --init MODEL --new-head --data $d --out out/textile
+A pretrained ViT, a model directory or hf:owner/name, learns the classes; a small model is cut out of it:
+  bin/adavit train --recipe textile-dense --init hf:facebook/dinov2-small --new-head --data $d --out out/large
+  bin/adavit train --recipe textile-student-dense --init out/large --data $d --out out/small
+Its tokens learn to halt:
+  bin/adavit train --recipe textile-adaptive --init out/small --data $d --out out/textile
 And then:
   bin/adavit eval --model out/textile --data $d
-  bin/adavit classify --model out/textile $d/test/local/*.jpg
+  bin/adavit classify --model out/textile --pictures maps $d/test/local/*.jpg
 EOF
 }
 
