@@ -74,13 +74,13 @@ func Attention(out []float32, ldo int, qkv []float32, ldq, n, heads, headDim int
 	checkMatrix("Attention", "out", len(out), ldo, queries, embed)
 	checkMatrix("Attention", "qkv", len(qkv), ldq, n, 3*embed)
 	checkLen("Attention", "scratch", len(scratch), size)
-	if words {
-		attentionWords(out, ldo, qkv, ldq, n, heads, headDim, s, scratch)
-		return
-	}
 	if s.Int8 && active.int8Attention && n <= maxInt8K {
 		checkLen("Attention", "scratch", len(scratch), attentionInt8Scratch(n, headDim))
 		attentionInt8(out, ldo, qkv, ldq, n, heads, headDim, s, scratch)
+		return
+	}
+	if words {
+		attentionWords(out, ldo, qkv, ldq, n, heads, headDim, s, scratch)
 		return
 	}
 	rows, ld := scoreBlock(n)

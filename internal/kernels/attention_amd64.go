@@ -32,3 +32,12 @@ func packValuesInt8AVX512(dst PackedInt8, b []float32, ldb int) {
 		packValuesAVX512(dst.Data[j*panel:], dst.Scale[j:], b[j:], ldb, dst.K, lowBits(min(panelWidth, dst.N-j)))
 	}
 }
+
+func packValuesInt8AVX2(dst PackedInt8, b []float32, ldb int) {
+	const columns = 16
+	panel := 4 * panelWidth * steps[int8](dst.K)
+	for j := 0; j < panelsOf(dst.N)*panelWidth; j += columns {
+		to, at := dst.Data[j/panelWidth*panel+j%panelWidth*4:], min(j, dst.N)
+		packValuesAVX2(to, dst.Scale[at:], b[at:], ldb, dst.K, min(columns, dst.N-at))
+	}
+}

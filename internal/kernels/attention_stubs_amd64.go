@@ -8,7 +8,13 @@ package kernels
 func softmaxBytesAVX512(x, inverse []float32, ld, rows, cols, first int, scale float32)
 
 //go:noescape
+func softmaxBytesAVX2(x, inverse []float32, ld, rows, cols, first int, scale float32)
+
+//go:noescape
 func packValuesAVX512(dst []int8, scale, x []float32, ldx, rows int, mask uint64)
+
+//go:noescape
+func packValuesAVX2(dst []int8, scale, x []float32, ldx, rows, cols int)
 
 //go:noescape
 func centrePanelAVX512(panel []int8, offset []int32, steps int, mask uint64)

@@ -6470,95 +6470,95 @@ TEXT ·wordColumnsAVX2(SB), NOSPLIT, $0-100
 	MOVQ         rows+80(FP), SI
 	MOVQ         cols+88(FP), DI
 	SHLQ         $0x02, BX
-	SHLQ         $0x02, DI
 	VBROADCASTSS limit+96(FP), Y0
 	VBROADCASTSS const7fffffff<>+0(SB), Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	SHLQ         $0x02, DI
 	LEAQ         longMaskTable<>+0(SB), R8
 	SUBQ         DI, R8
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VMOVUPS      256(R8), Y2
-	VMOVUPS      288(R8), Y3
+	VMOVUPS      256(R8), Y4
+	VMOVUPS      288(R8), Y5
 	MOVQ         DX, DI
 	MOVQ         SI, R8
 	TESTQ        R8, R8
 	JLE          end2
 
 row1:
-	VMASKMOVPS (DI), Y2, Y6
+	VMASKMOVPS (DI), Y4, Y6
 	VANDPS     Y1, Y6, Y6
-	VPMAXUD    Y6, Y4, Y4
-	VMASKMOVPS 32(DI), Y3, Y6
+	VPMAXUD    Y6, Y2, Y2
+	VMASKMOVPS 32(DI), Y5, Y6
 	VANDPS     Y1, Y6, Y6
-	VPMAXUD    Y6, Y5, Y5
+	VPMAXUD    Y6, Y3, Y3
 	ADDQ       BX, DI
 	DECQ       R8
 	JNE        row1
 
 end2:
 	VBROADCASTSS const0da2425f<>+0(SB), Y1
-	VPCMPGTD     Y1, Y4, Y6
+	VPCMPGTD     Y1, Y2, Y6
 	VMOVUPS      const7f7fffff<>+0(SB), Y7
-	VPCMPGTD     Y7, Y4, Y7
-	VDIVPS       Y4, Y0, Y1
-	VDIVPS       Y0, Y4, Y4
-	VANDPS       Y6, Y4, Y4
+	VPCMPGTD     Y7, Y2, Y7
+	VDIVPS       Y2, Y0, Y1
+	VDIVPS       Y0, Y2, Y2
+	VANDPS       Y6, Y2, Y2
 	VANDPS       Y6, Y1, Y1
 	VANDNPS      Y1, Y7, Y1
-	VORPS        Y7, Y4, Y4
-	VMASKMOVPS   Y4, Y2, (CX)
-	VBROADCASTSS const0da2425f<>+0(SB), Y4
-	VPCMPGTD     Y4, Y5, Y6
+	VORPS        Y7, Y2, Y2
+	VMASKMOVPS   Y2, Y4, (CX)
+	VBROADCASTSS const0da2425f<>+0(SB), Y2
+	VPCMPGTD     Y2, Y3, Y6
 	VMOVUPS      const7f7fffff<>+0(SB), Y7
-	VPCMPGTD     Y7, Y5, Y7
-	VDIVPS       Y5, Y0, Y4
-	VDIVPS       Y0, Y5, Y5
-	VANDPS       Y6, Y5, Y5
-	VANDPS       Y6, Y4, Y4
-	VANDNPS      Y4, Y7, Y4
-	VORPS        Y7, Y5, Y5
-	VMASKMOVPS   Y5, Y3, 32(CX)
-	MOVQ         SI, R8
-	SHRQ         $0x01, R8
-	TESTQ        R8, R8
+	VPCMPGTD     Y7, Y3, Y7
+	VDIVPS       Y3, Y0, Y2
+	VDIVPS       Y0, Y3, Y3
+	VANDPS       Y6, Y3, Y3
+	VANDPS       Y6, Y2, Y2
+	VANDNPS      Y2, Y7, Y2
+	VORPS        Y7, Y3, Y3
+	VMASKMOVPS   Y3, Y5, 32(CX)
+	MOVQ         SI, CX
+	SHRQ         $0x01, CX
+	TESTQ        CX, CX
 	JLE          end4
 
 row3:
-	LEAQ       (DX)(BX*1), CX
-	VMASKMOVPS (DX), Y2, Y0
+	LEAQ       (DX)(BX*1), DI
+	VMASKMOVPS (DX), Y4, Y0
 	VMULPS     Y1, Y0, Y0
 	VCVTPS2DQ  Y0, Y0
-	VMASKMOVPS (CX), Y2, Y5
-	VMULPS     Y1, Y5, Y5
-	VCVTPS2DQ  Y5, Y5
-	VPSLLD     $0x10, Y5, Y5
-	VPBLENDW   $0xaa, Y5, Y0, Y0
+	VMASKMOVPS (DI), Y4, Y3
+	VMULPS     Y1, Y3, Y3
+	VCVTPS2DQ  Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
+	VPBLENDW   $0xaa, Y3, Y0, Y0
 	VMOVDQU    Y0, (AX)
-	VMASKMOVPS 32(DX), Y3, Y0
-	VMULPS     Y4, Y0, Y0
+	VMASKMOVPS 32(DX), Y5, Y0
+	VMULPS     Y2, Y0, Y0
 	VCVTPS2DQ  Y0, Y0
-	VMASKMOVPS 32(CX), Y3, Y5
-	VMULPS     Y4, Y5, Y5
-	VCVTPS2DQ  Y5, Y5
-	VPSLLD     $0x10, Y5, Y5
-	VPBLENDW   $0xaa, Y5, Y0, Y0
+	VMASKMOVPS 32(DI), Y5, Y3
+	VMULPS     Y2, Y3, Y3
+	VCVTPS2DQ  Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
+	VPBLENDW   $0xaa, Y3, Y0, Y0
 	VMOVDQU    Y0, 32(AX)
-	LEAQ       (CX)(BX*1), DX
+	LEAQ       (DI)(BX*1), DX
 	ADDQ       $+128, AX
-	DECQ       R8
+	DECQ       CX
 	JNE        row3
 
 end4:
 	TESTQ      $0x00000001, SI
 	JEQ        even5
 	VXORPS     Y0, Y0, Y0
-	VMASKMOVPS (DX), Y2, Y2
-	VMULPS     Y1, Y2, Y2
-	VCVTPS2DQ  Y2, Y2
-	VPBLENDW   $0xaa, Y0, Y2, Y2
-	VMOVDQU    Y2, (AX)
-	VMASKMOVPS 32(DX), Y3, Y1
-	VMULPS     Y4, Y1, Y1
+	VMASKMOVPS (DX), Y4, Y3
+	VMULPS     Y1, Y3, Y3
+	VCVTPS2DQ  Y3, Y3
+	VPBLENDW   $0xaa, Y0, Y3, Y3
+	VMOVDQU    Y3, (AX)
+	VMASKMOVPS 32(DX), Y5, Y1
+	VMULPS     Y2, Y1, Y1
 	VCVTPS2DQ  Y1, Y1
 	VPBLENDW   $0xaa, Y0, Y1, Y1
 	VMOVDQU    Y1, 32(AX)

@@ -41,7 +41,7 @@ func avx2() *path {
 		name: "avx2",
 		gemm: gemmAVX2, gemmBF16: gemmBF16AVX2, gemmInt8: gemmInt8AVX2,
 		transposePanel: transposePanelAVX2, packRowsBF16: packRowsBF16AVX2, packPairsBF16: packPairsBF16Generic,
-		packRowsInt8: packRowsInt8AVX2, packValuesInt8: packValuesInt8Generic, softmaxRowsInt8: softmaxRowsInt8Generic,
+		packRowsInt8: packRowsInt8AVX2, packValuesInt8: packValuesInt8AVX2, softmaxRowsInt8: softmaxBytesAVX2,
 		gemmInt16: gemmInt16AVX2, wordRows: wordRowsAVX2, wordColumns: wordColumnsAVX2, softmaxWords: softmaxWordsAVX2,
 		wordDots: true,
 		gelu:     geluAVX2, geluQuick: geluQuickAVX2, geluCoarse: geluCoarseAVX2, geluBackward: geluBackwardAVX2,
@@ -67,6 +67,7 @@ func avxVNNI() *path {
 	p := avx2()
 	p.name = "avxvnni"
 	p.gemmInt8, p.gemmInt16 = gemmInt8VNNI256, gemmInt16VNNI256
+	p.int8Attention = true
 	p.peakInt8 = peakLoop{dotsInt8VNNI256, 12 * 32 * 2}
 	return p
 }

@@ -38,3 +38,26 @@ func TestSameBitsVNNI(t *testing.T) {
 		t.Error("the bits differ")
 	}
 }
+
+// TestSameBitsInt8Attention demands the same bits of attention in 8 bits with vectors of 256 bits and of 512.
+func TestSameBitsInt8Attention(t *testing.T) {
+	if !slices.Contains(Paths(), "avxvnni") || !paths[0].int8Attention || paths[0].name != "avx512" {
+		t.Skip("not both kinds of dot products here")
+	}
+	defer func(old *path) { active = old }(active)
+	rng := rand.New(rand.NewPCG(6, 31))
+	const heads, headDim, embed = 3, 48, 144
+	for _, n := range []int{1, 31, 64, 197} {
+		qkv, scratch := normal(rng, n*3*embed), make([]float32, AttentionReducedScratch(n, headDim))
+		var out [2][]float32
+		for i, p := range []*path{avxVNNI(), paths[0]} {
+			active = p
+			out[i] = make([]float32, n*embed)
+			q := Queries{Count: n, Reduced: true, Int8: true}
+			Attention(out[i], embed, qkv, 3*embed, n, heads, headDim, q, scratch)
+		}
+		if !slices.Equal(out[0], out[1]) {
+			t.Errorf("%d tokens: the bits differ", n)
+		}
+	}
+}

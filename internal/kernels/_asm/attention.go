@@ -11,8 +11,9 @@ import (
 
 // attention is what products of bytes in attention need beside quantizeRows.
 func attention() {
-	each("softmaxBytes", "func(x, inverse []float32, ld, rows, cols, first int, scale float32)", softmaxBytes, avx512)
+	each("softmaxBytes", "func(x, inverse []float32, ld, rows, cols, first int, scale float32)", softmaxBytes)
 	each("packValues", "func(dst []int8, scale, x []float32, ldx, rows int, mask uint64)", packValues, avx512)
+	each("packValues", "func(dst []int8, scale, x []float32, ldx, rows, cols int)", packSomeValues, avx2)
 	each("centrePanel", "func(panel []int8, offset []int32, steps int, mask uint64)", centrePanel, avx512)
 }
 
@@ -33,57 +34,17 @@ func softmaxBytes(s isa) {
 	SHLQ(Imm(2), ld)
 	scale := s.broadcast(Param("scale"))
 	s.multiply(scale, math.Log2E*(1<<23))
-	bias, lowest, mantissa, one := s.fill(127<<23), s.fill(math.Inf(-1)), s.spread(constantBits(0x7fffff)), s.fill(1)
-	ones, order, none := s.spread(constantBits(0x01010101)), s.vec(), s.cleared()
+	mantissa, one, order := s.spread(constantBits(0x7fffff)), s.fill(1), s.vec()
 	VMOVUPS(packOrder(s), order)
-	var c []VecVirtual
-	for _, v := range exp2Mantissa {
-		c = append(c, s.fill(v))
+	poly := s.polynomial(exp2Mantissa, s.width == 16)
+	var ones VecVirtual
+	if s.width == 16 {
+		ones = s.spread(constantBits(0x01010101))
 	}
-	thresholds := GP64()
-	LEAQ(softmaxThresholds(), thresholds)
-	// The last of a row's blocks has as many vectors as it needs; only the last of them is masked.
-	full, tail, edge := GP64(), cols, K()
-	MOVQ(cols, full)
-	SHRQ(Imm(6), full)
-	last := GP64()
-	LEAQ(Mem{Base: cols, Disp: -1}, last)
-	ANDQ(Imm(15), last)
-	INCQ(last)
-	KMOVW(lowBits(last).As32(), edge)
-	ANDQ(Imm(63), tail)
-	// blocks emits body for all blocks of the row at x, of so many vectors.
-	blocks := func(x Register, body func(row Register, vectors int, mask func(u int) Op)) {
-		row, left, done := GP64(), GP64(), label("whole")
-		MOVQ(x, row)
-		MOVQ(full, left)
-		rows(left, func() {
-			body(row, 4, func(int) Op { return nil })
-			ADDQ(I32(256), row)
-		})
-		TESTQ(tail, tail)
-		JEQ(LabelRef(done))
-		for n := 1; n <= 4; n++ {
-			more := label("more")
-			if n < 4 {
-				CMPQ(tail, Imm(uint64(16*n)))
-				JGT(LabelRef(more))
-			}
-			body(row, n, func(u int) Op {
-				if u == n-1 {
-					return edge
-				}
-				return nil
-			})
-			if n < 4 {
-				JMP(LabelRef(done))
-				Label(more)
-			}
-		}
-		Label(done)
-	}
+	blocks := s.blocksOfFour(cols)
 	// All rows' largest first, then all exponentials: a row's steps depend on each other, and short ones of several
 	// rows go side by side. Between the two inverse has what is to be added to 2²³·scale·log2 e·x.
+	lowest, bias := s.fill(math.Inf(-1)), s.fill(127<<23)
 	row, to, left := GP64(), GP64(), GP64()
 	MOVQ(x, row)
 	MOVQ(inverse, to)
@@ -96,10 +57,17 @@ func softmaxBytes(s isa) {
 		}
 		blocks(row, func(row Register, vectors int, mask func(u int) Op) {
 			for u := range vectors {
-				if at := (Mem{Base: row, Disp: 64 * u}); mask(u) == nil {
+				at, m := Mem{Base: row, Disp: u * s.bytes()}, mask(u)
+				switch {
+				case m == nil:
 					VMAXPS(at, most[u], most[u])
-				} else {
-					VMAXPS(at, most[u], mask(u), most[u])
+				case s.width == 16:
+					VMAXPS(at, most[u], m, most[u])
+				default:
+					v := s.vec()
+					s.loadMasked(at, m, v)
+					VBLENDVPS(m, v, lowest, v)
+					VMAXPS(v, most[u], most[u])
 				}
 			}
 		})
@@ -108,37 +76,33 @@ func softmaxBytes(s isa) {
 		VMOVSS(shift.AsX(), Mem{Base: to})
 		ADDQ(Imm(4), to)
 	}, [2]Register{row, ld})
+	none := s.cleared()
 	rows(count, func() {
 		shift := s.spread(Mem{Base: inverse})
-		var t [4]VecVirtual
-		from := GP64()
-		IMUL3Q(Imm(softmaxTurn), first, from)
-		ANDQ(Imm(63), from)
-		for u := range t {
-			t[u] = s.vec()
-			VMOVUPS(Mem{Base: thresholds, Index: from, Scale: 4, Disp: 64 * u}, t[u])
-		}
+		threshold, next := s.thresholds(first)
 		out, total := GP64(), s.cleared()
 		MOVQ(x, out)
 		blocks(x, func(row Register, vectors int, mask func(u int) Op) {
 			v := [4]VecVirtual{none, none, none, none}
 			for u := range vectors {
-				y, m, g := s.vec(), s.vec(), s.vec()
-				s.loadMasked(Mem{Base: row, Disp: 64 * u}, mask(u), y)
+				y, m, g, keep := s.vec(), s.vec(), s.vec(), mask(u)
+				s.loadMasked(Mem{Base: row, Disp: u * s.bytes()}, keep, y)
 				VFMADD213PS(shift, scale, y)
 				VCVTPS2DQ(y, y)
-				VMOVAPS(y, m)
-				VPTERNLOGD(Imm(0xea), one, mantissa, m) // m & mantissa | one
-				VMOVAPS(c[3], g)
-				for i := 2; i >= 0; i-- {
-					VFMADD213PS(c[i], m, g)
-				}
-				VFMADD213PS(t[u], y, g)
-				if k := mask(u); k == nil {
-					VCVTTPS2DQ(g, g)
+				if s.width == 16 {
+					VMOVAPS(y, m)
+					VPTERNLOGD(Imm(0xea), one, mantissa, m) // m & mantissa | one
 				} else {
-					VCVTTPS2DQ_Z(g, k, g)
+					VANDPS(mantissa, y, m)
+					VORPS(one, m, m)
 				}
+				poly.start(3, g)
+				for i := 2; i >= 0; i-- {
+					poly.step(i, g, m)
+				}
+				VFMADD213PS(threshold(u), y, g)
+				VCVTTPS2DQ(g, g)
+				s.keep(keep, g)
 				v[u] = g
 			}
 			low := s.vec()
@@ -151,10 +115,24 @@ func softmaxBytes(s isa) {
 				VPACKUSWB(none, low, low)
 			}
 			VPERMD(low, order, low)
-			VPDPBUSD(ones, low, total)
 			VMOVUPS(low, Mem{Base: out})
-			ADDQ(Imm(64), out)
+			if s.width == 16 {
+				VPDPBUSD(ones, low, total)
+			} else {
+				VPSADBW(none, low, low)
+				VPADDD(low, total, total)
+			}
+			ADDQ(Imm(uint64(4*s.width)), out)
+			next()
 		})
+		if s.width == 8 {
+			whole := label("whole")
+			SUBQ(x, out)
+			TESTQ(U32(32), out)
+			JEQ(LabelRef(whole))
+			VMOVUPS(none, Mem{Base: x, Index: out, Scale: 1})
+			Label(whole)
+		}
 		sum, unit := s.fold(VPADDD, total).AsX(), XMM()
 		VCVTDQ2PS(sum, sum)
 		VMOVSS(constant(1), unit)
@@ -163,6 +141,87 @@ func softmaxBytes(s isa) {
 		ADDQ(Imm(4), inverse)
 		INCQ(first)
 	}, [2]Register{x, ld})
+}
+
+// blockBody emits the work on a block of so many vectors at row; of those mask leaves out lanes (nil: none).
+type blockBody func(row Register, vectors int, mask func(u int) Op)
+
+// blocksOfFour returns what emits a loop over the row of cols floats at x, by blocks of four vectors; the last block
+// has as many as it needs. Only the last vector of all is masked. cols is changed.
+func (s isa) blocksOfFour(cols Register) func(x Register, body blockBody) {
+	block, full, last := 4*s.width, GP64(), GP64()
+	MOVQ(cols, full)
+	SHRQ(Imm(uint64(bits.Len(uint(block))-1)), full)
+	LEAQ(Mem{Base: cols, Disp: -1}, last)
+	ANDQ(Imm(uint64(s.width-1)), last)
+	INCQ(last)
+	var edge func() Op
+	if s.width == 16 {
+		k := K()
+		KMOVW(lowBits(last).As32(), k)
+		edge = func() Op { return k }
+	} else {
+		table := GP64()
+		LEAQ(masks("maskTable", 8), table)
+		SHLQ(Imm(2), last)
+		SUBQ(last, table)
+		edge = func() Op {
+			m := s.vec()
+			VMOVUPS(Mem{Base: table, Disp: 32}, m)
+			return m
+		}
+	}
+	ANDQ(Imm(uint64(block-1)), cols)
+	return func(x Register, body blockBody) {
+		row, left, done := GP64(), GP64(), label("whole")
+		MOVQ(x, row)
+		MOVQ(full, left)
+		rows(left, func() {
+			body(row, 4, func(int) Op { return nil })
+			ADDQ(I32(4*block), row)
+		})
+		TESTQ(cols, cols)
+		JEQ(LabelRef(done))
+		for n := 1; n <= 4; n++ {
+			more := label("more")
+			if n < 4 {
+				CMPQ(cols, Imm(uint64(s.width*n)))
+				JGT(LabelRef(more))
+			}
+			body(row, n, func(u int) Op {
+				if u == n-1 {
+					return edge()
+				}
+				return nil
+			})
+			if n < 4 {
+				JMP(LabelRef(done))
+				Label(more)
+			}
+		}
+		Label(done)
+	}
+}
+
+// thresholds returns where vector u of a block of row first finds its thresholds, and what moves on to the next block.
+func (s isa) thresholds(first Register) (at func(u int) Op, next func()) {
+	from, base := GP64(), GP64()
+	LEAQ(softmaxThresholds(), base)
+	IMUL3Q(Imm(softmaxTurn), first, from)
+	ANDQ(Imm(63), from)
+	LEAQ(Mem{Base: base, Index: from, Scale: 4}, base)
+	if s.width == 8 { // two blocks are a round
+		half := from
+		XORQ(half, half)
+		return func(u int) Op { return Mem{Base: base, Index: half, Scale: 1, Disp: 32 * u} },
+			func() { XORQ(U32(128), half) }
+	}
+	var t [4]VecVirtual
+	for u := range t {
+		t[u] = s.vec()
+		VMOVUPS(Mem{Base: base, Disp: 64 * u}, t[u])
+	}
+	return func(u int) Op { return t[u] }, func() {}
 }
 
 // softmaxTurn is the package's.
@@ -250,6 +309,50 @@ func packValues(s isa) {
 	MOVQ(count, left)
 	SHRQ(Imm(2), left)
 	rows(left, func() { four(4) })
+	restOfFour(count, four)
+}
+
+// packSomeValues is packValues of up to 16 columns, half a panel.
+func packSomeValues(s isa) {
+	dst, scale, x := pointer("dst"), pointer("scale"), pointer("x")
+	ldx, count, cols := number("ldx"), number("rows"), number("cols")
+	SHLQ(Imm(2), ldx)
+	c := s.quantiseColumns(scale, x, ldx, count, cols, s.fill(127))
+	order := s.vec()
+	VMOVUPS(table("fourByFour", 8, func(i int) uint32 { return uint32(i%4)*0x01010101 + 0x0c080400 }), order)
+	left := GP64()
+	// four emits the bytes of n rows.
+	four := func(n int) {
+		var v [2][4]VecVirtual
+		for i := range 4 {
+			for j := range v {
+				if i < n {
+					v[j][i] = c.integers(x, j)
+				} else {
+					v[j][i] = s.cleared()
+				}
+			}
+			if i < n {
+				ADDQ(ldx, x)
+			}
+		}
+		for j, v := range v {
+			VPACKSSDW(v[1], v[0], v[0])
+			VPACKSSDW(v[3], v[2], v[2])
+			VPACKSSWB(v[2], v[0], v[0])
+			VPSHUFB(order, v[0], v[0])
+			VMOVDQU(v[0], Mem{Base: dst, Disp: j * s.bytes()})
+		}
+		ADDQ(I32(4*PanelWidth), dst)
+	}
+	MOVQ(count, left)
+	SHRQ(Imm(2), left)
+	rows(left, func() { four(4) })
+	restOfFour(count, four)
+}
+
+// restOfFour emits four for the count%4 rows that are left, if any.
+func restOfFour(count Register, four func(n int)) {
 	ANDQ(Imm(3), count)
 	done := label("packed")
 	for n := 1; n < 4; n++ {

@@ -127,52 +127,67 @@ func wordRows(s isa) {
 	}, [2]Register{q, ldq}, [2]Register{x, ldx})
 }
 
-// wordColumns writes up to 16 columns of x in words by a scale for each, pairs of rows together: as much of a panel.
-func wordColumns(s isa) {
-	q, scale, x := pointer("q"), pointer("scale"), pointer("x")
-	ldx, count, cols := number("ldx"), number("rows"), number("cols")
-	SHLQ(Imm(2), ldx)
+// quantised is up to 16 columns of floats that are to become integers by a scale for each of them.
+type quantised struct {
+	isa
+	masks, per [2]VecVirtual
+}
+
+// quantiseColumns finds scales, to which it writes, that map the columns of x to ±limit.
+func (s isa) quantiseColumns(scale, x, ldx, count, cols Register, limit VecVirtual) quantised {
+	c := quantised{isa: s}
+	table, abs, size := GP64(), s.spread(constantBits(absBits)), s.sums(2)
 	SHLQ(Imm(2), cols)
-	table, limit, abs := GP64(), s.broadcast(Param("limit")), s.spread(constantBits(absBits))
 	LEAQ(masks("longMaskTable", byteBlock), table)
 	SUBQ(cols, table)
-	masks, size := []VecVirtual{s.vec(), s.vec()}, s.sums(2)
-	for j, m := range masks {
-		VMOVUPS(Mem{Base: table, Disp: 4*byteBlock + j*s.bytes()}, m)
-	}
-	load := func(row Register, j int) VecVirtual {
-		v := s.vec()
-		s.loadMasked(Mem{Base: row, Disp: j * s.bytes()}, masks[j], v)
-		return v
+	for j := range c.masks {
+		c.masks[j] = s.vec()
+		VMOVUPS(Mem{Base: table, Disp: 4*byteBlock + j*s.bytes()}, c.masks[j])
 	}
 	row, left := GP64(), GP64()
 	MOVQ(x, row)
 	MOVQ(count, left)
 	rows(left, func() {
-		for j := range masks {
-			v := load(row, j)
+		for j := range size {
+			v := c.load(row, j)
 			VANDPS(abs, v, v)
 			VPMAXUD(v, size[j], size[j])
 		}
 	}, [2]Register{row, ldx})
-	var per [2]VecVirtual
-	for j, m := range masks {
-		per[j] = s.wordScales(size[j], limit)
+	for j, m := range c.masks {
+		c.per[j] = s.wordScales(size[j], limit)
 		s.storeMasked(size[j], m, Mem{Base: scale, Disp: j * s.bytes()})
 	}
-	word := func(row Register, j int) VecVirtual {
-		v := load(row, j)
-		VMULPS(per[j], v, v)
-		VCVTPS2DQ(v, v)
-		return v
-	}
-	next := GP64()
+	return c
+}
+
+func (c quantised) load(row Register, j int) VecVirtual {
+	v := c.vec()
+	c.loadMasked(Mem{Base: row, Disp: j * c.bytes()}, c.masks[j], v)
+	return v
+}
+
+// integers returns part j of a row's columns as integers.
+func (c quantised) integers(row Register, j int) VecVirtual {
+	v := c.load(row, j)
+	VMULPS(c.per[j], v, v)
+	VCVTPS2DQ(v, v)
+	return v
+}
+
+// wordColumns writes up to 16 columns of x in words by a scale for each, pairs of rows together: as much of a panel.
+func wordColumns(s isa) {
+	q, scale, x := pointer("q"), pointer("scale"), pointer("x")
+	ldx, count, cols := number("ldx"), number("rows"), number("cols")
+	SHLQ(Imm(2), ldx)
+	c := s.quantiseColumns(scale, x, ldx, count, cols, s.broadcast(Param("limit")))
+	left, next := GP64(), GP64()
 	MOVQ(count, left)
 	SHRQ(Imm(1), left)
 	rows(left, func() {
 		LEAQ(Mem{Base: x, Index: ldx, Scale: 1}, next)
-		for j := range masks {
-			a, b := word(x, j), word(next, j)
+		for j := range c.masks {
+			a, b := c.integers(x, j), c.integers(next, j)
 			VPSLLD(Imm(16), b, b)
 			VPBLENDW(Imm(0xaa), b, a, a)
 			VMOVDQU(a, Mem{Base: q, Disp: j * s.bytes()})
@@ -184,8 +199,8 @@ func wordColumns(s isa) {
 	TESTQ(U32(1), count)
 	JEQ(LabelRef(even))
 	none := s.cleared()
-	for j := range masks {
-		a := word(x, j)
+	for j := range c.masks {
+		a := c.integers(x, j)
 		VPBLENDW(Imm(0xaa), none, a, a)
 		VMOVDQU(a, Mem{Base: q, Disp: j * s.bytes()})
 	}

@@ -48,6 +48,15 @@ func (s isa) polynomial(c []float64, keep bool) polynomial {
 	return p
 }
 
+// start gives y the value c[i].
+func (p polynomial) start(i int, y VecVirtual) {
+	if p.kept != nil {
+		VMOVAPS(p.kept[i], y)
+	} else {
+		VBROADCASTSS(constant(p.c[i]), y)
+	}
+}
+
 // step replaces y by y·x + c[i].
 func (p polynomial) step(i int, y, x VecVirtual) {
 	if p.kept != nil {
