@@ -14269,3 +14269,82 @@ DATA packOrderAVX2<>+20(SB)/4, $0x00000006
 DATA packOrderAVX2<>+24(SB)/4, $0x00000003
 DATA packOrderAVX2<>+28(SB)/4, $0x00000007
 GLOBL packOrderAVX2<>(SB), RODATA|NOPTR, $32
+
+// func centrePanelAVX2(panel []int8, offset []int32, steps int, cols int)
+// Requires: AVX, AVX2
+TEXT ·centrePanelAVX2(SB), NOSPLIT, $0-64
+	MOVQ         panel_base+0(FP), AX
+	MOVQ         offset_base+24(FP), CX
+	MOVQ         steps+48(FP), DX
+	MOVQ         cols+56(FP), BX
+	VBROADCASTSS const01010101<>+0(SB), Y0
+	VBROADCASTSS const00010001<>+0(SB), Y1
+	SHLQ         $0x02, BX
+	LEAQ         longMaskTable<>+0(SB), SI
+	SUBQ         BX, SI
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VBROADCASTSS const80808080<>+0(SB), Y6
+	VMOVUPS      256(SI), Y7
+	VANDPS       Y6, Y7, Y7
+	VMOVUPS      288(SI), Y8
+	VANDPS       Y6, Y8, Y8
+	VMOVUPS      320(SI), Y9
+	VANDPS       Y6, Y9, Y9
+	VMOVUPS      352(SI), Y10
+	VANDPS       Y6, Y10, Y10
+	TESTQ        DX, DX
+	JLE          end2
+
+row1:
+	VPXOR      (AX), Y7, Y6
+	VMOVDQU    Y6, (AX)
+	VPMADDUBSW Y6, Y0, Y6
+	VPMADDWD   Y1, Y6, Y6
+	VPADDD     Y6, Y2, Y2
+	VPXOR      32(AX), Y8, Y6
+	VMOVDQU    Y6, 32(AX)
+	VPMADDUBSW Y6, Y0, Y6
+	VPMADDWD   Y1, Y6, Y6
+	VPADDD     Y6, Y3, Y3
+	VPXOR      64(AX), Y9, Y6
+	VMOVDQU    Y6, 64(AX)
+	VPMADDUBSW Y6, Y0, Y6
+	VPMADDWD   Y1, Y6, Y6
+	VPADDD     Y6, Y4, Y4
+	VPXOR      96(AX), Y10, Y6
+	VMOVDQU    Y6, 96(AX)
+	VPMADDUBSW Y6, Y0, Y6
+	VPMADDWD   Y1, Y6, Y6
+	VPADDD     Y6, Y5, Y5
+	ADDQ       $+128, AX
+	DECQ       DX
+	JNE        row1
+
+end2:
+	VPSLLD     $0x07, Y2, Y2
+	VMOVUPS    256(SI), Y0
+	VMASKMOVPS Y2, Y0, (CX)
+	VPSLLD     $0x07, Y3, Y3
+	VMOVUPS    288(SI), Y0
+	VMASKMOVPS Y3, Y0, 32(CX)
+	VPSLLD     $0x07, Y4, Y4
+	VMOVUPS    320(SI), Y0
+	VMASKMOVPS Y4, Y0, 64(CX)
+	VPSLLD     $0x07, Y5, Y5
+	VMOVUPS    352(SI), Y0
+	VMASKMOVPS Y5, Y0, 96(CX)
+	VZEROUPPER
+	RET
+
+DATA const01010101<>+0(SB)/4, $0x01010101
+DATA const01010101<>+4(SB)/4, $0x01010101
+DATA const01010101<>+8(SB)/4, $0x01010101
+DATA const01010101<>+12(SB)/4, $0x01010101
+DATA const01010101<>+16(SB)/4, $0x01010101
+DATA const01010101<>+20(SB)/4, $0x01010101
+DATA const01010101<>+24(SB)/4, $0x01010101
+DATA const01010101<>+28(SB)/4, $0x01010101
+GLOBL const01010101<>(SB), RODATA|NOPTR, $32

@@ -39,3 +39,6 @@ func quantizeRowsAVX512(q []uint8, ldq int, scale, x []float32, ldx, rows, k int
 
 //go:noescape
 func quantizeRowsAVX2(q []uint8, ldq int, scale, x []float32, ldx, rows, k int)
+
+//go:noescape
+func centrePanelAVX2(panel []int8, offset []int32, steps, cols int)

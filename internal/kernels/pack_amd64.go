@@ -58,7 +58,8 @@ func packPairsBF16AVX512(dst PackedBF16, b []float32, ldb int) {
 func packRowsInt8AVX512(dst PackedInt8, w []float32, ldw int) { packRowsInt8(dst, w, ldw, true) }
 func packRowsInt8AVX2(dst PackedInt8, w []float32, ldw int)   { packRowsInt8(dst, w, ldw, false) }
 
-// packRowsInt8 quantises 16 rows at a time and transposes fours as if they were floats.
+// packRowsInt8 quantises 16 rows at a time and transposes fours as if they were floats. In the panel, vectors take 128
+// off and add up what the offsets are.
 func packRowsInt8(dst PackedInt8, w []float32, ldw int, avx512 bool) {
 	const rows, usual = 16, 2048 // bytes of a row that are on the stack
 	var fixed [rows * usual / 4]float32
@@ -78,16 +79,20 @@ func packRowsInt8(dst PackedInt8, w []float32, ldw int, avx512 bool) {
 			quantizeRowsAVX2(q, ld, dst.Scale[j:], w[j*ldw:], ldw, n, dst.K)
 		}
 		if n > 0 {
-			centreRows(q, ld, dst.Scale[j:j+n], dst.Offset[j:j+n])
+			blankRows(q, ld, dst.Scale[j:j+n])
 		}
-		columns := all[j/panelWidth*panelWidth*fours+j%panelWidth:]
+		start, at := j/panelWidth*panelWidth, j%panelWidth
+		columns := all[start*fours+at:]
 		if avx512 {
 			transposeAVX512(columns, floats, ld/4, max(n, 1), fours, lowBits(n))
-			continue
+		} else {
+			for i := 0; i < rows; i += 8 {
+				count := min(max(n-i, 1), 8)
+				transposeAVX2(columns[i:], floats[min(i, max(n-count, 0))*ld/4:], ld/4, count, fours, lowBits(n-i))
+			}
 		}
-		for i := 0; i < rows; i += 8 {
-			count := min(max(n-i, 1), 8)
-			transposeAVX2(columns[i:], floats[min(i, max(n-count, 0))*ld/4:], ld/4, count, fours, lowBits(n-i))
+		if at+rows == panelWidth {
+			centrePanelAVX2(dst.Data[4*start*fours:], dst.Offset[start:], fours, min(panelWidth, dst.N-start))
 		}
 	}
 }

@@ -2,6 +2,8 @@
 
 package kernels
 
+import "encoding/binary"
+
 // transposePanelNEON is transposePanelGeneric by squares of four rows and steps.
 func transposePanelNEON(dst, b []float32, ldb, k, n int) {
 	if n < panelWidth {
@@ -88,4 +90,20 @@ func transposeRows(dst, b []float32, ldb, k, n int) {
 			dst[l*panelWidth+j] = b[j*ldb+l]
 		}
 	}
+}
+
+// centreRows makes signed bytes of rows of q, with the offsets that belong to them.
+func centreRows(q []uint8, ld int, scale []float32, offset []int32) {
+	blankRows(q, ld, scale)
+	for i := range scale {
+		offset[i] = 128 * sumInt8(centre(q[i*ld:(i+1)*ld]))
+	}
+}
+
+// centre takes 128 off every byte of q, a multiple of 8 of them, and returns what is left in the same memory.
+func centre(q []uint8) []int8 {
+	for b := q; len(b) >= 8; b = b[8:] {
+		binary.NativeEndian.PutUint64(b, binary.NativeEndian.Uint64(b)^0x8080808080808080)
+	}
+	return as[int8](q)
 }

@@ -2,8 +2,6 @@
 
 package kernels
 
-import "encoding/binary"
-
 // packRowsBF16 rounds 32 rows at a time and transposes pairs as if they were floats. best chooses among the routines of
 // the architecture: called by name, they leave the buffer on the stack.
 func packRowsBF16(dst PackedBF16, w []float32, ldw int, best bool) {
@@ -28,20 +26,4 @@ func blankRows(q []uint8, ld int, scale []float32) {
 			}
 		}
 	}
-}
-
-// centreRows makes signed bytes of rows of q, with the offsets that belong to them.
-func centreRows(q []uint8, ld int, scale []float32, offset []int32) {
-	blankRows(q, ld, scale)
-	for i := range scale {
-		offset[i] = 128 * sumInt8(centre(q[i*ld:(i+1)*ld]))
-	}
-}
-
-// centre takes 128 off every byte of q, a multiple of 8 of them, and returns what is left in the same memory.
-func centre(q []uint8) []int8 {
-	for b := q; len(b) >= 8; b = b[8:] {
-		binary.NativeEndian.PutUint64(b, binary.NativeEndian.Uint64(b)^0x8080808080808080)
-	}
-	return as[int8](q)
 }

@@ -28,6 +28,7 @@ func int8s() {
 		g.peakInt8(g.isa != avx2)
 	}
 	each("quantizeRows", "func(q []uint8, ldq int, scale, x []float32, ldx, rows, k int)", quantizeRows)
+	each("centrePanel", "func(panel []int8, offset []int32, steps, cols int)", centreWithout, avx2)
 }
 
 // gemmFactors points to the scales of the rows, in place of gemmLDB.
@@ -349,4 +350,39 @@ func (s isa) scaleOf(largest VecVirtual, scale Register) VecVirtual {
 func packOrder(s isa) Mem {
 	lanes := s.width / 4
 	return table("packOrder"+s.name, s.width, func(i int) uint32 { return uint32(4*(i%lanes) + i/lanes) })
+}
+
+// centreWithout is centrePanel of the first cols columns, without VPDPBUSD.
+func centreWithout(s isa) {
+	panel, offset, steps, cols := pointer("panel"), pointer("offset"), number("steps"), number("cols")
+	table, ones, pairs := GP64(), s.spread(constantBits(0x01010101)), s.spread(constantBits(0x00010001))
+	SHLQ(Imm(2), cols)
+	LEAQ(masks("longMaskTable", byteBlock), table)
+	SUBQ(cols, table)
+	mask := func(u int) VecVirtual {
+		m := s.vec()
+		VMOVUPS(Mem{Base: table, Disp: 4*byteBlock + u*s.bytes()}, m)
+		return m
+	}
+	sums, sign := s.sums(4), s.spread(constantBits(0x80808080))
+	var signs [4]VecVirtual
+	for u := range signs {
+		signs[u] = mask(u)
+		VANDPS(sign, signs[u], signs[u])
+	}
+	rows(steps, func() {
+		for u, sum := range sums {
+			v, at := s.vec(), Mem{Base: panel, Disp: u * s.bytes()}
+			VPXOR(at, signs[u], v)
+			VMOVDQU(v, at)
+			VPMADDUBSW(v, ones, v)
+			VPMADDWD(pairs, v, v)
+			VPADDD(v, sum, sum)
+		}
+		ADDQ(I32(4*PanelWidth), panel)
+	})
+	for u, sum := range sums {
+		VPSLLD(Imm(7), sum, sum)
+		s.storeMasked(sum, mask(u), Mem{Base: offset, Disp: u * s.bytes()})
+	}
 }
