@@ -31,6 +31,7 @@ const (
 	sdot   = "sdot v%d.4s, v30.16b, v31.4b[0]"
 	usmmla = "usmmla v%d.4s, v30.16b, v31.16b"
 	bfdot  = "bfdot v%d.4s, v30.8h, v31.2h[0]"
+	bfmmla = "bfmmla v%d.4s, v30.8h, v31.8h"
 )
 
 var loops = []loop{
@@ -39,6 +40,7 @@ var loops = []loop{
 	{"int8, dot products, 5 × 16", "int8", "gemmBytes5x16Dot", 5 * 16 * 16, sdot, 16, false},
 	{"int8, matrix products, 6 × 16", "int8", "gemmBytes6x16I8MM", 6 * 16 * 16, usmmla, 32, true},
 	{"bf16, dot products, 5 × 16", "bf16", "gemmPairs5x16BF16", 5 * 16 * 8, bfdot, 8, true},
+	{"bf16, matrix products, 6 × 16", "bf16", "gemmPairs6x16BF16", 6 * 16 * 8, bfmmla, 16, true},
 }
 
 // others are loops over rows of floats, with the floats of a turn.

@@ -2076,8 +2076,1835 @@ next:
 	BNE tile // bne tile
 	RET // ret
 
-// func dotsBF16(rounds int)
-TEXT ·dotsBF16(SB), NOSPLIT|NOFRAME, $0-8
+// func gemmPairs6x16BF16(args *gemmArgs)
+TEXT ·gemmPairs6x16BF16(SB), NOSPLIT|NOFRAME, $0-8
+	MOVD args+0(FP), R0 // ldr x0, [sp, #8]
+	MOVD 0(R0), R9 // ldr x9, [x0, #0]
+	MOVD 8(R0), R6 // ldr x6, [x0, #8]
+	MOVD 16(R0), R7 // ldr x7, [x0, #16]
+	MOVD 32(R0), R8 // ldr x8, [x0, #32]
+	MOVD 40(R0), R4 // ldr x4, [x0, #40]
+	MOVD 48(R0), R5 // ldr x5, [x0, #48]
+	MOVD 64(R0), R11 // ldr x11, [x0, #64]
+	MOVD 72(R0), R12 // ldr x12, [x0, #72]
+	MOVD 80(R0), R10 // ldr x10, [x0, #80]
+
+tile:
+	MOVD R11, R14 // mov x14, x11
+	CBZ R12, size // cbz x12, size
+	SUB $1, R12, R12 // sub x12, x12, #1
+	ADD $1, R14, R14 // add x14, x14, #1
+
+size:
+	MOVD R9, R16 // mov x16, x9
+	ADD R6, R16, R17 // add x17, x16, x6
+	ADD R6, R17, R19 // add x19, x17, x6
+	ADD R6, R19, R20 // add x20, x19, x6
+	ADD R6, R20, R21 // add x21, x20, x6
+	ADD R6, R21, R22 // add x22, x21, x6
+	MOVD $0, R1 // mov x1, #0
+	MOVD 24(R0), R2 // ldr x2, [x0, #24]
+	MOVD 88(R0), R3 // ldr x3, [x0, #88]
+	CMP $6, R14 // cmp x14, #6
+	BEQ rows6 // beq rows6
+	CMP $5, R14 // cmp x14, #5
+	BEQ rows5 // beq rows5
+	CMP $4, R14 // cmp x14, #4
+	BEQ rows4 // beq rows4
+	CMP $3, R14 // cmp x14, #3
+	BEQ rows3 // beq rows3
+	CMP $2, R14 // cmp x14, #2
+	BEQ rows2 // beq rows2
+
+rows1:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	CMP $4, R7 // cmp x7, #4
+	BNE apart1 // bne apart1
+	SUBS $4, R3, R3 // subs x3, x3, #4
+	BLT few1 // blt few1
+	PCALIGN $16
+
+four1:
+	WORD $0x3ce16a18 // ldr q24, [x16, x1]
+	WORD $0x3ce16a19 // ldr q25, [x16, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0x4ed97b19 // zip2 v25.2d, v24.2d, v25.2d
+	ADD $16, R1, R1 // add x1, x1, #16
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef20 // bfmmla v0.4s, v25.8h, v24.8h
+	WORD $0x6e5fef21 // bfmmla v1.4s, v25.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef22 // bfmmla v2.4s, v25.8h, v24.8h
+	WORD $0x6e5fef23 // bfmmla v3.4s, v25.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef24 // bfmmla v4.4s, v25.8h, v24.8h
+	WORD $0x6e5fef25 // bfmmla v5.4s, v25.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef26 // bfmmla v6.4s, v25.8h, v24.8h
+	WORD $0x6e5fef27 // bfmmla v7.4s, v25.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	SUBS $4, R3, R3 // subs x3, x3, #4
+	BGE four1 // bge four1
+
+few1:
+	TBZ $1, R3, single1 // tbz x3, #1, single1
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xfc616a19 // ldr d25, [x16, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	ADD $8, R1, R1 // add x1, x1, #8
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+
+single1:
+	TBZ $0, R3, finish1 // tbz x3, #0, finish1
+	WORD $0xbc616a18 // ldr s24, [x16, x1]
+	WORD $0xbc616a19 // ldr s25, [x16, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	B finish1 // b finish1
+
+apart1:
+	SUBS $2, R3, R3 // subs x3, x3, #2
+	BLT last1 // blt last1
+	PCALIGN $16
+
+two1:
+	WORD $0xbc616a18 // ldr s24, [x16, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0xbc616a19 // ldr s25, [x16, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0x4e993b18 // zip1 v24.4s, v24.4s, v25.4s
+	WORD $0xad407c5e // ldp q30, q31, [x2, #0]
+	WORD $0x6e5eef00 // bfmmla v0.4s, v24.8h, v30.8h
+	WORD $0x6e5fef01 // bfmmla v1.4s, v24.8h, v31.8h
+	WORD $0xad417c5e // ldp q30, q31, [x2, #32]
+	WORD $0x6e5eef02 // bfmmla v2.4s, v24.8h, v30.8h
+	WORD $0x6e5fef03 // bfmmla v3.4s, v24.8h, v31.8h
+	WORD $0xad427c5e // ldp q30, q31, [x2, #64]
+	WORD $0x6e5eef04 // bfmmla v4.4s, v24.8h, v30.8h
+	WORD $0x6e5fef05 // bfmmla v5.4s, v24.8h, v31.8h
+	WORD $0xad437c5e // ldp q30, q31, [x2, #96]
+	WORD $0x6e5eef06 // bfmmla v6.4s, v24.8h, v30.8h
+	WORD $0x6e5fef07 // bfmmla v7.4s, v24.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	SUBS $2, R3, R3 // subs x3, x3, #2
+	BGE two1 // bge two1
+
+last1:
+	TBZ $0, R3, finish1 // tbz x3, #0, finish1
+	WORD $0xbc616a18 // ldr s24, [x16, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0x6f00e419 // movi v25.2d, #0
+	WORD $0x4e993b18 // zip1 v24.4s, v24.4s, v25.4s
+	WORD $0xad407c5e // ldp q30, q31, [x2, #0]
+	WORD $0x6e5eef00 // bfmmla v0.4s, v24.8h, v30.8h
+	WORD $0x6e5fef01 // bfmmla v1.4s, v24.8h, v31.8h
+	WORD $0xad417c5e // ldp q30, q31, [x2, #32]
+	WORD $0x6e5eef02 // bfmmla v2.4s, v24.8h, v30.8h
+	WORD $0x6e5fef03 // bfmmla v3.4s, v24.8h, v31.8h
+	WORD $0xad427c5e // ldp q30, q31, [x2, #64]
+	WORD $0x6e5eef04 // bfmmla v4.4s, v24.8h, v30.8h
+	WORD $0x6e5fef05 // bfmmla v5.4s, v24.8h, v31.8h
+	WORD $0xad437c5e // ldp q30, q31, [x2, #96]
+	WORD $0x6e5eef06 // bfmmla v6.4s, v24.8h, v30.8h
+	WORD $0x6e5fef07 // bfmmla v7.4s, v24.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+
+finish1:
+	WORD $0x4ec13818 // zip1 v24.2d, v0.2d, v1.2d
+	WORD $0x4ec17801 // zip2 v1.2d, v0.2d, v1.2d
+	WORD $0x4eb81f00 // mov v0.16b, v24.16b
+	WORD $0x4ec33858 // zip1 v24.2d, v2.2d, v3.2d
+	WORD $0x4ec37843 // zip2 v3.2d, v2.2d, v3.2d
+	WORD $0x4eb81f02 // mov v2.16b, v24.16b
+	WORD $0x4ec53898 // zip1 v24.2d, v4.2d, v5.2d
+	WORD $0x4ec57885 // zip2 v5.2d, v4.2d, v5.2d
+	WORD $0x4eb81f04 // mov v4.16b, v24.16b
+	WORD $0x4ec738d8 // zip1 v24.2d, v6.2d, v7.2d
+	WORD $0x4ec778c7 // zip2 v7.2d, v6.2d, v7.2d
+	WORD $0x4eb81f06 // mov v6.16b, v24.16b
+	MOVD 56(R0), R14 // ldr x14, [x0, #56]
+	CBZ R14, old1 // cbz x14, old1
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
+	WORD $0x4e39d442 // fadd v2.4s, v2.4s, v25.4s
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	WORD $0x4e3bd4c6 // fadd v6.4s, v6.4s, v27.4s
+
+old1:
+	MOVD 96(R0), R14 // ldr x14, [x0, #96]
+	CBZ R14, store2 // cbz x14, store2
+	MOVD R4, R14 // mov x14, x4
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
+	WORD $0x4e39d442 // fadd v2.4s, v2.4s, v25.4s
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	WORD $0x4e3bd4c6 // fadd v6.4s, v6.4s, v27.4s
+
+store2:
+	WORD $0xad000880 // stp q0, q2, [x4, #0]
+	WORD $0xad011884 // stp q4, q6, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	ADD R6, R16, R9 // add x9, x16, x6
+	B next // b next
+
+rows2:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	CMP $4, R7 // cmp x7, #4
+	BNE apart2 // bne apart2
+	SUBS $4, R3, R3 // subs x3, x3, #4
+	BLT few2 // blt few2
+	PCALIGN $16
+
+four2:
+	WORD $0x3ce16a18 // ldr q24, [x16, x1]
+	WORD $0x3ce16a39 // ldr q25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0x4ed97b19 // zip2 v25.2d, v24.2d, v25.2d
+	ADD $16, R1, R1 // add x1, x1, #16
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef20 // bfmmla v0.4s, v25.8h, v24.8h
+	WORD $0x6e5fef21 // bfmmla v1.4s, v25.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef22 // bfmmla v2.4s, v25.8h, v24.8h
+	WORD $0x6e5fef23 // bfmmla v3.4s, v25.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef24 // bfmmla v4.4s, v25.8h, v24.8h
+	WORD $0x6e5fef25 // bfmmla v5.4s, v25.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef26 // bfmmla v6.4s, v25.8h, v24.8h
+	WORD $0x6e5fef27 // bfmmla v7.4s, v25.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	SUBS $4, R3, R3 // subs x3, x3, #4
+	BGE four2 // bge four2
+
+few2:
+	TBZ $1, R3, single2 // tbz x3, #1, single2
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xfc616a39 // ldr d25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	ADD $8, R1, R1 // add x1, x1, #8
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+
+single2:
+	TBZ $0, R3, finish2 // tbz x3, #0, finish2
+	WORD $0xbc616a18 // ldr s24, [x16, x1]
+	WORD $0xbc616a39 // ldr s25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	B finish2 // b finish2
+
+apart2:
+	SUBS $2, R3, R3 // subs x3, x3, #2
+	BLT last2 // blt last2
+	PCALIGN $16
+
+two2:
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0xfc616a19 // ldr d25, [x16, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0x4e993b18 // zip1 v24.4s, v24.4s, v25.4s
+	WORD $0xad407c5e // ldp q30, q31, [x2, #0]
+	WORD $0x6e5eef00 // bfmmla v0.4s, v24.8h, v30.8h
+	WORD $0x6e5fef01 // bfmmla v1.4s, v24.8h, v31.8h
+	WORD $0xad417c5e // ldp q30, q31, [x2, #32]
+	WORD $0x6e5eef02 // bfmmla v2.4s, v24.8h, v30.8h
+	WORD $0x6e5fef03 // bfmmla v3.4s, v24.8h, v31.8h
+	WORD $0xad427c5e // ldp q30, q31, [x2, #64]
+	WORD $0x6e5eef04 // bfmmla v4.4s, v24.8h, v30.8h
+	WORD $0x6e5fef05 // bfmmla v5.4s, v24.8h, v31.8h
+	WORD $0xad437c5e // ldp q30, q31, [x2, #96]
+	WORD $0x6e5eef06 // bfmmla v6.4s, v24.8h, v30.8h
+	WORD $0x6e5fef07 // bfmmla v7.4s, v24.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	SUBS $2, R3, R3 // subs x3, x3, #2
+	BGE two2 // bge two2
+
+last2:
+	TBZ $0, R3, finish2 // tbz x3, #0, finish2
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0x6f00e419 // movi v25.2d, #0
+	WORD $0x4e993b18 // zip1 v24.4s, v24.4s, v25.4s
+	WORD $0xad407c5e // ldp q30, q31, [x2, #0]
+	WORD $0x6e5eef00 // bfmmla v0.4s, v24.8h, v30.8h
+	WORD $0x6e5fef01 // bfmmla v1.4s, v24.8h, v31.8h
+	WORD $0xad417c5e // ldp q30, q31, [x2, #32]
+	WORD $0x6e5eef02 // bfmmla v2.4s, v24.8h, v30.8h
+	WORD $0x6e5fef03 // bfmmla v3.4s, v24.8h, v31.8h
+	WORD $0xad427c5e // ldp q30, q31, [x2, #64]
+	WORD $0x6e5eef04 // bfmmla v4.4s, v24.8h, v30.8h
+	WORD $0x6e5fef05 // bfmmla v5.4s, v24.8h, v31.8h
+	WORD $0xad437c5e // ldp q30, q31, [x2, #96]
+	WORD $0x6e5eef06 // bfmmla v6.4s, v24.8h, v30.8h
+	WORD $0x6e5fef07 // bfmmla v7.4s, v24.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+
+finish2:
+	WORD $0x4ec13818 // zip1 v24.2d, v0.2d, v1.2d
+	WORD $0x4ec17801 // zip2 v1.2d, v0.2d, v1.2d
+	WORD $0x4eb81f00 // mov v0.16b, v24.16b
+	WORD $0x4ec33858 // zip1 v24.2d, v2.2d, v3.2d
+	WORD $0x4ec37843 // zip2 v3.2d, v2.2d, v3.2d
+	WORD $0x4eb81f02 // mov v2.16b, v24.16b
+	WORD $0x4ec53898 // zip1 v24.2d, v4.2d, v5.2d
+	WORD $0x4ec57885 // zip2 v5.2d, v4.2d, v5.2d
+	WORD $0x4eb81f04 // mov v4.16b, v24.16b
+	WORD $0x4ec738d8 // zip1 v24.2d, v6.2d, v7.2d
+	WORD $0x4ec778c7 // zip2 v7.2d, v6.2d, v7.2d
+	WORD $0x4eb81f06 // mov v6.16b, v24.16b
+	MOVD 56(R0), R14 // ldr x14, [x0, #56]
+	CBZ R14, old3 // cbz x14, old3
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
+	WORD $0x4e39d442 // fadd v2.4s, v2.4s, v25.4s
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	WORD $0x4e3bd4c6 // fadd v6.4s, v6.4s, v27.4s
+	WORD $0x4e38d421 // fadd v1.4s, v1.4s, v24.4s
+	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
+	WORD $0x4e3ad4a5 // fadd v5.4s, v5.4s, v26.4s
+	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
+
+old3:
+	MOVD 96(R0), R14 // ldr x14, [x0, #96]
+	CBZ R14, store4 // cbz x14, store4
+	MOVD R4, R14 // mov x14, x4
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
+	WORD $0x4e39d442 // fadd v2.4s, v2.4s, v25.4s
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	WORD $0x4e3bd4c6 // fadd v6.4s, v6.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d421 // fadd v1.4s, v1.4s, v24.4s
+	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
+	WORD $0x4e3ad4a5 // fadd v5.4s, v5.4s, v26.4s
+	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
+
+store4:
+	WORD $0xad000880 // stp q0, q2, [x4, #0]
+	WORD $0xad011884 // stp q4, q6, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad000c81 // stp q1, q3, [x4, #0]
+	WORD $0xad011c85 // stp q5, q7, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	ADD R6, R17, R9 // add x9, x17, x6
+	B next // b next
+
+rows3:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+	CMP $4, R7 // cmp x7, #4
+	BNE apart3 // bne apart3
+	SUBS $4, R3, R3 // subs x3, x3, #4
+	BLT few3 // blt few3
+	PCALIGN $16
+
+four3:
+	WORD $0x3ce16a18 // ldr q24, [x16, x1]
+	WORD $0x3ce16a39 // ldr q25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0x4ed97b19 // zip2 v25.2d, v24.2d, v25.2d
+	WORD $0x3ce16a78 // ldr q24, [x19, x1]
+	WORD $0x3ce16a7b // ldr q27, [x19, x1]
+	WORD $0x4edb3b1c // zip1 v28.2d, v24.2d, v27.2d
+	WORD $0x4edb7b1b // zip2 v27.2d, v24.2d, v27.2d
+	ADD $16, R1, R1 // add x1, x1, #16
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e58ef88 // bfmmla v8.4s, v28.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0x6e5fef89 // bfmmla v9.4s, v28.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8a // bfmmla v10.4s, v28.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8b // bfmmla v11.4s, v28.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8c // bfmmla v12.4s, v28.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8d // bfmmla v13.4s, v28.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8e // bfmmla v14.4s, v28.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8f // bfmmla v15.4s, v28.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef20 // bfmmla v0.4s, v25.8h, v24.8h
+	WORD $0x6e58ef68 // bfmmla v8.4s, v27.8h, v24.8h
+	WORD $0x6e5fef21 // bfmmla v1.4s, v25.8h, v31.8h
+	WORD $0x6e5fef69 // bfmmla v9.4s, v27.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef22 // bfmmla v2.4s, v25.8h, v24.8h
+	WORD $0x6e58ef6a // bfmmla v10.4s, v27.8h, v24.8h
+	WORD $0x6e5fef23 // bfmmla v3.4s, v25.8h, v31.8h
+	WORD $0x6e5fef6b // bfmmla v11.4s, v27.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef24 // bfmmla v4.4s, v25.8h, v24.8h
+	WORD $0x6e58ef6c // bfmmla v12.4s, v27.8h, v24.8h
+	WORD $0x6e5fef25 // bfmmla v5.4s, v25.8h, v31.8h
+	WORD $0x6e5fef6d // bfmmla v13.4s, v27.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef26 // bfmmla v6.4s, v25.8h, v24.8h
+	WORD $0x6e58ef6e // bfmmla v14.4s, v27.8h, v24.8h
+	WORD $0x6e5fef27 // bfmmla v7.4s, v25.8h, v31.8h
+	WORD $0x6e5fef6f // bfmmla v15.4s, v27.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	SUBS $4, R3, R3 // subs x3, x3, #4
+	BGE four3 // bge four3
+
+few3:
+	TBZ $1, R3, single3 // tbz x3, #1, single3
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xfc616a39 // ldr d25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0xfc616a78 // ldr d24, [x19, x1]
+	WORD $0xfc616a7b // ldr d27, [x19, x1]
+	WORD $0x4edb3b1c // zip1 v28.2d, v24.2d, v27.2d
+	ADD $8, R1, R1 // add x1, x1, #8
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e58ef88 // bfmmla v8.4s, v28.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0x6e5fef89 // bfmmla v9.4s, v28.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8a // bfmmla v10.4s, v28.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8b // bfmmla v11.4s, v28.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8c // bfmmla v12.4s, v28.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8d // bfmmla v13.4s, v28.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8e // bfmmla v14.4s, v28.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8f // bfmmla v15.4s, v28.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+
+single3:
+	TBZ $0, R3, finish3 // tbz x3, #0, finish3
+	WORD $0xbc616a18 // ldr s24, [x16, x1]
+	WORD $0xbc616a39 // ldr s25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0xbc616a78 // ldr s24, [x19, x1]
+	WORD $0xbc616a7b // ldr s27, [x19, x1]
+	WORD $0x4edb3b1c // zip1 v28.2d, v24.2d, v27.2d
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e58ef88 // bfmmla v8.4s, v28.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0x6e5fef89 // bfmmla v9.4s, v28.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8a // bfmmla v10.4s, v28.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8b // bfmmla v11.4s, v28.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8c // bfmmla v12.4s, v28.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8d // bfmmla v13.4s, v28.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8e // bfmmla v14.4s, v28.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8f // bfmmla v15.4s, v28.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	B finish3 // b finish3
+
+apart3:
+	SUBS $2, R3, R3 // subs x3, x3, #2
+	BLT last3 // blt last3
+	PCALIGN $16
+
+two3:
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xbc616a7a // ldr s26, [x19, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0xfc616a19 // ldr d25, [x16, x1]
+	WORD $0xbc616a7b // ldr s27, [x19, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0x4e993b18 // zip1 v24.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b5a // zip1 v26.4s, v26.4s, v27.4s
+	WORD $0xad407c5e // ldp q30, q31, [x2, #0]
+	WORD $0x6e5eef00 // bfmmla v0.4s, v24.8h, v30.8h
+	WORD $0x6e5eef48 // bfmmla v8.4s, v26.8h, v30.8h
+	WORD $0x6e5fef01 // bfmmla v1.4s, v24.8h, v31.8h
+	WORD $0x6e5fef49 // bfmmla v9.4s, v26.8h, v31.8h
+	WORD $0xad417c5e // ldp q30, q31, [x2, #32]
+	WORD $0x6e5eef02 // bfmmla v2.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4a // bfmmla v10.4s, v26.8h, v30.8h
+	WORD $0x6e5fef03 // bfmmla v3.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4b // bfmmla v11.4s, v26.8h, v31.8h
+	WORD $0xad427c5e // ldp q30, q31, [x2, #64]
+	WORD $0x6e5eef04 // bfmmla v4.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4c // bfmmla v12.4s, v26.8h, v30.8h
+	WORD $0x6e5fef05 // bfmmla v5.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4d // bfmmla v13.4s, v26.8h, v31.8h
+	WORD $0xad437c5e // ldp q30, q31, [x2, #96]
+	WORD $0x6e5eef06 // bfmmla v6.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4e // bfmmla v14.4s, v26.8h, v30.8h
+	WORD $0x6e5fef07 // bfmmla v7.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4f // bfmmla v15.4s, v26.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	SUBS $2, R3, R3 // subs x3, x3, #2
+	BGE two3 // bge two3
+
+last3:
+	TBZ $0, R3, finish3 // tbz x3, #0, finish3
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xbc616a7a // ldr s26, [x19, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0x6f00e419 // movi v25.2d, #0
+	WORD $0x6f00e41b // movi v27.2d, #0
+	WORD $0x4e993b18 // zip1 v24.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b5a // zip1 v26.4s, v26.4s, v27.4s
+	WORD $0xad407c5e // ldp q30, q31, [x2, #0]
+	WORD $0x6e5eef00 // bfmmla v0.4s, v24.8h, v30.8h
+	WORD $0x6e5eef48 // bfmmla v8.4s, v26.8h, v30.8h
+	WORD $0x6e5fef01 // bfmmla v1.4s, v24.8h, v31.8h
+	WORD $0x6e5fef49 // bfmmla v9.4s, v26.8h, v31.8h
+	WORD $0xad417c5e // ldp q30, q31, [x2, #32]
+	WORD $0x6e5eef02 // bfmmla v2.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4a // bfmmla v10.4s, v26.8h, v30.8h
+	WORD $0x6e5fef03 // bfmmla v3.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4b // bfmmla v11.4s, v26.8h, v31.8h
+	WORD $0xad427c5e // ldp q30, q31, [x2, #64]
+	WORD $0x6e5eef04 // bfmmla v4.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4c // bfmmla v12.4s, v26.8h, v30.8h
+	WORD $0x6e5fef05 // bfmmla v5.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4d // bfmmla v13.4s, v26.8h, v31.8h
+	WORD $0xad437c5e // ldp q30, q31, [x2, #96]
+	WORD $0x6e5eef06 // bfmmla v6.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4e // bfmmla v14.4s, v26.8h, v30.8h
+	WORD $0x6e5fef07 // bfmmla v7.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4f // bfmmla v15.4s, v26.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+
+finish3:
+	WORD $0x4ec13818 // zip1 v24.2d, v0.2d, v1.2d
+	WORD $0x4ec17801 // zip2 v1.2d, v0.2d, v1.2d
+	WORD $0x4eb81f00 // mov v0.16b, v24.16b
+	WORD $0x4ec33858 // zip1 v24.2d, v2.2d, v3.2d
+	WORD $0x4ec37843 // zip2 v3.2d, v2.2d, v3.2d
+	WORD $0x4eb81f02 // mov v2.16b, v24.16b
+	WORD $0x4ec53898 // zip1 v24.2d, v4.2d, v5.2d
+	WORD $0x4ec57885 // zip2 v5.2d, v4.2d, v5.2d
+	WORD $0x4eb81f04 // mov v4.16b, v24.16b
+	WORD $0x4ec738d8 // zip1 v24.2d, v6.2d, v7.2d
+	WORD $0x4ec778c7 // zip2 v7.2d, v6.2d, v7.2d
+	WORD $0x4eb81f06 // mov v6.16b, v24.16b
+	WORD $0x4ec93918 // zip1 v24.2d, v8.2d, v9.2d
+	WORD $0x4ec97909 // zip2 v9.2d, v8.2d, v9.2d
+	WORD $0x4eb81f08 // mov v8.16b, v24.16b
+	WORD $0x4ecb3958 // zip1 v24.2d, v10.2d, v11.2d
+	WORD $0x4ecb794b // zip2 v11.2d, v10.2d, v11.2d
+	WORD $0x4eb81f0a // mov v10.16b, v24.16b
+	WORD $0x4ecd3998 // zip1 v24.2d, v12.2d, v13.2d
+	WORD $0x4ecd798d // zip2 v13.2d, v12.2d, v13.2d
+	WORD $0x4eb81f0c // mov v12.16b, v24.16b
+	WORD $0x4ecf39d8 // zip1 v24.2d, v14.2d, v15.2d
+	WORD $0x4ecf79cf // zip2 v15.2d, v14.2d, v15.2d
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	MOVD 56(R0), R14 // ldr x14, [x0, #56]
+	CBZ R14, old5 // cbz x14, old5
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
+	WORD $0x4e39d442 // fadd v2.4s, v2.4s, v25.4s
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	WORD $0x4e3bd4c6 // fadd v6.4s, v6.4s, v27.4s
+	WORD $0x4e38d421 // fadd v1.4s, v1.4s, v24.4s
+	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
+	WORD $0x4e3ad4a5 // fadd v5.4s, v5.4s, v26.4s
+	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
+	WORD $0x4e38d508 // fadd v8.4s, v8.4s, v24.4s
+	WORD $0x4e39d54a // fadd v10.4s, v10.4s, v25.4s
+	WORD $0x4e3ad58c // fadd v12.4s, v12.4s, v26.4s
+	WORD $0x4e3bd5ce // fadd v14.4s, v14.4s, v27.4s
+
+old5:
+	MOVD 96(R0), R14 // ldr x14, [x0, #96]
+	CBZ R14, store6 // cbz x14, store6
+	MOVD R4, R14 // mov x14, x4
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
+	WORD $0x4e39d442 // fadd v2.4s, v2.4s, v25.4s
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	WORD $0x4e3bd4c6 // fadd v6.4s, v6.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d421 // fadd v1.4s, v1.4s, v24.4s
+	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
+	WORD $0x4e3ad4a5 // fadd v5.4s, v5.4s, v26.4s
+	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d508 // fadd v8.4s, v8.4s, v24.4s
+	WORD $0x4e39d54a // fadd v10.4s, v10.4s, v25.4s
+	WORD $0x4e3ad58c // fadd v12.4s, v12.4s, v26.4s
+	WORD $0x4e3bd5ce // fadd v14.4s, v14.4s, v27.4s
+
+store6:
+	WORD $0xad000880 // stp q0, q2, [x4, #0]
+	WORD $0xad011884 // stp q4, q6, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad000c81 // stp q1, q3, [x4, #0]
+	WORD $0xad011c85 // stp q5, q7, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad002888 // stp q8, q10, [x4, #0]
+	WORD $0xad01388c // stp q12, q14, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	ADD R6, R19, R9 // add x9, x19, x6
+	B next // b next
+
+rows4:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+	CMP $4, R7 // cmp x7, #4
+	BNE apart4 // bne apart4
+	SUBS $4, R3, R3 // subs x3, x3, #4
+	BLT few4 // blt few4
+	PCALIGN $16
+
+four4:
+	WORD $0x3ce16a18 // ldr q24, [x16, x1]
+	WORD $0x3ce16a39 // ldr q25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0x4ed97b19 // zip2 v25.2d, v24.2d, v25.2d
+	WORD $0x3ce16a78 // ldr q24, [x19, x1]
+	WORD $0x3ce16a9b // ldr q27, [x20, x1]
+	WORD $0x4edb3b1c // zip1 v28.2d, v24.2d, v27.2d
+	WORD $0x4edb7b1b // zip2 v27.2d, v24.2d, v27.2d
+	ADD $16, R1, R1 // add x1, x1, #16
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e58ef88 // bfmmla v8.4s, v28.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0x6e5fef89 // bfmmla v9.4s, v28.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8a // bfmmla v10.4s, v28.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8b // bfmmla v11.4s, v28.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8c // bfmmla v12.4s, v28.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8d // bfmmla v13.4s, v28.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8e // bfmmla v14.4s, v28.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8f // bfmmla v15.4s, v28.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef20 // bfmmla v0.4s, v25.8h, v24.8h
+	WORD $0x6e58ef68 // bfmmla v8.4s, v27.8h, v24.8h
+	WORD $0x6e5fef21 // bfmmla v1.4s, v25.8h, v31.8h
+	WORD $0x6e5fef69 // bfmmla v9.4s, v27.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef22 // bfmmla v2.4s, v25.8h, v24.8h
+	WORD $0x6e58ef6a // bfmmla v10.4s, v27.8h, v24.8h
+	WORD $0x6e5fef23 // bfmmla v3.4s, v25.8h, v31.8h
+	WORD $0x6e5fef6b // bfmmla v11.4s, v27.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef24 // bfmmla v4.4s, v25.8h, v24.8h
+	WORD $0x6e58ef6c // bfmmla v12.4s, v27.8h, v24.8h
+	WORD $0x6e5fef25 // bfmmla v5.4s, v25.8h, v31.8h
+	WORD $0x6e5fef6d // bfmmla v13.4s, v27.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef26 // bfmmla v6.4s, v25.8h, v24.8h
+	WORD $0x6e58ef6e // bfmmla v14.4s, v27.8h, v24.8h
+	WORD $0x6e5fef27 // bfmmla v7.4s, v25.8h, v31.8h
+	WORD $0x6e5fef6f // bfmmla v15.4s, v27.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	SUBS $4, R3, R3 // subs x3, x3, #4
+	BGE four4 // bge four4
+
+few4:
+	TBZ $1, R3, single4 // tbz x3, #1, single4
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xfc616a39 // ldr d25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0xfc616a78 // ldr d24, [x19, x1]
+	WORD $0xfc616a9b // ldr d27, [x20, x1]
+	WORD $0x4edb3b1c // zip1 v28.2d, v24.2d, v27.2d
+	ADD $8, R1, R1 // add x1, x1, #8
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e58ef88 // bfmmla v8.4s, v28.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0x6e5fef89 // bfmmla v9.4s, v28.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8a // bfmmla v10.4s, v28.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8b // bfmmla v11.4s, v28.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8c // bfmmla v12.4s, v28.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8d // bfmmla v13.4s, v28.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8e // bfmmla v14.4s, v28.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8f // bfmmla v15.4s, v28.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+
+single4:
+	TBZ $0, R3, finish4 // tbz x3, #0, finish4
+	WORD $0xbc616a18 // ldr s24, [x16, x1]
+	WORD $0xbc616a39 // ldr s25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0xbc616a78 // ldr s24, [x19, x1]
+	WORD $0xbc616a9b // ldr s27, [x20, x1]
+	WORD $0x4edb3b1c // zip1 v28.2d, v24.2d, v27.2d
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e58ef88 // bfmmla v8.4s, v28.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0x6e5fef89 // bfmmla v9.4s, v28.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8a // bfmmla v10.4s, v28.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8b // bfmmla v11.4s, v28.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8c // bfmmla v12.4s, v28.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8d // bfmmla v13.4s, v28.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8e // bfmmla v14.4s, v28.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8f // bfmmla v15.4s, v28.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	B finish4 // b finish4
+
+apart4:
+	SUBS $2, R3, R3 // subs x3, x3, #2
+	BLT last4 // blt last4
+	PCALIGN $16
+
+two4:
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xfc616a7a // ldr d26, [x19, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0xfc616a19 // ldr d25, [x16, x1]
+	WORD $0xfc616a7b // ldr d27, [x19, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0x4e993b18 // zip1 v24.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b5a // zip1 v26.4s, v26.4s, v27.4s
+	WORD $0xad407c5e // ldp q30, q31, [x2, #0]
+	WORD $0x6e5eef00 // bfmmla v0.4s, v24.8h, v30.8h
+	WORD $0x6e5eef48 // bfmmla v8.4s, v26.8h, v30.8h
+	WORD $0x6e5fef01 // bfmmla v1.4s, v24.8h, v31.8h
+	WORD $0x6e5fef49 // bfmmla v9.4s, v26.8h, v31.8h
+	WORD $0xad417c5e // ldp q30, q31, [x2, #32]
+	WORD $0x6e5eef02 // bfmmla v2.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4a // bfmmla v10.4s, v26.8h, v30.8h
+	WORD $0x6e5fef03 // bfmmla v3.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4b // bfmmla v11.4s, v26.8h, v31.8h
+	WORD $0xad427c5e // ldp q30, q31, [x2, #64]
+	WORD $0x6e5eef04 // bfmmla v4.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4c // bfmmla v12.4s, v26.8h, v30.8h
+	WORD $0x6e5fef05 // bfmmla v5.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4d // bfmmla v13.4s, v26.8h, v31.8h
+	WORD $0xad437c5e // ldp q30, q31, [x2, #96]
+	WORD $0x6e5eef06 // bfmmla v6.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4e // bfmmla v14.4s, v26.8h, v30.8h
+	WORD $0x6e5fef07 // bfmmla v7.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4f // bfmmla v15.4s, v26.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	SUBS $2, R3, R3 // subs x3, x3, #2
+	BGE two4 // bge two4
+
+last4:
+	TBZ $0, R3, finish4 // tbz x3, #0, finish4
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xfc616a7a // ldr d26, [x19, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0x6f00e419 // movi v25.2d, #0
+	WORD $0x6f00e41b // movi v27.2d, #0
+	WORD $0x4e993b18 // zip1 v24.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b5a // zip1 v26.4s, v26.4s, v27.4s
+	WORD $0xad407c5e // ldp q30, q31, [x2, #0]
+	WORD $0x6e5eef00 // bfmmla v0.4s, v24.8h, v30.8h
+	WORD $0x6e5eef48 // bfmmla v8.4s, v26.8h, v30.8h
+	WORD $0x6e5fef01 // bfmmla v1.4s, v24.8h, v31.8h
+	WORD $0x6e5fef49 // bfmmla v9.4s, v26.8h, v31.8h
+	WORD $0xad417c5e // ldp q30, q31, [x2, #32]
+	WORD $0x6e5eef02 // bfmmla v2.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4a // bfmmla v10.4s, v26.8h, v30.8h
+	WORD $0x6e5fef03 // bfmmla v3.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4b // bfmmla v11.4s, v26.8h, v31.8h
+	WORD $0xad427c5e // ldp q30, q31, [x2, #64]
+	WORD $0x6e5eef04 // bfmmla v4.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4c // bfmmla v12.4s, v26.8h, v30.8h
+	WORD $0x6e5fef05 // bfmmla v5.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4d // bfmmla v13.4s, v26.8h, v31.8h
+	WORD $0xad437c5e // ldp q30, q31, [x2, #96]
+	WORD $0x6e5eef06 // bfmmla v6.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4e // bfmmla v14.4s, v26.8h, v30.8h
+	WORD $0x6e5fef07 // bfmmla v7.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4f // bfmmla v15.4s, v26.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+
+finish4:
+	WORD $0x4ec13818 // zip1 v24.2d, v0.2d, v1.2d
+	WORD $0x4ec17801 // zip2 v1.2d, v0.2d, v1.2d
+	WORD $0x4eb81f00 // mov v0.16b, v24.16b
+	WORD $0x4ec33858 // zip1 v24.2d, v2.2d, v3.2d
+	WORD $0x4ec37843 // zip2 v3.2d, v2.2d, v3.2d
+	WORD $0x4eb81f02 // mov v2.16b, v24.16b
+	WORD $0x4ec53898 // zip1 v24.2d, v4.2d, v5.2d
+	WORD $0x4ec57885 // zip2 v5.2d, v4.2d, v5.2d
+	WORD $0x4eb81f04 // mov v4.16b, v24.16b
+	WORD $0x4ec738d8 // zip1 v24.2d, v6.2d, v7.2d
+	WORD $0x4ec778c7 // zip2 v7.2d, v6.2d, v7.2d
+	WORD $0x4eb81f06 // mov v6.16b, v24.16b
+	WORD $0x4ec93918 // zip1 v24.2d, v8.2d, v9.2d
+	WORD $0x4ec97909 // zip2 v9.2d, v8.2d, v9.2d
+	WORD $0x4eb81f08 // mov v8.16b, v24.16b
+	WORD $0x4ecb3958 // zip1 v24.2d, v10.2d, v11.2d
+	WORD $0x4ecb794b // zip2 v11.2d, v10.2d, v11.2d
+	WORD $0x4eb81f0a // mov v10.16b, v24.16b
+	WORD $0x4ecd3998 // zip1 v24.2d, v12.2d, v13.2d
+	WORD $0x4ecd798d // zip2 v13.2d, v12.2d, v13.2d
+	WORD $0x4eb81f0c // mov v12.16b, v24.16b
+	WORD $0x4ecf39d8 // zip1 v24.2d, v14.2d, v15.2d
+	WORD $0x4ecf79cf // zip2 v15.2d, v14.2d, v15.2d
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	MOVD 56(R0), R14 // ldr x14, [x0, #56]
+	CBZ R14, old7 // cbz x14, old7
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
+	WORD $0x4e39d442 // fadd v2.4s, v2.4s, v25.4s
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	WORD $0x4e3bd4c6 // fadd v6.4s, v6.4s, v27.4s
+	WORD $0x4e38d421 // fadd v1.4s, v1.4s, v24.4s
+	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
+	WORD $0x4e3ad4a5 // fadd v5.4s, v5.4s, v26.4s
+	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
+	WORD $0x4e38d508 // fadd v8.4s, v8.4s, v24.4s
+	WORD $0x4e39d54a // fadd v10.4s, v10.4s, v25.4s
+	WORD $0x4e3ad58c // fadd v12.4s, v12.4s, v26.4s
+	WORD $0x4e3bd5ce // fadd v14.4s, v14.4s, v27.4s
+	WORD $0x4e38d529 // fadd v9.4s, v9.4s, v24.4s
+	WORD $0x4e39d56b // fadd v11.4s, v11.4s, v25.4s
+	WORD $0x4e3ad5ad // fadd v13.4s, v13.4s, v26.4s
+	WORD $0x4e3bd5ef // fadd v15.4s, v15.4s, v27.4s
+
+old7:
+	MOVD 96(R0), R14 // ldr x14, [x0, #96]
+	CBZ R14, store8 // cbz x14, store8
+	MOVD R4, R14 // mov x14, x4
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
+	WORD $0x4e39d442 // fadd v2.4s, v2.4s, v25.4s
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	WORD $0x4e3bd4c6 // fadd v6.4s, v6.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d421 // fadd v1.4s, v1.4s, v24.4s
+	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
+	WORD $0x4e3ad4a5 // fadd v5.4s, v5.4s, v26.4s
+	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d508 // fadd v8.4s, v8.4s, v24.4s
+	WORD $0x4e39d54a // fadd v10.4s, v10.4s, v25.4s
+	WORD $0x4e3ad58c // fadd v12.4s, v12.4s, v26.4s
+	WORD $0x4e3bd5ce // fadd v14.4s, v14.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d529 // fadd v9.4s, v9.4s, v24.4s
+	WORD $0x4e39d56b // fadd v11.4s, v11.4s, v25.4s
+	WORD $0x4e3ad5ad // fadd v13.4s, v13.4s, v26.4s
+	WORD $0x4e3bd5ef // fadd v15.4s, v15.4s, v27.4s
+
+store8:
+	WORD $0xad000880 // stp q0, q2, [x4, #0]
+	WORD $0xad011884 // stp q4, q6, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad000c81 // stp q1, q3, [x4, #0]
+	WORD $0xad011c85 // stp q5, q7, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad002888 // stp q8, q10, [x4, #0]
+	WORD $0xad01388c // stp q12, q14, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad002c89 // stp q9, q11, [x4, #0]
+	WORD $0xad013c8d // stp q13, q15, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	ADD R6, R20, R9 // add x9, x20, x6
+	B next // b next
+
+rows5:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+	WORD $0x6f00e410 // movi v16.2d, #0
+	WORD $0x6f00e411 // movi v17.2d, #0
+	WORD $0x6f00e412 // movi v18.2d, #0
+	WORD $0x6f00e413 // movi v19.2d, #0
+	WORD $0x6f00e414 // movi v20.2d, #0
+	WORD $0x6f00e415 // movi v21.2d, #0
+	WORD $0x6f00e416 // movi v22.2d, #0
+	WORD $0x6f00e417 // movi v23.2d, #0
+	CMP $4, R7 // cmp x7, #4
+	BNE apart5 // bne apart5
+	SUBS $4, R3, R3 // subs x3, x3, #4
+	BLT few5 // blt few5
+	PCALIGN $16
+
+four5:
+	WORD $0x3ce16a18 // ldr q24, [x16, x1]
+	WORD $0x3ce16a39 // ldr q25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0x4ed97b19 // zip2 v25.2d, v24.2d, v25.2d
+	WORD $0x3ce16a78 // ldr q24, [x19, x1]
+	WORD $0x3ce16a9b // ldr q27, [x20, x1]
+	WORD $0x4edb3b1c // zip1 v28.2d, v24.2d, v27.2d
+	WORD $0x4edb7b1b // zip2 v27.2d, v24.2d, v27.2d
+	WORD $0x3ce16ab8 // ldr q24, [x21, x1]
+	WORD $0x3ce16abd // ldr q29, [x21, x1]
+	WORD $0x4edd3b1e // zip1 v30.2d, v24.2d, v29.2d
+	WORD $0x4edd7b1d // zip2 v29.2d, v24.2d, v29.2d
+	ADD $16, R1, R1 // add x1, x1, #16
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e58ef88 // bfmmla v8.4s, v28.8h, v24.8h
+	WORD $0x6e58efd0 // bfmmla v16.4s, v30.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0x6e5fef89 // bfmmla v9.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd1 // bfmmla v17.4s, v30.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8a // bfmmla v10.4s, v28.8h, v24.8h
+	WORD $0x6e58efd2 // bfmmla v18.4s, v30.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8b // bfmmla v11.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd3 // bfmmla v19.4s, v30.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8c // bfmmla v12.4s, v28.8h, v24.8h
+	WORD $0x6e58efd4 // bfmmla v20.4s, v30.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8d // bfmmla v13.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd5 // bfmmla v21.4s, v30.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8e // bfmmla v14.4s, v28.8h, v24.8h
+	WORD $0x6e58efd6 // bfmmla v22.4s, v30.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8f // bfmmla v15.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd7 // bfmmla v23.4s, v30.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef20 // bfmmla v0.4s, v25.8h, v24.8h
+	WORD $0x6e58ef68 // bfmmla v8.4s, v27.8h, v24.8h
+	WORD $0x6e58efb0 // bfmmla v16.4s, v29.8h, v24.8h
+	WORD $0x6e5fef21 // bfmmla v1.4s, v25.8h, v31.8h
+	WORD $0x6e5fef69 // bfmmla v9.4s, v27.8h, v31.8h
+	WORD $0x6e5fefb1 // bfmmla v17.4s, v29.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef22 // bfmmla v2.4s, v25.8h, v24.8h
+	WORD $0x6e58ef6a // bfmmla v10.4s, v27.8h, v24.8h
+	WORD $0x6e58efb2 // bfmmla v18.4s, v29.8h, v24.8h
+	WORD $0x6e5fef23 // bfmmla v3.4s, v25.8h, v31.8h
+	WORD $0x6e5fef6b // bfmmla v11.4s, v27.8h, v31.8h
+	WORD $0x6e5fefb3 // bfmmla v19.4s, v29.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef24 // bfmmla v4.4s, v25.8h, v24.8h
+	WORD $0x6e58ef6c // bfmmla v12.4s, v27.8h, v24.8h
+	WORD $0x6e58efb4 // bfmmla v20.4s, v29.8h, v24.8h
+	WORD $0x6e5fef25 // bfmmla v5.4s, v25.8h, v31.8h
+	WORD $0x6e5fef6d // bfmmla v13.4s, v27.8h, v31.8h
+	WORD $0x6e5fefb5 // bfmmla v21.4s, v29.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef26 // bfmmla v6.4s, v25.8h, v24.8h
+	WORD $0x6e58ef6e // bfmmla v14.4s, v27.8h, v24.8h
+	WORD $0x6e58efb6 // bfmmla v22.4s, v29.8h, v24.8h
+	WORD $0x6e5fef27 // bfmmla v7.4s, v25.8h, v31.8h
+	WORD $0x6e5fef6f // bfmmla v15.4s, v27.8h, v31.8h
+	WORD $0x6e5fefb7 // bfmmla v23.4s, v29.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	SUBS $4, R3, R3 // subs x3, x3, #4
+	BGE four5 // bge four5
+
+few5:
+	TBZ $1, R3, single5 // tbz x3, #1, single5
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xfc616a39 // ldr d25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0xfc616a78 // ldr d24, [x19, x1]
+	WORD $0xfc616a9b // ldr d27, [x20, x1]
+	WORD $0x4edb3b1c // zip1 v28.2d, v24.2d, v27.2d
+	WORD $0xfc616ab8 // ldr d24, [x21, x1]
+	WORD $0xfc616abd // ldr d29, [x21, x1]
+	WORD $0x4edd3b1e // zip1 v30.2d, v24.2d, v29.2d
+	ADD $8, R1, R1 // add x1, x1, #8
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e58ef88 // bfmmla v8.4s, v28.8h, v24.8h
+	WORD $0x6e58efd0 // bfmmla v16.4s, v30.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0x6e5fef89 // bfmmla v9.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd1 // bfmmla v17.4s, v30.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8a // bfmmla v10.4s, v28.8h, v24.8h
+	WORD $0x6e58efd2 // bfmmla v18.4s, v30.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8b // bfmmla v11.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd3 // bfmmla v19.4s, v30.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8c // bfmmla v12.4s, v28.8h, v24.8h
+	WORD $0x6e58efd4 // bfmmla v20.4s, v30.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8d // bfmmla v13.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd5 // bfmmla v21.4s, v30.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8e // bfmmla v14.4s, v28.8h, v24.8h
+	WORD $0x6e58efd6 // bfmmla v22.4s, v30.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8f // bfmmla v15.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd7 // bfmmla v23.4s, v30.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+
+single5:
+	TBZ $0, R3, finish5 // tbz x3, #0, finish5
+	WORD $0xbc616a18 // ldr s24, [x16, x1]
+	WORD $0xbc616a39 // ldr s25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0xbc616a78 // ldr s24, [x19, x1]
+	WORD $0xbc616a9b // ldr s27, [x20, x1]
+	WORD $0x4edb3b1c // zip1 v28.2d, v24.2d, v27.2d
+	WORD $0xbc616ab8 // ldr s24, [x21, x1]
+	WORD $0xbc616abd // ldr s29, [x21, x1]
+	WORD $0x4edd3b1e // zip1 v30.2d, v24.2d, v29.2d
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e58ef88 // bfmmla v8.4s, v28.8h, v24.8h
+	WORD $0x6e58efd0 // bfmmla v16.4s, v30.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0x6e5fef89 // bfmmla v9.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd1 // bfmmla v17.4s, v30.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8a // bfmmla v10.4s, v28.8h, v24.8h
+	WORD $0x6e58efd2 // bfmmla v18.4s, v30.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8b // bfmmla v11.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd3 // bfmmla v19.4s, v30.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8c // bfmmla v12.4s, v28.8h, v24.8h
+	WORD $0x6e58efd4 // bfmmla v20.4s, v30.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8d // bfmmla v13.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd5 // bfmmla v21.4s, v30.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8e // bfmmla v14.4s, v28.8h, v24.8h
+	WORD $0x6e58efd6 // bfmmla v22.4s, v30.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8f // bfmmla v15.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd7 // bfmmla v23.4s, v30.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	B finish5 // b finish5
+
+apart5:
+	SUBS $2, R3, R3 // subs x3, x3, #2
+	BLT last5 // blt last5
+	PCALIGN $16
+
+two5:
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xfc616a7a // ldr d26, [x19, x1]
+	WORD $0xbc616abc // ldr s28, [x21, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0xfc616a19 // ldr d25, [x16, x1]
+	WORD $0xfc616a7b // ldr d27, [x19, x1]
+	WORD $0xbc616abd // ldr s29, [x21, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0x4e993b18 // zip1 v24.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b5a // zip1 v26.4s, v26.4s, v27.4s
+	WORD $0x4e9d3b9c // zip1 v28.4s, v28.4s, v29.4s
+	WORD $0xad407c5e // ldp q30, q31, [x2, #0]
+	WORD $0x6e5eef00 // bfmmla v0.4s, v24.8h, v30.8h
+	WORD $0x6e5eef48 // bfmmla v8.4s, v26.8h, v30.8h
+	WORD $0x6e5eef90 // bfmmla v16.4s, v28.8h, v30.8h
+	WORD $0x6e5fef01 // bfmmla v1.4s, v24.8h, v31.8h
+	WORD $0x6e5fef49 // bfmmla v9.4s, v26.8h, v31.8h
+	WORD $0x6e5fef91 // bfmmla v17.4s, v28.8h, v31.8h
+	WORD $0xad417c5e // ldp q30, q31, [x2, #32]
+	WORD $0x6e5eef02 // bfmmla v2.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4a // bfmmla v10.4s, v26.8h, v30.8h
+	WORD $0x6e5eef92 // bfmmla v18.4s, v28.8h, v30.8h
+	WORD $0x6e5fef03 // bfmmla v3.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4b // bfmmla v11.4s, v26.8h, v31.8h
+	WORD $0x6e5fef93 // bfmmla v19.4s, v28.8h, v31.8h
+	WORD $0xad427c5e // ldp q30, q31, [x2, #64]
+	WORD $0x6e5eef04 // bfmmla v4.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4c // bfmmla v12.4s, v26.8h, v30.8h
+	WORD $0x6e5eef94 // bfmmla v20.4s, v28.8h, v30.8h
+	WORD $0x6e5fef05 // bfmmla v5.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4d // bfmmla v13.4s, v26.8h, v31.8h
+	WORD $0x6e5fef95 // bfmmla v21.4s, v28.8h, v31.8h
+	WORD $0xad437c5e // ldp q30, q31, [x2, #96]
+	WORD $0x6e5eef06 // bfmmla v6.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4e // bfmmla v14.4s, v26.8h, v30.8h
+	WORD $0x6e5eef96 // bfmmla v22.4s, v28.8h, v30.8h
+	WORD $0x6e5fef07 // bfmmla v7.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4f // bfmmla v15.4s, v26.8h, v31.8h
+	WORD $0x6e5fef97 // bfmmla v23.4s, v28.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	SUBS $2, R3, R3 // subs x3, x3, #2
+	BGE two5 // bge two5
+
+last5:
+	TBZ $0, R3, finish5 // tbz x3, #0, finish5
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xfc616a7a // ldr d26, [x19, x1]
+	WORD $0xbc616abc // ldr s28, [x21, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0x6f00e419 // movi v25.2d, #0
+	WORD $0x6f00e41b // movi v27.2d, #0
+	WORD $0x6f00e41d // movi v29.2d, #0
+	WORD $0x4e993b18 // zip1 v24.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b5a // zip1 v26.4s, v26.4s, v27.4s
+	WORD $0x4e9d3b9c // zip1 v28.4s, v28.4s, v29.4s
+	WORD $0xad407c5e // ldp q30, q31, [x2, #0]
+	WORD $0x6e5eef00 // bfmmla v0.4s, v24.8h, v30.8h
+	WORD $0x6e5eef48 // bfmmla v8.4s, v26.8h, v30.8h
+	WORD $0x6e5eef90 // bfmmla v16.4s, v28.8h, v30.8h
+	WORD $0x6e5fef01 // bfmmla v1.4s, v24.8h, v31.8h
+	WORD $0x6e5fef49 // bfmmla v9.4s, v26.8h, v31.8h
+	WORD $0x6e5fef91 // bfmmla v17.4s, v28.8h, v31.8h
+	WORD $0xad417c5e // ldp q30, q31, [x2, #32]
+	WORD $0x6e5eef02 // bfmmla v2.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4a // bfmmla v10.4s, v26.8h, v30.8h
+	WORD $0x6e5eef92 // bfmmla v18.4s, v28.8h, v30.8h
+	WORD $0x6e5fef03 // bfmmla v3.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4b // bfmmla v11.4s, v26.8h, v31.8h
+	WORD $0x6e5fef93 // bfmmla v19.4s, v28.8h, v31.8h
+	WORD $0xad427c5e // ldp q30, q31, [x2, #64]
+	WORD $0x6e5eef04 // bfmmla v4.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4c // bfmmla v12.4s, v26.8h, v30.8h
+	WORD $0x6e5eef94 // bfmmla v20.4s, v28.8h, v30.8h
+	WORD $0x6e5fef05 // bfmmla v5.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4d // bfmmla v13.4s, v26.8h, v31.8h
+	WORD $0x6e5fef95 // bfmmla v21.4s, v28.8h, v31.8h
+	WORD $0xad437c5e // ldp q30, q31, [x2, #96]
+	WORD $0x6e5eef06 // bfmmla v6.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4e // bfmmla v14.4s, v26.8h, v30.8h
+	WORD $0x6e5eef96 // bfmmla v22.4s, v28.8h, v30.8h
+	WORD $0x6e5fef07 // bfmmla v7.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4f // bfmmla v15.4s, v26.8h, v31.8h
+	WORD $0x6e5fef97 // bfmmla v23.4s, v28.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+
+finish5:
+	WORD $0x4ec13818 // zip1 v24.2d, v0.2d, v1.2d
+	WORD $0x4ec17801 // zip2 v1.2d, v0.2d, v1.2d
+	WORD $0x4eb81f00 // mov v0.16b, v24.16b
+	WORD $0x4ec33858 // zip1 v24.2d, v2.2d, v3.2d
+	WORD $0x4ec37843 // zip2 v3.2d, v2.2d, v3.2d
+	WORD $0x4eb81f02 // mov v2.16b, v24.16b
+	WORD $0x4ec53898 // zip1 v24.2d, v4.2d, v5.2d
+	WORD $0x4ec57885 // zip2 v5.2d, v4.2d, v5.2d
+	WORD $0x4eb81f04 // mov v4.16b, v24.16b
+	WORD $0x4ec738d8 // zip1 v24.2d, v6.2d, v7.2d
+	WORD $0x4ec778c7 // zip2 v7.2d, v6.2d, v7.2d
+	WORD $0x4eb81f06 // mov v6.16b, v24.16b
+	WORD $0x4ec93918 // zip1 v24.2d, v8.2d, v9.2d
+	WORD $0x4ec97909 // zip2 v9.2d, v8.2d, v9.2d
+	WORD $0x4eb81f08 // mov v8.16b, v24.16b
+	WORD $0x4ecb3958 // zip1 v24.2d, v10.2d, v11.2d
+	WORD $0x4ecb794b // zip2 v11.2d, v10.2d, v11.2d
+	WORD $0x4eb81f0a // mov v10.16b, v24.16b
+	WORD $0x4ecd3998 // zip1 v24.2d, v12.2d, v13.2d
+	WORD $0x4ecd798d // zip2 v13.2d, v12.2d, v13.2d
+	WORD $0x4eb81f0c // mov v12.16b, v24.16b
+	WORD $0x4ecf39d8 // zip1 v24.2d, v14.2d, v15.2d
+	WORD $0x4ecf79cf // zip2 v15.2d, v14.2d, v15.2d
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4ed13a18 // zip1 v24.2d, v16.2d, v17.2d
+	WORD $0x4ed17a11 // zip2 v17.2d, v16.2d, v17.2d
+	WORD $0x4eb81f10 // mov v16.16b, v24.16b
+	WORD $0x4ed33a58 // zip1 v24.2d, v18.2d, v19.2d
+	WORD $0x4ed37a53 // zip2 v19.2d, v18.2d, v19.2d
+	WORD $0x4eb81f12 // mov v18.16b, v24.16b
+	WORD $0x4ed53a98 // zip1 v24.2d, v20.2d, v21.2d
+	WORD $0x4ed57a95 // zip2 v21.2d, v20.2d, v21.2d
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x4ed73ad8 // zip1 v24.2d, v22.2d, v23.2d
+	WORD $0x4ed77ad7 // zip2 v23.2d, v22.2d, v23.2d
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	MOVD 56(R0), R14 // ldr x14, [x0, #56]
+	CBZ R14, old9 // cbz x14, old9
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
+	WORD $0x4e39d442 // fadd v2.4s, v2.4s, v25.4s
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	WORD $0x4e3bd4c6 // fadd v6.4s, v6.4s, v27.4s
+	WORD $0x4e38d421 // fadd v1.4s, v1.4s, v24.4s
+	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
+	WORD $0x4e3ad4a5 // fadd v5.4s, v5.4s, v26.4s
+	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
+	WORD $0x4e38d508 // fadd v8.4s, v8.4s, v24.4s
+	WORD $0x4e39d54a // fadd v10.4s, v10.4s, v25.4s
+	WORD $0x4e3ad58c // fadd v12.4s, v12.4s, v26.4s
+	WORD $0x4e3bd5ce // fadd v14.4s, v14.4s, v27.4s
+	WORD $0x4e38d529 // fadd v9.4s, v9.4s, v24.4s
+	WORD $0x4e39d56b // fadd v11.4s, v11.4s, v25.4s
+	WORD $0x4e3ad5ad // fadd v13.4s, v13.4s, v26.4s
+	WORD $0x4e3bd5ef // fadd v15.4s, v15.4s, v27.4s
+	WORD $0x4e38d610 // fadd v16.4s, v16.4s, v24.4s
+	WORD $0x4e39d652 // fadd v18.4s, v18.4s, v25.4s
+	WORD $0x4e3ad694 // fadd v20.4s, v20.4s, v26.4s
+	WORD $0x4e3bd6d6 // fadd v22.4s, v22.4s, v27.4s
+
+old9:
+	MOVD 96(R0), R14 // ldr x14, [x0, #96]
+	CBZ R14, store10 // cbz x14, store10
+	MOVD R4, R14 // mov x14, x4
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
+	WORD $0x4e39d442 // fadd v2.4s, v2.4s, v25.4s
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	WORD $0x4e3bd4c6 // fadd v6.4s, v6.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d421 // fadd v1.4s, v1.4s, v24.4s
+	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
+	WORD $0x4e3ad4a5 // fadd v5.4s, v5.4s, v26.4s
+	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d508 // fadd v8.4s, v8.4s, v24.4s
+	WORD $0x4e39d54a // fadd v10.4s, v10.4s, v25.4s
+	WORD $0x4e3ad58c // fadd v12.4s, v12.4s, v26.4s
+	WORD $0x4e3bd5ce // fadd v14.4s, v14.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d529 // fadd v9.4s, v9.4s, v24.4s
+	WORD $0x4e39d56b // fadd v11.4s, v11.4s, v25.4s
+	WORD $0x4e3ad5ad // fadd v13.4s, v13.4s, v26.4s
+	WORD $0x4e3bd5ef // fadd v15.4s, v15.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d610 // fadd v16.4s, v16.4s, v24.4s
+	WORD $0x4e39d652 // fadd v18.4s, v18.4s, v25.4s
+	WORD $0x4e3ad694 // fadd v20.4s, v20.4s, v26.4s
+	WORD $0x4e3bd6d6 // fadd v22.4s, v22.4s, v27.4s
+
+store10:
+	WORD $0xad000880 // stp q0, q2, [x4, #0]
+	WORD $0xad011884 // stp q4, q6, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad000c81 // stp q1, q3, [x4, #0]
+	WORD $0xad011c85 // stp q5, q7, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad002888 // stp q8, q10, [x4, #0]
+	WORD $0xad01388c // stp q12, q14, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad002c89 // stp q9, q11, [x4, #0]
+	WORD $0xad013c8d // stp q13, q15, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad004890 // stp q16, q18, [x4, #0]
+	WORD $0xad015894 // stp q20, q22, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	ADD R6, R21, R9 // add x9, x21, x6
+	B next // b next
+
+rows6:
+	WORD $0x6f00e400 // movi v0.2d, #0
+	WORD $0x6f00e401 // movi v1.2d, #0
+	WORD $0x6f00e402 // movi v2.2d, #0
+	WORD $0x6f00e403 // movi v3.2d, #0
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	WORD $0x6f00e408 // movi v8.2d, #0
+	WORD $0x6f00e409 // movi v9.2d, #0
+	WORD $0x6f00e40a // movi v10.2d, #0
+	WORD $0x6f00e40b // movi v11.2d, #0
+	WORD $0x6f00e40c // movi v12.2d, #0
+	WORD $0x6f00e40d // movi v13.2d, #0
+	WORD $0x6f00e40e // movi v14.2d, #0
+	WORD $0x6f00e40f // movi v15.2d, #0
+	WORD $0x6f00e410 // movi v16.2d, #0
+	WORD $0x6f00e411 // movi v17.2d, #0
+	WORD $0x6f00e412 // movi v18.2d, #0
+	WORD $0x6f00e413 // movi v19.2d, #0
+	WORD $0x6f00e414 // movi v20.2d, #0
+	WORD $0x6f00e415 // movi v21.2d, #0
+	WORD $0x6f00e416 // movi v22.2d, #0
+	WORD $0x6f00e417 // movi v23.2d, #0
+	CMP $4, R7 // cmp x7, #4
+	BNE apart6 // bne apart6
+	SUBS $4, R3, R3 // subs x3, x3, #4
+	BLT few6 // blt few6
+	PCALIGN $16
+
+four6:
+	WORD $0x3ce16a18 // ldr q24, [x16, x1]
+	WORD $0x3ce16a39 // ldr q25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0x4ed97b19 // zip2 v25.2d, v24.2d, v25.2d
+	WORD $0x3ce16a78 // ldr q24, [x19, x1]
+	WORD $0x3ce16a9b // ldr q27, [x20, x1]
+	WORD $0x4edb3b1c // zip1 v28.2d, v24.2d, v27.2d
+	WORD $0x4edb7b1b // zip2 v27.2d, v24.2d, v27.2d
+	WORD $0x3ce16ab8 // ldr q24, [x21, x1]
+	WORD $0x3ce16add // ldr q29, [x22, x1]
+	WORD $0x4edd3b1e // zip1 v30.2d, v24.2d, v29.2d
+	WORD $0x4edd7b1d // zip2 v29.2d, v24.2d, v29.2d
+	ADD $16, R1, R1 // add x1, x1, #16
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e58ef88 // bfmmla v8.4s, v28.8h, v24.8h
+	WORD $0x6e58efd0 // bfmmla v16.4s, v30.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0x6e5fef89 // bfmmla v9.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd1 // bfmmla v17.4s, v30.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8a // bfmmla v10.4s, v28.8h, v24.8h
+	WORD $0x6e58efd2 // bfmmla v18.4s, v30.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8b // bfmmla v11.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd3 // bfmmla v19.4s, v30.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8c // bfmmla v12.4s, v28.8h, v24.8h
+	WORD $0x6e58efd4 // bfmmla v20.4s, v30.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8d // bfmmla v13.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd5 // bfmmla v21.4s, v30.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8e // bfmmla v14.4s, v28.8h, v24.8h
+	WORD $0x6e58efd6 // bfmmla v22.4s, v30.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8f // bfmmla v15.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd7 // bfmmla v23.4s, v30.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef20 // bfmmla v0.4s, v25.8h, v24.8h
+	WORD $0x6e58ef68 // bfmmla v8.4s, v27.8h, v24.8h
+	WORD $0x6e58efb0 // bfmmla v16.4s, v29.8h, v24.8h
+	WORD $0x6e5fef21 // bfmmla v1.4s, v25.8h, v31.8h
+	WORD $0x6e5fef69 // bfmmla v9.4s, v27.8h, v31.8h
+	WORD $0x6e5fefb1 // bfmmla v17.4s, v29.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef22 // bfmmla v2.4s, v25.8h, v24.8h
+	WORD $0x6e58ef6a // bfmmla v10.4s, v27.8h, v24.8h
+	WORD $0x6e58efb2 // bfmmla v18.4s, v29.8h, v24.8h
+	WORD $0x6e5fef23 // bfmmla v3.4s, v25.8h, v31.8h
+	WORD $0x6e5fef6b // bfmmla v11.4s, v27.8h, v31.8h
+	WORD $0x6e5fefb3 // bfmmla v19.4s, v29.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef24 // bfmmla v4.4s, v25.8h, v24.8h
+	WORD $0x6e58ef6c // bfmmla v12.4s, v27.8h, v24.8h
+	WORD $0x6e58efb4 // bfmmla v20.4s, v29.8h, v24.8h
+	WORD $0x6e5fef25 // bfmmla v5.4s, v25.8h, v31.8h
+	WORD $0x6e5fef6d // bfmmla v13.4s, v27.8h, v31.8h
+	WORD $0x6e5fefb5 // bfmmla v21.4s, v29.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef26 // bfmmla v6.4s, v25.8h, v24.8h
+	WORD $0x6e58ef6e // bfmmla v14.4s, v27.8h, v24.8h
+	WORD $0x6e58efb6 // bfmmla v22.4s, v29.8h, v24.8h
+	WORD $0x6e5fef27 // bfmmla v7.4s, v25.8h, v31.8h
+	WORD $0x6e5fef6f // bfmmla v15.4s, v27.8h, v31.8h
+	WORD $0x6e5fefb7 // bfmmla v23.4s, v29.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	SUBS $4, R3, R3 // subs x3, x3, #4
+	BGE four6 // bge four6
+
+few6:
+	TBZ $1, R3, single6 // tbz x3, #1, single6
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xfc616a39 // ldr d25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0xfc616a78 // ldr d24, [x19, x1]
+	WORD $0xfc616a9b // ldr d27, [x20, x1]
+	WORD $0x4edb3b1c // zip1 v28.2d, v24.2d, v27.2d
+	WORD $0xfc616ab8 // ldr d24, [x21, x1]
+	WORD $0xfc616add // ldr d29, [x22, x1]
+	WORD $0x4edd3b1e // zip1 v30.2d, v24.2d, v29.2d
+	ADD $8, R1, R1 // add x1, x1, #8
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e58ef88 // bfmmla v8.4s, v28.8h, v24.8h
+	WORD $0x6e58efd0 // bfmmla v16.4s, v30.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0x6e5fef89 // bfmmla v9.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd1 // bfmmla v17.4s, v30.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8a // bfmmla v10.4s, v28.8h, v24.8h
+	WORD $0x6e58efd2 // bfmmla v18.4s, v30.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8b // bfmmla v11.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd3 // bfmmla v19.4s, v30.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8c // bfmmla v12.4s, v28.8h, v24.8h
+	WORD $0x6e58efd4 // bfmmla v20.4s, v30.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8d // bfmmla v13.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd5 // bfmmla v21.4s, v30.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8e // bfmmla v14.4s, v28.8h, v24.8h
+	WORD $0x6e58efd6 // bfmmla v22.4s, v30.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8f // bfmmla v15.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd7 // bfmmla v23.4s, v30.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+
+single6:
+	TBZ $0, R3, finish6 // tbz x3, #0, finish6
+	WORD $0xbc616a18 // ldr s24, [x16, x1]
+	WORD $0xbc616a39 // ldr s25, [x17, x1]
+	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
+	WORD $0xbc616a78 // ldr s24, [x19, x1]
+	WORD $0xbc616a9b // ldr s27, [x20, x1]
+	WORD $0x4edb3b1c // zip1 v28.2d, v24.2d, v27.2d
+	WORD $0xbc616ab8 // ldr s24, [x21, x1]
+	WORD $0xbc616add // ldr s29, [x22, x1]
+	WORD $0x4edd3b1e // zip1 v30.2d, v24.2d, v29.2d
+	WORD $0xad407c58 // ldp q24, q31, [x2, #0]
+	WORD $0x6e58ef40 // bfmmla v0.4s, v26.8h, v24.8h
+	WORD $0x6e58ef88 // bfmmla v8.4s, v28.8h, v24.8h
+	WORD $0x6e58efd0 // bfmmla v16.4s, v30.8h, v24.8h
+	WORD $0x6e5fef41 // bfmmla v1.4s, v26.8h, v31.8h
+	WORD $0x6e5fef89 // bfmmla v9.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd1 // bfmmla v17.4s, v30.8h, v31.8h
+	WORD $0xad417c58 // ldp q24, q31, [x2, #32]
+	WORD $0x6e58ef42 // bfmmla v2.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8a // bfmmla v10.4s, v28.8h, v24.8h
+	WORD $0x6e58efd2 // bfmmla v18.4s, v30.8h, v24.8h
+	WORD $0x6e5fef43 // bfmmla v3.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8b // bfmmla v11.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd3 // bfmmla v19.4s, v30.8h, v31.8h
+	WORD $0xad427c58 // ldp q24, q31, [x2, #64]
+	WORD $0x6e58ef44 // bfmmla v4.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8c // bfmmla v12.4s, v28.8h, v24.8h
+	WORD $0x6e58efd4 // bfmmla v20.4s, v30.8h, v24.8h
+	WORD $0x6e5fef45 // bfmmla v5.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8d // bfmmla v13.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd5 // bfmmla v21.4s, v30.8h, v31.8h
+	WORD $0xad437c58 // ldp q24, q31, [x2, #96]
+	WORD $0x6e58ef46 // bfmmla v6.4s, v26.8h, v24.8h
+	WORD $0x6e58ef8e // bfmmla v14.4s, v28.8h, v24.8h
+	WORD $0x6e58efd6 // bfmmla v22.4s, v30.8h, v24.8h
+	WORD $0x6e5fef47 // bfmmla v7.4s, v26.8h, v31.8h
+	WORD $0x6e5fef8f // bfmmla v15.4s, v28.8h, v31.8h
+	WORD $0x6e5fefd7 // bfmmla v23.4s, v30.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	B finish6 // b finish6
+
+apart6:
+	SUBS $2, R3, R3 // subs x3, x3, #2
+	BLT last6 // blt last6
+	PCALIGN $16
+
+two6:
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xfc616a7a // ldr d26, [x19, x1]
+	WORD $0xfc616abc // ldr d28, [x21, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0xfc616a19 // ldr d25, [x16, x1]
+	WORD $0xfc616a7b // ldr d27, [x19, x1]
+	WORD $0xfc616abd // ldr d29, [x21, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0x4e993b18 // zip1 v24.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b5a // zip1 v26.4s, v26.4s, v27.4s
+	WORD $0x4e9d3b9c // zip1 v28.4s, v28.4s, v29.4s
+	WORD $0xad407c5e // ldp q30, q31, [x2, #0]
+	WORD $0x6e5eef00 // bfmmla v0.4s, v24.8h, v30.8h
+	WORD $0x6e5eef48 // bfmmla v8.4s, v26.8h, v30.8h
+	WORD $0x6e5eef90 // bfmmla v16.4s, v28.8h, v30.8h
+	WORD $0x6e5fef01 // bfmmla v1.4s, v24.8h, v31.8h
+	WORD $0x6e5fef49 // bfmmla v9.4s, v26.8h, v31.8h
+	WORD $0x6e5fef91 // bfmmla v17.4s, v28.8h, v31.8h
+	WORD $0xad417c5e // ldp q30, q31, [x2, #32]
+	WORD $0x6e5eef02 // bfmmla v2.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4a // bfmmla v10.4s, v26.8h, v30.8h
+	WORD $0x6e5eef92 // bfmmla v18.4s, v28.8h, v30.8h
+	WORD $0x6e5fef03 // bfmmla v3.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4b // bfmmla v11.4s, v26.8h, v31.8h
+	WORD $0x6e5fef93 // bfmmla v19.4s, v28.8h, v31.8h
+	WORD $0xad427c5e // ldp q30, q31, [x2, #64]
+	WORD $0x6e5eef04 // bfmmla v4.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4c // bfmmla v12.4s, v26.8h, v30.8h
+	WORD $0x6e5eef94 // bfmmla v20.4s, v28.8h, v30.8h
+	WORD $0x6e5fef05 // bfmmla v5.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4d // bfmmla v13.4s, v26.8h, v31.8h
+	WORD $0x6e5fef95 // bfmmla v21.4s, v28.8h, v31.8h
+	WORD $0xad437c5e // ldp q30, q31, [x2, #96]
+	WORD $0x6e5eef06 // bfmmla v6.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4e // bfmmla v14.4s, v26.8h, v30.8h
+	WORD $0x6e5eef96 // bfmmla v22.4s, v28.8h, v30.8h
+	WORD $0x6e5fef07 // bfmmla v7.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4f // bfmmla v15.4s, v26.8h, v31.8h
+	WORD $0x6e5fef97 // bfmmla v23.4s, v28.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+	SUBS $2, R3, R3 // subs x3, x3, #2
+	BGE two6 // bge two6
+
+last6:
+	TBZ $0, R3, finish6 // tbz x3, #0, finish6
+	WORD $0xfc616a18 // ldr d24, [x16, x1]
+	WORD $0xfc616a7a // ldr d26, [x19, x1]
+	WORD $0xfc616abc // ldr d28, [x21, x1]
+	ADD R7, R1, R1 // add x1, x1, x7
+	WORD $0x6f00e419 // movi v25.2d, #0
+	WORD $0x6f00e41b // movi v27.2d, #0
+	WORD $0x6f00e41d // movi v29.2d, #0
+	WORD $0x4e993b18 // zip1 v24.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b5a // zip1 v26.4s, v26.4s, v27.4s
+	WORD $0x4e9d3b9c // zip1 v28.4s, v28.4s, v29.4s
+	WORD $0xad407c5e // ldp q30, q31, [x2, #0]
+	WORD $0x6e5eef00 // bfmmla v0.4s, v24.8h, v30.8h
+	WORD $0x6e5eef48 // bfmmla v8.4s, v26.8h, v30.8h
+	WORD $0x6e5eef90 // bfmmla v16.4s, v28.8h, v30.8h
+	WORD $0x6e5fef01 // bfmmla v1.4s, v24.8h, v31.8h
+	WORD $0x6e5fef49 // bfmmla v9.4s, v26.8h, v31.8h
+	WORD $0x6e5fef91 // bfmmla v17.4s, v28.8h, v31.8h
+	WORD $0xad417c5e // ldp q30, q31, [x2, #32]
+	WORD $0x6e5eef02 // bfmmla v2.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4a // bfmmla v10.4s, v26.8h, v30.8h
+	WORD $0x6e5eef92 // bfmmla v18.4s, v28.8h, v30.8h
+	WORD $0x6e5fef03 // bfmmla v3.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4b // bfmmla v11.4s, v26.8h, v31.8h
+	WORD $0x6e5fef93 // bfmmla v19.4s, v28.8h, v31.8h
+	WORD $0xad427c5e // ldp q30, q31, [x2, #64]
+	WORD $0x6e5eef04 // bfmmla v4.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4c // bfmmla v12.4s, v26.8h, v30.8h
+	WORD $0x6e5eef94 // bfmmla v20.4s, v28.8h, v30.8h
+	WORD $0x6e5fef05 // bfmmla v5.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4d // bfmmla v13.4s, v26.8h, v31.8h
+	WORD $0x6e5fef95 // bfmmla v21.4s, v28.8h, v31.8h
+	WORD $0xad437c5e // ldp q30, q31, [x2, #96]
+	WORD $0x6e5eef06 // bfmmla v6.4s, v24.8h, v30.8h
+	WORD $0x6e5eef4e // bfmmla v14.4s, v26.8h, v30.8h
+	WORD $0x6e5eef96 // bfmmla v22.4s, v28.8h, v30.8h
+	WORD $0x6e5fef07 // bfmmla v7.4s, v24.8h, v31.8h
+	WORD $0x6e5fef4f // bfmmla v15.4s, v26.8h, v31.8h
+	WORD $0x6e5fef97 // bfmmla v23.4s, v28.8h, v31.8h
+	ADD $128, R2, R2 // add x2, x2, #128
+
+finish6:
+	WORD $0x4ec13818 // zip1 v24.2d, v0.2d, v1.2d
+	WORD $0x4ec17801 // zip2 v1.2d, v0.2d, v1.2d
+	WORD $0x4eb81f00 // mov v0.16b, v24.16b
+	WORD $0x4ec33858 // zip1 v24.2d, v2.2d, v3.2d
+	WORD $0x4ec37843 // zip2 v3.2d, v2.2d, v3.2d
+	WORD $0x4eb81f02 // mov v2.16b, v24.16b
+	WORD $0x4ec53898 // zip1 v24.2d, v4.2d, v5.2d
+	WORD $0x4ec57885 // zip2 v5.2d, v4.2d, v5.2d
+	WORD $0x4eb81f04 // mov v4.16b, v24.16b
+	WORD $0x4ec738d8 // zip1 v24.2d, v6.2d, v7.2d
+	WORD $0x4ec778c7 // zip2 v7.2d, v6.2d, v7.2d
+	WORD $0x4eb81f06 // mov v6.16b, v24.16b
+	WORD $0x4ec93918 // zip1 v24.2d, v8.2d, v9.2d
+	WORD $0x4ec97909 // zip2 v9.2d, v8.2d, v9.2d
+	WORD $0x4eb81f08 // mov v8.16b, v24.16b
+	WORD $0x4ecb3958 // zip1 v24.2d, v10.2d, v11.2d
+	WORD $0x4ecb794b // zip2 v11.2d, v10.2d, v11.2d
+	WORD $0x4eb81f0a // mov v10.16b, v24.16b
+	WORD $0x4ecd3998 // zip1 v24.2d, v12.2d, v13.2d
+	WORD $0x4ecd798d // zip2 v13.2d, v12.2d, v13.2d
+	WORD $0x4eb81f0c // mov v12.16b, v24.16b
+	WORD $0x4ecf39d8 // zip1 v24.2d, v14.2d, v15.2d
+	WORD $0x4ecf79cf // zip2 v15.2d, v14.2d, v15.2d
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4ed13a18 // zip1 v24.2d, v16.2d, v17.2d
+	WORD $0x4ed17a11 // zip2 v17.2d, v16.2d, v17.2d
+	WORD $0x4eb81f10 // mov v16.16b, v24.16b
+	WORD $0x4ed33a58 // zip1 v24.2d, v18.2d, v19.2d
+	WORD $0x4ed37a53 // zip2 v19.2d, v18.2d, v19.2d
+	WORD $0x4eb81f12 // mov v18.16b, v24.16b
+	WORD $0x4ed53a98 // zip1 v24.2d, v20.2d, v21.2d
+	WORD $0x4ed57a95 // zip2 v21.2d, v20.2d, v21.2d
+	WORD $0x4eb81f14 // mov v20.16b, v24.16b
+	WORD $0x4ed73ad8 // zip1 v24.2d, v22.2d, v23.2d
+	WORD $0x4ed77ad7 // zip2 v23.2d, v22.2d, v23.2d
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	MOVD 56(R0), R14 // ldr x14, [x0, #56]
+	CBZ R14, old11 // cbz x14, old11
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
+	WORD $0x4e39d442 // fadd v2.4s, v2.4s, v25.4s
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	WORD $0x4e3bd4c6 // fadd v6.4s, v6.4s, v27.4s
+	WORD $0x4e38d421 // fadd v1.4s, v1.4s, v24.4s
+	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
+	WORD $0x4e3ad4a5 // fadd v5.4s, v5.4s, v26.4s
+	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
+	WORD $0x4e38d508 // fadd v8.4s, v8.4s, v24.4s
+	WORD $0x4e39d54a // fadd v10.4s, v10.4s, v25.4s
+	WORD $0x4e3ad58c // fadd v12.4s, v12.4s, v26.4s
+	WORD $0x4e3bd5ce // fadd v14.4s, v14.4s, v27.4s
+	WORD $0x4e38d529 // fadd v9.4s, v9.4s, v24.4s
+	WORD $0x4e39d56b // fadd v11.4s, v11.4s, v25.4s
+	WORD $0x4e3ad5ad // fadd v13.4s, v13.4s, v26.4s
+	WORD $0x4e3bd5ef // fadd v15.4s, v15.4s, v27.4s
+	WORD $0x4e38d610 // fadd v16.4s, v16.4s, v24.4s
+	WORD $0x4e39d652 // fadd v18.4s, v18.4s, v25.4s
+	WORD $0x4e3ad694 // fadd v20.4s, v20.4s, v26.4s
+	WORD $0x4e3bd6d6 // fadd v22.4s, v22.4s, v27.4s
+	WORD $0x4e38d631 // fadd v17.4s, v17.4s, v24.4s
+	WORD $0x4e39d673 // fadd v19.4s, v19.4s, v25.4s
+	WORD $0x4e3ad6b5 // fadd v21.4s, v21.4s, v26.4s
+	WORD $0x4e3bd6f7 // fadd v23.4s, v23.4s, v27.4s
+
+old11:
+	MOVD 96(R0), R14 // ldr x14, [x0, #96]
+	CBZ R14, store12 // cbz x14, store12
+	MOVD R4, R14 // mov x14, x4
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
+	WORD $0x4e39d442 // fadd v2.4s, v2.4s, v25.4s
+	WORD $0x4e3ad484 // fadd v4.4s, v4.4s, v26.4s
+	WORD $0x4e3bd4c6 // fadd v6.4s, v6.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d421 // fadd v1.4s, v1.4s, v24.4s
+	WORD $0x4e39d463 // fadd v3.4s, v3.4s, v25.4s
+	WORD $0x4e3ad4a5 // fadd v5.4s, v5.4s, v26.4s
+	WORD $0x4e3bd4e7 // fadd v7.4s, v7.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d508 // fadd v8.4s, v8.4s, v24.4s
+	WORD $0x4e39d54a // fadd v10.4s, v10.4s, v25.4s
+	WORD $0x4e3ad58c // fadd v12.4s, v12.4s, v26.4s
+	WORD $0x4e3bd5ce // fadd v14.4s, v14.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d529 // fadd v9.4s, v9.4s, v24.4s
+	WORD $0x4e39d56b // fadd v11.4s, v11.4s, v25.4s
+	WORD $0x4e3ad5ad // fadd v13.4s, v13.4s, v26.4s
+	WORD $0x4e3bd5ef // fadd v15.4s, v15.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d610 // fadd v16.4s, v16.4s, v24.4s
+	WORD $0x4e39d652 // fadd v18.4s, v18.4s, v25.4s
+	WORD $0x4e3ad694 // fadd v20.4s, v20.4s, v26.4s
+	WORD $0x4e3bd6d6 // fadd v22.4s, v22.4s, v27.4s
+	WORD $0xad4065d8 // ldp q24, q25, [x14, #0]
+	WORD $0xad416dda // ldp q26, q27, [x14, #32]
+	ADD R5, R14, R14 // add x14, x14, x5
+	WORD $0x4e38d631 // fadd v17.4s, v17.4s, v24.4s
+	WORD $0x4e39d673 // fadd v19.4s, v19.4s, v25.4s
+	WORD $0x4e3ad6b5 // fadd v21.4s, v21.4s, v26.4s
+	WORD $0x4e3bd6f7 // fadd v23.4s, v23.4s, v27.4s
+
+store12:
+	WORD $0xad000880 // stp q0, q2, [x4, #0]
+	WORD $0xad011884 // stp q4, q6, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad000c81 // stp q1, q3, [x4, #0]
+	WORD $0xad011c85 // stp q5, q7, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad002888 // stp q8, q10, [x4, #0]
+	WORD $0xad01388c // stp q12, q14, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad002c89 // stp q9, q11, [x4, #0]
+	WORD $0xad013c8d // stp q13, q15, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad004890 // stp q16, q18, [x4, #0]
+	WORD $0xad015894 // stp q20, q22, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	WORD $0xad004c91 // stp q17, q19, [x4, #0]
+	WORD $0xad015c95 // stp q21, q23, [x4, #32]
+	ADD R5, R4, R4 // add x4, x4, x5
+	ADD R6, R22, R9 // add x9, x22, x6
+	B next // b next
+
+next:
+	SUBS $1, R10, R10 // subs x10, x10, #1
+	BNE tile // bne tile
+	RET // ret
+
+// func matricesBF16(rounds int)
+TEXT ·matricesBF16(SB), NOSPLIT|NOFRAME, $0-8
 	MOVD rounds+0(FP), R0 // ldr x0, [sp, #8]
 	WORD $0x6f00e400 // movi v0.2d, #0
 	WORD $0x6f00e401 // movi v1.2d, #0
@@ -2108,30 +3935,30 @@ TEXT ·dotsBF16(SB), NOSPLIT|NOFRAME, $0-8
 	PCALIGN $16
 
 round:
-	WORD $0x4f59f300 // bfdot v0.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f301 // bfdot v1.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f302 // bfdot v2.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f303 // bfdot v3.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f304 // bfdot v4.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f305 // bfdot v5.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f306 // bfdot v6.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f307 // bfdot v7.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f308 // bfdot v8.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f309 // bfdot v9.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f30a // bfdot v10.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f30b // bfdot v11.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f30c // bfdot v12.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f30d // bfdot v13.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f30e // bfdot v14.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f30f // bfdot v15.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f310 // bfdot v16.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f311 // bfdot v17.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f312 // bfdot v18.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f313 // bfdot v19.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f314 // bfdot v20.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f315 // bfdot v21.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f316 // bfdot v22.4s, v24.8h, v25.2h[0]
-	WORD $0x4f59f317 // bfdot v23.4s, v24.8h, v25.2h[0]
+	WORD $0x6e59ef00 // bfmmla v0.4s, v24.8h, v25.8h
+	WORD $0x6e59ef01 // bfmmla v1.4s, v24.8h, v25.8h
+	WORD $0x6e59ef02 // bfmmla v2.4s, v24.8h, v25.8h
+	WORD $0x6e59ef03 // bfmmla v3.4s, v24.8h, v25.8h
+	WORD $0x6e59ef04 // bfmmla v4.4s, v24.8h, v25.8h
+	WORD $0x6e59ef05 // bfmmla v5.4s, v24.8h, v25.8h
+	WORD $0x6e59ef06 // bfmmla v6.4s, v24.8h, v25.8h
+	WORD $0x6e59ef07 // bfmmla v7.4s, v24.8h, v25.8h
+	WORD $0x6e59ef08 // bfmmla v8.4s, v24.8h, v25.8h
+	WORD $0x6e59ef09 // bfmmla v9.4s, v24.8h, v25.8h
+	WORD $0x6e59ef0a // bfmmla v10.4s, v24.8h, v25.8h
+	WORD $0x6e59ef0b // bfmmla v11.4s, v24.8h, v25.8h
+	WORD $0x6e59ef0c // bfmmla v12.4s, v24.8h, v25.8h
+	WORD $0x6e59ef0d // bfmmla v13.4s, v24.8h, v25.8h
+	WORD $0x6e59ef0e // bfmmla v14.4s, v24.8h, v25.8h
+	WORD $0x6e59ef0f // bfmmla v15.4s, v24.8h, v25.8h
+	WORD $0x6e59ef10 // bfmmla v16.4s, v24.8h, v25.8h
+	WORD $0x6e59ef11 // bfmmla v17.4s, v24.8h, v25.8h
+	WORD $0x6e59ef12 // bfmmla v18.4s, v24.8h, v25.8h
+	WORD $0x6e59ef13 // bfmmla v19.4s, v24.8h, v25.8h
+	WORD $0x6e59ef14 // bfmmla v20.4s, v24.8h, v25.8h
+	WORD $0x6e59ef15 // bfmmla v21.4s, v24.8h, v25.8h
+	WORD $0x6e59ef16 // bfmmla v22.4s, v24.8h, v25.8h
+	WORD $0x6e59ef17 // bfmmla v23.4s, v24.8h, v25.8h
 	SUBS $1, R0, R0 // subs x0, x0, #1
 	BNE round // bne round
 	RET // ret

@@ -11,7 +11,10 @@ func gemmPairs5x16BF16(args *gemmArgs)
 func gemmPairs5x16NEON(args *gemmArgs)
 
 //go:noescape
-func dotsBF16(rounds int)
+func gemmPairs6x16BF16(args *gemmArgs)
+
+//go:noescape
+func matricesBF16(rounds int)
 
 //go:noescape
 func roundHalfNEON(y []uint16, ldy int, x []float32, ldx, rows, k int)

@@ -146,6 +146,7 @@ type kind int
 const (
 	pairsPlain kind = iota
 	pairsDot
+	pairsMatrices
 	bytesPlain
 	bytesDot
 	bytesMatrices
@@ -158,6 +159,8 @@ func (k kind) run(g *gemmArgs) {
 		gemmPairs5x16NEON(g)
 	case pairsDot:
 		gemmPairs5x16BF16(g)
+	case pairsMatrices:
+		gemmPairs6x16BF16(g)
 	case bytesPlain:
 		gemmBytes4x8NEON(g)
 	case bytesDot:

@@ -2097,7 +2097,7 @@ rows1:
 	BLT few1 // blt few1
 	PCALIGN $16
 
-sixteen1:
+four1:
 	WORD $0x3ce16a18 // ldr q24, [x16, x1]
 	WORD $0x3ce16a19 // ldr q25, [x16, x1]
 	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
@@ -2130,7 +2130,7 @@ sixteen1:
 	WORD $0x4e9faf27 // usmmla v7.4s, v25.16b, v31.16b
 	ADD $128, R2, R2 // add x2, x2, #128
 	SUBS $4, R3, R3 // subs x3, x3, #4
-	BGE sixteen1 // bge sixteen1
+	BGE four1 // bge four1
 
 few1:
 	TBZ $1, R3, single1 // tbz x3, #1, single1
@@ -2249,7 +2249,7 @@ rows2:
 	BLT few2 // blt few2
 	PCALIGN $16
 
-sixteen2:
+four2:
 	WORD $0x3ce16a18 // ldr q24, [x16, x1]
 	WORD $0x3ce16a39 // ldr q25, [x17, x1]
 	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
@@ -2282,7 +2282,7 @@ sixteen2:
 	WORD $0x4e9faf27 // usmmla v7.4s, v25.16b, v31.16b
 	ADD $128, R2, R2 // add x2, x2, #128
 	SUBS $4, R3, R3 // subs x3, x3, #4
-	BGE sixteen2 // bge sixteen2
+	BGE four2 // bge four2
 
 few2:
 	TBZ $1, R3, single2 // tbz x3, #1, single2
@@ -2436,7 +2436,7 @@ rows3:
 	BLT few3 // blt few3
 	PCALIGN $16
 
-sixteen3:
+four3:
 	WORD $0x3ce16a18 // ldr q24, [x16, x1]
 	WORD $0x3ce16a39 // ldr q25, [x17, x1]
 	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
@@ -2489,7 +2489,7 @@ sixteen3:
 	WORD $0x4e9faf6f // usmmla v15.4s, v27.16b, v31.16b
 	ADD $128, R2, R2 // add x2, x2, #128
 	SUBS $4, R3, R3 // subs x3, x3, #4
-	BGE sixteen3 // bge sixteen3
+	BGE four3 // bge four3
 
 few3:
 	TBZ $1, R3, single3 // tbz x3, #1, single3
@@ -2704,7 +2704,7 @@ rows4:
 	BLT few4 // blt few4
 	PCALIGN $16
 
-sixteen4:
+four4:
 	WORD $0x3ce16a18 // ldr q24, [x16, x1]
 	WORD $0x3ce16a39 // ldr q25, [x17, x1]
 	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
@@ -2757,7 +2757,7 @@ sixteen4:
 	WORD $0x4e9faf6f // usmmla v15.4s, v27.16b, v31.16b
 	ADD $128, R2, R2 // add x2, x2, #128
 	SUBS $4, R3, R3 // subs x3, x3, #4
-	BGE sixteen4 // bge sixteen4
+	BGE four4 // bge four4
 
 few4:
 	TBZ $1, R3, single4 // tbz x3, #1, single4
@@ -3007,7 +3007,7 @@ rows5:
 	BLT few5 // blt few5
 	PCALIGN $16
 
-sixteen5:
+four5:
 	WORD $0x3ce16a18 // ldr q24, [x16, x1]
 	WORD $0x3ce16a39 // ldr q25, [x17, x1]
 	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
@@ -3080,7 +3080,7 @@ sixteen5:
 	WORD $0x4e9fafb7 // usmmla v23.4s, v29.16b, v31.16b
 	ADD $128, R2, R2 // add x2, x2, #128
 	SUBS $4, R3, R3 // subs x3, x3, #4
-	BGE sixteen5 // bge sixteen5
+	BGE four5 // bge four5
 
 few5:
 	TBZ $1, R3, single5 // tbz x3, #1, single5
@@ -3391,7 +3391,7 @@ rows6:
 	BLT few6 // blt few6
 	PCALIGN $16
 
-sixteen6:
+four6:
 	WORD $0x3ce16a18 // ldr q24, [x16, x1]
 	WORD $0x3ce16a39 // ldr q25, [x17, x1]
 	WORD $0x4ed93b1a // zip1 v26.2d, v24.2d, v25.2d
@@ -3464,7 +3464,7 @@ sixteen6:
 	WORD $0x4e9fafb7 // usmmla v23.4s, v29.16b, v31.16b
 	ADD $128, R2, R2 // add x2, x2, #128
 	SUBS $4, R3, R3 // subs x3, x3, #4
-	BGE sixteen6 // bge sixteen6
+	BGE four6 // bge four6
 
 few6:
 	TBZ $1, R3, single6 // tbz x3, #1, single6
@@ -3997,61 +3997,6 @@ round:
 	WORD $0x4e99af17 // usmmla v23.4s, v24.16b, v25.16b
 	SUBS $1, R0, R0 // subs x0, x0, #1
 	BNE round // bne round
-	RET // ret
-
-// func pairStepsNEON(dst, src []int8, steps int)
-TEXT ·pairStepsNEON(SB), NOSPLIT|NOFRAME, $0-56
-	MOVD dst_base+0(FP), R0 // ldr x0, [sp, #8]
-	MOVD src_base+24(FP), R1 // ldr x1, [sp, #32]
-	MOVD steps+48(FP), R2 // ldr x2, [sp, #56]
-	SUBS $2, R2, R2 // subs x2, x2, #2
-	BLT odd1 // blt odd1
-	PCALIGN $16
-
-pairs:
-	WORD $0xad400420 // ldp q0, q1, [x1, #0]
-	WORD $0xad410c22 // ldp q2, q3, [x1, #32]
-	WORD $0xad441424 // ldp q4, q5, [x1, #128]
-	WORD $0xad451c26 // ldp q6, q7, [x1, #160]
-	WORD $0x4e843810 // zip1 v16.4s, v0.4s, v4.4s
-	WORD $0x4e847811 // zip2 v17.4s, v0.4s, v4.4s
-	WORD $0xad004410 // stp q16, q17, [x0, #0]
-	WORD $0x4e853830 // zip1 v16.4s, v1.4s, v5.4s
-	WORD $0x4e857831 // zip2 v17.4s, v1.4s, v5.4s
-	WORD $0xad014410 // stp q16, q17, [x0, #32]
-	WORD $0x4e863850 // zip1 v16.4s, v2.4s, v6.4s
-	WORD $0x4e867851 // zip2 v17.4s, v2.4s, v6.4s
-	WORD $0xad024410 // stp q16, q17, [x0, #64]
-	WORD $0x4e873870 // zip1 v16.4s, v3.4s, v7.4s
-	WORD $0x4e877871 // zip2 v17.4s, v3.4s, v7.4s
-	WORD $0xad034410 // stp q16, q17, [x0, #96]
-	ADD $256, R1, R1 // add x1, x1, #256
-	ADD $128, R0, R0 // add x0, x0, #128
-	SUBS $2, R2, R2 // subs x2, x2, #2
-	BGE pairs // bge pairs
-
-odd1:
-	TBZ $0, R2, done2 // tbz x2, #0, done2
-	WORD $0xad400420 // ldp q0, q1, [x1, #0]
-	WORD $0xad410c22 // ldp q2, q3, [x1, #32]
-	WORD $0x6f00e404 // movi v4.2d, #0
-	WORD $0x6f00e405 // movi v5.2d, #0
-	WORD $0x6f00e406 // movi v6.2d, #0
-	WORD $0x6f00e407 // movi v7.2d, #0
-	WORD $0x4e843810 // zip1 v16.4s, v0.4s, v4.4s
-	WORD $0x4e847811 // zip2 v17.4s, v0.4s, v4.4s
-	WORD $0xad004410 // stp q16, q17, [x0, #0]
-	WORD $0x4e853830 // zip1 v16.4s, v1.4s, v5.4s
-	WORD $0x4e857831 // zip2 v17.4s, v1.4s, v5.4s
-	WORD $0xad014410 // stp q16, q17, [x0, #32]
-	WORD $0x4e863850 // zip1 v16.4s, v2.4s, v6.4s
-	WORD $0x4e867851 // zip2 v17.4s, v2.4s, v6.4s
-	WORD $0xad024410 // stp q16, q17, [x0, #64]
-	WORD $0x4e873870 // zip1 v16.4s, v3.4s, v7.4s
-	WORD $0x4e877871 // zip2 v17.4s, v3.4s, v7.4s
-	WORD $0xad034410 // stp q16, q17, [x0, #96]
-
-done2:
 	RET // ret
 
 // func quantizeRowsNEON(q []uint8, ldq int, scale, x []float32, ldx, rows, k int)

@@ -23,7 +23,4 @@ func dotsInt8NEON(rounds int)
 func matricesI8MM(rounds int)
 
 //go:noescape
-func pairStepsNEON(dst, src []int8, steps int)
-
-//go:noescape
 func quantizeRowsNEON(q []uint8, ldq int, scale, x []float32, ldx, rows, k int)

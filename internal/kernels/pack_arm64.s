@@ -63,3 +63,58 @@ one3:
 
 done4:
 	RET // ret
+
+// func pairStepsNEON(dst, src []int8, steps int)
+TEXT ·pairStepsNEON(SB), NOSPLIT|NOFRAME, $0-56
+	MOVD dst_base+0(FP), R0 // ldr x0, [sp, #8]
+	MOVD src_base+24(FP), R1 // ldr x1, [sp, #32]
+	MOVD steps+48(FP), R2 // ldr x2, [sp, #56]
+	SUBS $2, R2, R2 // subs x2, x2, #2
+	BLT odd1 // blt odd1
+	PCALIGN $16
+
+pairs:
+	WORD $0xad400420 // ldp q0, q1, [x1, #0]
+	WORD $0xad410c22 // ldp q2, q3, [x1, #32]
+	WORD $0xad441424 // ldp q4, q5, [x1, #128]
+	WORD $0xad451c26 // ldp q6, q7, [x1, #160]
+	WORD $0x4e843810 // zip1 v16.4s, v0.4s, v4.4s
+	WORD $0x4e847811 // zip2 v17.4s, v0.4s, v4.4s
+	WORD $0xad004410 // stp q16, q17, [x0, #0]
+	WORD $0x4e853830 // zip1 v16.4s, v1.4s, v5.4s
+	WORD $0x4e857831 // zip2 v17.4s, v1.4s, v5.4s
+	WORD $0xad014410 // stp q16, q17, [x0, #32]
+	WORD $0x4e863850 // zip1 v16.4s, v2.4s, v6.4s
+	WORD $0x4e867851 // zip2 v17.4s, v2.4s, v6.4s
+	WORD $0xad024410 // stp q16, q17, [x0, #64]
+	WORD $0x4e873870 // zip1 v16.4s, v3.4s, v7.4s
+	WORD $0x4e877871 // zip2 v17.4s, v3.4s, v7.4s
+	WORD $0xad034410 // stp q16, q17, [x0, #96]
+	ADD $256, R1, R1 // add x1, x1, #256
+	ADD $128, R0, R0 // add x0, x0, #128
+	SUBS $2, R2, R2 // subs x2, x2, #2
+	BGE pairs // bge pairs
+
+odd1:
+	TBZ $0, R2, done2 // tbz x2, #0, done2
+	WORD $0xad400420 // ldp q0, q1, [x1, #0]
+	WORD $0xad410c22 // ldp q2, q3, [x1, #32]
+	WORD $0x6f00e404 // movi v4.2d, #0
+	WORD $0x6f00e405 // movi v5.2d, #0
+	WORD $0x6f00e406 // movi v6.2d, #0
+	WORD $0x6f00e407 // movi v7.2d, #0
+	WORD $0x4e843810 // zip1 v16.4s, v0.4s, v4.4s
+	WORD $0x4e847811 // zip2 v17.4s, v0.4s, v4.4s
+	WORD $0xad004410 // stp q16, q17, [x0, #0]
+	WORD $0x4e853830 // zip1 v16.4s, v1.4s, v5.4s
+	WORD $0x4e857831 // zip2 v17.4s, v1.4s, v5.4s
+	WORD $0xad014410 // stp q16, q17, [x0, #32]
+	WORD $0x4e863850 // zip1 v16.4s, v2.4s, v6.4s
+	WORD $0x4e867851 // zip2 v17.4s, v2.4s, v6.4s
+	WORD $0xad024410 // stp q16, q17, [x0, #64]
+	WORD $0x4e873870 // zip1 v16.4s, v3.4s, v7.4s
+	WORD $0x4e877871 // zip2 v17.4s, v3.4s, v7.4s
+	WORD $0xad034410 // stp q16, q17, [x0, #96]
+
+done2:
+	RET // ret

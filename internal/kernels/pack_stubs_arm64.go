@@ -6,3 +6,6 @@ package kernels
 
 //go:noescape
 func transposeNEON(dst, src []float32, ldb, k int)
+
+//go:noescape
+func pairStepsNEON(dst, src []int8, steps int)

@@ -42,15 +42,15 @@ func dotprod() *path {
 	return &p
 }
 
-// i8mm is the path for matrix products of bytes (FEAT_I8MM), and for dot products of bfloat16s where the machine has
-// them (FEAT_BF16, bf16): most processors since 2021.
+// i8mm is the path for matrix products of bytes (FEAT_I8MM), and for dot and matrix products of bfloat16s where the
+// machine has them (FEAT_BF16, bf16): most processors since 2021.
 func i8mm(bf16 bool) *path {
 	p := *dotprod()
 	p.name = "i8mm"
 	p.gemmInt8, p.peakInt8 = gemmInt8I8MM, peakLoop{matricesI8MM, 24 * 32 * 2}
 	if bf16 {
 		p.bf16Dots, p.plainBF16Training = true, true
-		p.gemmBF16, p.peakBF16 = gemmBF16Dots, peakLoop{dotsBF16, 24 * 8 * 2}
+		p.gemmBF16, p.peakBF16 = gemmBF16Matrices, peakLoop{matricesBF16, 24 * 16 * 2}
 		p.packRowsBF16, p.packPairsBF16 = packRowsBF16BF16, packPairsBF16BF16
 		p.softmaxRowsBF16, p.layerNormBF16, p.roundBF16 = softmaxHalfBF16, layerNormHalfBF16, roundHalfBF16
 	}

@@ -9,8 +9,8 @@ import (
 // independent multiply-adds run (each counts as two): the best of several slices of the time d.
 func PeakFLOPS(d time.Duration) float64 { return active.peak.rate(d) }
 
-// PeakBF16 is PeakFLOPS for sums of bfloat16 products: of the machine's dot product where it has one (two
-// multiply-adds a lane), otherwise of the float32 multiply-adds that GemmBF16 makes do with.
+// PeakBF16 is PeakFLOPS for sums of bfloat16 products: of the machine's dot or matrix product where it has one (two or
+// four multiply-adds a lane), otherwise of the float32 multiply-adds that GemmBF16 makes do with.
 func PeakBF16(d time.Duration) float64 { return active.peakBF16.rate(d) }
 
 // PeakInt8 is PeakFLOPS for sums of products of bytes, with the instructions that GemmInt8 uses on the path in use.

@@ -2,8 +2,8 @@ package main
 
 import "fmt"
 
-// bf16 is the products of pairs of bfloat16s, by the machine's dot product (BF16) or in float32, and what rounds to
-// them: by the machine's conversion or by arithmetic on the bits.
+// bf16 is the products of pairs of bfloat16s, by the machine's dot and matrix products (BF16) or in float32, and what
+// rounds to them: by the machine's conversion or by arithmetic on the bits.
 func bf16() {
 	kernel{name: "gemmPairs5x16BF16", rows: 5, columns: 16, parts: parts{
 		start: zeros, step: multiplyAdd("bfdot lane"), finish: kernel.store,
@@ -15,7 +15,15 @@ func bf16() {
 		},
 		start: zeros, inner: innerWidened, finish: kernel.store,
 	}}.emit()
-	peak("dotsBF16", func(sum, x, y int) { v("bfdot lane", sum, x, y, 0) })
+	kernel{name: "gemmPairs6x16BF16", rows: 6, columns: 16, paired: true, parts: parts{
+		start: zeros,
+		inner: innerMatrices("bfmmla", true),
+		finish: func(k kernel, rows int) {
+			separateRows(k, rows)
+			k.store(rows)
+		},
+	}}.emit()
+	peak("matricesBF16", func(sum, x, y int) { v("bfmmla", sum, x, y) })
 	for _, way := range []struct {
 		name string
 		new  func() func(x int) int

@@ -15,6 +15,9 @@ func gemm() {
 
 // zeros clears the sums.
 func zeros(k kernel, rows int) {
+	if k.paired {
+		rows += rows & 1
+	}
 	for i := range rows * k.vectors() * k.sums {
 		v("movi 0", i)
 	}

@@ -2,6 +2,7 @@ package main
 
 func pack() {
 	routine("transposeNEON", "(dst, src []float32, ldb, k int)", transpose)
+	routine("pairStepsNEON", "(dst, src []int8, steps int)", pairSteps)
 }
 
 // transpose writes the transpose of 4 rows of k floats, a multiple of 4, ldb apart, as k rows of 4, 128 bytes apart.
