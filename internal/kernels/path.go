@@ -139,7 +139,7 @@ func pathNamed(name string) (*path, error) {
 	if i := slices.IndexFunc(paths, func(p *path) bool { return p.name == name }); i >= 0 {
 		return paths[i], nil
 	}
-	return nil, fmt.Errorf("kernels: no path %q on this machine, only %q", name, Paths())
+	return nil, fmt.Errorf("there are no kernels %q on this machine, only %q", name, Paths())
 }
 
 // Configured reports an ADAVIT_KERNELS that names no path of this machine; the fastest is then in use instead.
