@@ -22,7 +22,7 @@ type observed struct {
 }
 
 // observe runs the dense model over batches.
-func observe(p *vit.Params, batches iter.Seq2[train.Batch, error]) (*observed, error) {
+func observe(p *vit.Params, batches iter.Seq[train.Batch]) (*observed, error) {
 	dense := *p
 	dense.Config.Halting = halting.Config{}
 	c := dense.Config
@@ -35,11 +35,8 @@ func observe(p *vit.Params, batches iter.Seq2[train.Batch, error]) (*observed, e
 		o.features = append(o.features, newMoments(c.Embed, c.Special()), newMoments(c.Hidden, c.Special()))
 	}
 	// Labels are smoothed, or pictures that the model is sure of would have no gradient.
-	for b, err := range batches {
-		if err == nil {
-			err = n.Observe(b, train.Loss{LabelSmoothing: 0.1}, o.see)
-		}
-		if err != nil {
+	for b := range batches {
+		if err := n.Observe(b, train.Loss{LabelSmoothing: 0.1}, o.see); err != nil {
 			return nil, err
 		}
 	}

@@ -60,7 +60,7 @@ func (s Size) Of(c vit.Config) (vit.Config, error) {
 
 // Slice returns parameters of the given size that do nearly what p does on images like those of the batches. It
 // runs on one thread, so that its sums have one order.
-func Slice(p *vit.Params, to Size, b iter.Seq2[train.Batch, error]) (*vit.Params, error) {
+func Slice(p *vit.Params, to Size, b iter.Seq[train.Batch]) (*vit.Params, error) {
 	c, err := to.Of(p.Config)
 	if err != nil {
 		return nil, err

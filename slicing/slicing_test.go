@@ -35,14 +35,14 @@ func wide(change func(*vit.Config)) *vit.Params {
 }
 
 // batches are so many batches of three random images.
-func batches(c vit.Config, n int) iter.Seq2[train.Batch, error] {
-	return func(yield func(train.Batch, error) bool) {
+func batches(c vit.Config, n int) iter.Seq[train.Batch] {
+	return func(yield func(train.Batch) bool) {
 		for k := range n {
 			b := train.Batch{Size: 3, Labels: []int32{0, 1, 2}, Load: func(i int, dst []float32) error {
 				copy(dst, images(c, uint64(3*k+i), 1))
 				return nil
 			}}
-			if !yield(b, nil) {
+			if !yield(b) {
 				return
 			}
 		}

@@ -45,6 +45,12 @@ func firstLearnt(p *vit.Params, frozen []bool) (block int) {
 	if strings.HasPrefix(first, "norm.") || strings.HasPrefix(first, "fc_norm.") || strings.HasPrefix(first, "head") {
 		return len(p.Blocks)
 	}
-	fmt.Sscanf(first, "blocks.%d.", &block)
+	block, _ = blockOf(first)
 	return block
+}
+
+// blockOf is the block, counted from 0, that a tensor of that name belongs to, if it belongs to one.
+func blockOf(name string) (block int, ok bool) {
+	_, err := fmt.Sscanf(name, "blocks.%d.", &block)
+	return block, err == nil
 }

@@ -118,8 +118,7 @@ func newNetwork(params *vit.Params, precision string, threads int) (*Network, er
 		n.largest = max(1, halfRows/c.Tokens())
 	}
 	for _, t := range params.Tensors() {
-		l := 0
-		if k, _ := fmt.Sscanf(t.Name, "blocks.%d.", &l); k == 1 && t.Decay {
+		if l, ok := blockOf(t.Name); ok && t.Decay {
 			n.matrices[l] = append(n.matrices[l], [2]int{t.Offset, t.Offset + len(t.Data)})
 		}
 	}

@@ -2,7 +2,6 @@ package train
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 
 	"github.com/adavit/adavit/internal/kernels"
@@ -62,8 +61,8 @@ func (s *Stepper) update(grad *vit.Params, lr float64) float64 {
 func (s Settings) Pace(p *vit.Params) (pace []float64) {
 	layers, depth := len(p.Blocks), 0
 	for _, t := range p.Tensors() {
-		if _, err := fmt.Sscanf(t.Name, "blocks.%d.", &depth); err == nil {
-			depth++
+		if l, ok := blockOf(t.Name); ok {
+			depth = l + 1
 		} else if depth == layers { // what is not of a block comes before them all or after
 			depth++
 		}

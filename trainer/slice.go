@@ -3,6 +3,7 @@ package trainer
 import (
 	"errors"
 	"iter"
+	"slices"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/picture"
@@ -30,7 +31,7 @@ func (o *Options) slice(p *vit.Params, prep picture.Preprocessor) (*vit.Params, 
 	if saved, err := savedSteps(o.Dir); err != nil || o.Resume && len(saved) > 0 {
 		return vit.NewParams(c), err
 	}
-	batches, err := o.plainBatches(p.Config, prep, sliceImages, sliceBatch)
+	batches, err := o.plainBatches(p.Config, prep)
 	if err != nil {
 		return nil, err
 	}
@@ -40,18 +41,15 @@ func (o *Options) slice(p *vit.Params, prep picture.Preprocessor) (*vit.Params, 
 }
 
 // plainBatches are some of the training images, chosen at random, as they are at inference.
-func (o *Options) plainBatches(c vit.Config, prep picture.Preprocessor, images, size int) (
-	iter.Seq2[train.Batch, error], error) {
+func (o *Options) plainBatches(c vit.Config, prep picture.Preprocessor) (iter.Seq[train.Batch], error) {
 	plain, err := data.NewAugmenter(data.Augment{}, o.Data.Train, prep, c.Channels, c.Height, c.Width)
 	if err != nil {
 		return nil, err
 	}
 	order := data.Order(HeldOutSeed, 0, o.Data.Train.Len())
-	order = order[:min(images, len(order))]
-	return func(yield func(train.Batch, error) bool) {
-		for len(order) > 0 {
-			some := order[:min(size, len(order))]
-			order = order[len(some):]
+	order = order[:min(sliceImages, len(order))]
+	return func(yield func(train.Batch) bool) {
+		for some := range slices.Chunk(order, sliceBatch) {
 			b := train.Batch{Size: len(some)}
 			for _, i := range some {
 				b.Labels = append(b.Labels, int32(o.Data.Train.Label(i)))
@@ -60,7 +58,7 @@ func (o *Options) plainBatches(c vit.Config, prep picture.Preprocessor, images, 
 				_, err := plain.Load(dst, some[i], data.Rand(HeldOutSeed, 0, uint64(i)))
 				return err
 			}
-			if !yield(b, nil) {
+			if !yield(b) {
 				return
 			}
 		}

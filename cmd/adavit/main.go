@@ -52,7 +52,7 @@ type app struct {
 
 // run is the whole program. It returns the exit status.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) (status int) {
-	a := &app{in: in, out: out, err: visibleWriter{errs}, bar: newProgress(errs)}
+	a := &app{in: in, out: visibleWriter{out}, err: visibleWriter{errs}, bar: newProgress(errs)}
 	a.log = slog.New(slog.NewTextHandler(a.bar, nil))
 	defer func() {
 		if p := recover(); p != nil {

@@ -28,7 +28,7 @@ func (a *app) show(v any, text string) error {
 // print writes a result in one piece, so that a failing standard output is noticed.
 func (a *app) print(text string) error {
 	a.bar.end()
-	if _, err := io.WriteString(a.out, visible(text)); err != nil && text != "" {
+	if _, err := io.WriteString(a.out, text); err != nil && text != "" {
 		return fmt.Errorf("writing the result: %w", err)
 	}
 	return nil
