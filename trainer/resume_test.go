@@ -14,6 +14,7 @@ import (
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/filetest"
+	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
 )
@@ -177,5 +178,28 @@ func TestResumeOverAModel(t *testing.T) {
 	}
 	if after, err := os.ReadFile(filepath.Join(dir, vit.WeightsFile)); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the model is another one, %v", err)
+	}
+}
+
+// TestFinishedRunKeepsItsRecipe: a run that has taken its last step does not claim to have gone by another recipe.
+func TestFinishedRunKeepsItsRecipe(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	o := measured(t, dir, func() {})
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	card, err := os.ReadFile(filepath.Join(dir, vit.CardFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := o
+	other.Recipe.LR *= 2
+	if _, err := Run(t.Context(), other); !errors.Is(err, usage.Err) || !strings.Contains(err.Error(), "lr") {
+		t.Errorf("another learning rate: %v", err)
+	}
+	filetest.Content(t, filepath.Join(dir, vit.CardFile), string(card))
+	o.Recipe.Store = "F16"
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Errorf("another type of stored weights: %v", err)
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/internal/kernels"
+	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/weights"
 )
 
@@ -109,6 +111,12 @@ func (r *runner) restore() error {
 		}
 		r.step, r.entry, r.saved = s.step, s.entry, s.step
 		if changes := r.Recipe.changes(s.recipe); changes != "" {
+			if r.step == r.Recipe.Epochs*r.perEpoch {
+				if late := r.Recipe.changes(s.recipe, afterSteps...); late != "" {
+					return usage.Errorf("%s: the run has taken all its steps, and none would know of %s: set more epochs, or name "+
+						"another folder", r.Dir, late)
+				}
+			}
 			r.Log.Warn("the recipe is not the one that the run began with", "changed", changes)
 		}
 		r.Log.Info("resumed", "step", s.step)
@@ -120,6 +128,10 @@ func (r *runner) restore() error {
 	}
 	return nil
 }
+
+// afterSteps are the values of a recipe that a run may still be given once it has taken its last step.
+var afterSteps = []string{"epochs", "keep", "store", "ladder", "checkpoints", "checkpoint_steps", "log_steps",
+	"damaged", "max_pixels", "precision"}
 
 // continues reports whether a run of r can go on from a checkpoint that a run of before has written: what decides
 // which images a step sees must be the same.
@@ -140,12 +152,12 @@ func (r Recipe) continues(before Recipe) error {
 	return nil
 }
 
-// changes lists the values of r that differ from before's, as "lr 0.001 → 0.0005".
-func (r Recipe) changes(before Recipe) string {
+// changes lists the values of r that differ from before's, as "lr 0.001 → 0.0005", but for those of some names.
+func (r Recipe) changes(before Recipe, but ...string) string {
 	var list []string
 	was := before.values()
 	for i, v := range r.values() {
-		if v.Value != was[i].Value {
+		if v.Value != was[i].Value && !slices.Contains(but, v.Name) {
 			list = append(list, fmt.Sprintf("%s %s → %s", v.Name, was[i].Value, v.Value))
 		}
 	}
