@@ -12,7 +12,9 @@ package score
 import (
 	"fmt"
 	"hash/fnv"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -52,6 +54,12 @@ func (o *Options) Check() error {
 	for _, name := range append(append([]string{o.Output}, o.Inputs...), o.Lists...) {
 		if err := checkName(name); err != nil {
 			return err
+		}
+	}
+	for _, name := range o.Inputs {
+		if about, err := os.Stat(name); err == nil && about.IsDir() && schemeOf(name) == "" {
+			return usage.Errorf("--input %s is a folder, want pictures and tar shards: '%s', say", name,
+				filepath.Join(name, "*"))
 		}
 	}
 	if _, ok := results.FormatOf("." + o.Format); !ok {

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image/png"
 	"os"
@@ -194,5 +195,17 @@ func TestJob(t *testing.T) {
 	}
 	if err := Empty(t.Context(), out); err == nil || !strings.Contains(err.Error(), "holds results already") {
 		t.Errorf("a second job there: %v", err)
+	}
+}
+
+// TestFolderIsNoInput: a folder's pictures are named by a pattern, which the error gives.
+func TestFolderIsNoInput(t *testing.T) {
+	dir := t.TempDir()
+	o := Options{Inputs: []string{dir}, Output: t.TempDir(), Format: "jsonl", Shards: 1}
+	if err := o.Check(); !errors.Is(err, adavit.ErrUsage) || !strings.Contains(err.Error(), filepath.Join(dir, "*")) {
+		t.Errorf("error %v", err)
+	}
+	if o.Inputs[0] += "/*"; o.Check() != nil {
+		t.Errorf("its pictures: %v", o.Check())
 	}
 }
