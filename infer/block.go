@@ -45,7 +45,8 @@ func (w *worker) embed(m *worker, lo, hi int) {
 			a, b := first+(to-first)*i/parts, first+(to-first)*(i+1)/parts
 			patches := c.hidden[first*pixels : (first+b-a)*pixels]
 			config.CutPatches(a-s.at-special, patches, image)
-			p.patch.to(c.x[a*e:], e, operand{f32: patches, stride: pixels}, b-a, add)
+			rounded := p.patch.round(c.x[a*e:], e, patches, pixels, b-a, c.roundedH.from(a), false)
+			p.patch.to(c.x[a*e:], e, rounded, b-a, add)
 		}
 	}
 }

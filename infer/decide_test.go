@@ -197,13 +197,13 @@ func (d *decider) sure(x [][]float64) float64 {
 // draw makes each patch's lot, from tokens as they go into block 1.
 func (d *decider) draw(before [][]float64) {
 	hash := fnv.New64a()
-	for k := 1; k < len(before); k++ {
-		for quarter := range 4 {
-			at, bit := quarter*len(before[k])/4, byte(0)
-			if before[k][at] > before[k-1][at] {
+	for k := range before {
+		for j := max(k-8, 0); j < k; j++ {
+			bit := byte(0)
+			if before[k][0] > before[j][0] {
 				bit = 1
 			}
-			d.m.margin = min(d.m.margin, math.Abs(before[k][at]-before[k-1][at]))
+			d.m.margin = min(d.m.margin, math.Abs(before[k][0]-before[j][0]))
 			hash.Write([]byte{bit})
 		}
 	}

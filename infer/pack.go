@@ -78,7 +78,7 @@ func (p *packer) weights(precision Precision) *Weights {
 		config:    *c,
 		precision: precision,
 		special:   slices.Concat(p.read("cls_token"), p.read("dist_token"), p.read("reg_token")),
-		patch:     p.linear(F32, "patch_embed.proj", 0, e),
+		patch:     p.residual(precision, "patch_embed.proj"),
 		blocks:    make([]block, c.Layers),
 		norm:      p.norm("norm"),
 		heads:     []linear{p.linear(F32, "head", 0, c.Classes)},

@@ -68,7 +68,7 @@ type chunk struct {
 	qkv      []float32 // [C, 3E]
 	hidden   []float32 // [C, C·P·P] patches before block 1, then [C, hiddenStride] for the MLP
 	rounded  operand   // [C, E] tokens, normalised or attended, in the precision of the products
-	roundedH operand   // [C, F] the MLP's hidden layer
+	roundedH operand   // [C, C·P·P] patches, then [C, F] the MLP's hidden layer
 	input    operand   // of a stage that is shared by columns
 }
 
@@ -120,7 +120,7 @@ func (w *worker) grow(g int) {
 		gathered: room[float32](w, rows*e), places: room[int32](w, rows),
 		y: room[float32](w, rows*e), qkv: room[float32](w, rows*3*e),
 		hidden:  room[float32](w, rows*max(c.PatchLen(), hiddenStride(c.Hidden))),
-		rounded: newOperand(w, p, rows, e), roundedH: newOperand(w, p, rows, c.Hidden),
+		rounded: newOperand(w, p, rows, e), roundedH: newOperand(w, p, rows, max(c.PatchLen(), c.Hidden)),
 	}
 	w.observation.grow(w, rows)
 }

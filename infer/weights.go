@@ -11,7 +11,7 @@ type Weights struct {
 	precision Precision
 	special   []float32 // [S, E] special tokens + their positions
 	position  []float32 // [N, E]
-	patch     linear    // [C·P·P] → [E]
+	patch     residual  // [C·P·P] → [E]
 	blocks    []block
 	norm      norm
 	heads     []linear // of what they look at, [E] or [2E], → [classes]
@@ -31,7 +31,7 @@ func (w *Weights) Precision() Precision { return w.precision }
 
 // Bytes returns the memory that the weights hold.
 func (w *Weights) Bytes() int64 {
-	n := 4*int64(cap(w.special)+cap(w.position)) + w.patch.bytes() + w.norm.bytes()
+	n := 4*int64(cap(w.special)+cap(w.position)) + w.patch.linear.bytes() + 4*int64(cap(w.patch.gate)) + w.norm.bytes()
 	for i := range w.heads {
 		n += w.heads[i].bytes()
 	}
@@ -107,8 +107,9 @@ func (l *linear) bytes() int64 {
 		int64(cap(l.int8.Data))
 }
 
-// residual is a linear map whose output is added to the tokens: proj and fc2. Their first number decides when they
-// halt, so in every precision its share is computed in float32, from unrounded inputs; the rounded product adds none.
+// residual is a linear map whose output is added to the tokens: the patch embedding, proj and fc2. Their first number
+// decides when they halt, so in every precision its share is computed in float32, from unrounded inputs; the rounded
+// product adds none.
 type residual struct {
 	linear           // of all outputs; in bf16 and int8 without the first, whose weights and bias are 0 there
 	gate   []float32 // bf16, int8: [inputs] the first output's weights
