@@ -27,7 +27,7 @@ type Options struct {
 	Model   string    // the dense model that all schemes start from, as Open names it
 	Data    string    // a data set as data.Open names it
 	Dir     string    // folder of the runs and of the results
-	Schemes []string  // names, or NAME:key=value:… with values of the recipe or constants of the scheme; nil for all
+	Schemes []string  // names, or NAME:key=value:… with values of the recipe or constants; LABEL= before it; nil for all
 	Recipe  string    // what all schemes train by, a bundled name or a file; "" for the usual one
 	Set     []string  // overrides of the recipe, KEY=VALUE
 	Epochs  int       // 0 for the recipe's
@@ -79,7 +79,8 @@ type Comparison struct {
 
 // SchemeResult is one scheme of a comparison.
 type SchemeResult struct {
-	Name   string      `json:"name"`
+	Name   string      `json:"name"`            // as it was given, or its label
+	Entry  string      `json:"entry,omitempty"` // what the label stands for
 	Scheme string      `json:"policy"` // the halting scheme's own name
 	Top1   Mean        `json:"top1"`   // of the runs, brought to the target depth
 	Depth  Mean        `json:"mean_depth"`
@@ -221,7 +222,11 @@ func newComparer(ctx context.Context, o Options) (*comparer, error) {
 	c.o, c.result = o, Comparison{Model: o.Model, Data: o.Data, Recipe: o.recipeName(), Epochs: c.recipes[0].Epochs,
 		Seeds: o.Seeds, Layers: layers, Batch: o.Batch, Sweep: o.Sweep, Threads: o.Threads, Precision: string(o.Precision)}
 	for _, s := range c.schemes {
-		c.result.Schemes = append(c.result.Schemes, SchemeResult{Name: s.name, Scheme: s.base.Name})
+		result := SchemeResult{Name: s.name, Scheme: s.base.Name}
+		if s.entry != s.name {
+			result.Entry = s.entry
+		}
+		c.result.Schemes = append(c.result.Schemes, result)
 	}
 	return c, nil
 }

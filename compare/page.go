@@ -27,8 +27,12 @@ func (c *comparer) finish() error {
 	file := func(name string) string { return filepath.Join(c.o.Dir, name) }
 	r.Report, r.Table, r.Plot = file("compare.html"), file("table.md"), file("compare.svg")
 	page := c.page()
-	return errors.Join(store(file("compare.json"), r), atomicfile.WriteFile(r.Table, []byte(r.Markdown())),
-		page.Scatters[0].WriteSVG(r.Plot), report.WriteHTML(r.Report, page))
+	plot := page.Scatters[0].WriteSVG
+	if curves := page.Charts; len(curves) > 0 {
+		plot = curves[len(curves)-1].WriteSVG
+	}
+	return errors.Join(store(file("compare.json"), r), atomicfile.WriteFile(r.Table, []byte(r.Markdown())), plot(r.Plot),
+		report.WriteHTML(r.Report, page))
 }
 
 // page draws the comparison.
@@ -43,7 +47,12 @@ func (c *comparer) page() report.Page {
 	if tables := r.SpeedTables(); tables != nil {
 		p.Charts, p.Tables = r.sweepCharts(), tables
 		p.Notes = append(p.Notes, "Top-1 at equal time is read off the curves of the sweep, between their points; a dash "+
-			"is beyond them.")
+			"is beyond them. The curves leave out what is more than "+fmt.Sprint(drawnBelow)+" points below the dense model.")
+	}
+	for _, s := range r.Schemes {
+		if s.Entry != "" {
+			p.Notes = append(p.Notes, fmt.Sprintf("“%s” is %s.", s.Name, s.Entry))
+		}
 	}
 	if t := r.ControlTable(); len(t.Rows) > 0 {
 		p.Tables = append(p.Tables, t)

@@ -14,15 +14,21 @@ import (
 
 // scheme is one entry of a comparison.
 type scheme struct {
-	name     string             // as it was given: a halting scheme's name, or NAME:key=value:…
+	name     string             // as it was given: a halting scheme's name, or NAME:key=value:…; or its label
+	entry    string             // what the label stands for
 	base     halting.Descriptor // of the halting scheme
 	settings []string           // overrides of the recipe
 	trains   bool               // it has a run of its own, else it uses the dense one's weights
 }
 
-// parseScheme reads an entry such as "token:alpha_prior=0". A key that names a constant of the scheme stands for the
-// same key of the recipe's "halting"; "train" makes a scheme train that would use the dense run's weights otherwise.
+// parseScheme reads an entry such as "token:alpha_prior=0" or "free=token:alpha_prior=0". A key that names a constant of
+// the scheme stands for the same key of the recipe's "halting"; "train" makes a scheme train that would use the dense
+// run's weights otherwise.
 func parseScheme(entry string) (scheme, error) {
+	label, rest, labelled := strings.Cut(entry, "=")
+	if labelled = labelled && !strings.Contains(label, ":"); labelled {
+		entry = strings.TrimSpace(rest)
+	}
 	bad := func(format string, args ...any) (scheme, error) {
 		return scheme{}, usage.Errorf("scheme %q: %s", entry, fmt.Sprintf(format, args...))
 	}
@@ -31,7 +37,13 @@ func parseScheme(entry string) (scheme, error) {
 	if err != nil {
 		return bad("%v", err)
 	}
-	s := scheme{name: entry, base: d, trains: d.Training == halting.Trained}
+	s := scheme{name: entry, entry: entry, base: d, trains: d.Training == halting.Trained}
+	if labelled {
+		s.name = strings.TrimSpace(label)
+	}
+	if dense := halting.Dense().Scheme; s.name == "" || labelled && s.name == dense {
+		return bad("the label %q is no name for it", s.name)
+	}
 	for _, setting := range parts[1:] {
 		key, value, ok := strings.Cut(setting, "=")
 		first, _, _ := strings.Cut(key, ".")
@@ -96,7 +108,7 @@ func parseSchemes(entries []string) ([]scheme, error) {
 		}
 		same := slices.IndexFunc(list, func(other scheme) bool { return other.folder() == s.folder() })
 		if same >= 0 {
-			return nil, usage.Errorf("schemes %q and %q would have the same folder", list[same].name, s.name)
+			return nil, usage.Errorf("schemes %q and %q would have the same folder", list[same].entry, s.entry)
 		}
 		list = append(list, s)
 	}

@@ -16,7 +16,7 @@ import (
 // TestParseSchemes reads lists as people write them.
 func TestParseSchemes(t *testing.T) {
 	list, err := parseSchemes(SplitSchemes("token, token:alpha_prior=0,topk:layers=[2,5]:keep=0.5,topk:train=true," +
-		"tome:merge=3,tome:train=true,ponder:ponder_beta=0.1:epsilon=0.2"))
+		"tome:merge=3,tome:train=true,ponder:ponder_beta=0.1:epsilon=0.2, few =act:lr=1e-4,more=sact"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,8 @@ func TestParseSchemes(t *testing.T) {
 		{"topk:layers=[2,5]:keep=0.5", false, "halting.layers=[2,5] halting.keep=0.5"},
 		{"topk:train=true", true, ""}, {"tome:merge=3", false, "halting.merge=3"},
 		{"tome:train=true", true, ""},
-		{"ponder:ponder_beta=0.1:epsilon=0.2", true, "ponder_beta=0.1 halting.epsilon=0.2"}}
+		{"ponder:ponder_beta=0.1:epsilon=0.2", true, "ponder_beta=0.1 halting.epsilon=0.2"},
+		{"few", true, "lr=1e-4"}, {"more", true, ""}}
 	if !slices.Equal(got, want) {
 		t.Errorf("schemes\n%v\nwant\n%v", got, want)
 	}
@@ -45,7 +46,8 @@ func TestParseSchemes(t *testing.T) {
 		t.Errorf("%d schemes of themselves, want all %d (%v)", len(all), len(halting.Names()), err)
 	}
 	for _, bad := range []string{"", "nothing", "token:", "token:alpha_prior", "token:epochs=3", "token:halting={}",
-		"tome:lr=1", "topk:train=maybe", "token,token", "act:x=1,act:x-1=1,act:x=1"} {
+		"tome:lr=1", "topk:train=maybe", "token,token", "act:x=1,act:x-1=1,act:x=1", "=token",
+		"a=", "a=b=token", "none=token", "act,act=token"} {
 		if _, err := parseSchemes(SplitSchemes(bad)); !errors.Is(err, usage.Err) {
 			t.Errorf("%q: %v, want an error of usage", bad, err)
 		}

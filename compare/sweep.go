@@ -137,6 +137,10 @@ func (r *Comparison) SpeedTables() (tables []report.Table) {
 	return tables
 }
 
+// drawnBelow is how far below the dense model's top-1 the curves are drawn, in points: where a scheme breaks down says
+// nothing of the others, which would all lie in one line.
+const drawnBelow = 8
+
 // sweepCharts plot the curves.
 func (r *Comparison) sweepCharts() (charts []report.Chart) {
 	for _, by := range r.pacings() {
@@ -145,6 +149,9 @@ func (r *Comparison) sweepCharts() (charts []report.Chart) {
 		for _, s := range r.Schemes {
 			line := report.Series{Name: s.Name}
 			for _, p := range s.curve(by) {
+				if p.top1 < r.Schemes[0].Top1.Mean-drawnBelow {
+					continue
+				}
 				line.X, line.Y = append(line.X, p.milliseconds), append(line.Y, p.top1)
 			}
 			chart.Series = append(chart.Series, line)

@@ -248,7 +248,8 @@
 //
 // A scheme is a name, or a name with values of its own: token:alpha_prior=0 changes the recipe,
 // similarity:threshold=0.9 and topk:keep=0.5:fuse=true the scheme's constants; topk:train=true trains
-// the model with the scheme.
+// the model with the scheme. With a label before it, as in half=token:budget=0.5, tables and plots
+// call it that.
 //
 //	none        dense: every token runs in every block
 //	token       A-ViT: every token halts by its own cumulative score
