@@ -81,8 +81,8 @@ type Comparison struct {
 type SchemeResult struct {
 	Name   string      `json:"name"`            // as it was given, or its label
 	Entry  string      `json:"entry,omitempty"` // what the label stands for
-	Scheme string      `json:"policy"` // the halting scheme's own name
-	Top1   Mean        `json:"top1"`   // of the runs, brought to the target depth
+	Scheme string      `json:"policy"`          // the halting scheme's own name
+	Top1   Mean        `json:"top1"`            // of the runs, brought to the target depth
 	Depth  Mean        `json:"mean_depth"`
 	MACs   Mean        `json:"macs_per_image"`
 	Single Mean        `json:"images_per_second_1"`

@@ -21,9 +21,9 @@ type scheme struct {
 	trains   bool               // it has a run of its own, else it uses the dense one's weights
 }
 
-// parseScheme reads an entry such as "token:alpha_prior=0" or "free=token:alpha_prior=0". A key that names a constant of
-// the scheme stands for the same key of the recipe's "halting"; "train" makes a scheme train that would use the dense
-// run's weights otherwise.
+// parseScheme reads an entry such as "token:alpha_prior=0" or "free=token:alpha_prior=0". A key that names a constant
+// of the scheme stands for the same key of the recipe's "halting"; "train" makes a scheme train that would use the
+// dense run's weights otherwise.
 func parseScheme(entry string) (scheme, error) {
 	label, rest, labelled := strings.Cut(entry, "=")
 	if labelled = labelled && !strings.Contains(label, ":"); labelled {

@@ -31,8 +31,8 @@ It leaves a folder for each run with its report and log, and compare.html, compa
 Interrupted, the same command goes on; runs that are finished are not repeated.
 
 A scheme is a name, or a name with values of its own: token:alpha_prior=0 changes the recipe, similarity:threshold=0.9
-and topk:keep=0.5:fuse=true the scheme's constants; topk:train=true trains the model with the scheme. With a label before
-it, as in half=token:budget=0.5, tables and plots call it that.
+and topk:keep=0.5:fuse=true the scheme's constants; topk:train=true trains the model with the scheme. With a label
+before it, as in half=token:budget=0.5, tables and plots call it that.
 ` + schemes(),
 		Example: `  adavit compare --model fashion-dense --data fashion-mnist --out compared --epochs 5
   adavit compare --model fashion-dense --data fashion-mnist --out ablation \
