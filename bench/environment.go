@@ -33,7 +33,8 @@ func (e *environment) prepare(ctx context.Context, log *commandLog, names ...str
 	log.add(make...)
 	log.add(install...)
 	wanted, done := strings.Join(e.packages, "\n")+"\n", filepath.Join(e.dir, "installed.txt")
-	if there, err := os.ReadFile(done); err != nil || string(there) != wanted {
+	_, gone := os.Stat(e.python()) // as in a cache that was thinned out
+	if there, err := os.ReadFile(done); err != nil || string(there) != wanted || gone != nil {
 		if err := cmp.Or(e.mayClear(venv), os.RemoveAll(done)); err != nil {
 			return "", err
 		}

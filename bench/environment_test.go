@@ -50,7 +50,13 @@ func TestEnvironment(t *testing.T) {
 		{[]string{"a==1", "b==3"}, 2, false},
 		{[]string{"none==1"}, 3, true},
 		{[]string{"a==1", "b==3"}, 4, false},
+		{[]string{"a==1", "b==3"}, 5, false}, // its interpreter is gone
 	} {
+		if i == 5 {
+			if err := os.Remove((&environment{dir: dir}).python()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		versions, err := (&environment{dir: dir, packages: step.packages}).prepare(t.Context(), &log, "b")
 		if step.fails != errors.Is(err, errAbsent) || !step.fails && err != nil {
 			t.Errorf("step %d: %v", i, err)
