@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // check is how near one side's logits are to the reference's, over all images.
@@ -80,7 +81,8 @@ func argmax(x []float32) int {
 }
 
 // check compares every side's logits with those of our float32 engine on the same tokens: all, or each block's share.
-func (c *contest) check(ctx context.Context, pruned []float64) error {
+// Ours have to agree; a peer that computes something else leaves the contest, and told says so.
+func (c *contest) check(ctx context.Context, pruned []float64, told func(error)) error {
 	references := map[bool][]float32{}
 	for _, halting := range []bool{false, true} {
 		var shares []float64
@@ -98,7 +100,7 @@ func (c *contest) check(ctx context.Context, pruned []float64) error {
 		}
 	}
 	var faults []error
-	for _, e := range c.entries {
+	for _, e := range slices.Clone(c.entries) {
 		logits, err := e.side.logits(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", e.key(), err)
@@ -114,8 +116,13 @@ func (c *contest) check(ctx context.Context, pruned []float64) error {
 			c.model.params.Config.Classes)
 		c.checks = append(c.checks, found)
 		if found.fault != "" {
-			faults = append(faults, fmt.Errorf("%s, %s computes something else than %s: %s", c.title, found.key, reference,
-				found.fault))
+			err := fmt.Errorf("%s, %s computes something else than %s: %s", c.title, found.key, reference, found.fault)
+			if e.who == oursName {
+				faults = append(faults, err)
+				continue
+			}
+			told(err)
+			c.drop(e, err)
 		}
 	}
 	return errors.Join(faults...)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/adavit/adavit/internal/kernels"
@@ -53,11 +54,21 @@ func (c *contest) close() {
 }
 
 // failed keeps why a peer cannot run.
-func (c *contest) failed(p peer, precision string, err error) {
+func (c *contest) failed(p peer, precision string, err error) { c.lacks(p.name()+" "+precision, err) }
+
+// lacks keeps why the side of a key is not there.
+func (c *contest) lacks(key string, err error) {
 	if c.missing == nil {
 		c.missing = map[string]string{}
 	}
-	c.missing[p.name()+" "+precision] = oneLine(err.Error())
+	c.missing[key] = oneLine(err.Error())
+}
+
+// drop takes a side out of the contest again.
+func (c *contest) drop(e *entry, err error) {
+	c.lacks(e.key(), err)
+	c.entries = slices.DeleteFunc(c.entries, func(other *entry) bool { return other == e })
+	e.side.close()
 }
 
 // add takes a side into the contest.

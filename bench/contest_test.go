@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"math"
 	"slices"
 	"testing"
@@ -87,5 +88,43 @@ func TestAvitTiny(t *testing.T) {
 	shares := avitTiny()
 	if depth := mean(shares) * 12; len(shares) != 12 || math.Abs(depth-7.23) > 1e-9 || shares[0] != 1 {
 		t.Errorf("%v: mean depth %v", shares, depth)
+	}
+}
+
+// nothing is a side whose logits are no numbers.
+type nothing struct {
+	answer int
+	closed bool
+}
+
+func (*nothing) run(context.Context, float64) ([]float64, error) { return []float64{1, 1, 1}, nil }
+func (n *nothing) close()                                        { n.closed = true }
+func (n *nothing) logits(context.Context) ([]float32, error) {
+	x := make([]float32, n.answer)
+	x[0] = float32(math.NaN())
+	return x, nil
+}
+
+// TestWrongPeerLeaves: a peer that computes something else is left out and named; of ours it is an error.
+func TestWrongPeerLeaves(t *testing.T) {
+	m := testModel(t)
+	m.images = make([]float32, m.params.Config.ImageLen())
+	for i := range m.images {
+		m.images[i] = float32(i%7) / 7
+	}
+	bad := &nothing{answer: m.logitsLen()}
+	c := &contest{job: job{model: m, threads: 1, batch: 1}, title: "a contest"}
+	c.add(&entry{who: "Fake", what: int8Name, precision: int8Name, side: bad})
+	var told []string
+	shares := slices.Repeat([]float64{1}, m.params.Config.Layers)
+	if err := c.check(t.Context(), shares, func(err error) { told = append(told, err.Error()) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(told) != 1 || len(c.entries) != 0 || !bad.closed || c.missing["Fake int8"] == "" {
+		t.Errorf("told %q, %d sides left, closed %v, missing %q", told, len(c.entries), bad.closed, c.missing)
+	}
+	c.add(&entry{who: oursName, what: int8Name, precision: int8Name, side: bad})
+	if err := c.check(t.Context(), shares, func(error) {}); err == nil {
+		t.Error("ours is wrong, and that is no error")
 	}
 }
