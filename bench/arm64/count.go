@@ -13,31 +13,66 @@ import (
 
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/report"
+	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 )
 
 // variant is the architecture whose forward pass is counted.
 const variant = "deit-tiny"
 
-// run computes a dense forward pass of so many images, one after the other, with random weights.
-func run(precision string, images int) error {
+// work is what is counted: a dense forward pass of so many images, one after the other, or a training step on them,
+// with random weights.
+type work struct {
+	precision string
+	training  bool
+}
+
+func (w work) run(images int) error {
 	c, err := vit.Variant(variant)
 	if err != nil {
 		return err
 	}
-	w, err := infer.Pack(vit.Initialize(c, 1, 0), infer.Precision(precision))
+	params := vit.Initialize(c, 1, 0)
+	if w.training {
+		return w.train(params, images)
+	}
+	return w.infer(params, images)
+}
+
+func (w work) train(params *vit.Params, images int) error {
+	s, err := train.NewStepper(params, train.Settings{Precision: w.precision, Beta1: 0.9, Beta2: 0.999}, 1)
 	if err != nil {
 		return err
 	}
-	e, err := infer.New(w, infer.Options{Threads: 1})
+	defer s.Close()
+	batch := train.Batch{Size: images, Labels: make([]int32, images), Load: func(_ int, image []float32) error {
+		draw(image)
+		return nil
+	}}
+	_, err = s.Step(train.Update{LR: 1e-4, Batch: func(int) (train.Batch, error) { return batch, nil }})
+	return err
+}
+
+// draw makes an image up.
+func draw(image []float32) {
+	for i := range image {
+		image[i] = float32(i%17)/8 - 1
+	}
+}
+
+func (w work) infer(params *vit.Params, images int) error {
+	packed, err := infer.Pack(params, infer.Precision(w.precision))
+	if err != nil {
+		return err
+	}
+	c := params.Config
+	e, err := infer.New(packed, infer.Options{Threads: 1})
 	if err != nil {
 		return err
 	}
 	defer e.Close()
 	image := make([]float32, c.Channels*c.Height*c.Width)
-	for i := range image {
-		image[i] = float32(i%17)/8 - 1
-	}
+	draw(image)
 	var out infer.Output
 	for range images {
 		if err := e.Run(context.Background(), infer.Batch{Images: image}, &out); err != nil {
@@ -51,11 +86,14 @@ func run(precision string, images int) error {
 var plugin []byte
 
 // emulated is a processor under qemu, with the kernels that it runs.
-type emulated struct{ arch, qemu, cpu, path string }
+type emulated struct {
+	arch, qemu, cpu, path string
+	trainsBF16            bool // where that is faster than in f32
+}
 
 var all = []emulated{
-	{"arm64", "qemu-aarch64", "cortex-a57", "neon"}, {"arm64", "qemu-aarch64", "neoverse-n1", "dotprod"},
-	{"arm64", "qemu-aarch64", "max", "i8mm"}, {"amd64", "qemu-x86_64", "max", "avx2"},
+	{"arm64", "qemu-aarch64", "cortex-a57", "neon", false}, {"arm64", "qemu-aarch64", "neoverse-n1", "dotprod", false},
+	{"arm64", "qemu-aarch64", "max", "i8mm", true}, {"amd64", "qemu-x86_64", "max", "avx2", false},
 }
 
 // writeCounts writes the table of instructions.
@@ -78,8 +116,9 @@ func writeCounts(w io.Writer) error {
 	}
 	macs := float64(c.MACs(nil))
 	fmt.Fprintf(w, "\n*Measured*: instructions of a whole forward pass of %s (%.2f GMACs), one image, one thread, under "+
-		"qemu: those of two images less those of one.\n\n", variant, macs/1e9)
-	t := report.NewTable(3, "processor", "kernels", "precision", "instructions", "a multiply-add")
+		"qemu: those of two images less those of one; and so of\na training step, forward and backward (three times the "+
+		"multiply-adds).\n\n", variant, macs/1e9)
+	t := report.NewTable(4, "processor", "kernels", "", "precision", "instructions", "a multiply-add")
 	for _, m := range all {
 		program := filepath.Join(dir, m.arch)
 		build := exec.Command("go", "build", "-o", program, "./arm64")
@@ -87,15 +126,22 @@ func writeCounts(w io.Writer) error {
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("%v: %w\n%s", build, err, out)
 		}
-		for _, precision := range []string{"f32", "bf16", "int8"} {
+		for _, job := range []work{{"f32", false}, {"bf16", false}, {"int8", false}, {"f32", true}, {"bf16", true}} {
+			what, products := "inference", macs
+			if job.training {
+				what, products = "training", 3*macs
+			}
+			if job == (work{"bf16", true}) && !m.trainsBF16 {
+				continue
+			}
 			var n [2]float64
 			for i := range n {
-				if n[i], err = m.count(library, program, precision, i+1); err != nil {
+				if n[i], err = m.count(library, program, job, i+1); err != nil {
 					return err
 				}
 			}
-			t.Add(m.cpu+", "+m.arch, m.path, precision, fmt.Sprintf("%.0f million", (n[1]-n[0])/1e6),
-				fmt.Sprintf("%.3f", (n[1]-n[0])/macs))
+			t.Add(m.cpu+", "+m.arch, m.path, what, job.precision, fmt.Sprintf("%.0f million", (n[1]-n[0])/1e6),
+				fmt.Sprintf("%.3f", (n[1]-n[0])/products))
 		}
 	}
 	fmt.Fprint(w, t.Markdown())
@@ -103,9 +149,9 @@ func writeCounts(w io.Writer) error {
 }
 
 // count returns the instructions that a program executes.
-func (m emulated) count(library, program, precision string, images int) (float64, error) {
-	cmd := exec.Command(m.qemu, "-cpu", m.cpu, "-plugin", library, program, "-forward", precision,
-		"-images", fmt.Sprint(images))
+func (m emulated) count(library, program string, w work, images int) (float64, error) {
+	cmd := exec.Command(m.qemu, "-cpu", m.cpu, "-plugin", library, program, "-run", w.precision,
+		fmt.Sprintf("-training=%v", w.training), "-images", fmt.Sprint(images))
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=off", "ADAVIT_KERNELS="+m.path)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -3,8 +3,9 @@
 //	cd bench && go run ./arm64 -out ../BENCHMARKS.md
 //
 // It computes how many cycles their inner loops take on some processors, by LLVM's models of these (llvm-mca, Debian's
-// llvm-19), and counts the instructions of a whole forward pass under qemu (qemu-user, with a C compiler for the plugin
-// that counts). It writes table.md here, which the benchmark's page includes, and with -out that section of a page.
+// llvm-19), and counts the instructions of a whole forward pass, and of a training step, under qemu (qemu-user, with a
+// C compiler for the plugin that counts). It writes table.md here, which the benchmark's page includes, and with -out
+// that section of a page.
 package main
 
 import (
@@ -20,13 +21,14 @@ func main() {
 	log.SetPrefix("arm64: ")
 	mca := flag.String("mca", "llvm-mca-19", "`command` that models processors")
 	kernels := flag.String("kernels", "../internal/kernels", "`folder` of the assembly")
-	count := flag.Bool("count", true, "count instructions under qemu too, a quarter of an hour")
+	count := flag.Bool("count", true, "count instructions under qemu too, half an hour")
 	out := flag.String("out", "", "`page` whose section is written")
-	forward := flag.String("forward", "", "`precision` of a forward pass that is run instead, to be counted")
-	images := flag.Int("images", 1, "images of that pass")
+	precision := flag.String("run", "", "`precision` of what is run instead, to be counted: a forward pass")
+	training := flag.Bool("training", false, "run a training step")
+	images := flag.Int("images", 1, "images of what is run")
 	flag.Parse()
-	if *forward != "" {
-		check(run(*forward, *images))
+	if *precision != "" {
+		check(work{*precision, *training}.run(*images))
 		return
 	}
 	var page strings.Builder

@@ -622,10 +622,10 @@
 //
 // It computes in f32 or, with --precision bf16, with the products of the blocks in bfloat16: weights,
 // gradients, the optimizer and all that halts tokens stay in float32. That takes half the memory for
-// activations and, on a CPU with the instructions for it (AVX-512 BF16), some 0.6 of the time. auto
-// chooses it there, and f32 elsewhere, unless the recipe has a "precision"; a run that is resumed goes
-// on in the one that it began in. Another one may be asked for then: the log says so, and checkpoints
-// are float32 in both.
+// activations and, on a CPU with the instructions for it (AVX-512 BF16 or arm64's BF16; only the first
+// has been timed), some 0.6 of the time. auto chooses it there, and f32 elsewhere, unless the recipe
+// has a "precision"; a run that is resumed goes on in the one that it began in. Another one may be
+// asked for then: the log says so, and checkpoints are float32 in both.
 //
 // A folder's sub-folders train, val and test (or training, valid, validation, testing) are its parts,
 // where they are not classes among others: the validation images choose, the test images are only

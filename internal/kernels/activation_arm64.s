@@ -312,8 +312,8 @@ many3:
 	WORD $0x3dc000c3 // ldr q3, [x6, #0]
 	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
 	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
-	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
 	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
+	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
 	WORD $0x3dc058a6 // ldr q6, [x5, #352]
 	WORD $0x3dc05ca7 // ldr q7, [x5, #368]
 	WORD $0x4e25ccc7 // fmla v7.4s, v6.4s, v5.4s
@@ -338,8 +338,8 @@ many3:
 	WORD $0x3dc004c3 // ldr q3, [x6, #16]
 	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
 	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
-	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
 	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
+	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
 	WORD $0x3dc058a6 // ldr q6, [x5, #352]
 	WORD $0x3dc05ca7 // ldr q7, [x5, #368]
 	WORD $0x4e25ccc7 // fmla v7.4s, v6.4s, v5.4s
@@ -376,8 +376,8 @@ vector5:
 	WORD $0x3dc000c3 // ldr q3, [x6, #0]
 	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
 	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
-	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
 	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
+	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
 	WORD $0x3dc058a6 // ldr q6, [x5, #352]
 	WORD $0x3dc05ca7 // ldr q7, [x5, #368]
 	WORD $0x4e25ccc7 // fmla v7.4s, v6.4s, v5.4s
@@ -409,8 +409,8 @@ two6:
 	WORD $0xfd4000c3 // ldr d3, [x6, #0]
 	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
 	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
-	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
 	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
+	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
 	WORD $0x3dc058a6 // ldr q6, [x5, #352]
 	WORD $0x3dc05ca7 // ldr q7, [x5, #368]
 	WORD $0x4e25ccc7 // fmla v7.4s, v6.4s, v5.4s
@@ -440,8 +440,8 @@ one7:
 	WORD $0xbd4000c3 // ldr s3, [x6, #0]
 	WORD $0x4ea0f864 // fabs v4.4s, v3.4s
 	WORD $0x4ea0f484 // fmin v4.4s, v4.4s, v0.4s
-	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
 	WORD $0x4ea1d485 // fsub v5.4s, v4.4s, v1.4s
+	WORD $0x4e22f463 // fmax v3.4s, v3.4s, v2.4s
 	WORD $0x3dc058a6 // ldr q6, [x5, #352]
 	WORD $0x3dc05ca7 // ldr q7, [x5, #368]
 	WORD $0x4e25ccc7 // fmla v7.4s, v6.4s, v5.4s

@@ -36,7 +36,8 @@ func gemmBF16Long(w *productBF16) {
 	multiplyBF16(w, routine{pairsMatrices, 6, 16}, pairs[:])
 }
 
-// multiplyBF16 computes w by a routine, which reads b's columns in pairs of steps if there is memory for these.
+// multiplyBF16 computes w by a routine, which reads b's columns in pairs of steps if there is memory for these: they
+// are laid out once for a block of rows, be these in one panel of a or in several.
 func multiplyBF16(w *productBF16, r routine, pairs []int8) {
 	g := w.args()
 	for w.columns(&g, r.columns) {
@@ -44,12 +45,27 @@ func multiplyBF16(w *productBF16, r routine, pairs []int8) {
 			pairStepsNEON(pairs, unsafe.Slice((*int8)(g.b), 1), w.k)
 			g.b = unsafe.Pointer(&pairs[0])
 		}
-		if g.columns < r.columns {
-			var e edge
-			w.multiplyEdge(r, g, &e)
+		if w.panelA == 0 {
+			multiplyRows(w, r, g)
 			continue
 		}
-		g.tile(w.rows, r.rows)
-		r.kind.run(&g)
+		for i := 0; i < w.rows; i += panelWidth {
+			part, at := *w, g
+			part.i, part.rows = w.i+i, min(panelWidth, w.rows-i)
+			at.a = unsafe.Pointer(&w.a[part.i/panelWidth*w.panelA])
+			at.c = &w.c[part.i*w.ldc+w.j+g.column]
+			multiplyRows(&part, r, at)
+		}
 	}
+}
+
+// multiplyRows computes the columns of g for w's rows, which lie one like the other.
+func multiplyRows(w *productBF16, r routine, g gemmArgs) {
+	if g.columns < r.columns {
+		var e edge
+		w.multiplyEdge(r, g, &e)
+		return
+	}
+	g.tile(w.rows, r.rows)
+	r.kind.run(&g)
 }

@@ -4125,12 +4125,13 @@ TEXT ·layerNormHalfNEON(SB), NOSPLIT|NOFRAME, $0-124
 
 row1:
 	MOVD R2, R9 // mov x9, x2
+	MOVD R9, R10 // mov x10, x9
 	WORD $0x6f00e407 // movi v7.2d, #0
 	WORD $0x6f00e408 // movi v8.2d, #0
 	WORD $0x6f00e409 // movi v9.2d, #0
 	WORD $0x6f00e40a // movi v10.2d, #0
-	MOVD R6, R10 // mov x10, x6
-	SUBS $16, R10, R10 // subs x10, x10, #16
+	MOVD R6, R11 // mov x11, x6
+	SUBS $16, R11, R11 // subs x11, x11, #16
 	BLT rest4 // blt rest4
 	PCALIGN $16
 
@@ -4144,12 +4145,12 @@ many3:
 	WORD $0x3dc00d2b // ldr q11, [x9, #48]
 	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
 	ADD $64, R9, R9 // add x9, x9, #64
-	SUBS $16, R10, R10 // subs x10, x10, #16
+	SUBS $16, R11, R11 // subs x11, x11, #16
 	BGE many3 // bge many3
 
 rest4:
-	ADD $16, R10, R10 // add x10, x10, #16
-	SUBS $4, R10, R10 // subs x10, x10, #4
+	ADD $16, R11, R11 // add x11, x11, #16
+	SUBS $4, R11, R11 // subs x11, x11, #4
 	BLT two6 // blt two6
 	PCALIGN $16
 
@@ -4157,17 +4158,17 @@ vector5:
 	WORD $0x3dc0012b // ldr q11, [x9, #0]
 	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
 	ADD $16, R9, R9 // add x9, x9, #16
-	SUBS $4, R10, R10 // subs x10, x10, #4
+	SUBS $4, R11, R11 // subs x11, x11, #4
 	BGE vector5 // bge vector5
 
 two6:
-	TBZ $1, R10, one7 // tbz x10, #1, one7
+	TBZ $1, R11, one7 // tbz x11, #1, one7
 	WORD $0xfd40012b // ldr d11, [x9, #0]
 	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
 	ADD $8, R9, R9 // add x9, x9, #8
 
 one7:
-	TBZ $0, R10, done8 // tbz x10, #0, done8
+	TBZ $0, R11, done8 // tbz x11, #0, done8
 	WORD $0xbd40012b // ldr s11, [x9, #0]
 	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
 	ADD $4, R9, R9 // add x9, x9, #4
@@ -4179,62 +4180,61 @@ done8:
 	WORD $0x6e27d4e7 // faddp v7.4s, v7.4s, v7.4s
 	WORD $0x6e27d4e7 // faddp v7.4s, v7.4s, v7.4s
 	WORD $0x4f8690e7 // fmul v7.4s, v7.4s, v6.s[0]
-	MOVD R2, R9 // mov x9, x2
 	WORD $0x6f00e408 // movi v8.2d, #0
 	WORD $0x6f00e409 // movi v9.2d, #0
 	WORD $0x6f00e40a // movi v10.2d, #0
 	WORD $0x6f00e40b // movi v11.2d, #0
-	MOVD R6, R10 // mov x10, x6
-	SUBS $16, R10, R10 // subs x10, x10, #16
+	MOVD R6, R11 // mov x11, x6
+	SUBS $16, R11, R11 // subs x11, x11, #16
 	BLT rest10 // blt rest10
 	PCALIGN $16
 
 many9:
-	WORD $0x3dc0012c // ldr q12, [x9, #0]
+	WORD $0x3dc0014c // ldr q12, [x10, #0]
 	WORD $0x4ea7d58c // fsub v12.4s, v12.4s, v7.4s
 	WORD $0x4e2ccd88 // fmla v8.4s, v12.4s, v12.4s
-	WORD $0x3dc0052c // ldr q12, [x9, #16]
+	WORD $0x3dc0054c // ldr q12, [x10, #16]
 	WORD $0x4ea7d58c // fsub v12.4s, v12.4s, v7.4s
 	WORD $0x4e2ccd89 // fmla v9.4s, v12.4s, v12.4s
-	WORD $0x3dc0092c // ldr q12, [x9, #32]
+	WORD $0x3dc0094c // ldr q12, [x10, #32]
 	WORD $0x4ea7d58c // fsub v12.4s, v12.4s, v7.4s
 	WORD $0x4e2ccd8a // fmla v10.4s, v12.4s, v12.4s
-	WORD $0x3dc00d2c // ldr q12, [x9, #48]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	WORD $0x4ea7d58c // fsub v12.4s, v12.4s, v7.4s
 	WORD $0x4e2ccd8b // fmla v11.4s, v12.4s, v12.4s
-	ADD $64, R9, R9 // add x9, x9, #64
-	SUBS $16, R10, R10 // subs x10, x10, #16
+	ADD $64, R10, R10 // add x10, x10, #64
+	SUBS $16, R11, R11 // subs x11, x11, #16
 	BGE many9 // bge many9
 
 rest10:
-	ADD $16, R10, R10 // add x10, x10, #16
-	SUBS $4, R10, R10 // subs x10, x10, #4
+	ADD $16, R11, R11 // add x11, x11, #16
+	SUBS $4, R11, R11 // subs x11, x11, #4
 	BLT two12 // blt two12
 	PCALIGN $16
 
 vector11:
-	WORD $0x3dc0012c // ldr q12, [x9, #0]
+	WORD $0x3dc0014c // ldr q12, [x10, #0]
 	WORD $0x4ea7d58c // fsub v12.4s, v12.4s, v7.4s
 	WORD $0x4e2ccd88 // fmla v8.4s, v12.4s, v12.4s
-	ADD $16, R9, R9 // add x9, x9, #16
-	SUBS $4, R10, R10 // subs x10, x10, #4
+	ADD $16, R10, R10 // add x10, x10, #16
+	SUBS $4, R11, R11 // subs x11, x11, #4
 	BGE vector11 // bge vector11
 
 two12:
-	TBZ $1, R10, one13 // tbz x10, #1, one13
-	WORD $0xfd40012c // ldr d12, [x9, #0]
+	TBZ $1, R11, one13 // tbz x11, #1, one13
+	WORD $0xfd40014c // ldr d12, [x10, #0]
 	WORD $0x4ea7d58c // fsub v12.4s, v12.4s, v7.4s
 	WORD $0x0eac1d8c // mov v12.8b, v12.8b
 	WORD $0x4e2ccd88 // fmla v8.4s, v12.4s, v12.4s
-	ADD $8, R9, R9 // add x9, x9, #8
+	ADD $8, R10, R10 // add x10, x10, #8
 
 one13:
-	TBZ $0, R10, done14 // tbz x10, #0, done14
-	WORD $0xbd40012c // ldr s12, [x9, #0]
+	TBZ $0, R11, done14 // tbz x11, #0, done14
+	WORD $0xbd40014c // ldr s12, [x10, #0]
 	WORD $0x4ea7d58c // fsub v12.4s, v12.4s, v7.4s
 	WORD $0x1e20418c // fmov s12, s12
 	WORD $0x4e2ccd88 // fmla v8.4s, v12.4s, v12.4s
-	ADD $4, R9, R9 // add x9, x9, #4
+	ADD $4, R10, R10 // add x10, x10, #4
 
 done14:
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
@@ -4514,12 +4514,13 @@ TEXT ·layerNormHalfBF16(SB), NOSPLIT|NOFRAME, $0-124
 
 row1:
 	MOVD R2, R9 // mov x9, x2
+	MOVD R9, R10 // mov x10, x9
 	WORD $0x6f00e404 // movi v4.2d, #0
 	WORD $0x6f00e405 // movi v5.2d, #0
 	WORD $0x6f00e406 // movi v6.2d, #0
 	WORD $0x6f00e407 // movi v7.2d, #0
-	MOVD R6, R10 // mov x10, x6
-	SUBS $16, R10, R10 // subs x10, x10, #16
+	MOVD R6, R11 // mov x11, x6
+	SUBS $16, R11, R11 // subs x11, x11, #16
 	BLT rest4 // blt rest4
 	PCALIGN $16
 
@@ -4533,12 +4534,12 @@ many3:
 	WORD $0x3dc00d28 // ldr q8, [x9, #48]
 	WORD $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
 	ADD $64, R9, R9 // add x9, x9, #64
-	SUBS $16, R10, R10 // subs x10, x10, #16
+	SUBS $16, R11, R11 // subs x11, x11, #16
 	BGE many3 // bge many3
 
 rest4:
-	ADD $16, R10, R10 // add x10, x10, #16
-	SUBS $4, R10, R10 // subs x10, x10, #4
+	ADD $16, R11, R11 // add x11, x11, #16
+	SUBS $4, R11, R11 // subs x11, x11, #4
 	BLT two6 // blt two6
 	PCALIGN $16
 
@@ -4546,17 +4547,17 @@ vector5:
 	WORD $0x3dc00128 // ldr q8, [x9, #0]
 	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
 	ADD $16, R9, R9 // add x9, x9, #16
-	SUBS $4, R10, R10 // subs x10, x10, #4
+	SUBS $4, R11, R11 // subs x11, x11, #4
 	BGE vector5 // bge vector5
 
 two6:
-	TBZ $1, R10, one7 // tbz x10, #1, one7
+	TBZ $1, R11, one7 // tbz x11, #1, one7
 	WORD $0xfd400128 // ldr d8, [x9, #0]
 	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
 	ADD $8, R9, R9 // add x9, x9, #8
 
 one7:
-	TBZ $0, R10, done8 // tbz x10, #0, done8
+	TBZ $0, R11, done8 // tbz x11, #0, done8
 	WORD $0xbd400128 // ldr s8, [x9, #0]
 	WORD $0x4e28d484 // fadd v4.4s, v4.4s, v8.4s
 	ADD $4, R9, R9 // add x9, x9, #4
@@ -4568,62 +4569,61 @@ done8:
 	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
 	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
 	WORD $0x4f839084 // fmul v4.4s, v4.4s, v3.s[0]
-	MOVD R2, R9 // mov x9, x2
 	WORD $0x6f00e405 // movi v5.2d, #0
 	WORD $0x6f00e406 // movi v6.2d, #0
 	WORD $0x6f00e407 // movi v7.2d, #0
 	WORD $0x6f00e408 // movi v8.2d, #0
-	MOVD R6, R10 // mov x10, x6
-	SUBS $16, R10, R10 // subs x10, x10, #16
+	MOVD R6, R11 // mov x11, x6
+	SUBS $16, R11, R11 // subs x11, x11, #16
 	BLT rest10 // blt rest10
 	PCALIGN $16
 
 many9:
-	WORD $0x3dc00129 // ldr q9, [x9, #0]
+	WORD $0x3dc00149 // ldr q9, [x10, #0]
 	WORD $0x4ea4d529 // fsub v9.4s, v9.4s, v4.4s
 	WORD $0x4e29cd25 // fmla v5.4s, v9.4s, v9.4s
-	WORD $0x3dc00529 // ldr q9, [x9, #16]
+	WORD $0x3dc00549 // ldr q9, [x10, #16]
 	WORD $0x4ea4d529 // fsub v9.4s, v9.4s, v4.4s
 	WORD $0x4e29cd26 // fmla v6.4s, v9.4s, v9.4s
-	WORD $0x3dc00929 // ldr q9, [x9, #32]
+	WORD $0x3dc00949 // ldr q9, [x10, #32]
 	WORD $0x4ea4d529 // fsub v9.4s, v9.4s, v4.4s
 	WORD $0x4e29cd27 // fmla v7.4s, v9.4s, v9.4s
-	WORD $0x3dc00d29 // ldr q9, [x9, #48]
+	WORD $0x3dc00d49 // ldr q9, [x10, #48]
 	WORD $0x4ea4d529 // fsub v9.4s, v9.4s, v4.4s
 	WORD $0x4e29cd28 // fmla v8.4s, v9.4s, v9.4s
-	ADD $64, R9, R9 // add x9, x9, #64
-	SUBS $16, R10, R10 // subs x10, x10, #16
+	ADD $64, R10, R10 // add x10, x10, #64
+	SUBS $16, R11, R11 // subs x11, x11, #16
 	BGE many9 // bge many9
 
 rest10:
-	ADD $16, R10, R10 // add x10, x10, #16
-	SUBS $4, R10, R10 // subs x10, x10, #4
+	ADD $16, R11, R11 // add x11, x11, #16
+	SUBS $4, R11, R11 // subs x11, x11, #4
 	BLT two12 // blt two12
 	PCALIGN $16
 
 vector11:
-	WORD $0x3dc00129 // ldr q9, [x9, #0]
+	WORD $0x3dc00149 // ldr q9, [x10, #0]
 	WORD $0x4ea4d529 // fsub v9.4s, v9.4s, v4.4s
 	WORD $0x4e29cd25 // fmla v5.4s, v9.4s, v9.4s
-	ADD $16, R9, R9 // add x9, x9, #16
-	SUBS $4, R10, R10 // subs x10, x10, #4
+	ADD $16, R10, R10 // add x10, x10, #16
+	SUBS $4, R11, R11 // subs x11, x11, #4
 	BGE vector11 // bge vector11
 
 two12:
-	TBZ $1, R10, one13 // tbz x10, #1, one13
-	WORD $0xfd400129 // ldr d9, [x9, #0]
+	TBZ $1, R11, one13 // tbz x11, #1, one13
+	WORD $0xfd400149 // ldr d9, [x10, #0]
 	WORD $0x4ea4d529 // fsub v9.4s, v9.4s, v4.4s
 	WORD $0x0ea91d29 // mov v9.8b, v9.8b
 	WORD $0x4e29cd25 // fmla v5.4s, v9.4s, v9.4s
-	ADD $8, R9, R9 // add x9, x9, #8
+	ADD $8, R10, R10 // add x10, x10, #8
 
 one13:
-	TBZ $0, R10, done14 // tbz x10, #0, done14
-	WORD $0xbd400129 // ldr s9, [x9, #0]
+	TBZ $0, R11, done14 // tbz x11, #0, done14
+	WORD $0xbd400149 // ldr s9, [x10, #0]
 	WORD $0x4ea4d529 // fsub v9.4s, v9.4s, v4.4s
 	WORD $0x1e204129 // fmov s9, s9
 	WORD $0x4e29cd25 // fmla v5.4s, v9.4s, v9.4s
-	ADD $4, R9, R9 // add x9, x9, #4
+	ADD $4, R10, R10 // add x10, x10, #4
 
 done14:
 	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s

@@ -18,7 +18,7 @@ func TestMatricesBF16(t *testing.T) {
 		dots.gemmBF16 = gemmBF16Dots
 		rng := rand.New(rand.NewPCG(27, 1))
 		for _, k := range []int{1, 2, 3, 4, 6, 8, 15, 130, 257, 600} {
-			for _, m := range []int{8, 9, 11, 32, 45} {
+			for _, m := range []int{8, 9, 11, 32, 45, 401} {
 				const n = 37
 				x, w, c := randomMatrix(rng, m, k, k+3), randomMatrix(rng, n, k, k+5), randomMatrix(rng, m, n, n+7)
 				rows, columns := randomMatrix(rng, k, m, m+1), randomMatrix(rng, k, n, n+1)

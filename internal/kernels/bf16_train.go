@@ -5,9 +5,8 @@ package kernels
 // panels beside, or instead of, rows, for the rows at … at+rows−1 of K: at is even, and so is rows unless the last one
 // is among them.
 
-// FastBF16 reports whether training in bfloat16 is faster than in float32 on the path in use: products are, and what
-// this file has is no plain Go.
-func FastBF16() bool { return active.bf16Dots && !active.plainBF16Training }
+// FastBF16 reports whether training in bfloat16 is faster than in float32 on the path in use.
+func FastBF16() bool { return active.bf16Dots }
 
 // PackRowsBF16 lays out b [k, n] (row stride ldb), rounded, in dst, whose memory is used again if it is large enough.
 func PackRowsBF16(dst *PackedBF16, b []float32, ldb, k, n int) {
@@ -50,11 +49,14 @@ func GemmTNBF16(c []float32, ldc int, a, b *PackedBF16, add bool) {
 	if b.N == 0 {
 		return
 	}
-	k := steps[uint16](a.K)
-	for i := 0; i < a.N; i += panelWidth {
-		w := productBF16{a: a.Data[panelsLen[uint16](a.K, i):], rowA: 2, colA: 2 * panelWidth, k: k,
-			b: b.Data, ldb: 2 * panelWidth, panelB: 2 * panelWidth * k}
-		w.fill("GemmTNBF16", c[i*ldc:], ldc, min(panelWidth, a.N-i), b.N, Epilogue{Add: add})
+	k, rows := steps[uint16](a.K), panelWidth
+	if active.bf16Panels {
+		rows = max(a.N, 1)
+	}
+	for i := 0; i < a.N; i += rows {
+		w := productBF16{a: a.Data[panelsLen[uint16](a.K, i):], rowA: 2, colA: 2 * panelWidth, panelA: panelBF16(*a),
+			b: b.Data, ldb: 2 * panelWidth, panelB: 2 * panelWidth * k, k: k}
+		w.fill("GemmTNBF16", c[i*ldc:], ldc, min(rows, a.N-i), b.N, Epilogue{Add: add})
 		active.gemmBF16(w)
 	}
 }

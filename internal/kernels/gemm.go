@@ -58,6 +58,7 @@ type product[A any, B float32 | uint16 | int16 | int8] struct {
 	a           []A // step l of row i at i·rowA + l·colA
 	rowA, colA  int
 	b           []B // step l of a panel at l·ldb, the next panel panelB further on
+	panelA      int // where a is packed, too: from one panel of rows to the next, which only path.bf16Panels takes
 	ldb, panelB int
 	strided     bool      // b is not packed: panels lie side by side
 	bias        []float32 // [n] or nil

@@ -29,12 +29,13 @@ TEXT ·layerNormNEON(SB), NOSPLIT|NOFRAME, $0-164
 
 row1:
 	MOVD R1, R10 // mov x10, x1
+	MOVD R10, R11 // mov x11, x10
 	WORD $0x6f00e403 // movi v3.2d, #0
 	WORD $0x6f00e404 // movi v4.2d, #0
 	WORD $0x6f00e405 // movi v5.2d, #0
 	WORD $0x6f00e406 // movi v6.2d, #0
-	MOVD R5, R11 // mov x11, x5
-	SUBS $16, R11, R11 // subs x11, x11, #16
+	MOVD R5, R12 // mov x12, x5
+	SUBS $16, R12, R12 // subs x12, x12, #16
 	BLT rest4 // blt rest4
 	PCALIGN $16
 
@@ -48,12 +49,12 @@ many3:
 	WORD $0x3dc00d47 // ldr q7, [x10, #48]
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
 	ADD $64, R10, R10 // add x10, x10, #64
-	SUBS $16, R11, R11 // subs x11, x11, #16
+	SUBS $16, R12, R12 // subs x12, x12, #16
 	BGE many3 // bge many3
 
 rest4:
-	ADD $16, R11, R11 // add x11, x11, #16
-	SUBS $4, R11, R11 // subs x11, x11, #4
+	ADD $16, R12, R12 // add x12, x12, #16
+	SUBS $4, R12, R12 // subs x12, x12, #4
 	BLT two6 // blt two6
 	PCALIGN $16
 
@@ -61,17 +62,17 @@ vector5:
 	WORD $0x3dc00147 // ldr q7, [x10, #0]
 	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 	ADD $16, R10, R10 // add x10, x10, #16
-	SUBS $4, R11, R11 // subs x11, x11, #4
+	SUBS $4, R12, R12 // subs x12, x12, #4
 	BGE vector5 // bge vector5
 
 two6:
-	TBZ $1, R11, one7 // tbz x11, #1, one7
+	TBZ $1, R12, one7 // tbz x12, #1, one7
 	WORD $0xfd400147 // ldr d7, [x10, #0]
 	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 	ADD $8, R10, R10 // add x10, x10, #8
 
 one7:
-	TBZ $0, R11, done8 // tbz x11, #0, done8
+	TBZ $0, R12, done8 // tbz x12, #0, done8
 	WORD $0xbd400147 // ldr s7, [x10, #0]
 	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 	ADD $4, R10, R10 // add x10, x10, #4
@@ -83,62 +84,61 @@ done8:
 	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
 	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
 	WORD $0x4f829063 // fmul v3.4s, v3.4s, v2.s[0]
-	MOVD R1, R10 // mov x10, x1
 	WORD $0x6f00e404 // movi v4.2d, #0
 	WORD $0x6f00e405 // movi v5.2d, #0
 	WORD $0x6f00e406 // movi v6.2d, #0
 	WORD $0x6f00e407 // movi v7.2d, #0
-	MOVD R5, R11 // mov x11, x5
-	SUBS $16, R11, R11 // subs x11, x11, #16
+	MOVD R5, R12 // mov x12, x5
+	SUBS $16, R12, R12 // subs x12, x12, #16
 	BLT rest10 // blt rest10
 	PCALIGN $16
 
 many9:
-	WORD $0x3dc00148 // ldr q8, [x10, #0]
+	WORD $0x3dc00168 // ldr q8, [x11, #0]
 	WORD $0x4ea3d508 // fsub v8.4s, v8.4s, v3.4s
 	WORD $0x4e28cd04 // fmla v4.4s, v8.4s, v8.4s
-	WORD $0x3dc00548 // ldr q8, [x10, #16]
+	WORD $0x3dc00568 // ldr q8, [x11, #16]
 	WORD $0x4ea3d508 // fsub v8.4s, v8.4s, v3.4s
 	WORD $0x4e28cd05 // fmla v5.4s, v8.4s, v8.4s
-	WORD $0x3dc00948 // ldr q8, [x10, #32]
+	WORD $0x3dc00968 // ldr q8, [x11, #32]
 	WORD $0x4ea3d508 // fsub v8.4s, v8.4s, v3.4s
 	WORD $0x4e28cd06 // fmla v6.4s, v8.4s, v8.4s
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc00d68 // ldr q8, [x11, #48]
 	WORD $0x4ea3d508 // fsub v8.4s, v8.4s, v3.4s
 	WORD $0x4e28cd07 // fmla v7.4s, v8.4s, v8.4s
-	ADD $64, R10, R10 // add x10, x10, #64
-	SUBS $16, R11, R11 // subs x11, x11, #16
+	ADD $64, R11, R11 // add x11, x11, #64
+	SUBS $16, R12, R12 // subs x12, x12, #16
 	BGE many9 // bge many9
 
 rest10:
-	ADD $16, R11, R11 // add x11, x11, #16
-	SUBS $4, R11, R11 // subs x11, x11, #4
+	ADD $16, R12, R12 // add x12, x12, #16
+	SUBS $4, R12, R12 // subs x12, x12, #4
 	BLT two12 // blt two12
 	PCALIGN $16
 
 vector11:
-	WORD $0x3dc00148 // ldr q8, [x10, #0]
+	WORD $0x3dc00168 // ldr q8, [x11, #0]
 	WORD $0x4ea3d508 // fsub v8.4s, v8.4s, v3.4s
 	WORD $0x4e28cd04 // fmla v4.4s, v8.4s, v8.4s
-	ADD $16, R10, R10 // add x10, x10, #16
-	SUBS $4, R11, R11 // subs x11, x11, #4
+	ADD $16, R11, R11 // add x11, x11, #16
+	SUBS $4, R12, R12 // subs x12, x12, #4
 	BGE vector11 // bge vector11
 
 two12:
-	TBZ $1, R11, one13 // tbz x11, #1, one13
-	WORD $0xfd400148 // ldr d8, [x10, #0]
+	TBZ $1, R12, one13 // tbz x12, #1, one13
+	WORD $0xfd400168 // ldr d8, [x11, #0]
 	WORD $0x4ea3d508 // fsub v8.4s, v8.4s, v3.4s
 	WORD $0x0ea81d08 // mov v8.8b, v8.8b
 	WORD $0x4e28cd04 // fmla v4.4s, v8.4s, v8.4s
-	ADD $8, R10, R10 // add x10, x10, #8
+	ADD $8, R11, R11 // add x11, x11, #8
 
 one13:
-	TBZ $0, R11, done14 // tbz x11, #0, done14
-	WORD $0xbd400148 // ldr s8, [x10, #0]
+	TBZ $0, R12, done14 // tbz x12, #0, done14
+	WORD $0xbd400168 // ldr s8, [x11, #0]
 	WORD $0x4ea3d508 // fsub v8.4s, v8.4s, v3.4s
 	WORD $0x1e204108 // fmov s8, s8
 	WORD $0x4e28cd04 // fmla v4.4s, v8.4s, v8.4s
-	ADD $4, R10, R10 // add x10, x10, #4
+	ADD $4, R11, R11 // add x11, x11, #4
 
 done14:
 	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
@@ -253,31 +253,31 @@ TEXT ·layerNormBackwardNEON(SB), NOSPLIT|NOFRAME, $0-208
 	MOVD dy_base+72(FP), R3 // ldr x3, [sp, #80]
 	MOVD x_base+96(FP), R4 // ldr x4, [sp, #104]
 	MOVD gamma_base+120(FP), R5 // ldr x5, [sp, #128]
-	MOVD mean_base+144(FP), R6 // ldr x6, [sp, #152]
-	MOVD rstd_base+168(FP), R7 // ldr x7, [sp, #176]
-	MOVD rows+192(FP), R8 // ldr x8, [sp, #200]
-	MOVD dim+200(FP), R9 // ldr x9, [sp, #208]
-	MOVD $constants<>(SB), R10 // adr x10, constants
-	WORD $0x3dc00140 // ldr q0, [x10, #0]
-	WORD $0x9e220121 // scvtf s1, x9
+	MOVD rows+192(FP), R6 // ldr x6, [sp, #200]
+	MOVD dim+200(FP), R7 // ldr x7, [sp, #208]
+	MOVD $constants<>(SB), R8 // adr x8, constants
+	WORD $0x3dc00100 // ldr q0, [x8, #0]
+	WORD $0x9e2200e1 // scvtf s1, x7
 	WORD $0x1e211801 // fdiv s1, s0, s1
-	LSL $2, R9, R11 // lsl x11, x9, #2
-	CMP $0, R8 // cmp x8, #0
+	LSL $2, R7, R9 // lsl x9, x7, #2
+	MOVD mean_base+144(FP), R10 // ldr x10, [sp, #152]
+	MOVD rstd_base+168(FP), R11 // ldr x11, [sp, #176]
+	CMP $0, R6 // cmp x6, #0
 	BLE end2 // ble end2
 
 row1:
+	WORD $0x4d40c942 // ld1r {v2.4s}, [x10]
+	WORD $0xbd400163 // ldr s3, [x11, #0]
+	ADD $4, R10, R10 // add x10, x10, #4
+	ADD $4, R11, R11 // add x11, x11, #4
 	WORD $0x6f00e404 // movi v4.2d, #0
 	WORD $0x6f00e405 // movi v5.2d, #0
-	WORD $0x4d40c8c2 // ld1r {v2.4s}, [x6]
-	WORD $0xbd4000e3 // ldr s3, [x7, #0]
-	ADD $4, R6, R6 // add x6, x6, #4
-	ADD $4, R7, R7 // add x7, x7, #4
 	MOVD R3, R12 // mov x12, x3
 	MOVD R4, R13 // mov x13, x4
 	MOVD R5, R14 // mov x14, x5
 	MOVD R1, R15 // mov x15, x1
 	MOVD R2, R16 // mov x16, x2
-	MOVD R9, R17 // mov x17, x9
+	MOVD R7, R17 // mov x17, x7
 	SUBS $4, R17, R17 // subs x17, x17, #4
 	BLT two4 // blt two4
 	PCALIGN $16
@@ -287,14 +287,14 @@ vector3:
 	WORD $0x3dc001a7 // ldr q7, [x13, #0]
 	WORD $0x4ea2d4e7 // fsub v7.4s, v7.4s, v2.4s
 	WORD $0x4f8390e7 // fmul v7.4s, v7.4s, v3.s[0]
-	WORD $0x3dc00208 // ldr q8, [x16, #0]
-	WORD $0x4e26d508 // fadd v8.4s, v8.4s, v6.4s
-	WORD $0x3d800208 // str q8, [x16, #0]
-	WORD $0x3dc001e9 // ldr q9, [x15, #0]
-	WORD $0x4e27ccc9 // fmla v9.4s, v6.4s, v7.4s
-	WORD $0x3d8001e9 // str q9, [x15, #0]
-	WORD $0x3dc001ca // ldr q10, [x14, #0]
-	WORD $0x6e2adcc6 // fmul v6.4s, v6.4s, v10.4s
+	WORD $0x3dc001c8 // ldr q8, [x14, #0]
+	WORD $0x3dc00209 // ldr q9, [x16, #0]
+	WORD $0x4e26d529 // fadd v9.4s, v9.4s, v6.4s
+	WORD $0x3d800209 // str q9, [x16, #0]
+	WORD $0x3dc001ea // ldr q10, [x15, #0]
+	WORD $0x4e27ccca // fmla v10.4s, v6.4s, v7.4s
+	WORD $0x3d8001ea // str q10, [x15, #0]
+	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
 	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
 	WORD $0x4e27ccc5 // fmla v5.4s, v6.4s, v7.4s
 	ADD $16, R12, R12 // add x12, x12, #16
@@ -311,14 +311,14 @@ two4:
 	WORD $0xfd4001a7 // ldr d7, [x13, #0]
 	WORD $0x4ea2d4e7 // fsub v7.4s, v7.4s, v2.4s
 	WORD $0x4f8390e7 // fmul v7.4s, v7.4s, v3.s[0]
-	WORD $0xfd400208 // ldr d8, [x16, #0]
-	WORD $0x4e26d508 // fadd v8.4s, v8.4s, v6.4s
-	WORD $0xfd000208 // str d8, [x16, #0]
-	WORD $0xfd4001e9 // ldr d9, [x15, #0]
-	WORD $0x4e27ccc9 // fmla v9.4s, v6.4s, v7.4s
-	WORD $0xfd0001e9 // str d9, [x15, #0]
-	WORD $0xfd4001ca // ldr d10, [x14, #0]
-	WORD $0x6e2adcc6 // fmul v6.4s, v6.4s, v10.4s
+	WORD $0xfd4001c8 // ldr d8, [x14, #0]
+	WORD $0xfd400209 // ldr d9, [x16, #0]
+	WORD $0x4e26d529 // fadd v9.4s, v9.4s, v6.4s
+	WORD $0xfd000209 // str d9, [x16, #0]
+	WORD $0xfd4001ea // ldr d10, [x15, #0]
+	WORD $0x4e27ccca // fmla v10.4s, v6.4s, v7.4s
+	WORD $0xfd0001ea // str d10, [x15, #0]
+	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
 	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
 	WORD $0x4e27ccc5 // fmla v5.4s, v6.4s, v7.4s
 	ADD $8, R12, R12 // add x12, x12, #8
@@ -333,14 +333,14 @@ one5:
 	WORD $0xbd4001a7 // ldr s7, [x13, #0]
 	WORD $0x4ea2d4e7 // fsub v7.4s, v7.4s, v2.4s
 	WORD $0x4f8390e7 // fmul v7.4s, v7.4s, v3.s[0]
-	WORD $0xbd400208 // ldr s8, [x16, #0]
-	WORD $0x4e26d508 // fadd v8.4s, v8.4s, v6.4s
-	WORD $0xbd000208 // str s8, [x16, #0]
-	WORD $0xbd4001e9 // ldr s9, [x15, #0]
-	WORD $0x4e27ccc9 // fmla v9.4s, v6.4s, v7.4s
-	WORD $0xbd0001e9 // str s9, [x15, #0]
-	WORD $0xbd4001ca // ldr s10, [x14, #0]
-	WORD $0x6e2adcc6 // fmul v6.4s, v6.4s, v10.4s
+	WORD $0xbd4001c8 // ldr s8, [x14, #0]
+	WORD $0xbd400209 // ldr s9, [x16, #0]
+	WORD $0x4e26d529 // fadd v9.4s, v9.4s, v6.4s
+	WORD $0xbd000209 // str s9, [x16, #0]
+	WORD $0xbd4001ea // ldr s10, [x15, #0]
+	WORD $0x4e27ccca // fmla v10.4s, v6.4s, v7.4s
+	WORD $0xbd0001ea // str s10, [x15, #0]
+	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
 	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
 	WORD $0x4e27ccc5 // fmla v5.4s, v6.4s, v7.4s
 	ADD $4, R12, R12 // add x12, x12, #4
@@ -360,7 +360,7 @@ done6:
 	MOVD R4, R13 // mov x13, x4
 	MOVD R5, R14 // mov x14, x5
 	MOVD R0, R15 // mov x15, x0
-	MOVD R9, R17 // mov x17, x9
+	MOVD R7, R17 // mov x17, x7
 	SUBS $4, R17, R17 // subs x17, x17, #4
 	BLT two8 // blt two8
 	PCALIGN $16
@@ -421,10 +421,10 @@ one9:
 	ADD $4, R15, R15 // add x15, x15, #4
 
 done10:
-	ADD R11, R0, R0 // add x0, x0, x11
-	ADD R11, R3, R3 // add x3, x3, x11
-	ADD R11, R4, R4 // add x4, x4, x11
-	SUBS $1, R8, R8 // subs x8, x8, #1
+	ADD R9, R0, R0 // add x0, x0, x9
+	ADD R9, R3, R3 // add x3, x3, x9
+	ADD R9, R4, R4 // add x4, x4, x9
+	SUBS $1, R6, R6 // subs x6, x6, #1
 	BNE row1 // bne row1
 
 end2:

@@ -19,7 +19,9 @@ type path struct {
 	gemm     func(w productF32)
 	gemmBF16 func(w productBF16)
 	gemmInt8 func(w productInt8)
-	bf16Dots bool // sums of products of bfloat16 are faster than those of float32
+
+	bf16Panels bool // gemmBF16 takes an a of several panels
+	bf16Dots   bool // sums of products of bfloat16 are faster than those of float32, and bf16_train.go is no plain Go
 
 	// int16.go
 	gemmInt16    func(w productInt16)
@@ -53,12 +55,11 @@ type path struct {
 	quantizeRows      func(q []uint8, ldq int, scale, x []float32, ldx, rows, k int)
 
 	// bf16_train.go, attention_train_bf16.go
-	plainBF16Training bool // what follows is plain Go in spite of bf16Dots
-	interleaveBF16    func(dst PackedBF16, at int, x []uint16, ldx, rows int)
-	roundPairsBF16    func(y []uint16, ldy int, dst PackedBF16, at int, x []float32, ldx, rows int)
-	columnSumsBF16    func(dst []float32, p PackedBF16)
-	geluBF16          func(h, y []uint16, ldy int, x []float32, rows, cols int)
-	geluBackwardBF16  func(dx []uint16, ldx int, dxPairs, yPairs PackedBF16, at int, h []uint16, dy []float32,
+	interleaveBF16   func(dst PackedBF16, at int, x []uint16, ldx, rows int)
+	roundPairsBF16   func(y []uint16, ldy int, dst PackedBF16, at int, x []float32, ldx, rows int)
+	columnSumsBF16   func(dst []float32, p PackedBF16)
+	geluBF16         func(h, y []uint16, ldy int, x []float32, rows, cols int)
+	geluBackwardBF16 func(dx []uint16, ldx int, dxPairs, yPairs PackedBF16, at int, h []uint16, dy []float32,
 		rows int)
 	softmaxBackwardBF16 func(ds []uint16, ldd int, dsPairs, pPairs PackedBF16, dp, p, inverse []float32, ld int,
 		scale float32)

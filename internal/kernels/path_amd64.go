@@ -97,10 +97,9 @@ func avx512(narrow *path, bf16, vnni bool) *path {
 		p.softmaxRowsBF16 = softmaxHalfAVX512BF16
 		p.layerNormBF16 = layerNormHalfAVX512BF16
 		p.roundBF16 = roundHalfAVX512BF16
-		p.interleaveBF16, p.roundPairsBF16 = interleaveBF16AVX512, roundPairsBF16AVX512
-		p.columnSumsBF16 = columnSumsBF16AVX512
-		p.geluBF16, p.geluBackwardBF16 = geluHalfAVX512BF16, geluBackwardBF16AVX512
-		p.softmaxBackwardBF16, p.layerNormBackwardBF16 = softmaxBackwardBF16AVX512, layerNormBackwardHalfAVX512BF16
+		p.interleaveBF16, p.roundPairsBF16, p.columnSumsBF16 = interleaveBF16SIMD, roundPairsBF16SIMD, columnSumsBF16SIMD
+		p.geluBF16, p.geluBackwardBF16 = geluHalfAVX512BF16, geluBackwardBF16SIMD
+		p.softmaxBackwardBF16, p.layerNormBackwardBF16 = softmaxBackwardBF16SIMD, layerNormBackwardHalfAVX512BF16
 		p.roundGated, p.geluRound = roundGatedAVX512BF16, geluRoundAVX512BF16
 		p.peakBF16 = peakLoop{dotsBF16AVX512, 24 * 32 * 2}
 	}

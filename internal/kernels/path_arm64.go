@@ -20,7 +20,7 @@ type features struct{ dotProd, i8mm, bf16 bool }
 func neon() *path {
 	p := portable
 	p.name = "neon"
-	p.gemm, p.gemmBF16, p.gemmInt8 = gemmNEON, gemmBF16NEON, gemmInt8NEON
+	p.gemm, p.gemmBF16, p.gemmInt8, p.bf16Panels = gemmNEON, gemmBF16NEON, gemmInt8NEON, true
 	p.transposePanel, p.packRowsBF16, p.packRowsInt8 = transposePanelNEON, packRowsBF16NEON, packRowsInt8NEON
 	p.gelu, p.geluQuick, p.geluCoarse, p.geluBackward = geluNEON, geluQuickNEON, geluCoarseNEON, geluBackwardNEON
 	p.softmaxRows, p.softmaxBackward = softmaxRowsNEON, softmaxBackwardNEON
@@ -49,10 +49,13 @@ func i8mm(bf16 bool) *path {
 	p.name = "i8mm"
 	p.gemmInt8, p.peakInt8 = gemmInt8I8MM, peakLoop{matricesI8MM, 24 * 32 * 2}
 	if bf16 {
-		p.bf16Dots, p.plainBF16Training = true, true
+		p.bf16Dots = true
 		p.gemmBF16, p.peakBF16 = gemmBF16Matrices, peakLoop{matricesBF16, 24 * 16 * 2}
 		p.packRowsBF16, p.packPairsBF16 = packRowsBF16BF16, packPairsBF16BF16
 		p.softmaxRowsBF16, p.layerNormBF16, p.roundBF16 = softmaxHalfBF16, layerNormHalfBF16, roundHalfBF16
+		p.interleaveBF16, p.roundPairsBF16, p.columnSumsBF16 = interleaveBF16SIMD, roundPairsBF16SIMD, columnSumsBF16SIMD
+		p.geluBF16, p.geluBackwardBF16 = geluHalfBF16, geluBackwardBF16SIMD
+		p.softmaxBackwardBF16, p.layerNormBackwardBF16 = softmaxBackwardBF16SIMD, layerNormBackwardHalfBF16
 	}
 	return &p
 }

@@ -37,29 +37,46 @@ func gelu() {
 func geluBump(poly []float64, end, middle float64) {
 	y, x, ld, count, n := pointer("y"), pointer("x"), param("ld"), param("rows"), param("cols")
 	withConstants()
-	most, shift, zero := fill(end), fill(middle), cleared(1)[0]
+	c := newBumpConstants(end, middle)
 	lsl(ld, ld, 2)
 	rows(count, func() {
 		from, to := newRow(x, 4), newRow(y, 4)
 		eachUnrolled(n, 2, func(p span, _ int) {
-			g, t, u := p.load(from), vec(), vec()
-			v("fabs", t, g)
-			v("fmin", t, t, most)
-			v("fmax", g, g, zero)
-			if middle == 0 {
-				u = t
-			} else {
-				v("fsub", u, t, shift)
-			}
-			last := len(poly) - 1
-			q := fill(poly[last])
-			for i := last - 1; i >= 0; i-- {
-				q = horner(q, u, poly[i])
-			}
-			v("fmls", g, q, t)
+			g := p.load(from)
+			c.gelu(g, poly)
 			p.store(g, to)
 		}, from, to)
 	}, [2]int{x, ld}, [2]int{y, ld})
+}
+
+// bumpConstants are what geluBump's formula needs besides its polynomial.
+type bumpConstants struct {
+	end, middle, zero int
+	centred           bool // middle is not 0
+}
+
+func newBumpConstants(end, middle float64) bumpConstants {
+	return bumpConstants{fill(end), fill(middle), cleared(1)[0], middle != 0}
+}
+
+// place returns t = min(|x|, end) and t − middle in new vectors, or in one.
+func (c bumpConstants) place(x int) (t, u int) {
+	t, u = vec(), vec()
+	v("fabs", t, x)
+	v("fmin", t, t, c.end)
+	if !c.centred {
+		return t, t
+	}
+	v("fsub", u, t, c.middle)
+	return t, u
+}
+
+// gelu replaces x by its GELU, and returns where place put it.
+func (c bumpConstants) gelu(x int, poly []float64) (u int) {
+	t, u := c.place(x)
+	v("fmax", x, x, c.zero)
+	v("fmls", x, polynomial(poly, u), t)
+	return u
 }
 
 // geluBackward: dx = dy·(Φ(x) + x·φ(x)), and y = x·Φ(x) unless y is nil.

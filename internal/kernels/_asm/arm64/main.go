@@ -18,8 +18,8 @@ var subjects = []struct {
 	name string
 	emit func()
 }{
-	{"gemm", gemm}, {"int8", int8s}, {"bf16", bf16}, {"pack", pack}, {"activation", activation}, {"norm", norm},
-	{"vector", vector}, {"resample", resample},
+	{"gemm", gemm}, {"int8", int8s}, {"bf16", bf16}, {"bf16_train", bf16Train}, {"pack", pack},
+	{"activation", activation}, {"norm", norm}, {"vector", vector}, {"resample", resample},
 }
 
 func main() {

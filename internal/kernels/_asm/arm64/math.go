@@ -2,7 +2,7 @@ package main
 
 import "math"
 
-// The constants are those of activation_generic.go, which says where they come from.
+// The constants are those of activation_generic.go and bf16_train_generic.go, which say where they come from.
 var (
 	expPoly = []float64{0.49999994, 0.16666521, 0.04166839, 0.008368717, 0.0013814599}
 	erfPoly = []float64{0.403873, -0.20070104, 0.14675018, -0.11461275, 0.088402174, -0.064770654, 0.04501544,
@@ -10,6 +10,8 @@ var (
 	geluBumpPoly = []float64{0.012220983, -0.031710345, 0.03574155, -0.021631464, 0.0060958276,
 		0.00064377516, -0.0009893096, 0.00017060371, 4.3906733e-05, -1.2893748e-05}
 	geluCoarsePoly = []float64{0.49932952, -0.38519542, -0.05218324, 0.14727491, -0.06046698, 0.01049046, -0.00068655}
+	geluSlopePoly  = []float64{0.559165537, -0.0972104892, 0.0383074172, 0.0307629686, -0.0367965177, 0.0105754035,
+		0.00363368657, -0.00267984299, 2.33628034e-05, 0.000239353103, -1.40847824e-05, -8.40650409e-06}
 )
 
 const (
@@ -31,6 +33,16 @@ func horner(p, x int, c float64) int {
 	v("fmla", t, p, x)
 	free(p)
 	return t
+}
+
+// polynomial returns one in x, in a new vector; its constant is the first of the coefficients.
+func polynomial(coefficients []float64, x int) int {
+	last := len(coefficients) - 1
+	p := fill(coefficients[last])
+	for i := last - 1; i >= 0; i-- {
+		p = horner(p, x, coefficients[i])
+	}
+	return p
 }
 
 // clamp replaces x by what lies nearest to it between low and high, two vectors. NaN stays.

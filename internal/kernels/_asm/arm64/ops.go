@@ -25,6 +25,7 @@ var ops = map[string]op{
 	"fmul": {0x6e20dc00, same, "dnm"}, "fdiv": {0x6e20fc00, same, "dnm"},
 	"fmax": {0x4e20f400, same, "dnm"}, "fmin": {0x4ea0f400, same, "dnm"},
 	"fcmeq": {0x4e20e400, same, "dnm"}, "cmeq 0": {0x4ea09800, "v%d.4s, v%d.4s, #0", "dn"},
+	"cmhs":  {0x6ea03c00, same, "dnm"},
 	"fcmgt": {0x6ea0e400, same, "dnm"}, "facgt": {0x6ea0ec00, same, "dnm"},
 	"faddp": {0x6e20d400, same, "dnm"}, "fmaxp": {0x6e20f400, same, "dnm"}, "umaxp": {0x6ea0a400, same, "dnm"},
 	"add": {0x4ea08400, same, "dnm"}, "sub": {0x6ea08400, same, "dnm"}, "addp": {0x4ea0bc00, same, "dnm"},
@@ -39,22 +40,26 @@ var ops = map[string]op{
 	// Sums of products of four bytes, of two halves: each 32-bit lane with one lane of the last operand.
 	"sdot lane":  {0x4f80e000, "v%d.4s, v%d.16b, v%d.4b[%d]", "dnme"},
 	"bfdot lane": {0x4f40f000, "v%d.4s, v%d.8h, v%d.2h[%d]", "dnme"},
+	"bfdot":      {0x6e40fc00, "v%d.4s, v%d.8h, v%d.8h", "dnm"},
 	// Products of matrices [2, 8]·[8, 2] of bytes and [2, 4]·[4, 2] of halves, added to one [2, 2].
 	"usmmla": {0x4e80ac00, "v%d.4s, v%d.16b, v%d.16b", "dnm"},
 	"bfmmla": {0x6e40ec00, "v%d.4s, v%d.8h, v%d.8h", "dnm"},
 
 	"smull": {0x0e20c000, "v%d.8h, v%d.8b, v%d.8b", "dnm"}, "smull2": {0x4e20c000, "v%d.8h, v%d.16b, v%d.16b", "dnm"},
 	"smlal": {0x0e208000, "v%d.8h, v%d.8b, v%d.8b", "dnm"}, "smlal2": {0x4e208000, "v%d.8h, v%d.16b, v%d.16b", "dnm"},
-	"sadalp": {0x4e606800, "v%d.4s, v%d.8h", "dn"},
+	"sadalp": {0x4e606800, "v%d.4s, v%d.8h", "dn"}, "uadalp": {0x6e606800, "v%d.4s, v%d.8h", "dn"},
+	"uaddlp b": {0x6e202800, "v%d.8h, v%d.16b", "dn"},
 
 	"frintn": {0x4e218800, unary, "dn"}, "fcvtns": {0x4e21a800, unary, "dn"}, "scvtf": {0x4e21d800, unary, "dn"},
-	"fneg": {0x6ea0f800, unary, "dn"}, "fabs": {0x4ea0f800, unary, "dn"}, "fsqrt": {0x6ea1f800, unary, "dn"},
+	"fcvtzs": {0x4ea1b800, unary, "dn"},
+	"fneg":   {0x6ea0f800, unary, "dn"}, "fabs": {0x4ea0f800, unary, "dn"}, "fsqrt": {0x6ea1f800, unary, "dn"},
 	"neg":   {0x6ea0b800, unary, "dn"},
 	"fcvtl": {0x0e617800, "v%d.2d, v%d.2s", "dn"}, "fcvtl2": {0x4e617800, "v%d.2d, v%d.4s", "dn"},
 	"fmla 2d": {0x4e60cc00, "v%d.2d, v%d.2d, v%d.2d", "dnm"}, "fadd 2d": {0x4e60d400, "v%d.2d, v%d.2d, v%d.2d", "dnm"},
 	"faddp d": {0x7e70d800, "d%d, v%d.2d", "dn"},
 
 	"shl":  {0x4f005400, "v%d.4s, v%d.4s, #%d", "dnL"},
+	"sli":  {0x6f005400, "v%d.4s, v%d.4s, #%d", "dnL"}, // shl that keeps the bits below
 	"ushr": {0x6f000400, "v%d.4s, v%d.4s, #%d", "dnR"}, "sshr": {0x4f000400, "v%d.4s, v%d.4s, #%d", "dnR"},
 
 	// From 4 bytes to 2 and back, from 2 to 1. The ones with a 2 fill the upper half.
@@ -62,6 +67,7 @@ var ops = map[string]op{
 	"sqxtn": {0x0e614800, "v%d.4h, v%d.4s", "dn"}, "sqxtn2": {0x4e614800, "v%d.8h, v%d.4s", "dn"},
 	"sqxtn b": {0x0e214800, "v%d.8b, v%d.8h", "dn"}, "sqxtn2 b": {0x4e214800, "v%d.16b, v%d.8h", "dn"},
 	"sqxtun": {0x2e612800, "v%d.4h, v%d.4s", "dn"}, "sqxtun2": {0x6e612800, "v%d.8h, v%d.4s", "dn"},
+	"sqxtun b": {0x2e212800, "v%d.8b, v%d.8h", "dn"}, "sqxtun2 b": {0x6e212800, "v%d.16b, v%d.8h", "dn"},
 	"uqxtn b": {0x2e214800, "v%d.8b, v%d.8h", "dn"}, "uqxtn2 b": {0x6e214800, "v%d.16b, v%d.8h", "dn"},
 	"shll": {0x2e613800, "v%d.4s, v%d.4h, #16", "dn"},
 	"uxtl": {0x2f10a400, "v%d.4s, v%d.4h", "dn"}, "uxtl2": {0x6f10a400, "v%d.4s, v%d.8h", "dn"},
@@ -88,7 +94,8 @@ var ops = map[string]op{
 	"ldr q": {0x3dc00000, "q%d, [x%d, #%d]", "dn4"}, "str q": {0x3d800000, "q%d, [x%d, #%d]", "dn4"},
 	"ldr d": {0xfd400000, "d%d, [x%d, #%d]", "dn3"}, "str d": {0xfd000000, "d%d, [x%d, #%d]", "dn3"},
 	"ldr s": {0xbd400000, "s%d, [x%d, #%d]", "dn2"}, "str s": {0xbd000000, "s%d, [x%d, #%d]", "dn2"},
-	"str h": {0x7d000000, "h%d, [x%d, #%d]", "dn1"}, "str b": {0x3d000000, "b%d, [x%d, #%d]", "dn0"},
+	"ldr h": {0x7d400000, "h%d, [x%d, #%d]", "dn1"}, "str h": {0x7d000000, "h%d, [x%d, #%d]", "dn1"},
+	"str b":   {0x3d000000, "b%d, [x%d, #%d]", "dn0"},
 	"ldr q x": {0x3ce06800, "q%d, [x%d, x%d]", "dnm"}, "ldr d x": {0xfc606800, "d%d, [x%d, x%d]", "dnm"},
 	"ldr s x": {0xbc606800, "s%d, [x%d, x%d]", "dnm"},
 	"ldp":     {0xad400000, "q%d, q%d, [x%d, #%d]", "danP"}, "stp": {0xad000000, "q%d, q%d, [x%d, #%d]", "danP"},

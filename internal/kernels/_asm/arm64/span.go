@@ -88,6 +88,14 @@ func (p span) storeHalf(x int, r row) {
 	v(map[int]string{4: "str d", 2: "str s", 1: "str h"}[p.lanes], x, r.register, 2*p.disp)
 }
 
+// loadHalf returns the floats that a vector of a row of halves is.
+func (p span) loadHalf(r row) int {
+	x := vec()
+	v(map[int]string{4: "ldr d", 2: "ldr s", 1: "ldr h"}[p.lanes], x, r.register, 2*p.disp)
+	v("shll", x, x)
+	return x
+}
+
 // keep clears the lanes of x that do not exist.
 func (p span) keep(x int) {
 	switch p.lanes {

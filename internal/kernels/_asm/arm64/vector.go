@@ -50,7 +50,12 @@ func vector() {
 		}, [2]int{a, ld}, [2]int{b, ld})
 	})
 	routine("sumSquaresNEON", "(x []float32) float64", sumSquares)
-	routine("columnSumsNEON", "(dst, x []float32, ld, rows, cols int)", columnSums)
+	routine("columnSumsNEON", "(dst, x []float32, ld, rows, cols int)", func() {
+		dst, x := row{pointer("dst"), 4}, row{pointer("x"), 4}
+		ld, count, n := param("ld"), param("rows"), param("cols")
+		lsl(ld, ld, 2)
+		columnSums(dst, x, ld, count, n, func(sum, x int) { v("fadd", sum, sum, x) })
+	})
 	routine("adamWNEON", "(p, m, v, g []float32, c [9]float32)", adamW)
 }
 
@@ -86,11 +91,9 @@ func sumSquares() {
 	line("FMOVD F0, "+operand("ret"), "str d0, [sp, #8]")
 }
 
-// columnSums runs down the rows with four vectors of sums, then with one.
-func columnSums() {
-	dst, x := row{pointer("dst"), 4}, row{pointer("x"), 4}
-	ld, count, n := param("ld"), param("rows"), param("cols")
-	lsl(ld, ld, 2)
+// columnSums runs down count rows, ld bytes apart, with four vectors of sums, then with one. All but dst and x are
+// registers that it may change; sum adds a vector to its sums.
+func columnSums(dst, x row, ld, count, n int, sum func(sum, x int)) {
 	// down adds the sums of some vectors of columns.
 	down := func(p span, vectors int) {
 		t := cleared(vectors)
@@ -98,7 +101,7 @@ func columnSums() {
 		mov(left, count)
 		head(next)
 		for u := range vectors {
-			scope(func() { v("fadd", t[u], t[u], span{p.lanes, 4 * u}.load(at)) })
+			scope(func() { sum(t[u], span{p.lanes, 4 * u}.load(at)) })
 		}
 		add(at.register, at.register, ld)
 		subs(left, left, 1)
