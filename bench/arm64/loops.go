@@ -14,8 +14,11 @@ import (
 	"github.com/adavit/adavit/report"
 )
 
-// processors are those that LLVM is asked for.
-var processors = []string{"cortex-a76", "neoverse-n1", "neoverse-v1", "neoverse-v2", "apple-m1"}
+// processors are those that LLVM is asked for; newer ones have products of bfloat16s and matrix products.
+var (
+	processors = []string{"cortex-a76", "neoverse-n1", "neoverse-v1", "neoverse-v2", "apple-m1"}
+	newer      = []bool{false, false, true, true, false}
+)
 
 // A loop is the inner one of a product.
 type loop struct {
@@ -23,7 +26,7 @@ type loop struct {
 	multiplyAdds        int    // of a turn
 	instruction         string // the one that they are bounded by
 	each                int    // multiply-adds of one instruction
-	newer               bool   // only for processors of 2020 and later
+	newer               bool   // only for newer processors
 }
 
 const (
@@ -47,10 +50,16 @@ var loops = []loop{
 var others = []struct {
 	what, file, routine string
 	floats              int
+	newer               bool
 }{
-	{"softmax's exponentials", "activation", "softmaxRowsNEON", 8}, {"GELU, exact", "activation", "geluNEON", 4},
-	{"GELU, for bf16 and int8", "activation", "geluQuickNEON", 8}, {"layer norm's last pass", "norm", "layerNormNEON", 8},
-	{"quantising to bytes", "int8", "quantizeRowsNEON", 16}, {"AdamW", "vector", "adamWNEON", 4},
+	{"softmax's exponentials", "activation", "softmaxRowsNEON", 8, false},
+	{"softmax's exponentials to bytes", "attention", "softmaxBytesNEON", 16, false},
+	{"GELU, exact", "activation", "geluNEON", 4, false},
+	{"GELU, for bf16 and int8", "activation", "geluQuickNEON", 8, false},
+	{"layer norm's last pass", "norm", "layerNormNEON", 8, false},
+	{"quantising to bytes", "int8", "quantizeRowsNEON", 16, false}, {"AdamW", "vector", "adamWNEON", 4, false},
+	{"GELU and its gradient, bf16", "bf16_train", "geluBackwardPairsBF16", 16, true},
+	{"softmax's gradient, bf16", "bf16_train", "softmaxBackwardPairsBF16", 16, true},
 }
 
 // writeLoops writes the table of inner loops.
@@ -77,7 +86,7 @@ func writeLoops(w io.Writer, mca, folder string) error {
 		}
 		row := []string{l.what, fmt.Sprintf("%.3f", float64(len(body)-1)/float64(l.multiplyAdds))} // less the label
 		for i, p := range processors {
-			if l.newer && (i < 2 || i == 4) {
+			if l.newer && !newer[i] {
 				row = append(row, "–")
 				continue
 			}
@@ -98,7 +107,11 @@ func writeLoops(w io.Writer, mca, folder string) error {
 			return err
 		}
 		row := []string{l.what, fmt.Sprintf("%.2f", float64(len(body)-1)/float64(l.floats))}
-		for _, p := range processors {
+		for i, p := range processors {
+			if l.newer && !newer[i] {
+				row = append(row, "–")
+				continue
+			}
 			cycles, err := model(mca, p, body)
 			if err != nil {
 				return err

@@ -26,7 +26,7 @@ func attentionInt8(out []float32, ldo int, qkv []float32, ldq, n, heads, headDim
 			active.quantizeRows(q8, stride, queryScale, q[i*ldq:], ldq, m, headDim)
 			GemmInt8(scores, ld, q8, stride, queryScale, m, &keys, Epilogue{Bias: s.Bias})
 			active.softmaxRowsInt8(scores, inverse, ld, m, n, s.First+i, scale)
-			GemmInt8(out[i*ldo+at:], ldo, as[uint8](scores), 4*ld, inverse, m, &values, Epilogue{})
+			gemmInt8(out[i*ldo+at:], ldo, as[uint8](scores), 4*ld, inverse, m, &values, Epilogue{}, true)
 		}
 	}
 }
@@ -88,6 +88,7 @@ func softmaxRowsInt8Generic(x, inverse []float32, ld, rows, cols, first int, sca
 }
 
 // packValuesInt8Generic fills dst, of its K and N, with b [K, N], quantised by columns as QuantizeRows does by rows.
+// The offsets stay zeros but where a path's products of unsigned bytes want something else.
 func packValuesInt8Generic(dst PackedInt8, b []float32, ldb int) {
 	clear(dst.Data)
 	panel := 4 * panelWidth * steps[int8](dst.K)

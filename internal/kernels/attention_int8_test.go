@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// withInt8Attention runs f on every path, in plain Go too with attention in 8 bits, where that does not pay.
+// withInt8Attention runs f on every path, in plain Go and NEON too with attention in 8 bits, where that does not pay.
 func withInt8Attention(t *testing.T, f func(t *testing.T)) {
 	eachPath(t, func(t *testing.T) {
 		old := active
 		defer func() { active = old }()
 		forced := *active
-		forced.int8Attention = forced.int8Attention || forced.name == portable.name
+		forced.int8Attention = forced.int8Attention || forced.name == portable.name || forced.name == "neon"
 		active = &forced
 		f(t)
 	})

@@ -98,7 +98,13 @@ func (p *PackedInt8) Columns(lo, hi int) PackedInt8 {
 // rows a [m, b.K] of stride lda with scales scale [m] as QuantizeRows writes them. The sum over k is exact; element
 // (i, j) is float32(sum)·Scale[j]·scale[i] + Bias[j], then + c. Gelu is that of geluCoarse, within 1.9e-4.
 func GemmInt8(c []float32, ldc int, a []uint8, lda int, scale []float32, m int, b *PackedInt8, e Epilogue) {
-	w := productInt8{rowScale: scale, scale: b.Scale, offset: b.Offset}
+	gemmInt8(c, ldc, a, lda, scale, m, b, e, false)
+}
+
+// gemmInt8 is GemmInt8 or, unsigned, that of an a which has nothing too much and a b of packValuesInt8.
+func gemmInt8(c []float32, ldc int, a []uint8, lda int, scale []float32, m int, b *PackedInt8, e Epilogue,
+	unsigned bool) {
+	w := productInt8{rowScale: scale, scale: b.Scale, offset: b.Offset, unsigned: unsigned}
 	if w.packed("GemmInt8", c, ldc, a, lda, m, &b.Panels, e, active.geluCoarse) {
 		checkLen("GemmInt8", "scale", len(scale), m)
 		checkLen("GemmInt8", "scales of b", len(b.Scale), b.N)
@@ -113,6 +119,7 @@ type productInt8 struct {
 	rowScale []float32 // [m]
 	scale    []float32 // [n]
 	offset   []int32   // [n]
+	unsigned bool      // a has nothing too much, and offset is of packValuesInt8
 }
 
 // int8Block is what rows of quantised activations are padded to: a cache line.

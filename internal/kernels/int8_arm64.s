@@ -51,10 +51,13 @@ size:
 	BEQ rows2 // beq rows2
 
 rows1:
-	WORD $0x6f00e400 // movi v0.2d, #0
-	WORD $0x6f00e401 // movi v1.2d, #0
-	WORD $0x6f00e402 // movi v2.2d, #0
-	WORD $0x6f00e403 // movi v3.2d, #0
+	MOVD 120(R0), R14 // ldr x14, [x0, #120]
+	WORD $0xad4055d4 // ldp q20, q21, [x14, #0]
+	WORD $0xad415dd6 // ldp q22, q23, [x14, #32]
+	WORD $0x4eb41e80 // mov v0.16b, v20.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb61ec2 // mov v2.16b, v22.16b
+	WORD $0x4eb71ee3 // mov v3.16b, v23.16b
 	CMP $4, R7 // cmp x7, #4
 	BNE rest1 // bne rest1
 	SUBS $4, R3, R3 // subs x3, x3, #4
@@ -164,14 +167,17 @@ store2:
 	B next // b next
 
 rows2:
-	WORD $0x6f00e400 // movi v0.2d, #0
-	WORD $0x6f00e401 // movi v1.2d, #0
-	WORD $0x6f00e402 // movi v2.2d, #0
-	WORD $0x6f00e403 // movi v3.2d, #0
-	WORD $0x6f00e404 // movi v4.2d, #0
-	WORD $0x6f00e405 // movi v5.2d, #0
-	WORD $0x6f00e406 // movi v6.2d, #0
-	WORD $0x6f00e407 // movi v7.2d, #0
+	MOVD 120(R0), R14 // ldr x14, [x0, #120]
+	WORD $0xad4055d4 // ldp q20, q21, [x14, #0]
+	WORD $0xad415dd6 // ldp q22, q23, [x14, #32]
+	WORD $0x4eb41e80 // mov v0.16b, v20.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb61ec2 // mov v2.16b, v22.16b
+	WORD $0x4eb71ee3 // mov v3.16b, v23.16b
+	WORD $0x4eb41e84 // mov v4.16b, v20.16b
+	WORD $0x4eb51ea5 // mov v5.16b, v21.16b
+	WORD $0x4eb61ec6 // mov v6.16b, v22.16b
+	WORD $0x4eb71ee7 // mov v7.16b, v23.16b
 	CMP $4, R7 // cmp x7, #4
 	BNE rest2 // bne rest2
 	SUBS $4, R3, R3 // subs x3, x3, #4
@@ -332,18 +338,21 @@ store4:
 	B next // b next
 
 rows3:
-	WORD $0x6f00e400 // movi v0.2d, #0
-	WORD $0x6f00e401 // movi v1.2d, #0
-	WORD $0x6f00e402 // movi v2.2d, #0
-	WORD $0x6f00e403 // movi v3.2d, #0
-	WORD $0x6f00e404 // movi v4.2d, #0
-	WORD $0x6f00e405 // movi v5.2d, #0
-	WORD $0x6f00e406 // movi v6.2d, #0
-	WORD $0x6f00e407 // movi v7.2d, #0
-	WORD $0x6f00e408 // movi v8.2d, #0
-	WORD $0x6f00e409 // movi v9.2d, #0
-	WORD $0x6f00e40a // movi v10.2d, #0
-	WORD $0x6f00e40b // movi v11.2d, #0
+	MOVD 120(R0), R14 // ldr x14, [x0, #120]
+	WORD $0xad4055d4 // ldp q20, q21, [x14, #0]
+	WORD $0xad415dd6 // ldp q22, q23, [x14, #32]
+	WORD $0x4eb41e80 // mov v0.16b, v20.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb61ec2 // mov v2.16b, v22.16b
+	WORD $0x4eb71ee3 // mov v3.16b, v23.16b
+	WORD $0x4eb41e84 // mov v4.16b, v20.16b
+	WORD $0x4eb51ea5 // mov v5.16b, v21.16b
+	WORD $0x4eb61ec6 // mov v6.16b, v22.16b
+	WORD $0x4eb71ee7 // mov v7.16b, v23.16b
+	WORD $0x4eb41e88 // mov v8.16b, v20.16b
+	WORD $0x4eb51ea9 // mov v9.16b, v21.16b
+	WORD $0x4eb61eca // mov v10.16b, v22.16b
+	WORD $0x4eb71eeb // mov v11.16b, v23.16b
 	CMP $4, R7 // cmp x7, #4
 	BNE rest3 // bne rest3
 	SUBS $4, R3, R3 // subs x3, x3, #4
@@ -555,22 +564,25 @@ store6:
 	B next // b next
 
 rows4:
-	WORD $0x6f00e400 // movi v0.2d, #0
-	WORD $0x6f00e401 // movi v1.2d, #0
-	WORD $0x6f00e402 // movi v2.2d, #0
-	WORD $0x6f00e403 // movi v3.2d, #0
-	WORD $0x6f00e404 // movi v4.2d, #0
-	WORD $0x6f00e405 // movi v5.2d, #0
-	WORD $0x6f00e406 // movi v6.2d, #0
-	WORD $0x6f00e407 // movi v7.2d, #0
-	WORD $0x6f00e408 // movi v8.2d, #0
-	WORD $0x6f00e409 // movi v9.2d, #0
-	WORD $0x6f00e40a // movi v10.2d, #0
-	WORD $0x6f00e40b // movi v11.2d, #0
-	WORD $0x6f00e40c // movi v12.2d, #0
-	WORD $0x6f00e40d // movi v13.2d, #0
-	WORD $0x6f00e40e // movi v14.2d, #0
-	WORD $0x6f00e40f // movi v15.2d, #0
+	MOVD 120(R0), R14 // ldr x14, [x0, #120]
+	WORD $0xad4055d4 // ldp q20, q21, [x14, #0]
+	WORD $0xad415dd6 // ldp q22, q23, [x14, #32]
+	WORD $0x4eb41e80 // mov v0.16b, v20.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb61ec2 // mov v2.16b, v22.16b
+	WORD $0x4eb71ee3 // mov v3.16b, v23.16b
+	WORD $0x4eb41e84 // mov v4.16b, v20.16b
+	WORD $0x4eb51ea5 // mov v5.16b, v21.16b
+	WORD $0x4eb61ec6 // mov v6.16b, v22.16b
+	WORD $0x4eb71ee7 // mov v7.16b, v23.16b
+	WORD $0x4eb41e88 // mov v8.16b, v20.16b
+	WORD $0x4eb51ea9 // mov v9.16b, v21.16b
+	WORD $0x4eb61eca // mov v10.16b, v22.16b
+	WORD $0x4eb71eeb // mov v11.16b, v23.16b
+	WORD $0x4eb41e8c // mov v12.16b, v20.16b
+	WORD $0x4eb51ead // mov v13.16b, v21.16b
+	WORD $0x4eb61ece // mov v14.16b, v22.16b
+	WORD $0x4eb71eef // mov v15.16b, v23.16b
 	CMP $4, R7 // cmp x7, #4
 	BNE rest4 // bne rest4
 	SUBS $4, R3, R3 // subs x3, x3, #4
@@ -833,26 +845,29 @@ store8:
 	B next // b next
 
 rows5:
-	WORD $0x6f00e400 // movi v0.2d, #0
-	WORD $0x6f00e401 // movi v1.2d, #0
-	WORD $0x6f00e402 // movi v2.2d, #0
-	WORD $0x6f00e403 // movi v3.2d, #0
-	WORD $0x6f00e404 // movi v4.2d, #0
-	WORD $0x6f00e405 // movi v5.2d, #0
-	WORD $0x6f00e406 // movi v6.2d, #0
-	WORD $0x6f00e407 // movi v7.2d, #0
-	WORD $0x6f00e408 // movi v8.2d, #0
-	WORD $0x6f00e409 // movi v9.2d, #0
-	WORD $0x6f00e40a // movi v10.2d, #0
-	WORD $0x6f00e40b // movi v11.2d, #0
-	WORD $0x6f00e40c // movi v12.2d, #0
-	WORD $0x6f00e40d // movi v13.2d, #0
-	WORD $0x6f00e40e // movi v14.2d, #0
-	WORD $0x6f00e40f // movi v15.2d, #0
-	WORD $0x6f00e410 // movi v16.2d, #0
-	WORD $0x6f00e411 // movi v17.2d, #0
-	WORD $0x6f00e412 // movi v18.2d, #0
-	WORD $0x6f00e413 // movi v19.2d, #0
+	MOVD 120(R0), R14 // ldr x14, [x0, #120]
+	WORD $0xad4055d4 // ldp q20, q21, [x14, #0]
+	WORD $0xad415dd6 // ldp q22, q23, [x14, #32]
+	WORD $0x4eb41e80 // mov v0.16b, v20.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb61ec2 // mov v2.16b, v22.16b
+	WORD $0x4eb71ee3 // mov v3.16b, v23.16b
+	WORD $0x4eb41e84 // mov v4.16b, v20.16b
+	WORD $0x4eb51ea5 // mov v5.16b, v21.16b
+	WORD $0x4eb61ec6 // mov v6.16b, v22.16b
+	WORD $0x4eb71ee7 // mov v7.16b, v23.16b
+	WORD $0x4eb41e88 // mov v8.16b, v20.16b
+	WORD $0x4eb51ea9 // mov v9.16b, v21.16b
+	WORD $0x4eb61eca // mov v10.16b, v22.16b
+	WORD $0x4eb71eeb // mov v11.16b, v23.16b
+	WORD $0x4eb41e8c // mov v12.16b, v20.16b
+	WORD $0x4eb51ead // mov v13.16b, v21.16b
+	WORD $0x4eb61ece // mov v14.16b, v22.16b
+	WORD $0x4eb71eef // mov v15.16b, v23.16b
+	WORD $0x4eb41e90 // mov v16.16b, v20.16b
+	WORD $0x4eb51eb1 // mov v17.16b, v21.16b
+	WORD $0x4eb61ed2 // mov v18.16b, v22.16b
+	WORD $0x4eb71ef3 // mov v19.16b, v23.16b
 	CMP $4, R7 // cmp x7, #4
 	BNE rest5 // bne rest5
 	SUBS $4, R3, R3 // subs x3, x3, #4
@@ -1208,10 +1223,13 @@ size:
 	BEQ rows2 // beq rows2
 
 rows1:
-	WORD $0x6f00e400 // movi v0.2d, #0
-	WORD $0x6f00e401 // movi v1.2d, #0
-	WORD $0x6f00e402 // movi v2.2d, #0
-	WORD $0x6f00e403 // movi v3.2d, #0
+	MOVD 120(R0), R14 // ldr x14, [x0, #120]
+	WORD $0xad4045d0 // ldp q16, q17, [x14, #0]
+	WORD $0x6f00e412 // movi v18.2d, #0
+	WORD $0x4e923a00 // zip1 v0.4s, v16.4s, v18.4s
+	WORD $0x4e927a01 // zip2 v1.4s, v16.4s, v18.4s
+	WORD $0x4e923a22 // zip1 v2.4s, v17.4s, v18.4s
+	WORD $0x4e927a23 // zip2 v3.4s, v17.4s, v18.4s
 	CMP $4, R7 // cmp x7, #4
 	BNE rest1 // bne rest1
 	SUBS $4, R3, R3 // subs x3, x3, #4
@@ -1321,14 +1339,17 @@ store2:
 	B next // b next
 
 rows2:
-	WORD $0x6f00e400 // movi v0.2d, #0
-	WORD $0x6f00e401 // movi v1.2d, #0
-	WORD $0x6f00e402 // movi v2.2d, #0
-	WORD $0x6f00e403 // movi v3.2d, #0
-	WORD $0x6f00e404 // movi v4.2d, #0
-	WORD $0x6f00e405 // movi v5.2d, #0
-	WORD $0x6f00e406 // movi v6.2d, #0
-	WORD $0x6f00e407 // movi v7.2d, #0
+	MOVD 120(R0), R14 // ldr x14, [x0, #120]
+	WORD $0xad4045d0 // ldp q16, q17, [x14, #0]
+	WORD $0x6f00e412 // movi v18.2d, #0
+	WORD $0x4e923a00 // zip1 v0.4s, v16.4s, v18.4s
+	WORD $0x4e927a01 // zip2 v1.4s, v16.4s, v18.4s
+	WORD $0x4e923a22 // zip1 v2.4s, v17.4s, v18.4s
+	WORD $0x4e927a23 // zip2 v3.4s, v17.4s, v18.4s
+	WORD $0x4e923a04 // zip1 v4.4s, v16.4s, v18.4s
+	WORD $0x4e927a05 // zip2 v5.4s, v16.4s, v18.4s
+	WORD $0x4e923a26 // zip1 v6.4s, v17.4s, v18.4s
+	WORD $0x4e927a27 // zip2 v7.4s, v17.4s, v18.4s
 	CMP $4, R7 // cmp x7, #4
 	BNE rest2 // bne rest2
 	SUBS $4, R3, R3 // subs x3, x3, #4
@@ -1496,18 +1517,21 @@ store4:
 	B next // b next
 
 rows3:
-	WORD $0x6f00e400 // movi v0.2d, #0
-	WORD $0x6f00e401 // movi v1.2d, #0
-	WORD $0x6f00e402 // movi v2.2d, #0
-	WORD $0x6f00e403 // movi v3.2d, #0
-	WORD $0x6f00e404 // movi v4.2d, #0
-	WORD $0x6f00e405 // movi v5.2d, #0
-	WORD $0x6f00e406 // movi v6.2d, #0
-	WORD $0x6f00e407 // movi v7.2d, #0
-	WORD $0x6f00e408 // movi v8.2d, #0
-	WORD $0x6f00e409 // movi v9.2d, #0
-	WORD $0x6f00e40a // movi v10.2d, #0
-	WORD $0x6f00e40b // movi v11.2d, #0
+	MOVD 120(R0), R14 // ldr x14, [x0, #120]
+	WORD $0xad4045d0 // ldp q16, q17, [x14, #0]
+	WORD $0x6f00e412 // movi v18.2d, #0
+	WORD $0x4e923a00 // zip1 v0.4s, v16.4s, v18.4s
+	WORD $0x4e927a01 // zip2 v1.4s, v16.4s, v18.4s
+	WORD $0x4e923a22 // zip1 v2.4s, v17.4s, v18.4s
+	WORD $0x4e927a23 // zip2 v3.4s, v17.4s, v18.4s
+	WORD $0x4e923a04 // zip1 v4.4s, v16.4s, v18.4s
+	WORD $0x4e927a05 // zip2 v5.4s, v16.4s, v18.4s
+	WORD $0x4e923a26 // zip1 v6.4s, v17.4s, v18.4s
+	WORD $0x4e927a27 // zip2 v7.4s, v17.4s, v18.4s
+	WORD $0x4e923a08 // zip1 v8.4s, v16.4s, v18.4s
+	WORD $0x4e927a09 // zip2 v9.4s, v16.4s, v18.4s
+	WORD $0x4e923a2a // zip1 v10.4s, v17.4s, v18.4s
+	WORD $0x4e927a2b // zip2 v11.4s, v17.4s, v18.4s
 	CMP $4, R7 // cmp x7, #4
 	BNE rest3 // bne rest3
 	SUBS $4, R3, R3 // subs x3, x3, #4
@@ -1733,22 +1757,25 @@ store6:
 	B next // b next
 
 rows4:
-	WORD $0x6f00e400 // movi v0.2d, #0
-	WORD $0x6f00e401 // movi v1.2d, #0
-	WORD $0x6f00e402 // movi v2.2d, #0
-	WORD $0x6f00e403 // movi v3.2d, #0
-	WORD $0x6f00e404 // movi v4.2d, #0
-	WORD $0x6f00e405 // movi v5.2d, #0
-	WORD $0x6f00e406 // movi v6.2d, #0
-	WORD $0x6f00e407 // movi v7.2d, #0
-	WORD $0x6f00e408 // movi v8.2d, #0
-	WORD $0x6f00e409 // movi v9.2d, #0
-	WORD $0x6f00e40a // movi v10.2d, #0
-	WORD $0x6f00e40b // movi v11.2d, #0
-	WORD $0x6f00e40c // movi v12.2d, #0
-	WORD $0x6f00e40d // movi v13.2d, #0
-	WORD $0x6f00e40e // movi v14.2d, #0
-	WORD $0x6f00e40f // movi v15.2d, #0
+	MOVD 120(R0), R14 // ldr x14, [x0, #120]
+	WORD $0xad4045d0 // ldp q16, q17, [x14, #0]
+	WORD $0x6f00e412 // movi v18.2d, #0
+	WORD $0x4e923a00 // zip1 v0.4s, v16.4s, v18.4s
+	WORD $0x4e927a01 // zip2 v1.4s, v16.4s, v18.4s
+	WORD $0x4e923a22 // zip1 v2.4s, v17.4s, v18.4s
+	WORD $0x4e927a23 // zip2 v3.4s, v17.4s, v18.4s
+	WORD $0x4e923a04 // zip1 v4.4s, v16.4s, v18.4s
+	WORD $0x4e927a05 // zip2 v5.4s, v16.4s, v18.4s
+	WORD $0x4e923a26 // zip1 v6.4s, v17.4s, v18.4s
+	WORD $0x4e927a27 // zip2 v7.4s, v17.4s, v18.4s
+	WORD $0x4e923a08 // zip1 v8.4s, v16.4s, v18.4s
+	WORD $0x4e927a09 // zip2 v9.4s, v16.4s, v18.4s
+	WORD $0x4e923a2a // zip1 v10.4s, v17.4s, v18.4s
+	WORD $0x4e927a2b // zip2 v11.4s, v17.4s, v18.4s
+	WORD $0x4e923a0c // zip1 v12.4s, v16.4s, v18.4s
+	WORD $0x4e927a0d // zip2 v13.4s, v16.4s, v18.4s
+	WORD $0x4e923a2e // zip1 v14.4s, v17.4s, v18.4s
+	WORD $0x4e927a2f // zip2 v15.4s, v17.4s, v18.4s
 	CMP $4, R7 // cmp x7, #4
 	BNE rest4 // bne rest4
 	SUBS $4, R3, R3 // subs x3, x3, #4

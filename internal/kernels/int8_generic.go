@@ -5,7 +5,7 @@ import "math"
 // gemmInt8Generic works in tiles of 4 rows × 2 columns. Integers add up to the same in any order.
 func gemmInt8Generic(w productInt8) {
 	for w.next() {
-		p := productInt8{w.panel(), w.rowScale[w.i:], w.scale[w.j:], w.offset[w.j:]}
+		p := productInt8{w.panel(), w.rowScale[w.i:], w.scale[w.j:], w.offset[w.j:], w.unsigned}
 		for i := 0; i < p.m; i += 4 {
 			for j := 0; j < p.n; j += 2 {
 				for r, s := range p.tile4x2(i, j) {

@@ -36,7 +36,10 @@ func TestInt8NoReadBeyond(t *testing.T) {
 					end := (m-1)*ld + 4*steps[int8](k)
 					copy(q[len(q)-end:], q[:end])
 					GemmInt8(c, n, q[len(q)-end:], ld, scale, m, b, Epilogue{Bias: bias, Add: true, GELU: true})
+					active.packValuesInt8(*b, guarded(t, rng, k*n), n)
 				}
+				ld := (n + 15) &^ 15
+				active.softmaxRowsInt8(guarded(t, rng, m*ld), guarded(t, rng, m), ld, m, n, 3, 1)
 			}
 		}
 	})

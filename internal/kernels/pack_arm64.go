@@ -73,6 +73,17 @@ func packRowsInt8NEON(dst PackedInt8, w []float32, ldw int) {
 	}
 }
 
+func packValuesInt8NEON(dst PackedInt8, b []float32, ldb int) {
+	panel := 4 * panelWidth * steps[int8](dst.K)
+	for j := 0; j < dst.N; j += panelWidth {
+		n, to := min(panelWidth, dst.N-j), dst.Data[j/panelWidth*panel:][:panel]
+		if n < panelWidth {
+			clear(to)
+		}
+		packValuesNEON(to, dst.Scale[j:], dst.Offset[j:], b[j:], ldb, dst.K, n)
+	}
+}
+
 // transposeRows writes some of a panel's columns, in squares of four; what is left goes number by number.
 func transposeRows(dst, b []float32, ldb, k, n int) {
 	whole, steps := n&^3, k&^3

@@ -26,6 +26,7 @@ func neon() *path {
 	p.softmaxRows, p.softmaxBackward = softmaxRowsNEON, softmaxBackwardNEON
 	p.layerNorm, p.layerNormBF16, p.layerNormBackward = layerNormNEON, layerNormHalfNEON, layerNormBackwardNEON
 	p.roundBF16, p.quantizeRows = roundHalfNEON, quantizeRowsNEON
+	p.packValuesInt8, p.softmaxRowsInt8 = packValuesInt8NEON, softmaxBytesNEON
 	p.axpy, p.lerp, p.scale, p.scaleRows = axpyNEON, lerpNEON, scaleNEON, scaleRowsNEON
 	p.dot, p.dotRows, p.sumSquares, p.columnSums = dotNEON, dotRowsNEON, sumSquaresNEON, columnSumsNEON
 	p.adamW, p.resample, p.transposeBytes = adamWNEON, resampleNEON, transposeBytesNEON
@@ -39,6 +40,7 @@ func dotprod() *path {
 	p := *neon()
 	p.name = "dotprod"
 	p.gemmInt8, p.peakInt8 = gemmInt8Dot, peakLoop{dotsInt8Dot, 24 * 16 * 2}
+	p.int8Attention = true
 	return &p
 }
 

@@ -8,12 +8,20 @@ import (
 	"strings"
 )
 
-// What has been emitted of the current file: its routines, their declarations, and the constants that they read.
+// What has been emitted of the current file: its routines, their declarations, and the constants and tables that they
+// read.
 var (
 	code, stubs strings.Builder
 	constants   []uint32
+	tables      []numbers
 	labels      int
 )
+
+// numbers is a table, of an even number of them.
+type numbers struct {
+	name   string
+	values []uint32
+}
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
@@ -172,6 +180,7 @@ func mul(d, n, m int)  { three("MUL", "mul", d, n, m) }
 func addi(d, n, c int) { withConstant("ADD", "add", d, n, c) }
 func subi(d, n, c int) { withConstant("SUB", "sub", d, n, c) }
 func subs(d, n, c int) { withConstant("SUBS", "subs", d, n, c) }
+func andi(d, n, c int) { withConstant("AND", "and", d, n, c) }
 func lsl(d, n, c int)  { withConstant("LSL", "lsl", d, n, c) }
 func lsr(d, n, c int)  { withConstant("LSR", "lsr", d, n, c) }
 func cmpi(n, c int)    { line(fmt.Sprintf("CMP $%d, R%d", c, n), fmt.Sprintf("cmp x%d, #%d", n, c)) }
@@ -251,6 +260,16 @@ func bits(c uint32) int {
 
 func fill(c float64) int { return bits(math.Float32bits(float32(c))) }
 
+// table returns the address of some numbers in a new register.
+func table(name string, values []uint32) int {
+	if !slices.ContainsFunc(tables, func(t numbers) bool { return t.name == name }) {
+		tables = append(tables, numbers{name, values})
+	}
+	r := gp()
+	line(fmt.Sprintf("MOVD $%s<>(SB), R%d", name, r), fmt.Sprintf("adr x%d, %s", r, name))
+	return r
+}
+
 // cleared returns n new vectors of zeros.
 func cleared(n int) (zeros []int) {
 	for range n {
@@ -260,18 +279,26 @@ func cleared(n int) (zeros []int) {
 	return zeros
 }
 
-// data returns the constants as assembly.
+// data returns the constants and the tables as assembly.
 func data() string {
-	if len(constants) == 0 {
-		return ""
-	}
 	var b strings.Builder
-	b.WriteByte('\n')
-	for i, c := range constants {
-		for half := range 2 {
-			fmt.Fprintf(&b, "DATA constants<>+%d(SB)/8, $0x%08x%08x\n", 16*i+8*half, c, c)
+	for _, t := range append(tables, numbers{"constants", spreadOut(constants)}) {
+		if len(t.values) == 0 {
+			continue
 		}
+		b.WriteByte('\n')
+		for i := 0; i < len(t.values); i += 2 {
+			fmt.Fprintf(&b, "DATA %s<>+%d(SB)/8, $0x%08x%08x\n", t.name, 4*i, t.values[i+1], t.values[i])
+		}
+		fmt.Fprintf(&b, "GLOBL %s<>(SB), RODATA|NOPTR, $%d\n", t.name, 4*len(t.values))
 	}
-	fmt.Fprintf(&b, "GLOBL constants<>(SB), RODATA|NOPTR, $%d\n", 16*len(constants))
 	return b.String()
+}
+
+// spreadOut returns each number four times, as the lanes of a vector.
+func spreadOut(values []uint32) (all []uint32) {
+	for _, c := range values {
+		all = append(all, c, c, c, c)
+	}
+	return all
 }

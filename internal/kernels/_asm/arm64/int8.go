@@ -9,7 +9,7 @@ func int8s() {
 			withConstants()
 			k.fillSpare(0, 0x80808080)
 		},
-		start: zeros,
+		start: startSigned,
 		// With the highest bit turned over a is signed and has nothing too much.
 		widen: func(k kernel, rows int) {
 			for i := range rows {
@@ -101,6 +101,26 @@ func fourPlain(k kernel, rows int) {
 				v("smlal2", q, k.b(2+j), y)
 				v("sadalp", k.acc(i, j), p)
 				v("sadalp", k.acc(i, j)+1, q)
+			}
+		}
+	}
+}
+
+// startSigned gives all sums their first value: zeros, or what they lack if a had nothing too much.
+func startSigned(k kernel, rows int) {
+	arg(rTmp, "offset")
+	k.loadRow(rTmp)
+	zero := k.b(k.vectors())
+	if k.sums == 2 {
+		v("movi 0", zero)
+	}
+	for i := range rows {
+		for j := range k.vectors() {
+			if k.sums == 2 { // of two columns each, of whose two sums the first one gets it
+				v("zip1", k.acc(i, j), k.b(j), zero)
+				v("zip2", k.acc(i, j)+1, k.b(j), zero)
+			} else {
+				v("mov", k.acc(i, j), k.b(j))
 			}
 		}
 	}
