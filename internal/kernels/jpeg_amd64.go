@@ -2,27 +2,7 @@
 
 package kernels
 
-// The routines in assembly take 16 samples at a time and no fewer.
-
-// upsampleAVX2 leaves the first and the last sample, which have one neighbour, to plain Go.
-func upsampleAVX2(dst, near, far []byte, even, odd int) {
-	n := len(near)
-	if n < 18 {
-		upsampleGeneric(dst, near, far, even, odd)
-		return
-	}
-	upsample16AVX2(dst, near, far, even, odd, n-2)
-	var edge [4]byte
-	upsampleGeneric(edge[:], near[:2], far[:2], even, odd)
-	copy(dst[:2], edge[:2])
-	upsampleGeneric(edge[:], near[n-2:], far[n-2:], even, odd)
-	copy(dst[2*n-2:], edge[2:])
+func upsample16(dst, near, far []byte, even, odd, n int) {
+	upsample16AVX2(dst, near, far, even, odd, n)
 }
-
-func rgbAVX2(dst, y, cb, cr []byte) {
-	if len(y) < 16 {
-		rgbGeneric(dst, y, cb, cr)
-		return
-	}
-	rgb16AVX2(dst, y, cb, cr, len(y))
-}
+func rgb16(dst, y, cb, cr []byte, n int) { rgb16AVX2(dst, y, cb, cr, n) }

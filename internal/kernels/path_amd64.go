@@ -55,7 +55,7 @@ func avx2() *path {
 		dot: dotAVX2, dotRows: dotRowsAVX2, sumSquares: sumSquaresAVX2, columnSums: columnSumsAVX2,
 		adamW:    adamWAVX2,
 		resample: resampleAVX2, transposeBytes: transposeBytesAVX2,
-		inverseDCT: inverseDCTAVX2, upsample: upsampleAVX2, rgb: rgbAVX2,
+		inverseDCT: inverseDCTAVX2, upsample: upsampleSIMD, rgb: rgbSIMD,
 
 		peak: peakLoop{multiplyAddsAVX2, 12 * 8 * 2}, peakBF16: peakLoop{multiplyAddsAVX2, 12 * 8 * 2},
 		peakInt8: peakLoop{dotsInt8AVX2, 12 * 32 * 2},

@@ -30,6 +30,7 @@ func neon() *path {
 	p.axpy, p.lerp, p.scale, p.scaleRows = axpyNEON, lerpNEON, scaleNEON, scaleRowsNEON
 	p.dot, p.dotRows, p.sumSquares, p.columnSums = dotNEON, dotRowsNEON, sumSquaresNEON, columnSumsNEON
 	p.adamW, p.resample, p.transposeBytes = adamWNEON, resampleNEON, transposeBytesNEON
+	p.inverseDCT, p.upsample, p.rgb = inverseDCTNEON, upsampleSIMD, rgbSIMD
 	p.peak = peakLoop{multiplyAddsNEON, 24 * 4 * 2}
 	p.peakBF16, p.peakInt8 = p.peak, peakLoop{dotsInt8NEON, 24 * 16 * 2}
 	return &p

@@ -20,6 +20,7 @@ var subjects = []struct {
 }{
 	{"gemm", gemm}, {"int8", int8s}, {"bf16", bf16}, {"bf16_train", bf16Train}, {"pack", pack},
 	{"activation", activation}, {"norm", norm}, {"attention", attention}, {"vector", vector}, {"resample", resample},
+	{"jpeg", jpeg},
 }
 
 func main() {

@@ -16,6 +16,7 @@ const (
 	same  = "v%d.4s, v%d.4s, v%d.4s"
 	bytes = "v%d.16b, v%d.16b, v%d.16b"
 	unary = "v%d.4s, v%d.4s"
+	words = "v%d.8h, v%d.8h, v%d.8h"
 )
 
 // ops are the vector instructions that the routines use, by mnemonic and, where there are several of them, a word.
@@ -49,6 +50,23 @@ var ops = map[string]op{
 	"smlal": {0x0e208000, "v%d.8h, v%d.8b, v%d.8b", "dnm"}, "smlal2": {0x4e208000, "v%d.8h, v%d.16b, v%d.16b", "dnm"},
 	"sadalp": {0x4e606800, "v%d.4s, v%d.8h", "dn"}, "uadalp": {0x6e606800, "v%d.4s, v%d.8h", "dn"},
 	"uaddlp b": {0x6e202800, "v%d.8h, v%d.16b", "dn"},
+	"umlal b":  {0x2e208000, "v%d.8h, v%d.8b, v%d.8b", "dnm"},
+	"umlal2 b": {0x6e208000, "v%d.8h, v%d.16b, v%d.16b", "dnm"},
+	"usubl b":  {0x2e202000, "v%d.8h, v%d.8b, v%d.8b", "dnm"},
+	"usubl2 b": {0x6e202000, "v%d.8h, v%d.16b, v%d.16b", "dnm"},
+
+	// Numbers of 16 bits; lanes are of the first 16 vectors.
+	"add h": {0x4e608400, words, "dnm"}, "sub h": {0x6e608400, words, "dnm"},
+	"mul h": {0x4e609c00, words, "dnm"}, "mla h": {0x4e609400, words, "dnm"},
+	"sqdmulh lane": {0x4f40c000, "v%d.8h, v%d.8h, v%d.h[%d]", "dnhi"},
+	"smull lane":   {0x0f40a000, "v%d.4s, v%d.4h, v%d.h[%d]", "dnhi"},
+	"smull2 lane":  {0x4f40a000, "v%d.4s, v%d.8h, v%d.h[%d]", "dnhi"},
+	"smlal lane":   {0x0f402000, "v%d.4s, v%d.4h, v%d.h[%d]", "dnhi"},
+	"smlal2 lane":  {0x4f402000, "v%d.4s, v%d.8h, v%d.h[%d]", "dnhi"},
+	"shl h":        {0x4f005400, "v%d.8h, v%d.8h, #%d", "dnl"},
+	"srshr h":      {0x4f002400, "v%d.8h, v%d.8h, #%d", "dnr"},
+	"dup h":        {0x4e020c00, "v%d.8h, w%d", "dn"},
+	"dup lane h":   {0x4e020400, "v%d.8h, v%d.h[%d]", "dnw"},
 
 	"frintn": {0x4e218800, unary, "dn"}, "fcvtns": {0x4e21a800, unary, "dn"}, "scvtf": {0x4e21d800, unary, "dn"},
 	"fcvtzs": {0x4ea1b800, unary, "dn"},
@@ -63,7 +81,13 @@ var ops = map[string]op{
 	"ushr": {0x6f000400, "v%d.4s, v%d.4s, #%d", "dnR"}, "sshr": {0x4f000400, "v%d.4s, v%d.4s, #%d", "dnR"},
 
 	// From 4 bytes to 2 and back, from 2 to 1. The ones with a 2 fill the upper half.
-	"shrn": {0x0f008400, "v%d.4h, v%d.4s, #%d", "dnr"}, "bfcvtn": {0x0ea16800, "v%d.4h, v%d.4s", "dn"},
+	"rshrn": {0x0f008c00, "v%d.4h, v%d.4s, #%d", "dnr"}, "rshrn2": {0x4f008c00, "v%d.8h, v%d.4s, #%d", "dnr"},
+	"sqrshrn": {0x0f009c00, "v%d.4h, v%d.4s, #%d", "dnr"}, "sqrshrn2": {0x4f009c00, "v%d.8h, v%d.4s, #%d", "dnr"},
+	"addhn":  {0x0e604000, "v%d.4h, v%d.4s, v%d.4s", "dnm"}, // the upper halves of the sums
+	"addhn2": {0x4e604000, "v%d.8h, v%d.4s, v%d.4s", "dnm"},
+	"shrn b": {0x0f008400, "v%d.8b, v%d.8h, #%d", "dns"}, "shrn2 b": {0x4f008400, "v%d.16b, v%d.8h, #%d", "dns"},
+	"sqshrn b": {0x0f009400, "v%d.8b, v%d.8h, #%d", "dns"},
+	"shrn":     {0x0f008400, "v%d.4h, v%d.4s, #%d", "dnr"}, "bfcvtn": {0x0ea16800, "v%d.4h, v%d.4s", "dn"},
 	"sqxtn": {0x0e614800, "v%d.4h, v%d.4s", "dn"}, "sqxtn2": {0x4e614800, "v%d.8h, v%d.4s", "dn"},
 	"sqxtn b": {0x0e214800, "v%d.8b, v%d.8h", "dn"}, "sqxtn2 b": {0x4e214800, "v%d.16b, v%d.8h", "dn"},
 	"sqxtun": {0x2e612800, "v%d.4h, v%d.4s", "dn"}, "sqxtun2": {0x6e612800, "v%d.8h, v%d.4s", "dn"},
@@ -99,7 +123,10 @@ var ops = map[string]op{
 	"ldr q x": {0x3ce06800, "q%d, [x%d, x%d]", "dnm"}, "ldr d x": {0xfc606800, "d%d, [x%d, x%d]", "dnm"},
 	"ldr s x": {0xbc606800, "s%d, [x%d, x%d]", "dnm"},
 	"ldp":     {0xad400000, "q%d, q%d, [x%d, #%d]", "danP"}, "stp": {0xad000000, "q%d, q%d, [x%d, #%d]", "danP"},
-	"ld1r": {0x4d40c800, "{v%d.4s}, [x%d]", "dn"},
+	"ld1r": {0x4d40c800, "{v%d.4s}, [x%d]", "dn"}, "st1 d1": {0x4d008400, "{v%d.d}[1], [x%d]", "dn"},
+	// Numbers that take turns in memory, of registers that follow each other; the address moves on.
+	"ld2 h": {0x4cdf8400, "{v%d.8h, v%d.8h}, [x%d], #32", "d+n"},
+	"st3 b": {0x4c9f4000, "{v%d.16b, v%d.16b, v%d.16b}, [x%d], #48", "d++n"},
 }
 
 // v emits a vector instruction as the number that it is, with its name in a comment: Go's assembler knows few of
@@ -139,6 +166,14 @@ func place(name string, kind byte, n uint32) uint32 {
 		return field(5, 5) | field(5, 16)
 	case 'e': // a lane of the last operand
 		return n&1<<21 | field(2, 0)>>1<<11
+	case 'h':
+		return field(4, 16)
+	case 'i': // a lane of that
+		return field(3, 0)&1<<20 | n>>1&1<<21 | n>>2<<11
+	case '+':
+		return 0
+	case 'w':
+		return field(3, 18)
 	case 'x':
 		return field(2, 19)
 	case 'y':
@@ -153,6 +188,10 @@ func place(name string, kind byte, n uint32) uint32 {
 		return (64 - field(5, 0)) << 16
 	case 'r':
 		return (32 - field(5, 0)) << 16
+	case 'l':
+		return (16 + field(4, 0)) << 16
+	case 's':
+		return (16 - field(4, 0)) << 16
 	case 'P':
 		n /= 16
 		return field(6, 15)
