@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/report"
@@ -135,10 +137,14 @@ func writeCounts(w io.Writer) error {
 				continue
 			}
 			var n [2]float64
+			var errs [2]error
+			var both sync.WaitGroup
 			for i := range n {
-				if n[i], err = m.count(library, program, job, i+1); err != nil {
-					return err
-				}
+				both.Go(func() { n[i], errs[i] = m.count(library, program, job, i+1) })
+			}
+			both.Wait()
+			if err := errors.Join(errs[:]...); err != nil {
+				return err
 			}
 			t.Add(m.cpu+", "+m.arch, m.path, what, job.precision, fmt.Sprintf("%.0f million", (n[1]-n[0])/1e6),
 				fmt.Sprintf("%.3f", (n[1]-n[0])/products))
