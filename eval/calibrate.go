@@ -47,9 +47,10 @@ type Missed struct {
 }
 
 // Calibrate measures a model's ladder on d: for every budget the constants by which an image costs that much on the
-// average. They are found by search along the constant that is tuned, and where the scheme can exit, for several values
-// of that constant (halting.Descriptor.Tune and Exit), of which the most accurate is kept. Between rungs that are too
-// far apart for interpolation (infer.Schemes) others are put. d should be none of the images that a model is tested on.
+// average. They are found by search along the constant that is tuned, and where the scheme can exit, along the exit for
+// several values of the tuned one (halting.Descriptor.Tune and Exit), of which the most accurate is kept. Between rungs
+// that are too far apart for interpolation (infer.Schemes) others are put. d should be none of the images that a model
+// is tested on.
 //
 // A prediction is right if it is the image's label; where the data's classes are not the model's, if it is what the
 // model says as it stands. Damaged images that d bears (data.Tolerated) are left out.
@@ -93,7 +94,10 @@ type calibration struct {
 	tune     string  // key of the constant that is tuned
 	exit     string  // key of the constant that ends an image; "" for none
 
-	curves map[curveKey]*curve
+	weights *infer.Weights
+	passes  map[passKey]pass
+	gates   map[int][]float64 // by the number of images: values of the tuned constant that passes have
+	curves  map[curveKey]*curve
 
 	planned, done int // images to be run, about, and run
 }
@@ -131,7 +135,7 @@ func newCalibration(ctx context.Context, m *vit.Model, d data.Dataset, o Calibra
 	bare := *m
 	bare.Ladder = nil
 	c := &calibration{CalibrateOptions: o, model: &bare, tune: about.Tune, exit: about.Exit,
-		curves: map[curveKey]*curve{}}
+		passes: map[passKey]pass{}, gates: map[int][]float64{}, curves: map[curveKey]*curve{}}
 	if o.NoExit {
 		c.exit = ""
 	}
@@ -139,12 +143,18 @@ func newCalibration(ctx context.Context, m *vit.Model, d data.Dataset, o Calibra
 		return nil, err
 	}
 	c.plan()
+	pack := infer.PackOptions{Precision: o.Precision, Threads: o.Threads}
+	if c.weights, err = pack.Pack(bare.Params); err != nil {
+		return nil, err
+	}
 	usual, err := c.measure(ctx, m.Params.Config.Halting, c.images.Len())
 	if err != nil {
 		return nil, c.stopped(ctx, err)
 	}
 	if c.usual, c.mean = usual.class, usual.mean; !c.labelled {
 		c.images.labels = usual.class
+		clear(c.passes) // they were held against no labels
+		clear(c.gates)
 	}
 	return c, nil
 }

@@ -29,6 +29,7 @@ func controlled(scheme string, kind tokentest.Kind) *vit.Model {
 			"fused":      halting.Config{Scheme: "topk"}.With("keep", 0.6).With("layers", []int{2, 4}).With("fuse", true),
 			"tome":       halting.Config{Scheme: "tome"}.With("merge", 2),
 			"ltmp":       halting.Config{Scheme: "ltmp"}.With("similarity", 0.9).With("importance", 0.7),
+			"confidence": halting.Config{Scheme: "confidence"}.With("threshold", 0.45),
 			"random":     halting.Config{Scheme: "random"}.With("rate", 0.2),
 		}[scheme]}
 	kind.Set(&c)

@@ -114,7 +114,7 @@ type evaluator struct {
 	pixels      [][]byte    // of each thread: one image
 	images      []float32   // [size, C, H, W]
 	labels      []int       // [size]
-	batch       infer.Batch // what budget each has [size]
+	batch       infer.Batch // what scheme and cap each has [size]; none in other engines than infer's
 	out         infer.Output
 
 	top1, top5 int
@@ -130,6 +130,11 @@ const (
 	sliceFloats = 16 << 20
 	sliceMACs   = 40e9
 )
+
+// sliceOf returns how many images a slice holds at most.
+func sliceOf(c *vit.Config, threads int) int {
+	return min(max(sliceFloats/c.ImageLen(), threads), threads*max(1, int(sliceMACs/float64(c.MACs(nil)))), 500)
+}
 
 // newEvaluator prepares to run m over d as Run does; its engine must be closed.
 func newEvaluator(m *vit.Model, d data.Dataset, o Options) (*evaluator, error) {
@@ -197,7 +202,7 @@ func fittedEvaluator(m *vit.Model, d data.Dataset, class []int, o Options) (*eva
 	if e.engine, err = infer.New(e.weights, infer.Options{Threads: o.Threads, Schemes: schemes}); err != nil {
 		return nil, err
 	}
-	e.size = min(max(sliceFloats/size, o.Threads), o.Threads*max(1, int(sliceMACs/float64(c.MACs(nil)))), 500, e.total)
+	e.size = min(sliceOf(&c, o.Threads), e.total)
 	e.batch = infer.Batch{Scheme: slices.Repeat([]int{scheme}, e.size), Caps: slices.Repeat([]int{most}, e.size)}
 	e.room(size)
 	return e, nil
@@ -242,7 +247,7 @@ func (e *evaluator) slice(ctx context.Context, n int) error {
 		return err
 	}
 	batch := infer.Batch{Images: e.images[:n*len(e.pixels[0])]}
-	if e.options.Engine == nil {
+	if e.batch.Scheme != nil {
 		batch.Caps, batch.Scheme = e.batch.Caps[:n], e.batch.Scheme[:n]
 	}
 	if err := e.engine.Run(ctx, batch, &e.out); err != nil {

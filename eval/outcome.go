@@ -2,7 +2,6 @@ package eval
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"github.com/adavit/adavit/halting"
@@ -20,59 +19,6 @@ type outcome struct {
 	nll    float64 // mean of −log p of the right class
 	class  []int   // [n] that is said
 	right  []bool  // [n] whether it is the right one
-}
-
-// measure runs the model with other constants over the first n images.
-func (c *calibration) measure(ctx context.Context, h halting.Config, n int) (*outcome, error) {
-	class := make([]int, len(c.images.classes)) // labels are the model's classes already
-	for i := range class {
-		class[i] = i
-	}
-	begun := c.done
-	e, err := fittedEvaluator(c.model.WithHalting(h), c.images, class, Options{Limit: n, Threads: c.Threads,
-		Precision: c.Precision, Progress: func(done, _ int) { c.report(begun + done) }})
-	if err != nil {
-		return nil, err
-	}
-	defer e.engine.Close()
-	o, costs := &outcome{config: h}, []float64(nil)
-	e.seen = func(first int) error {
-		for i := range e.done - first {
-			logits, cost := e.out.Logits[i*len(class):(i+1)*len(class)], 0
-			for _, d := range e.out.Depth[i*e.config.Tokens() : (i+1)*e.config.Tokens()] {
-				cost += int(d)
-			}
-			costs = append(costs, float64(cost))
-			o.add(logits, e.labels[i])
-		}
-		return nil
-	}
-	if err := runAll(ctx, e); err != nil {
-		return nil, err
-	}
-	c.done += n
-	for _, v := range costs {
-		o.blocks += v // exact: they are whole numbers
-	}
-	o.blocks, o.nll = o.blocks/float64(n), o.nll/float64(n)
-	o.mean = o.blocks / float64(e.config.Tokens()*e.config.Layers)
-	o.most, o.macs = turns.Percentile(costs, 95), float64(e.macs)/float64(n)
-	return o, nil
-}
-
-// add counts an image. Its logits are finite: the evaluator has looked at them.
-func (o *outcome) add(logits []float32, label int) {
-	best, sum := 0, 0.0
-	for j, v := range logits {
-		if v > logits[best] {
-			best = j
-		}
-	}
-	for _, v := range logits {
-		sum += math.Exp(float64(v - logits[best]))
-	}
-	o.nll += math.Log(sum) - float64(logits[label]-logits[best])
-	o.class, o.right = append(o.class, best), append(o.right, best == label)
 }
 
 // top1 is the percentage of images that are right.
@@ -126,10 +72,6 @@ const (
 // time returns how many milliseconds an image takes with each of the outcomes' constants when it runs alone: the mean
 // over images of the fastest of their repeats.
 func (c *calibration) time(ctx context.Context, list []*outcome) ([]float64, error) {
-	weights, err := infer.PackOptions{Precision: c.Precision, Threads: c.Threads}.Pack(c.model.Params)
-	if err != nil {
-		return nil, err
-	}
 	var schemes []halting.Scheme
 	for _, o := range list {
 		s, err := halting.New(o.config)
@@ -138,7 +80,7 @@ func (c *calibration) time(ctx context.Context, list []*outcome) ([]float64, err
 		}
 		schemes = append(schemes, s)
 	}
-	e, err := infer.New(weights, infer.Options{Threads: c.Threads, Schemes: schemes})
+	e, err := infer.New(c.weights, infer.Options{Threads: c.Threads, Schemes: schemes})
 	if err != nil {
 		return nil, err
 	}
