@@ -102,6 +102,23 @@ func TestCalibrate(t *testing.T) {
 	}
 }
 
+// TestCalibratePasses: a ladder takes about as many passes over the images as is foreseen, few for each budget.
+func TestCalibratePasses(t *testing.T) {
+	m, err := vit.LoadFS(models.FS, "fashion-adaptive")
+	filetest.Check(t, err)
+	const images = 100
+	c, err := newCalibration(t.Context(), m, some(t, 0, images), CalibrateOptions{Threads: 1, Precision: infer.F32})
+	filetest.Check(t, err)
+	list, _, err := c.search(t.Context())
+	filetest.Check(t, err)
+	list, err = c.fill(t.Context(), list)
+	filetest.Check(t, err)
+	t.Logf("%d rungs after %d images, %d foreseen", len(list), c.done, c.planned)
+	if most := 6 * images * len(c.Budgets); len(list) < len(c.Budgets) || c.done > most || c.done > 2*c.planned {
+		t.Errorf("%d rungs take %d images, want %d at most, and foreseen were %d", len(list), c.done, most, c.planned)
+	}
+}
+
 // TestCalibrateThreads: threads change nothing but the time, and a ladder that the model has is not looked at.
 func TestCalibrateThreads(t *testing.T) {
 	m, d := modeltest.Small(t, true), some(t, 0, 12)
