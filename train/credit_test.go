@@ -6,14 +6,14 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/tokentest"
 	"github.com/adavit/adavit/vit"
 )
 
 // plain is the network in float64 as METHOD.md writes it, with every token in every block: those that have halted are
-// barred as keys. Depths are given, and so are the lives s₀[k,l] of before. Attention's logits have log(1 + s − s₀)
-// added: nothing where the parameters are those of before, and its derivative there is that of a straight-through s.
+// barred as keys, or in sact keep their value. Depths are given, and so are the lives s₀[k,l] of before. Attention's
+// logits have log(1 + s − s₀) added: nothing where the parameters are those of before, and its derivative there is that
+// of a straight-through s.
 type plain struct {
 	p     *vit.Params
 	depth []int32                 // [N]
@@ -96,6 +96,7 @@ func (f *plain) logits(image []float32, every bool) [][]float64 {
 		fields[q] = make([]float64, c.Embed)
 	}
 	f.own = make([][]float64, c.Layers+1)
+	freezes := c.Halting.Scheme == "sact"
 	var all [][]float64
 	for l := 1; l <= c.Layers; l++ {
 		b := &p.Blocks[l-1]
@@ -107,18 +108,23 @@ func (f *plain) logits(image []float32, every bool) [][]float64 {
 		}
 		next := make([][]float64, n)
 		for i := range x {
+			if freezes && int(f.depth[i]) < l {
+				next[i] = x[i]
+				continue
+			}
 			mixed := make([]float64, c.Embed)
 			for h := range heads {
 				weights, total := make([]float64, n), 0.0
 				for k := range x {
-					if int(f.depth[k]) < l {
+					runs := int(f.depth[k]) >= l
+					if !runs && !freezes {
 						continue
 					}
 					z := 0.0
 					for j := range d {
 						z += qkv[i][h*d+j] * qkv[k][c.Embed+h*d+j] / math.Sqrt(float64(d))
 					}
-					if k >= special {
+					if k >= special && runs {
 						if f.lives != nil {
 							z += math.Log(1 + f.own[l][k] - f.lives[l][k])
 						}
@@ -194,15 +200,19 @@ func (f *plain) loss(image []float32, label int, every bool) float64 {
 // TestCredit checks what keys are worth, and the gradient of every tensor with credit in it, against differences of a
 // forward pass with log s in attention's logits.
 func TestCredit(t *testing.T) {
-	for _, exit := range []float64{0, 0.9} {
-		for _, kind := range tokentest.Kinds {
-			for _, budget := range []float64{0, 0.5} { // with one, block L's patches are keys and values alone
-				t.Run(fmt.Sprintf("exit %g/%s/budget %g", exit, kind.Name, budget), func(t *testing.T) {
-					p := tinyOf(3, kind)
-					p.Config.Halting = halting.Config{Scheme: "token"}.With("gate_scale", 3).With("gate_center", 0.8).
-						With("credit", 1).With("exit", exit)
-					checkCredit(t, p, Loss{TargetLayer: 2, Budget: budget})
-				})
+	for _, scheme := range []string{"token", "sact"} {
+		for _, exit := range []float64{0, 0.9} {
+			for _, kind := range tokentest.Kinds {
+				if scheme != "token" && kind.Pooling != vit.ClassToken { // or it takes long
+					continue
+				}
+				for _, budget := range []float64{0, 0.5} { // with one, block L's patches are keys and values alone
+					t.Run(fmt.Sprintf("%s/exit %g/%s/budget %g", scheme, exit, kind.Name, budget), func(t *testing.T) {
+						p := tinyOf(3, kind)
+						p.Config.Halting = schemes[scheme].With("credit", 1).With("exit", exit)
+						checkCredit(t, p, Loss{TargetLayer: 2, Budget: budget})
+					})
+				}
 			}
 		}
 	}

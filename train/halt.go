@@ -113,7 +113,11 @@ func (n *Network) haltBackward(s *shard, l int, above *activation, w *scratch) {
 	for i := range s.images {
 		lo, hi, in, end := a.image(i)
 		up, upEnd := int(above.offset[i]), int(above.offset[i]+above.run[i+1]-above.run[i])
-		frozen, frozenEnd := upEnd, int(above.offset[i+1])
+		frozenEnd := int(above.offset[i+1])
+		for upEnd < frozenEnd && int(s.state[i].Depth[above.token[upEnd]]) > l+1 {
+			upEnd++ // went on, as a key and a value of block L alone
+		}
+		frozen := upEnd
 		if a.partial {
 			d := w.dinput[(in+hi-lo)*e : end*e]
 			back := copy(d, w.dxBelow[frozen*e:frozenEnd*e]) // the first to be frozen came first
