@@ -73,12 +73,15 @@ type task struct {
 // weights reads the small tensors and lists the tasks that the large ones take.
 func (p *packer) weights(precision Precision) *Weights {
 	c := &p.params.Config
-	e := c.Embed
+	e, ofPatches := c.Embed, precision
+	if c.PatchLen() < e { // it has hardly a part in the work, and all that follows comes from it
+		ofPatches = F32
+	}
 	w := &Weights{
 		config:    *c,
 		precision: precision,
 		special:   slices.Concat(p.read("cls_token"), p.read("dist_token"), p.read("reg_token")),
-		patch:     p.residual(precision, "patch_embed.proj"),
+		patch:     p.residual(ofPatches, "patch_embed.proj"),
 		blocks:    make([]block, c.Layers),
 		norm:      p.norm("norm"),
 		heads:     []linear{p.linear(F32, "head", 0, c.Classes)},

@@ -10,10 +10,10 @@ import (
 	"github.com/adavit/adavit/weights"
 )
 
-// Precision is the arithmetic of the large products: the patch embedding, q, k, v, proj, fc1 and fc2 of every block,
-// and attention's own where that is faster (see kernels.Queries). Everything else stays in float32 whatever the
-// precision: layer norms, softmax, GELU, the residual stream, the mean field, the heads, and the gate, the first number
-// of every token, by which tokens halt (see residual).
+// Precision is the arithmetic of the large products: q, k, v, proj, fc1 and fc2 of every block, the patch embedding if
+// a patch has no fewer numbers than a token, and attention's own where that is faster (see kernels.Queries). Everything
+// else stays in float32 whatever the precision: layer norms, softmax, GELU, the residual stream, the mean field, the
+// heads, and the gate, the first number of every token, by which tokens halt (see residual).
 type Precision string
 
 // The precisions, Auto being the wish for the fastest that the model bears (see Resolve).

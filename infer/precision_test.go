@@ -16,21 +16,23 @@ import (
 // and closer in bf16.
 func TestPrecisions(t *testing.T) {
 	onEveryPath(t, func(t *testing.T) {
-		c := vit.Config{Embed: 96, Heads: 3, Layers: 4, Hidden: 200,
-			Height: 24, Width: 24, Patch: 4, Channels: 1, Classes: 50, Eps: 1e-6, Halting: halting.Dense()}
-		p := makeModel(c, 7, gatesDense)
-		images := drawImages(c, 4, 8)
-		exact := run(t, p, options{}, images).Logits
-		for precision, limit := range map[Precision]float64{BF16: 0.02, Int8: 0.05} {
-			got := run(t, p, options{Precision: precision}, images).Logits
-			var difference, size float64
-			for i, v := range exact {
-				difference += math.Pow(float64(got[i]-v), 2)
-				size += math.Pow(float64(v), 2)
-			}
-			if e := math.Sqrt(difference / size); !(e <= limit) || e == 0 {
-				t.Errorf("%s: logits are off by %v of their size, want at most %v, and not nothing",
-					precision, e, limit)
+		for _, patch := range []int{4, 12} { // of the larger the embedding is rounded, too
+			c := vit.Config{Embed: 96, Heads: 3, Layers: 4, Hidden: 200,
+				Height: 24, Width: 24, Patch: patch, Channels: 1, Classes: 50, Eps: 1e-6, Halting: halting.Dense()}
+			p := makeModel(c, 7, gatesDense)
+			images := drawImages(c, 4, 8)
+			exact := run(t, p, options{}, images).Logits
+			for precision, limit := range map[Precision]float64{BF16: 0.02, Int8: 0.05} {
+				got := run(t, p, options{Precision: precision}, images).Logits
+				var difference, size float64
+				for i, v := range exact {
+					difference += math.Pow(float64(got[i]-v), 2)
+					size += math.Pow(float64(v), 2)
+				}
+				if e := math.Sqrt(difference / size); !(e <= limit) || e == 0 {
+					t.Errorf("patch %d, %s: logits are off by %v of their size, want at most %v, and not nothing",
+						patch, precision, e, limit)
+				}
 			}
 		}
 	})

@@ -145,7 +145,7 @@ func (r *residual) addRest(y []float32, ldy int, x operand, rows, lo, hi int) {
 // gate's share to the tokens y on the way. In f32 x is taken as it is, and the product has the gate in it.
 func (r *residual) round(y []float32, ldy int, x []float32, ldx, rows int, room operand, gelu bool) operand {
 	if r.precision == F32 {
-		return room.of(x, ldx, rows, r.f32.K)
+		return operand{precision: F32, f32: x, stride: ldx}
 	}
 	for i, s := range room.gated(x, ldx, rows, r.gate, gelu) {
 		y[i*ldy] += s + r.shift
