@@ -31,16 +31,16 @@ func (w *Weights) Precision() Precision { return w.precision }
 
 // Bytes returns the memory that the weights hold.
 func (w *Weights) Bytes() int64 {
-	n := 4*int64(cap(w.special)+cap(w.position)) + w.patch.linear.bytes() + 4*int64(cap(w.patch.gate)) + w.norm.bytes()
+	n := 4*int64(cap(w.special)+cap(w.position)) + w.patch.bytes() + w.norm.bytes()
 	for i := range w.heads {
 		n += w.heads[i].bytes()
 	}
 	for i := range w.blocks {
 		b := &w.blocks[i]
-		for _, l := range []*linear{&b.query, &b.keyValue, &b.proj.linear, &b.fc1, &b.fc2.linear} {
+		for _, l := range []*linear{&b.query, &b.keyValue, &b.fc1} {
 			n += l.bytes()
 		}
-		n += b.norm1.bytes() + b.norm2.bytes() + 4*int64(cap(b.proj.gate)+cap(b.fc2.gate))
+		n += b.proj.bytes() + b.fc2.bytes() + b.norm1.bytes() + b.norm2.bytes()
 	}
 	return n
 }
@@ -152,6 +152,8 @@ func (r *residual) round(y []float32, ldy int, x []float32, ldx, rows int, room 
 	}
 	return room
 }
+
+func (r *residual) bytes() int64 { return r.linear.bytes() + 4*int64(cap(r.gate)) }
 
 // norm is a LayerNorm's scale and shift [E].
 type norm struct {

@@ -57,7 +57,10 @@ func (o *Options) Check() error {
 		}
 	}
 	for _, name := range o.Inputs {
-		if about, err := os.Stat(name); err == nil && about.IsDir() && schemeOf(name) == "" {
+		if schemeOf(name) != "" {
+			continue
+		}
+		if about, err := os.Stat(name); err == nil && about.IsDir() {
 			return usage.Errorf("--input %s is a folder, want pictures and tar shards: '%s', say", name,
 				filepath.Join(name, "*"))
 		}

@@ -15,10 +15,24 @@ import (
 )
 
 // processors are those that LLVM is asked for; newer ones have products of bfloat16s and matrix products.
-var (
-	processors = []string{"cortex-a76", "neoverse-n1", "neoverse-v1", "neoverse-v2", "apple-m1"}
-	newer      = []bool{false, false, true, true, false}
-)
+var processors = []struct {
+	name  string
+	newer bool
+}{{"cortex-a76", false}, {"neoverse-n1", false}, {"neoverse-v1", true}, {"neoverse-v2", true}, {"apple-m1", false}}
+
+// cells is the row of a loop's figure on each processor, – where only newer ones have its instructions.
+func cells(newer bool, figure func(processor string) (string, error)) (row []string, err error) {
+	for _, p := range processors {
+		text := "–"
+		if p.newer || !newer {
+			if text, err = figure(p.name); err != nil {
+				return nil, err
+			}
+		}
+		row = append(row, text)
+	}
+	return row, nil
+}
 
 // A loop is the inner one of a product.
 type loop struct {
@@ -77,7 +91,9 @@ func writeLoops(w io.Writer, mca, folder string) error {
 	fmt.Fprint(w, " LLVM has models of the\nNeoverses; for Cortex-A76 it takes Cortex-A57's, for Apple's M1 that of "+
 		"Cyclone (2013), so those two columns say less. –: no such instructions.\n\n")
 	head := []string{"inner loop", "instructions a multiply-add"}
-	head = append(head, processors...)
+	for _, p := range processors {
+		head = append(head, p.name)
+	}
 	t := report.NewTable(1, head...)
 	for _, l := range loops {
 		body, err := inner(filepath.Join(folder, l.file+"_arm64.s"), l.routine)
@@ -85,18 +101,14 @@ func writeLoops(w io.Writer, mca, folder string) error {
 			return err
 		}
 		row := []string{l.what, fmt.Sprintf("%.3f", float64(len(body)-1)/float64(l.multiplyAdds))} // less the label
-		for i, p := range processors {
-			if l.newer && !newer[i] {
-				row = append(row, "–")
-				continue
-			}
+		figures, err := cells(l.newer, func(p string) (string, error) {
 			share, err := l.share(mca, p, body)
-			if err != nil {
-				return err
-			}
-			row = append(row, fmt.Sprintf("%.0f %%", 100*share))
+			return fmt.Sprintf("%.0f %%", 100*share), err
+		})
+		if err != nil {
+			return err
 		}
-		t.Add(row...)
+		t.Add(append(row, figures...)...)
 	}
 	fmt.Fprintln(w, t.Markdown())
 	head[0], head[1] = "loop over rows, cycles a float", "instructions a float"
@@ -107,18 +119,14 @@ func writeLoops(w io.Writer, mca, folder string) error {
 			return err
 		}
 		row := []string{l.what, fmt.Sprintf("%.2f", float64(len(body)-1)/float64(l.floats))}
-		for i, p := range processors {
-			if l.newer && !newer[i] {
-				row = append(row, "–")
-				continue
-			}
+		figures, err := cells(l.newer, func(p string) (string, error) {
 			cycles, err := model(mca, p, body)
-			if err != nil {
-				return err
-			}
-			row = append(row, fmt.Sprintf("%.2f", cycles/float64(l.floats)))
+			return fmt.Sprintf("%.2f", cycles/float64(l.floats)), err
+		})
+		if err != nil {
+			return err
 		}
-		t.Add(row...)
+		t.Add(append(row, figures...)...)
 	}
 	fmt.Fprint(w, t.Markdown())
 	return nil
