@@ -5,13 +5,28 @@ package kernels
 // packRowsInt8VNNI512 is packRowsInt8 that leaves the bytes as quantizeRows writes them until they are in the panel,
 // where vectors take 128 off and add up what the offsets are.
 func packRowsInt8VNNI512(dst PackedInt8, w []float32, ldw int) {
-	const rows, usual = 16, 128 // bytes of a row that are on the stack
-	var fixed [rows * usual / 4]float32
-	floats, fours, ld := fixed[:], steps[int8](dst.K), int8Padded(dst.K)
-	if rows*ld > 4*len(fixed) {
-		floats = make([]float32, rows*ld/4)
+	if int8Padded(dst.K) > 128 {
+		packLongRowsInt8VNNI512(dst, w, ldw)
+		return
 	}
-	q := as[uint8](floats)
+	var room [16 * 128 / 4]float32 // little to clear: attention packs many small matrices
+	packRowsThroughInt8VNNI512(dst, w, ldw, room[:])
+}
+
+//go:noinline
+func packLongRowsInt8VNNI512(dst PackedInt8, w []float32, ldw int) {
+	var fixed [16 * 2048 / 4]float32
+	room := fixed[:]
+	if n := 16 * int8Padded(dst.K) / 4; n > len(room) {
+		room = make([]float32, n)
+	}
+	packRowsThroughInt8VNNI512(dst, w, ldw, room)
+}
+
+// packRowsThroughInt8VNNI512 quantises 16 rows at a time to room.
+func packRowsThroughInt8VNNI512(dst PackedInt8, w []float32, ldw int, room []float32) {
+	const rows = 16
+	q, fours, ld := as[uint8](room), steps[int8](dst.K), int8Padded(dst.K)
 	all := as[float32](dst.Data)
 	for j := 0; j < dst.N; j += panelWidth {
 		for i := j; i < j+panelWidth; i += rows {
@@ -20,7 +35,7 @@ func packRowsInt8VNNI512(dst PackedInt8, w []float32, ldw int) {
 				quantizeRowsAVX512(q, ld, dst.Scale[i:], w[i*ldw:], ldw, n, dst.K)
 				blankRows(q, ld, dst.Scale[i:i+n])
 			}
-			transposeAVX512(all[j*fours+i-j:], floats, ld/4, max(n, 1), fours, lowBits(n))
+			transposeAVX512(all[j*fours+i-j:], room, ld/4, max(n, 1), fours, lowBits(n))
 		}
 		centrePanelAVX512(dst.Data[4*j*fours:], dst.Offset[j:], fours, lowBits(min(panelWidth, dst.N-j)))
 	}
