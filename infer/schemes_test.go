@@ -71,7 +71,11 @@ func TestSchemesAllocateNothing(t *testing.T) {
 			for range 20 {
 				once()
 			}
-			if n := testing.AllocsPerRun(10, once); n != 0 {
+			n := 1.0
+			for try := 0; try < 3 && n != 0; try++ { // the runtime allocates now and then, an engine that does always
+				n = testing.AllocsPerRun(10, once)
+			}
+			if n != 0 {
 				t.Errorf("%s, %+v: %v allocations in a run", name, o, n)
 			}
 			e.Close()
