@@ -56,16 +56,25 @@ func findIDX(dir, name string) (string, error) {
 	return "", fmt.Errorf("%s (or %s.gz): %w", filepath.Join(dir, name), name, fs.ErrNotExist)
 }
 
+// FindIDXFolder returns where the pictures and the labels of one part of a folder of IDX files are.
+func FindIDXFolder(dir string, split Split) (paths [2]string, err error) {
+	for i, name := range IDXNames[split] {
+		if paths[i], err = findIDX(dir, name); err != nil {
+			return paths, err
+		}
+	}
+	return paths, nil
+}
+
 // OpenIDXFolder reads one part of a folder of IDX files. Without classes the names are the labels' numbers, 0 to the
 // largest one.
 func OpenIDXFolder(dir string, split Split, classes []string) (Dataset, error) {
-	var paths [2]string
+	paths, err := FindIDXFolder(dir, split)
+	if err != nil {
+		return nil, err
+	}
 	var read [2]IDX
-	for i, name := range IDXNames[split] {
-		var err error
-		if paths[i], err = findIDX(dir, name); err != nil {
-			return nil, err
-		}
+	for i := range read {
 		if read[i], err = ReadIDXFile(paths[i]); err != nil {
 			return nil, err
 		}

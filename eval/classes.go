@@ -153,8 +153,11 @@ func (m Matching) byPlace(c vit.Config, n Named, u Unknown) (Matching, error) {
 		return m, nil
 	}
 	err := ErrNoneKnown
-	if len(n.Names) == c.Classes {
+	switch {
+	case len(n.Names) == c.Classes:
 		err = fmt.Errorf("%w, %w", ErrNoneKnown, ErrAsMany)
+	case u == UnknownPosition:
+		err = fmt.Errorf("%w, and by their positions there have to be as many of both", ErrNoneKnown)
 	}
 	return m, fmt.Errorf("%w: the data has %d classes (%s), the model %d (%s)", err, len(n.Names), enumerate(n.Names),
 		c.Classes, enumerate(labels(c)))

@@ -46,7 +46,8 @@ func TestMatchClasses(t *testing.T) {
 		{config: pets, names: "pig hen cow", u: UnknownSkipped, fault: "none of the data's classes"},
 		{config: pets, names: "pig hen cow", u: UnknownPosition, by: ByPosition, want: []int{0, 1, 2}},
 		{config: pets, names: "pig hen cow", n: Named{Listed: true}, by: ByPosition, want: []int{0, 1, 2}},
-		{config: pets, names: "pig hen", n: Named{Listed: true}, u: UnknownPosition, fault: "the data has 2 classes"},
+		{config: pets, names: "pig hen", n: Named{Listed: true}, u: UnknownPosition,
+			fault: "as many of both: the data has 2 classes"},
 		{config: pets, names: "0 1 2", by: ByNumber, want: []int{0, 1, 2}},
 		{config: pets, names: "1 2 3", by: ByNumber, want: []int{0, 1, 2}},                          // counted from 1
 		{config: bare, names: "0 10 2", n: Named{Listed: true}, by: ByNumber, want: []int{0, 1, 2}}, // as the list has them

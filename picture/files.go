@@ -153,7 +153,7 @@ func (f Files) readList() (shown string, lines []string, err error) {
 	if bytes.IndexByte(b, 0) >= 0 {
 		return "", nil, fmt.Errorf("%s: not a list of files, one a line: it has zero bytes", shown)
 	}
-	for line := range bytes.Lines(b) {
+	for line := range bytes.Lines(bytes.TrimPrefix(b, []byte("\ufeff"))) {
 		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
 			lines = append(lines, string(line))
 		}

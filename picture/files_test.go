@@ -23,3 +23,11 @@ func TestNamesRefused(t *testing.T) {
 		filetest.WantError(t, err, v.want)
 	}
 }
+
+// TestListWithMark: the byte order mark that editors put before UTF-8 is no part of the first name.
+func TestListWithMark(t *testing.T) {
+	files, err := Files{List: "-", Stdin: strings.NewReader("\ufeffa.png\r\nb.png\n")}.Resolve()
+	if err != nil || len(files) != 2 || files[0].Name != "a.png" || files[1].Name != "b.png" {
+		t.Errorf("%+v, %v", files, err)
+	}
+}

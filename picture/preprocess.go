@@ -176,7 +176,7 @@ func (p Preprocessor) validate() error {
 	case p.CropPct != 0 && !(p.CropPct >= 0.01 && p.CropPct <= 1):
 		return fmt.Errorf("crop_pct %v: want 0.01 to 1", p.CropPct)
 	case p.DoRescale && (infinite(p.RescaleFactor) || p.RescaleFactor <= 0):
-		return fmt.Errorf("rescale_factor %v: want a positive number", p.RescaleFactor)
+		return fmt.Errorf("rescale_factor %v: want a positive number that float32 can hold", p.RescaleFactor)
 	case p.DoNormalize && slices.ContainsFunc(p.Mean, infinite):
 		return fmt.Errorf("image_mean %v: want finite numbers", p.Mean)
 	case p.DoNormalize && slices.ContainsFunc(p.Std, func(v float64) bool { return infinite(v) || float32(v) <= 0 }):

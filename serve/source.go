@@ -37,9 +37,9 @@ func ParseSource(text string) (Source, error) {
 		return Source{}, usage.Errorf("model %q: want NAME=DIR with a name of letters, digits and ._:@/-", text)
 	}
 	for _, part := range strings.Split(name, "/") {
-		if part == "" || slices.Contains([]string{"versions", "infer", "ready", "config", "stats"}, part) {
-			return Source{}, usage.Errorf("model %q: the protocol gives %q a meaning of its own; choose another name", text,
-				part)
+		if slices.Contains([]string{"", ".", "..", "versions", "infer", "ready", "config", "stats"}, part) {
+			return Source{}, usage.Errorf("model %q: %q has a meaning of its own in paths of the protocol; choose another "+
+				"name", text, part)
 		}
 	}
 	return Source{name, path}, nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/internal/strictjson"
+	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/recipes"
 )
 
@@ -34,7 +35,7 @@ func LoadRecipe(nameOrFile string, overrides []string) (Recipe, error) {
 
 // ParseRecipe reads a recipe file and applies overrides of the form key=value; a dot reaches into an object
 // (augment.shift=2). Values are JSON, or else strings. Keys that a recipe does not have, and keys that appear twice,
-// are errors.
+// are errors, which wrap usage.Err where the overrides are to blame.
 func ParseRecipe(name string, file []byte, overrides []string) (Recipe, error) {
 	r := DefaultRecipe()
 	merged, err := merge(file, overrides)
@@ -45,7 +46,13 @@ func ParseRecipe(name string, file []byte, overrides []string) (Recipe, error) {
 		err = r.Validate()
 	}
 	if err != nil {
-		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
+		err = fmt.Errorf("recipe %s: %w", name, err)
+		if len(overrides) > 0 {
+			if _, without := ParseRecipe(name, file, nil); without == nil {
+				err = usage.Wrap(err)
+			}
+		}
+		return Recipe{}, err
 	}
 	return r, nil
 }

@@ -125,6 +125,11 @@ func (r Recipe) Validate() error {
 	if err := train.CheckPrecision(r.Precision); err != nil {
 		return err
 	}
+	if r.Variant != "" {
+		if _, err := vit.Variant(r.Variant); err != nil {
+			return err
+		}
+	}
 	if r.Distill != nil && r.Distill.Model == "" {
 		return errors.New("distill: no model is named")
 	}

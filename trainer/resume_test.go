@@ -197,6 +197,11 @@ func TestFinishedRunKeepsItsRecipe(t *testing.T) {
 	if _, err := Run(t.Context(), other); !errors.Is(err, usage.Err) || !strings.Contains(err.Error(), "lr") {
 		t.Errorf("another learning rate: %v", err)
 	}
+	other = o
+	other.Recipe.Epochs--
+	if _, err := Run(t.Context(), other); !errors.Is(err, usage.Err) || !strings.Contains(err.Error(), "epochs=") {
+		t.Errorf("an end that lies behind: %v", err)
+	}
 	filetest.Content(t, filepath.Join(dir, vit.CardFile), string(card))
 	o.Recipe.Store = "F16"
 	if _, err := Run(t.Context(), o); err != nil {

@@ -110,6 +110,10 @@ func (r *runner) restore() error {
 			continue
 		}
 		r.step, r.entry, r.saved = s.step, s.entry, s.step
+		if steps := r.Recipe.Epochs * r.perEpoch; r.step > steps {
+			return usage.Errorf("%s: the run has taken %d steps already, and epochs=%d would have ended it after %d: set more "+
+				"epochs, or name another folder", r.Dir, r.step, r.Recipe.Epochs, steps)
+		}
 		if changes := r.Recipe.changes(s.recipe); changes != "" {
 			if r.step == r.Recipe.Epochs*r.perEpoch {
 				if late := r.Recipe.changes(s.recipe, afterSteps...); late != "" {

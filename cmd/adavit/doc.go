@@ -43,9 +43,9 @@
 // Flags:
 //
 //	--count number        number of pictures (default 8)
-//	--data set            data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
-//	                      CIFAR files, of one sub-folder for each class or of pictures with
-//	                      a list of labels, or tar files (shards-{000..012}.tar)
+//	--data set            data set: fashion-mnist, fashion-mnist:DIR, textile, a folder of
+//	                      IDX or CIFAR files, of one sub-folder for each class or of
+//	                      pictures with a list of labels, or tar files (shards-{000..012}.tar)
 //	--exif what           what to do with an orientation in EXIF: apply or ignore (default:
 //	                      as those do whom the model comes from; transformers applies it,
 //	                      torchvision and timm ignore it)
@@ -156,9 +156,10 @@
 //
 //	--budgets list            list of shares of the dense model's token-blocks (default:
 //	                          0.25,0.3,0.35,0.4 and 0.5 to 1)
-//	--data set                data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
-//	                          CIFAR files, of one sub-folder for each class or of pictures
-//	                          with a list of labels, or tar files (shards-{000..012}.tar)
+//	--data set                data set: fashion-mnist, fashion-mnist:DIR, textile, a folder
+//	                          of IDX or CIFAR files, of one sub-folder for each class or of
+//	                          pictures with a list of labels, or tar files
+//	                          (shards-{000..012}.tar)
 //	--exif what               what to do with an orientation in EXIF: apply or ignore
 //	                          (default: as those do whom the model comes from; transformers
 //	                          applies it, torchvision and timm ignore it)
@@ -196,9 +197,10 @@
 //
 // With --output FILE the results go into a table instead, by FILE's ending in Parquet (.parquet) or
 // lines of JSON (.jsonl), which appears when all are done. A picture that cannot be read has its
-// reason there, in error, and does not fail the command. While it runs, FILE.partial keeps what is
-// done: after a kill or a crash the same command goes on from there, and no picture is lost or there
-// twice. It refuses to go on with another model or other options, and to overwrite a table.
+// reason there, in error, and does not fail the command, unless it is named in the command and does
+// not exist. While it runs, FILE.partial keeps what is done: after a kill or a crash the same command
+// goes on from there, and no picture is lost or there twice. It refuses to go on with another model or
+// other options, and to overwrite a table.
 //
 // IMAGE is a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file, whatever it is called; a directory, for the
 // images in it and below it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left
@@ -272,9 +274,10 @@
 // Flags:
 //
 //	--batch images            images in a batch where speed in batches is measured (default 32)
-//	--data set                data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
-//	                          CIFAR files, of one sub-folder for each class or of pictures
-//	                          with a list of labels, or tar files (shards-{000..012}.tar)
+//	--data set                data set: fashion-mnist, fashion-mnist:DIR, textile, a folder
+//	                          of IDX or CIFAR files, of one sub-folder for each class or of
+//	                          pictures with a list of labels, or tar files
+//	                          (shards-{000..012}.tar)
 //	--depth depth             mean depth to bring the schemes to (default: what token
 //	                          reaches, without it half of the blocks)
 //	--epochs number           number of epochs of each run (default: the recipe's)
@@ -401,16 +404,20 @@
 //
 // Demo needs no download and no flag. It runs the bundled dense and adaptive models over the 10 000
 // test images of Fashion-MNIST, taking turns, prints what each reached and at which cost, and writes a
-// report with pictures: which parts of an image were looked at for how long.
+// report with pictures: which parts of an image were looked at for how long. With --data textile it
+// does so with 60 pictures in colour, of 224×224 for the model, some of which have a small defect, and
+// the same model with all of its tokens in place of a dense one.
 //
 // Flags:
 //
-//	--limit many   use the first so many images only
-//	--out folder   folder for the report and the pictures (default "adavit-report")
+//	--data pictures   bundled pictures: fashion-mnist or textile (default "fashion-mnist")
+//	--limit many      use the first so many images only
+//	--out folder      folder for the report and the pictures (default "adavit-report")
 //
 // Examples:
 //
 //	adavit demo
+//	adavit demo --data textile
 //	adavit demo --out /tmp/report --threads 1
 //
 // # adavit eval
@@ -439,9 +446,10 @@
 //	                          which says what the choice of tokens is worth
 //	--damaged share           share of the pictures that may be damaged: they are left out
 //	                          (default 0.01)
-//	--data set                data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
-//	                          CIFAR files, of one sub-folder for each class or of pictures
-//	                          with a list of labels, or tar files (shards-{000..012}.tar)
+//	--data set                data set: fashion-mnist, fashion-mnist:DIR, textile, a folder
+//	                          of IDX or CIFAR files, of one sub-folder for each class or of
+//	                          pictures with a list of labels, or tar files
+//	                          (shards-{000..012}.tar)
 //	--exif what               what to do with an orientation in EXIF: apply or ignore
 //	                          (default: as those do whom the model comes from; transformers
 //	                          applies it, torchvision and timm ignore it)
@@ -580,7 +588,8 @@
 //	--keys file                     file of bearer keys: lines of a scope, infer or admin,
 //	                                and a key
 //	--log form                      form of the log on standard error: text, json (as with
-//	                                --json), or debug for each request as text (default "text")
+//	                                --json), or debug for each request as text; the line
+//	                                'serving http=…' looks the same in each (default "text")
 //	--max-body bytes                most bytes of a request's body, such as 64MiB (default 64MiB)
 //	--max-connections connections   most open connections (default 10000)
 //	--max-pixels number             refuse pictures of more than this number of pixels
@@ -634,9 +643,10 @@
 //
 // Flags:
 //
-//	--data set                data set: fashion-mnist, fashion-mnist:DIR, a folder of IDX or
-//	                          CIFAR files, of one sub-folder for each class or of pictures
-//	                          with a list of labels, or tar files (shards-{000..012}.tar)
+//	--data set                data set: fashion-mnist, fashion-mnist:DIR, textile, a folder
+//	                          of IDX or CIFAR files, of one sub-folder for each class or of
+//	                          pictures with a list of labels, or tar files
+//	                          (shards-{000..012}.tar)
 //	--exif what               what to do with an orientation in EXIF: apply or ignore
 //	                          (default: as those do whom the model comes from; transformers
 //	                          applies it, torchvision and timm ignore it)

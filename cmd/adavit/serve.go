@@ -124,7 +124,8 @@ A directory whose subdirectories are called 1, 2, … is a model with these vers
 	f.StringVar(&keys, "keys", "", "`file` of bearer keys: lines of a scope, infer or admin, and a key")
 	f.StringVar(&control, "model-control", "explicit", "`whether` clients may load and unload models: explicit or none")
 	f.StringVar(&format, "log", "text",
-		"`form` of the log on standard error: text, json (as with --json), or debug for each request as text")
+		"`form` of the log on standard error: text, json (as with --json), or debug for each request as text; the line "+
+			"'serving http=…' looks the same in each")
 	return cmd
 }
 

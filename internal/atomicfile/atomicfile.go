@@ -173,7 +173,7 @@ func Writable(dir string) error {
 	err := os.MkdirAll(dir, 0o777)
 	if err == nil {
 		var p *File
-		p, err = Create(filepath.Join(dir, "report.html"))
+		p, err = Create(filepath.Join(dir, "tried"))
 		p.Discard()
 	}
 	if err != nil {

@@ -13,7 +13,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/internal/atomicfile"
@@ -167,7 +169,7 @@ func (r *File) rows(f func(line []byte) error, first *int64) error {
 func (r *File) Choose(files []picture.File) (todo []picture.File) {
 	left := maps.Clone(r.done)
 	for _, f := range files {
-		name := written(f.Name)
+		name := Name(f.Name)
 		r.named[name]++
 		if left[name] > 0 {
 			left[name]--
@@ -182,12 +184,25 @@ func (r *File) Choose(files []picture.File) (todo []picture.File) {
 	return todo
 }
 
-// written is a file's name as it is in JSON: what is not UTF-8 is replaced.
-func written(name string) string { return string([]rune(name)) }
+// Name is a file's name as it is written: bytes that are not UTF-8 as \xff, so that no two names become the same.
+func Name(file string) string {
+	if utf8.ValidString(file) {
+		return file
+	}
+	var b strings.Builder
+	for i, r := range file {
+		if _, size := utf8.DecodeRuneInString(file[i:]); r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&b, `\x%02x`, file[i])
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
 
 // Add puts a picture's result into the journal.
 func (r *File) Add(c Row) error {
-	r.empty = false
+	r.empty, c.File = false, Name(c.File)
 	err := r.line(c)
 	if err == nil && time.Since(r.synced) > syncEvery {
 		err, r.synced = r.journal.Sync(), time.Now()

@@ -166,3 +166,13 @@ func TestRefuses(t *testing.T) {
 	}
 	refused(foreign, "run", "has results of another model or of other options")
 }
+
+// TestName: names that differ differ when they are written, and those that are UTF-8 stay as they are.
+func TestName(t *testing.T) {
+	for name, want := range map[string]string{"a/ü\ufffd.png": "a/ü\ufffd.png", "a\xff.png": `a\xff.png`,
+		"\xfeü\xc3": `\xfeü\xc3`} {
+		if got := Name(name); got != want {
+			t.Errorf("%q is written %q, want %q", name, got, want)
+		}
+	}
+}

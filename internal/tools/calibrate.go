@@ -103,6 +103,17 @@ func Calibrate(ctx context.Context, o CalibrateOptions) (r Calibrated, err error
 	return r, vit.SaveLadder(o.Model, m)
 }
 
+// samePlace reports whether two names of data are the same, one of them perhaps a path from the root.
+func samePlace(a, b string) bool {
+	whole := func(path string) string {
+		if abs, err := filepath.Abs(path); err == nil {
+			return abs
+		}
+		return filepath.Clean(path)
+	}
+	return whole(a) == whole(b)
+}
+
 // open opens the images to measure on, and says which part of the data they are. For a model that was trained on these
 // data they are held out as its training did it.
 func (o CalibrateOptions) open(ctx context.Context, m *vit.Model) (d data.Dataset, part string, err error) {
@@ -114,7 +125,7 @@ func (o CalibrateOptions) open(ctx context.Context, m *vit.Model) (d data.Datase
 		return nil, "", usage.Errorf("data set %q has test images alone, which a ladder must not be chosen by", o.Data)
 	}
 	share := 0.0
-	if card, err := trainer.ReadCard(o.Model); err == nil && filepath.Clean(card.Data) == filepath.Clean(o.Data) {
+	if card, err := trainer.ReadCard(o.Model); err == nil && samePlace(card.Data, o.Data) {
 		share = card.Recipe.Validation
 	}
 	if part = cmp.Or(o.Part, partValidation); share == 0 && !source.Has(data.Test) &&

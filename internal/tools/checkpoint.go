@@ -91,6 +91,9 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 		}
 	}
 	done.Parameters = m.Params.Config.ParamCount()
+	if there(dst) {
+		done.note("%s was there already, and has been replaced", dst)
+	}
 	switch ext {
 	case onnxExt:
 		done.Kind = "onnx"
@@ -112,6 +115,16 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 		return done, fmt.Errorf("%s holds other files than a model's; name a new directory", dst)
 	}
 	return done, o.save(dst, m, &done)
+}
+
+// there reports whether a file, or a folder that is not empty, has this name.
+func there(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return err == nil
+	}
+	list, err := os.ReadDir(path)
+	return err == nil && len(list) > 0
 }
 
 // save writes a model directory. Unless a type is asked for, the weights are stored as the precision rounds them.

@@ -67,6 +67,10 @@ func Train(ctx context.Context, o trainer.Options, p infer.Precision) (r trainer
 		for _, note := range o.Init.Notes {
 			o.Log.Info(note, "model", o.InitName)
 		}
+		if o.Recipe.Variant != "" {
+			o.Log.Warn("the recipe's variant has no effect: the model that training starts from decides",
+				"variant", o.Recipe.Variant, "model", o.InitName)
+		}
 	}
 	teacher, err := o.Recipe.TeacherName(o.InitName)
 	if err != nil {
@@ -111,6 +115,9 @@ func WriteAugmented(ctx context.Context, o AugmentOptions) (Augmented, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if strings.ToLower(filepath.Ext(o.Out)) != ".png" {
+		return Augmented{}, usage.Errorf("the sheet is a PNG file, and %q does not end in .png", o.Out)
 	}
 	if err := notInput(o.Out, o.Data, o.Model); err != nil {
 		return Augmented{}, err
