@@ -1,6 +1,6 @@
-// Package datasets opens data sets by name: those that have one here, Fashion-MNIST with its test images in the program
-// itself, and whatever package data finds at a path. It is apart from data so that programs which need neither the
-// embedded pictures nor a download do not carry them.
+// Package datasets opens data sets by name: those that have one here, Fashion-MNIST and some pictures of textile, whose
+// test images are in the program itself, and whatever package data finds at a path. It is apart from data so that
+// programs which need neither the embedded pictures nor a download do not carry them.
 package datasets
 
 import (
@@ -18,6 +18,7 @@ import (
 //	fashion-mnist        the bundled test images; the training images from the Debian package
 //	                     dataset-fashion-mnist, the user's cache, or downloaded once into it
 //	fashion-mnist:DIR    the same with the training images in DIR
+//	textile              60 bundled test pictures, unless a folder or file has that name
 //
 // and whatever data.Find knows. A download is told to log, which may be nil.
 func Find(spec string, log *slog.Logger) (data.Source, error) {
@@ -32,8 +33,12 @@ func Find(spec string, log *slog.Logger) (data.Source, error) {
 		return fashionSource{dir, log}, nil
 	}
 	s, err := data.Find(spec)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("data set %q: neither the name %s nor a folder or file that exists", spec, fashionName)
+	switch missing := errors.Is(err, fs.ErrNotExist) && !strings.Contains(spec, "{"); {
+	case missing && spec == textileName: // recipes/textile.sh may well have made a folder of that name
+		return textileSource{}, nil
+	case missing:
+		err = fmt.Errorf("data set %q: neither the name %s or %s, nor a folder or file that exists", spec, fashionName,
+			textileName)
 	}
 	return s, err
 }

@@ -62,14 +62,11 @@ type fashionSource struct {
 // Has implements data.Source.
 func (fashionSource) Has(split data.Split) bool { return split != data.Validation }
 
-// Open implements data.Source. A dir that is named must be there even if only the test images are wanted.
+// Open implements data.Source. A dir that is named must have the training images even if only those to test on, which
+// are bundled, are wanted.
 func (s fashionSource) Open(split data.Split) (d data.Dataset, err error) {
 	if s.dir != "" {
-		info, err := os.Stat(s.dir)
-		if err == nil && !info.IsDir() {
-			err = errors.New("not a folder")
-		}
-		if err != nil {
+		if _, err := data.FindIDXFolder(s.dir, data.Train); err != nil {
 			return nil, fmt.Errorf("data set %s:%s: %w", fashionName, s.dir, err)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 // FS holds a directory for each bundled model, under the model's name.
 //
-//go:embed fashion-dense fashion-adaptive
+//go:embed fashion-dense fashion-adaptive textile-adaptive
 var FS embed.FS
 
 // Names lists the bundled models in alphabetical order.

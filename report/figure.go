@@ -149,7 +149,8 @@ func (f figure) draw() (*image.RGBA, error) {
 	legend := below(f.layers > 0, p.height+2*gap)
 	heads := below(headLines > 0, headLines*p.height+gap)
 	pitch := h + captions + 2*gap
-	wide, high := column(columns)-gap+margin, y+len(f.rows)*pitch-2*gap+margin
+	text := max(width(large.face(0), f.Title), width(p.regular, f.Subtitle)) // of few pictures it is the widest
+	wide, high := max(column(columns)-gap, margin+min(text, 8*cell))+margin, y+len(f.rows)*pitch-2*gap+margin
 	if wide > 1<<16 || high > 1<<16 || wide*high > maxPixels {
 		return nil, fmt.Errorf("report: a figure of %d rows of %d pictures would be %d×%d pixels",
 			len(f.rows), columns, wide, high)

@@ -13,8 +13,10 @@ import (
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/eval"
+	"github.com/adavit/adavit/halting"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/machine"
+	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/vit"
 )
@@ -28,23 +30,41 @@ type DemoResult struct {
 	Rows     []report.Row  `json:"-"` // Models as a table
 }
 
-// Demo runs the bundled dense and adaptive models over the bundled test images, in turns, and writes a report
-// with pictures of what became of the tokens into the folder dir.
-func Demo(ctx context.Context, dir string, o eval.Options) (DemoResult, error) {
-	names := [2]string{"fashion-dense", "fashion-adaptive"}
+// DemoData names the data sets that Demo knows, the usual one first.
+func DemoData() []string { return []string{"fashion-mnist", "textile"} }
+
+// Demo runs a bundled adaptive model over bundled test images, beside the dense one that was trained as long, and
+// writes a report with pictures of what became of the tokens into the folder dir. Of textile there is no dense model in
+// the program: there the same model with all of its tokens stands beside it.
+func Demo(ctx context.Context, dataset, dir string, o eval.Options) (DemoResult, error) {
+	var names [2]string
+	var d data.Dataset
+	var err error
+	switch dataset {
+	case "fashion-mnist":
+		names = [2]string{"fashion-dense", "fashion-adaptive"}
+		d, err = datasets.FashionMNISTTest()
+	case "textile":
+		names = [2]string{"textile-adaptive, all tokens", "textile-adaptive"}
+		d = datasets.TextileTest()
+	default:
+		err = usage.Errorf("the demo has no data set %q, only %s", dataset, strings.Join(DemoData(), " and "))
+	}
+	if err != nil {
+		return DemoResult{}, err
+	}
 	var found [2]*vit.Model
 	for i, name := range names {
+		name, dense := strings.CutSuffix(name, ", all tokens")
 		if !slices.Contains(adavit.BundledModels(), name) {
 			return DemoResult{}, fmt.Errorf("the demo needs the bundled model %s, which is not in this build", name)
 		}
-		var err error
 		if found[i], err = adavit.Open(name); err != nil {
 			return DemoResult{}, err
 		}
-	}
-	d, err := datasets.FashionMNISTTest()
-	if err != nil {
-		return DemoResult{}, err
+		if dense {
+			found[i].Params.Config.Halting, found[i].Ladder = halting.Dense(), nil
+		}
 	}
 	return compare(ctx, names, found, d, dir, o)
 }
