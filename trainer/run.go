@@ -152,11 +152,7 @@ func (r *runner) showAgain(pending bool, lines []StepEntry) error {
 // loop runs the remaining steps.
 func (r *runner) loop(ctx context.Context) (err error) {
 	steps := r.Recipe.Epochs * r.perEpoch
-	if r.step >= steps {
-		if len(r.epochs) == 0 {
-			return fmt.Errorf("the checkpoint is of step %d, in the middle of an epoch, but the run has only %d steps now: "+
-				"set more epochs", r.step, steps)
-		}
+	if r.step == steps {
 		return nil
 	}
 	if r.feed, err = r.newFeed(); err != nil {
