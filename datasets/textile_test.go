@@ -13,16 +13,14 @@ import (
 )
 
 func TestTextile(t *testing.T) {
-	d := TextileTest()
+	d := TextileTest().(*textile)
 	if want := []string{"global", "local", "nominal"}; !slices.Equal(d.Classes(), want) {
 		t.Fatalf("classes %q, want %q", d.Classes(), want)
 	}
 	count := make([]int, 3)
 	for i := range d.Len() {
 		count[d.Label(i)]++
-		img, err := d.(interface {
-			Image(int, picture.Decoding) (image.Image, error)
-		}).Image(i, picture.Decoding{})
+		img, err := d.Image(i, picture.Decoding{})
 		if err != nil || img.Bounds().Size() != image.Pt(250, 250) {
 			t.Fatalf("picture %d: %v, %v", i, img, err)
 		}
@@ -42,7 +40,7 @@ func TestTextileByName(t *testing.T) {
 	if _, err := Open("textile", data.Train, nil); err == nil || !strings.Contains(err.Error(), "recipes/textile.sh") {
 		t.Errorf("to learn from: %v", err)
 	}
-	file, err := textilePictures.ReadFile("textile/local/" + must(textilePictures.ReadDir("textile/local"))[0].Name())
+	file, err := textilePictures.ReadFile(TextileTest().(*textile).files[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,11 +56,4 @@ func TestTextileByName(t *testing.T) {
 	if d, err = Open("textile", data.Train, nil); err != nil || !slices.Equal(d.Classes(), []string{"a", "b"}) {
 		t.Errorf("a folder of that name: %v, %v", d, err)
 	}
-}
-
-func must[T any](x T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return x
 }

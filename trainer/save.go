@@ -110,12 +110,13 @@ func (r *runner) restore() error {
 			continue
 		}
 		r.step, r.entry, r.saved = s.step, s.entry, s.step
-		if steps := r.Recipe.Epochs * r.perEpoch; r.step > steps {
+		end := r.Recipe.Epochs * r.perEpoch
+		if r.step > end {
 			return usage.Errorf("%s: the run has taken %d steps already, and epochs=%d would have ended it after %d: set more "+
-				"epochs, or name another folder", r.Dir, r.step, r.Recipe.Epochs, steps)
+				"epochs, or name another folder", r.Dir, r.step, r.Recipe.Epochs, end)
 		}
 		if changes := r.Recipe.changes(s.recipe); changes != "" {
-			if r.step == r.Recipe.Epochs*r.perEpoch {
+			if r.step == end {
 				if late := r.Recipe.changes(s.recipe, afterSteps...); late != "" {
 					return usage.Errorf("%s: the run has taken all its steps, and none would know of %s: set more epochs, or name "+
 						"another folder", r.Dir, late)

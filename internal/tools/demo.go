@@ -30,41 +30,54 @@ type DemoResult struct {
 	Rows     []report.Row  `json:"-"` // Models as a table
 }
 
+// demos are the bundled images that Demo runs models over, the usual ones first. Where the program has no dense model,
+// the adaptive one with all of its tokens takes its place.
+var demos = []struct {
+	data            string
+	open            func() (data.Dataset, error)
+	dense, adaptive string
+}{
+	{"fashion-mnist", datasets.FashionMNISTTest, "fashion-dense", "fashion-adaptive"},
+	{"textile", func() (data.Dataset, error) { return datasets.TextileTest(), nil }, "", "textile-adaptive"},
+}
+
 // DemoData names the data sets that Demo knows, the usual one first.
-func DemoData() []string { return []string{"fashion-mnist", "textile"} }
+func DemoData() (names []string) {
+	for _, d := range demos {
+		names = append(names, d.data)
+	}
+	return names
+}
 
 // Demo runs a bundled adaptive model over bundled test images, beside the dense one that was trained as long, and
 // writes a report with pictures of what became of the tokens into the folder dir. Of textile there is no dense model in
 // the program: there the same model with all of its tokens stands beside it.
 func Demo(ctx context.Context, dataset, dir string, o eval.Options) (DemoResult, error) {
-	var names [2]string
-	var d data.Dataset
-	var err error
-	switch dataset {
-	case "fashion-mnist":
-		names = [2]string{"fashion-dense", "fashion-adaptive"}
-		d, err = datasets.FashionMNISTTest()
-	case "textile":
-		names = [2]string{"textile-adaptive, all tokens", "textile-adaptive"}
-		d = datasets.TextileTest()
-	default:
-		err = usage.Errorf("the demo has no data set %q, only %s", dataset, strings.Join(DemoData(), " and "))
+	at := slices.Index(DemoData(), dataset)
+	if at < 0 {
+		return DemoResult{}, usage.Errorf("the demo has no data set %q, only %s", dataset, strings.Join(DemoData(), " and "))
 	}
-	if err != nil {
-		return DemoResult{}, err
-	}
+	demo := demos[at]
+	names := [2]string{demo.dense, demo.adaptive}
 	var found [2]*vit.Model
 	for i, name := range names {
-		name, dense := strings.CutSuffix(name, ", all tokens")
+		if name == "" {
+			continue
+		}
 		if !slices.Contains(adavit.BundledModels(), name) {
 			return DemoResult{}, fmt.Errorf("the demo needs the bundled model %s, which is not in this build", name)
 		}
+		var err error
 		if found[i], err = adavit.Open(name); err != nil {
 			return DemoResult{}, err
 		}
-		if dense {
-			found[i].Params.Config.Halting, found[i].Ladder = halting.Dense(), nil
-		}
+	}
+	if demo.dense == "" {
+		names[0], found[0] = demo.adaptive+", all tokens", found[1].WithHalting(halting.Dense())
+	}
+	d, err := demo.open()
+	if err != nil {
+		return DemoResult{}, err
 	}
 	return compare(ctx, names, found, d, dir, o)
 }
