@@ -144,7 +144,7 @@ const drawnBelow = 8
 // sweepCharts plot the curves.
 func (r *Comparison) sweepCharts() (charts []report.Chart) {
 	for _, by := range r.pacings() {
-		chart := report.Chart{Title: "Accuracy at several depths, " + by.name,
+		chart := report.Chart{Title: "Accuracy over time, " + by.name,
 			XLabel: "milliseconds an image", YLabel: "top-1 %", Markers: true}
 		for _, s := range r.Schemes {
 			line := report.Series{Name: s.Name}

@@ -241,10 +241,10 @@ func TestCalibrateRefuses(t *testing.T) {
 	filetest.WantError(t, err, vit.PreprocessorFile)
 }
 
-// TestBetter: more that are right is better beyond chance, within it the surer one.
+// TestBetter: more that are right is better beyond chance, within it what is clearly cheaper, or else the surer.
 func TestBetter(t *testing.T) {
-	of := func(right string, nll float64) *outcome {
-		o := &outcome{nll: nll}
+	of := func(right string, nll, macs float64) *outcome {
+		o := &outcome{nll: nll, macs: macs}
 		for _, r := range right {
 			o.right = append(o.right, r == '+')
 		}
@@ -254,12 +254,14 @@ func TestBetter(t *testing.T) {
 		a, b *outcome
 		want bool
 	}{
-		{of("++++", 2), of("++--", 1), true}, // 2 of 2 won
-		{of("+++-", 1), of("---+", 2), true}, // 3 to 1 are chance: by nll
-		{of("+++-", 2), of("---+", 1), false},
-		{of("+---", 2), of("----", 1), false}, // 1 of 1 is chance
-		{of("+-", 1), of("+-", 1.5), true},
-		{of("+-", 1), of("+-", 1), false},
+		{of("++++", 2, 100), of("++--", 1, 90), true},  // 2 of 2 won
+		{of("+++-", 1, 100), of("---+", 2, 100), true}, // 3 to 1 are chance: by nll
+		{of("+++-", 2, 100), of("---+", 1, 100), false},
+		{of("+---", 2, 100), of("----", 1, 100), false}, // 1 of 1 is chance
+		{of("+-", 1, 100), of("+-", 1.5, 92), true},     // 8 % are not clearly cheaper
+		{of("+-", 1, 100), of("+-", 1.5, 85), false},
+		{of("+-", 1.5, 85), of("+-", 1, 100), true},
+		{of("+-", 1, 100), of("+-", 1, 100), false},
 	} {
 		if got := v.a.better(v.b); got != v.want {
 			t.Errorf("%+v against %+v: %t", v.a, v.b, got)

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/adavit/adavit/halting"
@@ -15,7 +16,7 @@ type outcome struct {
 	mean   float64 // token-blocks of an image, as a share of the dense model's
 	blocks float64 // token-blocks of an image, mean
 	most   float64 // token-blocks that 95 of 100 images do not exceed
-	macs   float64 // mean
+	macs   float64 // multiply-adds of an image, mean
 	nll    float64 // mean of −log p of the right class
 	class  []int   // [n] that is said
 	right  []bool  // [n] whether it is the right one
@@ -43,8 +44,13 @@ func (o *outcome) agreement(classes []int) float64 {
 	return 100 * float64(n) / float64(len(o.class))
 }
 
-// better reports whether o is more accurate than another outcome on the same images: if more are right, beyond what
-// chance makes of those in which the two differ (one standard deviation), and if it is within that, if −log p is less.
+// dearer is the share by which multiply-adds have to differ at the same token-blocks to count.
+const dearer = 0.1
+
+// better reports whether o is worth more than another outcome of the same token-blocks on the same images: if more of
+// them are right, beyond what chance makes of those in which the two differ (one standard deviation). Within that it is
+// the one that takes clearly fewer multiply-adds, for a token that halts may still be attended to (sact), which an
+// image that ends saves; and if neither does, the one with less −log p.
 func (o *outcome) better(other *outcome) bool {
 	won, lost := 0, 0
 	for i, right := range o.right {
@@ -57,6 +63,9 @@ func (o *outcome) better(other *outcome) bool {
 	}
 	if d := won - lost; d*d > won+lost {
 		return d > 0
+	}
+	if d := o.macs - other.macs; math.Abs(d) > dearer*max(o.macs, other.macs) {
+		return d < 0
 	}
 	return o.nll < other.nll
 }
