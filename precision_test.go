@@ -27,7 +27,11 @@ func TestPrecisionsOfBundled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		images, size := min(200, set.Len(), 2_000_000/c.ImageLen()), c.ImageLen() // of the larger model fewer
+		most := 200
+		if testing.Short() { // the larger model's time, in plain Go
+			most = 10
+		}
+		images, size := min(most, set.Len(), 2_000_000/c.ImageLen()), c.ImageLen() // of the larger model fewer
 		pixels, bytes := make([]float32, images*size), make([]byte, size)
 		for i := range images {
 			if err := set.Pixels(bytes, i); err != nil {

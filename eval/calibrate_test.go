@@ -106,7 +106,10 @@ func TestCalibrate(t *testing.T) {
 func TestCalibratePasses(t *testing.T) {
 	m, err := vit.LoadFS(models.FS, "fashion-adaptive")
 	filetest.Check(t, err)
-	const images = 100
+	images := 100
+	if testing.Short() {
+		images = 30
+	}
 	c, err := newCalibration(t.Context(), m, some(t, 0, images), CalibrateOptions{Threads: 1, Precision: infer.F32})
 	filetest.Check(t, err)
 	list, _, err := c.search(t.Context())

@@ -79,10 +79,7 @@ type sums struct {
 
 // TestOverload plays a thousand servers at 1, 2, 3 and 5 times their nominal load, in three arms.
 func TestOverload(t *testing.T) {
-	seeds := uint64(1000)
-	if testing.Short() {
-		seeds = 200
-	}
+	const seeds = uint64(1000)
 	loads := [...]float64{1, 2, 3, 5}
 	var all [len(loads)][kinds]sums
 	for seed := range seeds {
