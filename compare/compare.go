@@ -164,7 +164,7 @@ type comparer struct {
 
 func newComparer(ctx context.Context, o Options) (*comparer, error) {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	o.Batch, o.Seconds, o.Precision = cmp.Or(o.Batch, 32), cmp.Or(o.Seconds, 0.5), cmp.Or(o.Precision, infer.F32)
+	o.Batch, o.Seconds = cmp.Or(o.Batch, 32), cmp.Or(o.Seconds, 0.5)
 	if len(o.Seeds) == 0 {
 		o.Seeds = []uint64{1}
 	}
@@ -178,13 +178,10 @@ func newComparer(ctx context.Context, o Options) (*comparer, error) {
 		return nil, usage.Errorf("%d epochs, a limit of %d images, a batch of %d images, turns of %v seconds", o.Epochs,
 			o.Limit, o.Batch, o.Seconds)
 	}
-	if o.Precision == "auto" {
-		return nil, usage.Errorf("a comparison needs one precision for all, not auto")
-	}
-	if _, err := infer.Resolve(o.Precision, nil); err != nil {
+	var err error
+	if o.Precision, err = infer.Resolve(o.Precision, nil); err != nil {
 		return nil, err
 	}
-	var err error
 	if o.Threads, err = parallel.Threads(o.Threads); err != nil {
 		return nil, err
 	}

@@ -274,8 +274,8 @@ func TestCompareRefuses(t *testing.T) {
 	for name, change := range map[string]func(o *Options){
 		"adaptive": func(o *Options) { o.Model = adaptive }, "seed twice": func(o *Options) { o.Seeds = []uint64{1, 2, 1} },
 		"depth": func(o *Options) { o.Depth = 100 }, "not a depth": func(o *Options) { o.Depth = math.NaN() },
-		"precision": func(o *Options) { o.Precision = "auto" }, "unknown precision": func(o *Options) { o.Precision = "f8" },
-		"batch": func(o *Options) { o.Batch = -1 }, "seconds": func(o *Options) { o.Seconds = math.NaN() },
+		"precision": func(o *Options) { o.Precision = "f8" },
+		"batch":     func(o *Options) { o.Batch = -1 }, "seconds": func(o *Options) { o.Seconds = math.NaN() },
 		"sweep":       func(o *Options) { o.Sweep = []float64{2, 9} },
 		"sweep twice": func(o *Options) { o.Sweep = []float64{2, 2} },
 		"threads":     func(o *Options) { o.Threads = -1 }, "scheme": func(o *Options) { o.Schemes = []string{"tokens"} },

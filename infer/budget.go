@@ -77,6 +77,15 @@ const (
 	mostSteps = 400
 )
 
+// Beyond reports whether the mean lies outside a model's ladder, whose end is then taken. It does not if the model has
+// none.
+func (b Budget) Beyond(m *vit.Model) bool {
+	if b.Mean == 0 || len(m.Ladder) == 0 {
+		return false
+	}
+	return b.Mean < m.Ladder[0].Mean || b.Mean > Near*m.Ladder[len(m.Ladder)-1].Mean
+}
+
 // Near is how much more than one rung of a ladder the next one costs that has nothing between the two: their constants
 // may be far apart all the same, where an exit takes over from a gate, and those halfway may cost more than both.
 const Near = 1.03

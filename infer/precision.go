@@ -59,7 +59,7 @@ func Resolve(p Precision, m *vit.Model) (Precision, error) {
 	if p != Auto {
 		return p, nil
 	}
-	if p = roundedFor(m); p != Auto {
+	if p = RoundedFor(m); p != Auto {
 		return p, nil
 	}
 	if kernels.Path() != "portable" { // plain Go gains nothing from fewer bits
@@ -72,8 +72,8 @@ func Resolve(p Precision, m *vit.Model) (Precision, error) {
 	return F32, nil
 }
 
-// roundedFor returns the precision that a model's stored weights were rounded for, Auto if they were not.
-func roundedFor(m *vit.Model) Precision {
+// RoundedFor returns the precision that a model's stored weights were rounded for, Auto if they were not.
+func RoundedFor(m *vit.Model) Precision {
 	if m.Params == nil {
 		return Auto
 	}
@@ -83,7 +83,7 @@ func roundedFor(m *vit.Model) Precision {
 // Caution returns what a user should know who runs a model in the precision that Resolve returned: that its stored
 // weights were rounded for another. "" is nothing.
 func Caution(p Precision, m *vit.Model) string {
-	if of := roundedFor(m); of != Auto && of != p {
+	if of := RoundedFor(m); of != Auto && of != p {
 		return fmt.Sprintf("the model's weights are stored as %s rounds them, and run in %s with what that has left of them",
 			of, p)
 	}

@@ -208,7 +208,7 @@ func (s *Server) start(ctx context.Context) (err error) {
 		}
 	}
 	if o.Budget.Mean > 0 && !s.models.calibrated() {
-		return usage.Errorf("--budget: %w: ask for a hard cap instead (,MAX), or measure a ladder with 'adavit calibrate'",
+		return usage.Errorf("--budget: %w: ask for a hard cap instead (0,MAX), or measure a ladder with 'adavit calibrate'",
 			infer.ErrNoLadder)
 	}
 	return s.listen()

@@ -13,9 +13,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/eval"
@@ -273,6 +275,11 @@ func (o *Options) vacant() error {
 	}
 	if name := o.holds(append(logs, filepath.Base(checkpointDir(o.Dir)))...); name != "" {
 		return fmt.Errorf("%s %w (%s); give another folder", o.Dir, ErrNotEmpty, name)
+	}
+	if list, err := os.ReadDir(o.Dir); err == nil {
+		if i := slices.IndexFunc(list, fs.DirEntry.IsDir); i >= 0 {
+			o.Log.Warn("the run's files will lie among others", "folder", o.Dir, "there is", list[i].Name())
+		}
 	}
 	return nil
 }

@@ -40,8 +40,8 @@ where --num-classes asks for it.
 Of ONNX, plain vision transformers are read as PyTorch, timm, transformers, torchvision and optimum export them: the
 weights are found by what the graph computes, and a graph that computes anything else is refused. How pictures become
 its input a graph does not say, nor what its classes are called: --preprocessor and --labels do, or the
-preprocessor_config.json and config.json that optimum puts beside it; else the usual way is taken and logged. What this
-program wrote it reads back as it was.
+preprocessor_config.json and config.json that optimum puts beside it; else the usual way is taken and logged. Weights,
+names and preprocessing that this program wrote it reads back as they were; budgets are of model directories alone.
 
 Halting schemes and their constants:
 ` + schemes(),
@@ -216,15 +216,23 @@ func modelText(in tools.Inspection) string {
 	if in.Pooling != "" {
 		special += ", the head reads " + in.Pooling
 	}
+	precision := ""
+	if in.Precision != "" {
+		precision = fmt.Sprintf("precision   %s unless another is asked for", in.Precision)
+		if in.Rounded != "" {
+			precision += fmt.Sprintf("; the weights are stored as %s rounds them", in.Rounded)
+		}
+		precision += "\n"
+	}
 	return fmt.Sprintf(`model       %s
 input       %d × %d × %d (channels, height, width), patches of %[5]d × %[5]d: %d tokens, %d of them special%s
 network     %d blocks, %d wide, %d heads, hidden %d, layer norm eps %g
 classes     %d
 parameters  %d
 MACs        %.4g M an image when no token halts
-halting     %s
+%shalting     %s
 `, in.Model, in.Channels, in.Height, in.Width, in.Patch, in.Tokens, in.Special, special, in.Layers, in.Embed, in.Heads,
-		in.Hidden, in.Eps, in.Classes, in.Parameters, float64(in.DenseMACs)/1e6, scheme) + tensorsText(in.Tensors)
+		in.Hidden, in.Eps, in.Classes, in.Parameters, float64(in.DenseMACs)/1e6, precision, scheme) + tensorsText(in.Tensors)
 }
 
 // tensorsText is an empty line and then a line for each tensor, with its type if it says one.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/adavit/adavit/compare"
 	"github.com/adavit/adavit/halting"
-	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/picture"
 )
 
@@ -25,7 +24,8 @@ func (a *app) compare() *cobra.Command {
 to the same mean depth by their own constants (on training images), tests them, and times them in turns with each
 other and with the dense model, trained on equally. Schemes that need no training (` +
 			strings.Join(halting.Names(halting.NeedsNoTraining), ", ") + `) use that model's weights. A random
-control tells what the choice of tokens is worth: the same depths, in random order among an image's patches.
+control tells what the choice of tokens is worth: the same depths, in random order among an image's patches. All is
+tested and timed in f32, unless --precision names another.
 
 It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json and table.md.
 Interrupted, the same command goes on; runs that are finished are not repeated.
@@ -58,9 +58,7 @@ before it, as in half=token:budget=0.5, tables and plots call it that.
 				}
 				o.Sweep = append(o.Sweep, depth)
 			}
-			if f := cmd.Flag("precision"); f.Changed {
-				o.Precision = infer.Precision(f.Value.String()) // auto too, which a comparison refuses
-			}
+			o.Precision = a.precision
 			if err := a.fetch(cmd.Context(), o.Model); err != nil {
 				return err
 			}

@@ -243,7 +243,8 @@
 // of them to the same mean depth by their own constants (on training images), tests them, and times
 // them in turns with each other and with the dense model, trained on equally. Schemes that need no
 // training (topk, tome, ltmp, random) use that model's weights. A random control tells what the choice
-// of tokens is worth: the same depths, in random order among an image's patches.
+// of tokens is worth: the same depths, in random order among an image's patches. All is tested and
+// timed in f32, unless --precision names another.
 //
 // It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json
 // and table.md. Interrupted, the same command goes on; runs that are finished are not repeated.
@@ -337,8 +338,8 @@
 // export them: the weights are found by what the graph computes, and a graph that computes anything
 // else is refused. How pictures become its input a graph does not say, nor what its classes are
 // called: --preprocessor and --labels do, or the preprocessor_config.json and config.json that optimum
-// puts beside it; else the usual way is taken and logged. What this program wrote it reads back as it
-// was.
+// puts beside it; else the usual way is taken and logged. Weights, names and preprocessing that this
+// program wrote it reads back as they were; budgets are of model directories alone.
 //
 // Halting schemes and their constants:
 //
@@ -496,7 +497,8 @@
 //
 // Predict reads the tensor input [B,C,H,W] F32, already normalised as the model wants it, and writes
 // logits [B,classes], depth [B,N] I32, scores [L,B,N], active [L,B,N] U8 and rho [B,N]. Depths are the
-// method's own: an image does not stop when its class token halts.
+// method's own: an image does not stop when its class token halts. For parity's sake --precision auto
+// is f32 here, whatever the model runs in elsewhere.
 //
 // With --gradients the input also holds labels [B] I32, and the output loss, loss_ce, loss_ponder,
 // loss_prior and grad.NAME for every tensor under its name in timm's layout, in evaluation mode.

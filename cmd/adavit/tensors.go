@@ -51,7 +51,8 @@ func (a *app) predict() *cobra.Command {
 		Short: "Run a model on tensors and write tensors, with gradients on request",
 		Long: `Predict reads the tensor input [B,C,H,W] F32, already normalised as the model wants it, and writes logits
 [B,classes], depth [B,N] I32, scores [L,B,N], active [L,B,N] U8 and rho [B,N]. Depths are the method's own: an image
-does not stop when its class token halts.
+does not stop when its class token halts. For parity's sake --precision auto is f32 here, whatever the model runs in
+elsewhere.
 
 With --gradients the input also holds labels [B] I32, and the output loss, loss_ce, loss_ponder, loss_prior and
 grad.NAME for every tensor under its name in timm's layout, in evaluation mode.`,

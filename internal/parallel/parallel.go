@@ -45,7 +45,7 @@ const MaxThreads = 1024
 // the others would wait for it.
 func Threads(n int) (int, error) {
 	if n < 0 || n > MaxThreads {
-		return 0, usage.Errorf("%d threads, want 1 to %d (or 0 for all CPUs that the process may use)", n, MaxThreads)
+		return 0, usage.Errorf("%d threads, want 1 to %d", n, MaxThreads)
 	}
 	if n == 0 {
 		n = min(runtime.GOMAXPROCS(0), MaxThreads)

@@ -7,6 +7,7 @@ package tools
 import (
 	"context"
 	"math"
+	"runtime"
 	"slices"
 	"time"
 
@@ -234,11 +235,12 @@ func (r *benchRun) profile() (blocks []BlockTime) {
 	return blocks
 }
 
-// peakGFLOPS measures the rate of multiply-adds of so many cores at once, in one precision, since cores that run
-// together may be slower than one alone.
+// peakGFLOPS measures the rate of multiply-adds of the cores that so many threads have, all at once, in one precision,
+// since cores that run together may be slower than one alone.
 func peakGFLOPS(threads int, p infer.Precision) (sum float64) {
 	peak := map[infer.Precision]func(time.Duration) float64{
 		infer.F32: kernels.PeakFLOPS, infer.BF16: kernels.PeakBF16, infer.Int8: kernels.PeakInt8}[p]
+	threads = min(threads, runtime.GOMAXPROCS(0))
 	rates := make([]float64, threads)
 	parallel.For(threads, threads, func(_, i int) { rates[i] = peak(100 * time.Millisecond) })
 	for _, r := range rates {

@@ -15,6 +15,7 @@ import (
 	"github.com/adavit/adavit/datasets"
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/hub"
+	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/atomicfile"
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/picture"
@@ -72,6 +73,9 @@ func Calibrate(ctx context.Context, o CalibrateOptions) (r Calibrated, err error
 	m, err := adavit.OpenContext(ctx, o.Model, adavit.OpenOptions{})
 	if err != nil {
 		return r, err
+	}
+	if p, err := infer.Resolve(o.Precision, m); err == nil && infer.Caution(p, m) != "" {
+		o.Log.Warn(infer.Caution(p, m))
 	}
 	if !m.Params.Config.Halting.Adaptive() {
 		return r, fmt.Errorf("%s is a dense model, which spends the same on every image: train it to halt, or give it a "+

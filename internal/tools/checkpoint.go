@@ -79,14 +79,22 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 		return done, err
 	}
 	done.Notes = append(done.Notes, m.Notes...)
+	calibrated, precision := m.Ladder != nil, m.Precision
 	if m, err = o.change(m, labels, &done); err != nil {
 		return done, err
+	}
+	oneFile := ext == onnxExt || ext == ".safetensors"
+	if calibrated && (m.Ladder == nil || oneFile) {
+		done.note("the ladder of budgets is not kept: 'adavit calibrate' measures one for a model directory")
+	}
+	if precision != "" && oneFile && o.Precision == infer.Auto {
+		done.note("that the model is to run in %s is not kept, which only a model directory says", precision)
 	}
 	if err := o.prepare(m, preprocessor, &done); err != nil {
 		return done, err
 	}
 	if o.Precision != infer.Auto {
-		if m.Precision = string(o.Precision); ext == onnxExt || ext == ".safetensors" {
+		if m.Precision = string(o.Precision); oneFile {
 			return done, usage.Errorf("a precision is kept in a model directory, not in %s", dst)
 		}
 	}
@@ -133,8 +141,12 @@ func (o ConvertOptions) save(dst string, m *vit.Model, done *Conversion) error {
 	if o.Store != "" || rounded == "" {
 		return vit.Save(dst, m, cmp.Or(o.Store, weights.F32))
 	}
-	done.note("the weights of the blocks are stored as %s, and give the same in %s; for training, ONNX and other "+
-		"precisions keep %s, or store all of them (--store F32)", rounded, o.Precision, done.Source)
+	instead := ""
+	if m.Params.Rounded() == "" { // else the source has no better ones
+		instead = fmt.Sprintf("; for training, ONNX and other precisions keep %s, or store all of them (--store F32)",
+			done.Source)
+	}
+	done.note("the weights of the blocks are stored as %s, and give the same in %s%s", rounded, o.Precision, instead)
 	return vit.SaveRounded(dst, m, rounded)
 }
 
@@ -278,6 +290,8 @@ type Inspection struct {
 	Ladder     []vit.Rung      `json:"ladder,omitempty"`  // measured budgets
 	Parameters int             `json:"parameters"`
 	DenseMACs  int64           `json:"dense_macs_per_image"` // had no token halted
+	Precision  infer.Precision `json:"precision,omitempty"`  // of a run unless another is asked for, if not f32
+	Rounded    infer.Precision `json:"rounded_for,omitempty"`
 	Tensors    []TensorInfo    `json:"tensors"`
 }
 
@@ -330,6 +344,10 @@ func Inspect(name string, m *vit.Model) Inspection {
 	}
 	if c.Halting.Adaptive() {
 		in.Halting = &c.Halting
+	}
+	in.Rounded = infer.RoundedFor(m)
+	if p, err := infer.Resolve(infer.Auto, m); err == nil && p != infer.F32 { // commands that run it say errors
+		in.Precision = p
 	}
 	for _, t := range m.Params.Tensors() {
 		in.Tensors = append(in.Tensors, TensorInfo{Name: t.Name, Shape: t.Shape})
