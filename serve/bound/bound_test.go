@@ -94,6 +94,19 @@ func TestConnections(t *testing.T) {
 		}
 		t.Errorf("%d open, %d evicted, %d refused; want %d, %d, %d", o, e, r, open, evicted, refused)
 	}
+	idle := func(want int) {
+		t.Helper()
+		for range 1000 {
+			c.mu.Lock()
+			n := c.idle.Len()
+			c.mu.Unlock()
+			if n == want {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		t.Fatalf("never were %d connections idle", want)
+	}
 	closed := func(name string, c client) {
 		t.Helper()
 		if _, err := c.r.ReadByte(); err == nil {
@@ -102,13 +115,11 @@ func TestConnections(t *testing.T) {
 	}
 
 	first, second, third := dial(t, addr), dial(t, addr), dial(t, addr)
-	ok(first, "/")
-	ok(second, "/")
-	ok(first, "/")
-	counts(3, 0, 0) // third has asked for nothing
-	ok(third, "/")
-	ok(first, "/")
-	time.Sleep(10 * time.Millisecond) // until the server knows that it is idle
+	counts(3, 0, 0)
+	for _, c := range []client{first, second, first, third, first} {
+		ok(c, "/")
+		idle(3) // or the order in which they became so would be anybody's guess
+	}
 	fourth := dial(t, addr)
 	ok(fourth, "/")
 	closed("the longest idle", second)
@@ -120,7 +131,11 @@ func TestConnections(t *testing.T) {
 			_, err := c.get("/work")
 			done <- err
 		}()
-		<-working
+		select {
+		case <-working:
+		case err := <-done:
+			t.Fatalf("a connection that should be at work: %v", err)
+		}
 	}
 	closed("one too many", dial(t, addr))
 	counts(3, 1, 1)
