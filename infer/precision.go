@@ -80,10 +80,11 @@ func RoundedFor(m *vit.Model) Precision {
 	return map[weights.DType]Precision{weights.I8: Int8, weights.BF16: BF16}[m.Params.Rounded()]
 }
 
-// Caution returns what a user should know who runs a model in the precision that Resolve returned: that its stored
-// weights were rounded for another. "" is nothing.
+// Caution returns what a user should know who runs a model in a precision: that its stored weights were rounded for
+// another. "" is nothing, and so is what Resolve refuses.
 func Caution(p Precision, m *vit.Model) string {
-	if of := RoundedFor(m); of != Auto && of != p {
+	p, err := Resolve(p, m)
+	if of := RoundedFor(m); err == nil && of != Auto && of != p {
 		return fmt.Sprintf("the model's weights are stored as %s rounds them, and run in %s with what that has left of them",
 			of, p)
 	}

@@ -118,13 +118,13 @@ func writeCounts(w io.Writer) error {
 		return err
 	}
 	macs := float64(c.MACs(nil))
-	version, err := exec.Command(all[0].qemu, "--version").Output()
+	emulator, err := release(all[0].qemu)
 	if err != nil {
-		return fmt.Errorf("qemu-user: %w", err)
+		return err
 	}
 	fmt.Fprintf(w, "\n*Measured* on %s under %s: instructions of a whole forward pass of %s (%.2f GMACs), one image, one "+
 		"thread,\nthose of two images less those of one; and so of a training step, forward and backward (three times "+
-		"the multiply-adds).\n\n", time.Now().UTC().Format(time.DateOnly), emulator(version), variant, macs/1e9)
+		"the multiply-adds).\n\n", time.Now().UTC().Format(time.DateOnly), emulator, variant, macs/1e9)
 	t := report.NewTable(4, "processor", "kernels", "", "precision", "instructions", "a multiply-add")
 	for _, m := range all {
 		program := filepath.Join(dir, m.arch)
@@ -173,15 +173,6 @@ func (m emulated) count(library, program string, w work, images int) (float64, e
 		return 0, fmt.Errorf("%v says no count:\n%s", cmd, out)
 	}
 	return strconv.ParseFloat(string(found[1]), 64)
-}
-
-// emulator is what qemu says of itself, in short: "qemu 7.2.22".
-func emulator(version []byte) string {
-	found := regexp.MustCompile(`version (\S+)`).FindSubmatch(version)
-	if found == nil {
-		return "qemu"
-	}
-	return "qemu " + string(found[1])
 }
 
 var executed = regexp.MustCompile(`instructions: ([0-9]+)`)

@@ -78,16 +78,16 @@ var others = []struct {
 
 // writeLoops writes the table of inner loops.
 func writeLoops(w io.Writer, mca, folder string) error {
-	version, err := exec.Command(mca, "--version").Output()
+	llvm, err := release(mca)
 	if err != nil {
-		return fmt.Errorf("%s: %w (Debian has it in llvm-19; -mca names another)", mca, err)
+		return fmt.Errorf("%w (Debian has it in llvm-19; -mca names another)", err)
 	}
 	fmt.Fprintf(w, "%s\nWritten by `cd bench && go run ./arm64`; do not edit. **No time was measured on arm64**: nobody "+
 		"here has such a machine. This is what can be said without one.\n\n", heading)
 	fmt.Fprintf(w, "*Computed*: the products' inner loops as %s models processors (llvm-mca): all data in the first "+
 		"cache, branches foreseen, nothing fetched. A share is the\ncycles that the loop's multiply-adds take at least "+
 		"(that many of their instruction alone, none waiting for another) of those that it takes.",
-		release.FindString(string(version)))
+		llvm)
 	fmt.Fprint(w, " LLVM has models of the\nNeoverses; for Cortex-A76 it takes Cortex-A57's, for Apple's M1 that of "+
 		"Cyclone (2013), so those two columns say less. –: no such instructions.\n\n")
 	head := []string{"inner loop", "instructions a multiply-add"}
@@ -132,7 +132,16 @@ func writeLoops(w io.Writer, mca, folder string) error {
 	return nil
 }
 
-var release = regexp.MustCompile(`LLVM version [0-9.]+`)
+// release is what a program says of itself: "LLVM version 19.1.7".
+func release(program string) (string, error) {
+	text, err := exec.Command(program, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", program, err)
+	}
+	return versioned.FindString(string(text)), nil
+}
+
+var versioned = regexp.MustCompile(`\S+ version [0-9.]+`)
 
 // share is the least number of cycles that the loop's multiply-adds take of those that it takes.
 func (l loop) share(mca, processor string, body []string) (float64, error) {

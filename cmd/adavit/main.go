@@ -249,9 +249,7 @@ func (a *app) open(ctx context.Context, name string) (*vit.Model, error) {
 
 // caution says what a user should know who runs a model in that precision.
 func (a *app) caution(m *vit.Model, p infer.Precision) {
-	if p, err := infer.Resolve(p, m); err == nil { // else it is an error where the model is run
-		if text := infer.Caution(p, m); text != "" {
-			a.log.Warn(text)
-		}
+	if text := infer.Caution(p, m); text != "" {
+		a.log.Warn(text)
 	}
 }

@@ -74,8 +74,8 @@ func Calibrate(ctx context.Context, o CalibrateOptions) (r Calibrated, err error
 	if err != nil {
 		return r, err
 	}
-	if p, err := infer.Resolve(o.Precision, m); err == nil && infer.Caution(p, m) != "" {
-		o.Log.Warn(infer.Caution(p, m))
+	if text := infer.Caution(o.Precision, m); text != "" {
+		o.Log.Warn(text)
 	}
 	if !m.Params.Config.Halting.Adaptive() {
 		return r, fmt.Errorf("%s is a dense model, which spends the same on every image: train it to halt, or give it a "+

@@ -79,7 +79,7 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 		return done, err
 	}
 	done.Notes = append(done.Notes, m.Notes...)
-	calibrated, precision := m.Ladder != nil, m.Precision
+	calibrated := m.Ladder != nil
 	if m, err = o.change(m, labels, &done); err != nil {
 		return done, err
 	}
@@ -87,16 +87,16 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 	if calibrated && (m.Ladder == nil || oneFile) {
 		done.note("the ladder of budgets is not kept: 'adavit calibrate' measures one for a model directory")
 	}
-	if precision != "" && oneFile && o.Precision == infer.Auto {
-		done.note("that the model is to run in %s is not kept, which only a model directory says", precision)
-	}
 	if err := o.prepare(m, preprocessor, &done); err != nil {
 		return done, err
 	}
-	if o.Precision != infer.Auto {
-		if m.Precision = string(o.Precision); oneFile {
-			return done, usage.Errorf("a precision is kept in a model directory, not in %s", dst)
-		}
+	switch {
+	case o.Precision == infer.Auto && oneFile && m.Precision != "":
+		done.note("that the model is to run in %s is not kept, which only a model directory says", m.Precision)
+	case o.Precision != infer.Auto && oneFile:
+		return done, usage.Errorf("a precision is kept in a model directory, not in %s", dst)
+	case o.Precision != infer.Auto:
+		m.Precision = string(o.Precision)
 	}
 	done.Parameters = m.Params.Config.ParamCount()
 	if there(dst) {

@@ -86,26 +86,22 @@ func TestConnections(t *testing.T) {
 		t.Helper()
 		var o int
 		var e, r int64
-		for range 1000 { // the server notices the end of a connection a little later
-			if o, _, e, r = c.Counts(); o == open && e == evicted && r == refused {
-				return
-			}
-			time.Sleep(5 * time.Millisecond)
+		if !soon(func() bool {
+			o, _, e, r = c.Counts()
+			return o == open && e == evicted && r == refused
+		}) {
+			t.Errorf("%d open, %d evicted, %d refused; want %d, %d, %d", o, e, r, open, evicted, refused)
 		}
-		t.Errorf("%d open, %d evicted, %d refused; want %d, %d, %d", o, e, r, open, evicted, refused)
 	}
 	idle := func(want int) {
 		t.Helper()
-		for range 1000 {
+		if !soon(func() bool {
 			c.mu.Lock()
-			n := c.idle.Len()
-			c.mu.Unlock()
-			if n == want {
-				return
-			}
-			time.Sleep(5 * time.Millisecond)
+			defer c.mu.Unlock()
+			return c.idle.Len() == want
+		}) {
+			t.Fatalf("never were %d connections idle", want)
 		}
-		t.Fatalf("never were %d connections idle", want)
 	}
 	closed := func(name string, c client) {
 		t.Helper()
@@ -149,6 +145,17 @@ func TestConnections(t *testing.T) {
 	counts(2, 1, 1)
 	ok(dial(t, addr), "/")
 	counts(3, 1, 1)
+}
+
+// soon reports whether something becomes true: a server notices a little later what has become of a connection.
+func soon(done func() bool) bool {
+	for range 1000 {
+		if done() {
+			return true
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return false
 }
 
 // TestConnectionsTLS: behind TLS the server speaks of another connection than the listener made.
