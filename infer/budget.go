@@ -2,6 +2,7 @@ package infer
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -77,13 +78,18 @@ const (
 	mostSteps = 400
 )
 
-// Beyond reports whether the mean lies outside a model's ladder, whose end is then taken. It does not if the model has
-// none.
-func (b Budget) Beyond(m *vit.Model) bool {
+// Caution returns what a user should know whose mean lies outside a model's ladder: that its end is taken. "" is
+// nothing, and so it is for a model that has none.
+func (b Budget) Caution(m *vit.Model) string {
 	if b.Mean == 0 || len(m.Ladder) == 0 {
-		return false
+		return ""
 	}
-	return b.Mean < m.Ladder[0].Mean || b.Mean > Near*m.Ladder[len(m.Ladder)-1].Mean
+	least, most := m.Ladder[0].Mean, m.Ladder[len(m.Ladder)-1].Mean
+	if b.Mean >= least && b.Mean <= Near*most {
+		return ""
+	}
+	return fmt.Sprintf("a budget of %g is beyond the model's ladder of %.3g to %.3g, whose end is taken; 'adavit calibrate' "+
+		"measures others", b.Mean, least, most)
 }
 
 // Near is how much more than one rung of a ladder the next one costs that has nothing between the two: their constants

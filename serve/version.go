@@ -43,16 +43,15 @@ func (s *Server) load(name string, number int, m *vit.Model) (*version, error) {
 			"budgets; 'adavit calibrate' measures one", "model", name)
 	case err != nil:
 		return nil, fmt.Errorf("the default budget: %w", err)
-	case s.options.Budget.Beyond(m):
-		s.log.Warn("--budget is beyond the model's ladder, whose end is taken; 'adavit calibrate' measures others",
-			"model", name, "least", m.Ladder[0].Mean, "most", m.Ladder[len(m.Ladder)-1].Mean)
 	}
 	engine, err := s.pool.Add(m, s.options.Precision)
 	if err != nil {
 		return nil, err
 	}
-	if text := infer.Caution(engine.Precision(), m); text != "" {
-		s.log.Warn(text, "model", name)
+	for _, text := range []string{s.options.Budget.Caution(m), infer.Caution(engine.Precision(), m)} {
+		if text != "" {
+			s.log.Warn(text, "model", name)
+		}
 	}
 	shape := *m
 	shape.Params = &vit.Params{Config: c}

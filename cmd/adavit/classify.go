@@ -185,8 +185,7 @@ func parseBudget(text string) (b adavit.Budget, err error) {
 
 // aboutBudget says where a mean budget is beyond the model's ladder.
 func (a *app) aboutBudget(m *adavit.Model, b adavit.Budget) {
-	if b.Beyond(m) {
-		a.log.Warn("the budget is beyond the model's ladder, whose end is taken; 'adavit calibrate' measures others",
-			"budget", b.Mean, "least", m.Ladder[0].Mean, "most", m.Ladder[len(m.Ladder)-1].Mean)
+	if text := b.Caution(m); text != "" {
+		a.log.Warn(text)
 	}
 }
