@@ -267,6 +267,7 @@ func (o *Options) vacant() error {
 		if o.holds(vit.WeightsFile) != "" {
 			return fmt.Errorf("%s holds a model but no checkpoint to go on from; give another folder", o.Dir)
 		}
+		o.aboutFolder()
 		return nil
 	}
 	logs := []string{vit.ConfigFile, vit.WeightsFile, filepath.Base(logPath(o.Dir)), filepath.Base(stepsPath(o.Dir))}
@@ -276,12 +277,20 @@ func (o *Options) vacant() error {
 	if name := o.holds(append(logs, filepath.Base(checkpointDir(o.Dir)))...); name != "" {
 		return fmt.Errorf("%s %w (%s); give another folder", o.Dir, ErrNotEmpty, name)
 	}
-	if list, err := os.ReadDir(o.Dir); err == nil {
-		if i := slices.IndexFunc(list, fs.DirEntry.IsDir); i >= 0 {
-			o.Log.Warn("the run's files will lie among others", "folder", o.Dir, "there is", list[i].Name())
-		}
-	}
+	o.aboutFolder()
 	return nil
+}
+
+// aboutFolder says where a run begins in a folder that has others in it: perhaps somebody's pictures.
+func (o *Options) aboutFolder() {
+	list, err := os.ReadDir(o.Dir)
+	if err != nil {
+		return
+	}
+	own := filepath.Base(checkpointDir(o.Dir)) // of a run that ended before it saved anything
+	if i := slices.IndexFunc(list, func(e fs.DirEntry) bool { return e.IsDir() && e.Name() != own }); i >= 0 {
+		o.Log.Warn("the run's files will lie among others", "folder", o.Dir, "there is", list[i].Name())
+	}
 }
 
 // holds returns the first of the names that Dir has a folder of, or a file with something in it.
