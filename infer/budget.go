@@ -88,8 +88,8 @@ func (b Budget) Caution(m *vit.Model) string {
 	if b.Mean >= least && b.Mean <= Near*most {
 		return ""
 	}
-	return fmt.Sprintf("a budget of %g is beyond the model's ladder of %.3g to %.3g, whose end is taken; 'adavit calibrate' "+
-		"measures others", b.Mean, least, most)
+	return fmt.Sprintf("a budget of %g is beyond the model's ladder of %.3g to %.3g, whose end is taken; "+
+		"'adavit calibrate' measures others", b.Mean, least, most)
 }
 
 // Near is how much more than one rung of a ladder the next one costs that has nothing between the two: their constants
