@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"unicode/utf8"
@@ -116,7 +117,7 @@ something failed, and 2 when the command line was wrong.`,
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badUsage("%v", err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badFlag(err) })
 	root.Flags().Bool("version", false, "print the program's version") // cobra's own would take -v as well
 	f := root.PersistentFlags()
 	f.IntVar(&a.threads, "threads", 0, "`number` of threads (default: the CPUs that the process may use)")
@@ -178,6 +179,23 @@ func fill(text string) string {
 
 // badUsage makes an error that ends the program with status 2.
 func badUsage(format string, args ...any) error { return usage.Errorf(format, args...) }
+
+// flagKinds says what flags of a type want, for Go's parsers name themselves and not what they parse.
+var flagKinds = map[string]string{
+	"bool": "true or false", "int": "a whole number", "uint64": "a whole number, 0 or more", "float64": "a number",
+	"intSlice": "whole numbers, with commas between them", "float64Slice": "numbers, with commas between them",
+	"duration": "a time such as 100ms, 2s or 5m",
+}
+
+// badFlag is badUsage for what the flags' own parser says.
+func badFlag(err error) error {
+	if bad := new(pflag.InvalidValueError); errors.As(err, &bad) {
+		if kind, ok := flagKinds[bad.GetFlag().Value.Type()]; ok && !errors.Is(err, strconv.ErrRange) {
+			return badUsage("invalid argument %q for --%s, want %s", bad.GetValue(), bad.GetFlag().Name, kind)
+		}
+	}
+	return badUsage("%v", err)
+}
 
 // arguments checks that a command has n arguments, which are called what.
 func arguments(n int, what string) cobra.PositionalArgs {
