@@ -112,13 +112,16 @@ func Run(m *vit.Model, o adavit.Options, b adavit.Budget, d picture.Decoding) (s
 	}
 	h := sha256.New()
 	h.Write(about)
-	var chunk []byte
-	for data := m.Params.Data; len(data) > 0; data = data[min(len(data), 1<<14):] {
-		chunk = chunk[:0]
-		for _, v := range data[:min(len(data), 1<<14)] {
-			chunk = binary.LittleEndian.AppendUint32(chunk, math.Float32bits(v))
+	numbers, bytes := make([]float32, 1<<14), make([]byte, 0, 4<<14)
+	for at, n := 0, m.Params.Config.ParamCount(); at < n; at += len(numbers) {
+		numbers, bytes = numbers[:min(len(numbers), n-at)], bytes[:0]
+		if err := m.Params.Read(numbers, at); err != nil {
+			return "", err
 		}
-		h.Write(chunk)
+		for _, v := range numbers {
+			bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(v))
+		}
+		h.Write(bytes)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }

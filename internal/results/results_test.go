@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,7 +12,10 @@ import (
 	"testing"
 
 	"github.com/adavit/adavit"
+	"github.com/adavit/adavit/internal/modeltest"
 	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/vit"
+	"github.com/adavit/adavit/weights"
 )
 
 // became is what is said to have become of a file: every fourth is damaged.
@@ -174,5 +178,44 @@ func TestName(t *testing.T) {
 		if got := Name(name); got != want {
 			t.Errorf("%q is written %q, want %q", name, got, want)
 		}
+	}
+}
+
+// TestRun: other weights are another run, whether they are in memory or still in their files; a bit of one is enough.
+func TestRun(t *testing.T) {
+	m := modeltest.Small(t, true)
+	run := func(m *vit.Model) string {
+		s, err := Run(m, adavit.Options{}, adavit.Budget{}, picture.Decoding{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	stored := func() string {
+		dir := t.TempDir()
+		if err := vit.Save(dir, m, weights.F32); err != nil {
+			t.Fatal(err)
+		}
+		in, err := vit.LoadOptions{Stored: true}.Load(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in.Params.Data != nil {
+			t.Fatal("the weights are not in their file")
+		}
+		return run(in)
+	}
+	memory, file := run(m), stored()
+	if memory != file {
+		t.Errorf("%s in memory, %s in a file", memory, file)
+	}
+	last := &m.Params.Data[len(m.Params.Data)-1]
+	*last = math.Nextafter32(*last, 2)
+	if run(m) == memory || stored() == file {
+		t.Error("other weights are the same run")
+	}
+	if _, err := Run(&vit.Model{Params: &vit.Params{Config: m.Params.Config}}, adavit.Options{}, adavit.Budget{},
+		picture.Decoding{}); err == nil {
+		t.Error("a run of no weights")
 	}
 }
