@@ -36,9 +36,9 @@ stops at it.
 
 With --output FILE the results go into a table instead, by FILE's ending in Parquet (.parquet) or lines of JSON
 (.jsonl), which appears when all are done. A picture that cannot be read has its reason there, in error, and does not
-fail the command, unless it is named in the command and does not exist. While it runs, FILE.partial keeps what is done:
-after a kill or a crash the same command goes on from there, and no picture is lost or there twice. It refuses to go on
-with another model or other options, and to overwrite a table.` + imageHelp,
+fail the command, unless it is named in the command and does not exist, or none of them can be classified. While it
+runs, FILE.partial keeps what is done: after a kill or a crash the same command goes on from there, and no picture is
+lost or there twice. It refuses to go on with another model or other options, and to overwrite a table.` + imageHelp,
 		Example: `  adavit classify --model fashion-adaptive shoe.png coat.jpg
   adavit classify --model DIR --json - < photo.jpg
   adavit classify --model DIR --budget 0,0.6 photos/    # at most 60 % of the dense work each
@@ -49,13 +49,7 @@ with another model or other options, and to overwrite a table.` + imageHelp,
 			if o.Budget, err = parseBudget(budget); err != nil {
 				return err
 			}
-			if o.Pixels = dir != ""; !o.Pixels && cmd.Flags().Changed("pictures") {
-				return badUsage("--pictures is empty, want a folder")
-			}
-			if output == "" && cmd.Flags().Changed("output") {
-				return badUsage("--output is empty, want a file")
-			}
-			if o.Pixels && output != "" {
+			if o.Pixels = dir != ""; o.Pixels && output != "" {
 				return badUsage("--pictures and --output do not go together")
 			}
 			if options.Embed && output == "" && !a.json {

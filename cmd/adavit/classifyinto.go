@@ -102,5 +102,11 @@ func (a *app) classifyInto(ctx context.Context, output, name string, m *adavit.M
 	if table.Failed > 0 {
 		text += fmt.Sprintf(", %d of which could not be classified; the column error says why", table.Failed)
 	}
-	return a.show(classifiedInto{name, output, table.Images, table.Failed, table.Resumed}, text+"\n")
+	if err := a.show(classifiedInto{name, output, table.Images, table.Failed, table.Resumed}, text+"\n"); err != nil {
+		return err
+	}
+	if table.Failed > 0 && table.Failed == table.Images { // not the fault of this picture or that
+		return errors.New("no image could be classified: it may be the model's fault, or these are no pictures")
+	}
+	return nil
 }

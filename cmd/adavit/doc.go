@@ -198,9 +198,9 @@
 // With --output FILE the results go into a table instead, by FILE's ending in Parquet (.parquet) or
 // lines of JSON (.jsonl), which appears when all are done. A picture that cannot be read has its
 // reason there, in error, and does not fail the command, unless it is named in the command and does
-// not exist. While it runs, FILE.partial keeps what is done: after a kill or a crash the same command
-// goes on from there, and no picture is lost or there twice. It refuses to go on with another model or
-// other options, and to overwrite a table.
+// not exist, or none of them can be classified. While it runs, FILE.partial keeps what is done: after
+// a kill or a crash the same command goes on from there, and no picture is lost or there twice. It
+// refuses to go on with another model or other options, and to overwrite a table.
 //
 // IMAGE is a JPEG, PNG, GIF, WebP, BMP, TIFF or PNM file, whatever it is called; a directory, for the
 // images in it and below it, sorted by path; a pattern such as 'photos/*.jpg' that the shell left

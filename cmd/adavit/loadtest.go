@@ -51,9 +51,6 @@ func (l *loadFlags) define() {
 // alone reports flags that have no effect: those for servers without --url, and those for engines with it.
 func (l *loadFlags) alone(cmd *cobra.Command) (err error) {
 	remote := l.o.URL != ""
-	if !remote && cmd.Flags().Changed("url") {
-		return badUsage("--url is empty")
-	}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		forServers := l.set.Lookup(f.Name) != nil
 		switch {

@@ -212,8 +212,8 @@ func arguments(n int, what string) cobra.PositionalArgs {
 	}
 }
 
-// checkFlags reports the first flag that a command needs and that has no value, or a count that was set below 1; counts
-// that are not set have a meaning of their own.
+// checkFlags reports the first flag that a command needs and that has no value, that was set to nothing (as by a shell's
+// variable that is not there), or a count that was set below 1; flags that are not set have a meaning of their own.
 func checkFlags(cmd *cobra.Command) (err error) {
 	for _, name := range requiredFlags(cmd) {
 		if cmd.Flag(name).Value.String() == "" {
@@ -222,6 +222,9 @@ func checkFlags(cmd *cobra.Command) (err error) {
 	}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		kind, v := f.Value.Type(), f.Value.String()
+		if err == nil && (kind == "string" && v == "" || kind == "stringSlice" && v == "[]") {
+			err = badUsage("--%s is empty; give it a value or leave it out", f.Name)
+		}
 		if err == nil && (kind == "int" || kind == "int64") && (v == "0" || v[0] == '-') {
 			err = badUsage("--%s is %s, want 1 or more", f.Name, v)
 		}

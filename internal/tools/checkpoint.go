@@ -80,6 +80,10 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 	}
 	done.Notes = append(done.Notes, m.Notes...)
 	calibrated := m.Ladder != nil
+	own, err := infer.Resolve(infer.Auto, m)
+	if err != nil {
+		return done, err
+	}
 	if m, err = o.change(m, labels, &done); err != nil {
 		return done, err
 	}
@@ -91,12 +95,20 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 		return done, err
 	}
 	switch {
-	case o.Precision == infer.Auto && oneFile && m.Precision != "":
-		done.note("that the model is to run in %s is not kept, which only a model directory says", m.Precision)
 	case o.Precision != infer.Auto && oneFile:
 		return done, usage.Errorf("a precision is kept in a model directory, not in %s", dst)
 	case o.Precision != infer.Auto:
 		m.Precision = string(o.Precision)
+	case oneFile && own != infer.F32:
+		done.note("that the model is to run in %s is not kept, which only a model directory says", own)
+	default:
+		if now, err := infer.Resolve(infer.Auto, m); err == nil && now != own {
+			done.note("the model will run in %s, not in %s: what that costs was measured before the change; --precision %s "+
+				"keeps it", now, own, own)
+		}
+	}
+	if ext == ".safetensors" {
+		done.noteTensorsAlone(m)
 	}
 	done.Parameters = m.Params.Config.ParamCount()
 	if there(dst) {
@@ -215,6 +227,18 @@ func (o ConvertOptions) change(m *vit.Model, labels []string, done *Conversion) 
 		m = m.WithHalting(*o.Halting)
 	}
 	return m, nil
+}
+
+// noteTensorsAlone says what a file of tensors does not hold.
+func (d *Conversion) noteTensorsAlone(m *vit.Model) {
+	lost := []string{"how pictures are prepared"}
+	if m.Params.Config.Labels != nil {
+		lost = append(lost, "the names of the classes")
+	}
+	if m.Params.Config.Halting.Adaptive() {
+		lost = append(lost, "how tokens halt")
+	}
+	d.note("tensors alone are kept: not %s, which a model directory holds", strings.Join(lost, ", nor "))
 }
 
 func (d *Conversion) note(format string, args ...any) {
