@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/tools"
+	"github.com/adavit/adavit/internal/usage"
+	"github.com/adavit/adavit/vit"
 )
 
 func (a *app) bench() *cobra.Command {
@@ -64,6 +67,11 @@ counted as long as they were waited for. Other servers will do that answer the s
 			if len(threads) == 0 {
 				threads = []int{0}
 			}
+			for _, name := range variants { // better now than after the work
+				if _, err := vit.Variant(name); err != nil {
+					return usage.Wrap(err)
+				}
+			}
 			var results []tools.BenchResult
 			o.Precision = a.precision
 			for i, name := range slices.Concat(variants, models) {
@@ -72,6 +80,9 @@ counted as long as they were waited for. Other servers will do that answer the s
 					for _, o.Batch = range batches {
 						r, err := tools.Bench(cmd.Context(), o)
 						if err != nil {
+							if len(results) > 0 { // what was measured so far
+								err = errors.Join(a.show(map[string]any{"results": results}, benchText(results)), err)
+							}
 							return err
 						}
 						results = append(results, r)
@@ -89,7 +100,8 @@ counted as long as they were waited for. Other servers will do that answer the s
 	f.StringSliceVar(&models, "model", nil, modelUsage)
 	f.IntSliceVar(&threads, "threads", nil, "`number` of threads (default: the CPUs that the process may use)")
 	f.IntSliceVar(&batches, "batch", []int{1}, "`images` in a batch, or with --url --api v2 in a request")
-	f.Float64SliceVar(&o.Active, "active", nil, "`share` of patch tokens that run in each block, falling")
+	f.Float64SliceVar(&o.Active, "active", nil, "`share` of patch tokens that run in each block, falling; the last "+
+		"one is that of all further blocks")
 	f.Lookup("active").DefValue = "" // "[]" would say nothing
 	f.BoolVar(&o.Profile, "profile", false, "print where the time goes, block by block")
 	f.Float64Var(&o.Seconds, "seconds", 3, "`time` to measure, after a warm-up")

@@ -20,8 +20,8 @@ func (a *app) calibrate() *cobra.Command {
 		Long: `Calibrate finds, for each of some shares of the dense model's work, the constants of the model's halting
 scheme by which an image costs that much on the average, and keeps the most accurate where there are several ways. What
 it measures goes into budgets.json beside the weights: constants, mean and 95th percentile of token-blocks, MACs, top-1,
-agreement with the model as it stands, and the time of an image that runs alone. From then on classify and eval take a
-mean in --budget.
+agreement with the model as it stands, and the time of an image that runs alone. A ladder that is there already is
+replaced. From then on classify and eval take a mean in --budget.
 
 The images are those that training holds out, or, of a data set without parts, all. Test images are refused: they would
 be no test of what they have chosen. Where none of the data's classes is the model's, what the model says as it stands
@@ -47,13 +47,8 @@ is not linear in the constants.`,
 			if err != nil {
 				return aboutClasses(err)
 			}
-			instead := ""
-			if r.Replaced {
-				instead = ", in place of an older one"
-			}
 			return a.show(r, fmt.Sprintf("%s\n%d images of %s (%s), %s; an image alone took so long on %s\n"+
-				"The ladder is in %s%s\n", tableText(r.Table()), r.Images, r.Data, r.Part, r.Precision, r.Machine, r.Stored,
-				instead))
+				"The ladder is in %s\n", tableText(r.Table()), r.Images, r.Data, r.Part, r.Precision, r.Machine, r.Stored))
 		},
 	}
 	f := cmd.Flags()

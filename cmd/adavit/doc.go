@@ -91,7 +91,8 @@
 //
 // Flags:
 //
-//	--active share           share of patch tokens that run in each block, falling
+//	--active share           share of patch tokens that run in each block, falling; the last
+//	                         one is that of all further blocks
 //	--api kind               kind of request: classify (picture files) or v2 (binary
 //	                         tensors) (default "classify")
 //	--arrivals kind          kind of schedule: poisson or constant (default "poisson")
@@ -145,7 +146,8 @@
 // halting scheme by which an image costs that much on the average, and keeps the most accurate where
 // there are several ways. What it measures goes into budgets.json beside the weights: constants, mean
 // and 95th percentile of token-blocks, MACs, top-1, agreement with the model as it stands, and the
-// time of an image that runs alone. From then on classify and eval take a mean in --budget.
+// time of an image that runs alone. A ladder that is there already is replaced. From then on classify
+// and eval take a mean in --budget.
 //
 // The images are those that training holds out, or, of a data set without parts, all. Test images are
 // refused: they would be no test of what they have chosen. Where none of the data's classes is the

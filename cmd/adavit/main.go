@@ -212,8 +212,9 @@ func arguments(n int, what string) cobra.PositionalArgs {
 	}
 }
 
-// checkFlags reports the first flag that a command needs and that has no value, that was set to nothing (as by a shell's
-// variable that is not there), or a count that was set below 1; flags that are not set have a meaning of their own.
+// checkFlags reports the first flag that a command needs and that has no value, that was set to nothing (as by a
+// shell's variable that is not there), or a count that was set below 1; flags that are not set have a meaning of their
+// own.
 func checkFlags(cmd *cobra.Command) (err error) {
 	for _, name := range requiredFlags(cmd) {
 		if cmd.Flag(name).Value.String() == "" {

@@ -72,6 +72,9 @@ grad.NAME for every tensor under its name in timm's layout, in evaluation mode.`
 			a.caution(m, cmp.Or(a.precision, infer.F32))
 			o := tools.PredictOptions{Threads: a.threads, Precision: a.precision}
 			if gradients {
+				if a.precision != infer.Auto && a.precision != infer.F32 {
+					a.log.Warn("loss and gradients are float32's, whatever the precision of the rest")
+				}
 				if o.Loss = &loss; !cmd.Flag("target-layer").Changed {
 					loss.TargetLayer = float64(m.Params.Config.Layers/2 + 1)
 				}

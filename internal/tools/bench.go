@@ -110,7 +110,8 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 	schemes := [][]halting.Scheme{nil} // of each side: the model's own
 	if o.Active != nil {
 		if len(o.Active) > c.Layers {
-			return BenchResult{}, usage.Errorf("%d shares of active tokens for %d blocks", len(o.Active), c.Layers)
+			return BenchResult{}, usage.Errorf("%d shares of active tokens for the %d blocks of %s", len(o.Active),
+				c.Layers, o.Model)
 		}
 		shares, err := halting.NewFixedShares(o.Active)
 		if err != nil {

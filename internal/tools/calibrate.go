@@ -103,6 +103,10 @@ func Calibrate(ctx context.Context, o CalibrateOptions) (r Calibrated, err error
 	if l.Rungs[0].Top1 == nil {
 		o.Log.Warn("the data's classes are not the model's: its own word as it stands is held to be right")
 	}
+	if n := len(m.Ladder); n > 0 {
+		o.Log.Info("the ladder that was there is replaced", "rungs", n, "least", m.Ladder[0].Mean, "most", m.Ladder[n-1].Mean,
+			"images", m.Calibration.Images)
+	}
 	m.Ladder, m.Calibration = r.Ladder, r.Calibration
 	return r, vit.SaveLadder(o.Model, m)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -87,6 +88,9 @@ func compare(ctx context.Context, names [2]string, models [2]*vit.Model, d data.
 	r DemoResult, err error) {
 	if err := atomicfile.Writable(dir); err != nil { // better now than after the work
 		return r, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, vit.ConfigFile)); err == nil {
+		return r, fmt.Errorf("%s holds a model, whose report would be lost; name another folder", dir)
 	}
 	var seen *eval.Collector
 	if r.Models, seen, err = eval.Collect(ctx, d, o, models[:]...); err != nil {

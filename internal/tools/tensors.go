@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,7 +88,7 @@ type Written struct {
 
 // PredictFile is Predict from one safetensors file to another, which appears whole or not at all.
 func PredictFile(ctx context.Context, m *vit.Model, input, output string, o PredictOptions) (Written, error) {
-	if err := notInput(output, input); err != nil {
+	if err := cmp.Or(notInput(output, input), replaceable(output)); err != nil {
 		return Written{}, err
 	}
 	in, err := weights.ReadSafetensors(input)
@@ -226,6 +227,24 @@ func notInput(output string, inputs ...string) error {
 	return nil
 }
 
+// replaceable reports a file that is there and does not look like tensors: perhaps somebody's picture, which the output
+// was not meant to replace.
+func replaceable(output string) error {
+	if info, err := os.Stat(output); err != nil || !info.Mode().IsRegular() {
+		return nil // it is not there, or writing it will say what is wrong
+	}
+	f, err := os.Open(output)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var head [9]byte // the header's length, and the header
+	if n, _ := io.ReadFull(f, head[:]); n > 0 && head[8] != '{' {
+		return fmt.Errorf("%s is there and holds no tensors; remove it, or name another file", output)
+	}
+	return nil
+}
+
 // maxPixels bounds the tensor that Preprocess makes: 1 Gi numbers, 4 GiB.
 const maxPixels = 1 << 30
 
@@ -247,7 +266,7 @@ func Preprocess(ctx context.Context, m *vit.Model, f picture.Files, output strin
 	for _, file := range files {
 		inputs = append(inputs, file.Name)
 	}
-	if err := notInput(output, inputs...); err != nil {
+	if err := cmp.Or(notInput(output, inputs...), replaceable(output)); err != nil {
 		return Written{}, err
 	}
 	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {
