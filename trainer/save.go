@@ -122,7 +122,7 @@ func (r *runner) restore() error {
 						"another folder", r.Dir, late)
 				}
 			}
-			r.Log.Warn("the recipe is not the one that the run began with", "changed", changes)
+			r.Log.Warn("the recipe is not the one that the run had until now", "changed", changes)
 		}
 		r.Log.Info("resumed", "step", s.step)
 		return remove(r.Dir, steps[:i])

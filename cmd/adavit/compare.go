@@ -25,7 +25,9 @@ to the same mean depth by their own constants (on training images), tests them, 
 other and with the dense model, trained on equally. Schemes that need no training (` +
 			strings.Join(halting.Names(halting.NeedsNoTraining), ", ") + `) use that model's weights. A random
 control tells what the choice of tokens is worth: the same depths, in random order among an image's patches. All is
-tested and timed in f32, unless --precision names another.
+tested and timed in f32, unless --precision names another. A speed-up is the median of the ratios within each turn, in
+which all took theirs one after the other; it need not be the ratio of the images a second beside it, which are medians
+over all turns.
 
 It leaves a folder for each run with its report and log, and compare.html, compare.svg, compare.json and table.md.
 Interrupted, the same command goes on; runs that are finished are not repeated.
