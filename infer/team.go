@@ -17,6 +17,9 @@ const MaxTeam = 16
 // owns the image's rows, and in every stage each member computes a part of them. Rows of a product, of a norm and of
 // attention's queries do not depend on each other, so the bits are those of one worker. The leader writes the fields
 // above sequence before it raises that.
+//
+// Nobody waits for a member that has not come to its part: the leader then does it, too. So on a machine that is busy
+// with other things, where threads lose their cores for milliseconds, a team is about as fast as its leader.
 type team struct {
 	members []*worker // the leader first; nil in a worker that works alone
 	stage   stage     // nil: no more images
@@ -24,7 +27,21 @@ type team struct {
 
 	sequence atomic.Uint32 // stages begun
 	_        [64]byte      // members look at sequence while others count down
-	left     atomic.Int32  // members that have not finished the stage
+	left     atomic.Int32  // parts of the stage, but for the leader's own, that are not done
+	taken    []taken       // [members]
+}
+
+// taken is the last stage whose part for a member has been taken by somebody, in a cache line of its own.
+type taken struct {
+	atomic.Uint32
+	_ [60]byte
+}
+
+// take reports whether member i's part of a stage falls to the caller, which it does to one only. A stage that is over
+// has been taken.
+func (t *team) take(i int, stage uint32) bool {
+	last := t.taken[i].Load()
+	return last < stage && t.taken[i].CompareAndSwap(last, stage)
 }
 
 // runTogether runs the job's images one after the other on all workers, or as many as a team has.
@@ -33,6 +50,7 @@ func (e *Engine) runTogether() {
 	t.sequence.Store(0)
 	t.members = e.workers[:min(len(e.workers), MaxTeam)]
 	zeros(&t.bounds, len(t.members)+1)
+	zeros(&t.taken, len(t.members))
 	for _, m := range t.members[1:] {
 		m.wake <- struct{}{}
 	}
@@ -42,27 +60,30 @@ func (e *Engine) runTogether() {
 	t.members = nil
 }
 
-// begin lets the members do their parts of a stage.
+// begin lets the members do their parts of a stage; the last one, nil, each has to see for itself.
 func (t *team) begin(s stage) {
 	t.stage = s
 	t.left.Store(int32(len(t.members) - 1))
 	t.sequence.Add(1)
 }
 
-// wait returns when all members have done theirs.
+// wait returns when all parts are done.
 func (t *team) wait() {
 	t.members[0].engine.spin(func() bool { return t.left.Load() == 0 })
 }
 
-// follow does a member's part of every stage that the leader begins.
+// follow does a member's part of every stage that the leader begins, but for those that it comes to too late.
 func (w *worker) follow(leader *worker) {
 	w.growScratch()
 	spent := w.spent
 	w.spent = nil // the leader books the time
 	defer func() { w.spent = spent }()
 	t, i := &leader.team, slices.Index(w.engine.workers, w)
-	for seen := uint32(1); ; seen++ {
-		w.engine.spin(func() bool { return t.sequence.Load() >= seen })
+	for seen := uint32(0); ; {
+		w.engine.spin(func() bool { return t.sequence.Load() != seen })
+		if seen = t.sequence.Load(); !t.take(i, seen) {
+			continue
+		}
 		if t.stage == nil {
 			t.left.Add(-1)
 			return
@@ -91,14 +112,26 @@ func (w *worker) runColumns(s stage, n int) {
 	w.share(s)
 }
 
-// share begins a stage and returns when all members have done their parts.
+// share begins a stage and returns when all of its parts are done.
 func (w *worker) share(s stage) {
 	t := &w.team
 	t.begin(s)
 	defer t.wait() // also where the leader's own part panics
 	w.part(w, 0)
+	for i := range t.members {
+		w.help(i)
+	}
 	if w.engine.broken.Load() != nil {
 		panic("a member of the team failed")
+	}
+}
+
+// help has the leader do member i's part of the stage, if that has not begun.
+func (w *worker) help(i int) {
+	t := &w.team
+	if i > 0 && t.take(i, t.sequence.Load()) {
+		defer t.left.Add(-1)
+		w.part(w, i)
 	}
 }
 

@@ -1,6 +1,9 @@
 package infer
 
 import (
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -79,4 +82,60 @@ func TestTeam(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestTake: each part of a stage is taken once, whoever asks, and nobody takes one of a stage that is over.
+func TestTake(t *testing.T) {
+	const members, stages, askers = 3, 300, 4
+	team := &team{taken: make([]taken, members)}
+	var won [members][stages + 1]atomic.Int32
+	var all sync.WaitGroup
+	for asker := range askers {
+		all.Go(func() {
+			for stage := uint32(1); stage <= stages; stage++ {
+				for i := range members {
+					if (asker+i+int(stage))%5 == 0 {
+						continue // somebody comes to it later, or nobody
+					}
+					if team.take(i, stage) {
+						won[i][stage].Add(1)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	for i := range members {
+		for stage := range won[i] {
+			if n := won[i][stage].Load(); n > 1 {
+				t.Errorf("part %d of stage %d was taken %d times", i, stage, n)
+			}
+		}
+		if team.take(i, stages-1) || !team.take(i, stages+1) || team.take(i, stages+1) {
+			t.Errorf("part %d: a stage that is over was taken, or the next one not once", i)
+		}
+	}
+}
+
+// TestTeamOfOneCore: where members do not come to their parts, the leader does them, with the same bits.
+func TestTeamOfOneCore(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	c, err := vit.Variant("micro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := vit.Initialize(c, 1, 0)
+	images := drawImages(c, 1, 1)
+	alone := run(t, p, options{}, images)
+	o := options{}
+	o.Threads = 4
+	e := newEngine(t, p, o)
+	defer e.Close()
+	for range 20 {
+		var out Output
+		if err := e.Run(background, Batch{Images: images}, &out); err != nil {
+			t.Fatal(err)
+		}
+		sameBits(t, "logits", out.Logits, alone.Logits)
+	}
 }
