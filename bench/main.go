@@ -2,7 +2,7 @@
 // cores.
 //
 //	make bench-peers      everything, half an hour: prints the tables and writes BENCHMARKS.md
-//	make bench-peers TORCH=1     with PyTorch 2, which takes six gigabytes
+//	make bench-peers TORCH=1     with PyTorch 2, which takes six gigabytes and a quarter of an hour more
 //	cd bench && go run . -quick -out /dev/null     everything, and little of each
 //	cd bench && go run . -models deit-tiny -threads 1 -batches 1 -training none -out /dev/null
 //	cd bench && go run . -serve -out ../BENCHMARKS.md      'adavit serve' beside FastAPI: that section of the page
