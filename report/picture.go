@@ -2,10 +2,15 @@ package report
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/png"
+	"io"
+	"os"
+	"slices"
 
 	"golang.org/x/image/draw"
 
@@ -114,7 +119,7 @@ func resize(s Sample, size int) *image.RGBA {
 	return dst
 }
 
-// WritePNG stores img as a PNG file. The file appears whole or not at all.
+// WritePNG stores img as a PNG file that says whose it is. The file appears whole or not at all.
 func WritePNG(path string, img *image.RGBA) error {
 	if img == nil {
 		return fmt.Errorf("report: writing %s: no picture", path)
@@ -123,7 +128,29 @@ func WritePNG(path string, img *image.RGBA) error {
 	if err != nil {
 		return fmt.Errorf("report: writing %s: %w", path, err)
 	}
-	return writeFile(path, b)
+	return writeFile(path, slices.Insert(b, pngHead, software...))
+}
+
+// pngHead is where the chunks of a PNG file begin that may be left out: behind the signature and the image's header.
+const pngHead = 8 + 25
+
+// software is the chunk of a PNG file that says which program made it (PNG specification, 11.3.3.3).
+var software = func() []byte {
+	const content = "tEXtSoftware\x00adavit"
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(content)-4)) // the type does not count
+	return binary.BigEndian.AppendUint32(append(b, content...), crc32.ChecksumIEEE([]byte(content)))
+}()
+
+// IsPNG reports whether WritePNG wrote the file; one that cannot be read it did not write.
+func IsPNG(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, pngHead+len(software))
+	_, err = io.ReadFull(f, head)
+	return err == nil && bytes.Equal(head[pngHead:], software)
 }
 
 func encodePNG(img *image.RGBA) ([]byte, error) {

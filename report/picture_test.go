@@ -368,7 +368,14 @@ func TestWritePNG(t *testing.T) {
 			}
 		}
 	}
+	foreign := filepath.Join(t.TempDir(), "foreign.png")
+	if b, err := encodePNG(img); err != nil || os.WriteFile(foreign, b, 0o666) != nil {
+		t.Fatal(err)
+	}
 	missing := filepath.Join(dir, "no", "such", "folder.png")
+	if !IsPNG(path) || IsPNG(foreign) || IsPNG(missing) {
+		t.Errorf("it wrote %v, %v, %v; want the first alone", IsPNG(path), IsPNG(foreign), IsPNG(missing))
+	}
 	if err := WritePNG(missing, img); err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("into a folder that is not there: error %v", err)
 	}

@@ -46,6 +46,7 @@ type snapshot struct {
 	recipe  Recipe
 	config  vit.Config
 	data    census // of the run's parts
+	origin  origin
 	entry   Entry  // of the epoch under way, as far as it has come; of a finished one, whole but for what is measured
 	tensors []train.Tensor
 }
@@ -54,7 +55,7 @@ type snapshot struct {
 func (s snapshot) write(dir string) error {
 	meta := map[string]string{"version": checkpointVersion, "step": strconv.Itoa(s.step)}
 	for key, value := range map[string]any{"recipe": s.recipe, "config": s.config, "entry": s.entry,
-		"data": s.data} {
+		"data": s.data, "origin": s.origin} {
 		text, err := json.Marshal(value)
 		if err != nil {
 			return fmt.Errorf("checkpoint: %s: %w", key, err)
@@ -121,6 +122,12 @@ func (s *snapshot) decode(f *weights.File) error {
 	}
 	if changed, err := strictjson.Differences([]byte(f.Metadata["config"]), config); err != nil || changed != "" {
 		return fmt.Errorf("%w: its model is another one: %s", errOtherRun, cmp.Or(changed, f.Metadata["config"]))
+	}
+	switch changed, err := s.origin.since(f.Metadata["origin"]); {
+	case err != nil:
+		return err
+	case changed != "":
+		return fmt.Errorf("%w: %s; or begin anew in another folder", errOtherRun, changed)
 	}
 	for _, t := range s.tensors {
 		tensor, ok := f.Get(t.Name)

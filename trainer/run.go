@@ -21,6 +21,7 @@ type runner struct {
 	unlock       func() // gives the run's folder free
 	preprocessor picture.Preprocessor
 	census       census
+	origin       origin
 	start        vit.Config // as the run began; learnt gates change the backend's
 	backend      Backend
 	teacher      *teacher // nil: no distillation

@@ -18,7 +18,7 @@ import (
 // snapshot is the run as it stands: everything that steps change.
 func (r *runner) snapshot() (snapshot, error) {
 	state, err := r.backend.State()
-	return snapshot{step: r.step, recipe: r.Recipe, config: r.start, data: r.census, entry: r.entry,
+	return snapshot{step: r.step, recipe: r.Recipe, config: r.start, data: r.census, origin: r.origin, entry: r.entry,
 		tensors: state}, err
 }
 

@@ -162,6 +162,10 @@ func (o Options) open(ctx context.Context) (r *runner, err error) {
 	if err := o.look(ctx, prep); err != nil {
 		return nil, err
 	}
+	began, err := originOf(p, o.Teacher)
+	if err != nil {
+		return nil, err
+	}
 	if o.Recipe.Slice != nil {
 		if p, err = o.slice(p, prep); err != nil {
 			return nil, err
@@ -178,7 +182,7 @@ func (o Options) open(ctx context.Context) (r *runner, err error) {
 	if !ok {
 		return nil, fmt.Errorf("another run is at work in %s", o.Dir)
 	}
-	r = &runner{Options: o, unlock: unlock, preprocessor: prep, census: counted, start: p.Config, saved: -1,
+	r = &runner{Options: o, unlock: unlock, preprocessor: prep, census: counted, origin: began, start: p.Config, saved: -1,
 		size: 4 * 4 * int64(len(p.Data))}
 	if err := r.prepare(p); err != nil {
 		r.close()

@@ -1,8 +1,11 @@
 package vit
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"slices"
 
 	"github.com/adavit/adavit/weights"
@@ -40,6 +43,24 @@ func (p *Params) Read(dst []float32, offset int) error {
 		return errNoData
 	}
 	return p.stored.named(p.stored.read(dst, offset))
+}
+
+// WriteNumbers writes all parameters in their order, as float32 in little-endian, wherever they are: for checksums.
+func (p *Params) WriteNumbers(w io.Writer) error {
+	numbers, bytes := make([]float32, 1<<14), make([]byte, 0, 4<<14)
+	for at, n := 0, p.Config.ParamCount(); at < n; at += len(numbers) {
+		numbers, bytes = numbers[:min(len(numbers), n-at)], bytes[:0]
+		if err := p.Read(numbers, at); err != nil {
+			return err
+		}
+		for _, v := range numbers {
+			bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(v))
+		}
+		if _, err := w.Write(bytes); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Whole returns the parameters with all of them in memory: p itself, if Data is there, else new ones that are read from

@@ -2,11 +2,9 @@ package results
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"io"
-	"math"
 
 	"github.com/adavit/adavit"
 	"github.com/adavit/adavit/infer"
@@ -112,16 +110,8 @@ func Run(m *vit.Model, o adavit.Options, b adavit.Budget, d picture.Decoding) (s
 	}
 	h := sha256.New()
 	h.Write(about)
-	numbers, bytes := make([]float32, 1<<14), make([]byte, 0, 4<<14)
-	for at, n := 0, m.Params.Config.ParamCount(); at < n; at += len(numbers) {
-		numbers, bytes = numbers[:min(len(numbers), n-at)], bytes[:0]
-		if err := m.Params.Read(numbers, at); err != nil {
-			return "", err
-		}
-		for _, v := range numbers {
-			bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(v))
-		}
-		h.Write(bytes)
+	if err := m.Params.WriteNumbers(h); err != nil {
+		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }

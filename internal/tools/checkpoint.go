@@ -68,7 +68,7 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 	if err != nil {
 		return done, err
 	}
-	if preprocessor != nil && ext == ".safetensors" {
+	if preprocessor != nil && ext == tensorsExt {
 		return done, usage.Errorf("--preprocessor is for a model directory or ONNX; %s holds tensors alone", dst)
 	}
 	m, err := o.open(ctx, src, &done)
@@ -87,7 +87,12 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 	if m, err = o.change(m, labels, &done); err != nil {
 		return done, err
 	}
-	oneFile := ext == onnxExt || ext == ".safetensors"
+	oneFile := ext == onnxExt || ext == tensorsExt
+	if oneFile {
+		if err := replaceable(dst, ext); err != nil {
+			return done, err
+		}
+	}
 	if calibrated && (m.Ladder == nil || oneFile) {
 		done.note("the ladder of budgets is not kept: 'adavit calibrate' measures one for a model directory")
 	}
@@ -107,7 +112,7 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 				"keeps it", now, own, own)
 		}
 	}
-	if ext == ".safetensors" {
+	if ext == tensorsExt {
 		done.noteTensorsAlone(m)
 	}
 	done.Parameters = m.Params.Config.ParamCount()
@@ -126,7 +131,7 @@ func Convert(ctx context.Context, src, dst string, o ConvertOptions) (Conversion
 				dst+onnx.DataSuffix)
 		}
 		return done, nil
-	case ".safetensors":
+	case tensorsExt:
 		done.Kind = "safetensors"
 		return done, vit.SaveTimm(dst, m.Params, cmp.Or(o.Store, weights.F32))
 	}

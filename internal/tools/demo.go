@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"image"
@@ -92,6 +93,9 @@ func compare(ctx context.Context, names [2]string, models [2]*vit.Model, d data.
 	if _, err := os.Stat(filepath.Join(dir, vit.ConfigFile)); err == nil {
 		return r, fmt.Errorf("%s holds a model, whose report would be lost; name another folder", dir)
 	}
+	if err := ownReport(dir); err != nil {
+		return r, err
+	}
 	var seen *eval.Collector
 	if r.Models, seen, err = eval.Collect(ctx, d, o, models[:]...); err != nil {
 		return r, err
@@ -108,12 +112,35 @@ func compare(ctx context.Context, names [2]string, models [2]*vit.Model, d data.
 	return r, r.write(dir, seen)
 }
 
+const (
+	reportFile  = "report.html"
+	reportTitle = "Adaptive tokens at work"
+)
+
+// ownReport reports a file in dir that has a name of the report's, but which no demo wrote.
+func ownReport(dir string) error {
+	page, err := os.ReadFile(filepath.Join(dir, reportFile))
+	if err == nil && bytes.Contains(page, []byte("<title>"+reportTitle)) {
+		return nil // so the pictures are the demo's, too
+	}
+	list, err := os.ReadDir(dir)
+	for _, e := range list {
+		name := e.Name()
+		panel := strings.HasPrefix(name, "panel-") && filepath.Ext(name) == pngExt
+		if panel || slices.Contains([]string{reportFile, "tokens.png", "easy-hard.png"}, name) {
+			return fmt.Errorf("%s is there, and no demo wrote it; remove it, or name another folder",
+				filepath.Join(dir, name))
+		}
+	}
+	return err
+}
+
 // write makes the report and its pictures in dir.
 func (r *DemoResult) write(dir string, c *eval.Collector) error {
 	base, adaptive, samples := r.Models[0], r.Models[1], c.Samples()
-	r.Report = filepath.Join(dir, "report.html")
+	r.Report = filepath.Join(dir, reportFile)
 	if err := report.WriteHTML(r.Report, report.Page{
-		Title:    "Adaptive tokens at work",
+		Title:    reportTitle,
 		Subtitle: fmt.Sprintf("%s beside %s on %d test images", adaptive.Model, base.Model, adaptive.Images),
 		Machine:  machine.Describe(base.Threads), Date: time.Now(), Facts: report.Compare(r.Rows[0], r.Rows[1]),
 		Table: report.Models(r.Rows), Tally: c.Tally, Contrasts: c.Contrasts, Samples: samples,
@@ -157,7 +184,7 @@ func (r *DemoResult) write(dir string, c *eval.Collector) error {
 }
 
 func (r *DemoResult) picture(dir, name string, img *image.RGBA) error {
-	path := filepath.Join(dir, name+".png")
+	path := filepath.Join(dir, name+pngExt)
 	r.Pictures = append(r.Pictures, path)
 	return report.WritePNG(path, img)
 }

@@ -165,7 +165,7 @@ func tensorBodies(ctx context.Context, o LoadOptions, model string) (bodies []lo
 		}
 		return bodies, err
 	}
-	if strings.EqualFold(filepath.Ext(o.Images), ".safetensors") {
+	if strings.EqualFold(filepath.Ext(o.Images), tensorsExt) {
 		return enough(tensorsOf(o.Images, add))
 	}
 	like := cmp.Or(o.Like, model)

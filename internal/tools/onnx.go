@@ -11,7 +11,12 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-const onnxExt = ".onnx"
+// How the names of files end, by what is in them.
+const (
+	onnxExt    = ".onnx"
+	tensorsExt = ".safetensors"
+	pngExt     = ".png"
+)
 
 // openONNX reads a model from an ONNX file.
 func (o ConvertOptions) openONNX(src string, done *Conversion) (*vit.Model, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/adavit/adavit/internal/parallel"
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/picture"
+	"github.com/adavit/adavit/report"
 	"github.com/adavit/adavit/train"
 	"github.com/adavit/adavit/vit"
 	"github.com/adavit/adavit/weights"
@@ -88,7 +89,7 @@ type Written struct {
 
 // PredictFile is Predict from one safetensors file to another, which appears whole or not at all.
 func PredictFile(ctx context.Context, m *vit.Model, input, output string, o PredictOptions) (Written, error) {
-	if err := cmp.Or(notInput(output, input), replaceable(output)); err != nil {
+	if err := cmp.Or(notInput(output, input), replaceable(output, tensorsExt)); err != nil {
 		return Written{}, err
 	}
 	in, err := weights.ReadSafetensors(input)
@@ -227,9 +228,9 @@ func notInput(output string, inputs ...string) error {
 	return nil
 }
 
-// replaceable reports a file that is there and does not look like tensors: perhaps somebody's picture, which the output
-// was not meant to replace.
-func replaceable(output string) error {
+// replaceable reports a file that is there and does not look like what is to be written under its name, which has the
+// given extension (of tensors, of ONNX or of a picture): perhaps something that the output was not meant to replace.
+func replaceable(output, kind string) error {
 	if info, err := os.Stat(output); err != nil || !info.Mode().IsRegular() {
 		return nil // it is not there, or writing it will say what is wrong
 	}
@@ -238,9 +239,19 @@ func replaceable(output string) error {
 		return nil
 	}
 	defer f.Close()
-	var head [9]byte // the header's length, and the header
-	if n, _ := io.ReadFull(f, head[:]); n > 0 && head[8] != '{' {
-		return fmt.Errorf("%s is there and holds no tensors; remove it, or name another file", output)
+	var head [9]byte // of tensors: the header's length, and the header
+	if n, _ := io.ReadFull(f, head[:]); n == 0 {
+		return nil
+	}
+	ours, what := head[8] == '{', "holds no tensors"
+	switch kind {
+	case pngExt:
+		ours, what = report.IsPNG(output), "is not adavit's"
+	case onnxExt:
+		ours, what = head[0] == 1<<3, "is not ONNX" // the first field, the version of the format
+	}
+	if !ours {
+		return fmt.Errorf("%s is there and %s; remove it, or name another file", output, what)
 	}
 	return nil
 }
@@ -266,7 +277,7 @@ func Preprocess(ctx context.Context, m *vit.Model, f picture.Files, output strin
 	for _, file := range files {
 		inputs = append(inputs, file.Name)
 	}
-	if err := cmp.Or(notInput(output, inputs...), replaceable(output)); err != nil {
+	if err := cmp.Or(notInput(output, inputs...), replaceable(output, tensorsExt)); err != nil {
 		return Written{}, err
 	}
 	if err := m.Preprocessor.Check(c.Channels, c.Height, c.Width); err != nil {

@@ -116,10 +116,10 @@ func WriteAugmented(ctx context.Context, o AugmentOptions) (Augmented, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if strings.ToLower(filepath.Ext(o.Out)) != ".png" {
+	if strings.ToLower(filepath.Ext(o.Out)) != pngExt {
 		return Augmented{}, usage.Errorf("the sheet is a PNG file, and %q does not end in .png", o.Out)
 	}
-	if err := notInput(o.Out, o.Data, o.Model); err != nil {
+	if err := cmp.Or(notInput(o.Out, o.Data, o.Model), replaceable(o.Out, pngExt)); err != nil {
 		return Augmented{}, err
 	}
 	shape, err := o.shape(ctx)
