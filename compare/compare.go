@@ -174,9 +174,12 @@ func newComparer(ctx context.Context, o Options) (*comparer, error) {
 		}
 	}
 	const maxBatch, maxSeconds = 1 << 16, 3600
-	if o.Epochs < 0 || o.Limit < 0 || o.Batch < 1 || o.Batch > maxBatch || !(o.Seconds > 0 && o.Seconds <= maxSeconds) {
-		return nil, usage.Errorf("%d epochs, a limit of %d images, a batch of %d images, turns of %v seconds", o.Epochs,
-			o.Limit, o.Batch, o.Seconds)
+	if o.Epochs < 0 || o.Limit < 0 || o.Batch < 1 || o.Batch > maxBatch {
+		return nil, usage.Errorf("%d epochs, a limit of %d images, a batch of %d images, want 1 or more, and at most %d "+
+			"images in a batch", o.Epochs, o.Limit, o.Batch, maxBatch)
+	}
+	if !(o.Seconds > 0 && o.Seconds <= maxSeconds) {
+		return nil, usage.Errorf("turns of %v seconds, want more than 0 and at most %d", o.Seconds, maxSeconds)
 	}
 	var err error
 	if o.Precision, err = infer.Resolve(o.Precision, nil); err != nil {

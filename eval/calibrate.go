@@ -40,6 +40,16 @@ type Ladder struct {
 	Missed          []Missed
 }
 
+// Caution says what is doubtful about a ladder that few images decided on; "" of others.
+func (l Ladder) Caution() string {
+	const few = 100
+	if l.Images >= few {
+		return ""
+	}
+	return fmt.Sprintf("budgets measured on %d images alone: which constants are best, and what they cost, is chance; "+
+		"%d or more tell", l.Images, few)
+}
+
 // Missed is a budget that the scheme cannot reach.
 type Missed struct {
 	Budget  float64 `json:"budget"`

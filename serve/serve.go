@@ -208,8 +208,7 @@ func (s *Server) start(ctx context.Context) (err error) {
 		}
 	}
 	if o.Budget.Mean > 0 && !s.models.calibrated() {
-		return usage.Errorf("--budget: %w: ask for a hard cap instead (0,MAX), or measure a ladder with 'adavit calibrate'",
-			infer.ErrNoLadder)
+		return usage.Errorf("--budget: %w; 'adavit calibrate' measures a ladder where tokens halt", infer.ErrNoLadder)
 	}
 	return s.listen()
 }

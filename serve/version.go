@@ -39,8 +39,11 @@ func (s *Server) load(name string, number int, m *vit.Model) (*version, error) {
 	}
 	switch _, _, err := s.options.Budget.Limits(m); {
 	case errors.Is(err, infer.ErrNoLadder):
-		s.log.Warn("--budget is not for this model, whose images cost what its own constants say: it has no ladder of "+
-			"budgets; 'adavit calibrate' measures one", "model", name)
+		why := "all of its tokens run in all blocks"
+		if c.Halting.Adaptive() {
+			why = "it has no ladder of budgets; 'adavit calibrate' measures one"
+		}
+		s.log.Warn("--budget is not for this model, whose images cost what its own constants say: "+why, "model", name)
 	case err != nil:
 		return nil, fmt.Errorf("the default budget: %w", err)
 	}

@@ -129,6 +129,9 @@ func (r *runner) calibrate(ctx context.Context) (changed bool, err error) {
 		r.Log.Warn("no ladder of budgets", "error", err)
 		return false, nil
 	}
+	if text := l.Caution(); text != "" {
+		r.Log.Warn(text)
+	}
 	if r.Recipe.Ladder {
 		m.Ladder, m.Calibration = l.Rungs, l.Calibration
 		m.Calibration.Data, m.Calibration.Part = r.DataName, "validation"

@@ -9,8 +9,8 @@ import (
 	"github.com/adavit/adavit/vit"
 )
 
-// TestResumeFromOtherWeights: a run goes on with the model and the teacher that it began with, whatever they are called,
-// and with no others.
+// TestResumeFromOtherWeights: a run goes on with the model and the teacher that it began with, whatever they are
+// called now, and with no others.
 func TestResumeFromOtherWeights(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
 	o := stripesRun(t, dir)

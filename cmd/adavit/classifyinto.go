@@ -62,8 +62,9 @@ func (a *app) classifyInto(ctx context.Context, output, name string, m *adavit.M
 		}
 		chosen := table.Choose(files)
 		if table.Others > 0 {
-			refused = fmt.Errorf("%s.partial has results of %d pictures that this command does not name: name them as the "+
-				"command did that was interrupted, or remove the file to begin anew", output, table.Others)
+			refused = fmt.Errorf("%s.partial has results that this command does not name (%d, such as that of %s): name "+
+				"those pictures as the command did that was interrupted, or remove the file to begin anew", output, table.Others,
+				table.Other)
 			return nil
 		}
 		if todo = len(chosen); table.Resumed > 0 {

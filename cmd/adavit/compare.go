@@ -42,6 +42,9 @@ before it, as in half=token:budget=0.5, tables and plots call it that.
   adavit compare --model my-deit --data photos --out compared --recipe my.json \
       --schemes none,token,topk,tome --depth 7 --batch 64`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Seconds == 0 { // which Run takes for the usual time
+				return badUsage("--seconds is 0, want more")
+			}
 			o.Set = append(o.Set, decodingOverrides(decoding)...)
 			for _, list := range given {
 				o.Schemes = append(o.Schemes, compare.SplitSchemes(list)...)

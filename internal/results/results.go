@@ -38,10 +38,11 @@ type Row struct {
 // done is in a journal beside it, a line for each picture, so that a run which was killed goes on from there: no
 // picture is lost or there twice.
 type File struct {
-	Resumed int // pictures of this call that an earlier run has done
-	Others  int // pictures that an earlier run has done, and this call does not name
-	Images  int // in the file, once it is written
-	Failed  int // of them
+	Resumed int    // pictures of this call that an earlier run has done
+	Others  int    // pictures that an earlier run has done, and this call does not name
+	Other   string // one of these
+	Images  int    // in the file, once it is written
+	Failed  int    // of them
 
 	path       string
 	format     Format
@@ -146,7 +147,11 @@ func (r *File) rows(f func(line []byte) error, first *int64) error {
 		line, err := b.ReadBytes('\n')
 		if err == nil && begin {
 			var h header
-			if err := strictjson.Unmarshal(line, &h); err != nil || h.Run != r.run {
+			if err := strictjson.Unmarshal(line, &h); err != nil || h.Run == "" {
+				return fmt.Errorf("%s is where results are kept until all are done, and holds something else; move it away, "+
+					"or name another file for the results", r.journal.Name())
+			}
+			if h.Run != r.run {
 				return fmt.Errorf("%s has results of another model or of other options; go on with those, or remove it to "+
 					"begin anew, or name another file for the results", r.journal.Name())
 			}
@@ -178,7 +183,10 @@ func (r *File) Choose(files []picture.File) (todo []picture.File) {
 		}
 		todo = append(todo, f)
 	}
-	for _, n := range left {
+	for name, n := range left {
+		if n > 0 && (r.Others == 0 || name < r.Other) {
+			r.Other = name
+		}
 		r.Others += n
 	}
 	return todo

@@ -107,8 +107,9 @@ func TestCut(t *testing.T) {
 func TestOthers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "r.jsonl")
 	runFile(t, path, []string{"a", "b", "c"}, 2)
-	if r := runFile(t, path, []string{"0", "b", "c"}, -1); r.Resumed != 1 || r.Images != 3 || r.Others != 1 {
-		t.Errorf("%d resumed of %d, %d others", r.Resumed, r.Images, r.Others)
+	r := runFile(t, path, []string{"0", "b", "c"}, -1)
+	if r.Resumed != 1 || r.Images != 3 || r.Others != 1 || r.Other != "a" {
+		t.Errorf("%d resumed of %d, %d others, such as %q", r.Resumed, r.Images, r.Others, r.Other)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -168,7 +169,7 @@ func TestRefuses(t *testing.T) {
 	if err := os.WriteFile(foreign+".partial", fmt.Appendln(nil, "my notes"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	refused(foreign, "run", "has results of another model or of other options")
+	refused(foreign, "run", "holds something else; move it away")
 }
 
 // TestName: names that differ differ when they are written, and those that are UTF-8 stay as they are.

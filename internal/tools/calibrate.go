@@ -100,6 +100,9 @@ func Calibrate(ctx context.Context, o CalibrateOptions) (r Calibrated, err error
 		o.Log.Warn("budget left out: the scheme cannot reach it", "budget", miss.Budget,
 			"nearest", fmt.Sprintf("%.3f", miss.Nearest))
 	}
+	if text := l.Caution(); text != "" {
+		o.Log.Warn(text)
+	}
 	if l.Rungs[0].Top1 == nil {
 		o.Log.Warn("the data's classes are not the model's: its own word as it stands is held to be right")
 	}

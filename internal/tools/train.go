@@ -55,8 +55,14 @@ func Train(ctx context.Context, o trainer.Options, p infer.Precision) (r trainer
 	if err != nil {
 		return r, err
 	}
+	if samePlace(o.Dir, o.DataName) && !o.Resume {
+		return r, usage.Errorf("%s is the data set, and the run's files would lie among its own; name another folder", o.Dir)
+	}
 	if o.Data, err = trainer.PartsOf(o.DataName, source, o.Recipe, o.Dir, o.Resume, o.Log); err != nil {
 		return r, err
+	}
+	if classes := o.Data.Train.Classes(); len(classes) == 1 {
+		o.Log.Warn("the data have one class alone, so there is nothing to tell apart", "class", classes[0])
 	}
 	if o.InitName != "" {
 		var open adavit.OpenOptions
