@@ -141,8 +141,8 @@ var software = func() []byte {
 	return binary.BigEndian.AppendUint32(append(b, content...), crc32.ChecksumIEEE([]byte(content)))
 }()
 
-// IsPNG reports whether WritePNG wrote the file; one that cannot be read it did not write.
-func IsPNG(path string) bool {
+// WrotePNG reports whether WritePNG wrote the file; one that cannot be read it did not write.
+func WrotePNG(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {
 		return false

@@ -373,8 +373,8 @@ func TestWritePNG(t *testing.T) {
 		t.Fatal(err)
 	}
 	missing := filepath.Join(dir, "no", "such", "folder.png")
-	if !IsPNG(path) || IsPNG(foreign) || IsPNG(missing) {
-		t.Errorf("it wrote %v, %v, %v; want the first alone", IsPNG(path), IsPNG(foreign), IsPNG(missing))
+	if !WrotePNG(path) || WrotePNG(foreign) || WrotePNG(missing) {
+		t.Errorf("it wrote %v, %v, %v; want the first alone", WrotePNG(path), WrotePNG(foreign), WrotePNG(missing))
 	}
 	if err := WritePNG(missing, img); err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("into a folder that is not there: error %v", err)

@@ -23,9 +23,9 @@ import (
 )
 
 // A checkpoint is one safetensors file, checkpoints/step-00000123.safetensors: the backend's state as flat tensors,
-// and as metadata the step, the recipe, the architecture, the sums of the epoch under way, and a checksum over all of
-// it. All randomness is drawn from (seed, epoch, image) or (seed, step), so the step is the only cursor. A file
-// appears whole or not at all.
+// and as metadata the step, the recipe, the architecture, what the data are and what the run began with, the sums of
+// the epoch under way, and a checksum over all of it. All randomness is drawn from (seed, epoch, image) or (seed,
+// step), so the step is the only cursor. A file appears whole or not at all.
 
 // checkpointVersion changes when an old program could misread a new file, or a new one an old file.
 const checkpointVersion = "2"

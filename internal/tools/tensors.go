@@ -246,7 +246,7 @@ func replaceable(output, kind string) error {
 	ours, what := head[8] == '{', "holds no tensors"
 	switch kind {
 	case pngExt:
-		ours, what = report.IsPNG(output), "is not adavit's"
+		ours, what = report.WrotePNG(output), "is not adavit's"
 	case onnxExt:
 		ours, what = head[0] == 1<<3, "is not ONNX" // the first field, the version of the format
 	}
