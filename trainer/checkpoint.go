@@ -47,7 +47,7 @@ type snapshot struct {
 	config  vit.Config
 	data    census // of the run's parts
 	origin  origin
-	entry   Entry  // of the epoch under way, as far as it has come; of a finished one, whole but for what is measured
+	entry   Entry // of the epoch under way, as far as it has come; of a finished one, whole but for what is measured
 	tensors []train.Tensor
 }
 
