@@ -121,7 +121,7 @@ func PartsOf(spec string, s Source, share float64, seed uint64) (p Parts, err er
 			found += fmt.Sprintf("; in %s are %s", c.Folder, c.SkippedText())
 		}
 		return Parts{}, fmt.Errorf("data set %q: %w (for a folder, that is a sub-folder %s beside one named train): "+
-			"add one, or hold out a tenth of the training pictures with --set validation=0.1%s",
+			"add one, or hold out a tenth of the training pictures with validation=0.1%s",
 			spec, ErrNoTest, strings.Join(usualFolders[Test], " or "), found)
 	}
 	if p.Train, err = s.Open(Train); err != nil {

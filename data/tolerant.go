@@ -159,8 +159,8 @@ func (t *Tolerated) state(j int) (known bool, err error) {
 				first = i
 			}
 		}
-		return false, fmt.Errorf("%w: %d of %d met, where %d are borne; the first is %w; --damaged, or damaged in a recipe, "+
-			"is the share that is borne", ErrDamaged, n, t.Len(), t.allowed, t.damaged[first])
+		return false, fmt.Errorf("%w: %d of %d met, where %d are borne; the first is %w",
+			ErrDamaged, n, t.Len(), t.allowed, t.damaged[first])
 	}
 	return t.damaged[j] != nil, nil
 }

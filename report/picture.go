@@ -8,8 +8,6 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"io"
-	"os"
 	"slices"
 
 	"golang.org/x/image/draw"
@@ -141,17 +139,8 @@ var software = func() []byte {
 	return binary.BigEndian.AppendUint32(append(b, content...), crc32.ChecksumIEEE([]byte(content)))
 }()
 
-// WrotePNG reports whether WritePNG wrote the file; one that cannot be read it did not write.
-func WrotePNG(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	head := make([]byte, pngHead+len(software))
-	_, err = io.ReadFull(f, head)
-	return err == nil && bytes.Equal(head[pngHead:], software)
-}
+// WrotePNG reports whether a file that begins with these bytes is one of WritePNG's.
+func WrotePNG(b []byte) bool { return len(b) > pngHead && bytes.HasPrefix(b[pngHead:], software) }
 
 func encodePNG(img *image.RGBA) ([]byte, error) {
 	var b bytes.Buffer

@@ -368,14 +368,18 @@ func TestWritePNG(t *testing.T) {
 			}
 		}
 	}
-	foreign := filepath.Join(t.TempDir(), "foreign.png")
-	if b, err := encodePNG(img); err != nil || os.WriteFile(foreign, b, 0o666) != nil {
+	written, err := os.ReadFile(path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	missing := filepath.Join(dir, "no", "such", "folder.png")
-	if !WrotePNG(path) || WrotePNG(foreign) || WrotePNG(missing) {
-		t.Errorf("it wrote %v, %v, %v; want the first alone", WrotePNG(path), WrotePNG(foreign), WrotePNG(missing))
+	foreign, err := encodePNG(img)
+	if err != nil {
+		t.Fatal(err)
 	}
+	if !WrotePNG(written) || WrotePNG(foreign) || WrotePNG(nil) {
+		t.Errorf("it wrote %v, %v, %v; want the first alone", WrotePNG(written), WrotePNG(foreign), WrotePNG(nil))
+	}
+	missing := filepath.Join(dir, "no", "such", "folder.png")
 	if err := WritePNG(missing, img); err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("into a folder that is not there: error %v", err)
 	}

@@ -1,8 +1,6 @@
 package trainer
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 
@@ -18,25 +16,14 @@ type origin struct {
 
 // originOf is the origin of a run that starts from p; teacher may be nil.
 func originOf(p *vit.Params, teacher *vit.Model) (o origin, err error) {
-	h := sha256.New()
-	if err := p.WriteNumbers(h); err != nil {
+	if o.Start, err = p.Checksum(nil); err != nil || teacher == nil {
 		return o, err
-	}
-	o.Start = hex.EncodeToString(h.Sum(nil))
-	if teacher == nil {
-		return o, nil
 	}
 	about, err := json.Marshal(teacher.Params.Config)
-	if err != nil {
-		return o, err
+	if err == nil {
+		o.Teacher, err = teacher.Params.Checksum(about)
 	}
-	h.Reset()
-	h.Write(about)
-	if err := teacher.Params.WriteNumbers(h); err != nil {
-		return o, err
-	}
-	o.Teacher = hex.EncodeToString(h.Sum(nil))
-	return o, nil
+	return o, err
 }
 
 // since says what is not as it was when a checkpoint was written, whose origin that is as JSON: "", as older programs

@@ -1,10 +1,11 @@
 package vit
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 
@@ -45,22 +46,23 @@ func (p *Params) Read(dst []float32, offset int) error {
 	return p.stored.named(p.stored.read(dst, offset))
 }
 
-// WriteNumbers writes all parameters in their order, as float32 in little-endian, wherever they are: for checksums.
-func (p *Params) WriteNumbers(w io.Writer) error {
+// Checksum is the SHA-256, in hex, of about and of all parameters behind it: in their order, as float32 in
+// little-endian, wherever they are.
+func (p *Params) Checksum(about []byte) (string, error) {
+	h := sha256.New()
+	h.Write(about)
 	numbers, bytes := make([]float32, 1<<14), make([]byte, 0, 4<<14)
 	for at, n := 0, p.Config.ParamCount(); at < n; at += len(numbers) {
 		numbers, bytes = numbers[:min(len(numbers), n-at)], bytes[:0]
 		if err := p.Read(numbers, at); err != nil {
-			return err
+			return "", err
 		}
 		for _, v := range numbers {
 			bytes = binary.LittleEndian.AppendUint32(bytes, math.Float32bits(v))
 		}
-		if _, err := w.Write(bytes); err != nil {
-			return err
-		}
+		h.Write(bytes)
 	}
-	return nil
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Whole returns the parameters with all of them in memory: p itself, if Data is there, else new ones that are read from

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/internal/tools"
 	"github.com/adavit/adavit/picture"
@@ -53,6 +55,9 @@ pixels, are left out and counted; of large data sets the table has a ? in their 
 			a.bar.start("images")
 			o.Threads, o.Precision, o.Progress = a.threads, a.precision, a.bar.update
 			ev, err := tools.Eval(cmd.Context(), m, o)
+			if errors.Is(err, data.ErrDamaged) {
+				return fmt.Errorf("%w (--damaged bears more)", err)
+			}
 			if err != nil {
 				return aboutClasses(err)
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/adavit/adavit/data"
 	"github.com/adavit/adavit/eval"
 	"github.com/adavit/adavit/internal/tools"
 	"github.com/adavit/adavit/picture"
@@ -91,6 +92,10 @@ func advice(err error) error {
 		return fmt.Errorf("%w, the same command with --resume goes on from it", err)
 	case errors.Is(err, trainer.ErrNotEmpty):
 		return fmt.Errorf("%w, or --resume to go on with it", err)
+	case errors.Is(err, data.ErrNoTest):
+		return fmt.Errorf("%w (--set validation=0.1)", err)
+	case errors.Is(err, data.ErrDamaged):
+		return fmt.Errorf("%w (--set damaged=… bears more)", err)
 	case errors.Is(err, vit.ErrNoHead):
 		return fmt.Errorf("%w: --new-head gives it one", err)
 	case errors.Is(err, trainer.ErrClasses):

@@ -1,8 +1,6 @@
 package results
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"io"
 
@@ -108,10 +106,9 @@ func Run(m *vit.Model, o adavit.Options, b adavit.Budget, d picture.Decoding) (s
 	if err != nil {
 		return "", err
 	}
-	h := sha256.New()
-	h.Write(about)
-	if err := m.Params.WriteNumbers(h); err != nil {
+	sum, err := m.Params.Checksum(about)
+	if err != nil {
 		return "", err
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16]), nil
+	return sum[:32], nil
 }

@@ -112,22 +112,25 @@ func compare(ctx context.Context, names [2]string, models [2]*vit.Model, d data.
 	return r, r.write(dir, seen)
 }
 
+// What a demo writes. Its pictures lie beside the report.
 const (
-	reportFile  = "report.html"
-	reportTitle = "Adaptive tokens at work"
+	reportFile    = "report.html"
+	reportTitle   = "Adaptive tokens at work"
+	tokensFile    = "tokens" + pngExt
+	contrastsFile = "easy-hard" + pngExt
+	panelPrefix   = "panel-"
 )
 
 // ownReport reports a file in dir that has a name of the report's, but which no demo wrote.
 func ownReport(dir string) error {
-	page, err := os.ReadFile(filepath.Join(dir, reportFile))
-	if err == nil && bytes.Contains(page, []byte("<title>"+reportTitle)) {
+	if bytes.Contains(startOf(filepath.Join(dir, reportFile), 1<<10), []byte("<title>"+reportTitle)) {
 		return nil // so the pictures are the demo's, too
 	}
 	list, err := os.ReadDir(dir)
 	for _, e := range list {
 		name := e.Name()
-		panel := strings.HasPrefix(name, "panel-") && filepath.Ext(name) == pngExt
-		if panel || slices.Contains([]string{reportFile, "tokens.png", "easy-hard.png"}, name) {
+		panel := strings.HasPrefix(name, panelPrefix) && filepath.Ext(name) == pngExt
+		if panel || name == reportFile || name == tokensFile || name == contrastsFile {
 			return fmt.Errorf("%s is there, and no demo wrote it; remove it, or name another folder",
 				filepath.Join(dir, name))
 		}
@@ -163,7 +166,7 @@ func (r *DemoResult) write(dir string, c *eval.Collector) error {
 		if err != nil {
 			return err
 		}
-		if err := r.picture(dir, "panel-"+fileName(s.Label), img); err != nil {
+		if err := r.picture(dir, panelPrefix+fileName(s.Label)+pngExt, img); err != nil {
 			return err
 		}
 	}
@@ -172,7 +175,7 @@ func (r *DemoResult) write(dir string, c *eval.Collector) error {
 	if err != nil {
 		return err
 	}
-	if err := r.picture(dir, "tokens", montage); err != nil || len(c.Contrasts) == 0 {
+	if err := r.picture(dir, tokensFile, montage); err != nil || len(c.Contrasts) == 0 {
 		return err
 	}
 	contrasts, err := report.EasyHard(c.Contrasts, report.FigureOptions{Title: "Easy and hard images",
@@ -180,11 +183,11 @@ func (r *DemoResult) write(dir string, c *eval.Collector) error {
 	if err != nil {
 		return err
 	}
-	return r.picture(dir, "easy-hard", contrasts)
+	return r.picture(dir, contrastsFile, contrasts)
 }
 
 func (r *DemoResult) picture(dir, name string, img *image.RGBA) error {
-	path := filepath.Join(dir, name+pngExt)
+	path := filepath.Join(dir, name)
 	r.Pictures = append(r.Pictures, path)
 	return report.WritePNG(path, img)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/adavit/adavit/infer"
 	"github.com/adavit/adavit/internal/kernels"
 	"github.com/adavit/adavit/internal/parallel"
+	"github.com/adavit/adavit/internal/regular"
 	"github.com/adavit/adavit/internal/usage"
 	"github.com/adavit/adavit/picture"
 	"github.com/adavit/adavit/report"
@@ -211,8 +212,7 @@ func labelTensor(c vit.Config, in *weights.File, images int) ([]int32, error) {
 
 // notInput refuses an output file that is one of the inputs, or a model directory's weights: it would be lost.
 func notInput(output string, inputs ...string) error {
-	out, err := os.Stat(output)
-	if err != nil {
+	if _, err := os.Stat(output); err != nil {
 		return nil // it is not there, or writing it will say what is wrong
 	}
 	if dir, name := filepath.Split(output); name == vit.WeightsFile {
@@ -221,39 +221,49 @@ func notInput(output string, inputs ...string) error {
 		}
 	}
 	for _, input := range inputs {
-		if in, err := os.Stat(input); err == nil && os.SameFile(in, out) {
+		if sameFile(input, output) {
 			return usage.Errorf("the output %s is the input %s, which would be lost", output, input)
 		}
 	}
 	return nil
 }
 
+// sameFile reports whether two names are those of one file, or of one folder, that is there.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
 // replaceable reports a file that is there and does not look like what is to be written under its name, which has the
 // given extension (of tensors, of ONNX or of a picture): perhaps something that the output was not meant to replace.
 func replaceable(output, kind string) error {
-	if info, err := os.Stat(output); err != nil || !info.Mode().IsRegular() {
-		return nil // it is not there, or writing it will say what is wrong
+	b := startOf(output, 64)
+	ours, what := len(b) > 8 && b[8] == '{', "holds no tensors" // behind the header's length
+	switch kind {
+	case pngExt:
+		ours, what = report.WrotePNG(b), "is not adavit's"
+	case onnxExt:
+		ours, what = len(b) > 0 && b[0] == 1<<3, "is not ONNX" // the first field, the version of the format
 	}
-	f, err := os.Open(output)
+	if len(b) > 0 && !ours {
+		return fmt.Errorf("%s is there and %s; remove it, or name another file", output, what)
+	}
+	return nil
+}
+
+// startOf returns the first bytes of a file, n at most. One that cannot be read has none: writing it will say why.
+func startOf(path string, n int64) []byte {
+	f, _, err := regular.Open(path)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	var head [9]byte // of tensors: the header's length, and the header
-	if n, _ := io.ReadFull(f, head[:]); n == 0 {
-		return nil
-	}
-	ours, what := head[8] == '{', "holds no tensors"
-	switch kind {
-	case pngExt:
-		ours, what = report.WrotePNG(output), "is not adavit's"
-	case onnxExt:
-		ours, what = head[0] == 1<<3, "is not ONNX" // the first field, the version of the format
-	}
-	if !ours {
-		return fmt.Errorf("%s is there and %s; remove it, or name another file", output, what)
-	}
-	return nil
+	b, _ := io.ReadAll(io.LimitReader(f, n))
+	return b
 }
 
 // maxPixels bounds the tensor that Preprocess makes: 1 Gi numbers, 4 GiB.

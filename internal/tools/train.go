@@ -55,7 +55,7 @@ func Train(ctx context.Context, o trainer.Options, p infer.Precision) (r trainer
 	if err != nil {
 		return r, err
 	}
-	if samePlace(o.Dir, o.DataName) && !o.Resume {
+	if sameFile(o.Dir, o.DataName) && !o.Resume {
 		return r, usage.Errorf("%s is the data set, and the run's files would lie among its own; name another folder", o.Dir)
 	}
 	if o.Data, err = trainer.PartsOf(o.DataName, source, o.Recipe, o.Dir, o.Resume, o.Log); err != nil {
